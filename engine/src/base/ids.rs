@@ -1,0 +1,58 @@
+//! Identifiers. Each is unique within the life of an engine and never used twice, so an answer
+//! that arrives late can never be taken for the answer to something else.
+
+macro_rules! id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Rebuilds an id from the number that [`Self::as_u64`] gave.
+            pub const fn from_u64(raw: u64) -> Self {
+                Self(raw)
+            }
+
+            /// The id as a number, for an embedder's own tables.
+            pub const fn as_u64(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, concat!(stringify!($name), "({}.{})"), self.0 & 0xffff_ffff, self.0 >> 32)
+            }
+        }
+    };
+}
+
+id!(
+    /// A torrent in one engine.
+    TorrentId
+);
+id!(
+    /// A stream connection to a peer, from the decision to connect (or the adoption of an accepted
+    /// socket) until it is closed.
+    ConnId
+);
+id!(
+    /// One disk or hash operation.
+    DiskOpId
+);
+id!(
+    /// One name look-up.
+    LookupId
+);
+id!(
+    /// One HTTP exchange.
+    ExchangeId
+);
+
+/// The embedder's name for an accepted socket that the engine has not adopted yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SocketToken(pub u64);
+
+/// The embedder's name for a bound UDP socket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct UdpSocketId(pub u32);

@@ -1,0 +1,13 @@
+//! Layer 0: values every other module is built from. Nothing here knows `BitTorrent`.
+
+pub mod addr;
+pub mod bits;
+pub mod digest;
+pub mod hash;
+pub mod ids;
+pub mod payload;
+pub mod rate;
+pub mod rng;
+pub mod slots;
+pub mod time;
+pub mod timer_queue;

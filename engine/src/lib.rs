@@ -1,0 +1,11 @@
+//! Eddyline: a `BitTorrent` engine as a value.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+pub mod base;
+pub mod bencode;
+pub mod metainfo;
+pub mod tracker;
+pub mod wire;

@@ -1,0 +1,238 @@
+//! Magnet URIs (BEP 9, BEP 53, v2 form of BEP 52) and bare info-hashes.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use data_encoding::{BASE32, HEXLOWER_PERMISSIVE};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use super::parse::InfoHashes;
+use crate::base::addr::is_dialable;
+use crate::base::hash::{Sha1Hash, Sha256Hash};
+
+/// Most file numbers that `so` may select.
+const MAX_SELECTED: usize = 100_000;
+/// Highest file number that `so` may name.
+const MAX_FILE_INDEX: u32 = 0x00ff_ffff;
+
+/// Why a magnet URI or an info-hash is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MagnetError {
+    /// Does not begin with `magnet:?`.
+    NotMagnet,
+    /// No `xt` with an info-hash.
+    NoInfoHash,
+    /// An `xt` whose info-hash is malformed, or a text that is no info-hash.
+    BadInfoHash,
+    /// Longer than 1 MiB.
+    TooLong,
+}
+
+impl fmt::Display for MagnetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotMagnet => "not a magnet URI",
+            Self::NoInfoHash => "the magnet URI names no torrent (no usable 'xt')",
+            Self::BadInfoHash => "the info-hash is malformed",
+            Self::TooLong => "the magnet URI is too long",
+        })
+    }
+}
+
+impl core::error::Error for MagnetError {}
+
+/// One info-hash of either version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InfoHash {
+    /// SHA-1 (BEP 3).
+    V1(Sha1Hash),
+    /// SHA-256 (BEP 52).
+    V2(Sha256Hash),
+}
+
+/// What a magnet URI says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Magnet {
+    /// `xt=urn:btih:`.
+    pub v1: Option<Sha1Hash>,
+    /// `xt=urn:btmh:`.
+    pub v2: Option<Sha256Hash>,
+    /// `dn`, as it stands: not safe as a file name.
+    pub name: Option<String>,
+    /// `tr`, each a tier of its own.
+    pub trackers: Vec<String>,
+    /// `ws`.
+    pub web_seeds: Vec<String>,
+    /// `x.pe` with numeric addresses.
+    pub peers: Vec<SocketAddr>,
+    /// `x.pe` with host names, as `host:port`.
+    pub named_peers: Vec<String>,
+    /// `dht`, as `host:port`.
+    pub nodes: Vec<String>,
+    /// `so`: numbers of the files to fetch (BEP 53), ascending; `None` without the parameter.
+    pub select_only: Option<Vec<u32>>,
+}
+
+impl Magnet {
+    /// Parses a magnet URI. Unknown parameters are ignored; malformed optional ones left out.
+    ///
+    /// # Errors
+    /// When it is no magnet URI, or names no torrent.
+    pub fn parse(uri: &str) -> Result<Self, MagnetError> {
+        if uri.len() > 1 << 20 {
+            return Err(MagnetError::TooLong);
+        }
+        let scheme = uri.get(..8).ok_or(MagnetError::NotMagnet)?;
+        if !scheme.eq_ignore_ascii_case("magnet:?") {
+            return Err(MagnetError::NotMagnet);
+        }
+        let mut magnet = Self::default();
+        let mut selected: Option<BTreeSet<u32>> = None;
+        for parameter in uri[8..].split('&') {
+            let Some((key, value)) = parameter.split_once('=') else { continue };
+            let value = decode(value);
+            // `tr.1` and `tr.2` are further `tr`; `x.pe` is a name of its own.
+            let key = key.to_ascii_lowercase();
+            let base = match key.split_once('.') {
+                Some((base, _)) if base != "x" => base,
+                _ => key.as_str(),
+            };
+            match base {
+                "xt" => magnet.add_topic(&value)?,
+                "dn" => magnet.name = Some(value),
+                "tr" => push_new(&mut magnet.trackers, value),
+                "ws" => push_new(&mut magnet.web_seeds, value),
+                "x.pe" => magnet.add_peer(&value),
+                "dht" => push_new(&mut magnet.nodes, value),
+                "so" => select(&value, &mut selected),
+                _ => {}
+            }
+        }
+        magnet.select_only = selected.map(|set| set.into_iter().collect());
+        if magnet.v1.is_none() && magnet.v2.is_none() {
+            return Err(MagnetError::NoInfoHash);
+        }
+        Ok(magnet)
+    }
+
+    /// Both identities.
+    pub fn info_hashes(&self) -> InfoHashes {
+        InfoHashes { v1: self.v1, v2: self.v2 }
+    }
+
+    fn add_topic(&mut self, topic: &str) -> Result<(), MagnetError> {
+        let lower = topic.to_ascii_lowercase();
+        if lower.starts_with("urn:btih:") {
+            match parse_info_hash(&topic[9..])? {
+                InfoHash::V1(hash) => self.v1 = Some(hash),
+                InfoHash::V2(_) => return Err(MagnetError::BadInfoHash),
+            }
+        } else if lower.starts_with("urn:btmh:") {
+            match parse_info_hash(&topic[9..])? {
+                InfoHash::V2(hash) if lower.len() == 9 + 68 => self.v2 = Some(hash),
+                _ => return Err(MagnetError::BadInfoHash),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_peer(&mut self, value: &str) {
+        if let Ok(addr) = value.parse::<SocketAddr>() {
+            if is_dialable(addr) && !self.peers.contains(&addr) {
+                self.peers.push(addr);
+            }
+            return;
+        }
+        let Some((host, port)) = value.rsplit_once(':') else { return };
+        let numeric = host.contains(':') || host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if !numeric && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) {
+            push_new(&mut self.named_peers, value.into());
+        }
+    }
+}
+
+impl fmt::Display for Magnet {
+    /// Writes the URI in a canonical order of parameters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.v1.map(|hash| format!("xt=urn:btih:{}", hash.to_hex())));
+        parts.extend(self.v2.map(|hash| format!("xt=urn:btmh:1220{}", hash.to_hex())));
+        let mut text = |key: &str, value: &str| parts.push(format!("{key}={}", escape(value)));
+        self.name.iter().for_each(|name| text("dn", name));
+        self.trackers.iter().for_each(|url| text("tr", url));
+        self.web_seeds.iter().for_each(|url| text("ws", url));
+        self.peers.iter().for_each(|addr| text("x.pe", &addr.to_string()));
+        self.named_peers.iter().for_each(|addr| text("x.pe", addr));
+        self.nodes.iter().for_each(|addr| text("dht", addr));
+        if let Some(selected) = &self.select_only {
+            let list: Vec<_> = selected.iter().map(ToString::to_string).collect();
+            parts.push(format!("so={}", list.join(",")));
+        }
+        write!(f, "magnet:?{}", parts.join("&"))
+    }
+}
+
+/// Reads an info-hash: 40 hex digits or 32 base32 characters for v1, 64 hex digits or a `1220`
+/// multihash for v2, in any case.
+///
+/// # Errors
+/// [`MagnetError::BadInfoHash`] for anything else.
+pub fn parse_info_hash(text: &str) -> Result<InfoHash, MagnetError> {
+    let hex = |text: &str| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+    let found = match text.len() {
+        40 => hex(text).and_then(|b| Sha1Hash::from_slice(&b)).map(InfoHash::V1),
+        32 => {
+            let upper = text.to_ascii_uppercase();
+            let bytes = BASE32.decode(upper.as_bytes()).ok();
+            bytes.and_then(|b| Sha1Hash::from_slice(&b)).map(InfoHash::V1)
+        }
+        64 => hex(text).and_then(|b| Sha256Hash::from_slice(&b)).map(InfoHash::V2),
+        68 => text
+            .strip_prefix("1220")
+            .and_then(hex)
+            .and_then(|b| Sha256Hash::from_slice(&b))
+            .map(InfoHash::V2),
+        _ => None,
+    };
+    found.ok_or(MagnetError::BadInfoHash)
+}
+
+fn decode(value: &str) -> String {
+    let spaced = value.replace('+', " ");
+    percent_decode(spaced.as_bytes()).decode_utf8_lossy().into_owned()
+}
+
+fn escape(value: &str) -> String {
+    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(value, SET).to_string()
+}
+
+fn push_new(list: &mut Vec<String>, value: String) {
+    let value = value.trim();
+    if !value.is_empty() && !list.iter().any(|known| known == value) {
+        list.push(value.into());
+    }
+}
+
+/// Adds the ranges of one `so` value. Parts that are no numbers, or out of all proportion, are
+/// left out; a value of nothing but such parts selects nothing by itself.
+fn select(value: &str, selected: &mut Option<BTreeSet<u32>>) {
+    for part in value.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { continue };
+        if first > last || last > MAX_FILE_INDEX {
+            continue;
+        }
+        let set = selected.get_or_insert_default();
+        for index in first..=last {
+            if set.len() >= MAX_SELECTED {
+                return;
+            }
+            set.insert(index);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What a torrent is: `.torrent` files (BEP 3, 47, 52), magnet URIs (BEP 9, 53), and their making.
+
+mod create;
+mod error;
+mod files;
+mod geometry;
+mod magnet;
+mod merkle;
+mod names;
+mod parse;
+mod parse_v2;
+mod unclash;
+
+#[cfg(test)]
+mod tests;
+
+pub use create::default_piece_length;
+pub use create::{CreateError, CreateNeed, CreateOptions, Creator, Format, InputFile};
+pub use error::MetainfoError;
+pub use files::{FileAttributes, FileEntry, FileSlice, Layout};
+pub use geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
+pub use magnet::{InfoHash, Magnet, MagnetError, parse_info_hash};
+pub use merkle::{MerkleTree, layer_root, pad_hash};
+pub use names::{MAX_COMPONENT_BYTES, safe_component};
+pub use parse::{InfoHashes, Metainfo, Node};

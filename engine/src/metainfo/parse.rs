@@ -1,0 +1,353 @@
+//! Reading `.torrent` files of v1 (BEP 3), v2 and hybrid kind (BEP 52).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::error::MetainfoError;
+use super::files::{FileAttributes, FileEntry, Layout};
+use super::geometry::{Geometry, MAX_PIECE_LENGTH};
+use super::magnet::Magnet;
+use super::names::{MAX_PATH_DEPTH, safe_component, safe_path};
+use super::parse_v2;
+use super::unclash::unclash;
+use crate::base::hash::{Sha1Hash, Sha256Hash};
+use crate::bencode::{Limits, Mode, Value, scan};
+
+/// The identities of a torrent. At least one is present.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct InfoHashes {
+    /// SHA-1 of the info dictionary, for v1 and hybrid torrents.
+    pub v1: Option<Sha1Hash>,
+    /// SHA-256 of the info dictionary, for v2 and hybrid torrents.
+    pub v2: Option<Sha256Hash>,
+}
+
+impl InfoHashes {
+    /// The 20 bytes that stand for the torrent in handshakes and announces: v1 where there is one,
+    /// else the truncated v2 hash (BEP 52).
+    pub fn wire(&self) -> Sha1Hash {
+        self.v1.or_else(|| self.v2.map(Sha256Hash::truncated)).unwrap_or(Sha1Hash([0; 20]))
+    }
+}
+
+/// A DHT node named by a torrent (BEP 5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Host name or address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+/// Everything a `.torrent` says, checked: paths are safe, sizes consistent, layers proven.
+#[derive(Clone, Debug)]
+pub struct Metainfo {
+    /// Both identities.
+    pub info_hashes: InfoHashes,
+    /// The suggested name, made safe: the file's name, or the folder around all files.
+    pub name: String,
+    /// The files and their places in the content.
+    pub layout: Layout,
+    /// Pieces and blocks.
+    pub geometry: Geometry,
+    /// The v1 piece hashes, 20 bytes each; empty for v2-only torrents.
+    pub piece_hashes: Bytes,
+    /// The v2 piece layers by `pieces root`, 32 bytes a piece, each proven against its root.
+    pub piece_layers: BTreeMap<Sha256Hash, Bytes>,
+    /// Trackers in tiers (BEP 12), order as found.
+    pub trackers: Vec<Vec<String>>,
+    /// Web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
+    /// HTTP seeds (BEP 17).
+    pub http_seeds: Vec<String>,
+    /// DHT nodes (BEP 5).
+    pub nodes: Vec<Node>,
+    /// Peers only from trackers (BEP 27).
+    pub private: bool,
+    /// Free text.
+    pub comment: Option<String>,
+    /// The program that made the torrent.
+    pub created_by: Option<String>,
+    /// Seconds since 1970.
+    pub creation_date: Option<i64>,
+    /// The `source` key by which private trackers make info-hashes their own.
+    pub source: Option<String>,
+    /// The info dictionary byte for byte: what the identities are hashes of.
+    pub info: Bytes,
+}
+
+impl Metainfo {
+    /// Parses a `.torrent`. Bytes behind the outermost dictionary are ignored, as everyone does.
+    ///
+    /// # Errors
+    /// The first rule that the file breaks; see [`MetainfoError`].
+    pub fn parse(input: &[u8]) -> Result<Self, MetainfoError> {
+        let document = scan(input, Limits::METAINFO, Mode::Lenient)?;
+        let root = document.root();
+        let info = root.get(b"info").filter(Value::is_dict).ok_or(MetainfoError::NoInfo)?;
+        let mut metainfo = Self::from_info_value(info)?;
+        if metainfo.info_hashes.v2.is_some() {
+            let layers = root.get(b"piece layers");
+            metainfo.piece_layers =
+                parse_v2::piece_layers(layers, &metainfo.layout, metainfo.geometry)?;
+        }
+        metainfo.trackers = trackers(&root);
+        metainfo.web_seeds = strings(root.get(b"url-list"));
+        metainfo.http_seeds = strings(root.get(b"httpseeds"));
+        metainfo.nodes = nodes(&root);
+        metainfo.comment = text(&root, b"comment.utf-8").or_else(|| text(&root, b"comment"));
+        metainfo.created_by =
+            text(&root, b"created by.utf-8").or_else(|| text(&root, b"created by"));
+        metainfo.creation_date = root.get(b"creation date").and_then(|v| v.as_int());
+        Ok(metainfo)
+    }
+
+    /// Parses a bare info dictionary, as metadata exchange (BEP 9) delivers it.
+    ///
+    /// # Errors
+    /// The first rule that the dictionary breaks.
+    pub fn parse_info(input: &[u8]) -> Result<Self, MetainfoError> {
+        let document = scan(input, Limits::METAINFO, Mode::Lenient)?;
+        let root = document.root();
+        if !root.is_dict() {
+            return Err(MetainfoError::NoInfo);
+        }
+        Self::from_info_value(root)
+    }
+
+    fn from_info_value(info: Value<'_, '_>) -> Result<Self, MetainfoError> {
+        let v2 = parse_v2::is_v2(&info)?;
+        let piece_length = piece_length(&info, v2)?;
+        let name = name(&info)?;
+        // A hybrid is a v1 torrent with a file tree beside it; its v1 half decides the layout.
+        let v1 = !v2 || info.get(b"pieces").is_some();
+        let v2_layout = if v2 { Some(parse_v2::layout(&info, &name, piece_length)?) } else { None };
+        let mut layout = if v1 { v1_layout(&info, &name)? } else { Layout::default() };
+        match v2_layout {
+            Some(tree) if v1 => parse_v2::merge_hybrid(&mut layout, &tree, piece_length)?,
+            Some(tree) => layout = tree,
+            None => {}
+        }
+        // A single file of a v2 torrent goes by its name in the tree.
+        let name = match layout.files() {
+            [only] if only.path.len() == 1 => only.path[0].clone(),
+            _ => name,
+        };
+        if layout.files().is_empty() || (v2 && layout.length() == 0) {
+            return Err(MetainfoError::Length);
+        }
+        let geometry =
+            Geometry::new(layout.length(), piece_length).ok_or(MetainfoError::TooManyPieces)?;
+        let piece_hashes = if v1 { piece_hashes(&info, geometry)? } else { Bytes::new() };
+        unclash(&mut layout);
+        let raw = Bytes::copy_from_slice(info.raw());
+        Ok(Self {
+            info_hashes: InfoHashes {
+                v1: v1.then(|| Sha1Hash::of(&raw)),
+                v2: v2.then(|| Sha256Hash::of(&raw)),
+            },
+            name,
+            layout,
+            geometry,
+            piece_hashes,
+            piece_layers: BTreeMap::new(),
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            http_seeds: Vec::new(),
+            nodes: Vec::new(),
+            private: info.get(b"private").and_then(|v| v.as_int()) == Some(1),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+            source: text(&info, b"source"),
+            info: raw,
+        })
+    }
+
+    /// The expected SHA-1 of v1 piece `piece`.
+    pub fn piece_hash(&self, piece: u32) -> Option<Sha1Hash> {
+        let start = piece as usize * 20;
+        Sha1Hash::from_slice(self.piece_hashes.get(start..start + 20)?)
+    }
+
+    /// The magnet URI that leads to this torrent.
+    pub fn magnet(&self) -> Magnet {
+        Magnet {
+            v1: self.info_hashes.v1,
+            v2: self.info_hashes.v2,
+            name: Some(self.name.clone()),
+            trackers: self.trackers.concat(),
+            web_seeds: self.web_seeds.clone(),
+            ..Magnet::default()
+        }
+    }
+}
+
+fn piece_length(info: &Value<'_, '_>, v2: bool) -> Result<u32, MetainfoError> {
+    let length = info.get(b"piece length").and_then(|v| v.as_int());
+    let length = length
+        .and_then(|length| u32::try_from(length).ok())
+        .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
+        .ok_or(MetainfoError::PieceLength)?;
+    // BEP 52: a power of two of at least 16 KiB.
+    if v2 && (!length.is_power_of_two() || length < super::BLOCK_LENGTH) {
+        return Err(MetainfoError::PieceLength);
+    }
+    Ok(length)
+}
+
+fn name(info: &Value<'_, '_>) -> Result<String, MetainfoError> {
+    let raw = utf8_variant(info, b"name.utf-8")
+        .or_else(|| info.get(b"name").and_then(|v| v.as_bytes()))
+        .ok_or(MetainfoError::Name)?;
+    safe_component(raw).ok_or(MetainfoError::Name)
+}
+
+/// The `.utf-8` spelling of a key, where it is there and really is UTF-8.
+fn utf8_variant<'a>(dict: &Value<'a, '_>, key: &[u8]) -> Option<&'a [u8]> {
+    dict.get(key).and_then(|v| v.as_str()).filter(|s| !s.is_empty()).map(str::as_bytes)
+}
+
+fn v1_layout(info: &Value<'_, '_>, name: &str) -> Result<Layout, MetainfoError> {
+    let Some(files) = info.get(b"files") else {
+        let length = file_length(info)?;
+        let entry = FileEntry {
+            path: vec![name.into()],
+            length,
+            offset: 0,
+            attributes: attributes(info),
+            symlink: None,
+            pieces_root: None,
+        };
+        return Layout::new(vec![entry]).ok_or(MetainfoError::Length);
+    };
+    if !files.is_list() {
+        return Err(MetainfoError::Length);
+    }
+    let mut entries = Vec::new();
+    for file in files.items() {
+        entries.push(v1_file(&file, name)?);
+    }
+    Layout::new(entries).ok_or(MetainfoError::Length)
+}
+
+fn v1_file(file: &Value<'_, '_>, name: &str) -> Result<FileEntry, MetainfoError> {
+    if !file.is_dict() {
+        return Err(MetainfoError::Files);
+    }
+    let mut attributes = attributes(file);
+    let symlink = symlink(file, name);
+    let length = if symlink.is_some() { 0 } else { file_length(file)? };
+    let list = file.get(b"path.utf-8").filter(Value::is_list).or_else(|| file.get(b"path"));
+    let list = list.filter(Value::is_list).ok_or(MetainfoError::Name)?;
+    let mut parts = Vec::new();
+    for part in list.items() {
+        parts.push(part.as_bytes().ok_or(MetainfoError::Name)?);
+    }
+    if parts.is_empty() {
+        return Err(MetainfoError::Name);
+    }
+    if parts.len() > MAX_PATH_DEPTH {
+        return Err(MetainfoError::PathTooDeep);
+    }
+    // Padding as it was marked before BEP 47.
+    attributes.pad |= parts.last().is_some_and(|last| last.starts_with(b"_____padding_file_"));
+    let mut path = vec![String::from(name)];
+    path.extend(safe_path(parts.into_iter()));
+    if path.len() == 1 {
+        path.push("_".into());
+    }
+    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root: None })
+}
+
+pub(super) fn file_length(file: &Value<'_, '_>) -> Result<u64, MetainfoError> {
+    let length = file.get(b"length").and_then(|v| v.as_int()).ok_or(MetainfoError::Length)?;
+    u64::try_from(length).map_err(|_| MetainfoError::Length)
+}
+
+pub(super) fn attributes(file: &Value<'_, '_>) -> FileAttributes {
+    let attr = file.get(b"attr").and_then(|v| v.as_bytes()).unwrap_or_default();
+    FileAttributes {
+        pad: attr.contains(&b'p'),
+        executable: attr.contains(&b'x'),
+        hidden: attr.contains(&b'h'),
+    }
+}
+
+/// The target of a symbolic link, always inside the torrent's own folder (BEP 47).
+pub(super) fn symlink(file: &Value<'_, '_>, name: &str) -> Option<Vec<String>> {
+    let attr = file.get(b"attr").and_then(|v| v.as_bytes()).unwrap_or_default();
+    if !attr.contains(&b'l') {
+        return None;
+    }
+    let target = file.get(b"symlink path").filter(Value::is_list)?;
+    let parts: Option<Vec<_>> = target.items().map(|part| part.as_bytes()).collect();
+    let mut path = vec![String::from(name)];
+    path.extend(safe_path(parts?.into_iter()));
+    Some(path)
+}
+
+fn piece_hashes(info: &Value<'_, '_>, geometry: Geometry) -> Result<Bytes, MetainfoError> {
+    let pieces = info.get(b"pieces").and_then(|v| v.as_bytes()).ok_or(MetainfoError::Pieces)?;
+    if pieces.len() as u64 != u64::from(geometry.pieces()) * 20 {
+        return Err(MetainfoError::PieceCount);
+    }
+    Ok(Bytes::copy_from_slice(pieces))
+}
+
+fn text(dict: &Value<'_, '_>, key: &[u8]) -> Option<String> {
+    let bytes = dict.get(key)?.as_bytes()?;
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// A string, or a list from which everything but strings is left out.
+fn strings(value: Option<Value<'_, '_>>) -> Vec<String> {
+    let Some(value) = value else { return Vec::new() };
+    let one = value.as_str().into_iter();
+    let many = value.items().filter_map(|item| item.as_str());
+    let mut out: Vec<String> = Vec::new();
+    for url in one.chain(many).map(str::trim).filter(|url| !url.is_empty()) {
+        if !out.iter().any(|known| known == url) {
+            out.push(url.into());
+        }
+    }
+    out
+}
+
+/// The tiers of `announce-list`, else `announce` (BEP 12). What is no tracker URL is left out.
+fn trackers(root: &Value<'_, '_>) -> Vec<Vec<String>> {
+    let is_tracker = |url: &String| {
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        ["http", "https", "udp", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s))
+    };
+    let mut tiers = Vec::new();
+    if let Some(list) = root.get(b"announce-list") {
+        for tier in list.items().filter(Value::is_list) {
+            let mut urls = strings(Some(tier));
+            urls.retain(is_tracker);
+            if !urls.is_empty() {
+                tiers.push(urls);
+            }
+        }
+    }
+    if tiers.is_empty() {
+        let announce = strings(root.get(b"announce"));
+        tiers.extend(announce.into_iter().filter(is_tracker).map(|url| vec![url]));
+    }
+    tiers
+}
+
+fn nodes(root: &Value<'_, '_>) -> Vec<Node> {
+    let Some(list) = root.get(b"nodes") else { return Vec::new() };
+    list.items()
+        .filter_map(|node| {
+            let mut parts = node.items();
+            let host = parts.next()?.as_str()?.trim();
+            let port = u16::try_from(parts.next()?.as_int()?).ok()?;
+            (!host.is_empty() && port != 0).then(|| Node { host: host.into(), port })
+        })
+        .collect()
+}

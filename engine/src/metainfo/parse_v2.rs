@@ -1,0 +1,204 @@
+//! The v2 parts of a torrent (BEP 52): file tree, piece layers, and their agreement with v1.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::error::MetainfoError;
+use super::files::{FileAttributes, FileEntry, Layout};
+use super::geometry::Geometry;
+use super::merkle::{layer_root, pad_hash};
+use super::names::{MAX_PATH_DEPTH, safe_component};
+use super::parse::{attributes, file_length, symlink};
+use crate::base::hash::Sha256Hash;
+use crate::bencode::Value;
+
+/// Whether `info` has a v2 half.
+pub(super) fn is_v2(info: &Value<'_, '_>) -> Result<bool, MetainfoError> {
+    let version = info.get(b"meta version");
+    match version.map(|v| v.as_int()) {
+        Some(Some(2)) => Ok(true),
+        Some(Some(1)) | None if info.get(b"file tree").is_none() => Ok(false),
+        _ => Err(MetainfoError::MetaVersion),
+    }
+}
+
+/// The files of the tree, padded so that each begins at a piece boundary. The tree is walked with a
+/// stack of its own, in key order, which BEP 52 makes the content order.
+pub(super) fn layout(
+    info: &Value<'_, '_>,
+    name: &str,
+    piece_length: u32,
+) -> Result<Layout, MetainfoError> {
+    let tree = info.get(b"file tree").filter(Value::is_dict).ok_or(MetainfoError::NoFileTree)?;
+    check_order(&tree)?;
+    let mut entries = Vec::new();
+    let mut stack: Vec<(Vec<String>, Value<'_, '_>)> = vec![(Vec::new(), tree)];
+    while let Some((path, node)) = stack.pop() {
+        if path.len() > MAX_PATH_DEPTH {
+            return Err(MetainfoError::PathTooDeep);
+        }
+        if !node.is_dict() {
+            return Err(MetainfoError::Files);
+        }
+        if let Some(properties) = node.get(b"").filter(|_| !path.is_empty()) {
+            // A file has no siblings below its own name.
+            if node.entries().count() != 1 || !properties.is_dict() {
+                return Err(MetainfoError::Files);
+            }
+            entries.push(file(&properties, path, name)?);
+            continue;
+        }
+        let mut children = Vec::new();
+        for (key, child) in node.entries() {
+            if key.is_empty() {
+                return Err(MetainfoError::Files);
+            }
+            let mut below = path.clone();
+            below.extend(safe_component(key));
+            if below.is_empty() || (child.get(b"").is_some() && below.len() == path.len()) {
+                below.push("_".into());
+            }
+            children.push((below, child));
+        }
+        stack.extend(children.into_iter().rev());
+    }
+    if entries.is_empty() {
+        return Err(MetainfoError::Files);
+    }
+    // One file at the top stands alone; all else lies in a folder.
+    let single = entries.len() == 1 && entries[0].path.len() == 1;
+    if !single {
+        for entry in &mut entries {
+            entry.path.insert(0, name.into());
+        }
+    }
+    Layout::new(with_pads(entries, piece_length)?).ok_or(MetainfoError::Length)
+}
+
+/// Keys of every dictionary in the tree must be sorted and unique.
+fn check_order(tree: &Value<'_, '_>) -> Result<(), MetainfoError> {
+    let mut stack = vec![*tree];
+    while let Some(node) = stack.pop() {
+        let mut previous: Option<&[u8]> = None;
+        for (key, child) in node.entries() {
+            if previous.is_some_and(|previous| previous >= key) {
+                return Err(MetainfoError::UnsortedTree);
+            }
+            previous = Some(key);
+            stack.push(child);
+        }
+    }
+    Ok(())
+}
+
+fn file(
+    properties: &Value<'_, '_>,
+    path: Vec<String>,
+    name: &str,
+) -> Result<FileEntry, MetainfoError> {
+    let attributes = attributes(properties);
+    if attributes.pad {
+        return Err(MetainfoError::PadInFileTree);
+    }
+    let symlink = symlink(properties, name);
+    let length = if symlink.is_some() { 0 } else { file_length(properties)? };
+    let pieces_root = if length == 0 {
+        None
+    } else {
+        let root = properties.get(b"pieces root").and_then(|v| v.as_bytes());
+        let root = root.and_then(Sha256Hash::from_slice).filter(|root| root.0 != [0; 32]);
+        Some(root.ok_or(MetainfoError::PiecesRoot)?)
+    };
+    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root })
+}
+
+/// Puts padding between files so that every file that has bytes begins a piece.
+fn with_pads(entries: Vec<FileEntry>, piece_length: u32) -> Result<Vec<FileEntry>, MetainfoError> {
+    let mut out: Vec<FileEntry> = Vec::with_capacity(entries.len() * 2);
+    let mut offset = 0u64;
+    for entry in entries {
+        let over = offset % u64::from(piece_length);
+        if entry.length > 0 && over != 0 {
+            let pad = u64::from(piece_length) - over;
+            out.push(pad_entry(pad));
+            offset += pad;
+        }
+        offset = offset.checked_add(entry.length).ok_or(MetainfoError::Length)?;
+        if offset > i64::MAX as u64 {
+            return Err(MetainfoError::Length);
+        }
+        out.push(entry);
+    }
+    Ok(out)
+}
+
+/// A pad file under the name that everyone gives them (BEP 47).
+pub(super) fn pad_entry(length: u64) -> FileEntry {
+    FileEntry {
+        path: vec![".pad".into(), alloc::format!("{length}")],
+        length,
+        offset: 0,
+        attributes: FileAttributes { pad: true, ..FileAttributes::default() },
+        symlink: None,
+        pieces_root: None,
+    }
+}
+
+/// Checks that both halves of a hybrid describe the same files at the same places (BEP 52), and
+/// hands the roots of the v2 half to the v1 half. A pad behind the last file is allowed.
+pub(super) fn merge_hybrid(
+    v1: &mut Layout,
+    tree: &Layout,
+    piece_length: u32,
+) -> Result<(), MetainfoError> {
+    let mut theirs = tree.files().iter().filter(|file| !file.attributes.pad);
+    for file in v1.files_mut().iter_mut().filter(|file| !file.attributes.pad) {
+        let twin = theirs.next().ok_or(MetainfoError::HybridMismatch)?;
+        let misplaced = file.length > 0 && file.offset % u64::from(piece_length) != 0;
+        if twin.path != file.path || twin.length != file.length || misplaced {
+            return Err(MetainfoError::HybridMismatch);
+        }
+        file.pieces_root = twin.pieces_root;
+    }
+    if theirs.next().is_some() {
+        return Err(MetainfoError::HybridMismatch);
+    }
+    Ok(())
+}
+
+/// The piece layers, each proven against the root it stands under. A missing dictionary is taken
+/// as "to be fetched from peers", as libtorrent does.
+pub(super) fn piece_layers(
+    layers: Option<Value<'_, '_>>,
+    layout: &Layout,
+    geometry: Geometry,
+) -> Result<BTreeMap<Sha256Hash, Bytes>, MetainfoError> {
+    let piece_length = u64::from(geometry.piece_length());
+    let mut expected = BTreeMap::new();
+    for file in layout.files().iter().filter(|file| file.length > piece_length) {
+        if let Some(root) = file.pieces_root {
+            expected.insert(root, file.length.div_ceil(piece_length));
+        }
+    }
+    let mut proven = BTreeMap::new();
+    let Some(layers) = layers.filter(Value::is_dict) else { return Ok(proven) };
+    let height = geometry.piece_length().trailing_zeros() - super::BLOCK_LENGTH.trailing_zeros();
+    for (key, layer) in layers.entries() {
+        let root = Sha256Hash::from_slice(key).ok_or(MetainfoError::PieceLayer)?;
+        // An entry for no file of ours proves nothing and is left out.
+        let Some(pieces) = expected.get(&root) else { continue };
+        let bytes = layer.as_bytes().ok_or(MetainfoError::PieceLayer)?;
+        if bytes.len() as u64 != pieces * 32 {
+            return Err(MetainfoError::PieceLayer);
+        }
+        let nodes: Vec<_> = bytes.chunks_exact(32).filter_map(Sha256Hash::from_slice).collect();
+        if layer_root(&nodes, pad_hash(height)) != Some(root) {
+            return Err(MetainfoError::PieceLayer);
+        }
+        proven.insert(root, Bytes::copy_from_slice(bytes));
+    }
+    Ok(proven)
+}

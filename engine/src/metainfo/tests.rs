@@ -1,0 +1,183 @@
+//! Unit tests of geometry, layout, names, creation and magnets. The torrents of other clients run
+//! against the parser in the `eddyline-sim` crate (`tests/vectors`).
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::base::hash::{Sha1Hash, Sha256Hash};
+
+fn file(path: &[&str], length: u64) -> InputFile {
+    let path = path.iter().map(ToString::to_string).collect();
+    InputFile { path, length, executable: false }
+}
+
+/// Creates a torrent whose content is all zeros.
+fn zeros(format: Format, piece_length: u32, files: Vec<InputFile>) -> Vec<u8> {
+    let options =
+        CreateOptions { name: "n".into(), piece_length, format, ..CreateOptions::default() };
+    let mut creator = Creator::new(options, files).unwrap();
+    for need in creator.needs().collect::<Vec<_>>() {
+        match need {
+            CreateNeed::Piece { index } => {
+                let size = creator.geometry().piece_size(index) as usize;
+                creator.provide_piece(index, Sha1Hash::of(&vec![0; size]));
+            }
+            CreateNeed::Blocks { file, offset, length } => {
+                let blocks = vec![0; length as usize];
+                let hashes = blocks.chunks(BLOCK_LENGTH as usize).map(Sha256Hash::of).collect();
+                creator.provide_blocks(file, offset, hashes);
+            }
+        }
+    }
+    creator.finish().unwrap()
+}
+
+#[test]
+fn what_we_create_we_parse_in_every_format() {
+    for format in [Format::V1, Format::V2, Format::Hybrid] {
+        let files = vec![file(&["b", "c"], 40_000), file(&["a"], 100_000), file(&["b", "d"], 0)];
+        let bytes = zeros(format, 32_768, files);
+        let metainfo = Metainfo::parse(&bytes).unwrap();
+        let paths: Vec<String> = metainfo
+            .layout
+            .files()
+            .iter()
+            .filter(|f| !f.attributes.pad)
+            .map(FileEntry::display_path)
+            .collect();
+        assert_eq!(paths, ["n/a", "n/b/c", "n/b/d"], "{format:?}");
+        assert_eq!(metainfo.layout.payload_length(), 140_000);
+        assert_eq!(metainfo.info_hashes.v1.is_some(), format != Format::V2);
+        assert_eq!(metainfo.info_hashes.v2.is_some(), format != Format::V1);
+        let layers = if format == Format::V1 { 0 } else { 2 };
+        assert_eq!(metainfo.piece_layers.len(), layers, "{format:?}");
+    }
+}
+
+#[test]
+fn creation_is_reproducible_and_indifferent_to_the_order_of_files() {
+    let files = vec![file(&["x"], 5), file(&["a", "b"], 70_000)];
+    let reversed = files.iter().rev().cloned().collect();
+    assert_eq!(zeros(Format::Hybrid, 16_384, files), zeros(Format::Hybrid, 16_384, reversed));
+}
+
+#[test]
+fn creation_refuses_what_cannot_be() {
+    let options = |piece_length, format| CreateOptions {
+        name: "n".into(),
+        piece_length,
+        format,
+        ..CreateOptions::default()
+    };
+    let one = || vec![file(&[], 10)];
+    let error = |o, f| Creator::new(o, f).unwrap_err();
+    assert_eq!(error(options(0, Format::V1), one()), CreateError::PieceLength);
+    assert_eq!(error(options(20_000, Format::V2), one()), CreateError::PieceLength);
+    assert_eq!(error(options(16_384, Format::V1), vec![]), CreateError::Empty);
+    let clash = vec![file(&["a"], 1), file(&["a", "b"], 1)];
+    assert_eq!(error(options(16_384, Format::V1), clash), CreateError::DuplicatePath);
+    let creator = Creator::new(options(16_384, Format::V1), one()).unwrap();
+    assert_eq!(creator.finish().unwrap_err(), CreateError::Incomplete);
+}
+
+#[test]
+fn default_piece_lengths_stay_sensible() {
+    assert_eq!(default_piece_length(0), 16 * 1024);
+    assert_eq!(default_piece_length(1 << 30), 1 << 20);
+    assert_eq!(default_piece_length(u64::MAX / 2), 16 << 20);
+}
+
+#[test]
+fn the_last_piece_and_the_last_block_may_be_short() {
+    let geometry = Geometry::new(100_000, 40_000).unwrap();
+    assert_eq!(geometry.pieces(), 3);
+    assert_eq!(geometry.piece_size(2), 20_000);
+    assert_eq!(geometry.blocks_in(0), 3);
+    assert_eq!(geometry.block_size(0, 2), 40_000 - 2 * BLOCK_LENGTH);
+    assert_eq!(geometry.block_size(2, 1), 20_000 - BLOCK_LENGTH);
+    assert!(geometry.contains(2, 16_384, 3_616));
+    assert!(!geometry.contains(2, 16_384, 3_617));
+    assert!(!geometry.contains(3, 0, 1));
+    assert!(!geometry.contains(0, u32::MAX, u32::MAX));
+    assert_eq!(Geometry::new(1, 0), None);
+    assert_eq!(Geometry::new(u64::MAX, 1), None);
+}
+
+#[test]
+fn slices_cross_files_and_skip_empty_ones() {
+    let entry = |name: &str, length| FileEntry {
+        path: vec![name.into()],
+        length,
+        offset: 0,
+        attributes: FileAttributes::default(),
+        symlink: None,
+        pieces_root: None,
+    };
+    let layout =
+        Layout::new(vec![entry("a", 10), entry("e", 0), entry("b", 5), entry("c", 100)]).unwrap();
+    let slices: Vec<_> = layout.slices(8, 10).map(|s| (s.file, s.offset, s.length)).collect();
+    assert_eq!(slices, [(0, 8, 2), (2, 0, 5), (3, 0, 3)]);
+    assert_eq!(layout.slices(114, 50).map(|s| s.length).sum::<u32>(), 1);
+    assert_eq!(layout.slices(0, 0).count(), 0);
+}
+
+#[test]
+fn names_lose_what_could_hurt_and_keep_the_rest() {
+    let safe = |raw: &str| safe_component(raw.as_bytes());
+    for nothing in ["", ".", "..", "/", "\u{feff}", "  "] {
+        assert_eq!(safe(nothing), None, "{nothing:?}");
+    }
+    assert_eq!(safe("a/../b").unwrap(), "a_.._b");
+    assert_eq!(safe("C:\\x").unwrap(), "C__x");
+    assert_eq!(safe("aux.c").unwrap(), "aux.c");
+    assert_eq!(safe("end. .").unwrap(), "end___");
+    assert_eq!(safe("gpj\u{202e}.exe").unwrap(), "gpj.exe");
+    assert_eq!(safe("日本語").unwrap(), "日本語");
+    let long = "é".repeat(200) + ".mkv";
+    let cut = safe(&long).unwrap();
+    assert!(cut.len() <= MAX_COMPONENT_BYTES && cut.ends_with("é.mkv"));
+}
+
+#[test]
+fn magnets_survive_a_round_trip() {
+    let uri = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
+        &dn=a%20%26%20b&tr=http%3A%2F%2Ft%2Fa%3Fk%3D1&ws=http%3A%2F%2Fw&x.pe=1.2.3.4%3A5&so=1,3-5";
+    let magnet = Magnet::parse(uri).unwrap();
+    assert_eq!(magnet.name.as_deref(), Some("a & b"));
+    assert_eq!(magnet.select_only, Some(vec![1, 3, 4, 5]));
+    assert_eq!(Magnet::parse(&magnet.to_string()).unwrap(), magnet);
+}
+
+#[test]
+fn selections_out_of_all_proportion_are_left_out() {
+    let uri = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd&so=0-4294967295,7,9-2";
+    assert_eq!(Magnet::parse(uri).unwrap().select_only, Some(vec![7]));
+}
+
+quickcheck::quickcheck! {
+    fn safe_components_never_escape_and_are_stable(raw: Vec<u8>) -> bool {
+        safe_component(&raw).is_none_or(|name| {
+            !name.is_empty()
+                && name.len() <= MAX_COMPONENT_BYTES + 1
+                && name != "."
+                && name != ".."
+                && !name.contains(['/', '\\', '\0'])
+                && safe_component(name.as_bytes()) == Some(name)
+        })
+    }
+
+    fn arbitrary_text_never_panics_the_magnet_parser(text: String) -> bool {
+        let _ = Magnet::parse(&text);
+        let _ = Magnet::parse(&("magnet:?".to_string() + &text));
+        let _ = parse_info_hash(&text);
+        true
+    }
+
+    fn arbitrary_bytes_never_panic_the_metainfo_parser(bytes: Vec<u8>) -> bool {
+        let _ = Metainfo::parse(&bytes);
+        let _ = Metainfo::parse_info(&bytes);
+        true
+    }
+}

@@ -1,0 +1,63 @@
+//! Trackers: what is said to them and understood from them (BEP 3, 7, 12, 15, 21, 23, 24, 31, 41,
+//! 48), and the machine that decides when to say it.
+
+mod http_codec;
+mod udp_codec;
+
+pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
+pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
+pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
+
+use crate::base::hash::Sha1Hash;
+use crate::wire::PeerId;
+
+/// Why an announce is made (BEP 3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum AnnounceEvent {
+    /// A regular one.
+    None,
+    /// The download has just finished.
+    Completed,
+    /// The first one.
+    Started,
+    /// The last one.
+    Stopped,
+}
+
+/// What one announce says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnnounceParams {
+    /// The torrent.
+    pub info_hash: Sha1Hash,
+    /// Ourselves.
+    pub peer_id: PeerId,
+    /// Payload bytes uploaded since `started`.
+    pub uploaded: u64,
+    /// Payload bytes downloaded since `started`.
+    pub downloaded: u64,
+    /// Bytes that are missing.
+    pub left: u64,
+    /// Why.
+    pub event: AnnounceEvent,
+    /// The same number in every announce of this engine, by which a tracker knows us again when
+    /// our address changes.
+    pub key: u32,
+    /// How many peers are wanted.
+    pub num_want: u32,
+    /// Where we listen.
+    pub port: u16,
+}
+
+/// Counts that a tracker or a scrape gives.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct SwarmCounts {
+    /// Peers that have everything.
+    pub complete: Option<u32>,
+    /// Peers that have not.
+    pub incomplete: Option<u32>,
+    /// Downloads finished since the tracker began to count.
+    pub downloaded: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! From a byte stream to messages, indifferent to how the bytes were split.
+//!
+//! Received buffers queue up; headers are peeked across their boundaries, block payload is sliced
+//! out of them without a copy, and small messages are copied so that they pin no buffer.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+
+use super::error::DecodeError;
+use super::handshake::{HANDSHAKE_LENGTH, Handshake};
+use super::message::{Message, PIECE_ID};
+use crate::base::payload::Payload;
+
+/// Longest message accepted: 1 MiB, which is a bitfield of eight million pieces.
+pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
+
+/// Buffered bytes of one connection, cut into messages.
+#[derive(Clone, Default)]
+pub struct FrameAssembler {
+    chunks: VecDeque<Bytes>,
+    buffered: usize,
+}
+
+impl FrameAssembler {
+    /// Appends received bytes.
+    pub fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.buffered += bytes.len();
+            self.chunks.push_back(bytes);
+        }
+    }
+
+    /// Bytes that wait for the rest of their message.
+    pub const fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// Takes the handshake off the front; `None` while more bytes are needed.
+    ///
+    /// # Errors
+    /// As [`Handshake::decode`].
+    pub fn take_handshake(&mut self) -> Result<Option<Handshake>, DecodeError> {
+        let mut head = [0; HANDSHAKE_LENGTH];
+        let available = self.peek(&mut head);
+        let handshake = Handshake::decode(&head[..available])?;
+        if handshake.is_some() {
+            self.skip(HANDSHAKE_LENGTH);
+        }
+        Ok(handshake)
+    }
+
+    /// Takes the next message off the front; `None` while more bytes are needed.
+    ///
+    /// # Errors
+    /// A length beyond [`MAX_MESSAGE_LENGTH`], seen before any of the body is waited for, or one
+    /// that does not fit the message type.
+    pub fn next_message(&mut self) -> Result<Option<Message>, DecodeError> {
+        let mut head = [0; 13];
+        let available = self.peek(&mut head);
+        if available < 4 {
+            return Ok(None);
+        }
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        if length == 0 {
+            self.skip(4);
+            return Ok(Some(Message::KeepAlive));
+        }
+        if length > MAX_MESSAGE_LENGTH {
+            return Err(DecodeError::TooLong { length });
+        }
+        if available < 5 {
+            return Ok(None);
+        }
+        let id = head[4];
+        if self.buffered < 4 + length as usize {
+            return Ok(None);
+        }
+        check_length(id, length)?;
+        if id == PIECE_ID {
+            self.skip(13);
+            let payload = self.take_payload(length as usize - 9);
+            let word = |at: usize| {
+                u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+            };
+            return Ok(Some(Message::Piece { piece: word(5), begin: word(9), payload }));
+        }
+        self.skip(5);
+        let body = self.take_copy(length as usize - 1);
+        Message::decode(id, body).map(Some)
+    }
+
+    /// Copies up to `into.len()` bytes from the front without taking them.
+    fn peek(&self, into: &mut [u8]) -> usize {
+        let mut filled = 0;
+        for chunk in &self.chunks {
+            let take = chunk.len().min(into.len() - filled);
+            into[filled..filled + take].copy_from_slice(&chunk[..take]);
+            filled += take;
+            if filled == into.len() {
+                break;
+            }
+        }
+        filled
+    }
+
+    fn skip(&mut self, mut count: usize) {
+        self.buffered -= count;
+        while let Some(front) = self.chunks.front_mut().filter(|_| count > 0) {
+            if front.len() > count {
+                let _ = front.split_to(count);
+                return;
+            }
+            count -= front.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Slices of the receive buffers.
+    fn take_payload(&mut self, count: usize) -> Payload {
+        match self.chunks.front_mut() {
+            Some(front) if front.len() > count => {
+                self.buffered -= count;
+                Payload::One(front.split_to(count))
+            }
+            _ => {
+                let mut left = count;
+                let mut parts = Vec::new();
+                while left > 0
+                    && let Some(front) = self.chunks.front_mut()
+                {
+                    let part = front.split_to(left.min(front.len()));
+                    left -= part.len();
+                    if front.is_empty() {
+                        self.chunks.pop_front();
+                    }
+                    parts.push(part);
+                }
+                self.buffered -= count;
+                Payload::from_parts(parts)
+            }
+        }
+    }
+
+    fn take_copy(&mut self, count: usize) -> Bytes {
+        let mut copy = BytesMut::zeroed(count);
+        self.peek(&mut copy);
+        self.skip(count);
+        copy.freeze()
+    }
+}
+
+impl core::fmt::Debug for FrameAssembler {
+    /// How the stream happened to be split is no part of the state.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FrameAssembler({} buffered)", self.buffered)
+    }
+}
+
+/// Refuses a length that no body of this type can have.
+fn check_length(id: u8, length: u32) -> Result<(), DecodeError> {
+    let fits = match id {
+        0..=3 | 14 | 15 => length == 1,
+        4 | 13 | 17 => length == 5,
+        6 | 8 | 16 => length == 13,
+        PIECE_ID => length >= 9,
+        9 => length == 3,
+        20 => length >= 2,
+        21 | 23 => length == 49,
+        22 => length >= 49,
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(DecodeError::WrongLength { id }) }
+}

@@ -1,0 +1,20 @@
+//! The peer wire protocol as pure codecs: bytes to values and back (BEP 3, 5, 6, 10, 21, 52, 54).
+//!
+//! Nothing here knows the state of a connection; see [`crate::peer`] for what a message means.
+
+mod allowed_fast;
+mod error;
+mod extended;
+mod frame;
+mod handshake;
+mod message;
+
+#[cfg(test)]
+mod tests;
+
+pub use allowed_fast::allowed_fast_set;
+pub use error::DecodeError;
+pub use extended::{ExtendedHandshake, parse_dont_have};
+pub use frame::{FrameAssembler, MAX_MESSAGE_LENGTH};
+pub use handshake::{HANDSHAKE_LENGTH, Handshake, PeerId, Reserved};
+pub use message::{BlockRequest, HashRange, Message};

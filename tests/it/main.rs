@@ -1,0 +1,3 @@
+//! Everything that is tested from outside the engine, in one binary.
+
+mod vectors;

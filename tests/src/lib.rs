@@ -1,0 +1,1 @@
+//! Deterministic worlds to test the engine in.
