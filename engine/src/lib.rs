@@ -4,8 +4,11 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+pub mod api;
 pub mod base;
 pub mod bencode;
 pub mod metainfo;
+pub mod picker;
+pub mod resume;
 pub mod tracker;
 pub mod wire;

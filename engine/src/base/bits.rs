@@ -108,10 +108,18 @@ impl Bits {
         let mut found = Vec::new();
         let (ours, theirs) = (self.bits.as_raw_slice(), other.bits.as_raw_slice());
         let bytes = ours.len().min(theirs.len());
+        let start = if start < self.len() { start } else { 0 };
         let first = (start / 8) as usize;
-        for step in 0..bytes {
+        let from_start = 0xffu8 >> (start % 8);
+        // The first byte is looked at twice: from `start` on, and at the end what lies before.
+        for step in 0..bytes + usize::from(bytes > 0) {
             let at = (first + step) % bytes;
             let mut both = ours[at] & theirs[at];
+            if step == 0 {
+                both &= from_start;
+            } else if step == bytes {
+                both &= !from_start;
+            }
             while both != 0 {
                 let bit = both.leading_zeros();
                 both &= !(0x80 >> bit);

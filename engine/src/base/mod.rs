@@ -11,3 +11,6 @@ pub mod rng;
 pub mod slots;
 pub mod time;
 pub mod timer_queue;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What the world has to do.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+use super::notice::Notice;
+use crate::base::addr::Scope;
+use crate::base::ids::{
+    ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId,
+};
+use crate::base::payload::Payload;
+use crate::metainfo::Metainfo;
+
+/// One thing to do. Actions of one connection are performed in order; all others in any order.
+#[derive(Clone)]
+pub enum Action {
+    /// Something about a connection.
+    Stream(ConnId, StreamAction),
+    /// Closes a socket that was never adopted.
+    Refuse {
+        /// The driver's name for it.
+        socket: SocketToken,
+    },
+    /// Sends a UDP packet; loss is expected.
+    SendDatagram {
+        /// From this socket.
+        socket: UdpSocketId,
+        /// To whom.
+        to: SocketAddr,
+        /// What.
+        data: Bytes,
+    },
+    /// A disk or hash operation; exactly one outcome, in any order.
+    Disk(DiskOpId, DiskOp),
+    /// Looks a name up.
+    Resolve(LookupId, String),
+    /// An HTTP exchange.
+    Http(ExchangeId, HttpAction),
+    /// Tells the embedder something.
+    Notify(Notice),
+}
+
+impl core::fmt::Debug for Action {
+    /// Shows everything but block content, which no decision depends on.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Stream(id, action) => write!(f, "{id:?} {action:?}"),
+            Self::Refuse { socket } => write!(f, "Refuse {socket:?}"),
+            Self::SendDatagram { socket, to, data } => {
+                write!(f, "SendDatagram {socket:?} to {to} {data:?}")
+            }
+            Self::Disk(id, op) => write!(f, "{id:?} {op:?}"),
+            Self::Resolve(id, name) => write!(f, "{id:?} Resolve {name:?}"),
+            Self::Http(id, action) => write!(f, "{id:?} {action:?}"),
+            Self::Notify(notice) => write!(f, "Notify {notice:?}"),
+        }
+    }
+}
+
+/// What to do with a connection.
+#[derive(Clone)]
+pub enum StreamAction {
+    /// Connect; answered by `Connected` or `ConnectFailed`.
+    Connect {
+        /// To whom.
+        remote: SocketAddr,
+    },
+    /// This connection is that accepted socket.
+    Adopt {
+        /// The driver's name for it.
+        socket: SocketToken,
+    },
+    /// So many more bytes may be delivered.
+    GrantRead(u32),
+    /// Send protocol bytes.
+    Send(Bytes),
+    /// Send block content, as a disk read returned it.
+    SendBlock(Bytes),
+    /// Close; no further event for this id.
+    Close(CloseMode),
+}
+
+impl core::fmt::Debug for StreamAction {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Connect { remote } => write!(f, "Connect {remote}"),
+            Self::Adopt { socket } => write!(f, "Adopt {socket:?}"),
+            Self::GrantRead(count) => write!(f, "GrantRead {count}"),
+            Self::Send(bytes) => write!(f, "Send {bytes:?}"),
+            Self::SendBlock(bytes) => write!(f, "SendBlock({} bytes)", bytes.len()),
+            Self::Close(mode) => write!(f, "Close {mode:?}"),
+        }
+    }
+}
+
+/// How to close a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseMode {
+    /// Send what was given, then close.
+    Flush,
+    /// At once.
+    Now,
+}
+
+/// A disk or hash operation.
+#[derive(Clone)]
+pub enum DiskOp {
+    /// Makes the files of a torrent known, creates empty ones, and reports what is there. Nothing
+    /// that exists is changed.
+    Open {
+        /// The torrent, which later operations name.
+        torrent: TorrentId,
+        /// Its files.
+        metainfo: Arc<Metainfo>,
+    },
+    /// Writes a block.
+    WriteBlock {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+        /// First byte in the piece.
+        begin: u32,
+        /// The bytes.
+        payload: Payload,
+    },
+    /// Reads a block.
+    ReadBlock {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+        /// First byte in the piece.
+        begin: u32,
+        /// Number of bytes.
+        length: u32,
+    },
+    /// SHA-1 of a whole piece as it is on disk. Issued only after all its writes have completed.
+    HashPiece {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+    },
+    /// SHA-1 of each 16 KiB block of a piece, to find out who sent bad ones.
+    HashBlocks {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+    },
+    /// Makes everything written so far durable.
+    Sync {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Stores resume data durably, replacing what was there at once or not at all.
+    StoreResume {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The data.
+        data: Bytes,
+    },
+    /// Closes the files of a torrent.
+    Close {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+}
+
+impl core::fmt::Debug for DiskOp {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Open { torrent, metainfo } => {
+                write!(f, "Open {torrent:?} {:?}", metainfo.info_hashes)
+            }
+            Self::WriteBlock { torrent, piece, begin, payload } => {
+                write!(f, "WriteBlock {torrent:?} {piece}+{begin} {payload:?}")
+            }
+            Self::ReadBlock { torrent, piece, begin, length } => {
+                write!(f, "ReadBlock {torrent:?} {piece}+{begin} {length}")
+            }
+            Self::HashPiece { torrent, piece } => write!(f, "HashPiece {torrent:?} {piece}"),
+            Self::HashBlocks { torrent, piece } => write!(f, "HashBlocks {torrent:?} {piece}"),
+            Self::Sync { torrent } => write!(f, "Sync {torrent:?}"),
+            Self::StoreResume { torrent, data } => write!(f, "StoreResume {torrent:?} {data:?}"),
+            Self::Close { torrent } => write!(f, "Close {torrent:?}"),
+        }
+    }
+}
+
+/// What to do with an HTTP exchange.
+#[derive(Clone, Debug)]
+pub enum HttpAction {
+    /// GET without following redirects.
+    Get(Box<HttpGet>),
+}
+
+/// An HTTP request.
+#[derive(Clone, Debug)]
+pub struct HttpGet {
+    /// Absolute URL, to be sent byte for byte.
+    pub url: String,
+    /// Use only addresses of this family; `None` for any.
+    pub ipv6: Option<bool>,
+    /// Reach only addresses of this scope; `None` for any.
+    pub only: Option<Scope>,
+    /// Longest body, decompressed.
+    pub max_body: u32,
+    /// Seconds for everything.
+    pub timeout: u32,
+}

@@ -1,0 +1,142 @@
+//! What the embedder asks for. Commands are events, so a recorded run is complete.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::base::ids::{TorrentId, UdpSocketId};
+use crate::metainfo::Metainfo;
+use crate::resume::ResumeData;
+
+/// How much a file is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Priority {
+    /// Not at all.
+    Skip,
+    /// After everything else.
+    Low,
+    /// As usual.
+    #[default]
+    Normal,
+    /// Before everything else.
+    High,
+}
+
+/// A file and how much it is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilePriority {
+    /// Index into the layout's files.
+    pub file: u32,
+    /// How much.
+    pub priority: Priority,
+}
+
+/// Where an address came from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PeerSource {
+    /// It connected to us.
+    Incoming,
+    /// A tracker named it.
+    Tracker,
+    /// Resume data named it.
+    Resume,
+    /// The user named it.
+    User,
+}
+
+/// Bytes per second, `None` for no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RateLimits {
+    /// From peers.
+    pub down: Option<u64>,
+    /// To peers.
+    pub up: Option<u64>,
+}
+
+/// Everything needed to add a torrent.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub metainfo: Arc<Metainfo>,
+    /// What is known of its data from an earlier run; checked against the files.
+    pub resume: Option<Box<ResumeData>>,
+    /// Start only on `Command::Resume`.
+    pub paused: bool,
+    /// Fetch pieces in order.
+    pub sequential: bool,
+    /// Priority of each file; missing ones are normal.
+    pub priorities: Vec<Priority>,
+    /// Peers to connect to at once.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers beyond those in the metainfo, each a tier of its own.
+    pub trackers: Vec<String>,
+    /// Limits of this torrent.
+    pub limits: RateLimits,
+}
+
+impl AddTorrent {
+    /// Adds `metainfo` with every option at its usual value.
+    pub fn new(metainfo: Arc<Metainfo>) -> Self {
+        Self {
+            metainfo,
+            resume: None,
+            paused: false,
+            sequential: false,
+            priorities: Vec::new(),
+            peers: Vec::new(),
+            trackers: Vec::new(),
+            limits: RateLimits::default(),
+        }
+    }
+}
+
+/// Addresses for a torrent.
+#[derive(Clone, Debug)]
+pub struct AddPeers {
+    /// The torrent.
+    pub torrent: TorrentId,
+    /// The addresses.
+    pub peers: Vec<SocketAddr>,
+    /// Who named them.
+    pub source: PeerSource,
+}
+
+/// A wish of the embedder.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Adds a torrent; answered by `Notice::TorrentAdded` or `Notice::CommandRejected`.
+    Add(Box<AddTorrent>),
+    /// Forgets a torrent; its data stays.
+    Remove(TorrentId),
+    /// Disconnects and stands still.
+    Pause(TorrentId),
+    /// Goes on after a pause or an error.
+    Resume(TorrentId),
+    /// Hashes everything again.
+    Recheck(TorrentId),
+    /// Announces now, as far as the trackers' minimum intervals allow.
+    Announce(TorrentId),
+    /// Changes priorities of files.
+    SetPriorities(TorrentId, Vec<FilePriority>),
+    /// Fetches pieces in order, or not.
+    SetSequential(TorrentId, bool),
+    /// Changes limits of a torrent, or of everything (`None`).
+    SetLimits(Option<TorrentId>, RateLimits),
+    /// Adds addresses.
+    AddPeers(Box<AddPeers>),
+    /// Where the driver listens and which UDP sockets it has. Given at the start and on change.
+    ListenOn {
+        /// The port peers can reach, for both families; `None` when not listening.
+        port: Option<u16>,
+        /// UDP socket for IPv4.
+        udp4: Option<UdpSocketId>,
+        /// UDP socket for IPv6.
+        udp6: Option<UdpSocketId>,
+    },
+    /// Saves resume data of a torrent now.
+    SaveResume(TorrentId),
+    /// Stops everything tidily; ends with `Notice::ShutDown`.
+    ShutDown,
+}

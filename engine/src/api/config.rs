@@ -1,0 +1,136 @@
+//! Limits and preferences. Every number that bounds memory or work is here.
+
+use alloc::string::String;
+
+/// How unchoke slots are given while seeding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SeedChoking {
+    /// Everyone in turn, whoever has waited longest first.
+    #[default]
+    RoundRobin,
+    /// Those who take data fastest, so that it spreads soonest.
+    FastestUpload,
+    /// Those who have least or almost everything: leeches in the middle, who tend to leave at the
+    /// end, wait.
+    AntiLeech,
+}
+
+/// Configuration of an engine. `Default` suits a desktop machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name and version told to peers (`v` of BEP 10).
+    pub client: String,
+    /// First eight bytes of the peer id.
+    pub peer_id_prefix: [u8; 8],
+    /// Connections in all.
+    pub max_connections: u32,
+    /// Connections of one torrent.
+    pub max_connections_per_torrent: u32,
+    /// Outgoing connections that are not established yet.
+    pub max_half_open: u32,
+    /// Incoming connections that have not sent a handshake yet.
+    pub max_handshaking: u32,
+    /// Connections from one address.
+    pub max_connections_per_ip: u32,
+    /// Upload slots; `None` follows the measured capacity.
+    pub unchoke_slots: Option<u32>,
+    /// How slots are given while seeding.
+    pub seed_choking: SeedChoking,
+    /// Most requests outstanding at one peer, whatever its `reqq`.
+    pub max_outstanding_requests: u32,
+    /// Requests of one peer that are queued for upload: our `reqq`.
+    pub max_queued_requests: u32,
+    /// Bytes granted to all connections together and not received yet.
+    pub read_credit: u32,
+    /// Most bytes granted to one connection.
+    pub read_window: u32,
+    /// Payload bytes handed to the disk and not written yet, above which no more is read.
+    pub disk_intake: u32,
+    /// Pieces being hashed at once; a driver with n workers sets about 2 n.
+    pub hash_jobs: u32,
+    /// Bytes given to one connection and not taken by its socket, above which no block is read.
+    pub send_backlog: u32,
+    /// Bytes of blocks being read or waiting to be sent, for all connections together.
+    pub send_budget: u32,
+    /// Addresses remembered per torrent.
+    pub max_candidates: u32,
+    /// Whether IPv4 is used.
+    pub ipv4: bool,
+    /// Whether IPv6 is used.
+    pub ipv6: bool,
+    /// Whether trackers are asked at all.
+    pub trackers: bool,
+    /// Whether several connections from one address are honest (tests on loopback, NAT).
+    pub allow_same_ip: bool,
+    /// Seconds between saves of resume data while something changes.
+    pub resume_interval: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            client: String::from(concat!("Eddyline ", env!("CARGO_PKG_VERSION"))),
+            peer_id_prefix: *b"-ED0100-",
+            max_connections: 500,
+            max_connections_per_torrent: 100,
+            max_half_open: 30,
+            max_handshaking: 100,
+            max_connections_per_ip: 8,
+            unchoke_slots: None,
+            seed_choking: SeedChoking::RoundRobin,
+            max_outstanding_requests: 1000,
+            max_queued_requests: 2000,
+            read_credit: 32 << 20,
+            read_window: 512 << 10,
+            disk_intake: 8 << 20,
+            hash_jobs: 4,
+            send_backlog: 256 << 10,
+            send_budget: 16 << 20,
+            max_candidates: 2000,
+            ipv4: true,
+            ipv6: true,
+            trackers: true,
+            allow_same_ip: true,
+            resume_interval: 60,
+        }
+    }
+}
+
+/// The most memory that a configuration can make the engine and its driver hold in flight, in
+/// bytes, part by part. State that grows with pieces, peers and candidates is not in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryBound {
+    /// Granted to sockets and not parsed.
+    pub receive: u64,
+    /// Parts of messages that wait for the rest.
+    pub assembly: u64,
+    /// On the way to the disk.
+    pub disk: u64,
+    /// On the way from the disk to sockets.
+    pub send: u64,
+    /// Queued requests of peers.
+    pub requests: u64,
+}
+
+impl MemoryBound {
+    /// The sum.
+    pub const fn total(&self) -> u64 {
+        self.receive + self.assembly + self.disk + self.send + self.requests
+    }
+}
+
+impl Config {
+    /// The worst case in flight for this configuration.
+    pub fn memory_bound(&self) -> MemoryBound {
+        let connections = u64::from(self.max_connections);
+        MemoryBound {
+            // The floor that keeps every peer alive comes on top of the shared credit.
+            receive: u64::from(self.read_credit) + connections * 32 * 1024,
+            assembly: connections * u64::from(crate::wire::MAX_MESSAGE_LENGTH),
+            // What is granted when the mark is reached may still arrive.
+            disk: u64::from(self.disk_intake) + u64::from(self.read_credit),
+            send: u64::from(self.send_budget) + connections * 16 * 1024,
+            requests: connections * u64::from(self.max_queued_requests) * 12,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Errors that cross the line, both ways.
+
+use core::fmt;
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// Nobody listens there.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// No route, network down, or anything else.
+    Unreachable,
+}
+
+/// Why a disk operation failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The file, or the part of it that was asked for, is not there.
+    Missing,
+    /// No space left.
+    NoSpace,
+    /// Not allowed.
+    Permission,
+    /// Something that is no part of the torrent stands in the way (a folder where a file belongs,
+    /// a symbolic link that leads elsewhere).
+    InTheWay,
+    /// Any other input or output error.
+    Io,
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "the file is missing or too short",
+            Self::NoSpace => "no space left on the device",
+            Self::Permission => "permission denied",
+            Self::InTheWay => "something that is not part of this torrent is in the way",
+            Self::Io => "input/output error",
+        })
+    }
+}
+
+impl core::error::Error for DiskError {}
+
+/// Why a name was not resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookupError {
+    /// There is no such name.
+    NotFound,
+    /// The resolver failed.
+    Failed,
+}
+
+/// Why an HTTP exchange failed before a complete reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum HttpFailure {
+    /// The URL is malformed or of a scheme the driver does not speak.
+    BadUrl,
+    /// The host name does not resolve.
+    Lookup,
+    /// The host resolves to addresses that this exchange must not reach.
+    Forbidden,
+    /// No connection.
+    Connect,
+    /// The certificate, or the TLS handshake, is not in order.
+    Tls,
+    /// No reply in time.
+    TimedOut,
+    /// A reply beyond the size limit, or one that is not HTTP.
+    BadReply,
+}
+
+impl fmt::Display for HttpFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadUrl => "malformed URL",
+            Self::Lookup => "host not found",
+            Self::Forbidden => "the address is not allowed here",
+            Self::Connect => "cannot connect",
+            Self::Tls => "TLS handshake failed",
+            Self::TimedOut => "timed out",
+            Self::BadReply => "the reply is malformed or too large",
+        })
+    }
+}
+
+/// Why a command was rejected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The torrent is there already.
+    Duplicate,
+    /// v2-only torrents cannot be transferred yet (BEP 52).
+    V2Only,
+    /// No such torrent.
+    UnknownTorrent,
+    /// The engine is shutting down.
+    ShuttingDown,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate => "the torrent is already there",
+            Self::V2Only => "torrents of the v2 format alone cannot be transferred yet",
+            Self::UnknownTorrent => "no such torrent",
+            Self::ShuttingDown => "the engine is shutting down",
+        })
+    }
+}
+
+/// Why a torrent stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TorrentError {
+    /// The disk refuses; `Command::Resume` tries again.
+    Disk(DiskError),
+}
+
+/// A rule of the driver contract that the embedder broke. Counted, survived, and worth a bug report.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ViolatedRule {
+    /// Rule 1: `now` went backwards.
+    TimeWentBackwards,
+    /// Rule 4: more bytes than were granted.
+    MoreThanGranted,
+    /// Rule 6: a completion for an operation that was never issued, or a second one.
+    UnknownCompletion,
+    /// Rule 3: more bytes reported as sent than were given.
+    MoreThanSent,
+}

@@ -1,0 +1,148 @@
+//! What happened in the world since the last step.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
+
+use super::command::Command;
+use super::error::{ConnectFailure, DiskError, HttpFailure, LookupError};
+use crate::base::addr::Scope;
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, UdpSocketId};
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The embedder wants something.
+    Command(Command),
+    /// Somebody connected. Answered by `StreamAction::Adopt` or `Action::Refuse`.
+    Incoming {
+        /// The driver's name for the socket.
+        socket: SocketToken,
+        /// Who.
+        remote: SocketAddr,
+    },
+    /// Something about a connection.
+    Stream(ConnId, StreamEvent),
+    /// A UDP packet.
+    Datagram {
+        /// The socket it came in on.
+        socket: UdpSocketId,
+        /// Who sent it.
+        from: SocketAddr,
+        /// Its content.
+        data: Bytes,
+    },
+    /// A disk or hash operation ended.
+    Disk(DiskOpId, DiskOutcome),
+    /// A name look-up ended.
+    Resolved(LookupId, Result<Vec<IpAddr>, LookupError>),
+    /// Something about an HTTP exchange.
+    Http(ExchangeId, HttpEvent),
+}
+
+/// What can happen to a connection.
+#[derive(Clone)]
+pub enum StreamEvent {
+    /// The connection stands.
+    Connected,
+    /// It does not, and never will.
+    ConnectFailed(ConnectFailure),
+    /// Bytes, never more than granted.
+    Received(Bytes),
+    /// So many bytes of what was sent were taken by the kernel.
+    Sent(u32),
+    /// It is over.
+    Closed(CloseKind),
+}
+
+impl core::fmt::Debug for StreamEvent {
+    /// Shows lengths, not bytes.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Connected => f.write_str("Connected"),
+            Self::ConnectFailed(kind) => write!(f, "ConnectFailed({kind:?})"),
+            Self::Received(bytes) => write!(f, "Received({} bytes)", bytes.len()),
+            Self::Sent(count) => write!(f, "Sent({count})"),
+            Self::Closed(kind) => write!(f, "Closed({kind:?})"),
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseKind {
+    /// The peer closed it.
+    Eof,
+    /// It broke.
+    Reset,
+}
+
+/// What the disk says of one file when a torrent is opened or synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Length in bytes; `None` when the file is not there.
+    pub length: Option<u64>,
+    /// Time of the last change, in an unit of the driver's choice; only compared for equality.
+    pub modified: i64,
+}
+
+/// How a disk operation ended.
+#[derive(Clone)]
+pub enum DiskOutcome {
+    /// The torrent is open; the state of each file.
+    Opened(Box<[FileStatus]>),
+    /// The block is written.
+    Written,
+    /// The bytes that were asked for, exactly as many.
+    Read(Bytes),
+    /// SHA-1 of a piece.
+    PieceHashed(Sha1Hash),
+    /// SHA-1 of each block of a piece.
+    BlocksHashed(Box<[Sha1Hash]>),
+    /// Everything written before is durable; the state of each file.
+    Synced(Box<[FileStatus]>),
+    /// Resume data is stored, or the torrent is closed.
+    Done,
+    /// It failed.
+    Failed(DiskError),
+}
+
+impl core::fmt::Debug for DiskOutcome {
+    /// Shows lengths of payload, not bytes.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Opened(files) => write!(f, "Opened({files:?})"),
+            Self::Written => f.write_str("Written"),
+            Self::Read(bytes) => write!(f, "Read({} bytes)", bytes.len()),
+            Self::PieceHashed(hash) => write!(f, "PieceHashed({hash:?})"),
+            Self::BlocksHashed(hashes) => write!(f, "BlocksHashed({hashes:?})"),
+            Self::Synced(files) => write!(f, "Synced({files:?})"),
+            Self::Done => f.write_str("Done"),
+            Self::Failed(error) => write!(f, "Failed({error:?})"),
+        }
+    }
+}
+
+/// What can happen to an HTTP exchange. `Head`, any number of `Body`, then `Finished`; or `Failed`.
+#[derive(Clone, Debug)]
+pub enum HttpEvent {
+    /// Status and, for a redirect, where to.
+    Head {
+        /// HTTP status.
+        status: u16,
+        /// Absolute URL of a redirect.
+        location: Option<String>,
+        /// Whether the server's address is public.
+        scope: Scope,
+    },
+    /// Part of the body, decompressed.
+    Body(Bytes),
+    /// The body is complete.
+    Finished,
+    /// There is no complete reply.
+    Failed(HttpFailure),
+}

@@ -1,0 +1,25 @@
+//! What crosses the line between the engine and the world: plain data, no behaviour.
+
+mod action;
+mod command;
+mod config;
+mod error;
+mod event;
+mod notice;
+mod views;
+mod wakeup;
+
+pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StreamAction};
+pub use command::{AddPeers, AddTorrent, Command, FilePriority, PeerSource, Priority, RateLimits};
+pub use config::{Config, MemoryBound, SeedChoking};
+pub use error::{
+    CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
+};
+pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEvent};
+pub use notice::{CloseReason, Notice};
+pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerView};
+pub use wakeup::{WakeReason, Wakeup};
+
+// A step moves many of these; keep them within two cache lines.
+const _: () = assert!(core::mem::size_of::<Action>() <= 96);
+const _: () = assert!(core::mem::size_of::<Event>() <= 96);

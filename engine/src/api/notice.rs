@@ -1,0 +1,113 @@
+//! What the engine tells the embedder.
+
+use alloc::string::String;
+use core::net::SocketAddr;
+
+use super::command::PeerSource;
+use super::error::{CommandError, TorrentError};
+use crate::base::ids::{ConnId, TorrentId};
+use crate::metainfo::InfoHashes;
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed it, or it broke.
+    Remote,
+    /// No connection came about.
+    ConnectFailed,
+    /// No handshake in time.
+    HandshakeTimeout,
+    /// Nothing was heard for too long.
+    Silent,
+    /// Not the `BitTorrent` protocol, or a malformed message.
+    BadMessage,
+    /// A rule of the protocol was broken.
+    Misbehaved,
+    /// The torrent is not here.
+    UnknownTorrent,
+    /// It was ourselves.
+    Ourselves,
+    /// The peer is connected already.
+    Duplicate,
+    /// Both sides have everything.
+    BothComplete,
+    /// Banned.
+    Banned,
+    /// Others are preferred, or there is no room.
+    Limit,
+    /// The torrent was paused, removed or closed.
+    Stopped,
+}
+
+/// Something worth telling.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A torrent was added under this id.
+    TorrentAdded(TorrentId, InfoHashes),
+    /// A command could not be carried out.
+    CommandRejected(CommandError, Option<InfoHashes>),
+    /// The data was checked, or trusted; so many pieces are good.
+    Checked(TorrentId, u32),
+    /// A piece was verified.
+    PieceVerified(TorrentId, u32),
+    /// A piece failed its hash.
+    PieceFailed(TorrentId, u32),
+    /// Everything wanted is verified, durable on disk, and was not before.
+    Finished(TorrentId),
+    /// The torrent stands still because of an error.
+    TorrentFailed(TorrentId, TorrentError),
+    /// The torrent is gone.
+    TorrentRemoved(TorrentId),
+    /// A peer's handshake came.
+    PeerConnected {
+        /// Torrent.
+        torrent: TorrentId,
+        /// Connection.
+        conn: ConnId,
+        /// Address.
+        addr: SocketAddr,
+        /// Client, as its peer id says.
+        client: String,
+        /// Who named the address.
+        source: PeerSource,
+    },
+    /// A connection ended.
+    PeerClosed {
+        /// Torrent, where it was known.
+        torrent: Option<TorrentId>,
+        /// Connection.
+        conn: ConnId,
+        /// Address.
+        addr: SocketAddr,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A peer was banned.
+    PeerBanned(TorrentId, SocketAddr),
+    /// A tracker answered.
+    TrackerReplied {
+        /// Torrent.
+        torrent: TorrentId,
+        /// URL.
+        url: String,
+        /// How many peers it named.
+        peers: u32,
+        /// What it wants the user to read.
+        warning: Option<String>,
+    },
+    /// A tracker failed.
+    TrackerFailed {
+        /// Torrent.
+        torrent: TorrentId,
+        /// URL.
+        url: String,
+        /// Why.
+        error: String,
+    },
+    /// Resume data was stored.
+    ResumeSaved(TorrentId),
+    /// The engine has stopped; nothing more will come.
+    ShutDown,
+}

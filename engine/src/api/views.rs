@@ -1,0 +1,189 @@
+//! Looking at an engine: plain data, computed on demand, with no effect on state.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::command::PeerSource;
+use super::error::TorrentError;
+use crate::base::bits::Bits;
+use crate::base::ids::{ConnId, TorrentId};
+use crate::metainfo::InfoHashes;
+
+/// Where a torrent is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TorrentState {
+    /// The files are being looked at.
+    Opening,
+    /// Pieces are being hashed.
+    Checking,
+    /// Pieces are being fetched.
+    Downloading,
+    /// Everything wanted is here.
+    Seeding,
+    /// Stopped by the user.
+    Paused,
+    /// Stopped by an error.
+    Failed,
+}
+
+/// Why a download does not move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stall {
+    /// It moves, or has nothing to do.
+    None,
+    /// No address of a peer is known and every tracker failed.
+    NoTracker,
+    /// No address of a peer is known.
+    NoPeers,
+    /// Addresses are known, none is connected.
+    NoConnection,
+    /// Peers are connected; none has what is missing.
+    NothingToGet,
+    /// Peers have what is missing and choke us.
+    Choked,
+    /// Requests are out and nothing comes.
+    Waiting,
+    /// The disk does not keep up.
+    Disk,
+    /// The rate limit is reached.
+    Limited,
+}
+
+/// One torrent.
+#[derive(Clone, Debug)]
+pub struct TorrentView {
+    /// Its id.
+    pub id: TorrentId,
+    /// Its identities.
+    pub info_hashes: InfoHashes,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: TorrentState,
+    /// Why it failed.
+    pub error: Option<TorrentError>,
+    /// Verified pieces.
+    pub have: Bits,
+    /// Pieces fully checked while `Checking`.
+    pub checked: u32,
+    /// Bytes wanted.
+    pub wanted: u64,
+    /// Bytes wanted and verified.
+    pub wanted_done: u64,
+    /// Bytes verified.
+    pub done: u64,
+    /// Payload received.
+    pub downloaded: u64,
+    /// Payload sent.
+    pub uploaded: u64,
+    /// Payload received for nothing: duplicates, unrequested, failed hashes.
+    pub wasted: u64,
+    /// Payload bytes per second from peers.
+    pub down_rate: u64,
+    /// Payload bytes per second to peers.
+    pub up_rate: u64,
+    /// Connected peers.
+    pub peers: u32,
+    /// Connected peers that have everything.
+    pub seeds: u32,
+    /// Connections being made.
+    pub connecting: u32,
+    /// Addresses known.
+    pub candidates: u32,
+    /// Pieces being fetched.
+    pub partial_pieces: u32,
+    /// Why nothing moves.
+    pub stall: Stall,
+    /// Its trackers.
+    pub trackers: Vec<TrackerView>,
+}
+
+/// One tracker of a torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackerView {
+    /// URL.
+    pub url: String,
+    /// Tier, 0 being asked first.
+    pub tier: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Whether the last announce succeeded.
+    pub working: bool,
+    /// What it said last, if it was a failure.
+    pub message: Option<String>,
+    /// Seeds it knows of.
+    pub complete: Option<u32>,
+    /// Leechers it knows of.
+    pub incomplete: Option<u32>,
+}
+
+/// One peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerView {
+    /// Connection.
+    pub conn: ConnId,
+    /// Address.
+    pub addr: SocketAddr,
+    /// Client.
+    pub client: String,
+    /// Who named the address.
+    pub source: PeerSource,
+    /// Whether it connected to us.
+    pub incoming: bool,
+    /// Pieces it has.
+    pub pieces: u32,
+    /// We choke it.
+    pub am_choking: bool,
+    /// We want something it has.
+    pub am_interested: bool,
+    /// It chokes us.
+    pub peer_choking: bool,
+    /// It wants something we have.
+    pub peer_interested: bool,
+    /// It has not delivered for a while.
+    pub snubbed: bool,
+    /// Requests outstanding at it.
+    pub outstanding: u32,
+    /// Its requests that wait here.
+    pub queued: u32,
+    /// Payload bytes per second from it.
+    pub down_rate: u64,
+    /// Payload bytes per second to it.
+    pub up_rate: u64,
+    /// Payload from it.
+    pub downloaded: u64,
+    /// Payload to it.
+    pub uploaded: u64,
+}
+
+/// The whole engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EngineStats {
+    /// Torrents.
+    pub torrents: u32,
+    /// Connections, those being made included.
+    pub connections: u32,
+    /// Connections being made.
+    pub half_open: u32,
+    /// Connections that have not shaken hands.
+    pub handshaking: u32,
+    /// Bytes granted and not received.
+    pub read_credit: u64,
+    /// Payload bytes handed to the disk and not written.
+    pub disk_intake: u64,
+    /// Pieces being hashed.
+    pub hash_jobs: u32,
+    /// Bytes being read for upload or waiting to be sent.
+    pub send_budget: u64,
+    /// Upload slots.
+    pub unchoke_slots: u32,
+    /// Peers unchoked.
+    pub unchoked: u32,
+    /// Events that broke the driver contract.
+    pub violations: u32,
+    /// Protocol and payload bytes received.
+    pub received: u64,
+    /// Protocol and payload bytes sent.
+    pub sent: u64,
+}

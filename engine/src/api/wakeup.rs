@@ -1,0 +1,37 @@
+//! When the engine wants to be called again.
+
+use crate::base::time::Instant;
+
+/// Returned by every step, so that it cannot be forgotten. Calling earlier is harmless, calling
+/// later costs quality and never correctness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wakeup {
+    /// At once: the turn's work budget ran out.
+    Immediately,
+    /// At `deadline`, or with the next event if that comes first.
+    At {
+        /// Strictly after the `now` of the step.
+        deadline: Instant,
+        /// What is due then, for debugging.
+        reason: WakeReason,
+    },
+    /// With the next event.
+    OnEvent,
+}
+
+/// Which timer set a deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WakeReason {
+    /// Tokens of a rate limit.
+    Bandwidth,
+    /// A round of choking.
+    ChokeRound,
+    /// A time-out or keep-alive of a connection.
+    Connection,
+    /// An attempt to connect, a save of resume data, or another duty of a torrent.
+    Torrent,
+    /// An announce, or a retransmission to a tracker.
+    Tracker,
+    /// The end of a tidy shut-down.
+    ShutDown,
+}

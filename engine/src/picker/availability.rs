@@ -1,0 +1,146 @@
+//! The rarity index: unstarted pieces in buckets by priority and number of holders.
+//!
+//! Seeds raise all pieces alike and are one counter. Every change moves one piece between two
+//! buckets by swapping it with the last, so it costs the same for a thousand pieces and a million.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Holders that are told apart; pieces with more are equally common.
+const LEVELS: usize = 64;
+/// Priorities 1 to 7.
+const PRIORITIES: usize = 7;
+const UNLISTED: u32 = u32::MAX;
+
+#[derive(Clone, Debug)]
+pub(super) struct Availability {
+    /// Peers that have everything.
+    pub(super) seeds: u32,
+    /// Other holders of each piece.
+    holders: Vec<u16>,
+    /// Place of each listed piece in its bucket.
+    place: Vec<u32>,
+    /// Priority under which each piece is listed.
+    priority: Vec<u8>,
+    buckets: Vec<Vec<u32>>,
+    /// One bit for each bucket that is not empty.
+    occupied: [u64; PRIORITIES],
+}
+
+impl Availability {
+    pub(super) fn new(pieces: u32) -> Self {
+        let pieces = pieces as usize;
+        Self {
+            seeds: 0,
+            holders: vec![0; pieces],
+            place: vec![UNLISTED; pieces],
+            priority: vec![0; pieces],
+            buckets: vec![Vec::new(); LEVELS * PRIORITIES],
+            occupied: [0; PRIORITIES],
+        }
+    }
+
+    pub(super) fn count(&self, piece: u32) -> u32 {
+        self.holders[piece as usize].into()
+    }
+
+    /// Bucket of a piece: the most wanted first, the rarest first among those.
+    fn bucket(&self, piece: u32) -> usize {
+        let level = usize::from(self.holders[piece as usize]).min(LEVELS - 1);
+        let rank = PRIORITIES - usize::from(self.priority[piece as usize]).clamp(1, PRIORITIES);
+        rank * LEVELS + level
+    }
+
+    pub(super) fn insert(&mut self, piece: u32, priority: u8) {
+        self.priority[piece as usize] = priority;
+        let bucket = self.bucket(piece);
+        self.place[piece as usize] = self.buckets[bucket].len() as u32;
+        self.buckets[bucket].push(piece);
+        self.occupied[bucket / LEVELS] |= 1 << (bucket % LEVELS);
+    }
+
+    pub(super) fn remove(&mut self, piece: u32) {
+        let bucket = self.bucket(piece);
+        let place = self.place[piece as usize] as usize;
+        self.place[piece as usize] = UNLISTED;
+        self.buckets[bucket].swap_remove(place);
+        if let Some(moved) = self.buckets[bucket].get(place) {
+            self.place[*moved as usize] = place as u32;
+        }
+        if self.buckets[bucket].is_empty() {
+            self.occupied[bucket / LEVELS] &= !(1 << (bucket % LEVELS));
+        }
+    }
+
+    pub(super) fn is_listed(&self, piece: u32) -> bool {
+        self.place[piece as usize] != UNLISTED
+    }
+
+    pub(super) fn add(&mut self, piece: u32) {
+        self.change(piece, |holders| holders.saturating_add(1));
+    }
+
+    pub(super) fn sub(&mut self, piece: u32) {
+        self.change(piece, |holders| holders.saturating_sub(1));
+    }
+
+    fn change(&mut self, piece: u32, by: impl Fn(u16) -> u16) {
+        let Some(holders) = self.holders.get(piece as usize).copied() else { return };
+        let crosses = usize::from(holders.max(by(holders))) < LEVELS;
+        if crosses && self.is_listed(piece) {
+            let priority = self.priority[piece as usize];
+            self.remove(piece);
+            self.holders[piece as usize] = by(holders);
+            self.insert(piece, priority);
+        } else {
+            self.holders[piece as usize] = by(holders);
+        }
+    }
+
+    /// Listed pieces, the most wanted and rarest first. Inside a bucket the walk begins at a place
+    /// that `spread` decides, so that peers asked in turn do not all get the same piece.
+    pub(super) fn ranked(&self, spread: u32) -> impl Iterator<Item = u32> + '_ {
+        let ranks = self.occupied.iter().enumerate();
+        ranks.flat_map(|(rank, bits)| Occupied { base: rank * LEVELS, bits: *bits }).flat_map(
+            move |bucket| {
+                let bucket = &self.buckets[bucket];
+                let start = spread as usize % bucket.len();
+                bucket[start..].iter().chain(&bucket[..start]).copied()
+            },
+        )
+    }
+
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            let marked = self.occupied[index / LEVELS] >> (index % LEVELS) & 1 == 1;
+            if marked == bucket.is_empty() {
+                return Err("occupied buckets are marked");
+            }
+            for (place, piece) in bucket.iter().enumerate() {
+                if self.place[*piece as usize] as usize != place || self.bucket(*piece) != index {
+                    return Err("listed pieces know their place");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The buckets of one priority that are not empty.
+struct Occupied {
+    base: usize,
+    bits: u64,
+}
+
+impl Iterator for Occupied {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.bits == 0 {
+            return None;
+        }
+        let level = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(self.base + level)
+    }
+}

@@ -1,0 +1,214 @@
+//! The order of preference when a peer can be asked for more.
+
+use alloc::vec::Vec;
+
+use super::partial::Partial;
+use super::{BlockRef, PeerKey, PeerPieces, Picker};
+use crate::base::rng::Rng;
+
+/// Verified pieces below which pieces are begun at random: a newcomer needs something to trade
+/// soon, and the rarest piece is the slowest to get.
+const RANDOM_FIRST: u32 = 4;
+/// Pieces looked at in the buckets before falling back to comparing bit fields.
+const PROBES: usize = 128;
+/// Peers asked for one block in the endgame.
+const ENDGAME_COPIES: usize = 3;
+
+/// What kind of peer is to be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PickMode {
+    /// It delivers a piece within seconds and gets whole pieces.
+    pub fast: bool,
+    /// It shares the blame for a bad piece and gets only pieces of its own.
+    pub parole: bool,
+    /// The piece it was asked for last.
+    pub current: Option<u32>,
+    /// Most pieces that may have open blocks at once.
+    pub max_partial: u32,
+}
+
+/// Blocks to ask a peer for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pick {
+    /// The blocks, in order; some may be asked of others too.
+    pub blocks: Vec<BlockRef>,
+    /// Whether they were asked of others already.
+    pub endgame: bool,
+}
+
+impl Picker {
+    /// Chooses up to `count` blocks to ask `peer` for and records it as asked. The peer has
+    /// `pieces`; with `only`, nothing but those pieces is considered (allowed-fast, BEP 6).
+    pub fn pick(
+        &mut self,
+        peer: PeerKey,
+        pieces: &PeerPieces,
+        only: Option<&[u32]>,
+        count: u32,
+        mode: PickMode,
+        rng: &mut Rng,
+    ) -> Pick {
+        let mut pick = Pick::default();
+        let count = count as usize;
+        let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
+        if let Some(piece) = mode.current.filter(|piece| self.open.contains(piece) && may(*piece)) {
+            self.take(peer, piece, count, mode, &mut pick);
+        }
+        while pick.blocks.len() < count {
+            let next = self.next_piece(peer, pieces, only, mode, rng, &may);
+            let before = pick.blocks.len();
+            match next {
+                Some(piece) => self.take(peer, piece, count, mode, &mut pick),
+                None => break,
+            }
+            if pick.blocks.len() == before {
+                break;
+            }
+        }
+        pick
+    }
+
+    /// Chooses one block that others were asked for already, when there is nothing else left to
+    /// ask anyone for. At most [`ENDGAME_COPIES`] peers are asked for one block.
+    pub fn pick_endgame(
+        &mut self,
+        peer: PeerKey,
+        pieces: &PeerPieces,
+        only: Option<&[u32]>,
+        rng: &mut Rng,
+    ) -> Option<BlockRef> {
+        if !self.is_endgame() {
+            return None;
+        }
+        let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
+        let spread = rng.next_u32();
+        let wanted = self.partials.iter_mut().filter(|(piece, partial)| {
+            may(**piece) && self.missing.has(**piece) && partial.only.is_none_or(|p| p == peer)
+        });
+        for (piece, partial) in wanted {
+            if let Some(block) = partial.take_duplicate(peer, spread, ENDGAME_COPIES) {
+                return Some(BlockRef { piece: *piece, block });
+            }
+        }
+        None
+    }
+
+    /// True when every missing block was asked of somebody.
+    pub fn is_endgame(&self) -> bool {
+        self.unstarted.count() == 0 && self.open.is_empty() && self.missing.count() > 0
+    }
+
+    /// Takes open blocks of `piece`, beginning it if need be.
+    fn take(&mut self, peer: PeerKey, piece: u32, count: usize, mode: PickMode, pick: &mut Pick) {
+        if !self.partials.contains_key(&piece) {
+            self.begin(piece, mode.fast, mode.parole.then_some(peer));
+        }
+        if let Some(partial) = self.partials.get_mut(&piece) {
+            if !allowed(partial, peer, mode) {
+                return;
+            }
+            while pick.blocks.len() < count
+                && let Some(block) = partial.take_open(peer)
+            {
+                pick.blocks.push(BlockRef { piece, block });
+            }
+        }
+        self.refresh_open(piece);
+    }
+
+    fn next_piece(
+        &mut self,
+        peer: PeerKey,
+        pieces: &PeerPieces,
+        only: Option<&[u32]>,
+        mode: PickMode,
+        rng: &mut Rng,
+        may: &dyn Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let usable = |piece: &u32| may(*piece) && allowed(&self.partials[piece], peer, mode);
+        // What was begun and left by its peer, then what peers of this speed share.
+        let rank = |piece: &u32| {
+            let partial = &self.partials[piece];
+            let wanted = self.priorities[*piece as usize];
+            (u8::MAX - wanted, partial.open_blocks(), *piece)
+        };
+        let shared = |piece: &&u32| {
+            let partial = &self.partials[*piece];
+            usable(piece) && (partial.is_abandoned() || (!mode.fast && !partial.fast))
+        };
+        if !self.sequential
+            && let Some(piece) = self.open.iter().filter(shared).min_by_key(|p| rank(p)).copied()
+        {
+            return Some(piece);
+        }
+        let room = (self.open.len() as u32) < mode.max_partial;
+        let sequential = || self.open.iter().find(|piece| usable(piece)).copied();
+        if self.sequential {
+            let begun = sequential();
+            let fresh = if room { self.unstarted_in_order(pieces, only) } else { None };
+            return match (begun, fresh) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        if room && let Some(piece) = self.unstarted_piece(pieces, only, rng) {
+            return Some(piece);
+        }
+        self.open.iter().filter(|piece| usable(piece)).min_by_key(|piece| rank(piece)).copied()
+    }
+
+    /// The best unstarted piece the peer has: at random for the first few, else the rarest.
+    fn unstarted_piece(
+        &self,
+        pieces: &PeerPieces,
+        only: Option<&[u32]>,
+        rng: &mut Rng,
+    ) -> Option<u32> {
+        if let Some(set) = only {
+            return set.iter().copied().find(|p| self.unstarted.has(*p) && pieces.has(*p));
+        }
+        if self.unstarted.count() == 0 {
+            return None;
+        }
+        let spread = rng.next_u32();
+        let start = rng.below(self.geometry.pieces());
+        let prioritised = self.priorities.first().is_some_and(|p| *p != 4);
+        if self.have.count() < RANDOM_FIRST && !prioritised {
+            return self.common_unstarted(pieces, start, 1).first().copied();
+        }
+        let probe = self.availability.ranked(spread).take(PROBES).find(|p| pieces.has(*p));
+        probe.or_else(|| {
+            let found = self.common_unstarted(pieces, start, PROBES);
+            found.into_iter().min_by_key(|piece| {
+                let wanted = self.priorities[*piece as usize];
+                (u8::MAX - wanted, self.availability.count(*piece))
+            })
+        })
+    }
+
+    fn unstarted_in_order(&mut self, pieces: &PeerPieces, only: Option<&[u32]>) -> Option<u32> {
+        if let Some(set) = only {
+            let usable = |piece: &u32| self.unstarted.has(*piece) && pieces.has(*piece);
+            return set.iter().copied().filter(usable).min();
+        }
+        let lowest = self.unstarted.common_from(&self.unstarted, self.first_unstarted, 1);
+        self.first_unstarted = lowest.first().copied().unwrap_or(self.geometry.pieces());
+        self.common_unstarted(pieces, self.first_unstarted, 1).first().copied()
+    }
+
+    fn common_unstarted(&self, pieces: &PeerPieces, start: u32, limit: usize) -> Vec<u32> {
+        let theirs = match pieces {
+            PeerPieces::All => &self.unstarted,
+            PeerPieces::Some(bits) => bits,
+        };
+        self.unstarted.common_from(theirs, start, limit)
+    }
+}
+
+/// Whether `peer` may be asked for blocks of a piece that others may have begun.
+fn allowed(partial: &Partial, peer: PeerKey, mode: PickMode) -> bool {
+    match partial.only {
+        Some(owner) => owner == peer,
+        None => !mode.parole || partial.is_untouched(),
+    }
+}

@@ -1,0 +1,423 @@
+//! Which block to ask whom for (BEP 3's rarest first, and what the field learnt since).
+//!
+//! Pieces that nobody has begun stand in buckets by priority and availability, so that a HAVE moves
+//! one piece and a pick looks at the front of a bucket: neither looks at all pieces. Pieces begun
+//! ("partial") are few, finished before new ones are begun, and carry the state of each block.
+
+mod availability;
+mod choose;
+mod partial;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::base::bits::Bits;
+use crate::metainfo::Geometry;
+use availability::Availability;
+pub use choose::{Pick, PickMode};
+use partial::{BlockState, Partial};
+
+/// Names a peer for as long as its torrent lives, across reconnections.
+pub type PeerKey = u32;
+
+/// A block by piece number and block number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct BlockRef {
+    /// Piece number.
+    pub piece: u32,
+    /// Block number in the piece.
+    pub block: u32,
+}
+
+/// Pieces that a peer has. A seed costs no bit field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerPieces {
+    /// All of them.
+    All,
+    /// These.
+    Some(Bits),
+}
+
+impl PeerPieces {
+    /// Whether the peer has `piece`.
+    pub fn has(&self, piece: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(bits) => bits.has(piece),
+        }
+    }
+}
+
+/// What became of a received block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// It was needed; the peers named were asked for it too.
+    Needed {
+        /// Peers whose request is now to be cancelled.
+        also_asked: Vec<PeerKey>,
+    },
+    /// It is here already, or its piece is not being fetched.
+    Useless,
+}
+
+/// State of all pieces of a torrent, and of the blocks of those begun.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    geometry: Geometry,
+    /// Verified.
+    have: Bits,
+    /// Wanted and not verified: what makes a peer interesting.
+    missing: Bits,
+    /// Missing and not begun: what stands in the buckets.
+    unstarted: Bits,
+    availability: Availability,
+    priorities: Vec<u8>,
+    partials: BTreeMap<u32, Partial>,
+    /// Partials with a block that nobody was asked for.
+    open: BTreeSet<u32>,
+    /// Counts resets of pieces, so that late completions are not taken for new ones.
+    generation: u32,
+    sequential: bool,
+    /// No unstarted piece lies below this.
+    first_unstarted: u32,
+}
+
+impl Picker {
+    /// A picker for `geometry` with nothing verified and everything wanted at priority 4.
+    pub fn new(geometry: Geometry, order: &mut crate::base::rng::Rng) -> Self {
+        let pieces = geometry.pieces();
+        let mut picker = Self {
+            geometry,
+            have: Bits::new(pieces),
+            missing: Bits::full(pieces),
+            unstarted: Bits::full(pieces),
+            availability: Availability::new(pieces),
+            priorities: alloc::vec![4; pieces as usize],
+            partials: BTreeMap::new(),
+            open: BTreeSet::new(),
+            generation: 0,
+            sequential: false,
+            first_unstarted: 0,
+        };
+        // A random order inside each bucket is what keeps peers from all fetching the same piece.
+        let mut shuffled: Vec<u32> = (0..pieces).collect();
+        order.shuffle(&mut shuffled);
+        for piece in shuffled {
+            picker.availability.insert(piece, 4);
+        }
+        picker
+    }
+
+    /// Pieces and blocks.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Verified pieces.
+    pub fn have(&self) -> &Bits {
+        &self.have
+    }
+
+    /// Pieces that are wanted and not verified.
+    pub fn missing(&self) -> &Bits {
+        &self.missing
+    }
+
+    /// Whether `piece` is wanted and not verified.
+    pub fn is_missing(&self, piece: u32) -> bool {
+        self.missing.has(piece)
+    }
+
+    /// True when nothing wanted is missing.
+    pub fn is_finished(&self) -> bool {
+        self.missing.count() == 0
+    }
+
+    /// Pieces begun.
+    pub fn partial_count(&self) -> u32 {
+        self.partials.len() as u32
+    }
+
+    /// How many of the pieces a peer has are missing here.
+    pub fn interesting(&self, pieces: &PeerPieces) -> u32 {
+        match pieces {
+            PeerPieces::All => self.missing.count(),
+            PeerPieces::Some(bits) => self.missing.count_common(bits),
+        }
+    }
+
+    /// Switches fetching in order on or off.
+    pub fn set_sequential(&mut self, sequential: bool) {
+        self.sequential = sequential;
+    }
+
+    /// Sets the priority of `piece`: 0 is unwanted, 7 the most wanted. Returns whether it became
+    /// missing (`Some(true)`), ceased to be (`Some(false)`), or neither.
+    pub fn set_priority(&mut self, piece: u32, priority: u8) -> Option<bool> {
+        let slot = self.priorities.get_mut(piece as usize)?;
+        if *slot == priority {
+            return None;
+        }
+        let was_wanted = *slot > 0;
+        *slot = priority;
+        if self.have.has(piece) {
+            return None;
+        }
+        if self.unstarted.has(piece) || (!was_wanted && !self.partials.contains_key(&piece)) {
+            self.unlist(piece);
+            if priority > 0 {
+                self.list(piece);
+            }
+        }
+        match (was_wanted, priority > 0) {
+            (false, true) => self.missing.set(piece).then_some(true),
+            (true, false) => self.missing.clear(piece).then_some(false),
+            _ => None,
+        }
+    }
+
+    /// Puts a missing piece that nobody has begun into its bucket.
+    fn list(&mut self, piece: u32) {
+        if self.unstarted.set(piece) {
+            self.availability.insert(piece, self.priorities[piece as usize]);
+            self.first_unstarted = self.first_unstarted.min(piece);
+        }
+    }
+
+    fn unlist(&mut self, piece: u32) {
+        if self.unstarted.clear(piece) {
+            self.availability.remove(piece);
+        }
+    }
+
+    /// A peer with these pieces came.
+    pub fn peer_joined(&mut self, pieces: &PeerPieces) {
+        match pieces {
+            PeerPieces::All => self.availability.seeds += 1,
+            PeerPieces::Some(bits) => bits.ones().for_each(|piece| self.availability.add(piece)),
+        }
+    }
+
+    /// A peer with these pieces left.
+    pub fn peer_left(&mut self, pieces: &PeerPieces) {
+        match pieces {
+            PeerPieces::All => self.availability.seeds -= 1,
+            PeerPieces::Some(bits) => bits.ones().for_each(|piece| self.availability.sub(piece)),
+        }
+    }
+
+    /// A peer that is no seed got a piece.
+    pub fn peer_got(&mut self, piece: u32) {
+        self.availability.add(piece);
+    }
+
+    /// A peer that is no seed lost a piece (BEP 54).
+    pub fn peer_lost(&mut self, piece: u32) {
+        self.availability.sub(piece);
+    }
+
+    /// How many connected peers have `piece`.
+    pub fn available(&self, piece: u32) -> u32 {
+        self.availability.count(piece) + self.availability.seeds
+    }
+
+    /// A piece was found good by a check or taken from resume data.
+    pub fn set_have(&mut self, piece: u32) {
+        self.unlist(piece);
+        self.partials.remove(&piece);
+        self.open.remove(&piece);
+        self.missing.clear(piece);
+        self.have.set(piece);
+    }
+
+    /// A verified piece turned out to be lost. Returns whether it is missing now.
+    pub fn clear_have(&mut self, piece: u32) -> bool {
+        if !self.have.clear(piece) {
+            return false;
+        }
+        let wanted = self.priorities[piece as usize] > 0;
+        if wanted {
+            self.missing.set(piece);
+            self.list(piece);
+        }
+        wanted
+    }
+
+    /// Blocks of a piece that are on disk already, from resume data.
+    pub fn restore_partial(&mut self, piece: u32, written: &Bits) {
+        let blocks = self.geometry.blocks_in(piece);
+        if self.have.has(piece) || written.len() != blocks || written.count() == blocks {
+            return;
+        }
+        self.begin(piece, false, None);
+        for block in written.ones() {
+            if let Some(partial) = self.partials.get_mut(&piece) {
+                partial.set(block, BlockState::Written);
+            }
+        }
+        self.refresh_open(piece);
+    }
+
+    /// Pieces begun and the blocks of each that are on disk.
+    pub fn written_blocks(&self) -> Vec<(u32, Bits)> {
+        let all = self.partials.iter().map(|(piece, partial)| (*piece, partial.written_bits()));
+        all.filter(|(_, bits)| bits.count() > 0).collect()
+    }
+
+    fn begin(&mut self, piece: u32, fast: bool, only: Option<PeerKey>) {
+        self.unlist(piece);
+        self.generation += 1;
+        let blocks = self.geometry.blocks_in(piece);
+        self.partials.insert(piece, Partial::new(blocks, self.generation, fast, only));
+        self.open.insert(piece);
+    }
+
+    fn refresh_open(&mut self, piece: u32) {
+        let is_open = self.partials.get(&piece).is_some_and(Partial::is_open);
+        let wanted = self.priorities.get(piece as usize).is_some_and(|p| *p > 0);
+        if is_open && wanted {
+            self.open.insert(piece);
+        } else {
+            self.open.remove(&piece);
+        }
+    }
+
+    /// A request will not be answered: rejected, timed out, choked away or cancelled.
+    pub fn request_dropped(&mut self, at: BlockRef, peer: PeerKey) {
+        if let Some(partial) = self.partials.get_mut(&at.piece) {
+            partial.forget_requester(at.block, peer);
+            if partial.is_untouched() {
+                self.partials.remove(&at.piece);
+                self.open.remove(&at.piece);
+                if self.missing.has(at.piece) {
+                    self.list(at.piece);
+                }
+                return;
+            }
+            self.refresh_open(at.piece);
+        }
+    }
+
+    /// A block came from `peer`; it is on its way to the disk if it was needed.
+    pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
+        let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };
+        let Some(also_asked) = partial.receive(at.block, peer) else { return Received::Useless };
+        self.refresh_open(at.piece);
+        Received::Needed { also_asked }
+    }
+
+    /// The generation of a piece being fetched, to recognise it in late completions.
+    pub fn generation_of(&self, piece: u32) -> Option<u32> {
+        self.partials.get(&piece).map(|partial| partial.generation)
+    }
+
+    /// A block is on disk. Returns true when it was the last one and the piece can be hashed.
+    pub fn written(&mut self, at: BlockRef, generation: u32) -> bool {
+        let partial = self.partials.get_mut(&at.piece).filter(|p| p.generation == generation);
+        partial.is_some_and(|partial| {
+            partial.set(at.block, BlockState::Written);
+            partial.is_complete()
+        })
+    }
+
+    /// A block could not be written; it is open again.
+    pub fn write_failed(&mut self, at: BlockRef, generation: u32) {
+        if let Some(partial) = self.partials.get_mut(&at.piece)
+            && partial.generation == generation
+        {
+            partial.set(at.block, BlockState::Open);
+            self.refresh_open(at.piece);
+        }
+    }
+
+    /// The peers that delivered the blocks of a piece, block by block.
+    pub fn contributors(&self, piece: u32) -> Vec<Option<PeerKey>> {
+        self.partials.get(&piece).map(Partial::contributors).unwrap_or_default()
+    }
+
+    /// A piece failed its hash: everything about it is forgotten, to be fetched again.
+    pub fn piece_failed(&mut self, piece: u32) {
+        if self.partials.remove(&piece).is_some() {
+            self.open.remove(&piece);
+            if self.missing.has(piece) {
+                self.list(piece);
+            }
+        }
+    }
+
+    /// Whether all blocks of a piece are on disk and it waits for its hash.
+    pub fn awaits_hash(&self, piece: u32) -> bool {
+        self.partials.get(&piece).is_some_and(Partial::is_complete)
+    }
+
+    /// Checks the partition of pieces and all counters; for tests and simulation.
+    ///
+    /// # Errors
+    /// The name of the first rule that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        for piece in 0..self.geometry.pieces() {
+            let (have, unstarted) = (self.have.has(piece), self.unstarted.has(piece));
+            let begun = self.partials.contains_key(&piece);
+            let wanted = self.priorities[piece as usize] > 0;
+            if u32::from(have) + u32::from(unstarted) + u32::from(begun) > 1 {
+                return Err("a piece is in two states");
+            }
+            if self.missing.has(piece) != (wanted && !have) {
+                return Err("missing is wanted and not verified");
+            }
+            if unstarted != (wanted && !have && !begun) {
+                return Err("unstarted is missing and not begun");
+            }
+            if unstarted != self.availability.is_listed(piece) {
+                return Err("unstarted pieces stand in buckets");
+            }
+            if unstarted && piece < self.first_unstarted {
+                return Err("no unstarted piece below the cursor");
+            }
+        }
+        for (piece, partial) in &self.partials {
+            partial.check()?;
+            let wanted = self.priorities[*piece as usize] > 0;
+            if self.open.contains(piece) != (partial.is_open() && wanted) {
+                return Err("open partials are listed");
+            }
+        }
+        self.availability.check()
+    }
+
+    /// Compares availability with a recount of the peers' pieces.
+    ///
+    /// # Errors
+    /// The name of the rule that does not hold.
+    pub fn check_availability<'a>(
+        &self,
+        peers: impl Iterator<Item = &'a PeerPieces> + Clone,
+    ) -> Result<(), &'static str> {
+        let holders = |piece| peers.clone().filter(|pieces| pieces.has(piece)).count();
+        for piece in 0..self.geometry.pieces() {
+            if self.available(piece) as usize != holders(piece) {
+                return Err("availability equals the recount of bit fields");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `peer` is recorded as asked for a block.
+    pub fn is_requested_from(&self, at: BlockRef, peer: PeerKey) -> bool {
+        self.partials.get(&at.piece).is_some_and(|partial| partial.is_asked(at.block, peer))
+    }
+
+    /// All requests on record: block and peer.
+    pub fn requests(&self) -> Vec<(BlockRef, PeerKey)> {
+        let mut all = Vec::new();
+        for (piece, partial) in &self.partials {
+            for (block, peer) in partial.requests() {
+                all.push((BlockRef { piece: *piece, block }, peer));
+            }
+        }
+        all
+    }
+}

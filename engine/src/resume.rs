@@ -1,0 +1,163 @@
+//! Resume data: what one run tells the next. It never claims more than was durable when it was
+//! written, and everything in it is checked against the files before it is believed.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
+
+use crate::api::FileStatus;
+use crate::base::bits::Bits;
+use crate::base::hash::Sha1Hash;
+use crate::bencode::{self, Limits, ScanError};
+
+/// Version of the format; other versions are not read.
+const VERSION: u32 = 1;
+
+/// State of one torrent at the end of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResumeData {
+    /// The torrent, as handshakes name it.
+    pub info_hash: Sha1Hash,
+    /// Verified pieces.
+    pub have: Bits,
+    /// Pieces begun: number and the blocks that are on disk.
+    pub partial: Vec<(u32, Bits)>,
+    /// The files as they were when this was written.
+    pub files: Vec<FileStatus>,
+    /// Payload received in all runs.
+    pub downloaded: u64,
+    /// Payload sent in all runs.
+    pub uploaded: u64,
+    /// Whether `completed` was announced.
+    pub completed: bool,
+    /// Peers worth asking again.
+    pub peers: Vec<SocketAddr>,
+}
+
+/// Why resume data is not used. It only ever costs a check of the files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResumeError {
+    /// Not the format.
+    Malformed(ScanError),
+    /// A version this program does not know.
+    Version(u32),
+    /// Sizes inside do not agree, or the checksum does not.
+    Inconsistent,
+}
+
+impl core::fmt::Display for ResumeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "malformed resume data: {error}"),
+            Self::Version(version) => write!(f, "resume data of unknown version {version}"),
+            Self::Inconsistent => f.write_str("damaged resume data"),
+        }
+    }
+}
+
+impl core::error::Error for ResumeError {}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    #[serde(with = "serde_bytes")]
+    info_hash: Vec<u8>,
+    pieces: u32,
+    #[serde(with = "serde_bytes")]
+    have: Vec<u8>,
+    partial: Vec<StoredPartial>,
+    lengths: Vec<i64>,
+    modified: Vec<i64>,
+    downloaded: i64,
+    uploaded: i64,
+    completed: u8,
+    peers: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPartial {
+    piece: u32,
+    blocks: u32,
+    #[serde(with = "serde_bytes")]
+    written: Vec<u8>,
+}
+
+impl ResumeData {
+    /// The bytes to store: bencode, with a SHA-1 of it in front.
+    pub fn encode(&self) -> Vec<u8> {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let stored = Stored {
+            version: VERSION,
+            info_hash: self.info_hash.0.to_vec(),
+            pieces: self.have.len(),
+            have: self.have.to_wire(),
+            partial: self
+                .partial
+                .iter()
+                .map(|(piece, blocks)| StoredPartial {
+                    piece: *piece,
+                    blocks: blocks.len(),
+                    written: blocks.to_wire(),
+                })
+                .collect(),
+            lengths: self.files.iter().map(|f| f.length.map_or(-1, signed)).collect(),
+            modified: self.files.iter().map(|f| f.modified).collect(),
+            downloaded: signed(self.downloaded),
+            uploaded: signed(self.uploaded),
+            completed: self.completed.into(),
+            peers: self.peers.iter().map(alloc::string::ToString::to_string).collect(),
+        };
+        // Every type above is one that bencode has.
+        let body = bencode::to_bytes(&stored).unwrap_or_default();
+        let mut out = Sha1Hash::of(&body).0.to_vec();
+        out.extend(body);
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// Anything that is not exactly that.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ResumeError> {
+        let (sum, body) = bytes.split_at_checked(20).ok_or(ResumeError::Inconsistent)?;
+        if Sha1Hash::of(body).0 != sum {
+            return Err(ResumeError::Inconsistent);
+        }
+        let stored: Stored =
+            bencode::from_scanned(body, Limits::METAINFO).map_err(ResumeError::Malformed)?;
+        if stored.version != VERSION {
+            return Err(ResumeError::Version(stored.version));
+        }
+        Self::from_stored(stored).ok_or(ResumeError::Inconsistent)
+    }
+
+    fn from_stored(stored: Stored) -> Option<Self> {
+        if stored.lengths.len() != stored.modified.len() {
+            return None;
+        }
+        let mut partial = Vec::new();
+        for entry in &stored.partial {
+            if entry.piece >= stored.pieces {
+                return None;
+            }
+            partial.push((entry.piece, Bits::from_wire(&entry.written, entry.blocks)?));
+        }
+        let files = stored.lengths.iter().zip(&stored.modified);
+        Some(Self {
+            info_hash: Sha1Hash::from_slice(&stored.info_hash)?,
+            have: Bits::from_wire(&stored.have, stored.pieces)?,
+            partial,
+            files: files
+                .map(|(length, modified)| FileStatus {
+                    length: u64::try_from(*length).ok(),
+                    modified: *modified,
+                })
+                .collect(),
+            downloaded: u64::try_from(stored.downloaded).ok()?,
+            uploaded: u64::try_from(stored.uploaded).ok()?,
+            completed: stored.completed != 0,
+            peers: stored.peers.iter().filter_map(|peer| peer.parse().ok()).collect(),
+        })
+    }
+}
