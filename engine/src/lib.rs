@@ -5,6 +5,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 pub mod api;
+pub mod bandwidth;
+pub mod choker;
+pub mod peer;
 pub mod base;
 pub mod bencode;
 pub mod metainfo;

@@ -1,11 +1,15 @@
 //! Trackers: what is said to them and understood from them (BEP 3, 7, 12, 15, 21, 23, 24, 31, 41,
 //! 48), and the machine that decides when to say it.
 
+mod announcer;
 mod http_codec;
+mod udp_client;
 mod udp_codec;
 
+pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
+pub use udp_client::{ConversationId, UdpClient, UdpOutcome, split_udp_url};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
 
 use crate::base::hash::Sha1Hash;

@@ -1,9 +1,12 @@
 //! Unit tests of the tracker codecs. Replies that real trackers sent run in `eddyline-sim`.
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::*;
+use crate::base::rng::Seed;
+use crate::base::time::Instant;
 
 pub(super) fn params(event: AnnounceEvent) -> AnnounceParams {
     AnnounceParams {
@@ -64,6 +67,150 @@ fn udp_requests_survive_a_round_trip() {
         };
         assert_eq!(UdpRequest::decode(&request.encode()), Some(request));
     }
+}
+
+fn announcer(tiers: &[&[&str]]) -> Announcer {
+    let tiers: Vec<Vec<String>> =
+        tiers.iter().map(|t| t.iter().map(ToString::to_string).collect()).collect();
+    let mut announcer = Announcer::new(&tiers, &mut Seed::from_u64(1).stream("t"));
+    announcer.start();
+    announcer
+}
+
+fn refusal() -> Failure {
+    Failure { message: "no".into(), retry_in: None }
+}
+
+fn secs(seconds: u64) -> Instant {
+    Instant::from_millis(seconds * 1000)
+}
+
+#[test]
+fn started_and_completed_are_said_once_and_stopped_only_after_started() {
+    let mut a = announcer(&[&["http://a"]]);
+    let order = a.poll(secs(1)).unwrap();
+    assert_eq!(order.event, AnnounceEvent::Started);
+    assert_eq!(a.poll(secs(1)), None, "one at a time");
+    a.failed(order.tracker, &refusal(), secs(2));
+    assert!(a.stop().is_empty(), "nobody heard started");
+    a.start();
+    let order = a.poll(secs(100)).unwrap();
+    assert_eq!(order.event, AnnounceEvent::Started);
+    a.succeeded(order.tracker, &Answer::default(), secs(101));
+    assert_eq!(a.next_deadline(), Some(secs(101 + 1800)));
+    a.complete();
+    let order = a.poll(secs(102)).unwrap();
+    assert_eq!(order.event, AnnounceEvent::Completed);
+    a.succeeded(order.tracker, &Answer::default(), secs(103));
+    assert_eq!(a.poll(secs(1000)), None);
+    assert_eq!(a.poll(secs(5000)).unwrap().event, AnnounceEvent::None);
+    let stops = a.stop();
+    assert_eq!((stops.len(), stops[0].event), (1, AnnounceEvent::Stopped));
+    assert!(a.stop().is_empty());
+}
+
+#[test]
+fn a_failing_tracker_hands_over_at_once_and_a_working_one_moves_to_the_front() {
+    let mut a = announcer(&[&["http://a", "http://b"], &["http://c"]]);
+    let first = a.poll(secs(1)).unwrap();
+    a.failed(first.tracker, &refusal(), secs(1));
+    let second = a.poll(secs(1)).unwrap();
+    assert_ne!(first.url, second.url);
+    a.succeeded(second.tracker, &Answer::default(), secs(1));
+    assert_eq!(a.trackers().next().unwrap().url, second.url);
+    assert_eq!(a.poll(secs(60)), None, "the second tier is not needed");
+}
+
+#[test]
+fn back_off_grows_and_stays_below_an_hour() {
+    let mut a = announcer(&[&["http://a"]]);
+    let mut now = 0;
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        let order = a.poll(secs(now)).unwrap();
+        a.failed(order.tracker, &refusal(), secs(now));
+        let next = a.next_deadline().unwrap().as_millis() / 1000;
+        waits.push(next - now);
+        now = next;
+    }
+    assert_eq!(waits[..3], [17, 55, 117]);
+    assert_eq!(*waits.last().unwrap(), 3600);
+}
+
+#[test]
+fn intervals_are_respected_even_when_the_user_insists() {
+    let mut a = announcer(&[&["http://a"]]);
+    let order = a.poll(secs(0)).unwrap();
+    let answer =
+        Answer { interval: Some(900), min_interval: Some(300), ..Answer::default() };
+    a.succeeded(order.tracker, &answer, secs(0));
+    a.force();
+    assert_eq!(a.poll(secs(299)), None);
+    assert!(a.poll(secs(300)).is_some());
+}
+
+#[test]
+fn never_means_never() {
+    let mut a = announcer(&[&["http://a"]]);
+    let order = a.poll(secs(0)).unwrap();
+    a.failed(order.tracker, &Failure { retry_in: Some(None), ..refusal() }, secs(0));
+    assert_eq!((a.poll(secs(1_000_000)), a.next_deadline()), (None, None));
+}
+
+#[test]
+fn udp_connects_then_announces_and_reuses_the_connection_for_a_minute() {
+    let mut client = UdpClient::default();
+    let mut rng = Seed::from_u64(1).stream("t");
+    let to = "10.0.0.1:80".parse().unwrap();
+    let mut out = Vec::new();
+    let none = params(AnnounceEvent::None);
+    client.announce(1, to, none, Vec::new(), secs(0), &mut rng, &mut out);
+    let Some(UdpRequest::Connect { transaction }) = UdpRequest::decode(&out.pop().unwrap().1)
+    else {
+        panic!("no connect");
+    };
+    let reply = [0u32.to_be_bytes(), transaction.to_be_bytes(), [0; 4], 42u32.to_be_bytes()];
+    let forger = "10.0.0.2:80".parse().unwrap();
+    client.received(forger, &reply.concat(), secs(1), &mut rng, &mut out);
+    assert!(out.is_empty(), "the address must match");
+    client.received(to, &reply.concat(), secs(1), &mut rng, &mut out);
+    let sent = UdpRequest::decode(&out.pop().unwrap().1);
+    assert!(matches!(sent, Some(UdpRequest::Announce { connection: 42, .. })));
+    client.announce(2, to, none, Vec::new(), secs(60), &mut rng, &mut out);
+    let sent = UdpRequest::decode(&out.pop().unwrap().1);
+    assert!(matches!(sent, Some(UdpRequest::Announce { connection: 42, .. })));
+    client.announce(3, to, none, Vec::new(), secs(61), &mut rng, &mut out);
+    let sent = UdpRequest::decode(&out.pop().unwrap().1);
+    assert!(matches!(sent, Some(UdpRequest::Connect { .. })));
+}
+
+#[test]
+fn a_silent_udp_tracker_is_given_up_within_half_a_minute() {
+    let mut client = UdpClient::default();
+    let mut rng = Seed::from_u64(1).stream("t");
+    let mut out = Vec::new();
+    let to = "10.0.0.1:80".parse().unwrap();
+    let none = params(AnnounceEvent::None);
+    client.announce(7, to, none, Vec::new(), secs(0), &mut rng, &mut out);
+    let mut ended = Vec::new();
+    let mut now = secs(0);
+    while let Some(deadline) = client.next_deadline() {
+        now = deadline;
+        ended.extend(client.poll(now, &mut rng, &mut out));
+    }
+    assert_eq!((out.len(), now), (3, secs(30)));
+    assert_eq!(ended, [(7, UdpOutcome::TimedOut)]);
+}
+
+#[test]
+fn udp_urls_are_taken_apart() {
+    let split = |url| split_udp_url(url);
+    let expected = Some(("t.example".into(), 80, "/announce?k=1".into()));
+    assert_eq!(split("udp://t.example:80/announce?k=1#x"), expected);
+    assert_eq!(split("UDP://[::1]:80"), Some(("::1".into(), 80, String::new())));
+    assert_eq!(split("udp://t.example"), None);
+    assert_eq!(split("udp://:80"), None);
+    assert_eq!(split("http://t:80"), None);
 }
 
 quickcheck::quickcheck! {

@@ -1,0 +1,133 @@
+//! Who is served (BEP 3, BEP 21). One round looks at all interested peers of all torrents and
+//! names those to unchoke; it keeps no state of its own but the turn of the optimistic slots.
+
+use alloc::vec::Vec;
+
+use crate::api::SeedChoking;
+use crate::base::ids::ConnId;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+
+/// Seconds between rounds.
+pub const ROUND_SECONDS: u64 = 10;
+/// Rounds between changes of the optimistic unchokes.
+const OPTIMISTIC_ROUNDS: u64 = 3;
+/// While seeding, a peer keeps its slot for so long before others get their turn.
+const SEED_TURN_MILLIS: u64 = 30_000;
+
+/// What a round knows of an interested peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Who.
+    pub conn: ConnId,
+    /// The torrent is complete here.
+    pub seeding: bool,
+    /// It is unchoked now.
+    pub unchoked: bool,
+    /// It was asked and does not deliver.
+    pub snubbed: bool,
+    /// Payload bytes per second from it.
+    pub down_rate: u64,
+    /// Payload bytes per second to it.
+    pub up_rate: u64,
+    /// When it was connected.
+    pub connected_at: Instant,
+    /// When it was last unchoked; zero for never.
+    pub unchoked_at: Instant,
+    /// When it was last choked; zero for never.
+    pub choked_at: Instant,
+    /// Thousandths of the torrent that it has.
+    pub progress: u32,
+}
+
+/// The state between rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Choker {
+    round: u64,
+    optimistic: Vec<ConnId>,
+}
+
+/// Slots for an upload capacity in bytes per second: four, and more as the root of the capacity, so
+/// that each slot gets faster as well.
+pub fn slots_for(capacity: u64) -> u32 {
+    4 + u32::try_from((capacity / 4096).isqrt()).unwrap_or(u32::MAX - 4).min(1000)
+}
+
+impl Choker {
+    /// Names the peers to be unchoked until the next round, at most `slots`.
+    pub fn round(
+        &mut self,
+        candidates: &[Candidate],
+        slots: u32,
+        policy: SeedChoking,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Vec<ConnId> {
+        let slots = slots as usize;
+        self.round += 1;
+        if candidates.len() <= slots {
+            self.optimistic.clear();
+            return candidates.iter().map(|c| c.conn).collect();
+        }
+        // A fifth of the slots tries peers out; the rest rewards.
+        let tries = (slots / 5).max(1).min(slots);
+        let mut ranked: Vec<&Candidate> = candidates.iter().collect();
+        ranked.sort_by_key(|c| (rank(c, policy, now), c.conn));
+        let mut chosen: Vec<ConnId> =
+            ranked[..slots - tries].iter().map(|candidate| candidate.conn).collect();
+        let rest: Vec<&Candidate> =
+            candidates.iter().filter(|c| !chosen.contains(&c.conn)).collect();
+        self.choose_optimistic(&rest, tries, now, rng);
+        chosen.extend(&self.optimistic);
+        chosen
+    }
+
+    /// Keeps the optimistic unchokes for some rounds, then gives the turn to others: those who
+    /// waited longest, newcomers three times as likely.
+    fn choose_optimistic(
+        &mut self,
+        rest: &[&Candidate],
+        tries: usize,
+        now: Instant,
+        rng: &mut Rng,
+    ) {
+        if self.round % OPTIMISTIC_ROUNDS == 1 {
+            self.optimistic.clear();
+        }
+        self.optimistic.retain(|conn| rest.iter().any(|c| c.conn == *conn));
+        self.optimistic.truncate(tries);
+        let mut waiting: Vec<&&Candidate> =
+            rest.iter().filter(|c| !self.optimistic.contains(&c.conn)).collect();
+        waiting.sort_by_key(|c| {
+            let since = c.choked_at.max(c.connected_at);
+            let newcomer = c.unchoked_at == Instant::ZERO;
+            let waited = now.millis_since(since) * if newcomer { 3 } else { 1 };
+            (core::cmp::Reverse(waited / 1000), c.conn)
+        });
+        // Equal waits are common at the start; chance decides among them.
+        while self.optimistic.len() < tries && !waiting.is_empty() {
+            let front = waiting.len().min(tries * 2);
+            let chosen = waiting.remove(rng.index(front));
+            self.optimistic.push(chosen.conn);
+        }
+    }
+}
+
+/// Smaller is better: first those who give us something, fastest first, then the seeding policy.
+fn rank(c: &Candidate, policy: SeedChoking, now: Instant) -> (u8, u64) {
+    if !c.seeding {
+        // Anti-snubbing: who was asked and gives nothing has no claim but the optimistic one.
+        return if c.snubbed || c.down_rate == 0 { (2, 0) } else { (0, u64::MAX - c.down_rate) };
+    }
+    match policy {
+        SeedChoking::RoundRobin => {
+            let turn_left = c.unchoked && now.millis_since(c.unchoked_at) < SEED_TURN_MILLIS;
+            if turn_left { (1, 0) } else { (1, 1 + c.unchoked_at.as_millis()) }
+        }
+        SeedChoking::FastestUpload => (1, u64::MAX - c.up_rate),
+        SeedChoking::AntiLeech => (1, u64::from(500 - c.progress.abs_diff(500).min(500))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

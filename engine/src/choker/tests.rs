@@ -1,0 +1,90 @@
+//! Unit tests of the choking rounds.
+
+use alloc::vec::Vec;
+
+use super::*;
+use crate::base::rng::Seed;
+
+fn peer(number: u64, down_rate: u64) -> Candidate {
+    Candidate {
+        conn: ConnId::from_u64(number),
+        seeding: false,
+        unchoked: false,
+        snubbed: false,
+        down_rate,
+        up_rate: 0,
+        connected_at: Instant::from_millis(1),
+        unchoked_at: Instant::ZERO,
+        choked_at: Instant::ZERO,
+        progress: 0,
+    }
+}
+
+fn round(choker: &mut Choker, peers: &[Candidate], policy: SeedChoking, at: u64) -> Vec<u64> {
+    let mut rng = Seed::from_u64(at).stream("t");
+    let chosen = choker.round(peers, 5, policy, Instant::from_millis(at), &mut rng);
+    chosen.into_iter().map(ConnId::as_u64).collect()
+}
+
+#[test]
+fn those_who_give_most_are_served_and_one_slot_tries_others() {
+    let peers: Vec<_> = (0..20).map(|n| peer(n, n * 100)).collect();
+    let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
+    assert_eq!(chosen[..4], [19, 18, 17, 16]);
+    assert_eq!(chosen.len(), 5);
+    assert!(chosen[4] < 16);
+}
+
+#[test]
+fn whoever_snubs_us_loses_its_claim() {
+    let mut peers: Vec<_> = (0..20).map(|n| peer(n, 100)).collect();
+    peers[7] = Candidate { snubbed: true, down_rate: 1_000_000, ..peers[7] };
+    let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
+    assert!(!chosen[..4].contains(&7));
+}
+
+#[test]
+fn everyone_gets_an_optimistic_turn() {
+    let mut choker = Choker::default();
+    let mut peers: Vec<_> = (0..12).map(|n| peer(n, if n < 4 { 1000 } else { 0 })).collect();
+    let mut served = alloc::collections::BTreeSet::new();
+    for turn in 1..60 {
+        let now = turn * 10_000;
+        let chosen = round(&mut choker, &peers, SeedChoking::RoundRobin, now);
+        for p in &mut peers {
+            let unchoke = chosen.contains(&p.conn.as_u64());
+            match (p.unchoked, unchoke) {
+                (false, true) => p.unchoked_at = Instant::from_millis(now),
+                (true, false) => p.choked_at = Instant::from_millis(now),
+                _ => {}
+            }
+            p.unchoked = unchoke;
+        }
+        served.extend(chosen);
+    }
+    assert_eq!(served.len(), 12);
+}
+
+#[test]
+fn seeding_policies_differ_as_they_should() {
+    let seeding = |n: u64| Candidate {
+        seeding: true,
+        up_rate: n * 10,
+        progress: (n * 50) as u32,
+        unchoked_at: Instant::from_millis(1000 - n),
+        ..peer(n, 0)
+    };
+    let peers: Vec<_> = (0..20).map(seeding).collect();
+    let first = |policy| round(&mut Choker::default(), &peers, policy, 90_000)[..4].to_vec();
+    assert_eq!(first(SeedChoking::RoundRobin), [19, 18, 17, 16]);
+    assert_eq!(first(SeedChoking::FastestUpload), [19, 18, 17, 16]);
+    assert_eq!(first(SeedChoking::AntiLeech), [0, 1, 19, 2]);
+}
+
+#[test]
+fn slots_follow_capacity() {
+    assert_eq!(slots_for(0), 4);
+    assert_eq!(slots_for(100_000), 8);
+    assert_eq!(slots_for(10_000_000), 53);
+    assert!(slots_for(u64::MAX) <= 1004);
+}

@@ -1,0 +1,67 @@
+//! What a peer can do wrong. The peer is closed for each of these; how much blame it carries is
+//! for the torrent to decide.
+
+use core::fmt;
+
+use crate::wire::DecodeError;
+
+/// Why a peer is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// Bytes that are no message.
+    Decode(DecodeError),
+    /// A message that breaks a rule.
+    Misbehaved(Misbehaviour),
+}
+
+/// A broken rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Misbehaviour {
+    /// Said twice which pieces it has (BEP 3, 6).
+    DeclaredTwice,
+    /// A bitfield of the wrong length or with spare bits set (BEP 3).
+    Bitfield,
+    /// A piece that does not exist (BEP 3).
+    PieceIndex,
+    /// A request for bytes that do not exist, or for too many (BEP 3).
+    RequestRange,
+    /// Far more requests than our `reqq` allows (BEP 10).
+    RequestFlood,
+    /// Keeps requesting while choked (BEP 3).
+    RequestWhileChoked,
+    /// A block that does not exist, or of the wrong size (BEP 3).
+    BlockRange,
+    /// Keeps sending blocks that nobody asked for (BEP 3).
+    UnaskedBlocks,
+    /// A fast-extension message without the extension (BEP 6).
+    FastNotAgreed,
+    /// An extended message without the extension (BEP 10).
+    ExtendedNotAgreed,
+    /// Does not take what it asked for.
+    NotReading,
+}
+
+impl fmt::Display for PeerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Misbehaved(rule) => write!(f, "broke a rule: {rule:?}"),
+        }
+    }
+}
+
+impl core::error::Error for PeerError {}
+
+impl From<DecodeError> for PeerError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<Misbehaviour> for PeerError {
+    fn from(rule: Misbehaviour) -> Self {
+        Self::Misbehaved(rule)
+    }
+}

@@ -1,0 +1,199 @@
+//! One connected peer: what it said, what was said to it, what is outstanding either way.
+//!
+//! The machine knows the rules of the protocol (BEP 3, 6, 10, 21, 54) and nothing about other peers
+//! or the disk; the torrent that owns it makes the decisions.
+
+mod error;
+mod extensions;
+mod protocol;
+mod requests;
+mod uploads;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use bytes::{Bytes, BytesMut};
+use core::net::SocketAddr;
+use smallvec::SmallVec;
+
+use crate::api::PeerSource;
+use crate::base::bits::Bits;
+use crate::base::ids::ConnId;
+use crate::base::rate::RateMeter;
+use crate::base::time::Instant;
+use crate::picker::{PeerKey, PeerPieces};
+use crate::wire::{FrameAssembler, Handshake, Message, PeerId};
+
+pub use error::{Misbehaviour, PeerError};
+pub use extensions::{Extensions, OUR_DONT_HAVE_ID};
+pub use protocol::PeerEvent;
+pub use requests::{Outstanding, Requests};
+pub use uploads::{Uploads, Verdict};
+
+/// Who a peer is and how it came.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    /// Connection.
+    pub conn: ConnId,
+    /// Key in the torrent's candidate list.
+    pub key: PeerKey,
+    /// Remote address.
+    pub addr: SocketAddr,
+    /// It connected to us.
+    pub incoming: bool,
+    /// Who named it.
+    pub source: PeerSource,
+    /// BEP 40 priority of the pair of addresses.
+    pub priority: u32,
+}
+
+/// State of one connected peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Who it is and how it came.
+    pub intro: Introduction,
+    /// Its id.
+    pub peer_id: PeerId,
+    /// Its client's name.
+    pub client: String,
+    /// Fast extension agreed on (BEP 6).
+    pub fast: bool,
+    /// Extended messages agreed on (BEP 10).
+    pub extended: bool,
+    /// What it said in its extended handshake.
+    pub extensions: Extensions,
+    /// What it has.
+    pub pieces: PeerPieces,
+    /// How many pieces it has.
+    pub piece_count: u32,
+    /// Whether it has said what it has.
+    declared: bool,
+    /// How many of them are missing here.
+    pub interesting: u32,
+    /// We serve it nothing.
+    pub am_choking: bool,
+    /// We told it that we want something.
+    pub am_interested: bool,
+    /// It serves us nothing.
+    pub peer_choking: bool,
+    /// It wants something.
+    pub peer_interested: bool,
+    /// Pieces it lets us fetch while choking (BEP 6).
+    pub allowed_fast_in: SmallVec<[u32; 16]>,
+    /// Pieces we let it fetch while choking.
+    pub allowed_fast_out: SmallVec<[u32; 16]>,
+    /// Requests to it.
+    pub requests: Requests,
+    /// Its requests.
+    pub uploads: Uploads,
+    /// Received bytes that are not decoded yet.
+    pub assembler: FrameAssembler,
+    /// Messages to be sent with the next flush.
+    pub outbox: BytesMut,
+    /// Bytes handed to the driver and not taken by the socket.
+    pub unsent: u64,
+    /// Bytes granted and not received.
+    pub granted: u32,
+    /// Payload from it.
+    pub down: RateMeter,
+    /// Payload to it.
+    pub up: RateMeter,
+    /// When anything was last received.
+    pub last_received: Instant,
+    /// When anything was last sent.
+    pub last_sent: Instant,
+    /// When it was connected.
+    pub connected_at: Instant,
+    /// When it was last unchoked; zero for never.
+    pub unchoked_at: Instant,
+    /// When it was last choked; zero for never.
+    pub choked_at: Instant,
+    /// It shares the blame for a bad piece and has to prove itself.
+    pub parole: bool,
+    /// Requests it sent while choked that no allowance covers.
+    choked_requests: u32,
+    /// Payload bytes it sent that nobody asked for.
+    pub unasked: u64,
+    /// When its timer is set to fire.
+    pub tick_at: Instant,
+}
+
+impl Peer {
+    /// A peer that has just shaken hands. `assembler` may hold bytes that came behind it.
+    pub fn new(
+        intro: Introduction,
+        handshake: &Handshake,
+        assembler: FrameAssembler,
+        granted: u32,
+        pieces: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            intro,
+            peer_id: handshake.peer_id,
+            client: handshake.peer_id.client(),
+            fast: handshake.reserved.fast(),
+            extended: handshake.reserved.extended(),
+            extensions: Extensions::default(),
+            pieces: PeerPieces::Some(Bits::new(pieces)),
+            piece_count: 0,
+            declared: false,
+            interesting: 0,
+            am_choking: true,
+            am_interested: false,
+            peer_choking: true,
+            peer_interested: false,
+            allowed_fast_in: SmallVec::new(),
+            allowed_fast_out: SmallVec::new(),
+            requests: Requests::new(now),
+            uploads: Uploads::default(),
+            assembler,
+            outbox: BytesMut::new(),
+            unsent: 0,
+            granted,
+            down: RateMeter::default(),
+            up: RateMeter::default(),
+            last_received: now,
+            last_sent: now,
+            connected_at: now,
+            unchoked_at: Instant::ZERO,
+            choked_at: Instant::ZERO,
+            parole: false,
+            choked_requests: 0,
+            unasked: 0,
+            tick_at: now,
+        }
+    }
+
+    /// Queues a message for the next flush.
+    pub fn send(&mut self, message: &Message) {
+        message.encode(&mut self.outbox);
+    }
+
+    /// Takes the queued messages.
+    pub fn take_outbox(&mut self) -> Option<Bytes> {
+        (!self.outbox.is_empty()).then(|| self.outbox.split().freeze())
+    }
+
+    /// Whether it has everything.
+    pub fn is_seed(&self) -> bool {
+        matches!(self.pieces, PeerPieces::All)
+    }
+
+    /// Whether it will never download (BEP 21).
+    pub fn is_upload_only(&self) -> bool {
+        self.is_seed() || self.extensions.upload_only
+    }
+
+    /// Whether it may be asked for blocks, and if so, whether only for its allowed-fast set.
+    pub fn may_request(&self) -> Option<Option<&[u32]>> {
+        if !self.peer_choking {
+            Some(None)
+        } else if self.fast && !self.allowed_fast_in.is_empty() {
+            Some(Some(&self.allowed_fast_in))
+        } else {
+            None
+        }
+    }
+}

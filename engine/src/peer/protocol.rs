@@ -1,0 +1,234 @@
+//! Messages in, checked against the state of the connection; events for the torrent out.
+
+use alloc::boxed::Box;
+
+use super::{Misbehaviour, OUR_DONT_HAVE_ID, Peer, PeerError};
+use crate::base::bits::Bits;
+use crate::base::payload::Payload;
+use crate::metainfo::{BLOCK_LENGTH, Geometry};
+use crate::picker::PeerPieces;
+use crate::wire::{BlockRequest, ExtendedHandshake, Message, parse_dont_have};
+
+/// Longest block a peer may ask for: what older clients did.
+const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
+/// Pieces a peer may allow or suggest that are remembered.
+const MAX_ALLOWED_FAST: usize = 32;
+/// Requests while choked that are put down to crossing messages.
+const MAX_CHOKED_REQUESTS: u32 = 500;
+
+/// Something a peer said that the torrent has to act on. Flags are updated already.
+#[derive(Clone, Debug)]
+pub enum PeerEvent {
+    /// It said which pieces it has; `Peer::pieces` is new.
+    Declared,
+    /// It got a piece that it did not have.
+    Have(u32),
+    /// It lost a piece that it had (BEP 54).
+    DontHave(u32),
+    /// It serves us nothing any more.
+    Choked,
+    /// It serves us now, or allows another piece while choking.
+    MayRequest,
+    /// It began or ceased to want something.
+    Interest,
+    /// It wants a block that exists.
+    Request(BlockRequest),
+    /// It does not want a block any more.
+    Cancel(BlockRequest),
+    /// A block of a length that fits its place.
+    Block {
+        /// Piece.
+        piece: u32,
+        /// First byte in the piece.
+        begin: u32,
+        /// The bytes.
+        payload: Payload,
+    },
+    /// It will not serve a request.
+    Reject(BlockRequest),
+    /// Its extended handshake; `Peer::extensions` is updated.
+    Extended(Box<ExtendedHandshake>),
+}
+
+impl Peer {
+    /// Decodes buffered bytes up to the next message that matters.
+    ///
+    /// # Errors
+    /// A malformed message or a broken rule; the peer is at fault.
+    pub fn next_event(&mut self, geometry: Geometry) -> Result<Option<PeerEvent>, PeerError> {
+        while let Some(message) = self.assembler.next_message()? {
+            if let Some(event) = self.take(message, geometry)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(
+        &mut self,
+        message: Message,
+        geometry: Geometry,
+    ) -> Result<Option<PeerEvent>, PeerError> {
+        let fast_only = matches!(
+            message,
+            Message::HaveAll
+                | Message::HaveNone
+                | Message::Reject(_)
+                | Message::AllowedFast(_)
+                | Message::Suggest(_)
+        );
+        if fast_only && !self.fast {
+            return Err(Misbehaviour::FastNotAgreed.into());
+        }
+        let pieces = geometry.pieces();
+        Ok(match message {
+            Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } => None,
+            Message::HashRequest(_) | Message::Hashes(..) | Message::HashReject(_) => None,
+            Message::Choke => {
+                self.peer_choking = true;
+                Some(PeerEvent::Choked)
+            }
+            Message::Unchoke => {
+                self.peer_choking = false;
+                Some(PeerEvent::MayRequest)
+            }
+            Message::Interested => self.interest(true),
+            Message::NotInterested => self.interest(false),
+            Message::Have(piece) => self.have(index(piece, pieces)?),
+            Message::Bitfield(bytes) => {
+                let bits = Bits::from_wire(&bytes, pieces).ok_or(Misbehaviour::Bitfield)?;
+                Some(self.declare(bits)?)
+            }
+            Message::HaveAll => Some(self.declare(Bits::full(pieces))?),
+            Message::HaveNone => Some(self.declare(Bits::new(pieces))?),
+            Message::Request(request) => Some(self.request(request, geometry)?),
+            Message::Cancel(request) => Some(PeerEvent::Cancel(request)),
+            Message::Reject(request) => Some(PeerEvent::Reject(request)),
+            Message::Piece { piece, begin, payload } => {
+                Some(self.block(piece, begin, payload, geometry)?)
+            }
+            Message::AllowedFast(piece) => self.allowed_fast(index(piece, pieces)?),
+            Message::Suggest(piece) => {
+                index(piece, pieces)?;
+                None
+            }
+            Message::Extended { id, payload } => self.extended(id, &payload, pieces)?,
+        })
+    }
+
+    fn interest(&mut self, interested: bool) -> Option<PeerEvent> {
+        let changed = self.peer_interested != interested;
+        self.peer_interested = interested;
+        changed.then_some(PeerEvent::Interest)
+    }
+
+    fn have(&mut self, piece: u32) -> Option<PeerEvent> {
+        let PeerPieces::Some(bits) = &mut self.pieces else { return None };
+        if !bits.set(piece) {
+            return None;
+        }
+        self.piece_count += 1;
+        Some(PeerEvent::Have(piece))
+    }
+
+    fn declare(&mut self, bits: Bits) -> Result<PeerEvent, PeerError> {
+        if core::mem::replace(&mut self.declared, true) {
+            return Err(Misbehaviour::DeclaredTwice.into());
+        }
+        self.piece_count = bits.count();
+        let complete = bits.is_full() && !bits.is_empty();
+        self.pieces = if complete { PeerPieces::All } else { PeerPieces::Some(bits) };
+        Ok(PeerEvent::Declared)
+    }
+
+    fn request(
+        &mut self,
+        request: BlockRequest,
+        geometry: Geometry,
+    ) -> Result<PeerEvent, PeerError> {
+        let BlockRequest { piece, begin, length } = request;
+        if length > MAX_REQUEST_LENGTH || !geometry.contains(piece, begin, length) {
+            return Err(Misbehaviour::RequestRange.into());
+        }
+        if self.am_choking && !self.allowed_fast_out.contains(&piece) {
+            self.choked_requests += 1;
+            if self.choked_requests > MAX_CHOKED_REQUESTS {
+                return Err(Misbehaviour::RequestWhileChoked.into());
+            }
+        }
+        Ok(PeerEvent::Request(request))
+    }
+
+    fn block(
+        &mut self,
+        piece: u32,
+        begin: u32,
+        payload: Payload,
+        geometry: Geometry,
+    ) -> Result<PeerEvent, PeerError> {
+        if payload.is_empty() && piece < geometry.pieces() {
+            // BitComet's way to reject; the length is not said, but it is known.
+            let length = geometry.block_size(piece, begin / BLOCK_LENGTH);
+            return Ok(PeerEvent::Reject(BlockRequest { piece, begin, length }));
+        }
+        let fits = geometry.contains(piece, begin, payload.len())
+            && begin % BLOCK_LENGTH == 0
+            && payload.len() == geometry.block_size(piece, begin / BLOCK_LENGTH);
+        if !fits {
+            return Err(Misbehaviour::BlockRange.into());
+        }
+        Ok(PeerEvent::Block { piece, begin, payload })
+    }
+
+    fn allowed_fast(&mut self, piece: u32) -> Option<PeerEvent> {
+        if self.allowed_fast_in.len() < MAX_ALLOWED_FAST && !self.allowed_fast_in.contains(&piece) {
+            self.allowed_fast_in.push(piece);
+            return self.peer_choking.then_some(PeerEvent::MayRequest);
+        }
+        None
+    }
+
+    fn extended(
+        &mut self,
+        id: u8,
+        payload: &[u8],
+        pieces: u32,
+    ) -> Result<Option<PeerEvent>, PeerError> {
+        if !self.extended {
+            return Err(Misbehaviour::ExtendedNotAgreed.into());
+        }
+        match id {
+            0 => {
+                let handshake = ExtendedHandshake::decode(payload)?;
+                self.extensions.update(&handshake);
+                if let Some(v) = &handshake.v {
+                    self.client.clone_from(v);
+                }
+                Ok(Some(PeerEvent::Extended(Box::new(handshake))))
+            }
+            OUR_DONT_HAVE_ID => Ok(self.dont_have(index(parse_dont_have(payload)?, pieces)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The piece stays in `pieces` until the torrent, which counts holders, takes it out.
+    fn dont_have(&mut self, piece: u32) -> Option<PeerEvent> {
+        self.pieces.has(piece).then_some(PeerEvent::DontHave(piece))
+    }
+
+    /// Takes a lost piece out of what the peer has, giving a seed a bit field.
+    pub fn forget_piece(&mut self, piece: u32, pieces: u32) {
+        if self.is_seed() {
+            self.pieces = PeerPieces::Some(Bits::full(pieces));
+        }
+        if let PeerPieces::Some(bits) = &mut self.pieces
+            && bits.clear(piece)
+        {
+            self.piece_count -= 1;
+        }
+    }
+}
+
+fn index(piece: u32, pieces: u32) -> Result<u32, Misbehaviour> {
+    if piece < pieces { Ok(piece) } else { Err(Misbehaviour::PieceIndex) }
+}

@@ -1,0 +1,190 @@
+//! Requests to a peer: what is outstanding, and how much should be.
+//!
+//! The depth begins small, grows by one with every block that arrives (so it doubles each round
+//! trip) while the rate still grows, and then follows rate × round trip with a second in reserve.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::base::time::Instant;
+use crate::metainfo::BLOCK_LENGTH;
+use crate::picker::BlockRef;
+
+/// Depth at the start.
+const INITIAL_DEPTH: u32 = 8;
+/// Smallest depth of a peer that delivers.
+const MIN_DEPTH: u32 = 2;
+/// Requests given up that are remembered, so that their late answers are recognised.
+const MAX_GIVEN_UP: usize = 2048;
+/// Without a block for so long while some are outstanding, a peer is snubbing us.
+pub const SNUB_MILLIS: u64 = 20_000;
+
+/// A request that is out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outstanding {
+    /// What was asked for.
+    pub at: BlockRef,
+    /// When.
+    pub sent: Instant,
+}
+
+/// Requests to one peer.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    outstanding: VecDeque<Outstanding>,
+    /// Cancelled, timed out or choked away: may still be answered, and must not count as unasked.
+    given_up: VecDeque<BlockRef>,
+    depth: u32,
+    slow_start: bool,
+    /// Rate when slow start last looked.
+    last_rate: u64,
+    last_look: Instant,
+    /// Shortest time from request to block seen lately, in milliseconds.
+    latency: u64,
+    last_block: Instant,
+    snubbed: bool,
+    /// The piece asked for last.
+    pub current: Option<u32>,
+}
+
+impl Requests {
+    /// Nothing outstanding at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            outstanding: VecDeque::new(),
+            given_up: VecDeque::new(),
+            depth: INITIAL_DEPTH,
+            slow_start: true,
+            last_rate: 0,
+            last_look: now,
+            latency: u64::MAX,
+            last_block: now,
+            snubbed: false,
+            current: None,
+        }
+    }
+
+    /// Number of requests outstanding.
+    pub fn len(&self) -> u32 {
+        self.outstanding.len() as u32
+    }
+
+    /// True when none is outstanding.
+    pub fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// All outstanding requests, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Outstanding> {
+        self.outstanding.iter()
+    }
+
+    /// Whether the peer has not delivered for a while.
+    pub const fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// How many requests should be outstanding, for a peer that queues `reqq`.
+    pub fn depth(&self, reqq: u32, max: u32) -> u32 {
+        if self.snubbed {
+            return 1;
+        }
+        self.depth.clamp(1, max.min(reqq).max(1))
+    }
+
+    /// Records a request made at `now`.
+    pub fn sent(&mut self, at: BlockRef, now: Instant) {
+        if self.outstanding.is_empty() && !self.snubbed {
+            self.last_block = now;
+        }
+        self.outstanding.push_back(Outstanding { at, sent: now });
+    }
+
+    /// A block came. Returns whether it was outstanding, `None` when it was not even given up.
+    pub fn received(&mut self, at: BlockRef, now: Instant) -> Option<bool> {
+        self.last_block = now;
+        self.snubbed = false;
+        if let Some(place) = self.outstanding.iter().position(|request| request.at == at) {
+            let request = self.outstanding.remove(place)?;
+            self.latency = self.latency.min(now.millis_since(request.sent));
+            if self.slow_start {
+                self.depth += 1;
+            }
+            return Some(true);
+        }
+        let place = self.given_up.iter().position(|given_up| *given_up == at)?;
+        self.given_up.remove(place);
+        Some(false)
+    }
+
+    /// A request was rejected. Returns whether it was outstanding.
+    pub fn rejected(&mut self, at: BlockRef) -> bool {
+        let place = self.outstanding.iter().position(|request| request.at == at);
+        if let Some(place) = place {
+            self.outstanding.remove(place);
+        } else if let Some(place) = self.given_up.iter().position(|given_up| *given_up == at) {
+            self.given_up.remove(place);
+        }
+        place.is_some()
+    }
+
+    /// Gives one request up. Returns whether it was outstanding.
+    pub fn cancel(&mut self, at: BlockRef) -> bool {
+        let Some(place) = self.outstanding.iter().position(|request| request.at == at) else {
+            return false;
+        };
+        self.outstanding.remove(place);
+        self.remember(at);
+        true
+    }
+
+    /// Gives every request up and returns them.
+    pub fn cancel_all(&mut self) -> Vec<BlockRef> {
+        let all: Vec<_> = self.outstanding.drain(..).map(|request| request.at).collect();
+        all.iter().for_each(|at| self.remember(*at));
+        all
+    }
+
+    fn remember(&mut self, at: BlockRef) {
+        if self.given_up.len() == MAX_GIVEN_UP {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(at);
+    }
+
+    /// Adapts the depth to the measured `rate`; to be called now and then.
+    pub fn adapt(&mut self, rate: u64, now: Instant) {
+        let elapsed = now.millis_since(self.last_look);
+        if elapsed < 500 {
+            return;
+        }
+        self.last_look = now;
+        if self.slow_start {
+            // Another tenth of rate per look is worth going on for.
+            if rate > 0 && rate < self.last_rate + self.last_rate / 10 {
+                self.slow_start = false;
+            }
+            self.last_rate = rate;
+        }
+        if !self.slow_start {
+            let horizon = if self.latency == u64::MAX { 1000 } else { self.latency + 1000 };
+            let blocks = rate * horizon / 1000 / u64::from(BLOCK_LENGTH);
+            self.depth = u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1;
+            // The route may have changed; let the minimum grow again.
+            self.latency = self.latency.saturating_add(self.latency / 16);
+        }
+    }
+
+    /// Notices when the peer ceases to deliver. Returns true when it has just begun to snub us.
+    pub fn check_snub(&mut self, now: Instant) -> bool {
+        let silent = now.millis_since(self.last_block) >= SNUB_MILLIS;
+        if self.outstanding.is_empty() || !silent {
+            return false;
+        }
+        self.last_block = now;
+        self.depth = MIN_DEPTH;
+        self.slow_start = true;
+        self.last_rate = 0;
+        !core::mem::replace(&mut self.snubbed, true) || !self.outstanding.is_empty()
+    }
+}

@@ -1,0 +1,303 @@
+//! When to announce to whom (BEP 3, 12, 31): the trackers of one torrent.
+//!
+//! One tracker at a time is asked, tier by tier, until one answers; that one moves to the front of
+//! its tier. `started` is said once, `completed` once and only after a real download, `stopped` only
+//! where `started` was heard.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{AnnounceEvent, SwarmCounts};
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+
+/// Seconds between announces when the tracker does not say.
+const DEFAULT_INTERVAL: u32 = 1800;
+/// Bounds on what a tracker may ask for, in seconds.
+const INTERVAL_BOUNDS: (u32, u32) = (30, 24 * 3600);
+/// Longest wait after failures, in seconds.
+const MAX_BACKOFF: u64 = 3600;
+
+/// A tracker of a torrent; stable for the life of the announcer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TrackerRef(pub u32);
+
+/// What a tracker said, HTTP and UDP alike.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Answer {
+    /// Seconds to the next announce.
+    pub interval: Option<u32>,
+    /// Seconds below which none is welcome.
+    pub min_interval: Option<u32>,
+    /// To be echoed.
+    pub tracker_id: Option<Vec<u8>>,
+    /// Sizes of the swarm.
+    pub counts: SwarmCounts,
+}
+
+/// Why an announce failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// For the user.
+    pub message: String,
+    /// When to try again, in minutes, if the tracker said; `None` inside for never (BEP 31).
+    pub retry_in: Option<Option<u32>>,
+}
+
+/// An announce to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// To whom.
+    pub tracker: TrackerRef,
+    /// Its URL.
+    pub url: String,
+    /// What for.
+    pub event: AnnounceEvent,
+    /// To be echoed.
+    pub tracker_id: Option<Vec<u8>>,
+}
+
+/// State of one tracker.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    /// Its URL.
+    pub url: String,
+    /// Its tier.
+    pub tier: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Whether the last announce succeeded.
+    pub working: bool,
+    /// What the last failure said.
+    pub message: Option<String>,
+    /// Sizes of the swarm as it knows them.
+    pub counts: SwarmCounts,
+    id: Option<Vec<u8>>,
+    next_at: Instant,
+    not_before: Instant,
+    started: bool,
+    completed: bool,
+    never: bool,
+}
+
+/// The trackers of one torrent.
+#[derive(Clone, Debug)]
+pub struct Announcer {
+    trackers: Vec<Tracker>,
+    /// The order in which to ask, tier by tier.
+    order: Vec<TrackerRef>,
+    in_flight: Option<(TrackerRef, AnnounceEvent)>,
+    /// The download finished in this run and someone may have to be told.
+    completed: bool,
+    running: bool,
+}
+
+impl Announcer {
+    /// The trackers in `tiers`, shuffled inside each tier (BEP 12).
+    pub fn new(tiers: &[Vec<String>], rng: &mut Rng) -> Self {
+        let mut trackers: Vec<Tracker> = Vec::new();
+        let mut order = Vec::new();
+        for (tier, urls) in tiers.iter().enumerate() {
+            let first = order.len();
+            for url in urls {
+                if trackers.iter().any(|known| known.url == *url) {
+                    continue;
+                }
+                order.push(TrackerRef(trackers.len() as u32));
+                trackers.push(Tracker::new(url, tier as u32));
+            }
+            rng.shuffle(&mut order[first..]);
+        }
+        Self { trackers, order, in_flight: None, completed: false, running: false }
+    }
+
+    /// All trackers in the order in which they are asked.
+    pub fn trackers(&self) -> impl Iterator<Item = &Tracker> {
+        self.order.iter().map(|at| &self.trackers[at.0 as usize])
+    }
+
+    /// One tracker.
+    pub fn tracker(&self, at: TrackerRef) -> Option<&Tracker> {
+        self.trackers.get(at.0 as usize)
+    }
+
+    /// Begins to announce.
+    pub fn start(&mut self) {
+        self.running = true;
+    }
+
+    /// The download has just finished.
+    pub fn complete(&mut self) {
+        self.completed = true;
+        let told = self.trackers.iter_mut().filter(|t| t.started && !t.completed);
+        told.for_each(|tracker| tracker.next_at = Instant::ZERO);
+    }
+
+    /// The user wants an announce now; minimum intervals still hold.
+    pub fn force(&mut self) {
+        self.trackers.iter_mut().for_each(|tracker| tracker.next_at = tracker.not_before);
+    }
+
+    /// Stops announcing. Returns the `stopped` announces to be made: one for each tracker that
+    /// heard `started`.
+    pub fn stop(&mut self) -> Vec<Order> {
+        self.running = false;
+        self.in_flight = None;
+        let mut orders = Vec::new();
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            tracker.next_at = Instant::ZERO;
+            if core::mem::take(&mut tracker.started) {
+                let event = AnnounceEvent::Stopped;
+                orders.push(tracker.order(TrackerRef(index as u32), event));
+            }
+        }
+        orders
+    }
+
+    /// The announce that is due at `now`, if any. Its end is told by [`Self::succeeded`] or
+    /// [`Self::failed`]; until then there is no other.
+    pub fn poll(&mut self, now: Instant) -> Option<Order> {
+        if !self.running || self.in_flight.is_some() {
+            return None;
+        }
+        for at in &self.order {
+            let tracker = &self.trackers[at.0 as usize];
+            if tracker.never {
+                continue;
+            }
+            if tracker.next_at <= now {
+                let event = match (tracker.started, self.completed && !tracker.completed) {
+                    (false, _) => AnnounceEvent::Started,
+                    (true, true) => AnnounceEvent::Completed,
+                    (true, false) => AnnounceEvent::None,
+                };
+                self.in_flight = Some((*at, event));
+                return Some(tracker.order(*at, event));
+            }
+            // A working tracker whose time has not come satisfies the torrent (BEP 12).
+            if tracker.working {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// When the next announce may become due; `None` for never, or while one is in flight.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.running || self.in_flight.is_some() {
+            return None;
+        }
+        let usable = self.order.iter().map(|at| &self.trackers[at.0 as usize]);
+        let mut deadline: Option<Instant> = None;
+        for tracker in usable.filter(|tracker| !tracker.never) {
+            deadline = Some(deadline.map_or(tracker.next_at, |d| d.min(tracker.next_at)));
+            if tracker.working {
+                break;
+            }
+        }
+        deadline
+    }
+
+    /// A tracker answered.
+    pub fn succeeded(&mut self, at: TrackerRef, answer: &Answer, now: Instant) {
+        let Some(event) = self.take_in_flight(at) else { return };
+        let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
+        let (least, most) = INTERVAL_BOUNDS;
+        let min = answer.min_interval.unwrap_or(0).min(most);
+        let interval = answer.interval.unwrap_or(DEFAULT_INTERVAL).clamp(least, most).max(min);
+        tracker.working = true;
+        tracker.failures = 0;
+        tracker.message = None;
+        tracker.next_at = now + Duration::from_secs(interval.into());
+        tracker.not_before = now + Duration::from_secs(min.max(least).into());
+        tracker.id = answer.tracker_id.clone().or_else(|| tracker.id.take());
+        tracker.counts = answer.counts;
+        match event {
+            AnnounceEvent::Started => {
+                tracker.started = true;
+                // A download that finished before anyone heard of it was never `completed` there,
+                // unless it began after `started` was sent; then the next poll tells.
+            }
+            AnnounceEvent::Completed => tracker.completed = true,
+            AnnounceEvent::None | AnnounceEvent::Stopped => {}
+        }
+        if self.completed && !tracker.completed {
+            tracker.next_at = now;
+        }
+        self.promote(at);
+    }
+
+    /// A tracker failed; the next one in line is due at once.
+    pub fn failed(&mut self, at: TrackerRef, failure: &Failure, now: Instant) {
+        if self.take_in_flight(at).is_none() {
+            return;
+        }
+        let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
+        tracker.working = false;
+        tracker.failures = tracker.failures.saturating_add(1);
+        tracker.message = Some(failure.message.clone());
+        let fails = u64::from(tracker.failures.min(1000));
+        let backoff = match failure.retry_in {
+            Some(Some(minutes)) => u64::from(minutes) * 60,
+            Some(None) => {
+                tracker.never = true;
+                MAX_BACKOFF
+            }
+            None => 5 + 5 * fails * fails * 5 / 2,
+        };
+        tracker.next_at = now + Duration::from_secs(backoff.min(MAX_BACKOFF * 24));
+        if failure.retry_in.is_none() {
+            tracker.next_at = now + Duration::from_secs(backoff.min(MAX_BACKOFF));
+        }
+        tracker.not_before = tracker.next_at;
+    }
+
+    /// Whether no tracker works, and at least one has failed.
+    pub fn all_failed(&self) -> bool {
+        self.trackers.iter().all(|t| !t.working)
+            && self.trackers.iter().any(|t| t.failures > 0)
+    }
+
+    fn take_in_flight(&mut self, at: TrackerRef) -> Option<AnnounceEvent> {
+        let (asked, event) = self.in_flight?;
+        (asked == at).then(|| {
+            self.in_flight = None;
+            event
+        })
+    }
+
+    /// Moves a tracker that answered to the front of its tier.
+    fn promote(&mut self, at: TrackerRef) {
+        let tier = self.trackers[at.0 as usize].tier;
+        let in_tier = |other: &TrackerRef| self.trackers[other.0 as usize].tier == tier;
+        let first = self.order.iter().position(in_tier);
+        let place = self.order.iter().position(|other| *other == at);
+        if let (Some(first), Some(place)) = (first, place) {
+            self.order[first..=place].rotate_right(1);
+        }
+    }
+}
+
+impl Tracker {
+    fn new(url: &str, tier: u32) -> Self {
+        Self {
+            url: url.to_string(),
+            tier,
+            failures: 0,
+            working: false,
+            message: None,
+            counts: SwarmCounts::default(),
+            id: None,
+            next_at: Instant::ZERO,
+            not_before: Instant::ZERO,
+            started: false,
+            completed: false,
+            never: false,
+        }
+    }
+
+    fn order(&self, tracker: TrackerRef, event: AnnounceEvent) -> Order {
+        Order { tracker, url: self.url.clone(), event, tracker_id: self.id.clone() }
+    }
+}
