@@ -127,8 +127,9 @@ impl Config {
             // The floor that keeps every peer alive comes on top of the shared credit.
             receive: u64::from(self.read_credit) + connections * 32 * 1024,
             assembly: connections * u64::from(crate::wire::MAX_MESSAGE_LENGTH),
-            // What is granted when the mark is reached may still arrive.
-            disk: u64::from(self.disk_intake) + u64::from(self.read_credit),
+            // Above the mark every peer keeps a trickle up to twice the mark, and what was granted
+            // by then may still arrive.
+            disk: 2 * u64::from(self.disk_intake) + u64::from(self.read_credit),
             send: u64::from(self.send_budget) + connections * 16 * 1024,
             requests: connections * u64::from(self.max_queued_requests) * 12,
         }

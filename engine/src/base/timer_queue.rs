@@ -53,3 +53,26 @@ impl<T: Ord + Copy> TimerQueue<T> {
         self.heap.is_empty()
     }
 }
+
+/// Remembers for what an owner has scheduled itself, so that deciding on a deadline again and again
+/// does not fill the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alarm {
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    /// Schedules `target` at `at`, unless it will be woken by then anyway.
+    pub fn set<T: Ord + Copy>(
+        &mut self,
+        queue: &mut TimerQueue<T>,
+        at: Instant,
+        now: Instant,
+        target: T,
+    ) {
+        if self.set_for.is_none_or(|set_for| set_for <= now || at < set_for) {
+            self.set_for = Some(at);
+            queue.schedule(at, target);
+        }
+    }
+}

@@ -23,7 +23,7 @@ use crate::base::ids::ConnId;
 use crate::base::rate::RateMeter;
 use crate::base::time::Instant;
 use crate::picker::{PeerKey, PeerPieces};
-use crate::wire::{FrameAssembler, Handshake, Message, PeerId};
+use crate::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId};
 
 pub use error::{Misbehaviour, PeerError};
 pub use extensions::{Extensions, OUR_DONT_HAVE_ID};
@@ -113,6 +113,8 @@ pub struct Peer {
     pub parole: bool,
     /// Requests it sent while choked that no allowance covers.
     choked_requests: u32,
+    /// Requests it sent beyond what is queued for it.
+    refused: u32,
     /// Payload bytes it sent that nobody asked for.
     pub unasked: u64,
     /// When its timer is set to fire.
@@ -161,6 +163,7 @@ impl Peer {
             choked_at: Instant::ZERO,
             parole: false,
             choked_requests: 0,
+            refused: 0,
             unasked: 0,
             tick_at: now,
         }
@@ -169,6 +172,11 @@ impl Peer {
     /// Queues a message for the next flush.
     pub fn send(&mut self, message: &Message) {
         message.encode(&mut self.outbox);
+    }
+
+    /// Takes in a request that may be served.
+    pub fn take_request(&mut self, request: BlockRequest, limit: u32) -> Verdict {
+        self.uploads.push(request, limit, &mut self.refused)
     }
 
     /// Takes the queued messages.

@@ -20,7 +20,10 @@ const MAX_CHOKED_REQUESTS: u32 = 500;
 #[derive(Clone, Debug)]
 pub enum PeerEvent {
     /// It said which pieces it has; `Peer::pieces` is new.
-    Declared,
+    Declared {
+        /// What it had been taken to have until then.
+        before: PeerPieces,
+    },
     /// It got a piece that it did not have.
     Have(u32),
     /// It lost a piece that it had (BEP 54).
@@ -137,8 +140,8 @@ impl Peer {
         }
         self.piece_count = bits.count();
         let complete = bits.is_full() && !bits.is_empty();
-        self.pieces = if complete { PeerPieces::All } else { PeerPieces::Some(bits) };
-        Ok(PeerEvent::Declared)
+        let now = if complete { PeerPieces::All } else { PeerPieces::Some(bits) };
+        Ok(PeerEvent::Declared { before: core::mem::replace(&mut self.pieces, now) })
     }
 
     fn request(

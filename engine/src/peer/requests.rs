@@ -5,6 +5,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::base::time::Instant;
 use crate::metainfo::BLOCK_LENGTH;
@@ -43,6 +44,8 @@ pub struct Requests {
     latency: u64,
     last_block: Instant,
     snubbed: bool,
+    /// It rejected something and is left alone until then.
+    paused_until: Instant,
     /// The piece asked for last.
     pub current: Option<u32>,
 }
@@ -60,6 +63,7 @@ impl Requests {
             latency: u64::MAX,
             last_block: now,
             snubbed: false,
+            paused_until: Instant::ZERO,
             current: None,
         }
     }
@@ -82,6 +86,22 @@ impl Requests {
     /// Whether the peer has not delivered for a while.
     pub const fn is_snubbed(&self) -> bool {
         self.snubbed
+    }
+
+    /// Leaves the peer alone for a second after it rejected a request while serving others.
+    pub fn pause(&mut self, now: Instant) {
+        self.current = None;
+        self.paused_until = now + Duration::from_secs(1);
+    }
+
+    /// Ends a pause.
+    pub fn go_on(&mut self) {
+        self.paused_until = Instant::ZERO;
+    }
+
+    /// Whether the peer is left alone.
+    pub fn is_paused(&self, now: Instant) -> bool {
+        now < self.paused_until
     }
 
     /// How many requests should be outstanding, for a peer that queues `reqq`.

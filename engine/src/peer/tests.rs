@@ -132,7 +132,8 @@ fn requests_while_choked_are_forgiven_for_a_while() {
 #[test]
 fn a_seed_that_lost_a_piece_is_no_seed_any_more() {
     let mut seed = peer(Reserved::OURS);
-    let lost = Message::Extended { id: OUR_DONT_HAVE_ID, payload: Bytes::from_static(&[0, 0, 0, 2]) };
+    let lost =
+        Message::Extended { id: OUR_DONT_HAVE_ID, payload: Bytes::from_static(&[0, 0, 0, 2]) };
     let events = hear(&mut seed, &[Message::HaveAll, lost.clone(), lost]).unwrap();
     assert!(matches!(events[1], PeerEvent::DontHave(2)));
     seed.forget_piece(2, PIECES);

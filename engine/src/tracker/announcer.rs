@@ -255,8 +255,7 @@ impl Announcer {
 
     /// Whether no tracker works, and at least one has failed.
     pub fn all_failed(&self) -> bool {
-        self.trackers.iter().all(|t| !t.working)
-            && self.trackers.iter().any(|t| t.failures > 0)
+        self.trackers.iter().all(|t| !t.working) && self.trackers.iter().any(|t| t.failures > 0)
     }
 
     fn take_in_flight(&mut self, at: TrackerRef) -> Option<AnnounceEvent> {

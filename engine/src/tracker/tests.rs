@@ -141,8 +141,7 @@ fn back_off_grows_and_stays_below_an_hour() {
 fn intervals_are_respected_even_when_the_user_insists() {
     let mut a = announcer(&[&["http://a"]]);
     let order = a.poll(secs(0)).unwrap();
-    let answer =
-        Answer { interval: Some(900), min_interval: Some(300), ..Answer::default() };
+    let answer = Answer { interval: Some(900), min_interval: Some(300), ..Answer::default() };
     a.succeeded(order.tracker, &answer, secs(0));
     a.force();
     assert_eq!(a.poll(secs(299)), None);

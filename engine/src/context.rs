@@ -1,0 +1,182 @@
+//! What the parts of an engine share during a step: time, configuration, budgets, the actions to
+//! be returned. It decides nothing.
+
+mod conn_table;
+mod disk_ledger;
+mod identity;
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
+use crate::bandwidth::TokenBucket;
+use crate::base::ids::{ConnId, DiskOpId, TorrentId};
+use crate::base::rate::RateMeter;
+use crate::base::rng::{Rng, Seed};
+use crate::base::time::Instant;
+use crate::base::timer_queue::TimerQueue;
+use crate::tracker::Order;
+
+pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
+pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
+pub use identity::Identity;
+
+/// What a timer wakes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Timer {
+    /// Tokens for those who wait for them.
+    Bandwidth,
+    /// A round of choking.
+    ChokeRound,
+    /// A peer's time-outs, or the deadline of a connection that is being made.
+    Conn(ConnId),
+    /// A torrent's duties: candidates that may be tried again, resume data.
+    Torrent(TorrentId),
+    /// A torrent's next announce.
+    Announce(TorrentId),
+    /// Retransmissions to UDP trackers.
+    UdpTrackers,
+    /// The end of patience at shut-down.
+    ShutDown,
+}
+
+/// Shared by all parts of an engine.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The time of this step.
+    pub now: Instant,
+    /// Configuration.
+    pub config: Config,
+    /// What this step asks of the world.
+    pub actions: Vec<Action>,
+    /// Deadlines.
+    pub timers: TimerQueue<Timer>,
+    /// Disk operations in progress.
+    pub disk: DiskLedger,
+    /// Connections.
+    pub conns: ConnTable,
+    /// Who we are.
+    pub identity: Identity,
+    /// Randomness for picking pieces.
+    pub picks: Rng,
+    /// Randomness for transactions with trackers.
+    pub transactions: Rng,
+    /// Randomness for choking.
+    pub chokes: Rng,
+    /// Randomness for everything else.
+    pub misc: Rng,
+    /// Limit on all downloads.
+    pub down_limit: TokenBucket,
+    /// Limit on all uploads.
+    pub up_limit: TokenBucket,
+    /// All payload uploaded, for the number of slots.
+    pub up_meter: RateMeter,
+    /// The highest upload rate seen lately.
+    pub up_capacity: u64,
+    /// Bytes granted and not received.
+    pub granted: u64,
+    /// Bytes of blocks being read for upload, and bytes given to sockets and not taken.
+    pub send_used: u64,
+    /// Peers with something to send or to be granted at the end of the step.
+    pub flush: BTreeSet<ConnId>,
+    /// Torrents with decisions to make at the end of the step.
+    pub touched: BTreeSet<TorrentId>,
+    /// Peers that got less credit than they could use because the disk is behind.
+    pub throttled: BTreeSet<ConnId>,
+    /// Peers that wait for download tokens, in order.
+    pub starved_down: VecDeque<ConnId>,
+    /// Peers that wait for upload tokens or send budget, in order.
+    pub starved_up: VecDeque<ConnId>,
+    /// Torrents with pieces that wait for a hash job.
+    pub awaiting_hash: BTreeSet<TorrentId>,
+    /// Announces to be made.
+    pub orders: Vec<(TorrentId, Order)>,
+    /// Whether the bandwidth timer is set.
+    pub bandwidth_timer: bool,
+    /// An interested peer came or a slot fell free since the last round.
+    pub slots_changed: bool,
+    /// Bytes received, protocol included.
+    pub received: u64,
+    /// Bytes sent, protocol included.
+    pub sent: u64,
+    /// Whether the engine is stopping.
+    pub stopping: bool,
+}
+
+impl Context {
+    /// A context for an engine that starts at `now`.
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        Self {
+            now,
+            identity: Identity::new(config.peer_id_prefix, &mut seed.stream("peer-id")),
+            config,
+            actions: Vec::new(),
+            timers: TimerQueue::default(),
+            disk: DiskLedger::default(),
+            conns: ConnTable::default(),
+            picks: seed.stream("picker"),
+            transactions: seed.stream("transactions"),
+            chokes: seed.stream("choker"),
+            misc: seed.stream("misc"),
+            down_limit: TokenBucket::default(),
+            up_limit: TokenBucket::default(),
+            up_meter: RateMeter::default(),
+            up_capacity: 0,
+            granted: 0,
+            send_used: 0,
+            flush: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            throttled: BTreeSet::new(),
+            starved_down: VecDeque::new(),
+            starved_up: VecDeque::new(),
+            awaiting_hash: BTreeSet::new(),
+            orders: Vec::new(),
+            bandwidth_timer: false,
+            slots_changed: false,
+            received: 0,
+            sent: 0,
+            stopping: false,
+        }
+    }
+
+    /// Asks for something about a connection.
+    pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
+        self.actions.push(Action::Stream(conn, action));
+    }
+
+    /// Tells the embedder something.
+    pub fn notify(&mut self, notice: Notice) {
+        self.actions.push(Action::Notify(notice));
+    }
+
+    /// Asks for a disk operation and remembers what it is for.
+    pub fn disk(&mut self, job: DiskJob, op: DiskOp) -> DiskOpId {
+        let id = self.disk.begin(job);
+        self.actions.push(Action::Disk(id, op));
+        id
+    }
+
+    /// Whether the disk is so far behind that peers get a trickle only.
+    pub fn disk_is_behind(&self) -> bool {
+        self.disk.intake() > u64::from(self.config.disk_intake)
+    }
+
+    /// Whether the disk is so far behind that nothing more is read.
+    pub fn disk_is_swamped(&self) -> bool {
+        self.disk.intake() > 2 * u64::from(self.config.disk_intake)
+    }
+
+    /// Lets `conn` wait for download tokens.
+    pub fn starve_down(&mut self, conn: ConnId) {
+        if !self.starved_down.contains(&conn) {
+            self.starved_down.push_back(conn);
+        }
+    }
+
+    /// Lets `conn` wait for upload tokens.
+    pub fn starve_up(&mut self, conn: ConnId) {
+        if !self.starved_up.contains(&conn) {
+            self.starved_up.push_back(conn);
+        }
+    }
+}

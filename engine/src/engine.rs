@@ -1,0 +1,229 @@
+//! The engine: the one value that an embedder holds.
+//!
+//! A step has fixed phases, each in a module of its own: `ingest` takes in the events, `timers` fires
+//! what is due, `settle` takes the decisions, `flush` hands out messages and credit, and `audit`
+//! checks the result.
+
+mod audit;
+mod choking;
+mod flush;
+mod incoming;
+mod ingest;
+mod timers;
+mod trackers;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::api::{
+    Action, Config, EngineStats, Event, Notice, PeerView, TorrentView, ViolatedRule, WakeReason,
+    Wakeup,
+};
+use crate::base::digest::Digest;
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::TorrentId;
+use crate::base::rng::Seed;
+use crate::base::slots::SlotMap;
+use crate::base::time::Instant;
+use crate::choker::Choker;
+use crate::context::{Context, Timer};
+use crate::torrent::Torrent;
+use trackers::TrackerIo;
+
+pub use audit::{CheckDepth, InvariantViolation};
+
+/// A `BitTorrent` engine. See the crate's front page for how to run one.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    ctx: Context,
+    torrents: SlotMap<TorrentId, Torrent>,
+    by_hash: BTreeMap<Sha1Hash, TorrentId>,
+    choker: Choker,
+    choke_timer: bool,
+    trackers: TrackerIo,
+    shut_down: ShutDown,
+    violations: BTreeMap<ViolatedRule, u32>,
+}
+
+/// How far a tidy stop has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ShutDown {
+    No,
+    /// Waiting for disk and trackers, until then.
+    Waiting(Instant),
+    Done,
+}
+
+impl Engine {
+    /// A new engine whose clock stands at `now`. Everything random follows from `seed`.
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        Self {
+            ctx: Context::new(config, seed, now),
+            torrents: SlotMap::default(),
+            by_hash: BTreeMap::new(),
+            choker: Choker::default(),
+            choke_timer: false,
+            trackers: TrackerIo::default(),
+            shut_down: ShutDown::No,
+            violations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in everything that happened up to `now`, appends to `actions` what the world has to
+    /// do, and says when to call again. Without events it lets time pass.
+    pub fn step(
+        &mut self,
+        now: Instant,
+        events: impl IntoIterator<Item = Event>,
+        actions: &mut Vec<Action>,
+    ) -> Wakeup {
+        self.begin(now, actions);
+        for event in events {
+            self.ingest(event);
+        }
+        self.finish(actions)
+    }
+
+    fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if now < self.ctx.now {
+            self.violated(ViolatedRule::TimeWentBackwards);
+        }
+        self.ctx.now = self.ctx.now.max(now);
+        // The caller's vector is used directly, so that its capacity is.
+        core::mem::swap(&mut self.ctx.actions, actions);
+    }
+
+    fn finish(&mut self, actions: &mut Vec<Action>) -> Wakeup {
+        self.fire_timers();
+        self.settle();
+        self.flush();
+        self.make_announces();
+        self.finish_shut_down();
+        core::mem::swap(&mut self.ctx.actions, actions);
+        self.wakeup()
+    }
+
+    /// Takes the decisions of every torrent that something happened to, and runs a choking round
+    /// early when slots are free.
+    fn settle(&mut self) {
+        loop {
+            while let Some(id) = self.ctx.touched.pop_first() {
+                if let Some(torrent) = self.torrents.get_mut(id) {
+                    torrent.settle(&mut self.ctx);
+                }
+            }
+            if !core::mem::take(&mut self.ctx.slots_changed) {
+                break;
+            }
+            self.fill_free_slots();
+        }
+    }
+
+    fn wakeup(&self) -> Wakeup {
+        match self.ctx.timers.next_deadline() {
+            None => Wakeup::OnEvent,
+            Some((at, _)) if at <= self.ctx.now => Wakeup::Immediately,
+            Some((deadline, timer)) => Wakeup::At { deadline, reason: reason(timer) },
+        }
+    }
+
+    fn violated(&mut self, rule: ViolatedRule) {
+        *self.violations.entry(rule).or_default() += 1;
+    }
+
+    /// The time of the last step.
+    pub fn now(&self) -> Instant {
+        self.ctx.now
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.ctx.config
+    }
+
+    /// All torrents.
+    pub fn torrents(&self) -> impl Iterator<Item = TorrentId> + '_ {
+        self.torrents.iter().map(|(id, _)| id)
+    }
+
+    /// One torrent; costs as much as it has pieces.
+    pub fn torrent(&self, id: TorrentId) -> Option<TorrentView> {
+        self.torrents.get(id).map(|torrent| torrent.view(&self.ctx))
+    }
+
+    /// The peers of a torrent.
+    pub fn peers(&self, id: TorrentId) -> Vec<PeerView> {
+        self.torrents.get(id).map(|torrent| torrent.peer_views(self.ctx.now)).unwrap_or_default()
+    }
+
+    /// The engine as a whole.
+    pub fn stats(&self) -> EngineStats {
+        let unchoked = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
+        EngineStats {
+            torrents: self.torrents.len() as u32,
+            connections: self.ctx.conns.len(),
+            half_open: self.ctx.conns.half_open(),
+            handshaking: self.ctx.conns.handshaking(),
+            read_credit: self.ctx.granted,
+            disk_intake: self.ctx.disk.intake(),
+            hash_jobs: self.ctx.disk.hashing(),
+            send_budget: self.ctx.send_used,
+            unchoke_slots: self.slots(),
+            unchoked: unchoked.filter(|peer| !peer.am_choking).count() as u32,
+            violations: self.violations.values().sum(),
+            received: self.ctx.received,
+            sent: self.ctx.sent,
+        }
+    }
+
+    /// How often each rule of the driver contract was broken.
+    pub fn violations(&self) -> impl Iterator<Item = (ViolatedRule, u32)> + '_ {
+        self.violations.iter().map(|(rule, count)| (*rule, *count))
+    }
+
+    /// A checksum over the whole state: equal for equal histories, on any machine.
+    pub fn state_digest(&self) -> u64 {
+        let mut digest = Digest::default();
+        digest.absorb_debug(self);
+        digest.value()
+    }
+
+    /// Begins a tidy stop.
+    fn begin_shut_down(&mut self) {
+        if self.shut_down != ShutDown::No {
+            return;
+        }
+        self.ctx.stopping = true;
+        let deadline = self.ctx.now + core::time::Duration::from_secs(5);
+        self.shut_down = ShutDown::Waiting(deadline);
+        self.ctx.timers.schedule(deadline, Timer::ShutDown);
+        for (_, torrent) in self.torrents.iter_mut() {
+            torrent.close(&mut self.ctx);
+        }
+        self.close_unshaken();
+    }
+
+    /// Ends the tidy stop when nothing is in progress any more, or patience has ended.
+    fn finish_shut_down(&mut self) {
+        let ShutDown::Waiting(deadline) = self.shut_down else { return };
+        let idle = self.ctx.disk.is_empty() && self.trackers.is_idle();
+        if idle || self.ctx.now >= deadline {
+            self.shut_down = ShutDown::Done;
+            self.ctx.notify(Notice::ShutDown);
+        }
+    }
+}
+
+fn reason(timer: Timer) -> WakeReason {
+    match timer {
+        Timer::Bandwidth => WakeReason::Bandwidth,
+        Timer::ChokeRound => WakeReason::ChokeRound,
+        Timer::Conn(_) => WakeReason::Connection,
+        Timer::Torrent(_) => WakeReason::Torrent,
+        Timer::Announce(_) | Timer::UdpTrackers => WakeReason::Tracker,
+        Timer::ShutDown => WakeReason::ShutDown,
+    }
+}

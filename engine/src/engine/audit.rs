@@ -1,0 +1,107 @@
+//! Invariants of the whole engine, for tests and simulation.
+
+use core::fmt;
+
+use super::Engine;
+use crate::context::{DiskJob, Phase};
+
+/// How thoroughly to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckDepth {
+    /// What can be checked after every step.
+    Fast,
+    /// Everything, recounted from scratch: costs peers × pieces.
+    Full,
+}
+
+/// A rule that does not hold: a bug of the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvariantViolation {
+    /// What should have been so.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for InvariantViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant broken: {}", self.rule)
+    }
+}
+
+impl core::error::Error for InvariantViolation {}
+
+impl Engine {
+    /// Checks the state between two steps.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn check_invariants(&self, depth: CheckDepth) -> Result<(), InvariantViolation> {
+        let check =
+            |outcome: Result<(), &'static str>| outcome.map_err(|rule| InvariantViolation { rule });
+        check(self.check_budgets())?;
+        check(self.check_leftovers())?;
+        for (_, torrent) in self.torrents.iter() {
+            check(torrent.check_fast(&self.ctx))?;
+            if depth == CheckDepth::Full {
+                check(torrent.check_full())?;
+            }
+        }
+        check(self.ctx.conns.check())
+    }
+
+    /// Every budget is a conservation law: what was taken is held by somebody.
+    fn check_budgets(&self) -> Result<(), &'static str> {
+        let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
+        let mut granted: u64 = peers().map(|peer| u64::from(peer.granted)).sum();
+        let mut sending: u64 = peers().map(|peer| peer.unsent).sum();
+        let mut connecting = 0;
+        for (_, conn) in self.ctx.conns.iter() {
+            if let Phase::Handshaking(early) = &conn.phase {
+                granted += u64::from(early.granted);
+                sending += early.unsent;
+            }
+            let pending = !matches!(conn.phase, Phase::Active) && conn.key.is_some();
+            connecting += u32::from(pending);
+        }
+        let mut intake = 0;
+        let mut hashing = 0;
+        for job in self.ctx.disk.jobs() {
+            match job {
+                DiskJob::Write { length, .. } => intake += u64::from(*length),
+                DiskJob::Read { request, .. } => sending += u64::from(request.length),
+                DiskJob::Hash { .. } | DiskJob::Evidence { .. } => hashing += 1,
+                _ => {}
+            }
+        }
+        if granted != self.ctx.granted {
+            return Err("read credit is conserved");
+        }
+        if sending != self.ctx.send_used {
+            return Err("the send budget is conserved");
+        }
+        if intake != self.ctx.disk.intake() || hashing != self.ctx.disk.hashing() {
+            return Err("disk budgets are conserved");
+        }
+        let counted: u32 = self.torrents.iter().map(|(_, torrent)| torrent.connecting).sum();
+        if counted != connecting {
+            return Err("connections being made equal the recount");
+        }
+        Ok(())
+    }
+
+    /// Nothing that a step should have dealt with is left.
+    fn check_leftovers(&self) -> Result<(), &'static str> {
+        if !self.ctx.flush.is_empty() || !self.ctx.orders.is_empty() {
+            return Err("nothing is left to flush after a step");
+        }
+        if !self.ctx.touched.is_empty() {
+            return Err("no torrent is left to settle after a step");
+        }
+        if self.ctx.timers.next_deadline().is_some_and(|(at, _)| at <= self.ctx.now) {
+            return Err("no timer is due after a step");
+        }
+        if self.by_hash.len() != self.torrents.len() {
+            return Err("every torrent is found by its hash");
+        }
+        Ok(())
+    }
+}

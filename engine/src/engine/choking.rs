@@ -1,0 +1,106 @@
+//! Choking rounds over all torrents, and slots given at once when they are free.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Engine;
+use crate::base::ids::{ConnId, TorrentId};
+use crate::choker::{Candidate, ROUND_SECONDS, slots_for};
+use crate::context::Timer;
+use crate::peer::Peer;
+use crate::torrent::Torrent;
+
+impl Engine {
+    /// How many peers may be unchoked.
+    pub(super) fn slots(&self) -> u32 {
+        let capacity = match self.ctx.up_limit.rate() {
+            Some(limit) => limit,
+            None => self.ctx.up_capacity,
+        };
+        self.ctx.config.unchoke_slots.unwrap_or_else(|| slots_for(capacity).max(8))
+    }
+
+    /// All peers that want something, of all torrents.
+    fn interested(&self) -> Vec<(TorrentId, Candidate)> {
+        let now = self.ctx.now;
+        let mut all = Vec::new();
+        for (id, torrent) in self.torrents.iter().filter(|(_, t)| t.is_running()) {
+            let wanting = torrent.peers.values().filter(|peer| peer.peer_interested);
+            all.extend(wanting.map(|peer| (id, candidate(torrent, peer, now))));
+        }
+        all
+    }
+
+    /// One round: who is served until the next.
+    pub(super) fn choke_round(&mut self) {
+        let now = self.ctx.now;
+        let rate = self.ctx.up_meter.per_second(now);
+        // The capacity is what was reached lately; it fades when it is not reached any more.
+        self.ctx.up_capacity = rate.max(self.ctx.up_capacity - self.ctx.up_capacity / 16);
+        let interested = self.interested();
+        let candidates: Vec<Candidate> = interested.iter().map(|(_, c)| *c).collect();
+        let policy = self.ctx.config.seed_choking;
+        let slots = self.slots();
+        let chosen = self.choker.round(&candidates, slots, policy, now, &mut self.ctx.chokes);
+        let chosen: BTreeSet<ConnId> = chosen.into_iter().collect();
+        let mut unchoked = Vec::new();
+        for (id, torrent) in self.torrents.iter() {
+            let changed = torrent.peers.iter().filter(|(conn, peer)| {
+                // Whoever wants nothing keeps what it has until somebody needs the slot.
+                let serve = chosen.contains(conn)
+                    || (!peer.am_choking && !peer.peer_interested && chosen.len() < slots as usize);
+                serve == peer.am_choking
+            });
+            unchoked.extend(changed.map(|(conn, peer)| (id, *conn, !peer.am_choking)));
+        }
+        for (id, conn, choke) in unchoked {
+            if let Some(torrent) = self.torrents.get_mut(id) {
+                torrent.set_choking(&mut self.ctx, conn, choke);
+            }
+        }
+        self.choke_timer = false;
+        self.arm_choke_timer(!interested.is_empty());
+    }
+
+    fn arm_choke_timer(&mut self, needed: bool) {
+        if needed && !self.choke_timer {
+            self.choke_timer = true;
+            let next = self.ctx.now + Duration::from_secs(ROUND_SECONDS);
+            self.ctx.timers.schedule(next, Timer::ChokeRound);
+        }
+    }
+
+    /// Gives free slots to those who wait, without waiting for the round.
+    pub(super) fn fill_free_slots(&mut self) {
+        let interested = self.interested();
+        self.arm_choke_timer(!interested.is_empty());
+        let taken = interested.iter().filter(|(_, c)| c.unchoked).count();
+        let free = (self.slots() as usize).saturating_sub(taken);
+        let mut waiting: Vec<_> = interested.iter().filter(|(_, c)| !c.unchoked).collect();
+        // Whoever came first, and has not had its turn.
+        waiting.sort_by_key(|(_, c)| (c.choked_at, c.connected_at, c.conn));
+        let chosen: Vec<_> = waiting.iter().take(free).map(|(id, c)| (*id, c.conn)).collect();
+        for (id, conn) in chosen {
+            if let Some(torrent) = self.torrents.get_mut(id) {
+                torrent.set_choking(&mut self.ctx, conn, false);
+            }
+        }
+    }
+}
+
+fn candidate(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Candidate {
+    let pieces = u64::from(torrent.metainfo.geometry.pieces()).max(1);
+    Candidate {
+        conn: peer.intro.conn,
+        seeding: torrent.picker.is_finished(),
+        unchoked: !peer.am_choking,
+        snubbed: peer.requests.is_snubbed(),
+        down_rate: peer.down.per_second(now),
+        up_rate: peer.up.per_second(now),
+        connected_at: peer.connected_at,
+        unchoked_at: peer.unchoked_at,
+        choked_at: peer.choked_at,
+        progress: (u64::from(peer.piece_count) * 1000 / pieces) as u32,
+    }
+}

@@ -1,0 +1,62 @@
+//! The end of a step: messages and credit go out, and those who wait for tokens get their turn.
+
+use core::time::Duration;
+
+use super::Engine;
+use crate::base::ids::ConnId;
+use crate::context::{Context, Timer};
+use crate::torrent::Torrent;
+
+/// How often waiting peers get a turn under a rate limit.
+const TURN_MILLIS: u64 = 20;
+
+impl Engine {
+    pub(super) fn flush(&mut self) {
+        self.serve_waiting();
+        self.flush_all();
+        self.grant_waiting();
+        let waiting = !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty();
+        if waiting && !self.ctx.bandwidth_timer {
+            self.ctx.bandwidth_timer = true;
+            let next = self.ctx.now + Duration::from_millis(TURN_MILLIS);
+            self.ctx.timers.schedule(next, Timer::Bandwidth);
+        }
+    }
+
+    fn flush_all(&mut self) {
+        while let Some(conn) = self.ctx.flush.pop_first() {
+            if let Some((torrent, ctx)) = self.torrent_of(conn) {
+                torrent.flush(ctx, conn);
+            }
+        }
+    }
+
+    fn torrent_of(&mut self, conn: ConnId) -> Option<(&mut Torrent, &mut Context)> {
+        let id = self.ctx.conns.get(conn)?.torrent?;
+        self.torrents.get_mut(id).map(|torrent| (torrent, &mut self.ctx))
+    }
+
+    /// Those who wait to be served get one block each, in turn, as long as there are tokens.
+    fn serve_waiting(&mut self) {
+        for _ in 0..self.ctx.starved_up.len() {
+            let Some(conn) = self.ctx.starved_up.pop_front() else { break };
+            let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
+            if torrent.serve_one(ctx, conn) {
+                ctx.starve_up(conn);
+            }
+        }
+    }
+
+    /// Those who wait for credit share what tokens there are.
+    fn grant_waiting(&mut self) {
+        let mut waiting = self.ctx.starved_down.len() as u64;
+        for _ in 0..waiting {
+            let Some(conn) = self.ctx.starved_down.pop_front() else { break };
+            let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
+            if !torrent.grant_share(ctx, conn, waiting) {
+                ctx.starve_down(conn);
+            }
+            waiting -= 1;
+        }
+    }
+}

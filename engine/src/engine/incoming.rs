@@ -1,0 +1,196 @@
+//! Connections before they are peers: accepting, connecting, shaking hands.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::{Engine, ShutDown};
+use crate::api::{Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, ViolatedRule};
+use crate::base::addr::normalise;
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::{ConnId, SocketToken};
+use crate::context::{Conn, Handshaking, Phase, Timer};
+use crate::wire::{Handshake, Reserved};
+
+/// Seconds a stranger has for its handshake.
+const HANDSHAKE_SECONDS: u64 = 10;
+/// Bytes a stranger may send: a handshake and the first messages behind it.
+const HANDSHAKE_CREDIT: u32 = 4096;
+
+impl Engine {
+    /// Somebody connected: adopted while there is room, refused otherwise.
+    pub(super) fn incoming(&mut self, socket: SocketToken, remote: SocketAddr) {
+        let remote = normalise(remote);
+        let conns = &self.ctx.conns;
+        let config = &self.ctx.config;
+        let full = conns.len() >= config.max_connections
+            || conns.handshaking() >= config.max_handshaking
+            || (!config.allow_same_ip
+                && conns.from_ip(remote.ip()) >= config.max_connections_per_ip)
+            || self.shut_down != ShutDown::No;
+        // Strangers who say nothing make room for the next one, oldest first.
+        if full && self.shut_down == ShutDown::No && !self.drop_oldest_stranger() {
+            return self.ctx.actions.push(Action::Refuse { socket });
+        }
+        if self.shut_down != ShutDown::No {
+            return self.ctx.actions.push(Action::Refuse { socket });
+        }
+        let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
+        let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
+        let phase = Phase::Handshaking(Box::new(early));
+        let conn = Conn { remote, torrent: None, key: None, phase, deadline };
+        let id = self.ctx.conns.insert(conn);
+        self.ctx.granted += u64::from(HANDSHAKE_CREDIT);
+        self.ctx.timers.schedule(deadline, Timer::Conn(id));
+        self.ctx.stream(id, StreamAction::Adopt { socket });
+        self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
+    }
+
+    /// Drops the stranger that has been silent for longest, if it had at least a second.
+    fn drop_oldest_stranger(&mut self) -> bool {
+        let strangers = self.ctx.conns.iter().filter(|(_, conn)| {
+            conn.torrent.is_none() && matches!(conn.phase, Phase::Handshaking(_))
+        });
+        let oldest = strangers.min_by_key(|(id, conn)| (conn.deadline, *id));
+        let patience = Duration::from_secs(HANDSHAKE_SECONDS - 1);
+        let oldest = oldest.filter(|(_, conn)| conn.deadline <= self.ctx.now + patience);
+        let Some(id) = oldest.map(|(id, _)| id) else { return false };
+        self.forget_early(id, CloseReason::HandshakeTimeout, true);
+        true
+    }
+
+    /// A connection that we began stands: we speak first.
+    pub(super) fn connected(&mut self, conn: ConnId) {
+        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
+        let Some(info_hash) = torrent.map(|torrent| torrent.info_hash) else { return };
+        let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
+        self.ctx.conns.set_phase(conn, Phase::Handshaking(Box::new(early)));
+        let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
+        if let Some(entry) = self.ctx.conns.get_mut(conn) {
+            entry.deadline = deadline;
+        }
+        self.ctx.timers.schedule(deadline, Timer::Conn(conn));
+        self.ctx.granted += u64::from(HANDSHAKE_CREDIT);
+        self.send_handshake(conn, info_hash);
+        self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
+        // Another connection may be begun in its place.
+        self.ctx.touched.extend(self.torrents.keys());
+    }
+
+    fn send_handshake(&mut self, conn: ConnId, info_hash: Sha1Hash) {
+        let peer_id = self.ctx.identity.peer_id;
+        let handshake = Handshake { reserved: Reserved::OURS, info_hash, peer_id };
+        let bytes = Bytes::copy_from_slice(&handshake.encode());
+        if let Some(entry) = self.ctx.conns.get_mut(conn)
+            && let Phase::Handshaking(early) = &mut entry.phase
+        {
+            early.unsent += bytes.len() as u64;
+            self.ctx.send_used += bytes.len() as u64;
+            self.ctx.sent += bytes.len() as u64;
+        }
+        self.ctx.stream(conn, StreamAction::Send(bytes));
+    }
+
+    /// Bytes before the handshake is complete.
+    pub(super) fn received_early(&mut self, conn: ConnId, bytes: Bytes) {
+        self.ctx.received += bytes.len() as u64;
+        let Some(entry) = self.ctx.conns.get_mut(conn) else { return };
+        let (remote, outgoing) = (entry.remote, entry.key.is_some());
+        let Phase::Handshaking(early) = &mut entry.phase else { return };
+        let count = bytes.len() as u32;
+        let within = early.granted.min(count);
+        early.granted -= within;
+        self.ctx.granted -= u64::from(within);
+        early.assembler.push(bytes);
+        let handshake = match early.assembler.take_handshake() {
+            Ok(Some(handshake)) => handshake,
+            Ok(None) => return,
+            Err(_) => return self.forget_early(conn, CloseReason::BadMessage, true),
+        };
+        if within < count {
+            self.violated(ViolatedRule::MoreThanGranted);
+        }
+        if let Err(reason) = self.welcome(conn, remote, outgoing, &handshake) {
+            self.forget_early(conn, reason, true);
+        }
+    }
+
+    /// A complete handshake: the connection becomes a peer, or is refused.
+    fn welcome(
+        &mut self,
+        conn: ConnId,
+        remote: SocketAddr,
+        outgoing: bool,
+        handshake: &Handshake,
+    ) -> Result<(), CloseReason> {
+        let id = self.by_hash.get(&handshake.info_hash).copied();
+        let id = id.ok_or(CloseReason::UnknownTorrent)?;
+        let expected = self.ctx.conns.get(conn).and_then(|entry| entry.torrent);
+        if expected.is_some_and(|expected| expected != id) {
+            return Err(CloseReason::UnknownTorrent);
+        }
+        let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
+        torrent.admit(&mut self.ctx, conn, remote, outgoing, handshake)?;
+        if !outgoing {
+            self.send_handshake(conn, handshake.info_hash);
+        }
+        let early = match self.ctx.conns.set_phase(conn, Phase::Active) {
+            Some(Phase::Handshaking(early)) => *early,
+            _ => Handshaking::default(),
+        };
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            if outgoing {
+                torrent.connecting = torrent.connecting.saturating_sub(1);
+            }
+            torrent.join(&mut self.ctx, conn, handshake, early);
+        }
+        Ok(())
+    }
+
+    /// A connection ends before it was a peer.
+    pub(super) fn forget_early(&mut self, conn: ConnId, reason: CloseReason, tell: bool) {
+        let Some(entry) = self.ctx.conns.remove(conn) else { return };
+        if let Phase::Handshaking(early) = &entry.phase {
+            self.ctx.granted -= u64::from(early.granted);
+            self.ctx.send_used -= early.unsent;
+        }
+        if tell {
+            self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));
+        }
+        let (torrent, addr) = (entry.torrent, entry.remote);
+        self.ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
+        if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) {
+            torrent.connection_lost(&mut self.ctx, &entry, reason);
+        }
+        // There is room for another connection, of any torrent.
+        self.ctx.touched.extend(self.torrents.keys());
+    }
+
+    /// The kernel took bytes of a handshake.
+    pub(super) fn sent_early(&mut self, conn: ConnId, count: u32) {
+        let Some(entry) = self.ctx.conns.get_mut(conn) else { return };
+        let Phase::Handshaking(early) = &mut entry.phase else { return };
+        let taken = u64::from(count).min(early.unsent);
+        early.unsent -= taken;
+        self.ctx.send_used -= taken;
+        if taken < u64::from(count) {
+            self.violated(ViolatedRule::MoreThanSent);
+        }
+    }
+
+    /// Closes every connection that is no peer yet.
+    pub(super) fn close_unshaken(&mut self) {
+        let early = self.ctx.conns.iter().filter(|(_, c)| !matches!(c.phase, Phase::Active));
+        let early: Vec<ConnId> = early.map(|(id, _)| id).collect();
+        early.into_iter().for_each(|id| self.forget_early(id, CloseReason::Stopped, true));
+    }
+
+    /// The source by which a peer is known, for an embedder's own book-keeping.
+    pub fn source_of(&self, conn: ConnId) -> Option<PeerSource> {
+        let torrent = self.ctx.conns.get(conn)?.torrent?;
+        self.torrents.get(torrent)?.peers.get(&conn).map(|peer| peer.intro.source)
+    }
+}

@@ -1,0 +1,261 @@
+//! Events in: each is routed to what it is about. Nothing is sent or decided here.
+
+use alloc::boxed::Box;
+use bytes::Bytes;
+
+use super::{Engine, ShutDown};
+use crate::api::{
+    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, Notice, StreamEvent,
+    ViolatedRule,
+};
+use crate::api::{CloseReason, ConnectFailure};
+use crate::base::ids::{ConnId, DiskOpId, TorrentId};
+use crate::context::{DiskJob, HashPurpose, Phase};
+use crate::torrent::Torrent;
+
+impl Engine {
+    pub(super) fn ingest(&mut self, event: Event) {
+        match event {
+            Event::Command(command) => self.command(command),
+            Event::Incoming { socket, remote } => self.incoming(socket, remote),
+            Event::Stream(conn, event) => self.stream(conn, event),
+            Event::Datagram { socket, from, data } => self.datagram(socket, from, &data),
+            Event::Disk(op, outcome) => self.disk(op, outcome),
+            Event::Resolved(lookup, result) => self.resolved(lookup, result),
+            Event::Http(exchange, event) => self.http(exchange, event),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Add(add) => self.add(*add),
+            Command::ListenOn { port, udp4, udp6 } => {
+                self.ctx.identity.port = port;
+                self.ctx.identity.udp4 = udp4;
+                self.ctx.identity.udp6 = udp6;
+            }
+            Command::ShutDown => self.begin_shut_down(),
+            Command::SetLimits(None, limits) => {
+                let now = self.ctx.now;
+                self.ctx.down_limit.set_rate(limits.down, now);
+                self.ctx.up_limit.set_rate(limits.up, now);
+            }
+            Command::Remove(id) => self.with(id, |torrent, ctx| {
+                torrent.removed = true;
+                torrent.close(ctx);
+            }),
+            Command::Pause(id) => self.with(id, Torrent::pause),
+            Command::Resume(id) => self.with(id, Torrent::resume),
+            Command::Recheck(id) => self.with(id, Torrent::recheck),
+            Command::SaveResume(id) => self.with(id, Torrent::save_resume),
+            Command::Announce(id) => self.with(id, |torrent, ctx| {
+                torrent.announcer.force();
+                ctx.touched.insert(id);
+            }),
+            Command::SetPriorities(id, changes) => {
+                self.with(id, |torrent, ctx| torrent.set_priorities(ctx, &changes));
+            }
+            Command::SetSequential(id, on) => {
+                self.with(id, |torrent, _| torrent.picker.set_sequential(on));
+            }
+            Command::SetLimits(Some(id), limits) => self.with(id, |torrent, ctx| {
+                torrent.down_limit.set_rate(limits.down, ctx.now);
+                torrent.up_limit.set_rate(limits.up, ctx.now);
+            }),
+            Command::AddPeers(add) => self.with(add.torrent, |torrent, ctx| {
+                for addr in &add.peers {
+                    torrent.add_candidate(ctx, *addr, add.source);
+                }
+            }),
+        }
+    }
+
+    /// Does something with a torrent, or says that it is not there.
+    fn with(
+        &mut self,
+        id: TorrentId,
+        act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
+    ) {
+        match self.torrents.get_mut(id) {
+            Some(torrent) => act(torrent, &mut self.ctx),
+            None => {
+                self.ctx.notify(Notice::CommandRejected(CommandError::UnknownTorrent, None));
+            }
+        }
+    }
+
+    fn add(&mut self, add: AddTorrent) {
+        let hashes = add.metainfo.info_hashes;
+        let refused = if self.shut_down != ShutDown::No {
+            Some(CommandError::ShuttingDown)
+        } else if self.by_hash.contains_key(&hashes.wire()) {
+            Some(CommandError::Duplicate)
+        } else if hashes.v1.is_none() {
+            Some(CommandError::V2Only)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            return self.ctx.notify(Notice::CommandRejected(error, Some(hashes)));
+        }
+        let peers = add.peers.clone();
+        let ctx = &mut self.ctx;
+        let id = self.torrents.insert_with(|id| Torrent::new(id, add, ctx));
+        self.by_hash.insert(hashes.wire(), id);
+        self.ctx.notify(Notice::TorrentAdded(id, hashes));
+        self.with(id, |torrent, ctx| {
+            torrent.open(ctx);
+            for addr in peers {
+                torrent.add_candidate(ctx, addr, crate::api::PeerSource::User);
+            }
+        });
+    }
+
+    fn stream(&mut self, conn: ConnId, event: StreamEvent) {
+        // An event for a connection that we closed is a normal race.
+        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let active = matches!(entry.phase, Phase::Active);
+        let torrent = entry.torrent;
+        match event {
+            StreamEvent::Connected => self.connected(conn),
+            StreamEvent::ConnectFailed(ConnectFailure::Refused | _) => {
+                self.lost(conn, CloseReason::ConnectFailed);
+            }
+            StreamEvent::Received(bytes) if active => self.received(conn, torrent, bytes),
+            StreamEvent::Received(bytes) => self.received_early(conn, bytes),
+            StreamEvent::Sent(count) => self.sent(conn, torrent, count),
+            StreamEvent::Closed(_) => self.lost(conn, CloseReason::Remote),
+        }
+    }
+
+    fn received(&mut self, conn: ConnId, torrent: Option<TorrentId>, bytes: Bytes) {
+        self.ctx.received += bytes.len() as u64;
+        let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
+        let Some(peer) = torrent.peers.get_mut(&conn) else { return };
+        let count = bytes.len() as u32;
+        let within = peer.granted.min(count);
+        peer.granted -= within;
+        self.ctx.granted -= u64::from(within);
+        peer.last_received = self.ctx.now;
+        peer.assembler.push(bytes);
+        torrent.hear(&mut self.ctx, conn);
+        if within < count {
+            self.violated(ViolatedRule::MoreThanGranted);
+        }
+    }
+
+    fn sent(&mut self, conn: ConnId, torrent: Option<TorrentId>, count: u32) {
+        if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id))
+            && torrent.peers.contains_key(&conn)
+        {
+            if !torrent.sent(&mut self.ctx, conn, count) {
+                self.violated(ViolatedRule::MoreThanSent);
+            }
+            return;
+        }
+        self.sent_early(conn, count);
+    }
+
+    /// A connection is no more, by the peer's doing or the network's.
+    pub(super) fn lost(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));
+        match (&entry.phase, torrent) {
+            (Phase::Active, Some(torrent)) => {
+                torrent.close_peer(&mut self.ctx, conn, reason, false);
+            }
+            _ => self.forget_early(conn, reason, false),
+        }
+    }
+
+    fn disk(&mut self, op: DiskOpId, outcome: DiskOutcome) {
+        let was_behind = self.ctx.disk_is_behind();
+        let Some(job) = self.ctx.disk.end(op) else {
+            return self.violated(ViolatedRule::UnknownCompletion);
+        };
+        if let DiskJob::Read { request, .. } = job {
+            self.ctx.send_used -= u64::from(request.length);
+        }
+        if was_behind && !self.ctx.disk_is_behind() {
+            let held = core::mem::take(&mut self.ctx.throttled);
+            self.ctx.flush.extend(held);
+        }
+        let id = job.torrent();
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let ctx = &mut self.ctx;
+        let error = match &outcome {
+            DiskOutcome::Failed(error) => *error,
+            // An outcome of the wrong kind is the driver's fault; the operation did not work.
+            _ => DiskError::Io,
+        };
+        match (job, outcome) {
+            (DiskJob::Open(_), DiskOutcome::Opened(files)) => torrent.opened(ctx, &files),
+            (DiskJob::Open(_), _) => torrent.fail(ctx, error),
+            (DiskJob::Write { at, generation, .. }, outcome) => {
+                let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
+                torrent.written(ctx, at, generation, result);
+            }
+            (DiskJob::Read { conn, request, .. }, outcome) => {
+                let result = match outcome {
+                    DiskOutcome::Read(bytes) => Ok(bytes),
+                    _ => Err(error),
+                };
+                torrent.read(ctx, conn, request, result);
+            }
+            (DiskJob::Hash { piece, purpose, .. }, outcome) => {
+                let result = match outcome {
+                    DiskOutcome::PieceHashed(hash) => Ok(hash),
+                    _ => Err(error),
+                };
+                match purpose {
+                    HashPurpose::Check => torrent.checked(ctx, piece, result),
+                    HashPurpose::Verify(generation) => {
+                        torrent.hashed(ctx, piece, generation, result);
+                    }
+                }
+            }
+            (DiskJob::Evidence { piece, good, .. }, DiskOutcome::BlocksHashed(hashes)) => {
+                torrent.evidence(ctx, piece, good, Ok(&hashes));
+            }
+            (DiskJob::Evidence { piece, good, .. }, _) => {
+                torrent.evidence(ctx, piece, good, Err(error));
+            }
+            (DiskJob::Sync(_), outcome) => {
+                let result: Result<Box<_>, _> = match outcome {
+                    DiskOutcome::Synced(files) => Ok(files),
+                    _ => Err(error),
+                };
+                torrent.synced(ctx, result);
+            }
+            (DiskJob::Store(_), outcome) => {
+                let result = matches!(outcome, DiskOutcome::Done).then_some(()).ok_or(error);
+                torrent.stored(ctx, result);
+            }
+            (DiskJob::Close(_), _) => self.closed(id),
+        }
+        self.wake_hashing();
+    }
+
+    /// A hash job fell free: torrents that wait for one get their turn.
+    fn wake_hashing(&mut self) {
+        if self.ctx.disk.hashing() >= self.ctx.config.hash_jobs {
+            return;
+        }
+        for id in core::mem::take(&mut self.ctx.awaiting_hash) {
+            if let Some(torrent) = self.torrents.get_mut(id) {
+                torrent.go_on_checking(&mut self.ctx);
+            }
+            self.ctx.touched.insert(id);
+        }
+    }
+
+    /// The files of a torrent are closed: if it was removed, it is gone.
+    fn closed(&mut self, id: TorrentId) {
+        if self.torrents.get(id).is_some_and(|torrent| torrent.removed)
+            && let Some(torrent) = self.torrents.remove(id)
+        {
+            self.by_hash.remove(&torrent.info_hash);
+            self.ctx.notify(Notice::TorrentRemoved(id));
+        }
+    }
+}

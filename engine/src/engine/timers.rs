@@ -1,0 +1,39 @@
+//! What is due.
+
+use super::Engine;
+use crate::api::CloseReason;
+use crate::base::ids::ConnId;
+use crate::context::{Phase, Timer};
+
+impl Engine {
+    pub(super) fn fire_timers(&mut self) {
+        while let Some(timer) = self.ctx.timers.pop_due(self.ctx.now) {
+            match timer {
+                Timer::Bandwidth => self.ctx.bandwidth_timer = false,
+                Timer::ChokeRound => self.choke_round(),
+                Timer::Conn(conn) => self.conn_due(conn),
+                Timer::Torrent(id) | Timer::Announce(id) => {
+                    self.ctx.touched.insert(id);
+                }
+                Timer::UdpTrackers => self.poll_udp_trackers(),
+                Timer::ShutDown => {}
+            }
+        }
+    }
+
+    fn conn_due(&mut self, conn: ConnId) {
+        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        match entry.phase {
+            Phase::Active => {
+                let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));
+                if let Some(torrent) = torrent {
+                    torrent.tick(&mut self.ctx, conn);
+                }
+            }
+            // The deadline moves when a connection goes from connecting to shaking hands.
+            _ if self.ctx.now < entry.deadline => {}
+            Phase::Connecting => self.forget_early(conn, CloseReason::ConnectFailed, true),
+            Phase::Handshaking(_) => self.forget_early(conn, CloseReason::HandshakeTimeout, true),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One torrent: its pieces, peers, trackers and data, from the moment it is added until it is gone.
+//!
+//! The struct holds the ledgers; each module below owns one responsibility:
+//! - `lifecycle`: opening, checking, pausing, finishing, failing;
+//! - `peers`: who joins, who leaves, who is connected to;
+//! - `messages`: what peers say;
+//! - `download`: what is asked for, what comes, what is verified;
+//! - `upload`: what is served;
+//! - `blame`: who sent a bad block;
+//! - `credit`: how much each peer may send;
+//! - `saving`: resume data;
+//! - `discovery`: trackers.
+
+mod audit;
+mod blame;
+mod credit;
+mod discovery;
+mod download;
+mod lifecycle;
+mod messages;
+mod peers;
+mod saving;
+mod upload;
+mod view;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::api::{AddTorrent, Priority, TorrentError};
+use crate::bandwidth::TokenBucket;
+use crate::base::bits::Bits;
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::{ConnId, TorrentId};
+use crate::base::rate::RateMeter;
+use crate::base::time::Instant;
+use crate::base::timer_queue::Alarm;
+use crate::candidates::Candidates;
+use crate::context::Context;
+use crate::metainfo::Metainfo;
+use crate::peer::Peer;
+use crate::picker::{PeerKey, Picker};
+use crate::resume::ResumeData;
+use crate::tracker::Announcer;
+
+use blame::Blame;
+use saving::Saving;
+
+/// Where a torrent is in its life, apart from being paused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The files are being looked at.
+    Opening,
+    /// These pieces are still to be hashed; so many hashes are in progress.
+    Checking {
+        /// Not begun.
+        queue: BTreeSet<u32>,
+        /// In progress.
+        hashing: u32,
+    },
+    /// Pieces are fetched and served.
+    Active,
+    /// On the way out: files are being closed.
+    Closing,
+}
+
+/// One torrent of an engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Torrent {
+    pub(crate) id: TorrentId,
+    pub(crate) metainfo: Arc<Metainfo>,
+    /// As handshakes and announces name it.
+    pub(crate) info_hash: Sha1Hash,
+    pub(crate) stage: Stage,
+    pub(crate) paused: bool,
+    pub(crate) error: Option<TorrentError>,
+    /// To be forgotten once its files are closed.
+    pub(crate) removed: bool,
+    pub(crate) picker: Picker,
+    pub(crate) peers: BTreeMap<ConnId, Peer>,
+    by_key: BTreeMap<PeerKey, ConnId>,
+    pub(crate) candidates: Candidates,
+    /// Connections being made or shaking hands.
+    pub(crate) connecting: u32,
+    pub(crate) announcer: Announcer,
+    announce_alarm: Alarm,
+    candidate_alarm: Alarm,
+    /// Peers about which something is to be decided in this step.
+    touched: BTreeSet<ConnId>,
+    /// Pieces verified in this step, to be told to peers.
+    haves: Vec<u32>,
+    /// Pieces whose blocks are all written.
+    hash_queue: BTreeSet<u32>,
+    blame: Blame,
+    saving: Saving,
+    /// What an earlier run left, until the files have been looked at.
+    resume: Option<alloc::boxed::Box<ResumeData>>,
+    priorities: Vec<Priority>,
+    /// Something was missing when the torrent became active or since.
+    was_incomplete: bool,
+    /// The end of the download has been dealt with.
+    finished: bool,
+    pub(crate) down_limit: TokenBucket,
+    pub(crate) up_limit: TokenBucket,
+    pub(crate) down: RateMeter,
+    pub(crate) up: RateMeter,
+    /// Payload of earlier runs, received and sent.
+    earlier: (u64, u64),
+    wasted: u64,
+    /// When a piece was last verified.
+    pub(crate) progress_at: Instant,
+}
+
+impl Torrent {
+    /// A torrent as `add` describes it, not opened yet.
+    pub(crate) fn new(id: TorrentId, add: AddTorrent, ctx: &mut Context) -> Self {
+        let AddTorrent {
+            metainfo,
+            resume,
+            paused,
+            sequential,
+            mut priorities,
+            trackers,
+            limits,
+            ..
+        } = add;
+        let mut tiers = metainfo.trackers.clone();
+        tiers.extend(trackers.into_iter().map(|url| alloc::vec![url]));
+        if !ctx.config.trackers {
+            tiers.clear();
+        }
+        let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
+        picker.set_sequential(sequential);
+        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        let mut torrent = Self {
+            id,
+            info_hash: metainfo.info_hashes.wire(),
+            stage: Stage::Opening,
+            paused,
+            error: None,
+            removed: false,
+            picker,
+            peers: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            candidates: Candidates::default(),
+            connecting: 0,
+            announcer: Announcer::new(&tiers, &mut ctx.misc),
+            announce_alarm: Alarm::default(),
+            candidate_alarm: Alarm::default(),
+            touched: BTreeSet::new(),
+            haves: Vec::new(),
+            hash_queue: BTreeSet::new(),
+            blame: Blame::default(),
+            saving: Saving::default(),
+            resume,
+            priorities,
+            was_incomplete: false,
+            finished: false,
+            down_limit: TokenBucket::default(),
+            up_limit: TokenBucket::default(),
+            down: RateMeter::default(),
+            up: RateMeter::default(),
+            earlier: (0, 0),
+            wasted: 0,
+            progress_at: ctx.now,
+            metainfo,
+        };
+        torrent.down_limit.set_rate(limits.down, ctx.now);
+        torrent.up_limit.set_rate(limits.up, ctx.now);
+        torrent.apply_priorities();
+        torrent
+    }
+
+    /// True when every piece is verified.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.picker.have().is_full()
+    }
+
+    /// True when peers are served and asked.
+    pub(crate) fn is_running(&self) -> bool {
+        self.stage == Stage::Active && !self.paused && self.error.is_none()
+    }
+
+    /// Verified pieces.
+    pub(crate) fn have(&self) -> &Bits {
+        self.picker.have()
+    }
+
+    /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
+    pub(crate) fn touch(&mut self, ctx: &mut Context, conn: ConnId) {
+        self.touched.insert(conn);
+        ctx.touched.insert(self.id);
+    }
+
+    /// Takes the decisions that the events of this step call for.
+    pub(crate) fn settle(&mut self, ctx: &mut Context) {
+        self.tell_haves(ctx);
+        for conn in core::mem::take(&mut self.touched) {
+            self.update_interest(ctx, conn);
+            self.fill_requests(ctx, conn);
+            self.serve(ctx, conn);
+            self.refuse_excess(ctx, conn);
+        }
+        self.start_hashing(ctx);
+        self.connect_more(ctx);
+        self.finish_if_done(ctx);
+        self.poll_announces(ctx);
+        self.save_if_due(ctx);
+    }
+}

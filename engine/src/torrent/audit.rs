@@ -1,0 +1,67 @@
+//! Invariants of a torrent, checked in tests and simulation after every step.
+
+use alloc::collections::BTreeSet;
+
+use super::{Stage, Torrent};
+use crate::context::Context;
+
+impl Torrent {
+    /// What must hold after every step; costs as much as there are peers.
+    ///
+    /// # Errors
+    /// The name of the first rule that does not hold.
+    pub(crate) fn check_fast(&self, ctx: &Context) -> Result<(), &'static str> {
+        if !self.touched.is_empty() || !self.haves.is_empty() {
+            return Err("no decision is left over after a step");
+        }
+        for (conn, peer) in &self.peers {
+            if self.by_key.get(&peer.intro.key) != Some(conn) {
+                return Err("peers are found by their keys");
+            }
+            if ctx.conns.get(*conn).and_then(|c| c.torrent) != Some(self.id) {
+                return Err("every peer is a connection of its torrent");
+            }
+            let depth = ctx.config.max_outstanding_requests.max(8);
+            if peer.requests.len() > depth {
+                return Err("outstanding requests stay within the depth");
+            }
+            if self.stage == Stage::Active && peer.interesting > self.picker.missing().count() {
+                return Err("a peer interests by missing pieces only");
+            }
+            if peer.am_interested && peer.interesting == 0 {
+                return Err("interest is shown only in peers that have something");
+            }
+            if peer.uploads.len() > ctx.config.max_queued_requests {
+                return Err("the upload queue stays within reqq");
+            }
+            if !peer.outbox.is_empty() {
+                return Err("no message waits after a step");
+            }
+        }
+        if self.by_key.len() != self.peers.len() {
+            return Err("every key belongs to a peer");
+        }
+        Ok(())
+    }
+
+    /// What must hold as well, recounted from scratch.
+    ///
+    /// # Errors
+    /// The name of the first rule that does not hold.
+    pub(crate) fn check_full(&self) -> Result<(), &'static str> {
+        self.picker.check()?;
+        self.picker.check_availability(self.peers.values().map(|peer| &peer.pieces))?;
+        let mut outstanding = BTreeSet::new();
+        for peer in self.peers.values() {
+            outstanding.extend(peer.requests.iter().map(|r| (r.at, peer.intro.key)));
+            if peer.interesting != self.picker.interesting(&peer.pieces) {
+                return Err("interest equals the recount of bit fields");
+            }
+        }
+        let on_record: BTreeSet<_> = self.picker.requests().into_iter().collect();
+        if outstanding != on_record {
+            return Err("requests on record equal those outstanding at peers");
+        }
+        Ok(())
+    }
+}

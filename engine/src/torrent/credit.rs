@@ -1,0 +1,81 @@
+//! How much each peer may send: read credit, held back when the disk is behind or a limit is
+//! reached, so that the sender's own TCP slows down and nothing is ever dropped.
+
+use super::Torrent;
+use super::upload::push;
+use crate::api::StreamAction;
+use crate::base::ids::ConnId;
+use crate::context::Context;
+
+/// What every peer may send at any time: requests, haves and the like.
+const IDLE_WINDOW: u32 = 16 * 1024;
+/// What a peer with requests outstanding may send even when the disk is behind: two blocks, so
+/// that no peer starves.
+const FLOOR: u32 = 33 * 1024;
+/// The least that is worth a grant under a rate limit.
+const MIN_SHARE: u64 = 1024;
+
+impl Torrent {
+    /// Hands a peer's messages to the driver and grants it credit.
+    pub(crate) fn flush(&mut self, ctx: &mut Context, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            push(ctx, peer);
+            self.grant(ctx, conn, None);
+        }
+    }
+
+    /// How many bytes a peer should be allowed to send.
+    fn window(&self, ctx: &mut Context, conn: ConnId) -> u32 {
+        let Some(peer) = self.peers.get(&conn) else { return 0 };
+        if peer.requests.is_empty() {
+            return IDLE_WINDOW;
+        }
+        if ctx.disk_is_swamped() {
+            ctx.throttled.insert(conn);
+            return 0;
+        }
+        if ctx.disk_is_behind() || ctx.granted >= u64::from(ctx.config.read_credit) {
+            ctx.throttled.insert(conn);
+            return FLOOR;
+        }
+        // A quarter of a second of what it sends, within reason.
+        let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
+        quarter.clamp(4 * FLOOR, ctx.config.read_window.max(4 * FLOOR))
+    }
+
+    /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
+    pub(crate) fn grant(&mut self, ctx: &mut Context, conn: ConnId, share: Option<u64>) {
+        let window = self.window(ctx, conn);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        // Half a window at a time: fewer grants, and never a stall.
+        if peer.granted > window / 2 || window == 0 {
+            return;
+        }
+        let mut amount = window - peer.granted;
+        let limited = ctx.down_limit.rate().is_some() || self.down_limit.rate().is_some();
+        if limited && !peer.requests.is_empty() {
+            let Some(share) = share else {
+                ctx.starve_down(conn);
+                return;
+            };
+            amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
+            ctx.down_limit.take(amount.into());
+            self.down_limit.take(amount.into());
+        }
+        peer.granted += amount;
+        ctx.granted += u64::from(amount);
+        ctx.stream(conn, StreamAction::GrantRead(amount));
+    }
+
+    /// A peer's turn under a rate limit has come. Returns false when there is nothing to give.
+    pub(crate) fn grant_share(&mut self, ctx: &mut Context, conn: ConnId, waiting: u64) -> bool {
+        let now = ctx.now;
+        let available = ctx.down_limit.available(now).min(self.down_limit.available(now));
+        if available == 0 {
+            return false;
+        }
+        let share = (available / waiting.max(1)).max(MIN_SHARE.min(available));
+        self.grant(ctx, conn, Some(share));
+        true
+    }
+}

@@ -1,0 +1,260 @@
+//! What is asked for, what comes, what is verified.
+
+use alloc::vec::Vec;
+
+use super::{Stage, Torrent};
+use crate::api::{DiskError, DiskOp, Notice};
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::ConnId;
+use crate::base::payload::Payload;
+use crate::context::{Context, DiskJob, HashPurpose};
+use crate::metainfo::BLOCK_LENGTH;
+use crate::peer::{Misbehaviour, PeerError};
+use crate::picker::{BlockRef, PickMode, Received};
+use crate::wire::{BlockRequest, Message};
+
+use super::messages::block_of;
+
+/// A peer that brings a piece within so many seconds gets whole pieces.
+const FAST_PIECE_SECONDS: u64 = 10;
+/// Payload that nobody asked for, beyond which it is no accident.
+const MAX_UNASKED: u64 = 1 << 20;
+/// Requests a peer in the endgame has at once, beyond what others were not asked for.
+const ENDGAME_DEPTH: u32 = 4;
+
+impl Torrent {
+    /// Tells a peer whether we want something it has.
+    pub(super) fn update_interest(&mut self, ctx: &mut Context, conn: ConnId) {
+        let running = self.is_running();
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let wanted = running && peer.interesting > 0;
+        if wanted != peer.am_interested {
+            peer.am_interested = wanted;
+            peer.send(if wanted { &Message::Interested } else { &Message::NotInterested });
+            ctx.flush.insert(conn);
+        }
+    }
+
+    /// Asks a peer for as much as it can bring.
+    pub(super) fn fill_requests(&mut self, ctx: &mut Context, conn: ConnId) {
+        if !self.is_running() {
+            return;
+        }
+        let max_partial = 8 + 2 * self.peers.len() as u32;
+        let piece_length = u64::from(self.metainfo.geometry.piece_length());
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if !peer.am_interested || peer.requests.is_paused(ctx.now) || peer.may_request().is_none() {
+            return;
+        }
+        let rate = peer.down.per_second(ctx.now);
+        peer.requests.adapt(rate, ctx.now);
+        let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
+        let outstanding = peer.requests.len();
+        // In batches: one message of many requests costs less than many of one.
+        if outstanding + (depth / 8).max(1) > depth {
+            return;
+        }
+        let mode = PickMode {
+            fast: rate * FAST_PIECE_SECONDS > piece_length,
+            parole: peer.parole,
+            current: peer.requests.current,
+            max_partial,
+        };
+        let only = peer.may_request().flatten();
+        let (key, count) = (peer.intro.key, depth - outstanding);
+        let mut blocks =
+            self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
+        if blocks.is_empty() && !peer.parole {
+            while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
+                && let Some(at) = self.picker.pick_endgame(key, &peer.pieces, only, &mut ctx.picks)
+            {
+                blocks.push(at);
+            }
+        }
+        for at in blocks {
+            peer.requests.sent(at, ctx.now);
+            peer.requests.current = Some(at.piece);
+            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let begin = at.block * BLOCK_LENGTH;
+            peer.send(&Message::Request(BlockRequest { piece: at.piece, begin, length }));
+            ctx.flush.insert(conn);
+        }
+    }
+
+    /// A block came from a peer.
+    pub(super) fn block(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        at: BlockRef,
+        payload: Payload,
+    ) -> Result<(), PeerError> {
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        let length = payload.len();
+        peer.down.add(ctx.now, length.into());
+        self.down.add(ctx.now, length.into());
+        let asked = peer.requests.received(at, ctx.now);
+        if asked.is_none() {
+            self.wasted += u64::from(length);
+            peer.unasked += u64::from(length);
+            if peer.unasked > MAX_UNASKED {
+                return Self::misbehaves(Misbehaviour::UnaskedBlocks);
+            }
+            return Ok(());
+        }
+        match self.picker.received(at, peer.intro.key) {
+            Received::Needed { also_asked } => {
+                for key in also_asked {
+                    self.cancel_at(ctx, key, at);
+                }
+                self.write(ctx, at, payload);
+            }
+            Received::Useless => self.wasted += u64::from(length),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, ctx: &mut Context, at: BlockRef, payload: Payload) {
+        let Some(generation) = self.picker.generation_of(at.piece) else { return };
+        let torrent = self.id;
+        let job = DiskJob::Write { torrent, at, generation, length: payload.len() };
+        let begin = at.block * BLOCK_LENGTH;
+        ctx.disk(job, DiskOp::WriteBlock { torrent, piece: at.piece, begin, payload });
+        self.saving.mark();
+    }
+
+    /// Another peer was faster: a request to `key` is not needed any more.
+    fn cancel_at(&mut self, ctx: &mut Context, key: u32, at: BlockRef) {
+        let Some(conn) = self.by_key.get(&key).copied() else { return };
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.requests.cancel(at) {
+            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let begin = at.block * BLOCK_LENGTH;
+            peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
+            ctx.flush.insert(conn);
+            self.touch(ctx, conn);
+        }
+    }
+
+    /// A peer will not serve a request.
+    pub(super) fn rejected(&mut self, ctx: &mut Context, conn: ConnId, request: BlockRequest) {
+        let at = block_of(&request);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if !peer.requests.rejected(at) {
+            return;
+        }
+        self.picker.request_dropped(at, peer.intro.key);
+        if peer.peer_choking {
+            // It may have allowed a piece that it does not have.
+            peer.allowed_fast_in.retain(|piece| *piece != at.piece);
+        } else {
+            // It is left alone for a while, or both would repeat themselves at full speed.
+            peer.requests.pause(ctx.now);
+        }
+        self.touch_interested(ctx);
+    }
+
+    /// A block is on disk, or is not.
+    pub(crate) fn written(
+        &mut self,
+        ctx: &mut Context,
+        at: BlockRef,
+        generation: u32,
+        outcome: Result<(), DiskError>,
+    ) {
+        ctx.touched.insert(self.id);
+        match outcome {
+            Ok(()) => {
+                if self.picker.written(at, generation) {
+                    self.hash_queue.insert(at.piece);
+                }
+            }
+            Err(error) => {
+                self.picker.write_failed(at, generation);
+                self.fail(ctx, error);
+            }
+        }
+    }
+
+    /// Hashes complete pieces, as far as there are jobs.
+    pub(super) fn start_hashing(&mut self, ctx: &mut Context) {
+        if self.stage != Stage::Active || self.error.is_some() {
+            return;
+        }
+        while ctx.disk.hashing() < ctx.config.hash_jobs {
+            let Some(piece) = self.hash_queue.pop_first() else { return };
+            let Some(generation) = self.picker.generation_of(piece) else { continue };
+            let (torrent, purpose) = (self.id, HashPurpose::Verify(generation));
+            let job = DiskJob::Hash { torrent, piece, purpose };
+            ctx.disk(job, DiskOp::HashPiece { torrent, piece });
+        }
+        if !self.hash_queue.is_empty() {
+            ctx.awaiting_hash.insert(self.id);
+        }
+    }
+
+    /// The hash of a fetched piece is known.
+    pub(crate) fn hashed(
+        &mut self,
+        ctx: &mut Context,
+        piece: u32,
+        generation: u32,
+        outcome: Result<Sha1Hash, DiskError>,
+    ) {
+        if self.stage != Stage::Active || self.picker.generation_of(piece) != Some(generation) {
+            return;
+        }
+        ctx.touched.insert(self.id);
+        match outcome {
+            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+                self.piece_verified(ctx, piece);
+            }
+            Ok(_) => self.piece_failed(ctx, piece),
+            Err(error) => {
+                // What was written is gone: it is fetched again when the disk is back.
+                self.picker.piece_failed(piece);
+                self.fail(ctx, error);
+            }
+        }
+    }
+
+    fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
+        self.clear_suspects(ctx, piece);
+        self.picker.set_have(piece);
+        self.progress_at = ctx.now;
+        self.saving.mark();
+        self.haves.push(piece);
+        for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
+            // A piece that was unwanted in the meantime was not counted any more.
+            peer.interesting = peer.interesting.saturating_sub(1);
+            if peer.interesting == 0 {
+                self.touched.insert(peer.intro.conn);
+            }
+        }
+        ctx.notify(Notice::PieceVerified(self.id, piece));
+    }
+
+    fn piece_failed(&mut self, ctx: &mut Context, piece: u32) {
+        ctx.notify(Notice::PieceFailed(self.id, piece));
+        self.wasted += u64::from(self.metainfo.geometry.piece_size(piece));
+        self.suspect_contributors(ctx, piece);
+        self.picker.piece_failed(piece);
+        self.touch_interested(ctx);
+    }
+
+    /// Tells peers about the pieces verified in this step, unless they have them anyway.
+    pub(super) fn tell_haves(&mut self, ctx: &mut Context) {
+        let haves: Vec<u32> = core::mem::take(&mut self.haves);
+        if haves.is_empty() {
+            return;
+        }
+        for peer in self.peers.values_mut() {
+            for piece in &haves {
+                if !peer.pieces.has(*piece) {
+                    peer.send(&Message::Have(*piece));
+                    ctx.flush.insert(peer.intro.conn);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Opening, checking, pausing, finishing and failing.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::{Stage, Torrent};
+use crate::api::{
+    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, Priority, TorrentError,
+};
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::ConnId;
+use crate::context::{Context, DiskJob, HashPurpose};
+use crate::resume::ResumeData;
+use crate::wire::{ExtendedHandshake, Message};
+
+impl Torrent {
+    /// Makes the files known to the driver.
+    pub(crate) fn open(&mut self, ctx: &mut Context) {
+        self.stage = Stage::Opening;
+        let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone() };
+        ctx.disk(DiskJob::Open(self.id), op);
+    }
+
+    /// The files have been looked at; decides what has to be hashed.
+    pub(crate) fn opened(&mut self, ctx: &mut Context, files: &[FileStatus]) {
+        if self.stage != Stage::Opening {
+            return;
+        }
+        let resume = self.resume.take().filter(|r| self.fits(r));
+        let queue = match &resume {
+            Some(resume) => self.take_resume(resume, files),
+            None => self.pieces_on_disk(files),
+        };
+        if let Some(resume) = resume {
+            let limit = ctx.config.max_candidates;
+            for addr in resume.peers {
+                self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit);
+            }
+        }
+        self.begin_check(ctx, queue);
+    }
+
+    fn begin_check(&mut self, ctx: &mut Context, queue: BTreeSet<u32>) {
+        self.stage = Stage::Checking { queue, hashing: 0 };
+        self.go_on_checking(ctx);
+    }
+
+    /// Whether resume data is about this torrent.
+    fn fits(&self, resume: &ResumeData) -> bool {
+        resume.info_hash == self.info_hash
+            && resume.have.len() == self.metainfo.geometry.pieces()
+            && resume.files.len() == self.metainfo.layout.files().len()
+    }
+
+    /// Believes what resume data says about files that have not changed since; returns the pieces
+    /// of all others, to be hashed.
+    fn take_resume(&mut self, resume: &ResumeData, files: &[FileStatus]) -> BTreeSet<u32> {
+        let mut doubtful = BTreeSet::new();
+        for (index, file) in self.metainfo.layout.files().iter().enumerate() {
+            let same = files.get(index) == resume.files.get(index);
+            if file.is_stored() && !same {
+                doubtful.extend(self.metainfo.geometry.pieces_of(file.offset, file.length));
+            }
+        }
+        for piece in resume.have.ones().filter(|piece| !doubtful.contains(piece)) {
+            self.picker.set_have(piece);
+        }
+        for (piece, blocks) in resume.partial.iter().filter(|(p, _)| !doubtful.contains(p)) {
+            self.picker.restore_partial(*piece, blocks);
+        }
+        self.earlier = (resume.downloaded, resume.uploaded);
+        let there = self.pieces_on_disk(files);
+        doubtful.into_iter().filter(|piece| there.contains(piece)).collect()
+    }
+
+    /// Pieces of which something may be on disk.
+    fn pieces_on_disk(&self, files: &[FileStatus]) -> BTreeSet<u32> {
+        let mut there = BTreeSet::new();
+        for (file, status) in self.metainfo.layout.files().iter().zip(files) {
+            let length = status.length.unwrap_or(0).min(file.length);
+            if file.is_stored() {
+                there.extend(self.metainfo.geometry.pieces_of(file.offset, length));
+            }
+        }
+        there
+    }
+
+    /// Hashes more pieces, as far as there are jobs; goes active when all are done.
+    pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
+        let Stage::Checking { queue, hashing } = &mut self.stage else { return };
+        while ctx.disk.hashing() < ctx.config.hash_jobs && !self.paused {
+            let Some(piece) = queue.pop_first() else { break };
+            *hashing += 1;
+            let (torrent, purpose) = (self.id, HashPurpose::Check);
+            let job = DiskJob::Hash { torrent, piece, purpose };
+            ctx.disk(job, DiskOp::HashPiece { torrent, piece });
+        }
+        if !queue.is_empty() {
+            ctx.awaiting_hash.insert(self.id);
+        } else if *hashing == 0 {
+            self.go_active(ctx);
+        }
+    }
+
+    /// A piece was hashed to find out what is on disk.
+    pub(crate) fn checked(
+        &mut self,
+        ctx: &mut Context,
+        piece: u32,
+        outcome: Result<Sha1Hash, DiskError>,
+    ) {
+        let Stage::Checking { hashing, .. } = &mut self.stage else { return };
+        *hashing -= 1;
+        match outcome {
+            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+                self.picker.set_have(piece);
+            }
+            Ok(_) | Err(DiskError::Missing) => {}
+            Err(error) => return self.fail(ctx, error),
+        }
+        self.go_on_checking(ctx);
+    }
+
+    fn go_active(&mut self, ctx: &mut Context) {
+        self.stage = Stage::Active;
+        self.progress_at = ctx.now;
+        self.finished = self.picker.is_finished();
+        self.was_incomplete = !self.is_complete();
+        ctx.notify(Notice::Checked(self.id, self.have().count()));
+        self.saving.mark();
+        if !self.paused {
+            self.announcer.start();
+        }
+        self.restart_hashes();
+        ctx.touched.insert(self.id);
+    }
+
+    /// Pieces restored with all their blocks wait for their hash.
+    fn restart_hashes(&mut self) {
+        let complete = self.picker.written_blocks().into_iter();
+        let complete = complete.map(|(piece, _)| piece).filter(|p| self.picker.awaits_hash(*p));
+        self.hash_queue.extend(complete);
+    }
+
+    /// Hashes everything again.
+    pub(crate) fn recheck(&mut self, ctx: &mut Context) {
+        if !matches!(self.stage, Stage::Active | Stage::Checking { .. }) {
+            return;
+        }
+        if matches!(self.stage, Stage::Checking { .. }) {
+            return;
+        }
+        self.close_all(ctx, CloseReason::Stopped);
+        self.hash_queue.clear();
+        let geometry = self.metainfo.geometry;
+        self.picker = crate::picker::Picker::new(geometry, &mut ctx.picks);
+        self.apply_priorities();
+        self.error = None;
+        self.begin_check(ctx, (0..geometry.pieces()).collect());
+    }
+
+    /// Stands still: peers go, trackers hear `stopped`, resume data is saved.
+    pub(crate) fn pause(&mut self, ctx: &mut Context) {
+        if self.paused {
+            return;
+        }
+        self.paused = true;
+        self.leave_swarm(ctx, CloseReason::Stopped);
+    }
+
+    pub(super) fn leave_swarm(&mut self, ctx: &mut Context, reason: CloseReason) {
+        self.close_all(ctx, reason);
+        let orders = self.announcer.stop();
+        let id = self.id;
+        ctx.orders.extend(orders.into_iter().map(|order| (id, order)));
+        self.saving.mark();
+        self.saving.due_now();
+        ctx.touched.insert(self.id);
+    }
+
+    /// Goes on after a pause or an error.
+    pub(crate) fn resume(&mut self, ctx: &mut Context) {
+        self.paused = false;
+        let failed = self.error.take().is_some();
+        match self.stage {
+            Stage::Active => {
+                self.announcer.start();
+                self.restart_hashes();
+                ctx.touched.insert(self.id);
+            }
+            Stage::Checking { .. } => self.go_on_checking(ctx),
+            Stage::Opening if failed => self.open(ctx),
+            Stage::Opening | Stage::Closing => {}
+        }
+    }
+
+    /// The disk refuses: the torrent stands still until the user says otherwise.
+    pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
+        if self.error.is_some() || self.stage == Stage::Closing {
+            return;
+        }
+        self.error = Some(TorrentError::Disk(error));
+        ctx.notify(Notice::TorrentFailed(self.id, TorrentError::Disk(error)));
+        self.leave_swarm(ctx, CloseReason::Stopped);
+    }
+
+    /// Ends the torrent: peers go, trackers hear `stopped`, resume data is saved, files are closed.
+    pub(crate) fn close(&mut self, ctx: &mut Context) {
+        if self.stage == Stage::Closing {
+            return;
+        }
+        let was_active = self.stage == Stage::Active;
+        self.leave_swarm(ctx, CloseReason::Stopped);
+        if was_active && !self.removed {
+            self.save_now(ctx);
+        }
+        self.stage = Stage::Closing;
+        ctx.disk(DiskJob::Close(self.id), DiskOp::Close { torrent: self.id });
+    }
+
+    /// Deals with the end of the download, once.
+    pub(super) fn finish_if_done(&mut self, ctx: &mut Context) {
+        if self.stage != Stage::Active || self.finished || !self.picker.is_finished() {
+            return;
+        }
+        self.finished = true;
+        if self.is_complete() && core::mem::take(&mut self.was_incomplete) {
+            self.announcer.complete();
+        }
+        self.saving.tell_finished();
+        self.saving.due_now();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.tell_upload_only(conn);
+            ctx.flush.insert(conn);
+            self.touch(ctx, conn);
+        }
+    }
+
+    /// Tells a peer that we download nothing any more (BEP 21).
+    fn tell_upload_only(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn).filter(|peer| peer.extended) else { return };
+        let handshake =
+            ExtendedHandshake { upload_only: Some(true), ..ExtendedHandshake::default() };
+        peer.send(&Message::Extended { id: 0, payload: handshake.encode().into() });
+    }
+
+    /// Changes priorities of files.
+    pub(crate) fn set_priorities(&mut self, ctx: &mut Context, changes: &[FilePriority]) {
+        for change in changes {
+            if let Some(slot) = self.priorities.get_mut(change.file as usize) {
+                *slot = change.priority;
+            }
+        }
+        self.apply_priorities();
+        if self.stage != Stage::Active {
+            return;
+        }
+        self.finished = self.finished && self.picker.is_finished();
+        self.was_incomplete |= !self.is_complete();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.interesting = self.picker.interesting(&peer.pieces);
+            }
+            self.touch(ctx, conn);
+        }
+        self.saving.mark();
+        ctx.touched.insert(self.id);
+    }
+
+    /// A piece is wanted as much as the most wanted file that has a part in it.
+    pub(super) fn apply_priorities(&mut self) {
+        let geometry = self.metainfo.geometry;
+        let mut wanted: Box<[u8]> = alloc::vec![0; geometry.pieces() as usize].into();
+        for (file, priority) in self.metainfo.layout.files().iter().zip(&self.priorities) {
+            let level = match priority {
+                // Padding is wanted only with what it pads.
+                _ if file.attributes.pad => 0,
+                Priority::Skip => 0,
+                Priority::Low => 1,
+                Priority::Normal => 4,
+                Priority::High => 7,
+            };
+            for piece in geometry.pieces_of(file.offset, file.length) {
+                let slot = &mut wanted[piece as usize];
+                *slot = level.max(*slot);
+            }
+        }
+        for (piece, level) in wanted.iter().enumerate() {
+            self.picker.set_priority(piece as u32, *level);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What peers say: routing of each message to the part of the torrent that it concerns.
+
+use core::time::Duration;
+
+use super::Torrent;
+use crate::api::CloseReason;
+use crate::base::ids::ConnId;
+use crate::context::{Context, Timer};
+use crate::metainfo::BLOCK_LENGTH;
+use crate::peer::{Misbehaviour, PeerError, PeerEvent};
+use crate::picker::{BlockRef, PeerPieces};
+use crate::wire::{BlockRequest, ExtendedHandshake, Message};
+
+/// Silence after which a peer is given up, in milliseconds: keep-alives come every two minutes.
+const SILENT_MILLIS: u64 = 150_000;
+/// After so long without sending anything we send a keep-alive.
+const KEEP_ALIVE_MILLIS: u64 = 100_000;
+/// How often a peer that is being asked or served is looked at, and one that is not.
+const TICK_MILLIS: (u64, u64) = (2_000, 20_000);
+/// Bytes a peer may leave unread before it is taken for one that never reads.
+const MAX_UNSENT: u64 = 8 << 20;
+
+/// The block that a request, reject or cancel of ours names. Ours are always block-aligned.
+pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
+    BlockRef { piece: request.piece, block: request.begin / BLOCK_LENGTH }
+}
+
+impl Torrent {
+    /// Bytes have been appended to a peer's assembler: acts on every complete message.
+    pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) {
+        let geometry = self.metainfo.geometry;
+        loop {
+            let Some(peer) = self.peers.get_mut(&conn) else { return };
+            let outcome = match peer.next_event(geometry) {
+                Ok(Some(event)) => self.act_on(ctx, conn, event),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                let reason = match error {
+                    PeerError::Decode(_) => CloseReason::BadMessage,
+                    PeerError::Misbehaved(_) => CloseReason::Misbehaved,
+                };
+                return self.close_peer(ctx, conn, reason, true);
+            }
+        }
+        ctx.flush.insert(conn);
+        self.touch(ctx, conn);
+    }
+
+    fn act_on(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        event: PeerEvent,
+    ) -> Result<(), PeerError> {
+        match event {
+            PeerEvent::Declared { before } => self.declared(conn, &before),
+            PeerEvent::Have(piece) => self.peer_has(conn, piece),
+            PeerEvent::DontHave(piece) => self.peer_lost(ctx, conn, piece),
+            PeerEvent::Choked => self.choked(ctx, conn),
+            PeerEvent::MayRequest => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.requests.go_on();
+                }
+            }
+            PeerEvent::Interest => ctx.slots_changed = true,
+            PeerEvent::Request(request) => return self.requested(ctx, conn, request),
+            PeerEvent::Cancel(request) => self.cancelled(conn, request),
+            PeerEvent::Block { piece, begin, payload } => {
+                let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
+                return self.block(ctx, conn, at, payload);
+            }
+            PeerEvent::Reject(request) => self.rejected(ctx, conn, request),
+            PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
+        }
+        Ok(())
+    }
+
+    fn declared(&mut self, conn: ConnId, before: &PeerPieces) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        self.picker.peer_left(before);
+        self.picker.peer_joined(&peer.pieces);
+        peer.interesting = self.picker.interesting(&peer.pieces);
+    }
+
+    fn peer_has(&mut self, conn: ConnId, piece: u32) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        self.picker.peer_got(piece);
+        peer.interesting += u32::from(self.picker.is_missing(piece));
+        // A peer that has become complete needs no bit field.
+        let complete = peer.piece_count == self.metainfo.geometry.pieces();
+        if let (true, PeerPieces::Some(_)) = (complete, &peer.pieces) {
+            self.picker.peer_left(&peer.pieces);
+            peer.pieces = PeerPieces::All;
+            self.picker.peer_joined(&peer.pieces);
+        }
+    }
+
+    fn peer_lost(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        self.picker.peer_left(&peer.pieces);
+        peer.forget_piece(piece, self.metainfo.geometry.pieces());
+        self.picker.peer_joined(&peer.pieces);
+        peer.interesting = self.picker.interesting(&peer.pieces);
+        let lost = peer.requests.iter().map(|request| request.at).filter(|at| at.piece == piece);
+        let lost: alloc::vec::Vec<_> = lost.collect();
+        for at in lost {
+            peer.requests.cancel(at);
+            self.picker.request_dropped(at, peer.intro.key);
+        }
+        self.touch_interested(ctx);
+    }
+
+    /// Without the fast extension a choke silently drops all requests; with it each is answered
+    /// (BEP 6).
+    fn choked(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.fast {
+            return;
+        }
+        let key = peer.intro.key;
+        for at in peer.requests.cancel_all() {
+            self.picker.request_dropped(at, key);
+        }
+        self.touch_interested(ctx);
+    }
+
+    /// Open blocks may be of use to every peer that has something.
+    pub(super) fn touch_interested(&mut self, ctx: &mut Context) {
+        let idle = self.peers.values().filter(|p| p.interesting > 0);
+        self.touched.extend(idle.map(|peer| peer.intro.conn));
+        ctx.touched.insert(self.id);
+    }
+
+    fn extended(&mut self, ctx: &mut Context, conn: ConnId, handshake: &ExtendedHandshake) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if let Some(ip) = handshake.yourip {
+            ctx.identity.hear(peer.intro.addr.ip(), ip);
+        }
+        if let Some(port) = handshake.p.filter(|_| peer.intro.incoming) {
+            self.candidates.listens_on(peer.intro.key, port);
+        }
+    }
+
+    /// A peer's timer fired: silence, snubbing, keep-alives.
+    pub(crate) fn tick(&mut self, ctx: &mut Context, conn: ConnId) {
+        let now = ctx.now;
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if now < peer.tick_at {
+            return;
+        }
+        if now.millis_since(peer.last_received) >= SILENT_MILLIS {
+            return self.close_peer(ctx, conn, CloseReason::Silent, true);
+        }
+        if peer.unsent > MAX_UNSENT {
+            return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
+        }
+        if now.millis_since(peer.last_sent) >= KEEP_ALIVE_MILLIS {
+            peer.send(&Message::KeepAlive);
+            ctx.flush.insert(conn);
+        }
+        let rate = peer.down.per_second(now);
+        peer.requests.adapt(rate, now);
+        let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
+        let next = if busy { TICK_MILLIS.0 } else { TICK_MILLIS.1 };
+        peer.tick_at = now + Duration::from_millis(next);
+        ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
+        // With a rate limit of our own, nothing arriving may be our doing.
+        let withheld = peer.granted == 0;
+        if !withheld && peer.requests.check_snub(now) {
+            self.snubbed(ctx, conn);
+        }
+        self.touch(ctx, conn);
+    }
+
+    /// A peer that does not deliver keeps one request as a chance; the rest goes to others.
+    fn snubbed(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let key = peer.intro.key;
+        for at in peer.requests.cancel_all() {
+            self.picker.request_dropped(at, key);
+            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let begin = at.block * BLOCK_LENGTH;
+            peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
+        }
+        ctx.flush.insert(conn);
+        self.touch_interested(ctx);
+    }
+
+    pub(super) fn misbehaves(rule: Misbehaviour) -> Result<(), PeerError> {
+        Err(PeerError::Misbehaved(rule))
+    }
+}

@@ -1,0 +1,297 @@
+//! Who joins, who leaves, and whom to connect to.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::{Stage, Torrent};
+use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction};
+use crate::base::addr::{self, priority};
+use crate::base::ids::ConnId;
+use crate::context::{Conn, Context, Handshaking, Phase, Timer};
+use crate::peer::{Introduction, Peer};
+use crate::picker::PeerPieces;
+use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
+
+/// Seconds until a connection stands.
+const CONNECT_SECONDS: u64 = 15;
+/// Pieces a choked newcomer may fetch (BEP 6).
+const ALLOWED_FAST: u32 = 10;
+/// How soon a peer is looked at for the first time, in milliseconds.
+const FIRST_TICK_MILLIS: u64 = 2_000;
+
+impl Torrent {
+    /// Takes in an address.
+    pub(crate) fn add_candidate(
+        &mut self,
+        ctx: &mut Context,
+        addr: SocketAddr,
+        source: PeerSource,
+    ) {
+        let wrong_family =
+            if addr::normalise(addr).is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
+        if wrong_family {
+            return;
+        }
+        let rank = priority(addr, ctx.identity.external(addr.is_ipv6()));
+        if self.candidates.add(addr, source, rank, ctx.config.max_candidates).is_some() {
+            ctx.touched.insert(self.id);
+        }
+    }
+
+    /// Whether more peers are wanted.
+    fn wants_peers(&self) -> bool {
+        // A seed waits to be asked: every leecher looks for it.
+        self.is_running() && !self.picker.is_finished()
+    }
+
+    /// How many peers a tracker should name.
+    pub(super) fn peers_wanted(&self, ctx: &Context) -> u32 {
+        let room = ctx.config.max_connections_per_torrent.saturating_sub(self.peers.len() as u32);
+        if self.wants_peers() && room > 0 { 80 } else { 0 }
+    }
+
+    /// Connects to the best addresses while there is room.
+    pub(super) fn connect_more(&mut self, ctx: &mut Context) {
+        if !self.wants_peers() || ctx.stopping {
+            return;
+        }
+        let limit = ctx.config.max_connections_per_torrent;
+        while ctx.conns.half_open() < ctx.config.max_half_open
+            && ctx.conns.len() < ctx.config.max_connections
+            && self.peers.len() as u32 + self.connecting < limit
+            && let Some((key, remote)) = self.candidates.next(ctx.now)
+        {
+            let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
+            let (torrent, phase) = (Some(self.id), Phase::Connecting);
+            let conn = Conn { remote, torrent, key: Some(key), phase, deadline };
+            let id = ctx.conns.insert(conn);
+            self.connecting += 1;
+            ctx.timers.schedule(deadline, Timer::Conn(id));
+            ctx.stream(id, StreamAction::Connect { remote });
+        }
+        if let Some(at) = self.candidates.next_deadline().filter(|at| *at > ctx.now) {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            self.candidate_alarm.set(queue, at, now, Timer::Torrent(self.id));
+        }
+    }
+
+    /// A handshake came for this torrent. Returns why the connection is refused, if it is.
+    pub(crate) fn admit(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        remote: SocketAddr,
+        outgoing: bool,
+        handshake: &Handshake,
+    ) -> Result<(), CloseReason> {
+        if handshake.peer_id == ctx.identity.peer_id {
+            return Err(CloseReason::Ourselves);
+        }
+        if !self.is_running() || ctx.stopping {
+            return Err(CloseReason::Stopped);
+        }
+        if self.candidates.is_banned(remote) {
+            return Err(CloseReason::Banned);
+        }
+        let twin = self.peers.values().find(|peer| peer.peer_id == handshake.peer_id);
+        if let Some(twin) = twin {
+            // Both sides must keep the same one: that which the larger peer id began.
+            let ours_is_larger = ctx.identity.peer_id > handshake.peer_id;
+            let keep_new = outgoing == ours_is_larger && twin.intro.incoming == outgoing;
+            if !keep_new {
+                return Err(CloseReason::Duplicate);
+            }
+            let old = twin.intro.conn;
+            self.close_peer(ctx, old, CloseReason::Duplicate, true);
+        }
+        if self.peers.len() as u32 >= ctx.config.max_connections_per_torrent {
+            self.make_room(ctx, remote)?;
+        }
+        let _ = conn;
+        Ok(())
+    }
+
+    /// Drops the peer with the lowest BEP 40 priority, if `remote` has a higher one.
+    fn make_room(&mut self, ctx: &mut Context, remote: SocketAddr) -> Result<(), CloseReason> {
+        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
+        let lowest = self.peers.values().min_by_key(|p| (p.intro.priority, p.intro.conn));
+        match lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn) {
+            Some(conn) => {
+                self.close_peer(ctx, conn, CloseReason::Limit, true);
+                Ok(())
+            }
+            None => Err(CloseReason::Limit),
+        }
+    }
+
+    /// Makes an admitted connection a peer: says what we have and what we can do.
+    pub(crate) fn join(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        handshake: &Handshake,
+        early: Handshaking,
+    ) {
+        let Some(entry) = ctx.conns.get_mut(conn) else { return };
+        let remote = entry.remote;
+        let incoming = entry.key.is_none();
+        entry.torrent = Some(self.id);
+        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
+        let key = match entry.key {
+            Some(key) => key,
+            None => *entry.key.insert(self.candidates.incoming(remote, rank)),
+        };
+        let source = self.candidates.get(key).map_or(PeerSource::Incoming, |c| c.source);
+        let intro = Introduction { conn, key, addr: remote, incoming, source, priority: rank };
+        let pieces = self.metainfo.geometry.pieces();
+        let Handshaking { assembler, granted, unsent } = early;
+        let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
+        peer.unsent = unsent;
+        ctx.notify(Notice::PeerConnected {
+            torrent: self.id,
+            conn,
+            addr: remote,
+            client: peer.client.clone(),
+            source,
+        });
+        self.introduce_ourselves(ctx, &mut peer);
+        peer.tick_at = ctx.now + Duration::from_millis(FIRST_TICK_MILLIS);
+        ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
+        self.by_key.insert(key, conn);
+        self.peers.insert(conn, peer);
+        ctx.flush.insert(conn);
+        self.hear(ctx, conn);
+    }
+
+    /// The first messages: pieces (BEP 3, 6), extended handshake (BEP 10), allowed-fast set.
+    fn introduce_ourselves(&self, ctx: &Context, peer: &mut Peer) {
+        let have = self.have();
+        if peer.fast && self.is_complete() {
+            peer.send(&Message::HaveAll);
+        } else if peer.fast && have.count() == 0 {
+            peer.send(&Message::HaveNone);
+        } else if have.count() > 0 {
+            peer.send(&Message::Bitfield(have.to_wire().into()));
+        }
+        if peer.extended {
+            let payload = self.extended_handshake(ctx, peer).encode().into();
+            peer.send(&Message::Extended { id: 0, payload });
+        }
+        if let (true, IpAddr::V4(ip)) = (peer.fast, peer.intro.addr.ip().to_canonical()) {
+            let pieces = self.metainfo.geometry.pieces();
+            for piece in allowed_fast_set(ip, self.info_hash, pieces, ALLOWED_FAST) {
+                if have.has(piece) {
+                    peer.allowed_fast_out.push(piece);
+                    peer.send(&Message::AllowedFast(piece));
+                }
+            }
+        }
+    }
+
+    fn extended_handshake(&self, ctx: &Context, peer: &Peer) -> ExtendedHandshake {
+        ExtendedHandshake {
+            m: [("lt_donthave".into(), crate::peer::OUR_DONT_HAVE_ID)].into(),
+            v: Some(ctx.config.client.clone()),
+            p: ctx.identity.port,
+            reqq: Some(ctx.config.max_queued_requests),
+            yourip: Some(peer.intro.addr.ip().to_canonical()),
+            upload_only: self.picker.is_finished().then_some(true),
+            ..ExtendedHandshake::default()
+        }
+    }
+
+    /// A connection that was being made, or was shaking hands, is no more.
+    pub(crate) fn connection_lost(&mut self, ctx: &mut Context, conn: &Conn, reason: CloseReason) {
+        self.connecting = self.connecting.saturating_sub(1);
+        if let Some(key) = conn.key {
+            match reason {
+                CloseReason::Ourselves => {
+                    self.candidates.postpone(key, ctx.now, 365 * 24 * 3600);
+                }
+                CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
+                _ => self.candidates.closed(key, true, ctx.now),
+            }
+        }
+        ctx.touched.insert(self.id);
+    }
+
+    /// Closes a peer and gives back everything it held. `tell` asks the driver to close it too.
+    pub(crate) fn close_peer(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        reason: CloseReason,
+        tell: bool,
+    ) {
+        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        let key = peer.intro.key;
+        self.by_key.remove(&key);
+        self.touched.remove(&conn);
+        self.picker.peer_left(&peer.pieces);
+        for at in peer.requests.cancel_all() {
+            self.picker.request_dropped(at, key);
+        }
+        ctx.granted -= u64::from(peer.granted);
+        ctx.send_used -= peer.unsent;
+        ctx.flush.remove(&conn);
+        ctx.throttled.remove(&conn);
+        ctx.slots_changed |= !peer.am_choking;
+        ctx.conns.remove(conn);
+        if tell {
+            ctx.stream(conn, StreamAction::Close(CloseMode::Now));
+        }
+        let useless = peer.down.total() == 0 && peer.up.total() == 0;
+        match reason {
+            CloseReason::BothComplete => self.candidates.postpone(key, ctx.now, 1800),
+            CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
+            CloseReason::Misbehaved | CloseReason::BadMessage => {
+                if self.candidates.strike(key) {
+                    ctx.notify(Notice::PeerBanned(self.id, peer.intro.addr));
+                }
+                self.candidates.closed(key, true, ctx.now);
+            }
+            _ => self.candidates.closed(key, useless, ctx.now),
+        }
+        // Blocks it was asked for are open again, for everyone.
+        for other in self.peers.values().filter(|p| p.interesting > 0) {
+            self.touched.insert(other.intro.conn);
+        }
+        let (torrent, addr) = (Some(self.id), peer.intro.addr);
+        ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
+        ctx.touched.insert(self.id);
+    }
+
+    pub(super) fn close_all(&mut self, ctx: &mut Context, reason: CloseReason) {
+        let peers: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in peers {
+            self.close_peer(ctx, conn, reason, true);
+        }
+        let pending = ctx.conns.iter().filter(|(_, conn)| conn.torrent == Some(self.id));
+        let pending: Vec<ConnId> = pending.map(|(id, _)| id).collect();
+        for id in pending {
+            let Some(conn) = ctx.conns.remove(id) else { continue };
+            if let Phase::Handshaking(early) = &conn.phase {
+                ctx.granted -= u64::from(early.granted);
+                ctx.send_used -= early.unsent;
+            }
+            ctx.stream(id, StreamAction::Close(CloseMode::Now));
+            self.connection_lost(ctx, &conn, reason);
+        }
+    }
+
+    /// Lets a peer go that neither side can use: both have everything (BEP 21).
+    pub(super) fn refuse_excess(&mut self, ctx: &mut Context, conn: ConnId) {
+        if self.stage != Stage::Active || !self.finished {
+            return;
+        }
+        let Some(peer) = self.peers.get(&conn) else { return };
+        let both = match peer.pieces {
+            PeerPieces::All => true,
+            PeerPieces::Some(_) => peer.extensions.upload_only,
+        };
+        if both && peer.interesting == 0 && !peer.peer_interested {
+            self.close_peer(ctx, conn, CloseReason::BothComplete, true);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Resume data: gathered when something changed, stored only after what it claims is durable.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::{Stage, Torrent};
+use crate::api::{DiskError, DiskOp, FileStatus, Notice};
+use crate::base::bits::Bits;
+use crate::base::time::Instant;
+use crate::context::{Context, DiskJob, Timer};
+use crate::resume::ResumeData;
+
+/// When resume data is to be stored, and how far that has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Saving {
+    /// Something changed since the last save.
+    dirty: bool,
+    /// Save as soon as the save in progress allows.
+    urgent: bool,
+    /// When the next save is due; `None` while nothing has changed.
+    due: Option<Instant>,
+    /// What was verified and written when the sync in progress began.
+    syncing: Option<Claim>,
+    storing: bool,
+    /// The end of the download is to be told with the next completed sync.
+    finished: bool,
+}
+
+/// What a completed sync allows to be claimed.
+#[derive(Clone, Debug)]
+struct Claim {
+    have: Bits,
+    partial: alloc::vec::Vec<(u32, Bits)>,
+    finished: bool,
+}
+
+impl Saving {
+    /// Something that resume data tells has changed.
+    pub(super) fn mark(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Only statistics have changed; the next save may wait for something else.
+    pub(super) fn mark_idle(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Save now.
+    pub(super) fn due_now(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Tell the end of the download when everything is durable.
+    pub(super) fn tell_finished(&mut self) {
+        self.dirty = true;
+        self.finished = true;
+    }
+}
+
+impl Torrent {
+    /// Saves on the user's demand.
+    pub(crate) fn save_resume(&mut self, ctx: &mut Context) {
+        self.saving.mark();
+        self.saving.due_now();
+        ctx.touched.insert(self.id);
+    }
+
+    /// Begins a save when one is due.
+    pub(super) fn save_if_due(&mut self, ctx: &mut Context) {
+        if self.stage != Stage::Active || !self.saving.dirty {
+            return;
+        }
+        let interval = Duration::from_secs(ctx.config.resume_interval.into());
+        let due = match self.saving.due {
+            Some(due) => due,
+            None => {
+                let due = ctx.now + interval;
+                self.saving.due = Some(due);
+                ctx.timers.schedule(due, Timer::Torrent(self.id));
+                due
+            }
+        };
+        if self.saving.urgent || due <= ctx.now {
+            self.save_now(ctx);
+        }
+    }
+
+    /// Begins a save unless one is in progress.
+    pub(super) fn save_now(&mut self, ctx: &mut Context) {
+        if self.saving.syncing.is_some() || self.saving.storing {
+            return;
+        }
+        self.saving.dirty = false;
+        self.saving.urgent = false;
+        self.saving.due = None;
+        self.saving.syncing = Some(Claim {
+            have: self.picker.have().clone(),
+            partial: self.picker.written_blocks(),
+            finished: core::mem::take(&mut self.saving.finished),
+        });
+        ctx.disk(DiskJob::Sync(self.id), DiskOp::Sync { torrent: self.id });
+    }
+
+    /// Everything written before the sync is durable: what was claimed then may be stored.
+    pub(crate) fn synced(
+        &mut self,
+        ctx: &mut Context,
+        outcome: Result<Box<[FileStatus]>, DiskError>,
+    ) {
+        let Some(claim) = self.saving.syncing.take() else { return };
+        let files = match outcome {
+            Ok(files) => files,
+            Err(error) => return self.fail(ctx, error),
+        };
+        if claim.finished {
+            ctx.notify(Notice::Finished(self.id));
+        }
+        let data = ResumeData {
+            info_hash: self.info_hash,
+            have: claim.have,
+            partial: claim.partial,
+            files: files.into_vec(),
+            downloaded: self.downloaded(),
+            uploaded: self.uploaded(),
+            completed: !self.was_incomplete,
+            peers: self.candidates.worth_keeping(),
+        };
+        self.saving.storing = true;
+        let op = DiskOp::StoreResume { torrent: self.id, data: data.encode().into() };
+        ctx.disk(DiskJob::Store(self.id), op);
+    }
+
+    /// Resume data is stored. That it is not costs a check after the next start, no more.
+    pub(crate) fn stored(&mut self, ctx: &mut Context, outcome: Result<(), DiskError>) {
+        self.saving.storing = false;
+        if outcome.is_ok() {
+            ctx.notify(Notice::ResumeSaved(self.id));
+        }
+        ctx.touched.insert(self.id);
+    }
+}

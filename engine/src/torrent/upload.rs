@@ -1,0 +1,166 @@
+//! What is served: requests in, blocks out.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::Torrent;
+use crate::api::{DiskError, DiskOp, StreamAction};
+use crate::base::ids::ConnId;
+use crate::base::payload::Payload;
+use crate::context::{Context, DiskJob};
+use crate::peer::{Misbehaviour, Peer, PeerError, Verdict};
+use crate::wire::{BlockRequest, Message};
+
+impl Torrent {
+    /// A peer wants a block.
+    pub(super) fn requested(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        request: BlockRequest,
+    ) -> Result<(), PeerError> {
+        let have = self.picker.have().has(request.piece);
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        let allowed = !peer.am_choking || peer.allowed_fast_out.contains(&request.piece);
+        if !have || !allowed {
+            refuse(peer, request);
+            return Ok(());
+        }
+        let limit = ctx.config.max_queued_requests;
+        match peer.take_request(request, limit) {
+            Verdict::Queued | Verdict::Duplicate => {}
+            Verdict::Full => refuse(peer, request),
+            Verdict::Flood => return Self::misbehaves(Misbehaviour::RequestFlood),
+        }
+        Ok(())
+    }
+
+    /// A peer does not want a block any more.
+    pub(super) fn cancelled(&mut self, conn: ConnId, request: BlockRequest) {
+        if let Some(peer) = self.peers.get_mut(&conn)
+            && peer.uploads.cancel(request)
+        {
+            refuse(peer, request);
+        }
+    }
+
+    /// Reads blocks for a peer, as far as budgets and limits allow.
+    pub(crate) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
+        while self.serve_one(ctx, conn) {}
+    }
+
+    /// Reads one block for a peer. Returns whether another may follow at once.
+    pub(crate) fn serve_one(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else { return false };
+        if !peer.uploads.has_queued() {
+            return false;
+        }
+        let backlog = peer.unsent + peer.uploads.reading_bytes();
+        if backlog >= u64::from(ctx.config.send_backlog) {
+            return false;
+        }
+        let limited = ctx.up_limit.available(ctx.now) == 0
+            || self.up_limit.available(ctx.now) == 0
+            || ctx.send_used >= u64::from(ctx.config.send_budget);
+        if limited {
+            ctx.starve_up(conn);
+            return false;
+        }
+        let Some(request) = peer.uploads.start_next() else { return false };
+        let cost = u64::from(request.length) + 13;
+        ctx.up_limit.take(cost);
+        self.up_limit.take(cost);
+        ctx.send_used += u64::from(request.length);
+        let BlockRequest { piece, begin, length } = request;
+        let torrent = self.id;
+        let op = DiskOp::ReadBlock { torrent, piece, begin, length };
+        ctx.disk(DiskJob::Read { torrent, conn, request }, op);
+        true
+    }
+
+    /// A block was read for a peer, or could not be.
+    pub(crate) fn read(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        request: BlockRequest,
+        outcome: Result<Bytes, DiskError>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let wanted = peer.uploads.finish(request);
+        match outcome {
+            Ok(bytes) if wanted && bytes.len() == request.length as usize => {
+                let payload = Payload::One(bytes.clone());
+                let (piece, begin) = (request.piece, request.begin);
+                peer.send(&Message::Piece { piece, begin, payload });
+                push(ctx, peer);
+                peer.unsent += bytes.len() as u64;
+                ctx.send_used += bytes.len() as u64;
+                peer.up.add(ctx.now, bytes.len() as u64);
+                self.up.add(ctx.now, bytes.len() as u64);
+                ctx.up_meter.add(ctx.now, bytes.len() as u64);
+                self.saving.mark_idle();
+                ctx.stream(conn, StreamAction::SendBlock(bytes));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                refuse(peer, request);
+                self.fail(ctx, error);
+            }
+        }
+        self.touch(ctx, conn);
+    }
+
+    /// The kernel took bytes.
+    pub(crate) fn sent(&mut self, ctx: &mut Context, conn: ConnId, count: u32) -> bool {
+        let Some(peer) = self.peers.get_mut(&conn) else { return true };
+        let taken = u64::from(count).min(peer.unsent);
+        peer.unsent -= taken;
+        ctx.send_used -= taken;
+        if peer.uploads.has_queued() {
+            self.touch(ctx, conn);
+        }
+        taken == u64::from(count)
+    }
+
+    /// Chokes or unchokes a peer.
+    pub(crate) fn set_choking(&mut self, ctx: &mut Context, conn: ConnId, choke: bool) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.am_choking == choke {
+            return;
+        }
+        peer.am_choking = choke;
+        if choke {
+            peer.choked_at = ctx.now;
+            peer.send(&Message::Choke);
+            let kept = peer.allowed_fast_out.clone();
+            let gone: Vec<_> = peer.uploads.withdraw(|piece| kept.contains(&piece));
+            gone.into_iter().for_each(|request| refuse(peer, request));
+        } else {
+            peer.unchoked_at = ctx.now;
+            peer.send(&Message::Unchoke);
+        }
+        ctx.flush.insert(conn);
+    }
+}
+
+/// Says that a request will not be served, where the fast extension has a word for it (BEP 6).
+fn refuse(peer: &mut Peer, request: BlockRequest) {
+    if peer.fast {
+        peer.send(&Message::Reject(request));
+    }
+}
+
+/// Hands a peer's queued messages to the driver.
+pub(super) fn push(ctx: &mut Context, peer: &mut Peer) {
+    if let Some(bytes) = peer.take_outbox() {
+        peer.unsent += bytes.len() as u64;
+        peer.last_sent = ctx.now;
+        ctx.send_used += bytes.len() as u64;
+        ctx.sent += bytes.len() as u64;
+        ctx.stream(peer.intro.conn, StreamAction::Send(bytes));
+    }
+}

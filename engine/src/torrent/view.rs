@@ -1,0 +1,143 @@
+//! What an embedder may see of a torrent.
+
+use alloc::vec::Vec;
+
+use super::{Stage, Torrent};
+use crate::api::{PeerView, Stall, TorrentState, TorrentView, TrackerView};
+use crate::base::time::Instant;
+use crate::context::Context;
+
+impl Torrent {
+    /// Payload received in all runs.
+    pub(super) fn downloaded(&self) -> u64 {
+        self.earlier.0 + self.down.total()
+    }
+
+    /// Payload sent in all runs.
+    pub(super) fn uploaded(&self) -> u64 {
+        self.earlier.1 + self.up.total()
+    }
+
+    pub(crate) fn state(&self) -> TorrentState {
+        match &self.stage {
+            _ if self.error.is_some() => TorrentState::Failed,
+            _ if self.paused => TorrentState::Paused,
+            Stage::Opening => TorrentState::Opening,
+            Stage::Checking { .. } => TorrentState::Checking,
+            Stage::Active if self.picker.is_finished() => TorrentState::Seeding,
+            Stage::Active | Stage::Closing => TorrentState::Downloading,
+        }
+    }
+
+    /// Everything about the torrent.
+    pub(crate) fn view(&self, ctx: &Context) -> TorrentView {
+        let geometry = self.metainfo.geometry;
+        let now = ctx.now;
+        let have = self.picker.have();
+        let size = |piece: u32| u64::from(geometry.piece_size(piece));
+        let missing: u64 = self.picker.missing().ones().map(size).sum();
+        let unwanted: u64 = (0..geometry.pieces())
+            .filter(|piece| !have.has(*piece) && !self.picker.is_missing(*piece))
+            .map(size)
+            .sum();
+        let wanted = geometry.length() - unwanted;
+        let checked = match &self.stage {
+            Stage::Checking { queue, hashing } => {
+                geometry.pieces().saturating_sub(queue.len() as u32 + hashing)
+            }
+            _ => geometry.pieces(),
+        };
+        TorrentView {
+            id: self.id,
+            info_hashes: self.metainfo.info_hashes,
+            name: self.metainfo.name.clone(),
+            state: self.state(),
+            error: self.error,
+            have: have.clone(),
+            checked,
+            wanted,
+            wanted_done: wanted - missing,
+            done: geometry.length() - self.left(),
+            downloaded: self.downloaded(),
+            uploaded: self.uploaded(),
+            wasted: self.wasted,
+            down_rate: self.down.per_second(now),
+            up_rate: self.up.per_second(now),
+            peers: self.peers.len() as u32,
+            seeds: self.peers.values().filter(|peer| peer.is_seed()).count() as u32,
+            connecting: self.connecting,
+            candidates: self.candidates.len(),
+            partial_pieces: self.picker.partial_count(),
+            stall: self.stall(ctx),
+            trackers: self.tracker_views(),
+        }
+    }
+
+    /// Why nothing moves, in the order in which a person would look for the cause.
+    fn stall(&self, ctx: &Context) -> Stall {
+        if !self.is_running() || self.picker.is_finished() {
+            return Stall::None;
+        }
+        if self.down.per_second(ctx.now) > 0 {
+            return Stall::None;
+        }
+        if self.peers.is_empty() {
+            return match (self.candidates.is_empty(), self.announcer.all_failed()) {
+                (true, true) => Stall::NoTracker,
+                (true, false) => Stall::NoPeers,
+                (false, _) => Stall::NoConnection,
+            };
+        }
+        let useful = || self.peers.values().filter(|peer| peer.interesting > 0);
+        if useful().next().is_none() {
+            return Stall::NothingToGet;
+        }
+        if useful().all(|peer| peer.peer_choking) {
+            return Stall::Choked;
+        }
+        if ctx.disk_is_behind() {
+            return Stall::Disk;
+        }
+        if ctx.down_limit.rate() == Some(0) || self.down_limit.rate() == Some(0) {
+            return Stall::Limited;
+        }
+        Stall::Waiting
+    }
+
+    fn tracker_views(&self) -> Vec<TrackerView> {
+        let view = |tracker: &crate::tracker::Tracker| TrackerView {
+            url: tracker.url.clone(),
+            tier: tracker.tier,
+            failures: tracker.failures,
+            working: tracker.working,
+            message: tracker.message.clone(),
+            complete: tracker.counts.complete,
+            incomplete: tracker.counts.incomplete,
+        };
+        self.announcer.trackers().map(view).collect()
+    }
+
+    /// Its peers.
+    pub(crate) fn peer_views(&self, now: Instant) -> Vec<PeerView> {
+        let view = |peer: &crate::peer::Peer| PeerView {
+            conn: peer.intro.conn,
+            addr: peer.intro.addr,
+            client: peer.client.clone(),
+            source: peer.intro.source,
+            incoming: peer.intro.incoming,
+            pieces: peer.piece_count,
+            am_choking: peer.am_choking,
+            am_interested: peer.am_interested,
+            peer_choking: peer.peer_choking,
+            peer_interested: peer.peer_interested,
+            snubbed: peer.requests.is_snubbed(),
+            outstanding: peer.requests.len(),
+            queued: peer.uploads.len(),
+            down_rate: peer.down.per_second(now),
+            up_rate: peer.up.per_second(now),
+            downloaded: peer.down.total(),
+            uploaded: peer.up.total(),
+        };
+        self.peers.values().map(view).collect()
+    }
+}
