@@ -33,7 +33,7 @@ impl TokenBucket {
     }
 
     fn burst(&self) -> i64 {
-        self.rate.map_or(0, |rate| (rate / BURST_DIVISOR).max(MIN_BURST).min(1 << 40) as i64)
+        self.rate.map_or(0, |rate| (rate / BURST_DIVISOR).clamp(MIN_BURST, 1 << 40) as i64)
     }
 
     fn refill(&mut self, now: Instant) {

@@ -68,7 +68,7 @@ fn containers_inside_dictionaries_take_their_place_as_values() {
     assert!(root.get(b"d").unwrap().is_list());
     assert!(matches!(lenient(b"d1:ae"), Err(ScanError::Unexpected { .. })));
     assert!(matches!(lenient(b"dlee"), Err(ScanError::Unexpected { .. })));
-    assert!(matches!(lenient(b"d1:alee1:b"), Ok(_)));
+    assert!(lenient(b"d1:alee1:b").is_ok());
 }
 
 quickcheck::quickcheck! {

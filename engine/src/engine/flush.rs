@@ -49,14 +49,12 @@ impl Engine {
 
     /// Those who wait for credit share what tokens there are.
     fn grant_waiting(&mut self) {
-        let mut waiting = self.ctx.starved_down.len() as u64;
-        for _ in 0..waiting {
+        for waiting in (1..=self.ctx.starved_down.len() as u64).rev() {
             let Some(conn) = self.ctx.starved_down.pop_front() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             if !torrent.grant_share(ctx, conn, waiting) {
                 ctx.starve_down(conn);
             }
-            waiting -= 1;
         }
     }
 }

@@ -175,7 +175,7 @@ impl Peer {
             return Ok(PeerEvent::Reject(BlockRequest { piece, begin, length }));
         }
         let fits = geometry.contains(piece, begin, payload.len())
-            && begin % BLOCK_LENGTH == 0
+            && begin.is_multiple_of(BLOCK_LENGTH)
             && payload.len() == geometry.block_size(piece, begin / BLOCK_LENGTH);
         if !fits {
             return Err(Misbehaviour::BlockRange.into());

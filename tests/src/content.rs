@@ -1,0 +1,69 @@
+//! Payload that is a function of its place, and the torrents that describe it.
+
+use std::sync::Arc;
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+
+/// Content of a torrent: every byte follows from its offset.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The torrent.
+    pub metainfo: Arc<Metainfo>,
+    /// The bytes of all files, padding included, one behind the other.
+    pub bytes: Arc<Vec<u8>>,
+}
+
+fn byte_at(offset: u64) -> u8 {
+    (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 ^ (offset >> 8) as u8
+}
+
+impl Content {
+    /// One file of `length` bytes in pieces of `piece_length`.
+    pub fn new(name: &str, length: u64, piece_length: u32) -> Self {
+        let file = InputFile { path: vec![], length, executable: false };
+        Self::build(name, vec![file], piece_length, &[])
+    }
+
+    /// Several files of these lengths, and the URLs of trackers, each a tier.
+    pub fn with_files(
+        name: &str,
+        lengths: &[u64],
+        piece_length: u32,
+        trackers: &[&str],
+    ) -> Self {
+        let files = lengths.iter().enumerate().map(|(index, length)| InputFile {
+            path: vec![format!("{index:05}")],
+            length: *length,
+            executable: false,
+        });
+        Self::build(name, files.collect(), piece_length, trackers)
+    }
+
+    /// One file and the URLs of trackers, each a tier of its own.
+    pub fn tracked(name: &str, length: u64, piece_length: u32, trackers: &[&str]) -> Self {
+        let file = InputFile { path: vec![], length, executable: false };
+        Self::build(name, vec![file], piece_length, trackers)
+    }
+
+    fn build(name: &str, files: Vec<InputFile>, piece_length: u32, trackers: &[&str]) -> Self {
+        let options = CreateOptions {
+            name: name.into(),
+            piece_length,
+            trackers: trackers.iter().map(|url| vec![(*url).to_owned()]).collect(),
+            ..CreateOptions::default()
+        };
+        let mut creator = Creator::new(options, files).expect("a torrent can be made of this");
+        let bytes: Vec<u8> = (0..creator.layout().length()).map(byte_at).collect();
+        for need in creator.needs().collect::<Vec<_>>() {
+            if let CreateNeed::Piece { index } = need {
+                let start = creator.geometry().piece_offset(index) as usize;
+                let end = start + creator.geometry().piece_size(index) as usize;
+                creator.provide_piece(index, Sha1Hash::of(&bytes[start..end]));
+            }
+        }
+        let torrent = creator.finish().expect("everything was hashed");
+        let metainfo = Metainfo::parse(&torrent).expect("what was made can be read");
+        Self { metainfo: Arc::new(metainfo), bytes: Arc::new(bytes) }
+    }
+}

@@ -1,0 +1,21 @@
+//! Peers that are not engines: they do what a script says, well or badly behaved.
+
+use bytes::Bytes;
+
+/// What a script does in response.
+#[derive(Clone, Debug)]
+pub enum ScriptAction {
+    /// Sends bytes.
+    Send(Bytes),
+    /// Closes the connection.
+    Close,
+}
+
+/// The behaviour of a scripted peer on one connection.
+pub trait Script {
+    /// The connection stands.
+    fn connected(&mut self) -> Vec<ScriptAction>;
+
+    /// Bytes came.
+    fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction>;
+}

@@ -1,0 +1,60 @@
+//! A simulated HTTP tracker that remembers every announce.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use eddyline::base::time::Instant;
+use eddyline::bencode::Encoder;
+
+/// One announce as a tracker got it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Announce {
+    /// When.
+    pub at: Instant,
+    /// Parameters of the query, decoded as far as they are text.
+    pub query: BTreeMap<String, String>,
+}
+
+impl Announce {
+    /// The event, empty for a regular announce.
+    pub fn event(&self) -> &str {
+        self.query.get("event").map_or("", String::as_str)
+    }
+}
+
+/// A tracker.
+#[derive(Clone, Debug, Default)]
+pub struct Tracker {
+    /// Everything that was announced.
+    pub announces: Vec<Announce>,
+    /// Peers it names.
+    pub peers: Vec<SocketAddr>,
+    /// Seconds between announces that it asks for.
+    pub interval: u32,
+    /// Whether it answers at all.
+    pub down: bool,
+}
+
+impl Tracker {
+    /// Answers one announce; `None` when it does not.
+    pub(crate) fn answer(&mut self, url: &str, at: Instant) -> Option<Vec<u8>> {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let query = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        self.announces.push(Announce { at, query });
+        if self.down {
+            return None;
+        }
+        let mut compact = Vec::new();
+        for peer in &self.peers {
+            if let SocketAddr::V4(v4) = peer {
+                compact.extend(v4.ip().octets());
+                compact.extend(v4.port().to_be_bytes());
+            }
+        }
+        let mut out = Encoder::default();
+        out.dict().bytes(b"interval").int(self.interval.max(60).into());
+        out.bytes(b"peers").bytes(&compact).end();
+        Some(out.finish())
+    }
+}
