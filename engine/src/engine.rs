@@ -19,8 +19,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::api::{
-    Action, Config, EngineStats, Event, Notice, PeerView, TorrentView, ViolatedRule, WakeReason,
-    Wakeup,
+    Action, Config, EngineStats, Event, Notice, PeerView, TorrentState, TorrentView, ViolatedRule,
+    WakeReason, Wakeup,
 };
 use crate::base::digest::Digest;
 use crate::base::hash::Sha1Hash;
@@ -152,6 +152,11 @@ impl Engine {
     /// One torrent; costs as much as it has pieces.
     pub fn torrent(&self, id: TorrentId) -> Option<TorrentView> {
         self.torrents.get(id).map(|torrent| torrent.view(&self.ctx))
+    }
+
+    /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].
+    pub fn torrent_state(&self, id: TorrentId) -> Option<TorrentState> {
+        self.torrents.get(id).map(Torrent::state)
     }
 
     /// The peers of a torrent.

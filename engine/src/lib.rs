@@ -22,3 +22,4 @@ pub mod wire;
 
 pub use api::*;
 pub use engine::{CheckDepth, Engine, InvariantViolation};
+pub use resume::{ResumeData, ResumeError};

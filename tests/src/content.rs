@@ -26,12 +26,7 @@ impl Content {
     }
 
     /// Several files of these lengths, and the URLs of trackers, each a tier.
-    pub fn with_files(
-        name: &str,
-        lengths: &[u64],
-        piece_length: u32,
-        trackers: &[&str],
-    ) -> Self {
+    pub fn with_files(name: &str, lengths: &[u64], piece_length: u32, trackers: &[&str]) -> Self {
         let files = lengths.iter().enumerate().map(|(index, length)| InputFile {
             path: vec![format!("{index:05}")],
             length: *length,

@@ -50,7 +50,7 @@ id!(
 );
 
 /// The embedder's name for an accepted socket that the engine has not adopted yet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SocketToken(pub u64);
 
 /// The embedder's name for a bound UDP socket.

@@ -39,10 +39,10 @@ impl Torrent {
         }
     }
 
-    /// Whether more peers are wanted.
+    /// Whether more peers are wanted. A seed looks for leechers too: it, or they, may be where no
+    /// connection can come in.
     fn wants_peers(&self) -> bool {
-        // A seed waits to be asked: every leecher looks for it.
-        self.is_running() && !self.picker.is_finished()
+        self.is_running()
     }
 
     /// How many peers a tracker should name.

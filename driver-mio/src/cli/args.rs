@@ -1,0 +1,253 @@
+//! Commands and flags, as `--help` shows them.
+
+use std::process::ExitCode;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+
+use super::exit::{Failure, UNEXPECTED};
+use super::units::{parse_duration, parse_rate, parse_size};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done                               13  would overwrite something foreign
+   1  unexpected failure                 17  disk I/O error
+   2  usage                              25  not valid bencode
+   3  a source was not found             26  bencode, but not a valid torrent
+   6  network problem                    27  bad magnet URI or info-hash
+   7  not finished                       32  verification found bad data
+   9  no space left                 130/143  stopped by SIGINT / SIGTERM
+
+Every long flag is also an environment variable EDDYLINE_<FLAG> and a key in
+$XDG_CONFIG_HOME/eddyline/config.toml.";
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn many(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).action(ArgAction::Append)
+}
+
+fn folder(name: &'static str, help: &'static str) -> Arg {
+    option(name, "DIR", help)
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::DirPath)
+}
+
+fn rate(name: &'static str, help: &'static str) -> Arg {
+    option(name, "RATE", help).value_parser(ValueParser::new(parse_rate))
+}
+
+fn duration(name: &'static str, help: &'static str) -> Arg {
+    option(name, "TIME", help).value_parser(ValueParser::new(parse_duration))
+}
+
+fn source(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name("SOURCE").help(help).required(true).value_hint(ValueHint::AnyPath)
+}
+
+/// Flags of `download` that make sense on `seed` too.
+fn transfer_flags(command: Command) -> Command {
+    command
+        .arg(
+            option(
+                "port",
+                "N",
+                "Listen on this TCP and UDP port; 0 for any [default: 6881 or the next free one]",
+            )
+            .value_parser(value_parser!(u16)),
+        )
+        .arg(option("bind", "ADDR|IFACE", "Use only this address or network interface"))
+        .arg(many("peer", "HOST:PORT", "Connect to this peer at once"))
+        .arg(flag("no-trackers", "Ask no tracker"))
+        .arg(flag("no-dht", "Stay out of the DHT (which this version does not join yet)"))
+        .arg(flag("no-pex", "No peer exchange (which this version does not do yet)"))
+        .arg(flag("no-lsd", "No local discovery (which this version does not do yet)"))
+        .arg(many("tracker", "URL", "Ask this tracker too"))
+        .arg(rate("max-down", "Download at most so fast, as in 500K or 2MiB"))
+        .arg(rate("max-up", "Upload at most so fast"))
+        .arg(
+            option("max-peers", "N", "Connect to at most so many peers")
+                .value_parser(value_parser!(u32).range(1..)),
+        )
+        .arg(
+            option("seed-ratio", "R", "Seed until so many times the size is uploaded")
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(duration("seed-time", "Seed for so long, as in 90s, 5m or 2h"))
+        .arg(flag("json", "Print one JSON object per line"))
+        .arg(folder("state-dir", "Keep resume data here"))
+        .arg(flag("no-resume", "Ignore saved state: check the data again"))
+}
+
+fn download() -> Command {
+    transfer_flags(Command::new("download"))
+        .about("Fetch, verify, and exit when everything is complete and on disk")
+        .after_help(EXIT_CODES)
+        .arg(
+            source("source", "A .torrent file, - for stdin, or the http(s) address of a .torrent")
+                .num_args(1..),
+        )
+        .arg(folder("dir", "Put the files here").default_value("."))
+        .arg(many(
+            "select",
+            "LIST",
+            "Fetch only these files: numbers as in `info` (1-3,7) or a glob",
+        ))
+        .arg(flag("sequential", "Fetch pieces in order"))
+        .arg(duration("stop-timeout", "Give up after so long without progress (exit 7)"))
+}
+
+fn seed() -> Command {
+    transfer_flags(Command::new("seed"))
+        .about("Check the data and upload until stopped")
+        .after_help(EXIT_CODES)
+        .arg(source("torrent", "A .torrent file").num_args(1..))
+        .arg(folder("dir", "Where the data is").required(true))
+}
+
+fn create() -> Command {
+    Command::new("create")
+        .about("Make a .torrent")
+        .arg(
+            Arg::new("path")
+                .value_name("PATH")
+                .required(true)
+                .value_hint(ValueHint::AnyPath)
+                .help("The file or folder to share")
+                .value_parser(value_parser!(std::path::PathBuf)),
+        )
+        .arg(
+            option("output", "OUT", "Where to write it; - for stdout [default: NAME.torrent]")
+                .short('o')
+                .value_hint(ValueHint::FilePath),
+        )
+        .arg(many("tracker", "URL", "A tracker; a comma joins several into one tier"))
+        .arg(many("web-seed", "URL", "A web seed"))
+        .arg(
+            option("piece-length", "SIZE", "Bytes per piece [default: by size]")
+                .value_parser(ValueParser::new(parse_size)),
+        )
+        .arg(
+            option("format", "KIND", "Kind of torrent")
+                .value_parser(["v1", "v2", "hybrid"])
+                .default_value("v1"),
+        )
+        .arg(flag("private", "Peers only from trackers"))
+        .arg(option("source", "S", "The source key"))
+        .arg(option("comment", "S", "A comment"))
+        .arg(option("name", "S", "The name [default: that of PATH]"))
+        .arg(option("created-by", "S", "The program [default: this one]"))
+        .arg(option("creation-date", "SECS|none", "Seconds since 1970 [default: none]"))
+        .arg(
+            option("threads", "N", "Hash on so many threads")
+                .value_parser(value_parser!(u16).range(1..)),
+        )
+        .arg(many("glob", "PATTERN", "Only files that match"))
+        .arg(many("exclude", "PATTERN", "No files that match"))
+        .arg(flag("force", "Overwrite OUT"))
+        .arg(flag("strict", "Refuse what would only be warned of"))
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("eddyline")
+        .version(clap::crate_version!())
+        .about("A BitTorrent client")
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args([
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Print nothing but results and errors"),
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .global(true)
+                .action(ArgAction::Count)
+                .help("Tell more; repeatable"),
+            Arg::new("color")
+                .long("color")
+                .global(true)
+                .value_name("WHEN")
+                .value_parser(["auto", "always", "never"])
+                .default_value("auto")
+                .help("Use colours"),
+            Arg::new("no-config")
+                .long("no-config")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Ignore the configuration file"),
+        ])
+        .subcommand(download())
+        .subcommand(seed())
+        .subcommand(create())
+        .subcommand(
+            Command::new("info")
+                .about("Print what a .torrent or a magnet says")
+                .arg(source(
+                    "source",
+                    "A .torrent file, - for stdin, a magnet URI, or an http(s) address",
+                ))
+                .arg(flag("json", "Print one JSON object")),
+        )
+        .subcommand(
+            Command::new("verify")
+                .about("Hash what is on disk and say what is good")
+                .arg(source("torrent", "A .torrent file"))
+                .arg(folder("dir", "Where the data is").required(true))
+                .arg(flag("json", "Print one JSON object"))
+                .arg(
+                    option("threads", "N", "Hash on so many threads")
+                        .value_parser(value_parser!(u16).range(1..)),
+                ),
+        )
+        .subcommand(
+            Command::new("magnet")
+                .about("Print the magnet URI of a .torrent")
+                .arg(source("torrent", "A .torrent file")),
+        )
+        .subcommand(
+            Command::new("demo")
+                .about("A whole swarm on this machine: tracker, seeder, downloader")
+                .arg(
+                    option("size", "SIZE", "Size of the payload")
+                        .default_value("64MiB")
+                        .value_parser(ValueParser::new(parse_size)),
+                ),
+        )
+        .subcommand(
+            Command::new("completions").about("Print shell completions").arg(
+                Arg::new("shell")
+                    .value_name("SHELL")
+                    .required(true)
+                    .value_parser(value_parser!(clap_complete::Shell)),
+            ),
+        )
+        .subcommand(Command::new("man").about("Print the man page"))
+}
+
+/// Prints shell completions.
+pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
+        clap_complete::generate(*shell, &mut command(), "eddyline", &mut std::io::stdout());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the man page.
+pub fn man() -> Result<ExitCode, Failure> {
+    let page = clap_mangen::Man::new(command());
+    page.render(&mut std::io::stdout())
+        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot print: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}

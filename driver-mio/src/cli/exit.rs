@@ -1,0 +1,86 @@
+//! Exit codes and the one sentence that goes with them.
+
+use eddyline::DiskError;
+use eddyline::metainfo::{MagnetError, MetainfoError};
+
+/// Something nobody foresaw.
+pub const UNEXPECTED: u8 = 1;
+/// Wrong usage.
+pub const USAGE: u8 = 2;
+/// A source was not found.
+pub const NOT_FOUND: u8 = 3;
+/// A network problem.
+pub const NETWORK: u8 = 6;
+/// Not finished.
+pub const UNFINISHED: u8 = 7;
+/// No space left.
+pub const NO_SPACE: u8 = 9;
+/// Something that is not part of the torrent is in the way.
+pub const WOULD_OVERWRITE: u8 = 13;
+/// Disk input or output failed.
+pub const DISK: u8 = 17;
+/// Not valid bencode.
+pub const NOT_BENCODE: u8 = 25;
+/// Bencode, but not a valid torrent.
+pub const NOT_TORRENT: u8 = 26;
+/// Bad magnet URI or info-hash.
+pub const BAD_MAGNET: u8 = 27;
+/// Bad or missing data.
+pub const BAD_DATA: u8 = 32;
+
+/// Why the program ends without success.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// One sentence: the cause, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::NotFound => NOT_FOUND,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => NO_SPACE,
+            _ => DISK,
+        };
+        Self::new(code, format!("{}: {}", path.display(), io_text(error)))
+    }
+
+    /// A `.torrent` that is none.
+    pub fn torrent(name: &str, error: &MetainfoError) -> Self {
+        let code =
+            if matches!(error, MetainfoError::Bencode(_)) { NOT_BENCODE } else { NOT_TORRENT };
+        Self::new(code, format!("{name} is not a valid torrent: {error}"))
+    }
+
+    /// A magnet URI or info-hash that is none.
+    pub fn magnet(error: MagnetError) -> Self {
+        Self::new(BAD_MAGNET, error.to_string())
+    }
+
+    /// A torrent that the disk refuses.
+    pub fn disk(name: &str, error: DiskError) -> Self {
+        let (code, advice) = match error {
+            DiskError::NoSpace => (NO_SPACE, "make room and start again"),
+            DiskError::InTheWay => {
+                (WOULD_OVERWRITE, "move it away, or choose another folder with --dir")
+            }
+            DiskError::Permission => (DISK, "check the permissions of the folder"),
+            _ => (DISK, "check the disk and start again"),
+        };
+        Self::new(code, format!("{name}: {error}; {advice}"))
+    }
+}
+
+/// The system's words without Rust's number behind them.
+fn io_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

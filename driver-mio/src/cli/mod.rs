@@ -1,0 +1,59 @@
+//! The command line: arguments in, text, JSON and exit codes out. No protocol and no I/O loop.
+
+mod args;
+mod config_file;
+mod create;
+mod demo;
+mod demo_tracker;
+mod exit;
+mod hashing;
+mod info;
+mod output;
+mod progress;
+mod session;
+mod signals;
+mod source;
+mod transfer;
+mod units;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+pub use exit::Failure;
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let matches = match config_file::parse_arguments(std::env::args_os().collect()) {
+        Ok(matches) => matches,
+        Err(failure) => return report(&failure),
+    };
+    match dispatch(&matches) {
+        Ok(code) => code,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        eprintln!("eddyline: {}", failure.message);
+    }
+    ExitCode::from(failure.code)
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    output::choose_colors(matches);
+    match matches.subcommand() {
+        Some(("download", m)) => transfer::download(m),
+        Some(("seed", m)) => transfer::seed(m),
+        Some(("create", m)) => create::create(m),
+        Some(("info", m)) => info::info(m),
+        Some(("magnet", m)) => info::magnet(m),
+        Some(("verify", m)) => verify::verify(m),
+        Some(("demo", m)) => demo::demo(m),
+        Some(("completions", m)) => args::completions(m),
+        Some(("man", _)) => args::man(),
+        _ => Err(Failure::new(exit::USAGE, "no command given; see --help")),
+    }
+}

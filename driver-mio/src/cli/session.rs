@@ -1,0 +1,302 @@
+//! Torrents of one run, from options to the end: what `download`, `seed` and `demo` share.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Metainfo;
+use eddyline::{AddTorrent, Command, Config, Notice, Priority, RateLimits, ResumeData};
+use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::resume_store::{ResumeStore, StoreError};
+use eddyline_mio::{Driver, DriverConfig, DriverError};
+
+use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE};
+
+/// Longest wait for a tidy stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// One torrent of a run.
+#[derive(Debug)]
+pub struct Item {
+    /// Its id, once the engine has taken it.
+    pub id: Option<TorrentId>,
+    /// What it is.
+    pub metainfo: Arc<Metainfo>,
+    /// Everything wanted is verified and durable.
+    pub done: bool,
+    /// Why it stands still.
+    pub failure: Option<Failure>,
+}
+
+/// A driver with the torrents of this run.
+pub struct Session {
+    /// The driver.
+    pub driver: Driver,
+    /// The torrents, in the order given.
+    pub items: Vec<Item>,
+    /// When the run began.
+    pub started: Instant,
+    store: Option<Arc<ResumeStore>>,
+}
+
+/// How to set a session up.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where the data is.
+    pub folder: PathBuf,
+    /// Where resume data is.
+    pub state: Option<PathBuf>,
+    /// What to listen on.
+    pub listen: ListenOptions,
+    /// The engine's configuration.
+    pub engine: Config,
+    /// Limits on everything.
+    pub limits: RateLimits,
+}
+
+impl Setup {
+    /// Reads the flags that `download` and `seed` share.
+    pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
+        let mut engine = Config {
+            trackers: !matches.get_flag("no-trackers"),
+            hash_jobs: 2 * disk_threads() as u32,
+            ..Config::default()
+        };
+        if let Some(peers) = matches.get_one::<u32>("max-peers") {
+            engine.max_connections_per_torrent = *peers;
+            engine.max_connections = engine.max_connections.max(*peers);
+        }
+        let state = match matches.get_one::<PathBuf>("state-dir") {
+            Some(path) => Some(path.clone()),
+            None => default_state_dir(),
+        };
+        Ok(Self {
+            folder: matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into()),
+            state,
+            listen: listen_options(matches)?,
+            engine,
+            limits: RateLimits {
+                down: matches.get_one::<u64>("max-down").copied(),
+                up: matches.get_one::<u64>("max-up").copied(),
+            },
+        })
+    }
+}
+
+fn default_state_dir() -> Option<PathBuf> {
+    let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
+    let home = home.map(PathBuf::from).or_else(|| {
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
+    })?;
+    Some(home.join("eddyline"))
+}
+
+fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
+    let bind = matches.get_one::<String>("bind");
+    let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
+    let interface = bind.filter(|_| address.is_none()).cloned();
+    if let Some(name) = &interface
+        && !Path::new("/sys/class/net").join(name).exists()
+    {
+        let text = format!("there is no network interface or address '{name}'");
+        return Err(Failure::new(NETWORK, text));
+    }
+    Ok(ListenOptions { port: matches.get_one::<u16>("port").copied(), address, interface })
+}
+
+/// Worker threads for disk and hashing.
+pub fn disk_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
+}
+
+/// Resolves `HOST:PORT`.
+pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let failed = |why: &str| Failure::new(NETWORK, format!("cannot reach the peer {text}: {why}"));
+    let found: Vec<SocketAddr> = match text.to_socket_addrs() {
+        Ok(found) => found.collect(),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(Failure::new(USAGE, format!("'{text}' is not HOST:PORT")));
+        }
+        Err(_) => return Err(failed("the name does not resolve")),
+    };
+    if found.is_empty() { Err(failed("the name has no address")) } else { Ok(found) }
+}
+
+impl Session {
+    /// Starts a driver.
+    pub fn start(setup: Setup) -> Result<Self, Failure> {
+        let store = match &setup.state {
+            Some(path) => Some(Arc::new(ResumeStore::open(path).map_err(store_failure)?)),
+            None => None,
+        };
+        let config = DriverConfig {
+            engine: setup.engine,
+            folder: setup.folder,
+            store: store.clone(),
+            listen: Some(setup.listen),
+            disk_threads: disk_threads(),
+        };
+        let mut driver = Driver::new(config).map_err(|error| match &error {
+            DriverError::Listen(_) => {
+                let text = format!("{error}; choose another port with --port");
+                Failure::new(NETWORK, text)
+            }
+            DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),
+        })?;
+        driver.command(Command::SetLimits(None, setup.limits));
+        Ok(Self { driver, items: Vec::new(), started: Instant::now(), store })
+    }
+
+    /// Adds a torrent with the flags that `download` and `seed` share.
+    pub fn add(
+        &mut self,
+        metainfo: Metainfo,
+        matches: &ArgMatches,
+        priorities: Vec<Priority>,
+        sequential: bool,
+    ) -> Result<(), Failure> {
+        if metainfo.info_hashes.v1.is_none() {
+            let text = format!(
+                "{}: torrents of the v2 format alone cannot be transferred yet",
+                metainfo.name
+            );
+            return Err(Failure::new(UNEXPECTED, text));
+        }
+        let metainfo = Arc::new(metainfo);
+        let mut add = AddTorrent::new(metainfo.clone());
+        add.priorities = priorities;
+        add.sequential = sequential;
+        let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
+        add.trackers = list("tracker").cloned().collect();
+        for peer in list("peer") {
+            add.peers.extend(resolve(peer)?);
+        }
+        if !matches.get_flag("no-resume") {
+            add.resume = self.load_resume(&metainfo);
+        }
+        self.push(add);
+        Ok(())
+    }
+
+    /// Adds a torrent.
+    pub fn push(&mut self, add: AddTorrent) {
+        let metainfo = add.metainfo.clone();
+        self.items.push(Item { id: None, metainfo, done: false, failure: None });
+        self.driver.command(Command::Add(Box::new(add)));
+    }
+
+    /// Resume data that can be read; damaged data is put aside and costs a check.
+    fn load_resume(&self, metainfo: &Metainfo) -> Option<Box<ResumeData>> {
+        let store = self.store.as_ref()?;
+        let hash = metainfo.info_hashes.wire();
+        let bytes = store.load(hash)?;
+        match ResumeData::decode(&bytes) {
+            Ok(resume) => Some(Box::new(resume)),
+            Err(error) => {
+                eprintln!("warning: {}: {error}; the data is checked again", metainfo.name);
+                store.set_aside(hash);
+                None
+            }
+        }
+    }
+
+    /// One turn. Book-keeping is done; the notices are for showing.
+    pub fn turn(&mut self, patience: Duration) -> Result<Vec<Notice>, Failure> {
+        let notices = self
+            .driver
+            .turn(patience)
+            .map_err(|error| Failure::new(UNEXPECTED, format!("cannot wait: {error}")))?;
+        for notice in &notices {
+            self.keep_book(notice);
+        }
+        Ok(notices)
+    }
+
+    fn keep_book(&mut self, notice: &Notice) {
+        match notice {
+            Notice::TorrentAdded(id, hashes) => {
+                let item = self.items.iter_mut().find(|item| item.metainfo.info_hashes == *hashes);
+                if let Some(item) = item {
+                    item.id = Some(*id);
+                }
+            }
+            Notice::CommandRejected(error, Some(hashes)) => {
+                // The second of two equal sources is the one without an id.
+                let mut items = self.items.iter_mut().rev();
+                let item = items.find(|i| i.metainfo.info_hashes == *hashes && i.failure.is_none());
+                if let Some(item) = item {
+                    let text = format!("{}: {error}", item.metainfo.name);
+                    item.failure = Some(Failure::new(UNEXPECTED, text));
+                }
+            }
+            Notice::Finished(id) => {
+                if let Some(item) = self.item_mut(*id) {
+                    item.done = true;
+                }
+            }
+            Notice::Checked(id, _) => {
+                let view = self.driver.engine().torrent(*id);
+                let done = view.is_some_and(|view| view.wanted_done == view.wanted);
+                if let Some(item) = self.item_mut(*id) {
+                    item.done = done;
+                }
+            }
+            Notice::TorrentFailed(id, eddyline::TorrentError::Disk(error)) => {
+                let error = *error;
+                if let Some(item) = self.item_mut(*id) {
+                    item.failure = Some(Failure::disk(&item.metainfo.name, error));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn item_mut(&mut self, id: TorrentId) -> Option<&mut Item> {
+        self.items.iter_mut().find(|item| item.id == Some(id))
+    }
+
+    /// The torrent with this id.
+    pub fn item(&self, id: TorrentId) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == Some(id))
+    }
+
+    /// Whether every torrent is done, and none has failed.
+    pub fn all_done(&self) -> bool {
+        self.items.iter().all(|item| item.done && item.failure.is_none())
+    }
+
+    /// Whether nothing can move any more: every torrent is done or has failed.
+    pub fn all_ended(&self) -> bool {
+        self.items.iter().all(|item| item.done || item.failure.is_some())
+    }
+
+    /// The first failure of a torrent.
+    pub fn failure(&self) -> Option<Failure> {
+        self.items.iter().find_map(|item| item.failure.clone())
+    }
+
+    /// Stops tidily.
+    pub fn stop(&mut self) -> Result<(), Failure> {
+        self.driver.command(Command::ShutDown);
+        let end = Instant::now() + STOP_PATIENCE;
+        while Instant::now() < end {
+            if self.turn(Duration::from_millis(100))?.contains(&Notice::ShutDown) {
+                // Sockets get what was said last before they are closed.
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let code = match &error {
+        StoreError::Locked(_) => UNEXPECTED,
+        StoreError::Io(..) => DISK,
+    };
+    Failure::new(code, error.to_string())
+}

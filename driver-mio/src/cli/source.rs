@@ -1,0 +1,102 @@
+//! What a SOURCE is: a file, stdin, a magnet URI, an info-hash, or the address of a `.torrent`.
+
+use std::io::Read;
+use std::path::Path;
+
+use eddyline::metainfo::{InfoHash, Magnet, Metainfo, parse_info_hash};
+use eddyline::{HttpFailure, HttpGet};
+use eddyline_mio::http::fetch;
+
+use super::exit::{Failure, NETWORK, NOT_FOUND, UNEXPECTED};
+
+/// Longest `.torrent` fetched by HTTP.
+const MAX_TORRENT: u32 = 64 << 20;
+/// Longest `.torrent` read from stdin.
+const MAX_STDIN: u64 = 64 << 20;
+
+/// A source, read and parsed.
+#[derive(Debug)]
+pub enum Source {
+    /// A torrent.
+    Torrent(Box<Metainfo>),
+    /// A magnet URI, or an info-hash on its own.
+    Magnet(Box<Magnet>),
+}
+
+/// Reads and parses a source.
+pub fn load(text: &str) -> Result<Source, Failure> {
+    if text == "-" {
+        let mut bytes = Vec::new();
+        let stdin = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut bytes);
+        stdin.map_err(|error| Failure::io(Path::new("stdin"), &error))?;
+        return parse("stdin", &bytes);
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("magnet:") {
+        let magnet = Magnet::parse(text).map_err(Failure::magnet)?;
+        return Ok(Source::Magnet(magnet.into()));
+    }
+    if lower.starts_with("http://") || lower.starts_with("https://") {
+        return parse(text, &download(text)?);
+    }
+    let path = Path::new(text);
+    if !path.exists() && !text.contains(['/', '.']) && text.len() >= 32 {
+        let hash = parse_info_hash(text).map_err(Failure::magnet)?;
+        let mut magnet = Magnet::default();
+        match hash {
+            InfoHash::V1(hash) => magnet.v1 = Some(hash),
+            InfoHash::V2(hash) => magnet.v2 = Some(hash),
+        }
+        return Ok(Source::Magnet(magnet.into()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    parse(text, &bytes)
+}
+
+/// Reads a source that must be a torrent.
+pub fn load_torrent(text: &str) -> Result<Box<Metainfo>, Failure> {
+    match load(text)? {
+        Source::Torrent(metainfo) => Ok(metainfo),
+        Source::Magnet(_) => Err(Failure::new(
+            UNEXPECTED,
+            "magnet links need metadata exchange, which this version does not have yet; \
+             give the .torrent file",
+        )),
+    }
+}
+
+fn parse(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
+    let metainfo = Metainfo::parse(bytes).map_err(|error| Failure::torrent(name, &error))?;
+    Ok(Source::Torrent(metainfo.into()))
+}
+
+fn download(url: &str) -> Result<Vec<u8>, Failure> {
+    let mut url = url.to_owned();
+    let agent = concat!("Eddyline/", env!("CARGO_PKG_VERSION"));
+    for _ in 0..6 {
+        let get = HttpGet {
+            url: url.clone(),
+            ipv6: None,
+            only: None,
+            max_body: MAX_TORRENT,
+            timeout: 60,
+        };
+        let reply = fetch(&get, agent).map_err(|error| http_failure(&url, error))?;
+        match (reply.status, reply.location) {
+            (200, _) => return Ok(reply.body),
+            (300..400, Some(location)) => url = location,
+            (404 | 410, _) => {
+                return Err(Failure::new(NOT_FOUND, format!("{url}: not found")));
+            }
+            (status, _) => {
+                let text = format!("{url}: the server answered with HTTP status {status}");
+                return Err(Failure::new(NETWORK, text));
+            }
+        }
+    }
+    Err(Failure::new(NETWORK, format!("{url}: too many redirects")))
+}
+
+fn http_failure(url: &str, error: HttpFailure) -> Failure {
+    Failure::new(NETWORK, format!("{url}: {error}"))
+}

@@ -1,0 +1,15 @@
+//! A driver for the Eddyline engine: TCP and UDP with mio, worker threads for disk, hashing, names
+//! and HTTP. It performs actions and reports what happened; it takes no protocol decision.
+
+pub mod buffers;
+pub mod clock;
+pub mod disk;
+pub mod dns;
+pub mod driver;
+pub mod http;
+pub mod listen;
+pub mod mailbox;
+pub mod resume_store;
+pub mod stream;
+
+pub use driver::{Driver, DriverConfig, DriverError};

@@ -1,0 +1,98 @@
+//! Resume data on disk: one file a torrent, replaced at once or not at all, and a lock that keeps a
+//! second process out.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use eddyline::base::hash::Sha1Hash;
+
+/// A state folder that this process holds.
+#[derive(Debug)]
+pub struct ResumeStore {
+    folder: PathBuf,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+/// Why a state folder cannot be used.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Another process holds it.
+    Locked(PathBuf),
+    /// It cannot be made or written.
+    Io(PathBuf, io::Error),
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Locked(path) => write!(
+                f,
+                "another eddyline uses the state folder {}; stop it, or choose another one with --state-dir",
+                path.display()
+            ),
+            Self::Io(path, error) => write!(f, "cannot use {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl ResumeStore {
+    /// Opens and locks the state folder at `path`, making it where needed.
+    ///
+    /// # Errors
+    /// When another process holds it, or it cannot be written.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let io = |error| StoreError::Io(path.to_owned(), error);
+        let folder = path.join("resume");
+        fs::create_dir_all(&folder).map_err(io)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+            Err(fs::TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+
+    fn file(&self, hash: Sha1Hash) -> PathBuf {
+        self.folder.join(format!("{}.resume", hash.to_hex()))
+    }
+
+    /// The resume data of a torrent.
+    #[must_use]
+    pub fn load(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
+        fs::read(self.file(hash)).ok()
+    }
+
+    /// Forgets a torrent.
+    pub fn forget(&self, hash: Sha1Hash) {
+        let _ = fs::remove_file(self.file(hash));
+    }
+
+    /// Puts damaged data aside for whoever wants to know.
+    pub fn set_aside(&self, hash: Sha1Hash) {
+        let file = self.file(hash);
+        let _ = fs::rename(&file, file.with_extension("damaged"));
+    }
+
+    /// Stores resume data durably.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old data is then still there.
+    pub fn store(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
+        let target = self.file(hash);
+        let draft = target.with_extension("new");
+        let mut file = File::create(&draft)?;
+        file.write_all(data)?;
+        file.sync_all()?;
+        fs::rename(&draft, &target)?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
