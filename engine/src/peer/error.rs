@@ -19,8 +19,8 @@ pub enum PeerError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Misbehaviour {
-    /// Said twice which pieces it has (BEP 3, 6).
-    DeclaredTwice,
+    /// Keeps saying anew which pieces it has (BEP 3, 6).
+    DeclaresTooOften,
     /// A bitfield of the wrong length or with spare bits set (BEP 3).
     Bitfield,
     /// A piece that does not exist (BEP 3).

@@ -67,8 +67,8 @@ pub struct Peer {
     pub pieces: PeerPieces,
     /// How many pieces it has.
     pub piece_count: u32,
-    /// Whether it has said what it has.
-    declared: bool,
+    /// How often it has said what it has.
+    declared: u32,
     /// How many of them are missing here.
     pub interesting: u32,
     /// We serve it nothing.
@@ -140,7 +140,7 @@ impl Peer {
             extensions: Extensions::default(),
             pieces: PeerPieces::Some(Bits::new(pieces)),
             piece_count: 0,
-            declared: false,
+            declared: 0,
             interesting: 0,
             am_choking: true,
             am_interested: false,

@@ -134,9 +134,21 @@ impl Peer {
         Some(PeerEvent::Have(piece))
     }
 
-    fn declare(&mut self, bits: Bits) -> Result<PeerEvent, PeerError> {
-        if core::mem::replace(&mut self.declared, true) {
-            return Err(Misbehaviour::DeclaredTwice.into());
+    /// A peer may say again what it has (aria2 sends a bitfield where many haves are due); what it
+    /// had before it still has. Each time costs as much as there are pieces, so it is bounded.
+    fn declare(&mut self, mut bits: Bits) -> Result<PeerEvent, PeerError> {
+        self.declared += 1;
+        if self.declared > 8 + bits.len() {
+            return Err(Misbehaviour::DeclaresTooOften.into());
+        }
+        match &self.pieces {
+            PeerPieces::All => bits = Bits::full(bits.len()),
+            PeerPieces::Some(known) if self.piece_count > 0 => {
+                for piece in known.ones() {
+                    bits.set(piece);
+                }
+            }
+            PeerPieces::Some(_) => {}
         }
         self.piece_count = bits.count();
         let complete = bits.is_full() && !bits.is_empty();

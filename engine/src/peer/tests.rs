@@ -87,9 +87,13 @@ fn fast_messages_need_the_fast_extension_and_extended_ones_theirs() {
 }
 
 #[test]
-fn pieces_are_declared_once_and_may_be_left_out() {
-    let twice = [Message::HaveNone, Message::Bitfield(vec![0; 3].into())];
-    assert_eq!(fault(Reserved::OURS, &twice), Misbehaviour::DeclaredTwice);
+fn pieces_may_be_declared_again_or_not_at_all_and_none_is_lost() {
+    let many = vec![Message::HaveNone; 40];
+    assert_eq!(fault(Reserved::OURS, &many), Misbehaviour::DeclaresTooOften);
+    let mut again = peer(Reserved::OURS);
+    let bits = Message::Bitfield(vec![0x80, 0, 0].into());
+    hear(&mut again, &[Message::HaveNone, Message::Have(3), bits, Message::HaveNone]).unwrap();
+    assert!(again.pieces.has(0) && again.pieces.has(3) && again.piece_count == 2);
     let mut silent = peer(Reserved::default());
     hear(&mut silent, &[Message::Have(3), Message::Have(3)]).unwrap();
     assert_eq!((silent.piece_count, silent.pieces.has(3)), (1, true));

@@ -1,0 +1,113 @@
+//! The other clients, each as a seeder and as a leecher.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::lab::{Lab, Process, free_port, succeed, wait_until};
+
+/// A client at work.
+pub struct Client {
+    /// Its process.
+    pub process: Process,
+    /// Where it listens.
+    pub port: u16,
+    done: Box<dyn FnMut(&mut Process) -> bool>,
+    name: &'static str,
+}
+
+impl Client {
+    /// Waits until it has everything.
+    pub fn wait_done(&mut self) {
+        let name = self.name;
+        wait_until(&format!("{name} is done"), || {
+            assert!(self.process.is_alive(), "{name} ended: {:#?}", self.process.output());
+            (self.done)(&mut self.process)
+        });
+    }
+}
+
+fn python() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop-venv/bin/python3");
+    std::env::var_os("EDDYLINE_PYTHON").map_or(built, PathBuf::from)
+}
+
+/// libtorrent, which connects to `peers`.
+pub fn libtorrent(lab: &Lab, dir: &Path, role: &str, peers: &[String]) -> Client {
+    let port = free_port();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/libtorrent_peer.py");
+    let mut command = Command::new(python());
+    command.arg(script).arg(&lab.torrent).arg(dir).arg(port.to_string()).arg(role).args(peers);
+    let mut process = Process::start(&mut command);
+    process.wait_for("READY");
+    let done = Box::new(|process: &mut Process| process.output().iter().any(|l| l == "DONE"));
+    Client { process, port, done, name: "libtorrent" }
+}
+
+/// Transmission, which finds peers by the torrent's tracker.
+pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    let (port, rpc) = (free_port(), free_port());
+    let config = lab.dir(&format!("transmission-{port}"));
+    let settings = format!(
+        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+            "port-forwarding-enabled": false, "peer-port": {port}, "rpc-port": {rpc},
+            "rpc-bind-address": "127.0.0.1", "bind-address-ipv4": "127.0.0.1",
+            "rpc-authentication-required": false, "rpc-whitelist-enabled": false,
+            "download-dir": {dir:?}, "encryption": 0, "start-added-torrents": true}}"#
+    );
+    std::fs::write(config.join("settings.json"), settings).unwrap();
+    let mut command = Command::new("transmission-daemon");
+    let process = Process::start(command.arg("-f").arg("-g").arg(&config));
+    let remote = move || {
+        let mut command = Command::new("transmission-remote");
+        command.arg(format!("127.0.0.1:{rpc}"));
+        command
+    };
+    wait_until("transmission answers", || {
+        remote().arg("-l").output().is_ok_and(|output| output.status.success())
+    });
+    succeed(remote().arg("-a").arg(&lab.torrent));
+    let percent = move || {
+        let output = remote().args(["-t", "1", "-i"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.contains("Percent Done: 100%") && !text.contains("State: Verifying")
+    };
+    let mut client =
+        Client { process, port, done: Box::new(move |_| percent()), name: "transmission" };
+    if seeding {
+        client.wait_done();
+    }
+    client
+}
+
+/// aria2, which finds peers by the torrent's tracker.
+pub fn aria2(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    let port = free_port();
+    let mut command = Command::new("aria2c");
+    command.arg(format!("--dir={}", dir.display())).arg(format!("--listen-port={port}"));
+    command.args([
+        "--no-conf",
+        "--enable-dht=false",
+        "--enable-dht6=false",
+        "--bt-enable-lpd=false",
+        "--enable-peer-exchange=false",
+        "--seed-ratio=0.0",
+        "--check-integrity=true",
+        "--bt-max-peers=50",
+        "--bt-tracker-interval=5",
+        "--summary-interval=1",
+        "--file-allocation=none",
+        "--disable-ipv6=true",
+    ]);
+    let mut process = Process::start(command.arg(&lab.torrent));
+    let target = dir.join(lab.payload.file_name().unwrap());
+    let total = std::fs::metadata(&lab.payload).map_or(0, |meta| meta.len());
+    if seeding {
+        process.wait_for("[#");
+    }
+    let done = Box::new(move |_: &mut Process| {
+        // The control file goes when everything is there.
+        let control = PathBuf::from(format!("{}.aria2", target.display()));
+        std::fs::metadata(&target).is_ok_and(|meta| meta.len() == total) && !control.exists()
+    });
+    Client { process, port, done, name: "aria2" }
+}

@@ -1,0 +1,12 @@
+//! The `eddyline` program with the clients and trackers that people run, on loopback.
+//!
+//! Run by the test command, which installs what is needed and builds the program; a client that is
+//! not there is a failure.
+
+mod clients;
+mod lab;
+mod recording_tracker;
+mod scale;
+mod swarm;
+mod trackers;
+mod transfers;
