@@ -11,7 +11,7 @@ use crate::base::time::Instant;
 use crate::picker::PeerKey;
 
 /// Seconds before the first retry; doubled with each failure in a row.
-const RETRY_SECONDS: u64 = 10;
+const RETRY_SECONDS: u64 = 5;
 /// Doublings of the wait.
 const MAX_DOUBLINGS: u32 = 8;
 /// Failures in a row after which an address is forgotten when room is needed.

@@ -166,6 +166,11 @@ impl Context {
         self.disk.intake() > 2 * u64::from(self.config.disk_intake)
     }
 
+    /// Whether limit and budget allow another block to be read for upload.
+    pub fn may_send(&mut self) -> bool {
+        self.send_used < u64::from(self.config.send_budget) && self.up_limit.available(self.now) > 0
+    }
+
     /// Lets `conn` wait for download tokens.
     pub fn starve_down(&mut self, conn: ConnId) {
         if !self.starved_down.contains(&conn) {

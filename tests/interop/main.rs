@@ -4,6 +4,7 @@
 //! not there is a failure.
 
 mod clients;
+mod embeddings;
 mod lab;
 mod recording_tracker;
 mod scale;

@@ -1,3 +1,12 @@
 //! Everything that is tested from outside the engine, in one binary.
 
+mod determinism;
+mod download;
+mod hostile;
+mod lifecycle;
+mod puppet;
+mod swarm;
+mod tidy;
+mod trackers;
+mod upload;
 mod vectors;

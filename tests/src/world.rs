@@ -287,7 +287,9 @@ impl World {
             }
             Action::Http(exchange, HttpAction::Get(get)) => {
                 let when = self.now + self.latency * 2;
-                self.at(when, Happening::Http(id, exchange, get.url));
+                // This world has no IPv6: no name resolves to such an address.
+                let url = if get.ipv6 == Some(true) { String::new() } else { get.url };
+                self.at(when, Happening::Http(id, exchange, url));
             }
             Action::Resolve(lookup, _) => {
                 let error = Err(eddyline::LookupError::NotFound);

@@ -38,11 +38,19 @@ impl Engine {
 
     /// Those who wait to be served get one block each, in turn, as long as there are tokens.
     fn serve_waiting(&mut self) {
-        for _ in 0..self.ctx.starved_up.len() {
-            let Some(conn) = self.ctx.starved_up.pop_front() else { break };
-            let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
-            if torrent.serve_one(ctx, conn) {
-                ctx.starve_up(conn);
+        let mut served = true;
+        while core::mem::take(&mut served) {
+            for _ in 0..self.ctx.starved_up.len() {
+                // Who is at the front stays there until there is something for it.
+                if !self.ctx.may_send() {
+                    return;
+                }
+                let Some(conn) = self.ctx.starved_up.pop_front() else { break };
+                let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
+                if torrent.serve_one(ctx, conn) {
+                    served = true;
+                    ctx.starve_up(conn);
+                }
             }
         }
     }

@@ -46,7 +46,13 @@ impl Torrent {
 
     /// Reads blocks for a peer, as far as budgets and limits allow.
     pub(crate) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
-        while self.serve_one(ctx, conn) {}
+        let limited = ctx.up_limit.rate().is_some() || self.up_limit.rate().is_some();
+        if !limited && ctx.starved_up.is_empty() {
+            while self.serve_one(ctx, conn) {}
+        } else if self.peers.get(&conn).is_some_and(|peer| peer.uploads.has_queued()) {
+            // Where there is not enough for all, everyone waits in one line.
+            ctx.starve_up(conn);
+        }
     }
 
     /// Reads one block for a peer. Returns whether another may follow at once.
@@ -62,10 +68,7 @@ impl Torrent {
         if backlog >= u64::from(ctx.config.send_backlog) {
             return false;
         }
-        let limited = ctx.up_limit.available(ctx.now) == 0
-            || self.up_limit.available(ctx.now) == 0
-            || ctx.send_used >= u64::from(ctx.config.send_budget);
-        if limited {
+        if !ctx.may_send() || self.up_limit.available(ctx.now) == 0 {
             ctx.starve_up(conn);
             return false;
         }

@@ -1,0 +1,28 @@
+//! The example loops that come with the engine, each fetching from a real seeder.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::clients::libtorrent;
+use crate::lab::{Lab, Process};
+
+fn fetch_with(example: &str) {
+    let lab = Lab::with_file(5_000_003, &[]);
+    let seed = libtorrent(&lab, lab.source(), "seed", &[]);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/examples");
+    let mut command = Command::new(built.join(example));
+    command.arg(&lab.torrent).arg(lab.dir("fetched")).arg(format!("127.0.0.1:{}", seed.port));
+    let mut process = Process::start(&mut command);
+    assert_eq!(process.wait(), 0, "{:#?}", process.output());
+    lab.assert_same("fetched");
+}
+
+#[test]
+fn the_plain_loop_downloads_from_libtorrent() {
+    fetch_with("std_loop");
+}
+
+#[test]
+fn the_tokio_loop_downloads_from_libtorrent() {
+    fetch_with("tokio_loop");
+}

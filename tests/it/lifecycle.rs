@@ -1,0 +1,198 @@
+//! Checking, resuming, pausing, removing, failing, shutting down.
+
+use eddyline::base::bits::Bits;
+use eddyline::{AddTorrent, Command, DiskError, Notice, ResumeData, TorrentError, TorrentState};
+use eddyline_sim::{Content, DiskFault, World};
+
+fn content() -> Content {
+    Content::new("life", 1_000_000, 32_768)
+}
+
+fn said(world: &World, node: usize, wanted: impl Fn(&Notice) -> bool) -> bool {
+    world.node(node).notices.iter().any(wanted)
+}
+
+#[test]
+fn a_check_keeps_what_is_good_and_fetches_the_rest() {
+    let content = content();
+    let mut world = World::new(31);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    let mut damaged = content.bytes.to_vec();
+    damaged[100_000] ^= 1;
+    damaged[900_000] ^= 1;
+    let hash = content.metainfo.info_hashes.wire();
+    world.node_mut(leech).disk.preset(hash, damaged);
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+    let torrent = world.node(leech).torrents()[0];
+    assert!(said(&world, leech, |n| *n == Notice::Checked(torrent, 29)));
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert_eq!(view.downloaded, 2 * 32_768);
+}
+
+#[test]
+fn resume_data_is_believed_as_far_as_the_files_agree() {
+    let content = content();
+    let mut world = World::new(32);
+    let first = world.add_node();
+    world.seed(first, &content);
+    world.run(5);
+    world.command(first, Command::ShutDown);
+    world.run(5);
+    let hash = content.metainfo.info_hashes.wire();
+    let saved = world.node(first).disk.resume[&hash].clone();
+    let resume = ResumeData::decode(&saved).unwrap();
+    assert!(resume.have.is_full());
+
+    let start = |world: &mut World, resume: ResumeData| {
+        let node = world.add_node();
+        world.node_mut(node).disk.preset(hash, content.bytes.to_vec());
+        let mut add = AddTorrent::new(content.metainfo.clone());
+        add.resume = Some(Box::new(resume));
+        world.command(node, Command::Add(Box::new(add)));
+        let before = world.node(node).steps;
+        world.run(5);
+        let torrent = world.node(node).torrents()[0];
+        assert!(world.node(node).engine.torrent(torrent).unwrap().have.is_full());
+        world.node(node).steps - before
+    };
+    let trusted = start(&mut world, resume.clone());
+    let mut changed = resume;
+    changed.files[0].modified += 1;
+    let checked = start(&mut world, changed);
+    assert!(trusted < checked, "unchanged files are not hashed: {trusted} steps, else {checked}");
+}
+
+#[test]
+fn blocks_of_unfinished_pieces_survive_a_restart() {
+    let content = Content::new("blocks", 4 << 20, 1 << 20);
+    let mut world = World::new(33);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.node_mut(seed).up_rate = Some(200_000);
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(4);
+    world.command(leech, Command::ShutDown);
+    world.run(5);
+    let hash = content.metainfo.info_hashes.wire();
+    let resume = ResumeData::decode(&world.node(leech).disk.resume[&hash]).unwrap();
+    let blocks: u32 = resume.partial.iter().map(|(_, bits)| bits.count()).sum();
+    assert!(blocks > 10, "{blocks}");
+    let on_disk = world.node(leech).disk.content(world.node(leech).torrents()[0]).unwrap().to_vec();
+    let again = world.add_node();
+    world.node_mut(again).disk.preset(hash, on_disk);
+    let mut add = AddTorrent::new(content.metainfo.clone());
+    add.resume = Some(Box::new(resume));
+    add.peers = vec![world.node(seed).addr];
+    world.command(again, Command::Add(Box::new(add)));
+    assert!(world.run_until(120, |world| world.is_complete(again)));
+    let torrent = world.node(again).torrents()[0];
+    let fetched = world.node(again).engine.torrent(torrent).unwrap();
+    assert!(fetched.have.is_full() && fetched.wasted == 0);
+}
+
+#[test]
+fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
+    let mut have = Bits::new(100);
+    have.set(7);
+    let resume = ResumeData {
+        info_hash: content().metainfo.info_hashes.wire(),
+        have,
+        partial: vec![(9, Bits::full(3))],
+        files: vec![eddyline::FileStatus { length: Some(5), modified: -9 }; 2],
+        downloaded: 10,
+        uploaded: 20,
+        completed: true,
+        peers: vec!["1.2.3.4:5".parse().unwrap()],
+    };
+    let bytes = resume.encode();
+    assert_eq!(ResumeData::decode(&bytes), Ok(resume));
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        assert!(ResumeData::decode(&damaged).is_err(), "byte {at}");
+        assert!(ResumeData::decode(&bytes[..at]).is_err());
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_torrent_with_its_reason_and_it_can_go_on() {
+    let content = content();
+    let mut world = World::new(34);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.node_mut(leech).disk.fault =
+        Some(DiskFault::WritesFailAfter(300_000, DiskError::NoSpace));
+    world.leech(leech, &content, &[seed]);
+    world.run(20);
+    let torrent = world.node(leech).torrents()[0];
+    let failed = Notice::TorrentFailed(torrent, TorrentError::Disk(DiskError::NoSpace));
+    assert!(said(&world, leech, |notice| *notice == failed));
+    let state = world.node(leech).engine.torrent_state(torrent);
+    assert_eq!(state, Some(TorrentState::Failed));
+    world.node_mut(leech).disk.fault = None;
+    world.command(leech, Command::Resume(torrent));
+    assert!(world.run_until(300, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn a_removed_torrent_is_gone_and_can_be_added_again() {
+    let content = content();
+    let mut world = World::new(35);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run_until(1, |world| !world.node(leech).torrents().is_empty());
+    let torrent = world.node(leech).torrents()[0];
+    world.leech(leech, &content, &[seed]);
+    world.run(1);
+    let rejected =
+        |n: &Notice| matches!(n, Notice::CommandRejected(eddyline::CommandError::Duplicate, _));
+    assert!(said(&world, leech, rejected));
+    world.command(leech, Command::Remove(torrent));
+    world.run(5);
+    assert!(said(&world, leech, |notice| *notice == Notice::TorrentRemoved(torrent)));
+    assert_eq!(world.node(leech).engine.torrents().count(), 0);
+    world.leech(leech, &content, &[seed]);
+    let whole = |world: &World| {
+        let again = world.node(leech).torrents().last().copied();
+        let view = again.and_then(|id| world.node(leech).engine.torrent(id));
+        view.is_some_and(|view| view.have.is_full())
+    };
+    assert!(world.run_until(300, whole));
+    assert_eq!(world.node(leech).engine.stats().violations, 0);
+}
+
+#[test]
+fn a_pause_closes_connections_and_going_on_finishes() {
+    let content = Content::new("pause", 3_000_000, 32_768);
+    let mut world = World::new(36);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.node_mut(seed).up_rate = Some(500_000);
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(2);
+    let torrent = world.node(leech).torrents()[0];
+    world.command(leech, Command::Pause(torrent));
+    world.run(60);
+    assert_eq!(world.node(leech).engine.stats().connections, 0);
+    assert!(!world.is_complete(leech));
+    world.command(leech, Command::Resume(torrent));
+    assert!(world.run_until(300, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn a_shut_down_ends_everything_within_five_seconds() {
+    let content = Content::new("end", 3_000_000, 32_768);
+    let mut world = World::new(37);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(1);
+    world.command(leech, Command::ShutDown);
+    let ended = |world: &World| said(world, leech, |notice| *notice == Notice::ShutDown);
+    assert!(world.run_until(5, ended));
+    world.run(5);
+    assert_eq!(world.node(leech).engine.stats().connections, 0);
+}

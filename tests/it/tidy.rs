@@ -1,0 +1,203 @@
+//! What no compiler checks: layers, banned words, sizes, and a doc comment at the head of each
+//! module.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const MAX_FILE_LINES: usize = 600;
+const MAX_FUNCTION_LINES: usize = 70;
+
+/// Longer files, with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Words that must not stand in the engine outside comments, with the reason.
+const BANNED: &[(&str, &str)] = &[
+    ("HashMap", "iteration order differs between runs"),
+    ("HashSet", "iteration order differs between runs"),
+    ("f32", "floating point differs between machines"),
+    ("f64", "floating point differs between machines"),
+    ("std::time", "time enters only through `now`"),
+    ("std::net", "no sockets; addresses are in core::net"),
+    ("std::fs", "no files"),
+    ("std::thread", "no threads"),
+    ("std::env", "no environment"),
+    ("println!", "no output"),
+    ("{:p}", "addresses differ between runs"),
+    ("static mut", "no globals"),
+    ("thread_rng", "no ambient randomness"),
+    ("todo!", "nothing is left to do later"),
+    ("unimplemented!", "nothing is left to do later"),
+    ("unsafe", "forbidden"),
+];
+
+/// Which modules each top-level module of the engine may use. Layers point one way.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("bencode", &["base"]),
+    ("metainfo", &["base", "bencode"]),
+    ("wire", &["base", "bencode"]),
+    ("resume", &["api", "base", "bencode"]),
+    ("api", &["base", "metainfo", "resume", "wire"]),
+    ("tracker", &["base", "bencode", "wire"]),
+    ("bandwidth", &["base"]),
+    ("picker", &["base", "metainfo"]),
+    ("peer", &["api", "base", "metainfo", "picker", "wire"]),
+    ("choker", &["api", "base"]),
+    ("candidates", &["api", "base", "picker"]),
+    ("context", &["api", "bandwidth", "base", "picker", "tracker", "wire"]),
+    (
+        "torrent",
+        &[
+            "api",
+            "bandwidth",
+            "base",
+            "candidates",
+            "context",
+            "metainfo",
+            "peer",
+            "picker",
+            "resume",
+            "tracker",
+            "wire",
+        ],
+    ),
+    ("engine", &["api", "base", "choker", "context", "peer", "torrent", "tracker", "wire"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut stack = vec![root().join(folder)];
+    while let Some(path) = stack.pop() {
+        for entry in std::fs::read_dir(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stack.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "{folder} has sources");
+    found
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let folders = ["engine/src", "engine/examples", "driver-mio/src", "driver-mio/tests"];
+    let more = ["tests/src", "tests/it", "tests/interop", "benches/benches"];
+    folders.iter().chain(&more).flat_map(|folder| sources(folder)).collect()
+}
+
+fn is_test(name: &str) -> bool {
+    name.ends_with("tests.rs")
+}
+
+#[test]
+fn every_module_opens_with_a_doc_comment() {
+    for (name, text) in all_sources() {
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("//!"), "{name} begins with {first:?}");
+    }
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    let mut faults = Vec::new();
+    for (name, text) in all_sources() {
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES && !LONG_FILES.iter().any(|(known, _)| *known == name) {
+            faults.push(format!("{name} has {lines} lines"));
+        }
+        faults.extend(long_functions(&name, &text));
+        for (number, line) in text.lines().enumerate() {
+            if line.chars().count() > 120 {
+                faults.push(format!("{name}:{} is too long a line", number + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Functions by indentation, which the formatter keeps honest.
+fn long_functions(name: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut open: Option<(usize, usize, String)> = None;
+    for (number, line) in text.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let is_function = {
+            let head = line.trim_start();
+            let head = head.strip_prefix("pub ").unwrap_or(head);
+            let head = head.strip_prefix("pub(crate) ").unwrap_or(head);
+            let head = head.strip_prefix("pub(super) ").unwrap_or(head);
+            head.starts_with("fn ") || head.starts_with("const fn ")
+        };
+        if open.is_none() && is_function && !line.trim_end().ends_with(';') {
+            open = Some((number, indent, line.trim().to_owned()));
+        }
+        if let Some((start, at, head)) = &open
+            && indent == *at
+            && line.trim() == "}"
+        {
+            let length = number - start + 1;
+            if length > MAX_FUNCTION_LINES {
+                faults.push(format!("{name}:{}: {length} lines: {head}", start + 1));
+            }
+            open = None;
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_engine_contains_nothing_that_differs_between_runs() {
+    for (name, text) in sources("engine/src").iter().filter(|(name, _)| !is_test(name)) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for (word, reason) in BANNED {
+                let allowed = *word == "unsafe" && code.contains("forbid(unsafe_code)");
+                assert!(!code.contains(word) || allowed, "{name}:{}: {word}: {reason}", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_point_one_way() {
+    let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
+    let mut faults = Vec::new();
+    for (name, text) in sources("engine/src") {
+        let inner = name.strip_prefix("engine/src/").unwrap();
+        let module = inner.split(['/', '.']).next().unwrap();
+        if module == "lib" || is_test(&name) {
+            continue;
+        }
+        let allowed = layers.get(module).unwrap_or_else(|| panic!("{module} has no layer"));
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for used in code.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned)) {
+            let used: String =
+                used.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            if !used.is_empty() && used != module && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{name} uses {used}"));
+            }
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn names_say_what_a_thing_is_for() {
+    for (name, _) in all_sources() {
+        let stem = Path::new(&name).file_stem().unwrap().to_string_lossy().into_owned();
+        for vague in ["utils", "util", "common", "manager", "helper", "helpers", "misc"] {
+            assert_ne!(stem, vague, "{name}");
+        }
+    }
+}

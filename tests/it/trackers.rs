@@ -1,0 +1,107 @@
+//! Announces over a whole life, and finding peers by a tracker.
+
+use eddyline::{Command, Config};
+use eddyline_sim::{Content, Tracker, World};
+
+const URL: &str = "http://tracker.example/announce";
+
+fn world_with_tracker() -> World {
+    let mut world = World::new(21);
+    world.trackers.insert(URL.into(), Tracker { interval: 1800, ..Tracker::default() });
+    world
+}
+
+fn events(world: &World, url: &str) -> Vec<String> {
+    world.trackers[url].announces.iter().map(|a| a.event().to_owned()).collect()
+}
+
+#[test]
+fn peers_named_by_a_tracker_are_connected_to() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    let (seed, leech) = (world.add_node(), world.add_node());
+    let addr = world.node(seed).addr;
+    world.trackers.get_mut(URL).unwrap().peers = vec![addr];
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[]);
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn a_life_announces_started_completed_regular_and_stopped() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    let (seed, leech) = (world.add_node_with(no_trackers()), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(4000);
+    world.command(leech, Command::ShutDown);
+    world.run(10);
+    assert_eq!(events(&world, URL), ["started", "completed", "", "", "stopped"]);
+    let all = &world.trackers[URL].announces;
+    let value = |at: usize, key: &str| all[at].query[key].clone();
+    assert_eq!((value(0, "left"), value(1, "left")), ("500000".into(), "0".into()));
+    assert_eq!(value(4, "numwant"), "0");
+    assert!(all.iter().all(|announce| announce.query["key"] == all[0].query["key"]));
+}
+
+fn no_trackers() -> Config {
+    Config { trackers: false, ..Config::default() }
+}
+
+#[test]
+fn a_seed_and_a_recheck_never_say_completed() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    let seed = world.add_node();
+    world.seed(seed, &content);
+    world.run(10);
+    let torrent = world.node(seed).torrents()[0];
+    world.command(seed, Command::Recheck(torrent));
+    world.run(3600);
+    assert!(!events(&world, URL).contains(&"completed".to_owned()), "{:?}", events(&world, URL));
+}
+
+#[test]
+fn a_dead_tracker_hands_over_to_the_next_tier_and_is_never_told_of_a_stop() {
+    let other = "http://other.example/announce";
+    let content = Content::tracked("x", 500_000, 16_384, &[URL, other]);
+    let mut world = world_with_tracker();
+    world.trackers.get_mut(URL).unwrap().down = true;
+    world.trackers.insert(other.into(), Tracker::default());
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(5);
+    assert_eq!((events(&world, URL).len(), events(&world, other)), (1, vec!["started".into()]));
+    world.command(node, Command::ShutDown);
+    world.run(10);
+    assert_eq!(events(&world, URL), ["started"]);
+    assert_eq!(events(&world, other), ["started", "stopped"]);
+}
+
+#[test]
+fn a_dead_tracker_is_asked_ever_more_rarely() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    world.trackers.get_mut(URL).unwrap().down = true;
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(24 * 3600);
+    let count = world.trackers[URL].announces.len();
+    assert!((20..60).contains(&count), "{count} announces in a day");
+}
+
+#[test]
+fn a_pause_says_stopped_and_going_on_says_started() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(5);
+    let torrent = world.node(node).torrents()[0];
+    world.command(node, Command::Pause(torrent));
+    world.run(5);
+    world.command(node, Command::Resume(torrent));
+    world.run(5);
+    assert_eq!(events(&world, URL), ["started", "stopped", "started"]);
+}
