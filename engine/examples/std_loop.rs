@@ -5,6 +5,8 @@
 //! cargo run --release -p eddyline --example std_loop -- file.torrent FOLDER HOST:PORT
 //! ```
 
+#![expect(clippy::disallowed_types, reason = "the lints of the engine do not bind its embedders")]
+
 mod inline_disk;
 
 use std::collections::{HashMap, VecDeque};
@@ -66,31 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // 3. Do what it asks for.
         for action in actions.drain(..) {
             match action {
-                Action::Stream(id, StreamAction::Connect { remote }) => {
-                    events.push(match TcpStream::connect(remote) {
-                        Ok(stream) => {
-                            stream.set_nonblocking(true)?;
-                            let queue = VecDeque::new();
-                            sockets.insert(id, Socket { stream, queue, credit: 0 });
-                            Event::Stream(id, StreamEvent::Connected)
-                        }
-                        Err(_) => {
-                            let refused = ConnectFailure::Refused;
-                            Event::Stream(id, StreamEvent::ConnectFailed(refused))
-                        }
-                    });
-                }
-                Action::Stream(id, StreamAction::Close(_)) => drop(sockets.remove(&id)),
-                Action::Stream(id, action) => {
-                    let Some(socket) = sockets.get_mut(&id) else { continue };
-                    match action {
-                        StreamAction::GrantRead(count) => socket.credit += count as usize,
-                        StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => {
-                            socket.queue.push_back(bytes);
-                        }
-                        _ => {}
-                    }
-                }
+                Action::Stream(id, action) => perform(id, action, &mut sockets, &mut events),
                 Action::Disk(id, op) => events.push(Event::Disk(id, disk.perform(op))),
                 Action::Notify(Notice::PieceVerified(_, piece)) => eprintln!("piece {piece}"),
                 Action::Notify(Notice::TorrentFailed(_, error)) => {
@@ -115,6 +93,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             // A real loop would sleep until a socket is ready or the wake-up that `step` returned.
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Performs an action on a connection.
+fn perform(
+    id: ConnId,
+    action: StreamAction,
+    sockets: &mut HashMap<ConnId, Socket>,
+    events: &mut Vec<Event>,
+) {
+    if let StreamAction::Connect { remote } = action {
+        let connected = TcpStream::connect(remote).and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            Ok(Socket { stream, queue: VecDeque::new(), credit: 0 })
+        });
+        let event = match connected {
+            Ok(socket) => {
+                sockets.insert(id, socket);
+                StreamEvent::Connected
+            }
+            Err(_) => StreamEvent::ConnectFailed(ConnectFailure::Refused),
+        };
+        return events.push(Event::Stream(id, event));
+    }
+    let Some(socket) = sockets.get_mut(&id) else { return };
+    match action {
+        StreamAction::GrantRead(count) => socket.credit += count as usize,
+        StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => {
+            socket.queue.push_back(bytes);
+        }
+        StreamAction::Close(_) => drop(sockets.remove(&id)),
+        StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
     }
 }
 

@@ -5,6 +5,8 @@
 //! cargo run --release -p eddyline --example tokio_loop -- file.torrent FOLDER HOST:PORT
 //! ```
 
+#![expect(clippy::disallowed_types, reason = "the lints of the engine do not bind its embedders")]
+
 mod inline_disk;
 
 use std::collections::HashMap;

@@ -1,16 +1,82 @@
 //! Eddyline: a `BitTorrent` engine as a value.
+//!
+//! [`Engine`] knows the protocols and nothing of sockets, files, clocks or threads. You tell it what
+//! happened, it tells you what to do, and the same events give the same actions on any machine.
+//! The whole of an embedding is this loop:
+//!
+//! ```
+//! use std::time::{Duration, Instant as Clock};
+//! use eddyline::base::{rng::Seed, time::Instant};
+//! use eddyline::{Action, Config, Engine, Event, Wakeup};
+//!
+//! # fn wait_for_events(_: Duration) -> Vec<Event> { Vec::new() }
+//! # fn perform(_: Action) {}
+//! # let mut turns = 0;
+//! let started = Clock::now();
+//! let now = || Instant::from_millis(1000) + started.elapsed();
+//! let mut engine = Engine::new(Config::default(), Seed([7; 32]), now());
+//! let mut wakeup = Wakeup::Immediately;
+//! let mut actions = Vec::new();
+//! loop {
+//!     // 1. Sleep until something happens, or until the engine wants to be called.
+//!     let patience = match wakeup {
+//!         Wakeup::Immediately => Duration::ZERO,
+//!         Wakeup::At { deadline, .. } => deadline.since(now()),
+//!         Wakeup::OnEvent => Duration::MAX,
+//!     };
+//!     let events = wait_for_events(patience);
+//!     // 2. One step: everything that happened in, everything to be done out.
+//!     wakeup = engine.step(now(), events, &mut actions);
+//!     // 3. Do it. What comes of it are the events of a later step.
+//!     for action in actions.drain(..) {
+//!         perform(action);
+//!     }
+//!     # turns += 1;
+//!     # if turns > 3 { break; }
+//! }
+//! ```
+//!
+//! A torrent is added by an event as well: `Event::Command(Command::Add(..))` with a parsed
+//! [`Metainfo`](metainfo::Metainfo). [`Notice`]s say how it goes; [`Engine::torrent`] and
+//! [`Engine::peers`] show the state at any time. Two complete embeddings, a plain loop and one under
+//! tokio, are in `examples/`.
+//!
+//! # The rules of the driver contract
+//!
+//! 1. `now` never decreases, and the events of a step happened at or before it.
+//! 2. Actions of one connection are performed in order; all others in any order, or in parallel.
+//! 3. One write per connection at a time, a partial one finished first; `Sent` counts what the
+//!    kernel took.
+//! 4. Never deliver more bytes than were granted; remember that a socket is still readable.
+//! 5. Bytes of one connection are delivered in order; how they are split means nothing.
+//! 6. Every `Connect`, disk operation, look-up and exchange ends with exactly one event.
+//! 7. After `Closed`, or after performing `Close`, nothing more is reported for that id.
+//! 8. Disk operations may end in any order. A hash is asked for only when all writes have ended.
+//! 9. Payload is returned unchanged. A driver may hash while it writes.
+//! 10. The driver owns memory, TLS, names, files, the safety of paths, and nothing that is a
+//!     decision.
+//!
+//! [`Engine::violations`] counts what a driver gets wrong.
+//!
+//! # Layers
+//!
+//! [`base`] and [`bencode`] know no `BitTorrent`; [`metainfo`], [`wire`] and [`tracker`] turn bytes
+//! into values; [`picker`], [`peer`], [`choker`] and the rest are small machines; [`engine`] puts
+//! them together. A test keeps the arrows pointing one way.
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
 pub mod api;
 pub mod bandwidth;
 pub mod base;
 pub mod bencode;
 pub mod candidates;
 pub mod choker;
-pub mod context;
+mod context;
 pub mod engine;
 pub mod metainfo;
 pub mod peer;

@@ -126,7 +126,7 @@ impl MemoryDisk {
         self.reads += 1;
         let lie = match self.fault {
             Some(DiskFault::ReadsFail(error)) => return DiskOutcome::Failed(error),
-            Some(DiskFault::ReadsLie(one_in)) => self.reads % one_in == 0,
+            Some(DiskFault::ReadsLie(one_in)) => self.reads.is_multiple_of(one_in),
             _ => false,
         };
         self.with(torrent, |volume| {

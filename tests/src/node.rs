@@ -72,7 +72,7 @@ impl Node {
             self.chain.absorb_debug(action);
         }
         self.chain.absorb_debug(&wakeup);
-        let depth = if self.steps % 64 == 0 { CheckDepth::Full } else { CheckDepth::Fast };
+        let depth = if self.steps.is_multiple_of(64) { CheckDepth::Full } else { CheckDepth::Fast };
         if let Err(violation) = self.engine.check_invariants(depth) {
             panic!("{violation} (node at {}, step {})", self.addr, self.steps);
         }

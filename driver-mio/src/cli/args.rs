@@ -154,6 +154,36 @@ fn create() -> Command {
         .arg(flag("strict", "Refuse what would only be warned of"))
 }
 
+/// Flags that every command takes.
+fn global_flags() -> [Arg; 4] {
+    [
+        Arg::new("quiet")
+            .short('q')
+            .long("quiet")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help("Print nothing but results and errors"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .global(true)
+            .action(ArgAction::Count)
+            .help("Tell more; repeatable"),
+        Arg::new("color")
+            .long("color")
+            .global(true)
+            .value_name("WHEN")
+            .value_parser(["auto", "always", "never"])
+            .default_value("auto")
+            .help("Use colours"),
+        Arg::new("no-config")
+            .long("no-config")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help("Ignore the configuration file"),
+    ]
+}
+
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("eddyline")
@@ -162,32 +192,7 @@ pub fn command() -> Command {
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .args([
-            Arg::new("quiet")
-                .short('q')
-                .long("quiet")
-                .global(true)
-                .action(ArgAction::SetTrue)
-                .help("Print nothing but results and errors"),
-            Arg::new("verbose")
-                .short('v')
-                .long("verbose")
-                .global(true)
-                .action(ArgAction::Count)
-                .help("Tell more; repeatable"),
-            Arg::new("color")
-                .long("color")
-                .global(true)
-                .value_name("WHEN")
-                .value_parser(["auto", "always", "never"])
-                .default_value("auto")
-                .help("Use colours"),
-            Arg::new("no-config")
-                .long("no-config")
-                .global(true)
-                .action(ArgAction::SetTrue)
-                .help("Ignore the configuration file"),
-        ])
+        .args(global_flags())
         .subcommand(download())
         .subcommand(seed())
         .subcommand(create())

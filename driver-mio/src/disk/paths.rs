@@ -110,7 +110,6 @@ impl Root {
 /// Time of the last change of a file in nanoseconds, for comparison only.
 #[must_use]
 pub fn modified(stat: &Stat) -> i64 {
-    let seconds = i64::try_from(stat.st_mtime).unwrap_or(0);
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos)
 }

@@ -117,11 +117,6 @@ impl ConnTable {
         self.conns.len() as u32
     }
 
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.conns.is_empty()
-    }
-
     /// Connections being made.
     pub const fn half_open(&self) -> u32 {
         self.half_open
@@ -133,7 +128,7 @@ impl ConnTable {
     }
 
     /// Connections with this address.
-    pub fn from_ip(&self, ip: IpAddr) -> u32 {
+    pub fn count_from(&self, ip: IpAddr) -> u32 {
         self.per_ip.get(&ip).copied().unwrap_or(0)
     }
 

@@ -119,11 +119,6 @@ impl DiskLedger {
         self.hashing
     }
 
-    /// Operations in progress.
-    pub fn len(&self) -> usize {
-        self.jobs.len()
-    }
-
     /// True when nothing is in progress.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()

@@ -28,7 +28,7 @@ impl Engine {
         let full = conns.len() >= config.max_connections
             || conns.handshaking() >= config.max_handshaking
             || (!config.allow_same_ip
-                && conns.from_ip(remote.ip()) >= config.max_connections_per_ip)
+                && conns.count_from(remote.ip()) >= config.max_connections_per_ip)
             || self.shut_down != ShutDown::No;
         // Strangers who say nothing make room for the next one, oldest first.
         if full && self.shut_down == ShutDown::No && !self.drop_oldest_stranger() {

@@ -20,7 +20,7 @@ pub enum MetainfoError {
     Length,
     /// `files` or `file tree` is malformed.
     Files,
-    /// A path has more components than [`super::names::MAX_PATH_DEPTH`].
+    /// A path has more components than `MAX_PATH_DEPTH` (100).
     PathTooDeep,
     /// `pieces` is missing or of the wrong type.
     Pieces,

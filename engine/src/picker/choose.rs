@@ -69,7 +69,7 @@ impl Picker {
     }
 
     /// Chooses one block that others were asked for already, when there is nothing else left to
-    /// ask anyone for. At most [`ENDGAME_COPIES`] peers are asked for one block.
+    /// ask anyone for. At most `ENDGAME_COPIES` peers are asked for one block.
     pub fn pick_endgame(
         &mut self,
         peer: PeerKey,

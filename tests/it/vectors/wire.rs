@@ -91,7 +91,10 @@ pub fn peer_wire(input: &Value, out: &Value) -> Result<(), String> {
 
 fn describe(message: &Message) -> Value {
     let indexed = |kind: &str, piece: u32| json!({ "type": kind, "piece": piece });
-    let block = |kind: &str, b: &BlockRequest| json!({ "type": kind, "piece": b.piece, "begin": b.begin, "length": b.length });
+    let block = |kind: &str, b: &BlockRequest| {
+        let (piece, begin, length) = (b.piece, b.begin, b.length);
+        json!({ "type": kind, "piece": piece, "begin": begin, "length": length })
+    };
     match message {
         Message::KeepAlive => json!({ "type": "keepalive" }),
         Message::Choke => json!({ "type": "choke" }),

@@ -1,0 +1,142 @@
+//! Cost of the engine's parts: frames, bencode, picker, and a whole step per block.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use eddyline::base::bits::Bits;
+use eddyline::base::payload::Payload;
+use eddyline::base::rng::Seed;
+use eddyline::bencode::{Limits, Mode, scan};
+use eddyline::metainfo::Geometry;
+use eddyline::picker::{PeerPieces, PickMode, Picker};
+use eddyline::wire::{BlockRequest, FrameAssembler, Message};
+use eddyline_benches::Feed;
+
+fn frames(c: &mut Criterion) {
+    let mut group = c.benchmark_group("frames");
+    let mut small = BytesMut::new();
+    for n in 0..1000 {
+        Message::Have(n).encode(&mut small);
+        Message::Request(BlockRequest { piece: n, begin: 0, length: 16_384 }).encode(&mut small);
+    }
+    let small = small.freeze();
+    group.throughput(Throughput::Elements(2000));
+    group.bench_function("decode have and request", |b| b.iter(|| drain(&small)));
+    let mut blocks = BytesMut::new();
+    let payload = Payload::One(Bytes::from(vec![0; 16_384]));
+    for n in 0..64 {
+        Message::Piece { piece: n, begin: 0, payload: payload.clone() }.encode(&mut blocks);
+        blocks.extend_from_slice(&[0; 16_384]);
+    }
+    let blocks = blocks.freeze();
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("decode block of 16 KiB", |b| b.iter(|| drain(&blocks)));
+    group.finish();
+}
+
+fn drain(stream: &Bytes) {
+    let mut assembler = FrameAssembler::default();
+    assembler.push(stream.clone());
+    while let Ok(Some(message)) = assembler.next_message() {
+        black_box(message);
+    }
+}
+
+fn bencode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bencode");
+    let mut files = b"d5:filesl".to_vec();
+    for n in 0..10_000 {
+        files.extend(format!("d6:lengthi{n}e4:pathl3:dir8:{n:08}eee").bytes());
+    }
+    files.extend(b"ee");
+    group.throughput(Throughput::Bytes(files.len() as u64));
+    group.bench_function("scan 10,000 files", |b| {
+        b.iter(|| black_box(scan(&files, Limits::METAINFO, Mode::Strict).is_ok()));
+    });
+    group.finish();
+}
+
+/// A picker of `pieces` pieces with 500 peers, each with about half of them.
+fn crowded(pieces: u32) -> (Picker, Vec<PeerPieces>) {
+    let geometry = Geometry::new(u64::from(pieces) * 262_144, 262_144).expect("valid");
+    let mut rng = Seed::from_u64(1).stream("bench");
+    let mut picker = Picker::new(geometry, &mut rng);
+    (0..8).for_each(|piece| picker.set_have(piece));
+    let mut peers = Vec::new();
+    for _ in 0..500 {
+        let mut wire = vec![0; pieces.div_ceil(8) as usize];
+        rng.fill(&mut wire);
+        if let Some(last) = wire.last_mut() {
+            *last = 0;
+        }
+        let pieces = PeerPieces::Some(Bits::from_wire(&wire, pieces).expect("spare bits are 0"));
+        picker.peer_joined(&pieces);
+        peers.push(pieces);
+    }
+    (picker, peers)
+}
+
+fn picker(c: &mut Criterion) {
+    let mut group = c.benchmark_group("picker, 500 peers");
+    group.sample_size(20);
+    for pieces in [1_000, 1_000_000] {
+        let (mut picker, peers) = crowded(pieces);
+        let mut rng = Seed::from_u64(2).stream("bench");
+        let mut at = 0;
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("have, {pieces} pieces"), |b| {
+            b.iter(|| {
+                at = (at + 7919) % pieces;
+                picker.peer_got(at);
+                picker.peer_lost(at);
+            });
+        });
+        let mode = PickMode { fast: true, max_partial: 10_000, ..PickMode::default() };
+        group.bench_function(format!("pick a piece of 16 blocks, {pieces} pieces"), |b| {
+            let mut turn = 0;
+            b.iter(|| {
+                turn = (turn + 1) % 500;
+                let key = turn as u32;
+                let pick = picker.pick(key, &peers[turn], None, 16, mode, &mut rng);
+                for block in &pick.blocks {
+                    picker.request_dropped(*block, key);
+                }
+                black_box(pick)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn step(c: &mut Criterion) {
+    let mut group = c.benchmark_group("step per block, request to verified");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(1));
+    for (pieces, peers) in [(20_000, 1), (20_000, 200), (1_000_000, 1)] {
+        group.bench_function(format!("{pieces} pieces, {peers} peers"), |b| {
+            b.iter_custom(|count| {
+                let mut feed = Feed::new(pieces, peers);
+                let mut spent = Duration::ZERO;
+                let mut done = 0;
+                while done < count {
+                    if feed.is_exhausted() {
+                        feed = Feed::new(pieces, peers);
+                    }
+                    let before = feed.blocks;
+                    let start = Instant::now();
+                    feed.turn();
+                    spent += start.elapsed();
+                    done += feed.blocks - before;
+                }
+                // A turn may bring more blocks than were asked for.
+                spent.mul_f64(count as f64 / done.max(1) as f64)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, bencode, picker, step);
+criterion_main!(benches);

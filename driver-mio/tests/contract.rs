@@ -1,0 +1,315 @@
+//! The ten rules of the driver contract (ARCHITECTURE.md), each tested against this driver.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, TorrentId};
+use eddyline::base::payload::Payload;
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::{
+    AddTorrent, Config, DiskError, DiskOp, DiskOutcome, Event, HttpEvent, HttpGet, Notice,
+};
+use eddyline_mio::buffers::Buffers;
+use eddyline_mio::clock::Clock;
+use eddyline_mio::disk::DiskPool;
+use eddyline_mio::dns::Dns;
+use eddyline_mio::http::Http;
+use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::mailbox::Mailbox;
+use eddyline_mio::stream::{ReadOutcome, Stream};
+use eddyline_mio::{Driver, DriverConfig};
+use mio::{Poll, Token, Waker};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn payload(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+/// A torrent of one file and its content.
+fn torrent(length: usize, piece_length: u32) -> (Arc<Metainfo>, Vec<u8>) {
+    let bytes = payload(length);
+    let options = CreateOptions { name: "f".into(), piece_length, ..CreateOptions::default() };
+    let file = InputFile { path: vec![], length: length as u64, executable: false };
+    let mut creator = Creator::new(options, vec![file]).unwrap();
+    for need in creator.needs().collect::<Vec<_>>() {
+        if let CreateNeed::Piece { index } = need {
+            let start = creator.geometry().piece_offset(index) as usize;
+            let end = start + creator.geometry().piece_size(index) as usize;
+            creator.provide_piece(index, Sha1Hash::of(&bytes[start..end]));
+        }
+    }
+    (Arc::new(Metainfo::parse(&creator.finish().unwrap()).unwrap()), bytes)
+}
+
+/// A connected stream and the other end of it, as a blocking socket.
+fn stream_pair() -> (Stream, std::net::TcpStream) {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let socket = mio::net::TcpStream::from_std(near);
+    let mut stream = Stream::new(ConnId::from_u64(1 << 32), socket, true);
+    stream.readable = true;
+    (stream, far)
+}
+
+/// A mailbox, and the poll that keeps its waker alive.
+fn mailbox() -> (Poll, Mailbox) {
+    let poll = Poll::new().unwrap();
+    let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+    (poll, Mailbox::new(waker))
+}
+
+/// Collects `count` events, and waits a little longer for any that should not come.
+fn collect(mailbox: &Mailbox, count: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while events.len() < count && Instant::now() < end {
+        mailbox.collect(&mut events);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    mailbox.collect(&mut events);
+    events
+}
+
+fn driver(folder: &std::path::Path) -> Driver {
+    let listen =
+        ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
+    let config = DriverConfig {
+        engine: Config::default(),
+        folder: folder.to_owned(),
+        store: None,
+        listen: Some(listen),
+        disk_threads: 2,
+    };
+    Driver::new(config).unwrap()
+}
+
+#[test]
+fn rule_1_time_never_goes_backwards() {
+    let clock = Clock::start();
+    let mut last = clock.now();
+    for _ in 0..100_000 {
+        let now = clock.now();
+        assert!(now >= last);
+        last = now;
+    }
+}
+
+#[test]
+fn rule_2_actions_of_one_connection_are_performed_in_order() {
+    let (mut stream, mut far) = stream_pair();
+    for part in 0..200u8 {
+        stream.send(Bytes::from(vec![part; 100]));
+    }
+    stream.write().unwrap();
+    let mut heard = vec![0; 20_000];
+    far.read_exact(&mut heard).unwrap();
+    assert!(heard.chunks(100).enumerate().all(|(at, part)| part == [at as u8; 100]));
+}
+
+#[test]
+fn rule_3_a_partial_write_is_finished_before_the_next_begins() {
+    let (mut stream, mut far) = stream_pair();
+    let all = payload(20_000_000);
+    for part in all.chunks(70_000) {
+        stream.send(Bytes::copy_from_slice(part));
+    }
+    let mut sent = u64::from(stream.write().unwrap());
+    assert!(sent < all.len() as u64, "the socket's buffer is not endless");
+    assert!(!stream.writable && !stream.is_flushed());
+    let reader = std::thread::spawn(move || {
+        let mut heard = vec![0; 20_000_000];
+        far.read_exact(&mut heard).unwrap();
+        heard
+    });
+    while !stream.is_flushed() {
+        stream.writable = true;
+        sent += u64::from(stream.write().unwrap());
+    }
+    assert_eq!(sent, all.len() as u64, "`Sent` counts what the kernel took");
+    assert!(reader.join().unwrap() == all);
+}
+
+#[test]
+fn rule_4_no_more_is_delivered_than_granted_and_readiness_is_remembered() {
+    let (mut stream, mut far) = stream_pair();
+    let mut buffers = Buffers::default();
+    far.write_all(&payload(100)).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(matches!(stream.read(&mut buffers), ReadOutcome::Nothing), "no credit, no bytes");
+    stream.credit = 10;
+    let ReadOutcome::Bytes(first) = stream.read(&mut buffers) else { panic!("no bytes") };
+    assert_eq!((first.len(), stream.credit), (10, 0));
+    assert!(stream.readable, "nobody will say again that there is more");
+    stream.credit = 1000;
+    let ReadOutcome::Bytes(rest) = stream.read(&mut buffers) else { panic!("no bytes") };
+    assert_eq!((rest.len(), stream.credit), (90, 910));
+}
+
+#[test]
+fn rule_5_received_bytes_arrive_in_order() {
+    let (mut stream, mut far) = stream_pair();
+    let all = payload(3_000_000);
+    let sent = all.clone();
+    let writer = std::thread::spawn(move || far.write_all(&sent).unwrap());
+    let mut buffers = Buffers::default();
+    let mut heard = Vec::new();
+    while heard.len() < all.len() {
+        stream.credit = 1 + (heard.len() % 50_000) as u32;
+        stream.readable = true;
+        if let ReadOutcome::Bytes(bytes) = stream.read(&mut buffers) {
+            heard.extend_from_slice(&bytes);
+        }
+    }
+    writer.join().unwrap();
+    assert!(heard == all);
+}
+
+#[test]
+fn rule_6_every_lookup_and_exchange_ends_exactly_once() {
+    let (_poll, mailbox) = mailbox();
+    let dns = Dns::start(&mailbox);
+    for id in 0..10 {
+        dns.resolve(LookupId::from_u64(id), "127.0.0.1".into());
+    }
+    assert_eq!(collect(&mailbox, 10).len(), 10);
+    let http = Http::start(&mailbox, "test");
+    let closed = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    for (id, url) in [format!("http://{closed}/"), "nonsense".into()].into_iter().enumerate() {
+        let get = HttpGet { url, ipv6: None, only: None, max_body: 100, timeout: 5 };
+        http.get(ExchangeId::from_u64(id as u64), get);
+    }
+    let ended = collect(&mailbox, 2);
+    let failed = |event: &Event| matches!(event, Event::Http(_, HttpEvent::Failed(_)));
+    assert!(ended.len() == 2 && ended.iter().all(failed), "{ended:?}");
+}
+
+/// A pool with an open torrent of `length` bytes.
+fn pool(folder: &std::path::Path, length: usize) -> (Poll, Mailbox, DiskPool, Vec<u8>, TorrentId) {
+    let (poll, mailbox) = mailbox();
+    let pool = DiskPool::start(folder.to_owned(), None, 3, 64, mailbox.clone());
+    let (metainfo, bytes) = torrent(length, 65_536);
+    let id = TorrentId::from_u64(1);
+    pool.submit(vec![(DiskOpId::from_u64(0), DiskOp::Open { torrent: id, metainfo })]);
+    let opened = collect(&mailbox, 1);
+    assert!(matches!(opened[0], Event::Disk(_, DiskOutcome::Opened(_))), "{opened:?}");
+    (poll, mailbox, pool, bytes, id)
+}
+
+fn write_everything(pool: &DiskPool, torrent: TorrentId, bytes: &[u8]) -> usize {
+    let blocks: Vec<_> = bytes.chunks(16_384).enumerate().collect();
+    for (at, block) in &blocks {
+        let (piece, begin) = ((at / 4) as u32, (at % 4 * 16_384) as u32);
+        let payload = Payload::One(Bytes::copy_from_slice(block));
+        let op = DiskOp::WriteBlock { torrent, piece, begin, payload };
+        pool.submit(vec![(DiskOpId::from_u64(100 + *at as u64), op)]);
+    }
+    blocks.len()
+}
+
+#[test]
+fn rule_6_every_disk_operation_ends_exactly_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_poll, mailbox, pool, bytes, torrent) = pool(dir.path(), 1_000_000);
+    let count = write_everything(&pool, torrent, &bytes);
+    let ended: Vec<u64> = collect(&mailbox, count)
+        .iter()
+        .map(|event| match event {
+            Event::Disk(id, DiskOutcome::Written) => id.as_u64(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ended.len(), count);
+    assert_eq!(ended.iter().collect::<BTreeSet<_>>().len(), count);
+}
+
+#[test]
+fn rule_8_operations_run_in_parallel_and_a_hash_sees_completed_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_poll, mailbox, pool, bytes, torrent) = pool(dir.path(), 1_000_000);
+    let count = write_everything(&pool, torrent, &bytes);
+    assert_eq!(collect(&mailbox, count).len(), count);
+    let pieces: Vec<_> = bytes.chunks(65_536).map(Sha1Hash::of).collect();
+    for piece in 0..pieces.len() as u32 {
+        let op = DiskOp::HashPiece { torrent, piece };
+        pool.submit(vec![(DiskOpId::from_u64(piece.into()), op)]);
+    }
+    for event in collect(&mailbox, pieces.len()) {
+        let Event::Disk(id, DiskOutcome::PieceHashed(hash)) = event else { panic!("{event:?}") };
+        assert_eq!(hash, pieces[id.as_u64() as usize]);
+    }
+}
+
+#[test]
+fn rule_9_payload_comes_back_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_poll, mailbox, pool, bytes, torrent) = pool(dir.path(), 100_000);
+    let count = write_everything(&pool, torrent, &bytes);
+    collect(&mailbox, count);
+    let op = DiskOp::ReadBlock { torrent, piece: 1, begin: 5, length: 30_000 };
+    pool.submit(vec![(DiskOpId::from_u64(1), op)]);
+    let read = collect(&mailbox, 1);
+    let Event::Disk(_, DiskOutcome::Read(read)) = &read[0] else { panic!("{read:?}") };
+    assert_eq!(read.as_ref(), &bytes[65_541..95_541]);
+}
+
+#[test]
+fn rule_10_the_driver_keeps_paths_inside_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    std::fs::write(&secret, "untouched").unwrap();
+    std::os::unix::fs::symlink(&secret, dir.path().join("f")).unwrap();
+    let (_poll, mailbox) = mailbox();
+    let pool = DiskPool::start(dir.path().to_owned(), None, 1, 64, mailbox.clone());
+    let (metainfo, _) = torrent(100_000, 65_536);
+    let op = DiskOp::Open { torrent: TorrentId::from_u64(1), metainfo };
+    pool.submit(vec![(DiskOpId::from_u64(0), op)]);
+    let outcome = collect(&mailbox, 1);
+    let refused = DiskOutcome::Failed(DiskError::InTheWay);
+    assert_eq!(
+        format!("{outcome:?}"),
+        format!("{:?}", [Event::Disk(DiskOpId::from_u64(0), refused)])
+    );
+    assert_eq!(std::fs::read_to_string(secret).unwrap(), "untouched");
+}
+
+/// Rules 1, 3, 4, 6 and 7 as the engine itself watches them over a whole transfer.
+#[test]
+fn rule_7_nothing_is_reported_of_what_has_ended_and_the_engine_counts_no_violation() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, target) = (dir.path().join("a"), dir.path().join("b"));
+    std::fs::create_dir(&source).unwrap();
+    let (metainfo, bytes) = torrent(8_000_000, 65_536);
+    std::fs::write(source.join("f"), &bytes).unwrap();
+    let (mut seed, mut leech) = (driver(&source), driver(&target));
+    seed.command(eddyline::Command::Add(Box::new(AddTorrent::new(metainfo.clone()))));
+    let step = Duration::from_millis(5);
+    let checked = |notices: &[Notice]| notices.iter().any(|n| matches!(n, Notice::Checked(..)));
+    while !checked(&seed.turn(step).unwrap()) {}
+    let mut add = AddTorrent::new(metainfo);
+    add.peers.push((Ipv4Addr::LOCALHOST, seed.port().unwrap()).into());
+    leech.command(eddyline::Command::Add(Box::new(add)));
+    let end = Instant::now() + PATIENCE;
+    let mut finished = false;
+    while !finished && Instant::now() < end {
+        seed.turn(step).unwrap();
+        let notices = leech.turn(step).unwrap();
+        finished = notices.iter().any(|notice| matches!(notice, Notice::Finished(_)));
+    }
+    assert!(finished);
+    for driver in [&seed, &leech] {
+        let violations: Vec<_> = driver.engine().violations().collect();
+        assert!(violations.is_empty(), "{violations:?}");
+        driver.engine().check_invariants(eddyline::CheckDepth::Full).unwrap();
+    }
+    assert!(std::fs::read(target.join("f")).unwrap() == bytes);
+}
