@@ -1,6 +1,7 @@
 //! Announces over a whole life, and finding peers by a tracker.
 
-use eddyline::{Command, Config};
+use eddyline::base::addr::Scope;
+use eddyline::{Command, Config, Notice};
 use eddyline_sim::{Content, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
@@ -104,4 +105,45 @@ fn a_pause_says_stopped_and_going_on_says_started() {
     world.command(node, Command::Resume(torrent));
     world.run(5);
     assert_eq!(events(&world, URL), ["started", "stopped", "started"]);
+}
+
+#[test]
+fn redirects_are_followed_but_not_from_the_internet_into_a_private_network() {
+    let inner = "http://inner.example/announce";
+    for (scope, reached) in [(Scope::Local, true), (Scope::Public, false)] {
+        let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+        let mut world = world_with_tracker();
+        world.trackers.get_mut(URL).unwrap().redirect =
+            Some((format!("{inner}?from=outside"), scope));
+        world.trackers.insert(inner.into(), Tracker::default());
+        let node = world.add_node();
+        world.leech(node, &content, &[]);
+        world.run(5);
+        assert_eq!(!world.trackers[inner].announces.is_empty(), reached, "{scope:?}");
+    }
+}
+
+#[test]
+fn a_redirect_loop_ends() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    world.trackers.get_mut(URL).unwrap().redirect = Some((URL.into(), Scope::Local));
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(5);
+    let failed = |n: &Notice| matches!(n, Notice::TrackerFailed { .. });
+    assert_eq!(world.node(node).notices.iter().filter(|notice| failed(notice)).count(), 1);
+}
+
+#[test]
+fn sizes_that_an_announce_does_not_tell_are_scraped() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    world.trackers.get_mut(URL).unwrap().complete = 42;
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(5);
+    let torrent = world.node(node).torrents()[0];
+    let view = world.node(node).engine.torrent(torrent).unwrap();
+    assert_eq!(view.trackers[0].complete, Some(42));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use eddyline::base::addr::Scope;
 use eddyline::base::time::Instant;
 use eddyline::bencode::Encoder;
 
@@ -33,9 +34,25 @@ pub struct Tracker {
     pub interval: u32,
     /// Whether it answers at all.
     pub down: bool,
+    /// Seeds that it tells of in a scrape.
+    pub complete: u32,
+    /// Where it redirects to, and the scope of its own address.
+    pub redirect: Option<(String, Scope)>,
 }
 
 impl Tracker {
+    /// Answers a scrape for the torrent in the query.
+    pub(crate) fn scrape(&self, url: &str) -> Vec<u8> {
+        let hash = url.split_once("info_hash=").map_or("", |(_, hash)| hash);
+        let bytes: Vec<u8> = percent_encoding::percent_decode_str(hash).collect();
+        let mut out = Encoder::default();
+        out.dict().bytes(b"files").dict().bytes(&bytes).dict();
+        out.bytes(b"complete").int(self.complete.into());
+        out.bytes(b"downloaded").int(0).bytes(b"incomplete").int(0);
+        out.end().end().end();
+        out.finish()
+    }
+
     /// Answers one announce; `None` when it does not.
     pub(crate) fn answer(&mut self, url: &str, at: Instant) -> Option<Vec<u8>> {
         let query = url.split_once('?').map_or("", |(_, query)| query);

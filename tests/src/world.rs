@@ -287,8 +287,9 @@ impl World {
             }
             Action::Http(exchange, HttpAction::Get(get)) => {
                 let when = self.now + self.latency * 2;
-                // This world has no IPv6: no name resolves to such an address.
-                let url = if get.ipv6 == Some(true) { String::new() } else { get.url };
+                // This world has no IPv6, and all its addresses are local.
+                let reachable = get.ipv6 != Some(true) && get.only != Some(Scope::Public);
+                let url = if reachable { get.url } else { String::new() };
                 self.at(when, Happening::Http(id, exchange, url));
             }
             Action::Resolve(lookup, _) => {
@@ -434,14 +435,28 @@ impl World {
     fn http(&mut self, node: NodeId, exchange: ExchangeId, url: &str) {
         let base = url.split('?').next().unwrap_or_default();
         let now = self.now;
-        let answer = self.trackers.get_mut(base).and_then(|tracker| tracker.answer(url, now));
-        let events = match answer {
-            Some(body) => vec![
+        let reply = |body: Vec<u8>| {
+            vec![
                 HttpEvent::Head { status: 200, location: None, scope: Scope::Local },
                 HttpEvent::Body(body.into()),
                 HttpEvent::Finished,
-            ],
-            None => vec![HttpEvent::Failed(HttpFailure::Connect)],
+            ]
+        };
+        let scraped = base.replace("/scrape", "/announce");
+        let events = match self.trackers.get_mut(base) {
+            Some(Tracker { redirect: Some((to, scope)), .. }) => {
+                let location = Some(to.clone());
+                let head = HttpEvent::Head { status: 302, location, scope: *scope };
+                vec![head, HttpEvent::Finished]
+            }
+            Some(tracker) => match tracker.answer(url, now) {
+                Some(body) => reply(body),
+                None => vec![HttpEvent::Failed(HttpFailure::Connect)],
+            },
+            None => match self.trackers.get(&scraped) {
+                Some(tracker) if !tracker.down => reply(tracker.scrape(url)),
+                _ => vec![HttpEvent::Failed(HttpFailure::Connect)],
+            },
         };
         for event in events {
             self.tell(node, Event::Http(exchange, event));

@@ -16,7 +16,8 @@ use crate::base::timer_queue::Alarm;
 use crate::context::Timer;
 use crate::tracker::{
     AnnounceEvent, AnnounceParams, Answer, Failure, Order, PeerHost, TrackerRef, UdpClient,
-    UdpOutcome, announce_url, parse_announce, split_udp_url, url_data_option,
+    UdpOutcome, announce_url, parse_announce, parse_scrape, scrape_url, split_udp_url,
+    url_data_option,
 };
 
 /// Longest body of a tracker's reply.
@@ -41,16 +42,43 @@ struct Announce {
     failure: Option<Failure>,
 }
 
+/// What an HTTP exchange is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    /// A leg of this announce.
+    Announce(u64),
+    /// The sizes of a swarm, where the announce did not tell (BEP 48).
+    Scrape(TorrentId, TrackerRef),
+}
+
 #[derive(Clone, Debug)]
 struct Exchange {
-    announce: u64,
+    purpose: Purpose,
     ipv6: Option<bool>,
     redirects: u8,
     status: u16,
     location: Option<String>,
     scope: Scope,
+    /// Where redirects may lead; `None` for anywhere.
+    only: Option<Scope>,
     body: BytesMut,
     timeout: u32,
+}
+
+impl Exchange {
+    fn new(purpose: Purpose, ipv6: Option<bool>, timeout: u32) -> Self {
+        Self {
+            purpose,
+            ipv6,
+            redirects: 0,
+            status: 0,
+            location: None,
+            scope: Scope::Local,
+            only: None,
+            body: BytesMut::new(),
+            timeout,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -124,20 +152,8 @@ impl Engine {
         }
         for ipv6 in families {
             self.add_leg(key);
-            self.http_get(
-                &url,
-                Exchange {
-                    announce: key,
-                    ipv6,
-                    redirects: 0,
-                    status: 0,
-                    location: None,
-                    scope: Scope::Local,
-                    body: BytesMut::new(),
-                    timeout,
-                },
-                None,
-            );
+            let exchange = Exchange::new(Purpose::Announce(key), ipv6, timeout);
+            self.http_get(&url, exchange);
         }
     }
 
@@ -167,8 +183,8 @@ impl Engine {
         }
     }
 
-    fn http_get(&mut self, url: &str, exchange: Exchange, only: Option<Scope>) {
-        let (ipv6, timeout) = (exchange.ipv6, exchange.timeout);
+    fn http_get(&mut self, url: &str, exchange: Exchange) {
+        let Exchange { ipv6, timeout, only, .. } = exchange;
         let id = self.trackers.exchanges.insert(exchange);
         let get = HttpGet { url: url.to_string(), ipv6, only, max_body: MAX_BODY, timeout };
         self.ctx.actions.push(Action::Http(id, HttpAction::Get(get.into())));
@@ -196,31 +212,53 @@ impl Engine {
             }
             HttpEvent::Failed(why) => {
                 if let Some(exchange) = self.trackers.exchanges.remove(id) {
-                    self.http_failed(exchange.announce, why);
+                    self.http_failed(exchange.purpose, why);
                 }
             }
         }
     }
 
-    fn http_failed(&mut self, key: u64, why: HttpFailure) {
-        self.leg_failed(key, &why.to_string(), None);
+    fn http_failed(&mut self, purpose: Purpose, why: HttpFailure) {
+        if let Purpose::Announce(key) = purpose {
+            self.leg_failed(key, &why.to_string(), None);
+        }
     }
 
     fn http_finished(&mut self, mut exchange: Exchange) {
-        let key = exchange.announce;
         let redirected = (300..400).contains(&exchange.status);
         if let Some(location) = exchange.location.take().filter(|_| redirected) {
-            let lower = location.to_ascii_lowercase();
-            let web = lower.starts_with("http://") || lower.starts_with("https://");
-            if !web || exchange.redirects >= MAX_REDIRECTS {
-                return self.leg_failed(key, "the tracker redirects to nowhere", None);
+            return self.redirect(exchange, &location);
+        }
+        match exchange.purpose {
+            Purpose::Announce(key) => self.announce_finished(key, &exchange),
+            Purpose::Scrape(torrent, tracker) => {
+                let reply = parse_scrape(&exchange.body).ok();
+                if let (Some(torrent), Some(reply)) = (self.torrents.get_mut(torrent), reply)
+                    && let Some(counts) = reply.files.get(&torrent.info_hash)
+                {
+                    torrent.announcer.counted(tracker, *counts);
+                }
             }
-            // A tracker on the internet must not lead us into a private network.
-            let only = (exchange.scope == Scope::Public).then_some(Scope::Public);
+        }
+    }
+
+    /// A tracker on the internet must not lead us into a private network.
+    fn redirect(&mut self, mut exchange: Exchange, location: &str) {
+        let lower = location.to_ascii_lowercase();
+        let web = lower.starts_with("http://") || lower.starts_with("https://");
+        if web && exchange.redirects < MAX_REDIRECTS {
+            exchange.only =
+                exchange.only.or((exchange.scope == Scope::Public).then_some(Scope::Public));
             exchange.redirects += 1;
             exchange.body.clear();
-            return self.http_get(&location, exchange, only);
+            return self.http_get(location, exchange);
         }
+        if let Purpose::Announce(key) = exchange.purpose {
+            self.leg_failed(key, "the tracker redirects to nowhere", None);
+        }
+    }
+
+    fn announce_finished(&mut self, key: u64, exchange: &Exchange) {
         match parse_announce(&exchange.body) {
             Ok(reply) if reply.failure.is_some() => {
                 let why = reply.failure.unwrap_or_default();
@@ -237,6 +275,9 @@ impl Engine {
                     tracker_id: reply.tracker_id,
                     counts: reply.counts,
                 };
+                if reply.counts.complete.is_none() {
+                    self.scrape(key, exchange);
+                }
                 let peers = self.addresses(key, reply.peers);
                 self.leg_answered(key, answer, peers, reply.warning);
             }
@@ -245,6 +286,22 @@ impl Engine {
                 self.leg_failed(key, &why, None);
             }
             Ok(_) | Err(_) => self.leg_failed(key, "the reply is not bencoded", None),
+        }
+    }
+
+    /// Asks for the sizes of a swarm, once an announce, where the tracker's URL allows it.
+    fn scrape(&mut self, key: u64, announced: &Exchange) {
+        let Some(announce) = self.trackers.announces.get(&key) else { return };
+        let (id, tracker) = (announce.torrent, announce.tracker);
+        if announce.params.event == AnnounceEvent::Stopped {
+            return;
+        }
+        let Some(torrent) = self.torrents.get(id) else { return };
+        let url = torrent.announcer.tracker(tracker);
+        let url = url.and_then(|tracker| scrape_url(&tracker.url, &[torrent.info_hash]));
+        if let Some(url) = url {
+            let purpose = Purpose::Scrape(id, tracker);
+            self.http_get(&url, Exchange::new(purpose, announced.ipv6, HTTP_SECONDS.0));
         }
     }
 

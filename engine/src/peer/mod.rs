@@ -81,6 +81,8 @@ pub struct Peer {
     pub peer_interested: bool,
     /// Pieces it lets us fetch while choking (BEP 6).
     pub allowed_fast_in: SmallVec<[u32; 16]>,
+    /// The piece it suggested last (BEP 6).
+    pub suggested: Option<u32>,
     /// Pieces we let it fetch while choking.
     pub allowed_fast_out: SmallVec<[u32; 16]>,
     /// Requests to it.
@@ -147,6 +149,7 @@ impl Peer {
             peer_choking: true,
             peer_interested: false,
             allowed_fast_in: SmallVec::new(),
+            suggested: None,
             allowed_fast_out: SmallVec::new(),
             requests: Requests::new(now),
             uploads: Uploads::default(),

@@ -112,7 +112,7 @@ impl Peer {
             }
             Message::AllowedFast(piece) => self.allowed_fast(index(piece, pieces)?),
             Message::Suggest(piece) => {
-                index(piece, pieces)?;
+                self.suggested = Some(index(piece, pieces)?);
                 None
             }
             Message::Extended { id, payload } => self.extended(id, &payload, pieces)?,

@@ -23,6 +23,8 @@ pub struct PickMode {
     pub parole: bool,
     /// The piece it was asked for last.
     pub current: Option<u32>,
+    /// The piece it would like to be asked for (BEP 6).
+    pub suggested: Option<u32>,
     /// Most pieces that may have open blocks at once.
     pub max_partial: u32,
 }
@@ -52,6 +54,11 @@ impl Picker {
         let count = count as usize;
         let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
         if let Some(piece) = mode.current.filter(|piece| self.open.contains(piece) && may(*piece)) {
+            self.take(peer, piece, count, mode, &mut pick);
+        }
+        // A suggestion is taken up where it costs no priority: among pieces that nobody has begun.
+        let fresh = mode.suggested.filter(|piece| self.unstarted.has(*piece) && may(*piece));
+        if let Some(piece) = fresh.filter(|_| pick.blocks.len() < count && !self.sequential) {
             self.take(peer, piece, count, mode, &mut pick);
         }
         while pick.blocks.len() < count {

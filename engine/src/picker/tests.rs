@@ -190,6 +190,19 @@ fn a_peer_on_parole_gets_only_pieces_of_its_own() {
 }
 
 #[test]
+fn a_suggested_piece_is_begun_first() {
+    let mut picker = picker(50, 1);
+    let suggested = PickMode { suggested: Some(33), ..mode() };
+    let pick = picker.pick(1, &PeerPieces::All, None, 2, suggested, &mut rng());
+    assert_eq!(pick.blocks[0].piece, 33);
+    let lacking = some(50, &[1, 2, 3]);
+    let pick =
+        picker.pick(2, &lacking, None, 9, PickMode { suggested: Some(40), ..mode() }, &mut rng());
+    assert!(!pieces_of(&pick).contains(&40));
+    picker.check().unwrap();
+}
+
+#[test]
 fn allowed_fast_pieces_bound_the_choice() {
     let mut picker = picker(10, 1);
     let pick = picker.pick(1, &PeerPieces::All, Some(&[7, 3]), 9, mode(), &mut rng());

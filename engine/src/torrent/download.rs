@@ -58,6 +58,7 @@ impl Torrent {
             fast: rate * FAST_PIECE_SECONDS > piece_length,
             parole: peer.parole,
             current: peer.requests.current,
+            suggested: peer.suggested.take(),
             max_partial,
         };
         let only = peer.may_request().flatten();

@@ -228,6 +228,13 @@ impl Announcer {
         self.promote(at);
     }
 
+    /// A tracker told the sizes of the swarm by a scrape.
+    pub fn counted(&mut self, at: TrackerRef, counts: SwarmCounts) {
+        if let Some(tracker) = self.trackers.get_mut(at.0 as usize) {
+            tracker.counts = counts;
+        }
+    }
+
     /// A tracker failed; the next one in line is due at once.
     pub fn failed(&mut self, at: TrackerRef, failure: &Failure, now: Instant) {
         if self.take_in_flight(at).is_none() {
