@@ -89,6 +89,8 @@ pub struct Context {
     pub starved_up: VecDeque<ConnId>,
     /// Torrents with pieces that wait for a hash job.
     pub awaiting_hash: BTreeSet<TorrentId>,
+    /// Torrents that would connect to more peers if there were room in the engine.
+    pub awaiting_room: BTreeSet<TorrentId>,
     /// Announces to be made.
     pub orders: Vec<(TorrentId, Order)>,
     /// Whether the bandwidth timer is set.
@@ -130,6 +132,7 @@ impl Context {
             starved_down: VecDeque::new(),
             starved_up: VecDeque::new(),
             awaiting_hash: BTreeSet::new(),
+            awaiting_room: BTreeSet::new(),
             orders: Vec::new(),
             bandwidth_timer: false,
             slots_changed: false,
@@ -164,6 +167,11 @@ impl Context {
     /// Whether the disk is so far behind that nothing more is read.
     pub fn disk_is_swamped(&self) -> bool {
         self.disk.intake() > 2 * u64::from(self.config.disk_intake)
+    }
+
+    /// There is room for another connection: whoever waits for it decides in this step.
+    pub fn room_for_connections(&mut self) {
+        self.touched.append(&mut self.awaiting_room);
     }
 
     /// Whether limit and budget allow another block to be read for upload.

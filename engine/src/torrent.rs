@@ -60,8 +60,13 @@ pub(crate) enum Stage {
     },
     /// Pieces are fetched and served.
     Active,
-    /// On the way out: files are being closed.
-    Closing,
+    /// On the way out: resume data is saved, then the files are closed.
+    Closing {
+        /// There is something to save first.
+        save: bool,
+        /// The files are being closed.
+        last: bool,
+    },
 }
 
 /// One torrent of an engine.

@@ -196,3 +196,26 @@ fn a_shut_down_ends_everything_within_five_seconds() {
     world.run(5);
     assert_eq!(world.node(leech).engine.stats().connections, 0);
 }
+
+#[test]
+fn a_shut_down_in_the_middle_saves_everything_before_it_closes_the_files() {
+    for seed in 100..120 {
+        let content = Content::new("middle", 3_000_000, 32_768);
+        let mut world = World::new(seed);
+        let (source, leech) = (world.add_node(), world.add_node());
+        world.node_mut(source).up_rate = Some(600_000);
+        world.seed(source, &content);
+        world.run(5);
+        world.leech(leech, &content, &[source]);
+        world.run(3);
+        world.command(leech, Command::ShutDown);
+        let ended = |world: &World| said(world, leech, |notice| *notice == Notice::ShutDown);
+        assert!(world.run_until(5, ended));
+        let torrent = world.node(leech).torrents()[0];
+        let verified = world.node(leech).engine.torrent(torrent).unwrap().have.count();
+        let hash = content.metainfo.info_hashes.wire();
+        let saved = ResumeData::decode(&world.node(leech).disk.resume[&hash]).unwrap();
+        assert_eq!(saved.have.count(), verified, "seed {seed}");
+        assert!(verified > 0, "seed {seed}");
+    }
+}

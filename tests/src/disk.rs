@@ -26,6 +26,7 @@ struct Volume {
     bytes: Vec<u8>,
     /// Whether anything was ever written or preset.
     used: bool,
+    closed: bool,
 }
 
 /// Content of all torrents of one node.
@@ -93,12 +94,17 @@ impl MemoryDisk {
                 self.with(torrent, |volume| DiskOutcome::Synced(volume.files()))
             }
             DiskOp::StoreResume { torrent, data } => {
-                if let Some(volume) = self.volumes.get(&torrent) {
-                    self.resume.insert(volume.metainfo.info_hashes.wire(), data);
-                }
+                let Some(volume) = self.volumes.get(&torrent).filter(|volume| !volume.closed)
+                else {
+                    return DiskOutcome::Failed(DiskError::Missing);
+                };
+                self.resume.insert(volume.metainfo.info_hashes.wire(), data);
                 DiskOutcome::Done
             }
-            DiskOp::Close { .. } => DiskOutcome::Done,
+            DiskOp::Close { torrent } => self.with(torrent, |volume| {
+                volume.closed = true;
+                DiskOutcome::Done
+            }),
         }
     }
 
@@ -107,7 +113,7 @@ impl MemoryDisk {
         torrent: TorrentId,
         act: impl FnOnce(&mut Volume) -> DiskOutcome,
     ) -> DiskOutcome {
-        let volume = self.volumes.get_mut(&torrent);
+        let volume = self.volumes.get_mut(&torrent).filter(|volume| !volume.closed);
         volume.map_or(DiskOutcome::Failed(DiskError::Missing), act)
     }
 
@@ -116,7 +122,7 @@ impl MemoryDisk {
         let preset = self.preset.get(&metainfo.info_hashes.wire()).cloned();
         let used = preset.is_some();
         let bytes = preset.unwrap_or_else(|| vec![0; length]);
-        let volume = Volume { metainfo, bytes, used };
+        let volume = Volume { metainfo, bytes, used, closed: false };
         let files = volume.files();
         self.volumes.insert(torrent, volume);
         DiskOutcome::Opened(files)

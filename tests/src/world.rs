@@ -11,7 +11,7 @@ use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, SocketToken};
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddTorrent, CloseKind, Command, Config, ConnectFailure, DiskOutcome, Engine, Event,
+    Action, AddTorrent, CloseKind, Command, Config, ConnectFailure, DiskOp, Engine, Event,
     HttpAction, HttpEvent, HttpFailure, Notice, RateLimits, StreamAction, StreamEvent,
 };
 
@@ -35,7 +35,7 @@ pub struct PeerOptions {
 }
 
 enum Happening {
-    Disk(NodeId, DiskOpId, DiskOutcome),
+    Disk(NodeId, DiskOpId, DiskOp),
     Arrive { wire: usize, to: usize, bytes: Bytes },
     Deliver { wire: usize, to: usize },
     Sent(NodeId, ConnId, u32),
@@ -234,7 +234,11 @@ impl World {
 
     fn happen(&mut self, what: Happening) {
         match what {
-            Happening::Disk(node, op, outcome) => self.tell(node, Event::Disk(op, outcome)),
+            Happening::Disk(node, id, op) => {
+                // Performed as late as it ends, so that operations really overtake each other.
+                let outcome = self.nodes[node].disk.perform(op);
+                self.tell(node, Event::Disk(id, outcome));
+            }
             Happening::Arrive { wire, to, bytes } => {
                 self.wires[wire].inbound[to].queue.push_back(bytes);
                 self.deliver(wire, to);
@@ -281,9 +285,8 @@ impl World {
                 }
             }
             Action::Disk(op, what) => {
-                let outcome = self.nodes[id].disk.perform(what);
                 let when = self.soon(5);
-                self.at(when, Happening::Disk(id, op, outcome));
+                self.at(when, Happening::Disk(id, op, what));
             }
             Action::Http(exchange, HttpAction::Get(get)) => {
                 let when = self.now + self.latency * 2;

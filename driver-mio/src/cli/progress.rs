@@ -336,13 +336,12 @@ impl Reporter {
     }
 
     /// The end.
-    pub fn finish(&self, outcome: &Result<Option<u8>, Failure>) {
+    pub fn finish(&self, session: &Session, outcome: &Result<Option<u8>, Failure>) {
         match outcome {
-            Err(failure) if self.json => {
+            Err(failure) => {
                 let (message, code) = (&failure.message, failure.code);
-                print_json(
-                    &json!({ "event": "error", "message": message, "code": code, "t": 0.0 }),
-                );
+                let event = json!({ "event": "error", "message": message, "code": code });
+                self.event(session, event);
             }
             Ok(Some(_)) if !self.completed => {
                 self.say("stopped; start again to go on where it stopped");

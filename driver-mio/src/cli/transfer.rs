@@ -190,7 +190,7 @@ fn end(
 ) -> Result<ExitCode, Failure> {
     reporter.stopping();
     session.stop()?;
-    reporter.finish(&outcome);
+    reporter.finish(&session, &outcome);
     match outcome {
         Ok(None) => Ok(ExitCode::SUCCESS),
         Ok(Some(code)) => Ok(ExitCode::from(code)),

@@ -77,7 +77,7 @@ impl Engine {
         self.send_handshake(conn, info_hash);
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
         // Another connection may be begun in its place.
-        self.ctx.touched.extend(self.torrents.keys());
+        self.ctx.room_for_connections();
     }
 
     fn send_handshake(&mut self, conn: ConnId, info_hash: Sha1Hash) {
@@ -166,7 +166,7 @@ impl Engine {
             torrent.connection_lost(&mut self.ctx, &entry, reason);
         }
         // There is room for another connection, of any torrent.
-        self.ctx.touched.extend(self.torrents.keys());
+        self.ctx.room_for_connections();
     }
 
     /// The kernel took bytes of a handshake.

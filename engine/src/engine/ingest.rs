@@ -233,6 +233,9 @@ impl Engine {
             }
             (DiskJob::Close(_), _) => self.closed(id),
         }
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.go_on_closing(&mut self.ctx);
+        }
         self.wake_hashing();
     }
 

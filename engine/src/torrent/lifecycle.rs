@@ -191,13 +191,13 @@ impl Torrent {
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),
             Stage::Opening if failed => self.open(ctx),
-            Stage::Opening | Stage::Closing => {}
+            Stage::Opening | Stage::Closing { .. } => {}
         }
     }
 
     /// The disk refuses: the torrent stands still until the user says otherwise.
     pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
-        if self.error.is_some() || self.stage == Stage::Closing {
+        if self.error.is_some() || matches!(self.stage, Stage::Closing { .. }) {
             return;
         }
         self.error = Some(TorrentError::Disk(error));
@@ -207,16 +207,28 @@ impl Torrent {
 
     /// Ends the torrent: peers go, trackers hear `stopped`, resume data is saved, files are closed.
     pub(crate) fn close(&mut self, ctx: &mut Context) {
-        if self.stage == Stage::Closing {
+        if matches!(self.stage, Stage::Closing { .. }) {
             return;
         }
-        let was_active = self.stage == Stage::Active;
+        let save = self.stage == Stage::Active && !self.removed;
         self.leave_swarm(ctx, CloseReason::Stopped);
-        if was_active && !self.removed {
-            self.save_now(ctx);
+        self.stage = Stage::Closing { save, last: false };
+        self.go_on_closing(ctx);
+    }
+
+    /// Disk operations end in any order, so each waits for those before it: first whatever is in
+    /// progress, then a save of what that left, then the files are closed.
+    pub(crate) fn go_on_closing(&mut self, ctx: &mut Context) {
+        let id = self.id;
+        let Stage::Closing { save, last } = &mut self.stage else { return };
+        if *last || ctx.disk.jobs().any(|job| job.torrent() == id) {
+            return;
         }
-        self.stage = Stage::Closing;
-        ctx.disk(DiskJob::Close(self.id), DiskOp::Close { torrent: self.id });
+        if core::mem::take(save) {
+            return self.save_now(ctx);
+        }
+        *last = true;
+        ctx.disk(DiskJob::Close(id), DiskOp::Close { torrent: id });
     }
 
     /// Deals with the end of the download, once.

@@ -70,6 +70,9 @@ impl Torrent {
             ctx.timers.schedule(deadline, Timer::Conn(id));
             ctx.stream(id, StreamAction::Connect { remote });
         }
+        if self.candidates.next_deadline().is_some_and(|at| at <= ctx.now) {
+            ctx.awaiting_room.insert(self.id);
+        }
         if let Some(at) = self.candidates.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.candidate_alarm.set(queue, at, now, Timer::Torrent(self.id));
@@ -238,6 +241,7 @@ impl Torrent {
         ctx.throttled.remove(&conn);
         ctx.slots_changed |= !peer.am_choking;
         ctx.conns.remove(conn);
+        ctx.room_for_connections();
         if tell {
             ctx.stream(conn, StreamAction::Close(CloseMode::Now));
         }
