@@ -96,7 +96,9 @@ impl RecordingTracker {
         drop(peers);
         self.log.lock().unwrap().push(announce);
         let mut body = Encoder::default();
-        body.dict().bytes(b"interval").int(30);
+        // Who is told the sizes of the swarm has no reason to ask for them.
+        body.dict().bytes(b"complete").int(1).bytes(b"incomplete").int(1);
+        body.bytes(b"interval").int(30);
         body.bytes(b"peers").bytes(&compact).bytes(b"tracker id").bytes(b"t 1").end();
         let body = body.finish();
         let mut out = stream;

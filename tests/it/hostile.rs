@@ -136,6 +136,18 @@ fn a_four_gigabyte_length_prefix_is_closed() {
 }
 
 #[test]
+fn a_message_that_never_ends_is_not_kept() {
+    // Well below the length that is refused at once, and far above any message of this torrent.
+    let mut endless = 900_000u32.to_be_bytes().to_vec();
+    endless.extend([20, 1]);
+    endless.resize(600_000, 0);
+    assert_closed_for(
+        move |content| Puppet::new(content, b'x').raw(endless.clone()).boxed(),
+        CloseReason::BadMessage,
+    );
+}
+
+#[test]
 fn wrong_size_bitfields_and_indices_out_of_range_are_closed() {
     let wrong: Vec<Message> = vec![
         Message::Bitfield(Bytes::from_static(&[0; 3])),

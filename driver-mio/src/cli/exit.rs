@@ -80,7 +80,7 @@ impl Failure {
 }
 
 /// The system's words without Rust's number behind them.
-fn io_text(error: &std::io::Error) -> String {
+pub fn io_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

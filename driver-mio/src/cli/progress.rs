@@ -138,6 +138,8 @@ impl Reporter {
         self.announce_torrents(session);
         if self.verbose > 0 {
             self.say(&format!("listening on port {}", session.driver.port().unwrap_or(0)));
+            let bound = session.driver.engine().config().memory_bound().total();
+            self.say(&format!("at most {} of data in flight", size(bound)));
         }
     }
 

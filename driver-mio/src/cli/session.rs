@@ -14,7 +14,7 @@ use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
-use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE};
+use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
 
 /// Longest wait for a tidy stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -141,8 +141,9 @@ impl Session {
             disk_threads: disk_threads(),
         };
         let mut driver = Driver::new(config).map_err(|error| match &error {
-            DriverError::Listen(_) => {
-                let text = format!("{error}; choose another port with --port");
+            DriverError::Listen(why) => {
+                let why = io_text(why);
+                let text = format!("cannot listen: {why}; choose another port with --port");
                 Failure::new(NETWORK, text)
             }
             DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),

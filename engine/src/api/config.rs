@@ -102,7 +102,7 @@ impl Default for Config {
 pub struct MemoryBound {
     /// Granted to sockets and not parsed.
     pub receive: u64,
-    /// Parts of messages that wait for the rest.
+    /// Parts of messages that wait for the rest; a bitfield of the torrent's size may come on top.
     pub assembly: u64,
     /// On the way to the disk.
     pub disk: u64,
@@ -126,7 +126,7 @@ impl Config {
         MemoryBound {
             // The floor that keeps every peer alive comes on top of the shared credit.
             receive: u64::from(self.read_credit) + connections * 32 * 1024,
-            assembly: connections * u64::from(crate::wire::MAX_MESSAGE_LENGTH),
+            assembly: connections * 128 * 1024,
             // Above the mark every peer keeps a trickle up to twice the mark, and what was granted
             // by then may still arrive.
             disk: 2 * u64::from(self.disk_intake) + u64::from(self.read_credit),

@@ -20,6 +20,10 @@ const TICK_MILLIS: (u64, u64) = (2_000, 20_000);
 /// Bytes a peer may leave unread before it is taken for one that never reads.
 const MAX_UNSENT: u64 = 8 << 20;
 
+/// Bytes of an unfinished message that are kept, beyond those of a bitfield: no other message that
+/// means anything to us is longer.
+pub(crate) const MAX_UNFINISHED: u64 = 128 * 1024;
+
 /// The block that a request, reject or cancel of ours names. Ours are always block-aligned.
 pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
     BlockRef { piece: request.piece, block: request.begin / BLOCK_LENGTH }
@@ -43,6 +47,11 @@ impl Torrent {
                 };
                 return self.close_peer(ctx, conn, reason, true);
             }
+        }
+        let longest = MAX_UNFINISHED + u64::from(geometry.pieces() / 8);
+        let unfinished = self.peers.get(&conn).map_or(0, |peer| peer.assembler.buffered() as u64);
+        if unfinished > longest {
+            return self.close_peer(ctx, conn, CloseReason::BadMessage, true);
         }
         ctx.flush.insert(conn);
         self.touch(ctx, conn);
