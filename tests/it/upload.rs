@@ -76,6 +76,27 @@ fn requests_while_choked_are_rejected_but_for_the_allowed_fast_set() {
 }
 
 #[test]
+fn the_allowed_fast_set_cannot_be_drained_again_and_again() {
+    let content = content();
+    let puppet = Puppet::new(&content, b'a').opening(vec![Message::HaveNone]).answering({
+        let mut last = None;
+        move |message| match message {
+            Message::AllowedFast(piece) => {
+                last = Some(*piece);
+                vec![request(*piece)]
+            }
+            Message::Piece { .. } => last.map(request).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    });
+    let (mut world, heard) = serve(0, puppet);
+    world.run(60);
+    let served = count(&heard, |m| matches!(m, Message::Piece { .. }));
+    // Ten pieces of two blocks each, twice.
+    assert!((10..=40).contains(&served), "{served}");
+}
+
+#[test]
 fn every_request_of_a_fast_peer_is_answered_when_it_is_choked() {
     let content = content();
     let puppet = Puppet::new(&content, b'a')

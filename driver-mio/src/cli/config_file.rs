@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
@@ -61,7 +62,11 @@ fn with_fallbacks(command: Command, file: &toml::Table) -> Command {
     let add = |arg: Arg| -> Arg {
         let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
         let name = format!("EDDYLINE_{}", long.to_uppercase().replace('-', "_"));
-        let arg = arg.env(name);
+        // A flag takes 1, yes and on from the environment as well as true.
+        let arg = match arg.get_action() {
+            ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),
+            _ => arg.env(name),
+        };
         match file.get(&long) {
             None => arg,
             Some(toml::Value::Array(values)) => {

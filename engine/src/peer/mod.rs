@@ -85,6 +85,8 @@ pub struct Peer {
     pub suggested: Option<u32>,
     /// Pieces we let it fetch while choking.
     pub allowed_fast_out: SmallVec<[u32; 16]>,
+    /// Bytes it may still fetch while choked; without a bound it could drain us (BEP 6).
+    pub fast_allowance: u64,
     /// Requests to it.
     pub requests: Requests,
     /// Its requests.
@@ -151,6 +153,7 @@ impl Peer {
             allowed_fast_in: SmallVec::new(),
             suggested: None,
             allowed_fast_out: SmallVec::new(),
+            fast_allowance: 0,
             requests: Requests::new(now),
             uploads: Uploads::default(),
             assembler,

@@ -186,6 +186,9 @@ impl Torrent {
             for piece in allowed_fast_set(ip, self.info_hash, pieces, ALLOWED_FAST) {
                 if have.has(piece) {
                     peer.allowed_fast_out.push(piece);
+                    // Twice, since what was sent may have been lost with a bad neighbour.
+                    let size = self.metainfo.geometry.piece_size(piece);
+                    peer.fast_allowance += 2 * u64::from(size);
                     peer.send(&Message::AllowedFast(piece));
                 }
             }

@@ -21,6 +21,12 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         let have = self.picker.have().has(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        if have && peer.am_choking && peer.allowed_fast_out.contains(&request.piece) {
+            match peer.fast_allowance.checked_sub(request.length.into()) {
+                Some(left) => peer.fast_allowance = left,
+                None => peer.allowed_fast_out.clear(),
+            }
+        }
         let allowed = !peer.am_choking || peer.allowed_fast_out.contains(&request.piece);
         if !have || !allowed {
             refuse(peer, request);
