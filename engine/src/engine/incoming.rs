@@ -133,7 +133,7 @@ impl Engine {
             return Err(CloseReason::UnknownTorrent);
         }
         let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
-        torrent.admit(&mut self.ctx, conn, remote, outgoing, handshake)?;
+        torrent.admit(&mut self.ctx, remote, outgoing, handshake)?;
         if !outgoing {
             self.send_handshake(conn, handshake.info_hash);
         }

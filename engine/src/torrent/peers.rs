@@ -83,7 +83,6 @@ impl Torrent {
     pub(crate) fn admit(
         &mut self,
         ctx: &mut Context,
-        conn: ConnId,
         remote: SocketAddr,
         outgoing: bool,
         handshake: &Handshake,
@@ -111,7 +110,6 @@ impl Torrent {
         if self.peers.len() as u32 >= ctx.config.max_connections_per_torrent {
             self.make_room(ctx, remote)?;
         }
-        let _ = conn;
         Ok(())
     }
 

@@ -40,11 +40,6 @@ impl Saving {
         self.dirty = true;
     }
 
-    /// Only statistics have changed; the next save may wait for something else.
-    pub(super) fn mark_idle(&mut self) {
-        self.dirty = true;
-    }
-
     /// Save now.
     pub(super) fn due_now(&mut self) {
         self.urgent = true;

@@ -111,7 +111,7 @@ impl Torrent {
                 peer.up.add(ctx.now, bytes.len() as u64);
                 self.up.add(ctx.now, bytes.len() as u64);
                 ctx.up_meter.add(ctx.now, bytes.len() as u64);
-                self.saving.mark_idle();
+                self.saving.mark();
                 ctx.stream(conn, StreamAction::SendBlock(bytes));
             }
             Ok(_) => {}
