@@ -179,9 +179,51 @@ impl Resolver for ScopedResolver {
 
 #[cfg(test)]
 mod tests {
-    //! Unit tests of redirects.
+    //! Unit tests of redirects and of replies.
 
-    use super::absolute;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use eddyline::{HttpFailure, HttpGet};
+
+    use super::{absolute, fetch};
+
+    /// Serves one reply and returns the URL.
+    fn serve(head: &'static str, body: Vec<u8>) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/announce", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+            // The client may hang up in the middle; that is one of the cases.
+            let head = format!("HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&body);
+        });
+        url
+    }
+
+    fn get(url: String) -> HttpGet {
+        HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: 20 }
+    }
+
+    #[test]
+    fn a_compressed_reply_is_understood_and_an_endless_one_is_not_kept() {
+        let zipped = |data: &[u8]| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            out.write_all(data).unwrap();
+            out.finish().unwrap()
+        };
+        let text = b"d8:intervali1800e5:peers0:e";
+        let url = serve("Content-Encoding: gzip\r\n", zipped(text));
+        assert_eq!(fetch(&get(url), "test").unwrap().body, text);
+        // A hundred kilobytes on the wire, a hundred megabytes behind it.
+        let url = serve("Content-Encoding: gzip\r\n", zipped(&vec![0; 100_000_000]));
+        assert!(matches!(fetch(&get(url), "test"), Err(HttpFailure::BadReply)));
+        let url = serve("", vec![b'x'; 1_000_000]);
+        assert!(matches!(fetch(&get(url), "test"), Err(HttpFailure::BadReply)));
+    }
 
     #[test]
     fn redirect_targets_are_made_absolute() {

@@ -140,3 +140,29 @@ pub fn connect(remote: SocketAddr, options: &ListenOptions) -> io::Result<mio::n
     }
     Ok(mio::net::TcpStream::from_std(socket.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of listening.
+
+    use super::*;
+
+    #[test]
+    fn tcp_and_udp_share_one_port_number() {
+        let options = ListenOptions { port: Some(0), ..ListenOptions::default() };
+        let listening = listen(&options).unwrap();
+        let ports: Vec<u16> = listening
+            .tcp
+            .iter()
+            .map(|tcp| tcp.local_addr())
+            .chain(listening.udp4.iter().map(UdpSocket::local_addr))
+            .chain(listening.udp6.iter().map(UdpSocket::local_addr))
+            .map(|addr| addr.unwrap().port())
+            .collect();
+        assert!(ports.len() >= 2, "{ports:?}");
+        assert!(ports.iter().all(|port| *port == listening.port && *port != 0), "{ports:?}");
+        // A port that is taken, even for UDP only, is not shared with whoever has it.
+        let taken = listen(&ListenOptions { port: Some(listening.port), ..options });
+        assert!(taken.is_err_and(|error| in_use(&error)));
+    }
+}

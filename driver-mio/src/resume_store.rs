@@ -96,3 +96,32 @@ impl ResumeStore {
         File::open(&self.folder)?.sync_all()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the state folder.
+
+    use super::*;
+
+    #[test]
+    fn a_second_process_is_told_that_the_state_folder_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = ResumeStore::open(folder.path()).unwrap();
+        let second = ResumeStore::open(folder.path());
+        assert!(matches!(second, Err(StoreError::Locked(_))));
+        drop(first);
+        assert!(ResumeStore::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_fails_leaves_the_old_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResumeStore::open(folder.path()).unwrap();
+        let hash = Sha1Hash([7; 20]);
+        store.store(hash, b"old").unwrap();
+        // A folder in the place of the draft stands for a disk that refuses.
+        fs::create_dir(store.file(hash).with_extension("new")).unwrap();
+        assert!(store.store(hash, b"new").is_err());
+        assert_eq!(store.load(hash).as_deref(), Some(b"old".as_slice()));
+    }
+}

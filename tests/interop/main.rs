@@ -5,6 +5,7 @@
 
 mod clients;
 mod embeddings;
+mod hostile;
 mod lab;
 mod recording_tracker;
 mod scale;

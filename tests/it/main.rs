@@ -8,5 +8,6 @@ mod puppet;
 mod swarm;
 mod tidy;
 mod trackers;
+mod traps;
 mod upload;
 mod vectors;

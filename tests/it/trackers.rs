@@ -2,7 +2,7 @@
 
 use eddyline::base::addr::Scope;
 use eddyline::{Command, Config, Notice};
-use eddyline_sim::{Content, Tracker, World};
+use eddyline_sim::{Announce, Content, Reach, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
 
@@ -146,4 +146,67 @@ fn sizes_that_an_announce_does_not_tell_are_scraped() {
     let torrent = world.node(node).torrents()[0];
     let view = world.node(node).engine.torrent(torrent).unwrap();
     assert_eq!(view.trackers[0].complete, Some(42));
+}
+
+fn tracker(reach: Reach) -> Tracker {
+    Tracker { interval: 1800, reach, ..Tracker::default() }
+}
+
+#[test]
+fn each_address_family_is_announced_to_with_the_same_key_and_one_success_is_success() {
+    for reach in [Reach::V4, Reach::V6, Reach::Both] {
+        let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+        let mut world = World::new(24);
+        world.trackers.insert(URL.into(), tracker(reach));
+        let node = world.add_node();
+        world.leech(node, &content, &[]);
+        world.run(3600 + 60);
+        let all = &world.trackers[URL].announces;
+        let over = |ipv6: bool| -> Vec<_> {
+            all.iter().filter(|a| a.ipv6 == ipv6).map(Announce::event).collect()
+        };
+        let whole = vec!["started", "", ""];
+        let nothing = Vec::<&str>::new();
+        let expected = match reach {
+            Reach::V4 => (whole, nothing),
+            Reach::V6 => (nothing, whole),
+            Reach::Both => (whole.clone(), whole),
+        };
+        assert_eq!((over(false), over(true)), expected, "{reach:?}");
+        assert!(all.iter().all(|announce| announce.query["key"] == all[0].query["key"]));
+        let failed = |n: &Notice| matches!(n, Notice::TrackerFailed { .. });
+        assert!(!world.node(node).notices.iter().any(failed), "{reach:?}");
+    }
+}
+
+#[test]
+fn of_the_trackers_of_one_tier_the_one_that_answers_is_kept_over_both_families() {
+    let urls = ["http://a.example/announce", "http://b.example/announce"];
+    for (dead, alive) in [(urls[0], urls[1]), (urls[1], urls[0])] {
+        let content = Content::tiered("x", 500_000, 16_384, &[&urls]);
+        let mut world = World::new(25);
+        world.trackers.insert(dead.into(), Tracker { down: true, ..tracker(Reach::Both) });
+        world.trackers.insert(alive.into(), tracker(Reach::Both));
+        let node = world.add_node();
+        world.leech(node, &content, &[]);
+        world.run(3600 + 60);
+        let per_family =
+            |ipv6| world.trackers[alive].announces.iter().filter(move |a| a.ipv6 == ipv6);
+        assert_eq!(per_family(false).count(), 3);
+        assert_eq!(per_family(true).count(), 3);
+        // It was asked first or not at all, once over each family.
+        assert!(world.trackers[dead].announces.len() <= 2);
+    }
+}
+
+#[test]
+fn a_tracker_that_both_families_fail_to_reach_is_one_failure() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = World::new(26);
+    world.trackers.insert(URL.into(), Tracker { down: true, ..tracker(Reach::Both) });
+    let node = world.add_node();
+    world.leech(node, &content, &[]);
+    world.run(3);
+    let failed = |n: &&Notice| matches!(n, Notice::TrackerFailed { .. });
+    assert_eq!(world.node(node).notices.iter().filter(failed).count(), 1);
 }

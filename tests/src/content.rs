@@ -22,7 +22,7 @@ impl Content {
     /// One file of `length` bytes in pieces of `piece_length`.
     pub fn new(name: &str, length: u64, piece_length: u32) -> Self {
         let file = InputFile { path: vec![], length, executable: false };
-        Self::build(name, vec![file], piece_length, &[])
+        Self::build(name, vec![file], piece_length, Vec::new())
     }
 
     /// Several files of these lengths, and the URLs of trackers, each a tier.
@@ -32,22 +32,30 @@ impl Content {
             length: *length,
             executable: false,
         });
-        Self::build(name, files.collect(), piece_length, trackers)
+        Self::build(name, files.collect(), piece_length, each_a_tier(trackers))
     }
 
     /// One file and the URLs of trackers, each a tier of its own.
     pub fn tracked(name: &str, length: u64, piece_length: u32, trackers: &[&str]) -> Self {
         let file = InputFile { path: vec![], length, executable: false };
-        Self::build(name, vec![file], piece_length, trackers)
+        Self::build(name, vec![file], piece_length, each_a_tier(trackers))
     }
 
-    fn build(name: &str, files: Vec<InputFile>, piece_length: u32, trackers: &[&str]) -> Self {
-        let options = CreateOptions {
-            name: name.into(),
-            piece_length,
-            trackers: trackers.iter().map(|url| vec![(*url).to_owned()]).collect(),
-            ..CreateOptions::default()
-        };
+    /// One file and tiers of trackers.
+    pub fn tiered(name: &str, length: u64, piece_length: u32, tiers: &[&[&str]]) -> Self {
+        let file = InputFile { path: vec![], length, executable: false };
+        let owned = |tier: &&[&str]| tier.iter().map(|url| (*url).to_owned()).collect();
+        Self::build(name, vec![file], piece_length, tiers.iter().map(owned).collect())
+    }
+
+    fn build(
+        name: &str,
+        files: Vec<InputFile>,
+        piece_length: u32,
+        trackers: Vec<Vec<String>>,
+    ) -> Self {
+        let options =
+            CreateOptions { name: name.into(), piece_length, trackers, ..CreateOptions::default() };
         let mut creator = Creator::new(options, files).expect("a torrent can be made of this");
         let bytes: Vec<u8> = (0..creator.layout().length()).map(byte_at).collect();
         for need in creator.needs().collect::<Vec<_>>() {
@@ -61,4 +69,8 @@ impl Content {
         let metainfo = Metainfo::parse(&torrent).expect("what was made can be read");
         Self { metainfo: Arc::new(metainfo), bytes: Arc::new(bytes) }
     }
+}
+
+fn each_a_tier(trackers: &[&str]) -> Vec<Vec<String>> {
+    trackers.iter().map(|url| vec![(*url).to_owned()]).collect()
 }

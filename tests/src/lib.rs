@@ -28,5 +28,5 @@ pub use disk::{DiskFault, MemoryDisk};
 pub use node::{Node, NodeId};
 pub use scenarios::scenario_digests;
 pub use scripted::{Script, ScriptAction};
-pub use tracker::{Announce, Tracker};
+pub use tracker::{Announce, Reach, Tracker};
 pub use world::{PeerOptions, World};

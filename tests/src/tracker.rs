@@ -12,6 +12,8 @@ use eddyline::bencode::Encoder;
 pub struct Announce {
     /// When.
     pub at: Instant,
+    /// Whether it came over IPv6.
+    pub ipv6: bool,
     /// Parameters of the query, decoded as far as they are text.
     pub query: BTreeMap<String, String>,
 }
@@ -20,6 +22,29 @@ impl Announce {
     /// The event, empty for a regular announce.
     pub fn event(&self) -> &str {
         self.query.get("event").map_or("", String::as_str)
+    }
+}
+
+/// The address families over which something can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reach {
+    /// IPv4 only.
+    #[default]
+    V4,
+    /// IPv6 only.
+    V6,
+    /// Both.
+    Both,
+}
+
+impl Reach {
+    /// Whether a request over the family `ipv6`, or over any family, arrives.
+    pub fn admits(self, ipv6: Option<bool>) -> bool {
+        match self {
+            Self::V4 => ipv6 != Some(true),
+            Self::V6 => ipv6 != Some(false),
+            Self::Both => true,
+        }
     }
 }
 
@@ -34,6 +59,8 @@ pub struct Tracker {
     pub interval: u32,
     /// Whether it answers at all.
     pub down: bool,
+    /// Which address families reach it.
+    pub reach: Reach,
     /// Seeds that it tells of in a scrape.
     pub complete: u32,
     /// Where it redirects to, and the scope of its own address.
@@ -54,11 +81,11 @@ impl Tracker {
     }
 
     /// Answers one announce; `None` when it does not.
-    pub(crate) fn answer(&mut self, url: &str, at: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn answer(&mut self, url: &str, at: Instant, ipv6: bool) -> Option<Vec<u8>> {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        self.announces.push(Announce { at, query });
+        self.announces.push(Announce { at, ipv6, query });
         if self.down {
             return None;
         }

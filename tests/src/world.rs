@@ -36,13 +36,25 @@ pub struct PeerOptions {
 
 enum Happening {
     Disk(NodeId, DiskOpId, DiskOp),
-    Arrive { wire: usize, to: usize, bytes: Bytes },
-    Deliver { wire: usize, to: usize },
+    Arrive {
+        wire: usize,
+        to: usize,
+        bytes: Bytes,
+    },
+    Deliver {
+        wire: usize,
+        to: usize,
+    },
     Sent(NodeId, ConnId, u32),
     Connect(NodeId, ConnId, SocketAddr),
-    Hangup { wire: usize, to: usize },
-    Http(NodeId, ExchangeId, String),
+    Hangup {
+        wire: usize,
+        to: usize,
+    },
+    Http(NodeId, ExchangeId, String, Option<bool>),
     Wake(NodeId),
+    /// The engine asked to be called at this time, unless it has changed its mind since.
+    Timer(NodeId, Instant),
 }
 
 /// Nodes, wires, trackers and scripted peers, in virtual time.
@@ -128,10 +140,21 @@ impl World {
     pub fn connect_script(&mut self, node: NodeId, script: Box<dyn Script>) {
         let number = self.scripts.len() as u16;
         let remote = SocketAddr::new(Ipv4Addr::new(10, 2, 0, 1).into(), 10_000 + number);
+        self.connect_script_from(node, remote, script);
+    }
+
+    /// Lets a scripted peer connect to a node from the address `remote`.
+    pub fn connect_script_from(
+        &mut self,
+        node: NodeId,
+        remote: SocketAddr,
+        script: Box<dyn Script>,
+    ) {
+        let number = self.scripts.len();
         self.scripts.push(script);
-        let wire = self.add_wire(End::Script(self.scripts.len() - 1), End::Waiting(node));
+        let wire = self.add_wire(End::Script(number), End::Waiting(node));
         self.announce_socket(node, wire, remote);
-        let actions = self.scripts[usize::from(number)].connected();
+        let actions = self.scripts[number].connected();
         self.perform_script(wire, 0, actions);
     }
 
@@ -251,8 +274,13 @@ impl World {
             }
             Happening::Connect(node, conn, remote) => self.connect(node, conn, remote),
             Happening::Hangup { wire, to } => self.hang_up(wire, to),
-            Happening::Http(node, exchange, url) => self.http(node, exchange, &url),
+            Happening::Http(node, exchange, url, ipv6) => self.http(node, exchange, &url, ipv6),
             Happening::Wake(node) => self.step(node),
+            Happening::Timer(node, at) => {
+                if self.nodes[node].wakeup == Some(at) {
+                    self.step(node);
+                }
+            }
         }
     }
 
@@ -262,12 +290,14 @@ impl World {
     }
 
     fn step(&mut self, id: NodeId) {
+        let before = self.nodes[id].wakeup.filter(|at| *at > self.now);
         let actions = self.nodes[id].step(self.now);
+        let wakeup = self.nodes[id].wakeup;
         for action in actions {
             self.perform(id, action);
         }
-        if let Some(at) = self.nodes[id].wakeup {
-            self.at(at, Happening::Wake(id));
+        if let Some(at) = wakeup.filter(|_| wakeup != before) {
+            self.at(at, Happening::Timer(id, at));
         }
     }
 
@@ -290,10 +320,9 @@ impl World {
             }
             Action::Http(exchange, HttpAction::Get(get)) => {
                 let when = self.now + self.latency * 2;
-                // This world has no IPv6, and all its addresses are local.
-                let reachable = get.ipv6 != Some(true) && get.only != Some(Scope::Public);
-                let url = if reachable { get.url } else { String::new() };
-                self.at(when, Happening::Http(id, exchange, url));
+                // All addresses of this world are local.
+                let url = if get.only == Some(Scope::Public) { String::new() } else { get.url };
+                self.at(when, Happening::Http(id, exchange, url, get.ipv6));
             }
             Action::Resolve(lookup, _) => {
                 let error = Err(eddyline::LookupError::NotFound);
@@ -435,7 +464,7 @@ impl World {
         }
     }
 
-    fn http(&mut self, node: NodeId, exchange: ExchangeId, url: &str) {
+    fn http(&mut self, node: NodeId, exchange: ExchangeId, url: &str, ipv6: Option<bool>) {
         let base = url.split('?').next().unwrap_or_default();
         let now = self.now;
         let reply = |body: Vec<u8>| {
@@ -452,7 +481,10 @@ impl World {
                 let head = HttpEvent::Head { status: 302, location, scope: *scope };
                 vec![head, HttpEvent::Finished]
             }
-            Some(tracker) => match tracker.answer(url, now) {
+            Some(tracker) if !tracker.reach.admits(ipv6) => {
+                vec![HttpEvent::Failed(HttpFailure::Connect)]
+            }
+            Some(tracker) => match tracker.answer(url, now, ipv6 == Some(true)) {
                 Some(body) => reply(body),
                 None => vec![HttpEvent::Failed(HttpFailure::Connect)],
             },

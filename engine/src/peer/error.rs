@@ -35,6 +35,8 @@ pub enum Misbehaviour {
     BlockRange,
     /// Keeps sending blocks that nobody asked for (BEP 3).
     UnaskedBlocks,
+    /// Keeps rejecting requests that nobody made (BEP 6).
+    UnaskedRejects,
     /// A fast-extension message without the extension (BEP 6).
     FastNotAgreed,
     /// An extended message without the extension (BEP 10).

@@ -121,6 +121,8 @@ pub struct Peer {
     refused: u32,
     /// Payload bytes it sent that nobody asked for.
     pub unasked: u64,
+    /// Rejects it sent of requests that nobody made.
+    pub unasked_rejects: u32,
     /// When its timer is set to fire.
     pub tick_at: Instant,
 }
@@ -171,6 +173,7 @@ impl Peer {
             choked_requests: 0,
             refused: 0,
             unasked: 0,
+            unasked_rejects: 0,
             tick_at: now,
         }
     }

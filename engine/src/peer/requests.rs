@@ -137,15 +137,16 @@ impl Requests {
         Some(false)
     }
 
-    /// A request was rejected. Returns whether it was outstanding.
-    pub fn rejected(&mut self, at: BlockRef) -> bool {
-        let place = self.outstanding.iter().position(|request| request.at == at);
-        if let Some(place) = place {
+    /// A request was rejected. Returns whether it was outstanding, `None` when it was not even
+    /// given up.
+    pub fn rejected(&mut self, at: BlockRef) -> Option<bool> {
+        if let Some(place) = self.outstanding.iter().position(|request| request.at == at) {
             self.outstanding.remove(place);
-        } else if let Some(place) = self.given_up.iter().position(|given_up| *given_up == at) {
-            self.given_up.remove(place);
+            return Some(true);
         }
-        place.is_some()
+        let place = self.given_up.iter().position(|given_up| *given_up == at)?;
+        self.given_up.remove(place);
+        Some(false)
     }
 
     /// Gives one request up. Returns whether it was outstanding.

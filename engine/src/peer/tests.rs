@@ -212,6 +212,46 @@ fn a_cancelled_block_is_read_and_not_sent() {
     assert_eq!(uploads.reading_bytes(), 0);
 }
 
+#[test]
+fn a_reject_is_known_while_outstanding_and_once_after_a_cancel() {
+    let mut requests = Requests::new(Instant::ZERO);
+    requests.sent(at(0), Instant::ZERO);
+    requests.sent(at(1), Instant::ZERO);
+    assert_eq!(requests.rejected(at(0)), Some(true));
+    assert!(requests.cancel(at(1)));
+    assert_eq!(requests.rejected(at(1)), Some(false));
+    assert_eq!(requests.rejected(at(1)), None);
+}
+
+#[test]
+fn a_cancel_that_is_never_answered_frees_its_place_at_once() {
+    let mut requests = Requests::new(Instant::ZERO);
+    requests.sent(at(0), Instant::ZERO);
+    assert!(requests.cancel(at(0)));
+    assert!(requests.is_empty());
+}
+
+#[test]
+fn without_reqq_a_peer_is_taken_to_queue_250() {
+    let mut quiet = peer(Reserved::OURS);
+    assert_eq!(quiet.extensions.reqq, 250);
+    let said = Message::Extended { id: 0, payload: Bytes::from_static(b"d4:reqqi3ee") };
+    hear(&mut quiet, &[said]).unwrap();
+    assert_eq!(quiet.extensions.reqq, 3);
+}
+
+#[test]
+fn requests_of_up_to_128_kib_are_taken_and_longer_ones_are_not() {
+    let geometry = Geometry::new(1 << 20, 1 << 19).unwrap();
+    for (length, fine) in [(131_072, true), (131_073, false)] {
+        let mut peer = peer(Reserved::default());
+        let mut stream = BytesMut::new();
+        request(0, 0, length).encode(&mut stream);
+        peer.assembler.push(stream.freeze());
+        assert_eq!(peer.next_event(geometry).is_ok(), fine, "{length}");
+    }
+}
+
 quickcheck::quickcheck! {
     fn arbitrary_streams_never_panic_a_peer(bytes: Vec<u8>, fast: bool) -> bool {
         let mut peer = peer(if fast { Reserved::OURS } else { Reserved::default() });

@@ -19,6 +19,8 @@ use super::messages::block_of;
 const FAST_PIECE_SECONDS: u64 = 10;
 /// Payload that nobody asked for, beyond which it is no accident.
 const MAX_UNASKED: u64 = 1 << 20;
+/// Rejects of requests that nobody made, beyond which it is no accident.
+const MAX_UNASKED_REJECTS: u32 = 100;
 /// Requests a peer in the endgame has at once, beyond what others were not asked for.
 const ENDGAME_DEPTH: u32 = 4;
 
@@ -138,11 +140,24 @@ impl Torrent {
     }
 
     /// A peer will not serve a request.
-    pub(super) fn rejected(&mut self, ctx: &mut Context, conn: ConnId, request: BlockRequest) {
+    pub(super) fn rejected(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        request: BlockRequest,
+    ) -> Result<(), PeerError> {
         let at = block_of(&request);
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        if !peer.requests.rejected(at) {
-            return;
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        match peer.requests.rejected(at) {
+            Some(true) => {}
+            Some(false) => return Ok(()),
+            None => {
+                peer.unasked_rejects += 1;
+                if peer.unasked_rejects > MAX_UNASKED_REJECTS {
+                    return Self::misbehaves(Misbehaviour::UnaskedRejects);
+                }
+                return Ok(());
+            }
         }
         self.picker.request_dropped(at, peer.intro.key);
         if peer.peer_choking {
@@ -153,6 +168,7 @@ impl Torrent {
             peer.requests.pause(ctx.now);
         }
         self.touch_interested(ctx);
+        Ok(())
     }
 
     /// A block is on disk, or is not.

@@ -80,7 +80,7 @@ impl Torrent {
                 let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
                 return self.block(ctx, conn, at, payload);
             }
-            PeerEvent::Reject(request) => self.rejected(ctx, conn, request),
+            PeerEvent::Reject(request) => return self.rejected(ctx, conn, request),
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
         }
         Ok(())

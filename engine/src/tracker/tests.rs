@@ -157,6 +157,38 @@ fn never_means_never() {
 }
 
 #[test]
+fn the_tracker_id_is_echoed_until_another_one_comes() {
+    let mut a = announcer(&[&["http://a"]]);
+    let order = a.poll(secs(0)).unwrap();
+    assert_eq!(order.tracker_id, None);
+    let named = |id: Option<&[u8]>| Answer {
+        interval: Some(60),
+        tracker_id: id.map(<[u8]>::to_vec),
+        ..Answer::default()
+    };
+    a.succeeded(order.tracker, &named(Some(b"one")), secs(0));
+    for (now, said) in [(60, None), (120, Some(b"two".as_slice()))] {
+        let order = a.poll(secs(now)).unwrap();
+        assert_eq!(order.tracker_id.as_deref(), Some(b"one".as_slice()));
+        a.succeeded(order.tracker, &named(said), secs(now));
+    }
+    assert_eq!(a.poll(secs(180)).unwrap().tracker_id.as_deref(), Some(b"two".as_slice()));
+}
+
+#[test]
+fn a_tracker_named_twice_is_asked_once() {
+    let mut a = announcer(&[&["http://a", "http://a"], &["http://a", "http://b"]]);
+    assert_eq!(a.trackers().count(), 2);
+    let mut asked = Vec::new();
+    while let Some(order) = a.poll(secs(1)) {
+        a.failed(order.tracker, &refusal(), secs(1));
+        asked.push(order.url);
+    }
+    asked.sort();
+    assert_eq!(asked, ["http://a", "http://b"]);
+}
+
+#[test]
 fn udp_connects_then_announces_and_reuses_the_connection_for_a_minute() {
     let mut client = UdpClient::default();
     let mut rng = Seed::from_u64(1).stream("t");

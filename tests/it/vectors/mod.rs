@@ -2,6 +2,7 @@
 //! larger set can be dropped in. A case that nobody checked is a failure.
 
 mod bencoding;
+mod captures;
 mod magnets;
 mod torrents;
 mod trackers;
@@ -14,11 +15,10 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 /// Kinds whose protocol is not built yet. This list must be empty in the end.
-const NOT_YET_COVERED: [&str; 14] = [
+const NOT_YET_COVERED: [&str; 13] = [
     "bep33",
     "bep42",
     "bep44",
-    "captures",
     "dht_distance",
     "hashes",
     "holepunch",
@@ -98,6 +98,10 @@ fn every_vector_agrees() {
     files.sort();
     for path in files.iter().filter(|p| p.extension().is_some_and(|e| e == "json")) {
         let kind = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if kind == "captures" {
+            // Conversations, not cases: `captures.rs` plays them.
+            continue;
+        }
         let Some(check) = checks.get(kind.as_str()) else {
             uncovered.push(kind);
             continue;
