@@ -13,6 +13,7 @@ mod progress;
 mod session;
 mod signals;
 mod source;
+mod terminal;
 mod transfer;
 mod units;
 mod verify;

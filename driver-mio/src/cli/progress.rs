@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable};
 use super::session::Session;
+use super::terminal::QuietControlKeys;
 use super::units::{clock, size};
 
 /// How often `progress` is printed as JSON.
@@ -86,6 +87,8 @@ pub struct Reporter {
     stalled_since: Option<Instant>,
     stall_told: Option<Stall>,
     completed: bool,
+    /// Held for as long as the display may be drawn.
+    _keys: Option<QuietControlKeys>,
 }
 
 impl Reporter {
@@ -112,6 +115,7 @@ impl Reporter {
             stalled_since: None,
             stall_told: None,
             completed: false,
+            _keys: shown.then(QuietControlKeys::begin),
         }
     }
 
@@ -385,7 +389,7 @@ fn status_line(totals: &Totals) -> String {
         rate => clock(left / rate),
     };
     format!(
-        "{:5.1} %  {} of {}  {} {}/s  {} {}/s  {eta}  {} peers ({} seeds)",
+        "{:5.1} %  {} of {}  {} {}/s  {} {}/s  {eta}  {} ({})",
         percent(totals.done, totals.length),
         size(totals.done),
         size(totals.length),
@@ -393,9 +397,13 @@ fn status_line(totals: &Totals) -> String {
         size(totals.down_rate),
         style("↑").blue().for_stderr(),
         size(totals.up_rate),
-        totals.peers,
-        totals.seeds,
+        count(totals.peers, "peer"),
+        count(totals.seeds, "seed"),
     )
+}
+
+fn count(number: u32, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Everything that is redrawn: name, bar, status, map of pieces, the reason for a stall.
@@ -406,9 +414,17 @@ fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> String {
         many => format!("{} torrents", many.len()),
     };
     lines.push(style(name).bold().for_stderr().to_string());
-    let filled = (percent(totals.done, totals.length) / 100.0 * BAR as f64) as usize;
-    let bar = format!("{}{}", "━".repeat(filled), "─".repeat(BAR - filled.min(BAR)));
-    lines.push(format!("{}  {}", style(bar).cyan().for_stderr(), status_line(totals)));
+    let columns = usize::from(console::Term::stderr().size().1).max(20);
+    let status = status_line(totals);
+    // The bar gets what the words leave of the line.
+    let bar = columns.saturating_sub(console::measure_text_width(&status) + 3).min(BAR);
+    if bar >= 5 {
+        let filled = ((percent(totals.done, totals.length) / 100.0 * bar as f64) as usize).min(bar);
+        let drawn = format!("{}{}", "━".repeat(filled), "─".repeat(bar - filled));
+        lines.push(format!("{}  {status}", style(drawn).cyan().for_stderr()));
+    } else {
+        lines.push(status);
+    }
     if let [view] = views(session).as_slice() {
         lines.push(style(map(&view.have)).dim().for_stderr().to_string());
     }
@@ -416,7 +432,8 @@ fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> String {
         let text = format!("nothing moves: {}", why(stall));
         lines.push(style(text).yellow().for_stderr().to_string());
     }
-    lines.join("\n")
+    let fitting = lines.iter().map(|line| console::truncate_str(line, columns - 1, "…"));
+    fitting.collect::<Vec<_>>().join("\n")
 }
 
 /// The pieces as a row of cells, each as full as its share is verified.
