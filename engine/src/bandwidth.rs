@@ -1,13 +1,14 @@
 //! Rate limits as token buckets, for downloads and uploads alike.
 
 use crate::base::time::Instant;
+use serde::{Deserialize, Serialize};
 
 /// A bucket holds at most what an eighth of a second brings, and at least one block.
 const BURST_DIVISOR: u64 = 8;
 const MIN_BURST: u64 = 16 * 1024;
 
 /// Tokens, one a byte. Taking may overdraw; the debt is paid before more is given.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct TokenBucket {
     rate: Option<u64>,
     tokens: i64,

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use crate::api::PeerSource;
 use crate::base::addr::{is_dialable, normalise};
@@ -20,7 +21,7 @@ const HOPELESS: u32 = 3;
 const MAX_BANNED: usize = 10_000;
 
 /// One address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// Where it listens.
     pub addr: SocketAddr,
@@ -41,7 +42,7 @@ pub struct Candidate {
 type Rank = (u32, core::cmp::Reverse<PeerSource>, core::cmp::Reverse<u32>, PeerKey);
 
 /// All addresses of one torrent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Candidates {
     known: BTreeMap<PeerKey, Candidate>,
     by_addr: BTreeMap<SocketAddr, PeerKey>,
@@ -207,9 +208,12 @@ impl Candidates {
     /// A connection to `key` was never of use and shall not be tried again soon.
     pub fn postpone(&mut self, key: PeerKey, now: Instant, seconds: u64) {
         self.unlist(key);
-        if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.busy = false;
+        let Some(candidate) = self.known.get_mut(&key) else { return };
+        candidate.busy = false;
+        if candidate.dialable {
             self.list(key, now + Duration::from_secs(seconds));
+        } else {
+            self.forget(key);
         }
     }
 

@@ -2,6 +2,7 @@
 //! names those to unchoke; it keeps no state of its own but the turn of the optimistic slots.
 
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::api::SeedChoking;
 use crate::base::ids::ConnId;
@@ -16,7 +17,7 @@ const OPTIMISTIC_ROUNDS: u64 = 3;
 const SEED_TURN_MILLIS: u64 = 30_000;
 
 /// What a round knows of an interested peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// Who.
     pub conn: ConnId,
@@ -41,7 +42,7 @@ pub struct Candidate {
 }
 
 /// The state between rounds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Choker {
     round: u64,
     optimistic: Vec<ConnId>,

@@ -7,6 +7,7 @@ mod identity;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
 use crate::bandwidth::TokenBucket;
@@ -22,7 +23,7 @@ pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use identity::Identity;
 
 /// What a timer wakes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Timer {
     /// Tokens for those who wait for them.
     Bandwidth,
@@ -41,13 +42,14 @@ pub enum Timer {
 }
 
 /// Shared by all parts of an engine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Context {
     /// The time of this step.
     pub now: Instant,
     /// Configuration.
     pub config: Config,
     /// What this step asks of the world.
+    #[serde(skip)]
     pub actions: Vec<Action>,
     /// Deadlines.
     pub timers: TimerQueue<Timer>,

@@ -6,9 +6,11 @@
 
 mod audit;
 mod choking;
+mod content;
 mod flush;
 mod incoming;
 mod ingest;
+mod snapshot;
 mod timers;
 mod trackers;
 
@@ -17,6 +19,7 @@ mod tests;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Action, Config, EngineStats, Event, Notice, PeerView, TorrentState, TorrentView, ViolatedRule,
@@ -34,9 +37,12 @@ use crate::torrent::Torrent;
 use trackers::TrackerIo;
 
 pub use audit::{CheckDepth, InvariantViolation};
+pub use content::ContentRange;
+use content::ContentWatch;
+pub use snapshot::SnapshotError;
 
 /// A `BitTorrent` engine. See the crate's front page for how to run one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Engine {
     ctx: Context,
     torrents: SlotMap<TorrentId, Torrent>,
@@ -46,10 +52,12 @@ pub struct Engine {
     trackers: TrackerIo,
     shut_down: ShutDown,
     violations: BTreeMap<ViolatedRule, u32>,
+    #[serde(skip)]
+    content: ContentWatch,
 }
 
 /// How far a tidy stop has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum ShutDown {
     No,
     /// Waiting for disk and trackers, until then.
@@ -69,6 +77,7 @@ impl Engine {
             trackers: TrackerIo::default(),
             shut_down: ShutDown::No,
             violations: BTreeMap::new(),
+            content: ContentWatch::default(),
         }
     }
 
@@ -83,6 +92,7 @@ impl Engine {
         self.begin(now, actions);
         for event in events {
             self.ingest(event);
+            self.content.events += 1;
         }
         self.finish(actions)
     }
@@ -92,6 +102,7 @@ impl Engine {
             self.violated(ViolatedRule::TimeWentBackwards);
         }
         self.ctx.now = self.ctx.now.max(now);
+        self.content.begin_step();
         // The caller's vector is used directly, so that its capacity is.
         core::mem::swap(&mut self.ctx.actions, actions);
     }

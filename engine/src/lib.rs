@@ -83,9 +83,10 @@ pub mod peer;
 pub mod picker;
 pub mod resume;
 mod torrent;
+pub mod trace;
 pub mod tracker;
 pub mod wire;
 
 pub use api::*;
-pub use engine::{CheckDepth, Engine, InvariantViolation};
+pub use engine::{CheckDepth, ContentRange, Engine, InvariantViolation, SnapshotError};
 pub use resume::{ResumeData, ResumeError};

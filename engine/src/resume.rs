@@ -15,7 +15,7 @@ use crate::bencode::{self, Limits, ScanError};
 const VERSION: u32 = 1;
 
 /// State of one torrent at the end of a run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ResumeData {
     /// The torrent, as handshakes name it.
     pub info_hash: Sha1Hash,

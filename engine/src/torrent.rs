@@ -26,6 +26,7 @@ mod view;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::api::{AddTorrent, Priority, TorrentError};
 use crate::bandwidth::TokenBucket;
@@ -47,7 +48,7 @@ use blame::Blame;
 use saving::Saving;
 
 /// Where a torrent is in its life, apart from being paused.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Stage {
     /// The files are being looked at.
     Opening,
@@ -70,7 +71,7 @@ pub(crate) enum Stage {
 }
 
 /// One torrent of an engine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Torrent {
     pub(crate) id: TorrentId,
     pub(crate) metainfo: Arc<Metainfo>,

@@ -5,17 +5,18 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::SocketAddr;
+use serde::{Serialize, Serializer};
 
 use super::notice::Notice;
 use crate::base::addr::Scope;
 use crate::base::ids::{
     ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId,
 };
-use crate::base::payload::Payload;
+use crate::base::payload::{Payload, length_only};
 use crate::metainfo::Metainfo;
 
 /// One thing to do. Actions of one connection are performed in order; all others in any order.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub enum Action {
     /// Something about a connection.
     Stream(ConnId, StreamAction),
@@ -61,7 +62,7 @@ impl core::fmt::Debug for Action {
 }
 
 /// What to do with a connection.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub enum StreamAction {
     /// Connect; answered by `Connected` or `ConnectFailed`.
     Connect {
@@ -78,7 +79,7 @@ pub enum StreamAction {
     /// Send protocol bytes.
     Send(Bytes),
     /// Send block content, as a disk read returned it.
-    SendBlock(Bytes),
+    SendBlock(#[serde(serialize_with = "length_only")] Bytes),
     /// Close; no further event for this id.
     Close(CloseMode),
 }
@@ -97,7 +98,7 @@ impl core::fmt::Debug for StreamAction {
 }
 
 /// How to close a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub enum CloseMode {
     /// Send what was given, then close.
     Flush,
@@ -106,7 +107,7 @@ pub enum CloseMode {
 }
 
 /// A disk or hash operation.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub enum DiskOp {
     /// Makes the files of a torrent known, creates empty ones, and reports what is there. Nothing
     /// that exists is changed.
@@ -114,6 +115,7 @@ pub enum DiskOp {
         /// The torrent, which later operations name.
         torrent: TorrentId,
         /// Its files.
+        #[serde(serialize_with = "hashes_only")]
         metainfo: Arc<Metainfo>,
     },
     /// Writes a block.
@@ -171,6 +173,11 @@ pub enum DiskOp {
     },
 }
 
+/// A torrent is told from others by its hashes.
+fn hashes_only<S: Serializer>(metainfo: &Arc<Metainfo>, serializer: S) -> Result<S::Ok, S::Error> {
+    metainfo.info_hashes.serialize(serializer)
+}
+
 impl core::fmt::Debug for DiskOp {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -193,14 +200,14 @@ impl core::fmt::Debug for DiskOp {
 }
 
 /// What to do with an HTTP exchange.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum HttpAction {
     /// GET without following redirects.
     Get(Box<HttpGet>),
 }
 
 /// An HTTP request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct HttpGet {
     /// Absolute URL, to be sent byte for byte.
     pub url: String,

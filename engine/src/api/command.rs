@@ -5,13 +5,14 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::metainfo::Metainfo;
 use crate::resume::ResumeData;
 
 /// How much a file is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub enum Priority {
     /// Not at all.
     Skip,
@@ -25,7 +26,7 @@ pub enum Priority {
 }
 
 /// A file and how much it is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FilePriority {
     /// Index into the layout's files.
     pub file: u32,
@@ -34,7 +35,7 @@ pub struct FilePriority {
 }
 
 /// Where an address came from.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum PeerSource {
     /// It connected to us.
     Incoming,
@@ -47,7 +48,7 @@ pub enum PeerSource {
 }
 
 /// Bytes per second, `None` for no limit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RateLimits {
     /// From peers.
     pub down: Option<u64>,
@@ -56,7 +57,7 @@ pub struct RateLimits {
 }
 
 /// Everything needed to add a torrent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AddTorrent {
     /// What it is.
     pub metainfo: Arc<Metainfo>,
@@ -93,7 +94,7 @@ impl AddTorrent {
 }
 
 /// Addresses for a torrent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AddPeers {
     /// The torrent.
     pub torrent: TorrentId,
@@ -104,7 +105,7 @@ pub struct AddPeers {
 }
 
 /// A wish of the embedder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Adds a torrent; answered by `Notice::TorrentAdded` or `Notice::CommandRejected`.
     Add(Box<AddTorrent>),
@@ -139,4 +140,40 @@ pub enum Command {
     SaveResume(TorrentId),
     /// Stops everything tidily; ends with `Notice::ShutDown`.
     ShutDown,
+}
+
+impl Command {
+    /// The torrent that it names.
+    pub fn torrent(&self) -> Option<TorrentId> {
+        match self {
+            Self::Remove(id)
+            | Self::Pause(id)
+            | Self::Resume(id)
+            | Self::Recheck(id)
+            | Self::Announce(id)
+            | Self::SetPriorities(id, _)
+            | Self::SetSequential(id, _)
+            | Self::SaveResume(id) => Some(*id),
+            Self::SetLimits(id, _) => *id,
+            Self::AddPeers(add) => Some(add.torrent),
+            Self::Add(_) | Self::ListenOn { .. } | Self::ShutDown => None,
+        }
+    }
+
+    /// The torrent that it names, to be changed.
+    pub fn torrent_mut(&mut self) -> Option<&mut TorrentId> {
+        match self {
+            Self::Remove(id)
+            | Self::Pause(id)
+            | Self::Resume(id)
+            | Self::Recheck(id)
+            | Self::Announce(id)
+            | Self::SetPriorities(id, _)
+            | Self::SetSequential(id, _)
+            | Self::SaveResume(id) => Some(id),
+            Self::SetLimits(id, _) => id.as_mut(),
+            Self::AddPeers(add) => Some(&mut add.torrent),
+            Self::Add(_) | Self::ListenOn { .. } | Self::ShutDown => None,
+        }
+    }
 }

@@ -1,9 +1,14 @@
 //! Limits and preferences. Every number that bounds memory or work is here.
 
 use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// What a peer with requests outstanding may send even when the disk is behind or all credit is
+/// given: two blocks, so that no peer starves.
+pub const READ_FLOOR: u32 = 33 * 1024;
 
 /// How unchoke slots are given while seeding.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum SeedChoking {
     /// Everyone in turn, whoever has waited longest first.
     #[default]
@@ -16,7 +21,7 @@ pub enum SeedChoking {
 }
 
 /// Configuration of an engine. `Default` suits a desktop machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// Name and version told to peers (`v` of BEP 10).
     pub client: String,
@@ -38,6 +43,9 @@ pub struct Config {
     pub seed_choking: SeedChoking,
     /// Most requests outstanding at one peer, whatever its `reqq`.
     pub max_outstanding_requests: u32,
+    /// Whether the last blocks are asked of several peers at once, so that none of them can hold the
+    /// end of a download up.
+    pub endgame: bool,
     /// Requests of one peer that are queued for upload: our `reqq`.
     pub max_queued_requests: u32,
     /// Bytes granted to all connections together and not received yet.
@@ -79,6 +87,7 @@ impl Default for Config {
             unchoke_slots: None,
             seed_choking: SeedChoking::RoundRobin,
             max_outstanding_requests: 1000,
+            endgame: true,
             max_queued_requests: 2000,
             read_credit: 32 << 20,
             read_window: 512 << 10,
@@ -120,16 +129,24 @@ impl MemoryBound {
 }
 
 impl Config {
+    /// Bytes granted at the most: the floor that keeps every peer alive comes on top of the shared
+    /// credit, and the grant that reaches the mark may overstep it by a window.
+    fn most_granted(&self) -> u64 {
+        let connections = u64::from(self.max_connections);
+        u64::from(self.read_credit)
+            + u64::from(self.read_window)
+            + connections * u64::from(READ_FLOOR)
+    }
+
     /// The worst case in flight for this configuration.
     pub fn memory_bound(&self) -> MemoryBound {
         let connections = u64::from(self.max_connections);
         MemoryBound {
-            // The floor that keeps every peer alive comes on top of the shared credit.
-            receive: u64::from(self.read_credit) + connections * 32 * 1024,
+            receive: self.most_granted(),
             assembly: connections * 128 * 1024,
             // Above the mark every peer keeps a trickle up to twice the mark, and what was granted
             // by then may still arrive.
-            disk: 2 * u64::from(self.disk_intake) + u64::from(self.read_credit),
+            disk: 2 * u64::from(self.disk_intake) + self.most_granted(),
             send: u64::from(self.send_budget) + connections * 16 * 1024,
             requests: connections * u64::from(self.max_queued_requests) * 12,
         }

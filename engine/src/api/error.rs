@@ -1,9 +1,10 @@
 //! Errors that cross the line, both ways.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// Why a connection could not be made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ConnectFailure {
     /// Nobody listens there.
@@ -15,7 +16,7 @@ pub enum ConnectFailure {
 }
 
 /// Why a disk operation failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DiskError {
     /// The file, or the part of it that was asked for, is not there.
@@ -46,7 +47,7 @@ impl fmt::Display for DiskError {
 impl core::error::Error for DiskError {}
 
 /// Why a name was not resolved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum LookupError {
     /// There is no such name.
     NotFound,
@@ -55,7 +56,7 @@ pub enum LookupError {
 }
 
 /// Why an HTTP exchange failed before a complete reply.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum HttpFailure {
     /// The URL is malformed or of a scheme the driver does not speak.
@@ -89,7 +90,7 @@ impl fmt::Display for HttpFailure {
 }
 
 /// Why a command was rejected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The torrent is there already.
@@ -114,14 +115,14 @@ impl fmt::Display for CommandError {
 }
 
 /// Why a torrent stands still.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum TorrentError {
     /// The disk refuses; `Command::Resume` tries again.
     Disk(DiskError),
 }
 
 /// A rule of the driver contract that the embedder broke. Counted, survived, and worth a bug report.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum ViolatedRule {
     /// Rule 1: `now` went backwards.
     TimeWentBackwards,

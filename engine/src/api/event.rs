@@ -14,7 +14,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, UdpSocketId};
 
 /// One thing that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// The embedder wants something.
     Command(Command),
@@ -45,7 +45,7 @@ pub enum Event {
 }
 
 /// What can happen to a connection.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum StreamEvent {
     /// The connection stands.
     Connected,
@@ -73,7 +73,7 @@ impl core::fmt::Debug for StreamEvent {
 }
 
 /// How a connection ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CloseKind {
     /// The peer closed it.
     Eof,
@@ -91,7 +91,7 @@ pub struct FileStatus {
 }
 
 /// How a disk operation ended.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum DiskOutcome {
     /// The torrent is open; the state of each file.
     Opened(Box<[FileStatus]>),
@@ -128,7 +128,7 @@ impl core::fmt::Debug for DiskOutcome {
 }
 
 /// What can happen to an HTTP exchange. `Head`, any number of `Body`, then `Finished`; or `Failed`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum HttpEvent {
     /// Status and, for a redirect, where to.
     Head {

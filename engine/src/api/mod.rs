@@ -11,7 +11,7 @@ mod wakeup;
 
 pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StreamAction};
 pub use command::{AddPeers, AddTorrent, Command, FilePriority, PeerSource, Priority, RateLimits};
-pub use config::{Config, MemoryBound, SeedChoking};
+pub use config::{Config, MemoryBound, READ_FLOOR, SeedChoking};
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };

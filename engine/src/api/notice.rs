@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 
 use super::command::PeerSource;
 use super::error::{CommandError, TorrentError};
@@ -9,7 +10,7 @@ use crate::base::ids::{ConnId, TorrentId};
 use crate::metainfo::InfoHashes;
 
 /// Why a connection was closed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The peer closed it, or it broke.
@@ -41,7 +42,7 @@ pub enum CloseReason {
 }
 
 /// Something worth telling.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Notice {
     /// A torrent was added under this id.

@@ -1,10 +1,11 @@
 //! When the engine wants to be called again.
 
 use crate::base::time::Instant;
+use serde::{Deserialize, Serialize};
 
 /// Returned by every step, so that it cannot be forgotten. Calling earlier is harmless, calling
 /// later costs quality and never correctness.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wakeup {
     /// At once: the turn's work budget ran out.
     Immediately,
@@ -20,7 +21,7 @@ pub enum Wakeup {
 }
 
 /// Which timer set a deadline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum WakeReason {
     /// Tokens of a rate limit.
     Bandwidth,

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is, so that one peer has one name.
 pub fn normalise(addr: SocketAddr) -> SocketAddr {
@@ -27,7 +28,7 @@ pub fn compact_v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
 }
 
 /// Where an address can be reached from.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Scope {
     /// Anywhere on the internet.
     Public,

@@ -3,6 +3,9 @@
 use alloc::vec::Vec;
 use bitvec::order::Msb0;
 use bitvec::vec::BitVec;
+use bytes::Bytes;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A fixed-size set of numbers below [`Bits::len`], laid out as BEP 3's bitfield message: the high
 /// bit of the first byte is number 0.
@@ -146,6 +149,19 @@ impl Bits {
             total += (a & b & mask).count_ones();
         }
         total
+    }
+}
+
+impl Serialize for Bits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.len(), Bytes::from(self.to_wire())).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (len, bytes) = <(u32, Bytes)>::deserialize(deserializer)?;
+        Self::from_wire(&bytes, len).ok_or_else(|| D::Error::custom("not a set of that size"))
     }
 }
 

@@ -3,9 +3,10 @@
 //! `Debug` of every engine type prints plain data, never a pointer, a capacity or block content.
 
 use core::fmt::{Debug, Write};
+use serde::{Deserialize, Serialize};
 
 /// 64-bit FNV-1a. A checksum for comparing runs, not a cryptographic hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest(u64);
 
 impl Default for Digest {

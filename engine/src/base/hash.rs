@@ -3,12 +3,13 @@
 
 use alloc::string::String;
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 macro_rules! hash {
     ($(#[$meta:meta])* $name:ident, $len:literal) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub [u8; $len]);
 
         impl $name {

@@ -1,11 +1,27 @@
 //! Identifiers. Each is unique within the life of an engine and never used twice, so an answer
 //! that arrives late can never be taken for the answer to something else.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
+
+        impl Serialize for $name {
+            /// As slot and generation, which are both small.
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                ((self.0 & 0xffff_ffff) as u32, (self.0 >> 32) as u32).serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let (slot, generation) = <(u32, u32)>::deserialize(deserializer)?;
+                Ok(Self(u64::from(generation) << 32 | u64::from(slot)))
+            }
+        }
 
         impl $name {
             /// Rebuilds an id from the number that [`Self::as_u64`] gave.
@@ -50,9 +66,9 @@ id!(
 );
 
 /// The embedder's name for an accepted socket that the engine has not adopted yet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct SocketToken(pub u64);
 
 /// The embedder's name for a bound UDP socket.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct UdpSocketId(pub u32);

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 
 /// The bytes of one block as they lay in the receive buffers.
 ///
@@ -44,6 +45,21 @@ impl Payload {
             Self::Many(parts) => parts,
         }
     }
+}
+
+impl Serialize for Payload {
+    /// As its length: what is written for comparing runs never depends on content.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.len().serialize(serializer)
+    }
+}
+
+/// Serializes content as its length.
+///
+/// # Errors
+/// As the serializer has them.
+pub fn length_only<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    (bytes.len() as u32).serialize(serializer)
 }
 
 impl core::fmt::Debug for Payload {

@@ -1,12 +1,13 @@
 //! Transfer rates without floating point: bytes in half-second slots over the last four seconds.
 
 use super::time::Instant;
+use serde::{Deserialize, Serialize};
 
 const SLOTS: u64 = 8;
 const SLOT_MILLIS: u64 = 500;
 
 /// Measures bytes per second over a sliding window of four seconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateMeter {
     slots: [u64; SLOTS as usize],
     newest: u64,

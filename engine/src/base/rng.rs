@@ -5,10 +5,11 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
 
 /// The only source of randomness of an engine. Keep it secret on a real network: transaction ids
 /// and peer ids follow from it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed(pub [u8; 32]);
 
 impl Seed {
@@ -40,7 +41,7 @@ impl core::fmt::Debug for Seed {
 }
 
 /// One labelled stream of random numbers.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Rng(ChaCha12Rng);
 
 impl Rng {

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+use serde::{Deserialize, Serialize};
 
 use super::ids::{ConnId, DiskOpId, ExchangeId, LookupId, TorrentId};
 
@@ -31,7 +32,7 @@ macro_rules! slot_key {
 slot_key!(TorrentId, ConnId, DiskOpId, LookupId, ExchangeId);
 
 /// Values of `V` under keys of `K`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SlotMap<K, V> {
     slots: Vec<Slot<V>>,
     free: Vec<u32>,
@@ -39,7 +40,7 @@ pub struct SlotMap<K, V> {
     key: PhantomData<K>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Slot<V> {
     generation: u32,
     value: Option<V>,

@@ -2,11 +2,12 @@
 //! [`Engine::step`](crate::Engine::step), so a run can be replayed from recorded instants.
 
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// A point in time: nanoseconds since an arbitrary zero chosen by the embedder.
 ///
 /// Arithmetic saturates, so a clock that jumps (suspend, simulation) can never overflow.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {

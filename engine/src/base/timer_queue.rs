@@ -6,11 +6,12 @@
 
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
+use serde::{Deserialize, Serialize};
 
 use super::time::Instant;
 
 /// Deadlines of targets `T`, earliest first, ties in order of scheduling.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TimerQueue<T: Ord> {
     heap: BinaryHeap<Reverse<(Instant, u64, T)>>,
     sequence: u64,
@@ -56,7 +57,7 @@ impl<T: Ord + Copy> TimerQueue<T> {
 
 /// Remembers for what an owner has scheduled itself, so that deciding on a deadline again and again
 /// does not fill the queue.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Alarm {
     set_for: Option<Instant>,
 }

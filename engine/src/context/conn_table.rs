@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::slots::SlotMap;
@@ -12,7 +13,7 @@ use crate::picker::PeerKey;
 use crate::wire::FrameAssembler;
 
 /// How far a connection has come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Phase {
     /// It is being made.
     Connecting,
@@ -23,7 +24,7 @@ pub enum Phase {
 }
 
 /// What is needed until the handshake has come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Handshaking {
     /// Received bytes.
     pub assembler: FrameAssembler,
@@ -34,7 +35,7 @@ pub struct Handshaking {
 }
 
 /// One connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Conn {
     /// Remote address.
     pub remote: SocketAddr,
@@ -49,7 +50,7 @@ pub struct Conn {
 }
 
 /// All connections.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ConnTable {
     conns: SlotMap<ConnId, Conn>,
     per_ip: BTreeMap<IpAddr, u32>,
@@ -142,9 +143,10 @@ impl ConnTable {
         };
         let half_open = count(|phase| matches!(phase, Phase::Connecting));
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
-        let per_ip: u32 = self.per_ip.values().sum();
-        let same =
-            half_open == self.half_open && handshaking == self.handshaking && per_ip == self.len();
+        let per_ip: u64 = self.per_ip.values().map(|count| u64::from(*count)).sum();
+        let same = half_open == self.half_open
+            && handshaking == self.handshaking
+            && per_ip == u64::from(self.len());
         if same { Ok(()) } else { Err("connection counters equal the recount") }
     }
 }

@@ -4,9 +4,10 @@ use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::slots::SlotMap;
 use crate::picker::BlockRef;
 use crate::wire::BlockRequest;
+use serde::{Deserialize, Serialize};
 
 /// Why a piece is hashed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum HashPurpose {
     /// To find out what is on disk.
     Check,
@@ -15,7 +16,7 @@ pub enum HashPurpose {
 }
 
 /// What an operation is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum DiskJob {
     /// Opening a torrent.
     Open(TorrentId),
@@ -80,7 +81,7 @@ impl DiskJob {
 }
 
 /// All operations in progress.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DiskLedger {
     jobs: SlotMap<DiskOpId, DiskJob>,
     intake: u64,

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 use crate::base::ids::UdpSocketId;
 use crate::base::rng::Rng;
@@ -11,7 +12,7 @@ use crate::wire::PeerId;
 const MAX_VOICES: usize = 32;
 
 /// Who we are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// The peer id of this run.
     pub peer_id: PeerId,

@@ -48,26 +48,36 @@ impl Engine {
         check(self.ctx.conns.check())
     }
 
+    /// Checks that lists have their lengths, before more is asked of what was read from bytes.
+    pub(super) fn check_shape(&self) -> Result<(), InvariantViolation> {
+        for (_, torrent) in self.torrents.iter() {
+            torrent.check_shape().map_err(|rule| InvariantViolation { rule })?;
+        }
+        Ok(())
+    }
+
     /// Every budget is a conservation law: what was taken is held by somebody.
     fn check_budgets(&self) -> Result<(), &'static str> {
         let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
         let mut granted: u64 = peers().map(|peer| u64::from(peer.granted)).sum();
-        let mut sending: u64 = peers().map(|peer| peer.unsent).sum();
-        let mut connecting = 0;
+        let mut sending: u64 = peers().fold(0, |sum, peer| sum.saturating_add(peer.unsent));
+        let mut connecting = 0u64;
         for (_, conn) in self.ctx.conns.iter() {
             if let Phase::Handshaking(early) = &conn.phase {
                 granted += u64::from(early.granted);
-                sending += early.unsent;
+                sending = sending.saturating_add(early.unsent);
             }
             let pending = !matches!(conn.phase, Phase::Active) && conn.key.is_some();
-            connecting += u32::from(pending);
+            connecting += u64::from(pending);
         }
         let mut intake = 0;
         let mut hashing = 0;
         for job in self.ctx.disk.jobs() {
             match job {
                 DiskJob::Write { length, .. } => intake += u64::from(*length),
-                DiskJob::Read { request, .. } => sending += u64::from(request.length),
+                DiskJob::Read { request, .. } => {
+                    sending = sending.saturating_add(request.length.into())
+                }
                 DiskJob::Hash { .. } | DiskJob::Evidence { .. } => hashing += 1,
                 _ => {}
             }
@@ -81,7 +91,8 @@ impl Engine {
         if intake != self.ctx.disk.intake() || hashing != self.ctx.disk.hashing() {
             return Err("disk budgets are conserved");
         }
-        let counted: u32 = self.torrents.iter().map(|(_, torrent)| torrent.connecting).sum();
+        let counted: u64 =
+            self.torrents.iter().map(|(_, torrent)| u64::from(torrent.connecting)).sum();
         if counted != connecting {
             return Err("connections being made equal the recount");
         }

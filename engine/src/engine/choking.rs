@@ -44,21 +44,19 @@ impl Engine {
         let slots = self.slots();
         let chosen = self.choker.round(&candidates, slots, policy, now, &mut self.ctx.chokes);
         let chosen: BTreeSet<ConnId> = chosen.into_iter().collect();
-        let mut unchoked = Vec::new();
+        // Whoever wants nothing keeps what it has until somebody needs the slot.
+        let mut spare = (slots as usize).saturating_sub(chosen.len());
+        let mut changed = Vec::new();
         for (id, torrent) in self.torrents.iter() {
-            let changed = torrent.peers.iter().filter(|(conn, peer)| {
-                // Whoever wants nothing keeps what it has until somebody needs the slot.
-                let serve = chosen.contains(conn)
-                    || (!peer.am_choking && !peer.peer_interested && chosen.len() < slots as usize);
-                serve == peer.am_choking
-            });
-            unchoked.extend(changed.map(|(conn, peer)| (id, *conn, !peer.am_choking)));
-        }
-        for (id, conn, choke) in unchoked {
-            if let Some(torrent) = self.torrents.get_mut(id) {
-                torrent.set_choking(&mut self.ctx, conn, choke);
+            for (conn, peer) in &torrent.peers {
+                let keeps = !peer.am_choking && !peer.peer_interested && spare > 0;
+                spare -= usize::from(keeps);
+                if (chosen.contains(conn) || keeps) == peer.am_choking {
+                    changed.push((id, *conn, !peer.am_choking));
+                }
             }
         }
+        self.set_choking(&changed);
         self.choke_timer = false;
         self.arm_choke_timer(!interested.is_empty());
     }
@@ -76,14 +74,28 @@ impl Engine {
         let interested = self.interested();
         self.arm_choke_timer(!interested.is_empty());
         let taken = interested.iter().filter(|(_, c)| c.unchoked).count();
-        let free = (self.slots() as usize).saturating_sub(taken);
         let mut waiting: Vec<_> = interested.iter().filter(|(_, c)| !c.unchoked).collect();
         // Whoever came first, and has not had its turn.
         waiting.sort_by_key(|(_, c)| (c.choked_at, c.connected_at, c.conn));
-        let chosen: Vec<_> = waiting.iter().take(free).map(|(id, c)| (*id, c.conn)).collect();
-        for (id, conn) in chosen {
-            if let Some(torrent) = self.torrents.get_mut(id) {
-                torrent.set_choking(&mut self.ctx, conn, false);
+        let slots = self.slots() as usize;
+        waiting.truncate(slots.saturating_sub(taken));
+        let mut changed: Vec<_> = waiting.iter().map(|(id, c)| (*id, c.conn, false)).collect();
+        // Those who want nothing any more make room for them.
+        let idle = self.torrents.iter().flat_map(|(id, torrent)| {
+            let idle = torrent.peers.iter().filter(|(_, p)| !p.am_choking && !p.peer_interested);
+            idle.map(move |(conn, _)| (id, *conn, true))
+        });
+        let idle: Vec<_> = idle.collect();
+        let crowded = (taken + waiting.len() + idle.len()).saturating_sub(slots);
+        changed.extend(idle.into_iter().take(crowded));
+        self.set_choking(&changed);
+    }
+
+    /// Chokes or unchokes.
+    fn set_choking(&mut self, changed: &[(TorrentId, ConnId, bool)]) {
+        for (id, conn, choke) in changed {
+            if let Some(torrent) = self.torrents.get_mut(*id) {
+                torrent.set_choking(&mut self.ctx, *conn, *choke);
             }
         }
     }

@@ -4,11 +4,11 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 
 use super::{Engine, ShutDown};
+use crate::api::{Action, CloseReason};
 use crate::api::{
     AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, Notice, StreamEvent,
     ViolatedRule,
 };
-use crate::api::{CloseReason, ConnectFailure};
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::context::{DiskJob, HashPurpose, Phase};
 use crate::torrent::Torrent;
@@ -112,15 +112,18 @@ impl Engine {
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
+        if matches!(event, StreamEvent::Closed(_)) {
+            // What was asked of it earlier in this step is of no use any more.
+            let about = |action: &Action| matches!(action, Action::Stream(c, _) if *c == conn);
+            self.ctx.actions.retain(|action| !about(action));
+        }
         // An event for a connection that we closed is a normal race.
         let Some(entry) = self.ctx.conns.get(conn) else { return };
         let active = matches!(entry.phase, Phase::Active);
         let torrent = entry.torrent;
         match event {
             StreamEvent::Connected => self.connected(conn),
-            StreamEvent::ConnectFailed(ConnectFailure::Refused | _) => {
-                self.lost(conn, CloseReason::ConnectFailed);
-            }
+            StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
             StreamEvent::Received(bytes) if active => self.received(conn, torrent, bytes),
             StreamEvent::Received(bytes) => self.received_early(conn, bytes),
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
@@ -138,6 +141,11 @@ impl Engine {
         self.ctx.granted -= u64::from(within);
         peer.last_received = self.ctx.now;
         peer.assembler.push(bytes);
+        if self.content.on {
+            for range in peer.assembler.content_in_tail(count as usize) {
+                self.content.note(range.start, range.end);
+            }
+        }
         torrent.hear(&mut self.ctx, conn);
         if within < count {
             self.violated(ViolatedRule::MoreThanGranted);

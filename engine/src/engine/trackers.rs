@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::api::{Action, HttpAction, HttpEvent, HttpFailure, HttpGet, LookupError, ViolatedRule};
@@ -30,7 +31,7 @@ const MAX_REDIRECTS: u8 = 5;
 const MAX_NAMES: usize = 1000;
 
 /// One announce, made over one or two address families.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Announce {
     torrent: TorrentId,
     tracker: TrackerRef,
@@ -43,7 +44,7 @@ struct Announce {
 }
 
 /// What an HTTP exchange is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Purpose {
     /// A leg of this announce.
     Announce(u64),
@@ -51,7 +52,7 @@ enum Purpose {
     Scrape(TorrentId, TrackerRef),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Exchange {
     purpose: Purpose,
     ipv6: Option<bool>,
@@ -81,7 +82,7 @@ impl Exchange {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Lookup {
     /// The host of a UDP tracker.
     UdpTracker { announce: u64, host: String, port: u16, path: String },
@@ -90,7 +91,7 @@ enum Lookup {
 }
 
 /// Everything in progress with trackers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct TrackerIo {
     announces: BTreeMap<u64, Announce>,
     next: u64,

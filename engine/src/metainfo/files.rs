@@ -2,11 +2,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::base::hash::Sha256Hash;
 
 /// Attributes of a file (BEP 47).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileAttributes {
     /// Padding: zeros that align the next file, never written to disk.
     pub pad: bool,
@@ -17,7 +18,7 @@ pub struct FileAttributes {
 }
 
 /// One file of a torrent.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Safe path components below the download folder; the first is the torrent's name.
     pub path: Vec<String>,
@@ -46,7 +47,7 @@ impl FileEntry {
 }
 
 /// A run of bytes inside one file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileSlice {
     /// Index into [`Layout::files`].
     pub file: u32,
@@ -57,7 +58,7 @@ pub struct FileSlice {
 }
 
 /// All files of a torrent, in the order in which the content concatenates them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Layout {
     files: Vec<FileEntry>,
     length: u64,
@@ -82,6 +83,29 @@ impl Layout {
 
     pub(super) fn files_mut(&mut self) -> &mut [FileEntry] {
         &mut self.files
+    }
+
+    /// Gives every part of every path and link another name; for traces that must not tell names.
+    pub(crate) fn rename(&mut self, mut name: impl FnMut(&str) -> String) {
+        for file in &mut self.files {
+            let links = file.symlink.iter_mut().flatten();
+            file.pieces_root = None;
+            for part in file.path.iter_mut().chain(links) {
+                *part = name(part);
+            }
+        }
+    }
+
+    /// Whether the files lie one behind the other.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let mut end = 0u64;
+        for file in &self.files {
+            if file.offset != end {
+                return false;
+            }
+            end = end.saturating_add(file.length);
+        }
+        end == self.length
     }
 
     /// Bytes of content, padding included.

@@ -1,5 +1,8 @@
 //! Pieces and blocks as numbers: lengths, counts, offsets.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The size in which data is requested: 16 KiB, as every client does (BEP 3).
 pub const BLOCK_LENGTH: u32 = 16 * 1024;
 
@@ -12,6 +15,19 @@ pub struct Geometry {
     length: u64,
     piece_length: u32,
     pieces: u32,
+}
+
+impl Serialize for Geometry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.length, self.piece_length).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Geometry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (length, piece_length) = <(u64, u32)>::deserialize(deserializer)?;
+        Self::new(length, piece_length).ok_or_else(|| D::Error::custom("pieces of no such length"))
+    }
 }
 
 impl Geometry {

@@ -141,6 +141,7 @@ impl Magnet {
     }
 
     fn add_peer(&mut self, value: &str) {
+        let value = value.trim();
         if let Ok(addr) = value.parse::<SocketAddr>() {
             if is_dialable(addr) && !self.peers.contains(&addr) {
                 self.peers.push(addr);
@@ -149,7 +150,12 @@ impl Magnet {
         }
         let Some((host, port)) = value.rsplit_once(':') else { return };
         let numeric = host.contains(':') || host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if !numeric && !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) {
+        let printable = !host.contains(|c: char| c.is_control() || c.is_whitespace());
+        if !numeric
+            && printable
+            && !host.is_empty()
+            && port.parse::<u16>().is_ok_and(|port| port != 0)
+        {
             push_new(&mut self.named_peers, value.into());
         }
     }

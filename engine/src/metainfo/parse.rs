@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
@@ -17,7 +18,7 @@ use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::bencode::{Limits, Mode, Value, scan};
 
 /// The identities of a torrent. At least one is present.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct InfoHashes {
     /// SHA-1 of the info dictionary, for v1 and hybrid torrents.
     pub v1: Option<Sha1Hash>,
@@ -34,7 +35,7 @@ impl InfoHashes {
 }
 
 /// A DHT node named by a torrent (BEP 5).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// Host name or address.
     pub host: String,
@@ -43,7 +44,7 @@ pub struct Node {
 }
 
 /// Everything a `.torrent` says, checked: paths are safe, sizes consistent, layers proven.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Metainfo {
     /// Both identities.
     pub info_hashes: InfoHashes,

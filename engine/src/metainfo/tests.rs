@@ -181,3 +181,14 @@ quickcheck::quickcheck! {
         true
     }
 }
+
+#[test]
+fn hosts_of_peers_in_magnets_are_names_and_survive_being_written() {
+    let start = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdddcccd";
+    let parse = |peer: &str| Magnet::parse(&alloc::format!("{start}&x.pe={peer}")).unwrap();
+    assert_eq!(parse("%0A%0A10.0.553.0.1:45536").named_peers, Vec::<String>::new());
+    assert_eq!(parse("20.0.%01%000.1:45536").named_peers, Vec::<String>::new());
+    let named = parse("%0Apeer.example:6881");
+    assert_eq!(named.named_peers, ["peer.example:6881"]);
+    assert_eq!(Magnet::parse(&named.to_string()), Ok(named));
+}

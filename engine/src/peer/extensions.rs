@@ -1,6 +1,7 @@
 //! What a peer announced in its extended handshake (BEP 10), boiled down to what is used.
 
 use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
 
 use crate::wire::ExtendedHandshake;
 
@@ -11,7 +12,7 @@ pub const OUR_DONT_HAVE_ID: u8 = 7;
 const DEFAULT_REQQ: u32 = 250;
 
 /// What is remembered of extended handshakes; a later one adds to an earlier one.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Extensions {
     /// How many requests it queues.
     pub reqq: u32,

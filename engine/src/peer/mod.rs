@@ -15,6 +15,7 @@ mod tests;
 use alloc::string::String;
 use bytes::{Bytes, BytesMut};
 use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::api::PeerSource;
@@ -32,7 +33,7 @@ pub use requests::{Outstanding, Requests};
 pub use uploads::{Uploads, Verdict};
 
 /// Who a peer is and how it came.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Introduction {
     /// Connection.
     pub conn: ConnId,
@@ -49,7 +50,7 @@ pub struct Introduction {
 }
 
 /// State of one connected peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Peer {
     /// Who it is and how it came.
     pub intro: Introduction,
@@ -109,6 +110,8 @@ pub struct Peer {
     pub last_sent: Instant,
     /// When it was connected.
     pub connected_at: Instant,
+    /// When it last brought something that was needed; at first, when it was connected.
+    pub useful_at: Instant,
     /// When it was last unchoked; zero for never.
     pub unchoked_at: Instant,
     /// When it was last choked; zero for never.
@@ -167,6 +170,7 @@ impl Peer {
             last_received: now,
             last_sent: now,
             connected_at: now,
+            useful_at: now,
             unchoked_at: Instant::ZERO,
             choked_at: Instant::ZERO,
             parole: false,

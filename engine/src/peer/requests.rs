@@ -6,6 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use crate::base::time::Instant;
 use crate::metainfo::BLOCK_LENGTH;
@@ -21,7 +22,7 @@ const MAX_GIVEN_UP: usize = 2048;
 pub const SNUB_MILLIS: u64 = 20_000;
 
 /// A request that is out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Outstanding {
     /// What was asked for.
     pub at: BlockRef,
@@ -30,7 +31,7 @@ pub struct Outstanding {
 }
 
 /// Requests to one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Requests {
     outstanding: VecDeque<Outstanding>,
     /// Cancelled, timed out or choked away: may still be answered, and must not count as unasked.

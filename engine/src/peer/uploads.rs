@@ -2,11 +2,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::wire::BlockRequest;
 
 /// Requests of one peer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Uploads {
     queue: VecDeque<BlockRequest>,
     /// Blocks being read; cancelled ones stay until the read ends, marked.

@@ -5,6 +5,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// Holders that are told apart; pieces with more are equally common.
 const LEVELS: usize = 64;
@@ -12,7 +13,7 @@ const LEVELS: usize = 64;
 const PRIORITIES: usize = 7;
 const UNLISTED: u32 = u32::MAX;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Availability {
     /// Peers that have everything.
     pub(super) seeds: u32,
@@ -108,6 +109,16 @@ impl Availability {
                 bucket[start..].iter().chain(&bucket[..start]).copied()
             },
         )
+    }
+
+    /// Whether every list has an entry for each of `pieces`, and names no others.
+    pub(super) fn fits(&self, pieces: u32) -> bool {
+        let count = pieces as usize;
+        self.holders.len() == count
+            && self.place.len() == count
+            && self.priority.len() == count
+            && self.buckets.len() == LEVELS * PRIORITIES
+            && self.buckets.iter().flatten().all(|piece| *piece < pieces)
     }
 
     pub(super) fn check(&self) -> Result<(), &'static str> {

@@ -13,6 +13,7 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::base::bits::Bits;
 use crate::metainfo::Geometry;
@@ -24,7 +25,7 @@ use partial::{BlockState, Partial};
 pub type PeerKey = u32;
 
 /// A block by piece number and block number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct BlockRef {
     /// Piece number.
     pub piece: u32,
@@ -33,7 +34,7 @@ pub struct BlockRef {
 }
 
 /// Pieces that a peer has. A seed costs no bit field.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PeerPieces {
     /// All of them.
     All,
@@ -64,7 +65,7 @@ pub enum Received {
 }
 
 /// State of all pieces of a torrent, and of the blocks of those begun.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picker {
     geometry: Geometry,
     /// Verified.
@@ -172,6 +173,8 @@ impl Picker {
                 self.list(piece);
             }
         }
+        // Open blocks of a begun piece are on offer only while it is wanted.
+        self.refresh_open(piece);
         match (was_wanted, priority > 0) {
             (false, true) => self.missing.set(piece).then_some(true),
             (true, false) => self.missing.clear(piece).then_some(false),
@@ -301,6 +304,13 @@ impl Picker {
         }
     }
 
+    /// A peer left, or does not deliver: what was reserved for it is open to everyone.
+    pub fn release(&mut self, peer: PeerKey) {
+        for partial in self.partials.values_mut().filter(|p| p.only == Some(peer)) {
+            partial.only = None;
+        }
+    }
+
     /// A block came from `peer`; it is on its way to the disk if it was needed.
     pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
         let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };
@@ -351,6 +361,24 @@ impl Picker {
     /// Whether all blocks of a piece are on disk and it waits for its hash.
     pub fn awaits_hash(&self, piece: u32) -> bool {
         self.partials.get(&piece).is_some_and(Partial::is_complete)
+    }
+
+    /// Checks that every list is as long as there are pieces and blocks: what a picker is made with,
+    /// and what one that was read from bytes has to have before anything else is asked of it.
+    ///
+    /// # Errors
+    /// The name of the rule.
+    pub fn check_shape(&self) -> Result<(), &'static str> {
+        let pieces = self.geometry.pieces();
+        let sets = [&self.have, &self.missing, &self.unstarted];
+        let partials = self.partials.iter().all(|(piece, partial)| {
+            *piece < pieces && partial.len() == self.geometry.blocks_in(*piece)
+        });
+        let fits = sets.iter().all(|set| set.len() == pieces)
+            && self.priorities.len() == pieces as usize
+            && self.availability.fits(pieces)
+            && partials;
+        if fits { Ok(()) } else { Err("every list of a picker has its length") }
     }
 
     /// Checks the partition of pieces and all counters; for tests and simulation.

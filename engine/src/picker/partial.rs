@@ -2,12 +2,13 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::PeerKey;
 use crate::base::bits::Bits;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum BlockState {
     /// Nobody was asked, or nobody who was asked will answer.
     Open,
@@ -19,14 +20,14 @@ pub(super) enum BlockState {
     Written,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Block {
     state: BlockState,
     /// While requested: those asked. Afterwards: the one who delivered.
     peers: SmallVec<[PeerKey; 2]>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Partial {
     blocks: Vec<Block>,
     /// Blocks in each state, in the order of [`BlockState`].
@@ -51,6 +52,11 @@ impl Partial {
             fast,
             only,
         }
+    }
+
+    /// Number of blocks.
+    pub(super) fn len(&self) -> u32 {
+        self.blocks.len() as u32
     }
 
     fn count(&self, state: BlockState) -> u32 {

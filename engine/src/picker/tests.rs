@@ -279,3 +279,36 @@ quickcheck::quickcheck! {
         true
     }
 }
+
+#[test]
+fn a_begun_piece_is_on_offer_only_while_it_is_wanted() {
+    let mut rng = rng();
+    let mut picker = picker(2, 2);
+    picker.peer_joined(&PeerPieces::All);
+    let mode = PickMode { max_partial: 8, ..PickMode::default() };
+    let one = picker.pick(1, &PeerPieces::All, None, 1, mode, &mut rng).blocks[0];
+    picker.set_priority(one.piece, 0);
+    picker.check().unwrap();
+    let rest = picker.pick(2, &PeerPieces::All, None, 9, mode, &mut rng).blocks;
+    assert!(!rest.is_empty() && rest.iter().all(|at| at.piece != one.piece));
+    picker.set_priority(one.piece, 7);
+    picker.check().unwrap();
+    let again = picker.pick(3, &PeerPieces::All, None, 9, mode, &mut rng).blocks;
+    assert_eq!(again.iter().map(|at| at.piece).collect::<Vec<_>>(), [one.piece]);
+}
+
+#[test]
+fn what_was_reserved_for_a_peer_that_left_is_open_to_everyone() {
+    let mut rng = rng();
+    let mut picker = picker(1, 2);
+    picker.peer_joined(&PeerPieces::All);
+    let parole = PickMode { max_partial: 8, parole: true, ..PickMode::default() };
+    let usual = PickMode { parole: false, ..parole };
+    let first = picker.pick(1, &PeerPieces::All, None, 1, parole, &mut rng).blocks[0];
+    let generation = picker.generation_of(0).unwrap();
+    picker.received(first, 1);
+    picker.written(first, generation);
+    assert!(picker.pick(2, &PeerPieces::All, None, 9, usual, &mut rng).blocks.is_empty());
+    picker.release(1);
+    assert_eq!(picker.pick(2, &PeerPieces::All, None, 9, usual, &mut rng).blocks.len(), 1);
+}

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 
 use super::{Stage, Torrent};
 use crate::context::Context;
+use crate::picker::PeerPieces;
 
 impl Torrent {
     /// What must hold after every step; costs as much as there are peers.
@@ -42,6 +43,26 @@ impl Torrent {
             return Err("every key belongs to a peer");
         }
         Ok(())
+    }
+
+    /// What a torrent is made with and every step keeps: lists that are as long as there are pieces
+    /// and files. To be checked before the rest of what was read from bytes.
+    ///
+    /// # Errors
+    /// The name of the rule.
+    pub(crate) fn check_shape(&self) -> Result<(), &'static str> {
+        self.picker.check_shape()?;
+        let geometry = self.metainfo.geometry;
+        let layout = &self.metainfo.layout;
+        let fits = self.picker.geometry() == geometry
+            && self.priorities.len() == layout.files().len()
+            && layout.length() == geometry.length()
+            && layout.is_consistent()
+            && self.peers.values().all(|peer| match &peer.pieces {
+                PeerPieces::All => true,
+                PeerPieces::Some(bits) => bits.len() == geometry.pieces(),
+            });
+        if fits { Ok(()) } else { Err("every list of a torrent has its length") }
     }
 
     /// What must hold as well, recounted from scratch.

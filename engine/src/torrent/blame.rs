@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use super::Torrent;
 use crate::api::{CloseReason, DiskError, DiskOp, Notice};
@@ -18,7 +19,7 @@ use crate::picker::PeerKey;
 const MAX_CASES: usize = 256;
 
 /// One failed piece.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
     /// Who sent each block of the failed attempt.
     senders: Vec<Option<PeerKey>>,
@@ -27,7 +28,7 @@ struct Case {
 }
 
 /// Evidence about failed pieces.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Blame {
     cases: BTreeMap<u32, Case>,
 }

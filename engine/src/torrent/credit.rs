@@ -3,15 +3,12 @@
 
 use super::Torrent;
 use super::upload::push;
-use crate::api::StreamAction;
+use crate::api::{READ_FLOOR, StreamAction};
 use crate::base::ids::ConnId;
 use crate::context::Context;
 
 /// What every peer may send at any time: requests, haves and the like.
 const IDLE_WINDOW: u32 = 16 * 1024;
-/// What a peer with requests outstanding may send even when the disk is behind: two blocks, so
-/// that no peer starves.
-const FLOOR: u32 = 33 * 1024;
 /// The least that is worth a grant under a rate limit.
 const MIN_SHARE: u64 = 1024;
 
@@ -36,11 +33,11 @@ impl Torrent {
         }
         if ctx.disk_is_behind() || ctx.granted >= u64::from(ctx.config.read_credit) {
             ctx.throttled.insert(conn);
-            return FLOOR;
+            return READ_FLOOR;
         }
         // A quarter of a second of what it sends, within reason.
         let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
-        quarter.clamp(4 * FLOOR, ctx.config.read_window.max(4 * FLOOR))
+        quarter.clamp(4 * READ_FLOOR, ctx.config.read_window.max(4 * READ_FLOOR))
     }
 
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.

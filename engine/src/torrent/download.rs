@@ -67,7 +67,7 @@ impl Torrent {
         let (key, count) = (peer.intro.key, depth - outstanding);
         let mut blocks =
             self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
-        if blocks.is_empty() && !peer.parole {
+        if blocks.is_empty() && !peer.parole && ctx.config.endgame {
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
                 && let Some(at) = self.picker.pick_endgame(key, &peer.pieces, only, &mut ctx.picks)
             {
@@ -107,6 +107,7 @@ impl Torrent {
         }
         match self.picker.received(at, peer.intro.key) {
             Received::Needed { also_asked } => {
+                peer.useful_at = ctx.now;
                 for key in also_asked {
                     self.cancel_at(ctx, key, at);
                 }
@@ -180,6 +181,7 @@ impl Torrent {
         outcome: Result<(), DiskError>,
     ) {
         ctx.touched.insert(self.id);
+        self.go_on_checking(ctx);
         match outcome {
             Ok(()) => {
                 if self.picker.written(at, generation) {
@@ -228,8 +230,11 @@ impl Torrent {
             }
             Ok(_) => self.piece_failed(ctx, piece),
             Err(error) => {
-                // What was written is gone: it is fetched again when the disk is back.
-                self.picker.piece_failed(piece);
+                // What is gone is fetched again; what cannot be read now is hashed again when the
+                // disk is back.
+                if error == DiskError::Missing {
+                    self.picker.piece_failed(piece);
+                }
                 self.fail(ctx, error);
             }
         }
@@ -237,13 +242,14 @@ impl Torrent {
 
     fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
         self.clear_suspects(ctx, piece);
+        // One that became unwanted in the meantime is counted nowhere any more.
+        let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
         self.progress_at = ctx.now;
         self.saving.mark();
         self.haves.push(piece);
-        for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
-            // A piece that was unwanted in the meantime was not counted any more.
-            peer.interesting = peer.interesting.saturating_sub(1);
+        for peer in self.peers.values_mut().filter(|peer| counted && peer.pieces.has(piece)) {
+            peer.interesting -= 1;
             if peer.interesting == 0 {
                 self.touched.insert(peer.intro.conn);
             }

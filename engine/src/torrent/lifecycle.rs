@@ -89,7 +89,14 @@ impl Torrent {
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
         let Stage::Checking { queue, hashing } = &mut self.stage else { return };
-        while ctx.disk.hashing() < ctx.config.hash_jobs && !self.paused {
+        // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
+        let id = self.id;
+        let is_write =
+            |job: &DiskJob| matches!(job, DiskJob::Write { torrent, .. } if *torrent == id);
+        if self.paused || self.error.is_some() || ctx.disk.jobs().any(is_write) {
+            return;
+        }
+        while ctx.disk.hashing() < ctx.config.hash_jobs {
             let Some(piece) = queue.pop_first() else { break };
             *hashing += 1;
             let (torrent, purpose) = (self.id, HashPurpose::Check);
@@ -110,14 +117,18 @@ impl Torrent {
         piece: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        let Stage::Checking { hashing, .. } = &mut self.stage else { return };
+        let Stage::Checking { queue, hashing } = &mut self.stage else { return };
         *hashing -= 1;
         match outcome {
+            // What cannot be read now may be good all the same; it is looked at again.
+            Err(error) if error != DiskError::Missing => {
+                queue.insert(piece);
+                return self.fail(ctx, error);
+            }
             Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
                 self.picker.set_have(piece);
             }
-            Ok(_) | Err(DiskError::Missing) => {}
-            Err(error) => return self.fail(ctx, error),
+            Ok(_) | Err(_) => {}
         }
         self.go_on_checking(ctx);
     }
@@ -132,15 +143,21 @@ impl Torrent {
         if !self.paused {
             self.announcer.start();
         }
-        self.restart_hashes();
+        self.restart_hashes(ctx);
         ctx.touched.insert(self.id);
     }
 
     /// Pieces restored with all their blocks wait for their hash.
-    fn restart_hashes(&mut self) {
-        let complete = self.picker.written_blocks().into_iter();
-        let complete = complete.map(|(piece, _)| piece).filter(|p| self.picker.awaits_hash(*p));
-        self.hash_queue.extend(complete);
+    fn restart_hashes(&mut self, ctx: &Context) {
+        let id = self.id;
+        let hashing = |wanted: u32| {
+            ctx.disk.jobs().any(|job| {
+                matches!(job, DiskJob::Hash { torrent, piece, .. } if (*torrent, *piece) == (id, wanted))
+            })
+        };
+        let complete = self.picker.written_blocks().into_iter().map(|(piece, _)| piece);
+        let waiting = complete.filter(|piece| self.picker.awaits_hash(*piece) && !hashing(*piece));
+        self.hash_queue.extend(waiting);
     }
 
     /// Hashes everything again.
@@ -186,7 +203,7 @@ impl Torrent {
         match self.stage {
             Stage::Active => {
                 self.announcer.start();
-                self.restart_hashes();
+                self.restart_hashes(ctx);
                 ctx.touched.insert(self.id);
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),

@@ -125,10 +125,11 @@ impl Torrent {
     /// (BEP 6).
     fn choked(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        if peer.fast {
-            return;
-        }
         let key = peer.intro.key;
+        self.picker.release(key);
+        if peer.fast {
+            return self.touch_interested(ctx);
+        }
         for at in peer.requests.cancel_all() {
             self.picker.request_dropped(at, key);
         }
@@ -165,6 +166,10 @@ impl Torrent {
         if peer.unsent > MAX_UNSENT {
             return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
         }
+        if self.should_give_way(ctx, conn) {
+            return self.close_peer(ctx, conn, CloseReason::Limit, true);
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
         if now.millis_since(peer.last_sent) >= KEEP_ALIVE_MILLIS {
             peer.send(&Message::KeepAlive);
             ctx.flush.insert(conn);
@@ -193,6 +198,7 @@ impl Torrent {
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
+        self.picker.release(key);
         ctx.flush.insert(conn);
         self.touch_interested(ctx);
     }

@@ -17,6 +17,10 @@ use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
 const CONNECT_SECONDS: u64 = 15;
 /// Pieces a choked newcomer may fetch (BEP 6).
 const ALLOWED_FAST: u32 = 10;
+/// For so long a peer may bring nothing while others wait for its place.
+const USELESS_MILLIS: u64 = 60_000;
+/// Seconds until an address is tried again that gave way to another.
+const GAVE_WAY_SECONDS: u64 = 600;
 /// How soon a peer is looked at for the first time, in milliseconds.
 const FIRST_TICK_MILLIS: u64 = 2_000;
 
@@ -124,6 +128,21 @@ impl Torrent {
             }
             None => Err(CloseReason::Limit),
         }
+    }
+
+    /// Whether a peer that brings nothing, and takes nothing, keeps out somebody who might: all
+    /// places are taken, and addresses wait. Otherwise a few silent peers could stop a download.
+    pub(super) fn should_give_way(&self, ctx: &Context, conn: ConnId) -> bool {
+        let Some(peer) = self.peers.get(&conn) else { return false };
+        let limit = ctx.config.max_connections_per_torrent;
+        let full = self.peers.len() as u32 + self.connecting >= limit
+            || ctx.conns.len() >= ctx.config.max_connections;
+        let waiting = self.candidates.next_deadline().is_some_and(|at| at <= ctx.now);
+        full && waiting
+            && self.is_running()
+            && !self.picker.is_finished()
+            && ctx.now.millis_since(peer.useful_at) >= USELESS_MILLIS
+            && peer.up.per_second(ctx.now) == 0
     }
 
     /// Makes an admitted connection a peer: says what we have and what we can do.
@@ -236,6 +255,7 @@ impl Torrent {
         for at in peer.requests.cancel_all() {
             self.picker.request_dropped(at, key);
         }
+        self.picker.release(key);
         ctx.granted -= u64::from(peer.granted);
         ctx.send_used -= peer.unsent;
         ctx.flush.remove(&conn);
@@ -250,6 +270,7 @@ impl Torrent {
         match reason {
             CloseReason::BothComplete => self.candidates.postpone(key, ctx.now, 1800),
             CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
+            CloseReason::Limit => self.candidates.postpone(key, ctx.now, GAVE_WAY_SECONDS),
             CloseReason::Misbehaved | CloseReason::BadMessage => {
                 if self.candidates.strike(key) {
                     ctx.notify(Notice::PeerBanned(self.id, peer.intro.addr));

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::{Stage, Torrent};
 use crate::api::{DiskError, DiskOp, FileStatus, Notice};
@@ -11,7 +12,7 @@ use crate::context::{Context, DiskJob, Timer};
 use crate::resume::ResumeData;
 
 /// When resume data is to be stored, and how far that has come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Saving {
     /// Something changed since the last save.
     dirty: bool,
@@ -27,7 +28,7 @@ pub(super) struct Saving {
 }
 
 /// What a completed sync allows to be claimed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Claim {
     have: Bits,
     partial: alloc::vec::Vec<(u32, Bits)>,

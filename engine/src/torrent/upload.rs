@@ -108,6 +108,7 @@ impl Torrent {
                 push(ctx, peer);
                 peer.unsent += bytes.len() as u64;
                 ctx.send_used += bytes.len() as u64;
+                ctx.sent += bytes.len() as u64;
                 peer.up.add(ctx.now, bytes.len() as u64);
                 self.up.add(ctx.now, bytes.len() as u64);
                 ctx.up_meter.add(ctx.now, bytes.len() as u64);

@@ -7,6 +7,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::{AnnounceEvent, SwarmCounts};
 use crate::base::rng::Rng;
@@ -20,11 +21,11 @@ const INTERVAL_BOUNDS: (u32, u32) = (30, 24 * 3600);
 const MAX_BACKOFF: u64 = 3600;
 
 /// A tracker of a torrent; stable for the life of the announcer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct TrackerRef(pub u32);
 
 /// What a tracker said, HTTP and UDP alike.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Answer {
     /// Seconds to the next announce.
     pub interval: Option<u32>,
@@ -37,7 +38,7 @@ pub struct Answer {
 }
 
 /// Why an announce failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
     /// For the user.
     pub message: String,
@@ -46,7 +47,7 @@ pub struct Failure {
 }
 
 /// An announce to be made.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// To whom.
     pub tracker: TrackerRef,
@@ -59,7 +60,7 @@ pub struct Order {
 }
 
 /// State of one tracker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tracker {
     /// Its URL.
     pub url: String,
@@ -82,7 +83,7 @@ pub struct Tracker {
 }
 
 /// The trackers of one torrent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Announcer {
     trackers: Vec<Tracker>,
     /// The order in which to ask, tier by tier.

@@ -14,9 +14,10 @@ pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
 
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;
+use serde::{Deserialize, Serialize};
 
 /// Why an announce is made (BEP 3).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum AnnounceEvent {
     /// A regular one.
     None,
@@ -29,7 +30,7 @@ pub enum AnnounceEvent {
 }
 
 /// What one announce says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AnnounceParams {
     /// The torrent.
     pub info_hash: Sha1Hash,
@@ -53,7 +54,7 @@ pub struct AnnounceParams {
 }
 
 /// Counts that a tracker or a scrape gives.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SwarmCounts {
     /// Peers that have everything.
     pub complete: Option<u32>,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::{AnnounceParams, SwarmCounts, UdpRequest, UdpResponse};
 use crate::base::rng::Rng;
@@ -41,7 +42,7 @@ pub enum UdpOutcome {
     TimedOut,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Conversation {
     id: ConversationId,
     to: SocketAddr,
@@ -56,7 +57,7 @@ struct Conversation {
 }
 
 /// All conversations of an engine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UdpClient {
     /// By transaction.
     conversations: BTreeMap<u32, Conversation>,

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::BufMut;
 use core::net::{Ipv4Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
 
 use super::{AnnounceEvent, AnnounceParams, SwarmCounts};
 use crate::base::addr::{compact_v4, compact_v6};
@@ -13,7 +14,7 @@ use crate::wire::PeerId;
 const MAGIC: u64 = 0x0417_2710_1980;
 
 /// A packet to a UDP tracker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum UdpRequest {
     /// Asks for a connection id.
     Connect {
@@ -45,7 +46,7 @@ pub enum UdpRequest {
 }
 
 /// A packet from a UDP tracker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum UdpResponse {
     /// A connection id.
     Connect {

@@ -6,6 +6,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+use core::ops::Range;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::error::DecodeError;
 use super::handshake::{HANDSHAKE_LENGTH, Handshake};
@@ -16,7 +19,7 @@ use crate::base::payload::Payload;
 pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
 
 /// Buffered bytes of one connection, cut into messages.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct FrameAssembler {
     chunks: VecDeque<Bytes>,
     buffered: usize,
@@ -90,10 +93,58 @@ impl FrameAssembler {
         Message::decode(id, body).map(Some)
     }
 
+    /// Piece, begin and length of the block whose header lies at the front with none of its content
+    /// behind it: what a sender of content by itself has written so far.
+    pub fn pending_piece(&self) -> Option<(u32, u32, u32)> {
+        let mut head = [0; 13];
+        if self.buffered != head.len() || self.peek(&mut head) != head.len() || head[4] != PIECE_ID
+        {
+            return None;
+        }
+        let word =
+            |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        Some((word(5), word(9), word(0).checked_sub(9).filter(|length| *length > 0)?))
+    }
+
+    /// Where block content lies in the last `count` bytes appended, counted from the first of them.
+    /// To be asked before messages are taken out.
+    pub fn content_in_tail(&self, count: usize) -> SmallVec<[Range<u32>; 2]> {
+        let mut found = SmallVec::new();
+        let tail = self.buffered.saturating_sub(count);
+        let mut at = 0;
+        // The buffer begins with a message; each names the place of the next.
+        while at + 5 <= self.buffered {
+            let mut head = [0; 5];
+            self.peek_at(at, &mut head);
+            let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+            if length > MAX_MESSAGE_LENGTH {
+                break;
+            }
+            let end = at + 4 + length as usize;
+            if head[4] == PIECE_ID && length >= 9 {
+                let (from, to) = ((at + 13).max(tail), end.min(self.buffered));
+                if from < to {
+                    found.push((from - tail) as u32..(to - tail) as u32);
+                }
+            }
+            at = end;
+        }
+        found
+    }
+
     /// Copies up to `into.len()` bytes from the front without taking them.
     fn peek(&self, into: &mut [u8]) -> usize {
+        self.peek_at(0, into)
+    }
+
+    fn peek_at(&self, mut skip: usize, into: &mut [u8]) -> usize {
         let mut filled = 0;
         for chunk in &self.chunks {
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            let chunk = &chunk[core::mem::take(&mut skip)..];
             let take = chunk.len().min(into.len() - filled);
             into[filled..filled + take].copy_from_slice(&chunk[..take]);
             filled += take;

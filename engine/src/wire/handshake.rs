@@ -1,6 +1,7 @@
 //! The 68 bytes that open a connection (BEP 3), and what their reserved bits announce.
 
 use alloc::string::String;
+use serde::{Deserialize, Serialize};
 
 use super::error::DecodeError;
 use crate::base::hash::Sha1Hash;
@@ -11,7 +12,7 @@ pub const HANDSHAKE_LENGTH: usize = 68;
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// The 20 bytes by which a client names itself.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PeerId(pub [u8; 20]);
 
 impl PeerId {
@@ -31,7 +32,7 @@ impl core::fmt::Debug for PeerId {
 }
 
 /// The eight reserved bytes.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Reserved(pub [u8; 8]);
 
 impl Reserved {
@@ -60,7 +61,7 @@ impl Reserved {
 }
 
 /// A handshake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Handshake {
     /// Announced abilities.
     pub reserved: Reserved,

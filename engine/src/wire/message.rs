@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use super::error::DecodeError;
 use crate::base::hash::Sha256Hash;
 use crate::base::payload::Payload;
 
 /// A block, as requests, cancels and rejects name it (BEP 3).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct BlockRequest {
     /// Piece number.
     pub piece: u32,
@@ -19,7 +20,7 @@ pub struct BlockRequest {
 }
 
 /// A range of a Merkle tree, as hash requests name it (BEP 52).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HashRange {
     /// The tree.
     pub pieces_root: Sha256Hash,

@@ -1,0 +1,56 @@
+//! Where block content lay in the bytes of a step, for whoever records it: a trace keeps everything
+//! but that.
+
+use alloc::vec::Vec;
+
+use super::Engine;
+
+/// Content among the bytes that one event brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContentRange {
+    /// Number of the event in its step, from 0.
+    pub event: u32,
+    /// First byte of content among the event's bytes.
+    pub start: u32,
+    /// First byte behind it.
+    pub end: u32,
+}
+
+/// What is noted while somebody watches. No part of the state: no decision follows from it.
+#[derive(Clone, Default)]
+pub(super) struct ContentWatch {
+    pub(super) on: bool,
+    /// Events of this step that were taken in.
+    pub(super) events: u32,
+    ranges: Vec<ContentRange>,
+}
+
+impl ContentWatch {
+    pub(super) fn begin_step(&mut self) {
+        self.events = 0;
+        self.ranges.clear();
+    }
+
+    /// Content in the event that is being taken in.
+    pub(super) fn note(&mut self, start: u32, end: u32) {
+        self.ranges.push(ContentRange { event: self.events, start, end });
+    }
+}
+
+impl core::fmt::Debug for ContentWatch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ContentWatch")
+    }
+}
+
+impl Engine {
+    /// Asks for [`Self::content_ranges`] from the next step on.
+    pub fn watch_content(&mut self) {
+        self.content.on = true;
+    }
+
+    /// Where content lay in the bytes of the last step's events, in their order.
+    pub fn content_ranges(&self) -> &[ContentRange] {
+        &self.content.ranges
+    }
+}

@@ -1,0 +1,102 @@
+//! The whole engine as bytes, and back: for warm starts, for moving a session to another process,
+//! and for looking at a run from any point on.
+//!
+//! A snapshot holds everything that decisions follow from, the seed's streams and unfinished
+//! messages included. It is as trustworthy as whoever wrote it: a checksum finds damage and the
+//! invariants find nonsense, but neither is proof against somebody who forges one.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{CheckDepth, Engine, InvariantViolation};
+use crate::base::digest::Digest;
+
+const MAGIC: &[u8; 8] = b"EDDYSNAP";
+/// Changes whenever any state of the engine changes shape.
+const VERSION: u8 = 1;
+/// Magic, version, checksum.
+const HEAD: usize = 8 + 1 + 8;
+
+/// Why bytes are no snapshot of this engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SnapshotError {
+    /// They are something else.
+    NotASnapshot,
+    /// They were written by an engine of another shape, whose version this is.
+    Version(u8),
+    /// They are cut or damaged.
+    Damaged,
+    /// They describe an engine that breaks this rule.
+    Inconsistent(InvariantViolation),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotASnapshot => f.write_str("not a snapshot of an engine"),
+            Self::Version(version) => {
+                write!(f, "a snapshot of version {version}; this engine reads version {VERSION}")
+            }
+            Self::Damaged => f.write_str("the snapshot is damaged"),
+            Self::Inconsistent(violation) => write!(f, "the snapshot makes no sense: {violation}"),
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+impl Engine {
+    /// The state between two steps as bytes. [`Self::restore`] makes an engine of them that goes
+    /// on with the same actions, in any process.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut out = Vec::from(*MAGIC);
+        out.push(VERSION);
+        out.extend([0; 8]);
+        // The state holds nothing that cannot be written.
+        let mut out = postcard::to_extend(self, out).unwrap_or_default();
+        if out.len() >= HEAD {
+            let sum = checksum(&out[HEAD..]);
+            out[9..HEAD].copy_from_slice(&sum);
+        }
+        out
+    }
+
+    /// The engine that [`Self::snapshot`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not that.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(SnapshotError::NotASnapshot)?;
+        let (version, rest) = rest.split_first().ok_or(SnapshotError::Damaged)?;
+        if *version != VERSION {
+            return Err(SnapshotError::Version(*version));
+        }
+        let (sum, body) = rest.split_first_chunk::<8>().ok_or(SnapshotError::Damaged)?;
+        if *sum != checksum(body) {
+            return Err(SnapshotError::Damaged);
+        }
+        let (engine, rest) =
+            postcard::take_from_bytes::<Self>(body).map_err(|_| SnapshotError::Damaged)?;
+        if !rest.is_empty() {
+            return Err(SnapshotError::Damaged);
+        }
+        engine.check_shape().map_err(SnapshotError::Inconsistent)?;
+        engine.check_invariants(CheckDepth::Full).map_err(SnapshotError::Inconsistent)?;
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Takes the names by which others would know this run again out of a fresh engine.
+    pub(crate) fn disguise(&mut self) {
+        let id = &mut self.ctx.identity.peer_id.0;
+        id[8..].fill(b'x');
+        self.ctx.identity.key = 0;
+    }
+}
+
+fn checksum(body: &[u8]) -> [u8; 8] {
+    let mut digest = Digest::default();
+    digest.absorb(body);
+    digest.value().to_le_bytes()
+}

@@ -1,0 +1,178 @@
+//! What a trace consists of: a header, then one record a step.
+//!
+//! ```text
+//! "EDDYTRACE", version, length and body of the header,
+//! then for each step: length, time, number of events, events, marks of the actions, digest
+//! ```
+//! Numbers are LEB128. Whatever follows the last whole record, as a killed process leaves it, does
+//! not count. Block content is not in a trace: the engine never looks at it.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Config, Event};
+use crate::base::ids::{ConnId, DiskOpId};
+use crate::base::rng::Seed;
+use crate::base::time::Instant;
+use crate::engine::{Engine, SnapshotError};
+
+pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
+pub(super) const VERSION: u8 = 1;
+/// Longest record accepted: far above any step, far below what would hurt.
+pub(super) const MAX_RECORD: u64 = 256 << 20;
+/// Most bytes that one event may bring in.
+pub(super) const MAX_EVENT_BYTES: u64 = 16 << 20;
+
+/// How the recorded engine came to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Origin {
+    /// `Engine::new` with these.
+    New(Box<(Config, Seed, Instant)>),
+    /// `Engine::restore` of this snapshot.
+    Snapshot(Bytes),
+}
+
+impl Origin {
+    /// The engine at the beginning of the trace.
+    ///
+    /// # Errors
+    /// When a snapshot cannot be restored.
+    pub fn engine(&self) -> Result<Engine, TraceError> {
+        match self {
+            Self::New(parts) => {
+                let (config, seed, now) = &**parts;
+                Ok(Engine::new(config.clone(), *seed, *now))
+            }
+            Self::Snapshot(bytes) => Engine::restore(bytes).map_err(TraceError::Snapshot),
+        }
+    }
+}
+
+/// The first record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// Version of the engine that recorded.
+    pub engine: String,
+    /// How it came to be.
+    pub origin: Origin,
+}
+
+/// One step as it is replayed.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its time.
+    pub now: Instant,
+    /// What had happened; block content is zeros.
+    pub events: Vec<Event>,
+    /// What is kept of each action.
+    pub marks: Vec<super::ActionMark>,
+    /// Short form of the chain behind it.
+    pub digest: u32,
+}
+
+/// Why a trace cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TraceError {
+    /// It is something else.
+    NotATrace,
+    /// It was written in another format, whose version this is.
+    Version(u8),
+    /// Its header is cut or damaged.
+    Header,
+    /// The record of this step is damaged.
+    Record(u64),
+    /// The snapshot that it begins with cannot be restored.
+    Snapshot(SnapshotError),
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotATrace => f.write_str("not a trace"),
+            Self::Version(version) => {
+                write!(f, "a trace of version {version}; this program reads version {VERSION}")
+            }
+            Self::Header => f.write_str("the beginning of the trace is cut or damaged"),
+            Self::Record(step) => write!(f, "the record of step {step} is damaged"),
+            Self::Snapshot(error) => write!(f, "the trace cannot begin: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for TraceError {}
+
+/// Received bytes: what is kept, and the places where block content was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Segment {
+    /// Bytes as they came.
+    Verbatim(Bytes),
+    /// The header of a piece message and its content, the last `missing` bytes of it excepted.
+    Block { piece: u32, begin: u32, length: u32, missing: u32 },
+    /// So many bytes of content.
+    Content(u32),
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Stored {
+    Received(ConnId, Vec<Segment>),
+    Read(DiskOpId, u32),
+    Other(Event),
+}
+
+pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+pub(super) fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Time since the last step: whole microseconds cost least, and a clock may have been set back.
+pub(super) fn put_time(out: &mut Vec<u8>, last: Instant, now: Instant) {
+    let (last, now) = (last.as_nanos(), now.as_nanos());
+    let (delta, back) = (now.abs_diff(last), now < last);
+    match (back, delta % 1000) {
+        (false, 0) => put_number(out, delta / 1000 * 3),
+        _ if delta > u64::MAX / 4 => {
+            put_number(out, 2);
+            put_number(out, now);
+        }
+        (false, _) => put_number(out, delta * 3 + 1),
+        (true, _) => {
+            put_number(out, 2);
+            put_number(out, now);
+        }
+    }
+}
+
+pub(super) fn take_time(bytes: &mut &[u8], last: Instant) -> Option<Instant> {
+    let number = take_number(bytes)?;
+    let nanos = match number % 3 {
+        0 => last.as_nanos().checked_add((number / 3).checked_mul(1000)?)?,
+        1 => last.as_nanos().checked_add(number / 3)?,
+        _ => take_number(bytes)?,
+    };
+    Some(Instant::from_nanos(nanos))
+}

@@ -1,0 +1,172 @@
+//! Writing a trace while an engine runs. The recorder owns no file: it hands out bytes to append.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::chain::Chain;
+use super::format::{Header, MAGIC, Origin, Segment, Stored, VERSION, put_number, put_time};
+use crate::api::{Action, DiskOutcome, Event, StreamEvent, Wakeup};
+use crate::base::time::Instant;
+use crate::engine::{ContentRange, Engine};
+
+/// Bytes of a piece message before its content.
+const PIECE_HEAD: usize = 13;
+
+/// Records every step that goes through it.
+#[derive(Debug)]
+pub struct Recorder {
+    chain: Chain,
+    last: Instant,
+    out: Vec<u8>,
+    record: Vec<u8>,
+    marks: Vec<u8>,
+    /// Of the step that is being made.
+    events: Vec<Event>,
+    now: Instant,
+    steps: u64,
+}
+
+impl Recorder {
+    /// A recorder of an engine that came to be as `origin` says and has made no step since.
+    pub fn new(origin: Origin) -> Self {
+        let mut out = Vec::from(*MAGIC);
+        out.push(VERSION);
+        let last = match &origin {
+            Origin::New(parts) => parts.2,
+            Origin::Snapshot(_) => Instant::ZERO,
+        };
+        let header = Header { engine: env!("CARGO_PKG_VERSION").into(), origin };
+        let body = postcard::to_allocvec(&header).unwrap_or_default();
+        put_number(&mut out, body.len() as u64);
+        out.extend(body);
+        Self {
+            chain: Chain::default(),
+            last,
+            out,
+            record: Vec::new(),
+            marks: Vec::new(),
+            events: Vec::new(),
+            now: last,
+            steps: 0,
+        }
+    }
+
+    /// As [`Engine::step`], recorded.
+    pub fn step(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        events: impl IntoIterator<Item = Event>,
+        actions: &mut Vec<Action>,
+    ) -> Wakeup {
+        self.events.clear();
+        self.events.extend(events);
+        self.now = now;
+        engine.watch_content();
+        let before = actions.len();
+        let wakeup = engine.step(now, self.events.iter().cloned(), actions);
+        self.put_events(engine.content_ranges());
+        self.marks.clear();
+        let marks = &mut self.marks;
+        self.chain.absorb_with(&actions[before..], wakeup, |mark| marks.push(mark.0));
+        self.put_record();
+        wakeup
+    }
+
+    /// Records the events of a step that the engine did not come back from, so that a replay goes
+    /// the same way.
+    pub fn interrupted(&mut self) {
+        if !self.events.is_empty() {
+            self.put_events(&[]);
+            self.marks.clear();
+            self.put_record();
+        }
+    }
+
+    fn put_events(&mut self, mut ranges: &[ContentRange]) {
+        self.record.clear();
+        put_time(&mut self.record, self.last, self.now);
+        self.last = self.now;
+        put_number(&mut self.record, self.events.len() as u64);
+        for (index, event) in self.events.drain(..).enumerate() {
+            let count = ranges.iter().take_while(|range| range.event == index as u32).count();
+            let (own, others) = ranges.split_at(count);
+            ranges = others;
+            let stored = store(event, own);
+            // Events hold nothing that cannot be written.
+            let record = core::mem::take(&mut self.record);
+            self.record = postcard::to_extend(&stored, record).unwrap_or_default();
+        }
+    }
+
+    fn put_record(&mut self) {
+        put_number(&mut self.record, self.marks.len() as u64);
+        self.record.extend_from_slice(&self.marks);
+        self.record.extend_from_slice(&self.chain.short().to_le_bytes());
+        put_number(&mut self.out, self.record.len() as u64);
+        self.out.extend_from_slice(&self.record);
+        self.steps += 1;
+    }
+
+    /// Takes what is to be appended to the trace: whole records only.
+    pub fn take(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.out)
+    }
+
+    /// Bytes that wait to be taken.
+    pub fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Steps recorded.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The chain so far.
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+}
+
+fn store(event: Event, ranges: &[ContentRange]) -> Stored {
+    match event {
+        Event::Stream(conn, StreamEvent::Received(bytes)) => {
+            Stored::Received(conn, sift(&bytes, ranges))
+        }
+        Event::Disk(op, DiskOutcome::Read(bytes)) => Stored::Read(op, bytes.len() as u32),
+        other => Stored::Other(other),
+    }
+}
+
+/// Takes the content out of received bytes.
+fn sift(bytes: &Bytes, ranges: &[ContentRange]) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut done = 0;
+    for range in ranges {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let head = start.checked_sub(PIECE_HEAD).filter(|head| *head >= done);
+        let block = head.and_then(|head| block(&bytes[head..start], (end - start) as u32));
+        let plain = if block.is_some() { start - PIECE_HEAD } else { start };
+        if plain > done {
+            segments.push(Segment::Verbatim(bytes.slice(done..plain)));
+        }
+        segments.push(block.unwrap_or(Segment::Content((end - start) as u32)));
+        done = end;
+    }
+    if done < bytes.len() {
+        segments.push(Segment::Verbatim(bytes.slice(done..)));
+    }
+    segments
+}
+
+/// The header of a piece message of which `here` bytes of content follow.
+fn block(head: &[u8], here: u32) -> Option<Segment> {
+    let word = |at: usize| {
+        let bytes = head.get(at..at + 4)?;
+        bytes.try_into().ok().map(u32::from_be_bytes)
+    };
+    let length = word(0)?.checked_sub(9)?;
+    let missing = length.checked_sub(here)?;
+    (head[4] == 7).then_some(Segment::Block { piece: word(5)?, begin: word(9)?, length, missing })
+}
