@@ -1,6 +1,6 @@
 //! The engine's clock: monotonic time since the driver started.
 
-use std::time::Instant as StdInstant;
+use std::time::{Duration, Instant as StdInstant};
 
 use eddyline::base::time::Instant;
 
@@ -17,9 +17,11 @@ impl Clock {
         Self { started: StdInstant::now() }
     }
 
-    /// The time.
+    /// The time, in whole microseconds: finer ones decide nothing and cost a trace its size.
     #[must_use]
     pub fn now(&self) -> Instant {
-        Instant::from_millis(1000) + self.started.elapsed()
+        let micros = self.started.elapsed().as_micros();
+        let elapsed = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        Instant::from_millis(1000) + elapsed
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use eddyline::base::addr::normalise;
 use eddyline::base::ids::{ConnId, SocketToken, UdpSocketId};
 use eddyline::base::rng::Seed;
+use eddyline::trace::Origin;
 use eddyline::{
     Action, CloseKind, CloseMode, Command, Config, ConnectFailure, DiskOp, Engine, Event,
     HttpAction, Notice, StreamAction, StreamEvent, Wakeup,
@@ -25,6 +26,7 @@ use crate::dns::Dns;
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, connect, listen};
 use crate::mailbox::Mailbox;
+use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
 use crate::stream::{ReadOutcome, Stream};
 
@@ -37,6 +39,8 @@ const FIRST_STREAM: usize = 64;
 const MAX_DATAGRAMS: usize = 128;
 /// Blocks of one piece that go to a worker together.
 const MAX_BATCH: usize = 64;
+/// A wait before which a trace is brought up to date.
+const LONG_WAIT: Duration = Duration::from_millis(20);
 
 /// What a driver needs to know.
 #[derive(Debug)]
@@ -51,6 +55,8 @@ pub struct DriverConfig {
     pub listen: Option<ListenOptions>,
     /// Worker threads for disk and hashing.
     pub disk_threads: usize,
+    /// Record the run into this file.
+    pub record: Option<PathBuf>,
 }
 
 /// Why a driver cannot start.
@@ -58,6 +64,8 @@ pub struct DriverConfig {
 pub enum DriverError {
     /// No port to listen on.
     Listen(io::Error),
+    /// The trace cannot be written.
+    Record(PathBuf, io::Error),
     /// The system refuses something basic.
     System(io::Error),
 }
@@ -66,6 +74,9 @@ impl std::fmt::Display for DriverError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen(error) => write!(f, "cannot listen: {error}"),
+            Self::Record(path, error) => {
+                write!(f, "cannot record into {}: {error}", path.display())
+            }
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -77,6 +88,7 @@ impl std::error::Error for DriverError {}
 #[derive(Debug)]
 pub struct Driver {
     engine: Engine,
+    trace: Option<TraceFile>,
     clock: Clock,
     poll: Poll,
     ready: Events,
@@ -110,8 +122,14 @@ impl Driver {
     /// When no port is free or the system refuses something basic.
     pub fn new(config: DriverConfig) -> Result<Self, DriverError> {
         let system = DriverError::System;
-        let DriverConfig { engine: engine_config, folder, store, listen: options, disk_threads } =
-            config;
+        let DriverConfig {
+            engine: engine_config,
+            folder,
+            store,
+            listen: options,
+            disk_threads,
+            record,
+        } = config;
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
         let mailbox = Mailbox::new(waker);
@@ -119,8 +137,14 @@ impl Driver {
         getrandom::fill(&mut seed).map_err(|error| system(io::Error::other(error)))?;
         let clock = Clock::start();
         let http = Http::start(&mailbox, &engine_config.client);
+        let (seed, began) = (Seed(seed), clock.now());
+        let trace = record.map(|path| {
+            let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
+            TraceFile::create(&path, origin).map_err(|error| DriverError::Record(path, error))
+        });
         let mut driver = Self {
-            engine: Engine::new(engine_config, Seed(seed), clock.now()),
+            engine: Engine::new(engine_config, seed, began),
+            trace: trace.transpose()?,
             clock,
             poll,
             ready: Events::with_capacity(1024),
@@ -183,6 +207,16 @@ impl Driver {
         &self.engine
     }
 
+    /// Ends the recording, if there is one, and waits until it is written.
+    ///
+    /// # Errors
+    /// When part of the trace could not be written.
+    pub fn finish_recording(&mut self) -> Result<(), DriverError> {
+        let Some(trace) = self.trace.take() else { return Ok(()) };
+        let path = trace.path().to_owned();
+        trace.finish().map_err(|error| DriverError::Record(path, error))
+    }
+
     /// Gives the engine a command with the next turn.
     pub fn command(&mut self, command: Command) {
         self.events.push(Event::Command(command));
@@ -196,14 +230,20 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
+        if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
+            trace.hand_over();
+        }
         match self.poll.poll(&mut self.ready, Some(wait)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ready.clear(),
             Err(error) => return Err(error),
         }
         self.gather();
-        let events = self.events.drain(..);
-        self.wakeup = self.engine.step(self.clock.now(), events, &mut self.actions);
+        let (now, events) = (self.clock.now(), self.events.drain(..));
+        self.wakeup = match &mut self.trace {
+            None => self.engine.step(now, events, &mut self.actions),
+            Some(trace) => trace.step(&mut self.engine, now, events, &mut self.actions),
+        };
         self.perform();
         Ok(std::mem::take(&mut self.notices))
     }

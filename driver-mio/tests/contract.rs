@@ -88,6 +88,7 @@ fn driver(folder: &std::path::Path) -> Driver {
         store: None,
         listen: Some(listen),
         disk_threads: 2,
+        record: None,
     };
     Driver::new(config).unwrap()
 }

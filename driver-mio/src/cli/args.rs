@@ -16,10 +16,19 @@ Exit codes:
    3  a source was not found             26  bencode, but not a valid torrent
    6  network problem                    27  bad magnet URI or info-hash
    7  not finished                       32  verification found bad data
-   9  no space left                 130/143  stopped by SIGINT / SIGTERM
+   9  no space left                      33  a replay left its record
+                                    130/143  stopped by SIGINT / SIGTERM
 
 Every long flag is also an environment variable EDDYLINE_<FLAG> and a key in
 $XDG_CONFIG_HOME/eddyline/config.toml.";
+
+const REPLAY_HELP: &str = "\
+COND is one of: 'piece N verified', 'piece N failed', 'torrent complete', 'torrent failed',
+'tracker answered', 'tracker failed', 'resume saved', 'contract violated', 'time 90s', or 'peer X'
+with connected, closed, banned, choked, unchoked (whether it serves us), served, unserved (whether
+we serve it), interested, snubbed; X is an address or a connection like 3.1.
+
+Exit codes: 0 identical, or found; 7 never happens; 33 the replay left the record; 26 not a trace.";
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
@@ -81,8 +90,57 @@ fn transfer_flags(command: Command) -> Command {
         )
         .arg(duration("seed-time", "Seed for so long, as in 90s, 5m or 2h"))
         .arg(flag("json", "Print one JSON object per line"))
+        .arg(record())
         .arg(folder("state-dir", "Keep resume data here"))
         .arg(flag("no-resume", "Ignore saved state: check the data again"))
+}
+
+fn record() -> Arg {
+    option("record", "TRACE", "Record the run into this file, for `replay`")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::FilePath)
+}
+
+fn replay() -> Command {
+    let path = |name: &'static str, help: &'static str| {
+        option(name, "OUT", help)
+            .value_parser(value_parser!(std::path::PathBuf))
+            .value_hint(ValueHint::FilePath)
+    };
+    let step = || value_parser!(u64);
+    Command::new("replay")
+        .about("Run a recorded run again, compare every step, and look around in it")
+        .after_help(REPLAY_HELP)
+        .arg(
+            Arg::new("trace")
+                .value_name("TRACE")
+                .required(true)
+                .value_hint(ValueHint::FilePath)
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("A trace that --record wrote"),
+        )
+        .arg(option("goto", "N", "Show step N").value_parser(step()))
+        .arg(option("until", "COND", "Show the step that brings this about"))
+        .arg(
+            flag("backwards", "Look for it before --goto, not behind")
+                .requires_all(["until", "goto"]),
+        )
+        .arg(option("peer", "X", "Show all steps with this peer: an address, or a connection"))
+        .arg(
+            option("piece", "N", "Show all steps with this piece").value_parser(value_parser!(u32)),
+        )
+        .arg(flag("why", "Say what caused the step and what it changed"))
+        .arg(
+            Arg::new("diff")
+                .long("diff")
+                .num_args(2)
+                .value_names(["N", "M"])
+                .value_parser(step())
+                .help("Show in what the states behind two steps differ"),
+        )
+        .arg(flag("interactive", "Take commands; 'help' lists them"))
+        .arg(path("redact", "Write the trace without addresses, names, hashes and keys"))
+        .arg(path("minimise", "Write the shortest trace that fails in the same way"))
 }
 
 fn download() -> Command {
@@ -228,8 +286,10 @@ pub fn command() -> Command {
                     option("size", "SIZE", "Size of the payload")
                         .default_value("64MiB")
                         .value_parser(ValueParser::new(parse_size)),
-                ),
+                )
+                .arg(record()),
         )
+        .subcommand(replay())
         .subcommand(
             Command::new("completions").about("Print shell completions").arg(
                 Arg::new("shell")

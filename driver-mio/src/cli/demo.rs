@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     say(&format!("torrent     {} pieces, info-hash {}", metainfo.geometry.pieces(), hash.to_hex()));
 
     let stop = Arc::new(AtomicBool::new(false));
-    let mut seeder = session(&source, &metainfo)?;
+    let mut seeder = session(&source, &metainfo, None)?;
     announce(&mut seeder)?;
     say(&format!("seeder      port {}", seeder.driver.port().unwrap_or(0)));
     let flag = stop.clone();
@@ -68,7 +68,8 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         }
         seeder.stop()
     });
-    let mut downloader = session(&target, &metainfo)?;
+    let mut downloader =
+        session(&target, &metainfo, matches.get_one::<PathBuf>("record").cloned())?;
     say(&format!("downloader  port {}", downloader.driver.port().unwrap_or(0)));
     let outcome = fetch(&mut downloader, matches, &signals);
     let seconds = downloader.started.elapsed().as_secs_f64();
@@ -147,7 +148,11 @@ fn make_torrent(path: &Path, length: u64, tracker: &str) -> Result<Metainfo, Fai
     Metainfo::parse(&torrent).map_err(|error| unexpected(error.to_string()))
 }
 
-fn session(folder: &Path, metainfo: &Arc<Metainfo>) -> Result<Session, Failure> {
+fn session(
+    folder: &Path,
+    metainfo: &Arc<Metainfo>,
+    record: Option<PathBuf>,
+) -> Result<Session, Failure> {
     let setup = Setup {
         folder: folder.to_owned(),
         state: None,
@@ -158,6 +163,7 @@ fn session(folder: &Path, metainfo: &Arc<Metainfo>) -> Result<Session, Failure> 
         },
         engine: Config::default(),
         limits: RateLimits::default(),
+        record,
     };
     let mut session = Session::start(setup)?;
     session.push(AddTorrent::new(metainfo.clone()));

@@ -25,6 +25,10 @@ pub const NOT_BENCODE: u8 = 25;
 pub const NOT_TORRENT: u8 = 26;
 /// Bad magnet URI or info-hash.
 pub const BAD_MAGNET: u8 = 27;
+/// A trace that is none: as a torrent that is none.
+pub const NOT_TRACE: u8 = 26;
+/// A replay did something else than was recorded.
+pub const DIVERGED: u8 = 33;
 /// Bad or missing data.
 pub const BAD_DATA: u8 = 32;
 

@@ -10,6 +10,7 @@ mod hashing;
 mod info;
 mod output;
 mod progress;
+mod replay;
 mod session;
 mod signals;
 mod source;
@@ -53,6 +54,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("magnet", m)) => info::magnet(m),
         Some(("verify", m)) => verify::verify(m),
         Some(("demo", m)) => demo::demo(m),
+        Some(("replay", m)) => replay::replay(m),
         Some(("completions", m)) => args::completions(m),
         Some(("man", _)) => args::man(),
         _ => Err(Failure::new(exit::USAGE, "no command given; see --help")),

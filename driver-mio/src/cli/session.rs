@@ -56,6 +56,8 @@ pub struct Setup {
     pub engine: Config,
     /// Limits on everything.
     pub limits: RateLimits,
+    /// Record the run here.
+    pub record: Option<PathBuf>,
 }
 
 impl Setup {
@@ -83,6 +85,7 @@ impl Setup {
                 down: matches.get_one::<u64>("max-down").copied(),
                 up: matches.get_one::<u64>("max-up").copied(),
             },
+            record: matches.get_one::<PathBuf>("record").cloned(),
         })
     }
 }
@@ -139,12 +142,17 @@ impl Session {
             store: store.clone(),
             listen: Some(setup.listen),
             disk_threads: disk_threads(),
+            record: setup.record,
         };
         let mut driver = Driver::new(config).map_err(|error| match &error {
             DriverError::Listen(why) => {
                 let why = io_text(why);
                 let text = format!("cannot listen: {why}; choose another port with --port");
                 Failure::new(NETWORK, text)
+            }
+            DriverError::Record(path, error) => {
+                let text = format!("cannot record into {}: {}", path.display(), io_text(error));
+                Failure::new(DISK, text)
             }
             DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),
         })?;
@@ -290,7 +298,9 @@ impl Session {
                 break;
             }
         }
-        Ok(())
+        self.driver
+            .finish_recording()
+            .map_err(|error| Failure::new(DISK, format!("the trace is incomplete: {error}")))
     }
 }
 

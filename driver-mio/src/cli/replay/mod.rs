@@ -1,0 +1,185 @@
+//! `replay`: a recorded run once more in the pure engine, every step compared; and looking around
+//! in it.
+
+mod console;
+mod shrink;
+mod tour;
+mod transcript;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use eddyline::trace::{Condition, Divergence, Replayer, Trace, TraceError, redact};
+
+use super::exit::{DIVERGED, Failure, NOT_FOUND, NOT_TRACE, UNFINISHED, USAGE};
+use super::output::line;
+use tour::Tour;
+use transcript::{Subject, Transcript, describe_actions};
+
+/// Replays a trace, or does with it what the flags say.
+pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let path = matches.get_one::<std::path::PathBuf>("trace").expect("clap requires it");
+    let trace = load(path)?;
+    let out = |key: &str| matches.get_one::<std::path::PathBuf>(key);
+    let until = matches.get_one::<String>("until").map(|text| condition(text)).transpose()?;
+    if let Some(target) = out("redact") {
+        return write_redacted(&trace, target);
+    }
+    if let Some(target) = out("minimise") {
+        return shrink::minimise(&trace, until, target);
+    }
+    if let Some(steps) = matches.get_many::<u64>("diff") {
+        let steps: Vec<u64> = steps.copied().collect();
+        return Tour::start(trace)?.diff(steps[0], steps[1]);
+    }
+    let subject = Subject::from_flags(matches.get_one::<String>("peer"), matches.get_one("piece"))?;
+    let interactive = matches.get_flag("interactive");
+    let moves = matches.contains_id("goto") || until.is_some() || interactive;
+    if !moves {
+        return match subject {
+            Some(subject) => list(trace, &subject),
+            None => compare(trace),
+        };
+    }
+    let mut tour = Tour::start(trace)?;
+    if let Some(step) = matches.get_one::<u64>("goto") {
+        tour.go_to(*step)?;
+    }
+    if let Some(condition) = until {
+        let found = if matches.get_flag("backwards") {
+            tour.back_until(condition)?
+        } else {
+            tour.until(condition)?
+        };
+        if !found {
+            let text = "that never happens in the trace";
+            return Err(Failure::new(UNFINISHED, text));
+        }
+    }
+    if interactive {
+        return console::run(tour);
+    }
+    tour.show();
+    if matches.get_flag("why") {
+        tour.why()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(path: &Path) -> Result<Trace, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    Trace::parse(bytes.into()).map_err(|error| {
+        Failure::new(NOT_TRACE, format!("{} cannot be replayed: {error}", path.display()))
+    })
+}
+
+fn condition(text: &str) -> Result<Condition, Failure> {
+    text.parse().map_err(|error| Failure::new(USAGE, format!("{error}")))
+}
+
+/// A damaged trace in one sentence.
+fn damaged(error: TraceError) -> Failure {
+    Failure::new(NOT_TRACE, format!("the trace cannot be replayed further: {error}"))
+}
+
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason".into())
+}
+
+/// Runs something that may bring the engine down, without the noise of a panic.
+fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let outcome = catch_unwind(AssertUnwindSafe(act));
+    std::panic::set_hook(hook);
+    outcome.map_err(|panic| panic_text(&*panic))
+}
+
+/// The whole run, compared step by step.
+fn compare(trace: Trace) -> Result<ExitCode, Failure> {
+    let cut = trace.is_cut();
+    let mut replayer = Replayer::new(trace).map_err(damaged)?;
+    let mut events = 0;
+    loop {
+        let step = replayer.position() + 1;
+        let outcome = quietly(|| replayer.forward()).map_err(|why| {
+            let text = format!("the engine breaks down in step {step}: {why}");
+            Failure::new(DIVERGED, text)
+        })?;
+        match outcome.map_err(damaged)? {
+            None => break,
+            Some(Ok(())) => events += replayer.last().map_or(0, |last| last.events.len()),
+            Some(Err(divergence)) => return Err(diverged(&divergence)),
+        }
+    }
+    let steps = replayer.position();
+    line(&format!("{steps} steps, {events} events, identical"));
+    if cut {
+        line("the trace was cut; it was replayed up to its last whole step");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints both lists of actions of the first step that differs.
+fn diverged(divergence: &Divergence) -> Failure {
+    let Divergence { step, now, recorded, marks, actions } = divergence;
+    line(&format!("step {step} at {:.6} s differs", now.as_nanos() as f64 / 1e9));
+    line(&format!("recorded: {} actions", recorded.len()));
+    for (index, mark) in recorded.iter().enumerate() {
+        let same = marks.get(index) == Some(mark);
+        line(&format!("  {} {}", if same { "=" } else { "≠" }, mark.kind()));
+    }
+    line(&format!("now: {} actions", actions.len()));
+    for (index, text) in describe_actions(actions).iter().enumerate() {
+        let same = recorded.get(index) == marks.get(index);
+        line(&format!("  {} {text}", if same { "=" } else { "≠" }));
+    }
+    let text = format!("the replay leaves the record at step {step}");
+    Failure::new(DIVERGED, text)
+}
+
+/// Every step that concerns a peer or a piece.
+fn list(trace: Trace, subject: &Subject) -> Result<ExitCode, Failure> {
+    let mut replayer = Replayer::new(trace).map_err(damaged)?;
+    let mut transcript = Transcript::default();
+    let mut shown = 0;
+    while replayer.forward().map_err(damaged)?.is_some() {
+        let Some(last) = replayer.last() else { break };
+        let lines = transcript.of_step(last, Some(subject));
+        if lines.is_empty() {
+            continue;
+        }
+        shown += 1;
+        line(&transcript::heading(replayer.position(), last));
+        lines.iter().for_each(|text| line(text));
+    }
+    if shown == 0 {
+        return Err(Failure::new(NOT_FOUND, format!("{subject} does not occur in the trace")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_redacted(trace: &Trace, target: &Path) -> Result<ExitCode, Failure> {
+    let redacted = redact(trace).map_err(damaged)?.ok_or_else(|| {
+        let text = "a trace that begins with a snapshot cannot be redacted; record from the start";
+        Failure::new(USAGE, text)
+    })?;
+    std::fs::write(target, &redacted.trace).map_err(|error| Failure::io(target, &error))?;
+    line(&format!(
+        "{} names, addresses, hashes and keys replaced in {}",
+        redacted.replaced,
+        target.display()
+    ));
+    for (step, text) in &redacted.differences {
+        line(&format!("step {step} depends on the bits of an address: {text}"));
+    }
+    if redacted.differences.is_empty() {
+        line("every decision is the same as before");
+    }
+    Ok(ExitCode::SUCCESS)
+}
