@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 
-/// Content of a torrent: every byte follows from its offset.
+/// Content of a torrent: every byte follows from its offset. One copy serves any number of disks.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// The torrent.
     pub metainfo: Arc<Metainfo>,
     /// The bytes of all files, padding included, one behind the other.
-    pub bytes: Arc<Vec<u8>>,
+    pub bytes: Bytes,
 }
 
+/// Never zero, so that what was never written is never right by chance.
 fn byte_at(offset: u64) -> u8 {
-    (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 ^ (offset >> 8) as u8
+    ((offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 ^ (offset >> 8) as u8).max(1)
 }
 
 impl Content {
     /// One file of `length` bytes in pieces of `piece_length`.
     pub fn new(name: &str, length: u64, piece_length: u32) -> Self {
-        let file = InputFile { path: vec![], length, executable: false };
-        Self::build(name, vec![file], piece_length, Vec::new())
+        Self::tiered(name, length, piece_length, &[])
     }
 
     /// Several files of these lengths, and the URLs of trackers, each a tier.
@@ -32,13 +33,14 @@ impl Content {
             length: *length,
             executable: false,
         });
-        Self::build(name, files.collect(), piece_length, each_a_tier(trackers))
+        let tiers = trackers.iter().map(|url| vec![(*url).to_owned()]).collect();
+        Self::build(name, files.collect(), piece_length, tiers)
     }
 
     /// One file and the URLs of trackers, each a tier of its own.
     pub fn tracked(name: &str, length: u64, piece_length: u32, trackers: &[&str]) -> Self {
-        let file = InputFile { path: vec![], length, executable: false };
-        Self::build(name, vec![file], piece_length, each_a_tier(trackers))
+        let tiers: Vec<_> = trackers.iter().map(std::slice::from_ref).collect();
+        Self::tiered(name, length, piece_length, &tiers)
     }
 
     /// One file and tiers of trackers.
@@ -57,7 +59,7 @@ impl Content {
         let options =
             CreateOptions { name: name.into(), piece_length, trackers, ..CreateOptions::default() };
         let mut creator = Creator::new(options, files).expect("a torrent can be made of this");
-        let bytes: Vec<u8> = (0..creator.layout().length()).map(byte_at).collect();
+        let bytes: Bytes = (0..creator.layout().length()).map(byte_at).collect();
         for need in creator.needs().collect::<Vec<_>>() {
             if let CreateNeed::Piece { index } = need {
                 let start = creator.geometry().piece_offset(index) as usize;
@@ -67,10 +69,17 @@ impl Content {
         }
         let torrent = creator.finish().expect("everything was hashed");
         let metainfo = Metainfo::parse(&torrent).expect("what was made can be read");
-        Self { metainfo: Arc::new(metainfo), bytes: Arc::new(bytes) }
+        Self { metainfo: Arc::new(metainfo), bytes }
     }
-}
 
-fn each_a_tier(trackers: &[&str]) -> Vec<Vec<String>> {
-    trackers.iter().map(|url| vec![(*url).to_owned()]).collect()
+    /// The hash by which peers and trackers know it.
+    pub fn hash(&self) -> Sha1Hash {
+        self.metainfo.info_hashes.wire()
+    }
+
+    /// The bytes of part of a piece.
+    pub fn block(&self, piece: u32, begin: u32, length: u32) -> Bytes {
+        let start = self.metainfo.geometry.piece_offset(piece) as usize + begin as usize;
+        self.bytes.slice(start..start + length as usize)
+    }
 }

@@ -1,12 +1,156 @@
-//! Wires between nodes: latency, rate, and delivery within the credit that was granted.
+//! Links and what runs over them: connections that keep order within a window, address translation,
+//! partitions, clocks that are wrong.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use eddyline::base::ids::ConnId;
 use eddyline::base::time::Instant;
 
 use crate::node::NodeId;
+
+/// Bytes of a connection that may be on their way or unread, as the window of a TCP connection.
+pub(crate) const WINDOW: u64 = 4 << 20;
+/// Longest run of bytes that takes its turn on an uplink.
+pub(crate) const CHUNK: usize = 16 * 1024 + 13;
+
+/// How a network behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Weather {
+    /// One way.
+    pub latency: Duration,
+    /// Up to so much on top, different for each packet; order within a connection is kept.
+    pub jitter: Duration,
+    /// Thousandths of packets that are lost: datagrams for good, bytes of a connection until they
+    /// are sent again.
+    pub loss: u32,
+    /// Thousandths of datagrams that arrive twice.
+    pub doubled: u32,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self { latency: Duration::from_millis(10), jitter: Duration::ZERO, loss: 0, doubled: 0 }
+    }
+}
+
+/// A node's own line, shared by all its connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Access {
+    /// Bytes per second out; `None` for no limit.
+    pub up: Option<u64>,
+    /// Bytes per second in.
+    pub down: Option<u64>,
+    /// What it adds to the latency of every path.
+    pub latency: Duration,
+}
+
+/// Address translation in front of a node (RFC 4787: mapping and filtering).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Nat {
+    /// None: anyone can reach it.
+    #[default]
+    Open,
+    /// Endpoint-independent mapping and filtering: whoever knows the mapping can reach it.
+    FullCone,
+    /// Filtering by address: only addresses that were sent to.
+    Restricted,
+    /// Filtering by address and port.
+    PortRestricted,
+    /// A mapping for each destination, and filtering by address and port.
+    Symmetric,
+}
+
+/// The state of a translator.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NatState {
+    /// Whom was sent to.
+    sent_to: BTreeSet<SocketAddr>,
+}
+
+impl NatState {
+    /// A packet goes out to `to`; returns the port that it seems to come from.
+    pub(crate) fn outgoing(&mut self, nat: Nat, port: u16, to: SocketAddr) -> u16 {
+        self.sent_to.insert(to);
+        match nat {
+            Nat::Symmetric => {
+                let order = self.sent_to.iter().position(|known| *known == to).unwrap_or(0);
+                // A port for each destination, stable for as long as no earlier one is added.
+                20_000 + (u32::from(to.port()) * 31 + order as u32) as u16 % 20_000
+            }
+            _ => port,
+        }
+    }
+
+    /// Whether a packet from `from` gets in.
+    pub(crate) fn admits(&self, nat: Nat, from: SocketAddr) -> bool {
+        match nat {
+            Nat::Open | Nat::FullCone => true,
+            Nat::Restricted => self.sent_to.iter().any(|known| known.ip() == from.ip()),
+            Nat::PortRestricted | Nat::Symmetric => self.sent_to.contains(&from),
+        }
+    }
+}
+
+/// What becomes of traffic between the two sides of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Partition {
+    /// It waits until the partition heals.
+    Hold,
+    /// Connections break, datagrams are lost.
+    Drop,
+}
+
+/// A clock that differs from the time of the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeClock {
+    /// Parts in a million by which it runs fast (or slow, below zero).
+    drift: i64,
+    /// World time and node time of the last adjustment.
+    anchor: (Instant, Instant),
+}
+
+impl NodeClock {
+    /// A clock that is right.
+    pub(crate) fn right(now: Instant) -> Self {
+        Self { drift: 0, anchor: (now, now) }
+    }
+
+    /// Node time at a world time.
+    pub fn at(&self, world: Instant) -> Instant {
+        let (from, base) = self.anchor;
+        let elapsed = i128::from(world.as_nanos()) - i128::from(from.as_nanos());
+        let scaled = elapsed * (1_000_000 + i128::from(self.drift)) / 1_000_000;
+        let nanos = i128::from(base.as_nanos()) + scaled.max(0);
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// The first world time at which the clock shows `node` or later.
+    pub(crate) fn when(&self, node: Instant) -> Instant {
+        let (from, base) = self.anchor;
+        let elapsed = i128::from(node.as_nanos()) - i128::from(base.as_nanos());
+        let scaled = elapsed * 1_000_000 / (1_000_000 + i128::from(self.drift));
+        let nanos = i128::from(from.as_nanos()) + scaled.max(0);
+        let mut world = Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        while self.at(world) < node {
+            world = world + Duration::from_nanos(1);
+        }
+        world
+    }
+
+    /// Lets it run fast or slow from `now` on.
+    pub(crate) fn set_drift(&mut self, now: Instant, drift: i64) {
+        self.anchor = (now, self.at(now));
+        self.drift = drift.clamp(-500_000, 500_000);
+    }
+
+    /// Lets it jump ahead, as after a suspend.
+    pub(crate) fn jump(&mut self, now: Instant, by: Duration) {
+        self.anchor = (now, self.at(now) + by);
+    }
+}
 
 /// One end of a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,40 +165,62 @@ pub(crate) enum End {
     Gone,
 }
 
-/// A connection in both directions.
+/// A connection in both directions. `ways[0]` goes from end 0 to end 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     pub(crate) ends: [End; 2],
-    pub(crate) inbound: [Inbound; 2],
-    /// When the last byte sent by each side will have left, for the rate.
-    pub(crate) free_at: [Instant; 2],
+    pub(crate) addrs: [IpAddr; 2],
+    pub(crate) ways: [Way; 2],
 }
 
-/// What has arrived at one end and waits for credit.
+/// Bytes given by a sender, and how many of its own it hears to have been taken with them.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) bytes: Bytes,
+    pub(crate) report: u32,
+}
+
+/// One direction.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inbound {
-    pub(crate) queue: VecDeque<Bytes>,
+pub(crate) struct Way {
+    /// Given by the sender, not sent yet.
+    pub(crate) outgoing: VecDeque<Run>,
+    /// A run of bytes has its turn on the uplink.
+    pub(crate) sending: bool,
+    /// Sent and not read.
+    pub(crate) unread: u64,
+    /// When the last bytes arrive: order is kept.
+    pub(crate) last_arrival: Instant,
+    /// Arrived, waiting for credit.
+    pub(crate) inbound: VecDeque<Bytes>,
+    /// What the receiver may still be given.
     pub(crate) credit: u64,
+    /// Nothing is given out before then.
+    pub(crate) stalled_until: Instant,
+    /// The sender has closed; the end is reported once everything has been read.
+    pub(crate) finished: bool,
+    /// Bytes given by the sender, arrived, and given to the receiver.
+    pub(crate) given: u64,
+    pub(crate) arrived: u64,
+    pub(crate) delivered: u64,
 }
 
-impl Inbound {
-    /// Takes up to `limit` bytes within the credit, as one buffer.
+impl Way {
+    /// Takes up to `limit` arrived bytes within the credit, from one run of bytes.
     pub(crate) fn take(&mut self, limit: usize) -> Option<Bytes> {
-        let limit = limit.min(usize::try_from(self.credit).unwrap_or(usize::MAX));
-        if limit == 0 || self.queue.is_empty() {
+        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        let front = self.inbound.front_mut()?;
+        let count = limit.min(credit).min(front.len());
+        if count == 0 {
             return None;
         }
-        let mut out = BytesMut::new();
-        while out.len() < limit
-            && let Some(front) = self.queue.front_mut()
-        {
-            let part = front.split_to((limit - out.len()).min(front.len()));
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
-            out.extend_from_slice(&part);
+        let part = front.split_to(count);
+        if front.is_empty() {
+            self.inbound.pop_front();
         }
-        self.credit -= out.len() as u64;
-        Some(out.freeze())
+        self.credit -= count as u64;
+        self.unread = self.unread.saturating_sub(count as u64);
+        self.delivered += count as u64;
+        Some(part)
     }
 }

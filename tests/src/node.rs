@@ -3,52 +3,106 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use eddyline::base::digest::Digest;
+use bytes::Bytes;
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, TorrentId};
+use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
-use eddyline::{Action, CheckDepth, Engine, Event, Notice, Wakeup};
+use eddyline::trace::{Chain, Origin, Recorder};
+use eddyline::{Action, AddTorrent, CheckDepth, Config, Engine, Event, Notice, Wakeup};
 
-use crate::disk::MemoryDisk;
+use crate::checks::Checks;
+use crate::disk::SyntheticDisk;
+use crate::net::{Access, Nat, NatState, NodeClock};
+use crate::tamper::Tamper;
 
 /// Names a node of a world.
 pub type NodeId = usize;
 
+/// How often the thorough invariants are checked, in steps.
+const FULL_CHECK: u64 = 64;
+
 /// An engine with its disk, its events to come and its history.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Node {
     /// The engine, as shipped.
     pub engine: Engine,
     /// Its disk.
-    pub disk: MemoryDisk,
-    /// Where it listens.
+    pub disk: SyntheticDisk,
+    /// Where it listens, as others see it.
     pub addr: SocketAddr,
     /// Everything it told its embedder.
     pub notices: Vec<Notice>,
     /// Number of steps made.
     pub steps: u64,
-    /// Bytes per second that it can send, over all connections.
-    pub up_rate: Option<u64>,
+    /// Its line.
+    pub access: Access,
+    /// What stands between it and the network.
+    pub nat: Nat,
+    /// Its clock.
+    pub clock: NodeClock,
+    /// Whether notices are kept; a large world does without.
+    pub keep_notices: bool,
+    /// Whether invariants are checked after every step.
+    pub check: bool,
+    /// Downloads that were finished.
+    pub finished: u32,
+    /// Messages that are changed on their way out, to show that a test would notice.
+    pub tamper: Option<Tamper>,
+    pub(crate) config: Config,
+    pub(crate) seed: Seed,
+    pub(crate) added: BTreeMap<Sha1Hash, AddTorrent>,
+    /// How often its power has failed.
+    pub(crate) epoch: u32,
+    pub(crate) group: u8,
+    pub(crate) nat_state: NatState,
     pub(crate) pending: Vec<Event>,
+    pub(crate) is_awake: bool,
     pub(crate) wakeup: Option<Instant>,
     pub(crate) wires: BTreeMap<ConnId, (usize, usize)>,
     pub(crate) torrents: Vec<TorrentId>,
-    chain: Digest,
+    pub(crate) uplink_free: Instant,
+    pub(crate) downlink_free: Instant,
+    pub(crate) checks: Option<Checks>,
+    recorder: Option<Recorder>,
+    recorded: Vec<u8>,
+    chain: Chain,
+    actions: Vec<Action>,
 }
 
 impl Node {
-    pub(crate) fn new(engine: Engine, addr: SocketAddr) -> Self {
+    pub(crate) fn new(config: Config, seed: Seed, addr: SocketAddr, now: Instant) -> Self {
         Self {
-            engine,
-            disk: MemoryDisk::default(),
+            engine: Engine::new(config.clone(), seed, now),
+            disk: SyntheticDisk::default(),
             addr,
             notices: Vec::new(),
             steps: 0,
-            up_rate: None,
+            access: Access::default(),
+            nat: Nat::default(),
+            clock: NodeClock::right(now),
+            keep_notices: true,
+            check: true,
+            finished: 0,
+            tamper: None,
+            config,
+            seed,
+            added: BTreeMap::new(),
+            epoch: 0,
+            group: 0,
+            nat_state: NatState::default(),
             pending: Vec::new(),
+            is_awake: false,
             wakeup: None,
             wires: BTreeMap::new(),
             torrents: Vec::new(),
-            chain: Digest::default(),
+            uplink_free: Instant::ZERO,
+            downlink_free: Instant::ZERO,
+            checks: None,
+            recorder: None,
+            recorded: Vec::new(),
+            chain: Chain::default(),
+            actions: Vec::new(),
         }
     }
 
@@ -62,28 +116,98 @@ impl Node {
         &self.torrents
     }
 
+    /// Records every step from now on. To be called before the first.
+    pub fn record(&mut self) {
+        assert_eq!(self.steps, 0, "a trace begins with the first step");
+        self.begin_trace();
+    }
+
+    fn begin_trace(&mut self) {
+        self.recorded.clear();
+        let began = self.engine.now();
+        let origin = Origin::New(Box::new((self.config.clone(), self.seed, began)));
+        self.recorder = Some(Recorder::new(origin));
+    }
+
+    /// Everything recorded so far, as a trace.
+    pub fn trace(&mut self) -> Bytes {
+        if let Some(recorder) = &mut self.recorder {
+            self.recorded.extend(recorder.take());
+        }
+        self.recorded.clone().into()
+    }
+
+    /// Watches every step with the checkers that stand outside the engine.
+    pub fn watch(&mut self) {
+        self.checks = Some(Checks::default());
+    }
+
+    /// Starts again with what the disk holds, as after a crash. Returns the events that the driver
+    /// begins with.
+    pub(crate) fn restart(&mut self, now: Instant) -> Vec<Event> {
+        self.epoch += 1;
+        self.is_awake = false;
+        self.seed.0[16] = self.seed.0[16].wrapping_add(1);
+        let now = self.clock.at(now);
+        self.engine = Engine::new(self.config.clone(), self.seed, now);
+        self.pending.clear();
+        self.wires.clear();
+        self.torrents.clear();
+        self.wakeup = None;
+        if self.recorder.is_some() {
+            self.begin_trace();
+        }
+        if self.checks.is_some() {
+            self.watch();
+        }
+        let mut events = Vec::new();
+        for (hash, add) in &self.added {
+            let mut add = add.clone();
+            let resume = self.disk.resume.get(hash);
+            add.resume =
+                resume.and_then(|data| eddyline::ResumeData::decode(data).ok()).map(Box::new);
+            events.push(Event::Command(eddyline::Command::Add(Box::new(add))));
+        }
+        events
+    }
+
     /// Steps the engine with what has happened, checks its invariants and returns its actions.
-    pub(crate) fn step(&mut self, now: Instant) -> Vec<Action> {
+    pub(crate) fn step(&mut self, world: Instant) -> Result<Vec<Action>, String> {
+        let now = self.clock.at(world);
         let events = std::mem::take(&mut self.pending);
-        let mut actions = Vec::new();
-        let wakeup = self.engine.step(now, events, &mut actions);
+        if let Some(checks) = &mut self.checks {
+            checks.before_step(now, &events);
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        let wakeup = match &mut self.recorder {
+            None => self.engine.step(now, events, &mut actions),
+            Some(recorder) => recorder.step(&mut self.engine, now, events, &mut actions),
+        };
         self.steps += 1;
-        for action in &actions {
-            self.chain.absorb_debug(action);
-        }
-        self.chain.absorb_debug(&wakeup);
-        let depth = if self.steps.is_multiple_of(64) { CheckDepth::Full } else { CheckDepth::Fast };
-        if let Err(violation) = self.engine.check_invariants(depth) {
-            panic!("{violation} (node at {}, step {})", self.addr, self.steps);
-        }
+        self.chain.absorb(&actions, wakeup);
         self.wakeup = match wakeup {
-            Wakeup::Immediately => Some(now),
-            Wakeup::At { deadline, .. } => {
-                assert!(deadline > now, "a wake-up lies in the future");
-                Some(deadline)
+            Wakeup::Immediately => Some(world),
+            Wakeup::At { deadline, .. } if deadline <= now => {
+                return Err("a wake-up lies in the future".into());
             }
+            Wakeup::At { deadline, .. } => Some(self.clock.when(deadline)),
             Wakeup::OnEvent => None,
         };
-        actions
+        if self.check {
+            let full = self.steps.is_multiple_of(FULL_CHECK);
+            let depth = if full { CheckDepth::Full } else { CheckDepth::Fast };
+            let checked = self.engine.check_invariants(depth);
+            checked.map_err(|violation| violation.to_string())?;
+        }
+        if let Some(checks) = &mut self.checks {
+            checks.after_step(now, &self.engine, &actions)?;
+        }
+        Ok(actions)
+    }
+
+    /// Gives the vector of a step back, for its capacity.
+    pub(crate) fn reuse(&mut self, mut actions: Vec<Action>) {
+        actions.clear();
+        self.actions = actions;
     }
 }

@@ -30,7 +30,7 @@ pub fn swarm(seed: u64) -> u64 {
     let content = Content::new("swarm", 2_000_000, 65_536);
     let mut world = World::new(seed);
     let nodes: Vec<_> = (0..6).map(|_| world.add_node()).collect();
-    world.node_mut(0).up_rate = Some(500_000);
+    world.node_mut(0).access.up = Some(500_000);
     world.seed(0, &content);
     for node in &nodes[1..] {
         world.leech(*node, &content, &nodes[..*node]);

@@ -18,4 +18,9 @@ pub trait Script {
 
     /// Bytes came.
     fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction>;
+
+    /// Bytes per second of its line; `None` for no limit.
+    fn rate(&self) -> Option<u64> {
+        None
+    }
 }

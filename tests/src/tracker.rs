@@ -1,11 +1,17 @@
-//! A simulated HTTP tracker that remembers every announce.
+//! Simulated trackers, over HTTP and UDP. They remember every announce, and name the peers they
+//! were told to name, or those that announced themselves.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use eddyline::base::addr::Scope;
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::time::Instant;
 use eddyline::bencode::Encoder;
+use eddyline::tracker::{AnnounceEvent, UdpRequest};
+
+/// Peers named at once.
+const MOST_NAMED: usize = 50;
 
 /// One announce as a tracker got it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,13 +54,40 @@ impl Reach {
     }
 }
 
-/// A tracker.
+/// The peers of each torrent, as they announced themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    peers: BTreeMap<String, BTreeSet<SocketAddr>>,
+    turn: usize,
+}
+
+impl Registry {
+    fn announce(&mut self, torrent: &str, peer: SocketAddr, stopped: bool) -> Vec<SocketAddr> {
+        let peers = self.peers.entry(torrent.to_owned()).or_default();
+        if stopped {
+            peers.remove(&peer);
+            return Vec::new();
+        }
+        peers.insert(peer);
+        self.turn += 7;
+        let others = peers.iter().filter(|other| **other != peer).copied();
+        let others: Vec<_> = others.collect();
+        let start = if others.is_empty() { 0 } else { self.turn % others.len() };
+        others.iter().cycle().skip(start).take(MOST_NAMED.min(others.len())).copied().collect()
+    }
+}
+
+/// An HTTP tracker.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    /// Everything that was announced.
+    /// Everything that was announced, where it is kept.
     pub announces: Vec<Announce>,
+    /// Whether nothing is kept.
+    pub forgetful: bool,
     /// Peers it names.
     pub peers: Vec<SocketAddr>,
+    /// Names everyone who announced, too.
+    pub registry: Option<Registry>,
     /// Seconds between announces that it asks for.
     pub interval: u32,
     /// Whether it answers at all.
@@ -81,24 +114,105 @@ impl Tracker {
     }
 
     /// Answers one announce; `None` when it does not.
-    pub(crate) fn answer(&mut self, url: &str, at: Instant, ipv6: bool) -> Option<Vec<u8>> {
+    pub(crate) fn answer(
+        &mut self,
+        url: &str,
+        at: Instant,
+        ipv6: bool,
+        from: IpAddr,
+    ) -> Option<Vec<u8>> {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let query = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        self.announces.push(Announce { at, ipv6, query });
+        let query: BTreeMap<String, String> =
+            pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let text = |key: &str| query.get(key).map_or("", String::as_str);
+        let mut named = self.peers.clone();
+        if let Some(registry) = &mut self.registry {
+            let peer = SocketAddr::new(from, text("port").parse().unwrap_or(0));
+            let stopped = text("event") == "stopped";
+            named.extend(registry.announce(text("info_hash"), peer, stopped));
+        }
+        if !self.forgetful {
+            self.announces.push(Announce { at, ipv6, query });
+        }
         if self.down {
             return None;
         }
-        let mut compact = Vec::new();
-        for peer in &self.peers {
-            if let SocketAddr::V4(v4) = peer {
-                compact.extend(v4.ip().octets());
-                compact.extend(v4.port().to_be_bytes());
-            }
-        }
         let mut out = Encoder::default();
         out.dict().bytes(b"interval").int(self.interval.max(60).into());
-        out.bytes(b"peers").bytes(&compact).end();
+        out.bytes(b"peers").bytes(&compact(&named)).end();
         Some(out.finish())
+    }
+}
+
+fn compact(peers: &[SocketAddr]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for peer in peers {
+        if let SocketAddr::V4(v4) = peer {
+            out.extend(v4.ip().octets());
+            out.extend(v4.port().to_be_bytes());
+        }
+    }
+    out
+}
+
+/// A UDP tracker (BEP 15).
+#[derive(Clone, Debug, Default)]
+pub struct UdpTracker {
+    /// When and what for it was announced to.
+    pub announces: Vec<(Instant, Sha1Hash, AnnounceEvent)>,
+    /// Names everyone who announced.
+    pub registry: Registry,
+    /// Whether it answers at all.
+    pub down: bool,
+    /// Connection ids it gave out, with their owners and ages.
+    connections: BTreeMap<u64, (SocketAddr, Instant)>,
+}
+
+impl UdpTracker {
+    /// Answers a packet; `None` when it does not.
+    pub(crate) fn answer(
+        &mut self,
+        from: SocketAddr,
+        data: &[u8],
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        if self.down {
+            return None;
+        }
+        match UdpRequest::decode(data)? {
+            UdpRequest::Connect { transaction } => {
+                let id = self.connections.len() as u64 + 77;
+                self.connections.insert(id, (from, now));
+                let mut out = vec![0; 4];
+                out.extend(transaction.to_be_bytes());
+                out.extend(id.to_be_bytes());
+                Some(out)
+            }
+            UdpRequest::Announce { connection, transaction, params, .. } => {
+                let known = self.connections.get(&connection);
+                // A tracker honours an id for two minutes (BEP 15).
+                let valid = known.is_some_and(|(owner, since)| {
+                    *owner == from && now.millis_since(*since) < 120_000
+                });
+                if !valid {
+                    let mut out = 3u32.to_be_bytes().to_vec();
+                    out.extend(transaction.to_be_bytes());
+                    out.extend(b"connection id expired");
+                    return Some(out);
+                }
+                self.announces.push((now, params.info_hash, params.event));
+                let peer = SocketAddr::new(from.ip(), params.port);
+                let stopped = params.event == AnnounceEvent::Stopped;
+                let named = self.registry.announce(&params.info_hash.to_hex(), peer, stopped);
+                let mut out = 1u32.to_be_bytes().to_vec();
+                out.extend(transaction.to_be_bytes());
+                out.extend(1800u32.to_be_bytes());
+                out.extend([0; 8]);
+                out.extend(compact(&named));
+                Some(out)
+            }
+            UdpRequest::Scrape { .. } => None,
+        }
     }
 }

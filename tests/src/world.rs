@@ -1,25 +1,40 @@
-//! A world: nodes, wires, trackers and scripted peers in virtual time.
+//! A world: nodes, links, trackers, names and scripted peers in virtual time, which jumps from one
+//! happening to the next.
+//!
+//! The world is the driver of every engine in it, and the worst that the driver contract allows:
+//! operations end in any order, bytes come in any pieces, and with [`World::faults`] set, every
+//! kind of action fails in every way that it can.
 
-use std::cmp::Reverse;
+mod datagrams;
+mod services;
+mod streams;
+
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use eddyline::base::addr::Scope;
-use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, SocketToken};
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, UdpSocketId};
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddTorrent, CloseKind, Command, Config, ConnectFailure, DiskOp, Engine, Event,
-    HttpAction, HttpEvent, HttpFailure, Notice, RateLimits, StreamAction, StreamEvent,
+    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, Notice, RateLimits,
 };
 
 use crate::content::Content;
-use crate::net::{End, Inbound, Wire};
+use crate::entropy::Entropy;
+use crate::faults::{Coverage, Fault, FaultRates};
+use crate::net::{End, Partition, Weather, Wire};
 use crate::node::{Node, NodeId};
-use crate::scripted::{Script, ScriptAction};
-use crate::tracker::Tracker;
+use crate::scripted::Script;
+use crate::tracker::{Tracker, UdpTracker};
+
+/// The port at which every node listens, for TCP and UDP.
+pub(crate) const PORT: u16 = 6881;
+/// The UDP socket of every node.
+pub(crate) const UDP: UdpSocketId = UdpSocketId(0);
 
 /// How a torrent is added to a node.
 #[derive(Clone, Debug, Default)]
@@ -34,51 +49,127 @@ pub struct PeerOptions {
     pub has_content: bool,
 }
 
-enum Happening {
-    Disk(NodeId, DiskOpId, DiskOp),
+pub(crate) enum Happening {
+    /// For the driver of a node, unless its power has failed since.
+    At(NodeId, u32, AtNode),
+    Departed {
+        wire: usize,
+        from: usize,
+        report: u32,
+    },
     Arrive {
         wire: usize,
-        to: usize,
+        from: usize,
         bytes: Bytes,
     },
     Deliver {
         wire: usize,
-        to: usize,
+        from: usize,
     },
-    Sent(NodeId, ConnId, u32),
-    Connect(NodeId, ConnId, SocketAddr),
-    Hangup {
+    Finish {
         wire: usize,
-        to: usize,
+        from: usize,
     },
-    Http(NodeId, ExchangeId, String, Option<bool>),
-    Wake(NodeId),
+    Break {
+        wire: usize,
+    },
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        data: Bytes,
+    },
+}
+
+/// What happens in the driver of one node.
+pub(crate) enum AtNode {
+    Disk(DiskOpId, DiskOp, Option<Fault>),
+    Connect(ConnId, SocketAddr, Option<Fault>),
+    Http(ExchangeId, Box<HttpGet>, Option<Fault>),
+    Resolved(LookupId, String, Option<Fault>),
+    Tell(Event),
+    Wake,
     /// The engine asked to be called at this time, unless it has changed its mind since.
-    Timer(NodeId, Instant),
+    Timer(Instant),
 }
 
-/// Nodes, wires, trackers and scripted peers, in virtual time.
-pub struct World {
-    now: Instant,
-    rng: Rng,
-    seed: Seed,
-    nodes: Vec<Node>,
-    wires: Vec<Wire>,
-    scripts: Vec<Box<dyn Script>>,
-    listeners: BTreeMap<SocketAddr, Listener>,
-    /// Trackers by the URL that torrents name, without the query.
-    pub trackers: BTreeMap<String, Tracker>,
-    /// One way.
-    pub latency: Duration,
-    queue: BinaryHeap<Reverse<(Instant, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+struct Scheduled {
+    when: Instant,
     sequence: u64,
-    sockets: BTreeMap<u64, (usize, usize)>,
+    what: Happening,
 }
 
-enum Listener {
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.when, self.sequence) == (other.when, other.sequence)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.when, self.sequence).cmp(&(other.when, other.sequence))
+    }
+}
+
+pub(crate) enum Listener {
     Node(NodeId),
     Script(Box<dyn Fn() -> Box<dyn Script>>),
+    /// Connections are neither accepted nor refused.
+    HalfOpen,
+}
+
+/// Nodes, links, trackers, names and scripted peers, in virtual time.
+pub struct World {
+    pub(crate) now: Instant,
+    pub(crate) rng: Rng,
+    seed: Seed,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) scripts: Vec<Box<dyn Script>>,
+    pub(crate) listeners: BTreeMap<SocketAddr, Listener>,
+    /// HTTP trackers by the URL that torrents name, without the query.
+    pub trackers: BTreeMap<String, Tracker>,
+    /// UDP trackers by the address at which they listen.
+    pub udp_trackers: BTreeMap<SocketAddr, UdpTracker>,
+    /// Host names and what they resolve to.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
+    /// How the network behaves.
+    pub weather: Weather,
+    /// How often each kind of action fails, and how; `None` for never.
+    pub faults: Option<FaultRates>,
+    /// Nodes whose disks and lines never fail of themselves.
+    pub spared: Vec<NodeId>,
+    /// What has gone wrong so far.
+    pub coverage: Coverage,
+    /// Times of happenings are rounded up to a multiple of this, so that more of them fall into one
+    /// step. Zero leaves them as they are.
+    pub quantum: Duration,
+    /// Whether arrived bytes are given out in random pieces, each in a step of its own.
+    pub splits: bool,
+    /// Sizes of the next pieces in which arrived bytes are given out, the last one first, in units of
+    /// 64 bytes; random ones follow.
+    pub chunks: Vec<u8>,
+    /// Whether new nodes are watched by the checkers outside the engine.
+    pub watch: bool,
+    /// Longest time of a disk operation.
+    pub disk_delay: Duration,
+    /// What went wrong with an engine, if anything has.
+    pub violation: Option<(NodeId, String)>,
+    partition: Option<Partition>,
+    held: Vec<Happening>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    sequence: u64,
+    awake: Vec<NodeId>,
+    pub(crate) sockets: BTreeMap<SocketToken, (usize, usize)>,
+    next_socket: u64,
+    contents: BTreeMap<Sha1Hash, Content>,
 }
 
 impl World {
@@ -94,11 +185,26 @@ impl World {
             scripts: Vec::new(),
             listeners: BTreeMap::new(),
             trackers: BTreeMap::new(),
-            latency: Duration::from_millis(10),
+            udp_trackers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            weather: Weather::default(),
+            faults: None,
+            spared: Vec::new(),
+            coverage: Coverage::default(),
+            quantum: Duration::ZERO,
+            splits: true,
+            chunks: Vec::new(),
+            watch: true,
+            disk_delay: Duration::from_millis(5),
+            violation: None,
+            partition: None,
+            held: Vec::new(),
             queue: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
             sequence: 0,
+            awake: Vec::new(),
             sockets: BTreeMap::new(),
+            next_socket: 0,
+            contents: BTreeMap::new(),
         }
     }
 
@@ -116,65 +222,26 @@ impl World {
     pub fn add_node_with(&mut self, config: Config) -> NodeId {
         let id = self.nodes.len();
         let ip = Ipv4Addr::new(10, 0, (id / 250) as u8, (id % 250) as u8 + 1);
-        let addr = SocketAddr::new(ip.into(), 6881);
+        let addr = SocketAddr::new(ip.into(), PORT);
         let mut seed = self.seed;
         seed.0[24..].copy_from_slice(&(id as u64 + 1).to_le_bytes());
-        let engine = Engine::new(config, seed, self.now);
-        let mut node = Node::new(engine, addr);
-        let listen = Command::ListenOn { port: Some(6881), udp4: None, udp6: None };
-        node.pending.push(Event::Command(listen));
+        let mut node = Node::new(config, seed, addr, self.now);
+        node.pending.push(listen_command());
+        node.disk.know_all(self.contents.values());
+        if self.watch {
+            node.watch();
+        }
         self.nodes.push(node);
         self.listeners.insert(addr, Listener::Node(id));
+        self.wake(id);
         id
     }
 
-    /// Adds a scripted peer that others can connect to; each connection gets a script of its own.
-    pub fn add_script(&mut self, make: impl Fn() -> Box<dyn Script> + 'static) -> SocketAddr {
-        let number = self.listeners.len() as u8;
-        let addr = SocketAddr::new(Ipv4Addr::new(10, 1, 0, number).into(), 6881);
-        self.listeners.insert(addr, Listener::Script(Box::new(make)));
-        addr
-    }
-
-    /// Lets a scripted peer connect to a node.
-    pub fn connect_script(&mut self, node: NodeId, script: Box<dyn Script>) {
-        let number = self.scripts.len() as u16;
-        let remote = SocketAddr::new(Ipv4Addr::new(10, 2, 0, 1).into(), 10_000 + number);
-        self.connect_script_from(node, remote, script);
-    }
-
-    /// Lets a scripted peer connect to a node from the address `remote`.
-    pub fn connect_script_from(
-        &mut self,
-        node: NodeId,
-        remote: SocketAddr,
-        script: Box<dyn Script>,
-    ) {
-        let number = self.scripts.len();
-        self.scripts.push(script);
-        let wire = self.add_wire(End::Script(number), End::Waiting(node));
-        self.announce_socket(node, wire, remote);
-        let actions = self.scripts[number].connected();
-        self.perform_script(wire, 0, actions);
-    }
-
-    fn add_wire(&mut self, a: End, b: End) -> usize {
-        let mut inbound = [Inbound::default(), Inbound::default()];
-        for (end, inbound) in [&a, &b].into_iter().zip(&mut inbound) {
-            if matches!(end, End::Script(_)) {
-                inbound.credit = u64::MAX / 2;
-            }
+    /// Makes a torrent known to all disks, so that they can tell good blocks from bad ones.
+    pub fn know(&mut self, content: &Content) {
+        if self.contents.insert(content.hash(), content.clone()).is_none() {
+            self.nodes.iter_mut().for_each(|node| node.disk.know(content));
         }
-        self.wires.push(Wire { ends: [a, b], inbound, free_at: [self.now; 2] });
-        self.wires.len() - 1
-    }
-
-    fn announce_socket(&mut self, node: NodeId, wire: usize, remote: SocketAddr) {
-        let token = self.sockets.len() as u64;
-        self.sockets.insert(token, (wire, 1));
-        let event = Event::Incoming { socket: SocketToken(token), remote };
-        self.nodes[node].pending.push(event);
-        self.at(self.now, Happening::Wake(node));
     }
 
     /// A node, to look at.
@@ -187,17 +254,26 @@ impl World {
         &mut self.nodes[id]
     }
 
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
     /// Gives a node a command.
     pub fn command(&mut self, node: NodeId, command: Command) {
+        if let Command::Add(add) = &command {
+            let hash = add.metainfo.info_hashes.wire();
+            self.nodes[node].added.insert(hash, (**add).clone());
+        }
         self.nodes[node].pending.push(Event::Command(command));
-        self.at(self.now, Happening::Wake(node));
+        self.wake(node);
     }
 
     /// Adds a torrent to a node.
     pub fn add(&mut self, node: NodeId, content: &Content, options: PeerOptions) {
+        self.know(content);
         if options.has_content {
-            let hash = content.metainfo.info_hashes.wire();
-            self.nodes[node].disk.preset(hash, content.bytes.to_vec());
+            self.nodes[node].disk.preset(content, &content.bytes);
         }
         let mut add = AddTorrent::new(content.metainfo.clone());
         add.peers = options.peers;
@@ -217,284 +293,285 @@ impl World {
         self.add(node, content, PeerOptions { peers, ..PeerOptions::default() });
     }
 
-    /// Whether every torrent of a node is complete and its content on disk is right.
+    /// Whether every torrent of a node is complete, as its engine says.
     pub fn is_complete(&self, node: NodeId) -> bool {
         let node = &self.nodes[node];
         let complete = |id| node.engine.torrent(id).is_some_and(|view| view.have.is_full());
         !node.torrents.is_empty() && node.torrents.iter().all(|id| complete(*id))
     }
 
-    fn at(&mut self, when: Instant, what: Happening) {
-        self.sequence += 1;
-        self.queue.push(Reverse((when, self.sequence)));
-        self.happenings.insert(self.sequence, what);
+    /// Separates the nodes of `group` from all others until [`Self::heal`].
+    pub fn divide(&mut self, group: &[NodeId], partition: Partition) {
+        self.nodes.iter_mut().for_each(|node| node.group = 0);
+        group.iter().for_each(|node| self.nodes[*node].group = 1);
+        self.partition = Some(partition);
+        if partition == Partition::Drop {
+            for wire in 0..self.wires.len() {
+                if self.is_divided(wire) {
+                    // Both sides notice when their packets stay unanswered for too long.
+                    let when = self.now + Duration::from_secs(20);
+                    self.at(when, Happening::Break { wire });
+                }
+            }
+        }
+    }
+
+    /// Ends a partition: what was held arrives.
+    pub fn heal(&mut self) {
+        self.partition = None;
+        for what in std::mem::take(&mut self.held) {
+            self.at(self.now, what);
+        }
+    }
+
+    /// The partition between two nodes, if one stands between them.
+    pub(crate) fn partition_between(&self, a: NodeId, b: NodeId) -> Option<Partition> {
+        self.partition.filter(|_| self.nodes[a].group != self.nodes[b].group)
+    }
+
+    /// Lets a node's clock run fast by so many parts in a million; slow below zero.
+    pub fn drift_clock(&mut self, node: NodeId, parts: i64) {
+        let now = self.now;
+        self.nodes[node].clock.set_drift(now, parts);
+        self.wake(node);
+    }
+
+    /// Lets a node's clock jump ahead, as after a suspend.
+    pub fn jump_clock(&mut self, node: NodeId, by: Duration) {
+        let now = self.now;
+        self.nodes[node].clock.jump(now, by);
+        self.wake(node);
+    }
+
+    /// The power of a node fails and comes back at once: connections break, unsynced writes are
+    /// lost or torn, and the engine begins anew with what the disk holds.
+    pub fn crash(&mut self, id: NodeId) {
+        let wires: Vec<_> = std::mem::take(&mut self.nodes[id].wires).into_values().collect();
+        for (wire, end) in wires {
+            self.vanish(wire, end);
+        }
+        let waiting = self
+            .sockets
+            .iter()
+            .filter(|(_, (wire, end))| self.wires[*wire].ends[*end] == End::Waiting(id));
+        let waiting: Vec<_> = waiting.map(|(token, place)| (*token, *place)).collect();
+        for (token, (wire, end)) in waiting {
+            self.sockets.remove(&token);
+            self.vanish(wire, end);
+        }
+        let mut chance = Entropy::Seeded(Box::new(self.rng.clone()));
+        self.rng.next_u32();
+        let now = self.now;
+        let node = &mut self.nodes[id];
+        node.disk.crash(&mut chance);
+        let events = node.restart(now);
+        node.pending.push(listen_command());
+        node.pending.extend(events);
+        self.wake(id);
+    }
+
+    /// Lets time pass until `done`, for `seconds` at most, or until an engine breaks a rule.
+    /// Returns whether it was done.
+    pub fn try_until(
+        &mut self,
+        seconds: u64,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool, String> {
+        let end = self.now + Duration::from_secs(seconds);
+        for id in 0..self.nodes.len() {
+            self.wake_now(id);
+        }
+        loop {
+            self.step_awake();
+            if let Some((node, rule)) = &self.violation {
+                let (node, steps) = (&self.nodes[*node], self.nodes[*node].steps);
+                return Err(format!("{rule} (node at {}, step {steps})", node.addr));
+            }
+            if done(self) {
+                return Ok(true);
+            }
+            let Some(Reverse(next)) = self.queue.peek() else { return Ok(false) };
+            if next.when > end {
+                self.now = end;
+                return Ok(false);
+            }
+            self.now = self.now.max(next.when);
+            while let Some(Reverse(next)) = self.queue.peek()
+                && next.when <= self.now
+                && let Some(Reverse(Scheduled { what, .. })) = self.queue.pop()
+            {
+                self.happen(what);
+            }
+        }
     }
 
     /// Lets time pass until `done`, or for `seconds` at most. Returns whether it was done.
+    ///
+    /// # Panics
+    /// When an engine breaks a rule.
     pub fn run_until(&mut self, seconds: u64, done: impl Fn(&Self) -> bool) -> bool {
-        let end = self.now + Duration::from_secs(seconds);
-        for id in 0..self.nodes.len() {
-            self.step(id);
-        }
-        while !done(self) {
-            let Some(Reverse((when, number))) = self.queue.pop() else { return false };
-            if when > end {
-                self.queue.push(Reverse((when, number)));
-                self.now = end;
-                return false;
-            }
-            self.now = self.now.max(when);
-            let what = self.happenings.remove(&number).expect("what is queued is there");
-            self.happen(what);
-        }
-        true
+        self.try_until(seconds, done).unwrap_or_else(|violation| panic!("{violation}"))
     }
 
     /// Lets `seconds` pass.
+    ///
+    /// # Panics
+    /// When an engine breaks a rule.
     pub fn run(&mut self, seconds: u64) {
         self.run_until(seconds, |_| false);
     }
 
+    /// Schedules something.
+    pub(crate) fn at(&mut self, when: Instant, what: Happening) {
+        let quantum = self.quantum.as_nanos() as u64;
+        let when = match when.as_nanos().checked_next_multiple_of(quantum.max(1)) {
+            Some(nanos) => Instant::from_nanos(nanos),
+            None => when,
+        };
+        self.sequence += 1;
+        self.queue.push(Reverse(Scheduled { when, sequence: self.sequence, what }));
+    }
+
+    pub(crate) fn hold(&mut self, what: Happening) {
+        self.held.push(what);
+    }
+
     fn happen(&mut self, what: Happening) {
         match what {
-            Happening::Disk(node, id, op) => {
-                // Performed as late as it ends, so that operations really overtake each other.
-                let outcome = self.nodes[node].disk.perform(op);
-                self.tell(node, Event::Disk(id, outcome));
+            Happening::At(node, epoch, what) if epoch == self.nodes[node].epoch => {
+                self.happen_at(node, what);
             }
-            Happening::Arrive { wire, to, bytes } => {
-                self.wires[wire].inbound[to].queue.push_back(bytes);
-                self.deliver(wire, to);
-            }
-            Happening::Deliver { wire, to } => self.deliver(wire, to),
-            Happening::Sent(node, conn, count) => {
-                if self.nodes[node].wires.contains_key(&conn) {
-                    self.tell(node, Event::Stream(conn, StreamEvent::Sent(count)));
-                }
-            }
-            Happening::Connect(node, conn, remote) => self.connect(node, conn, remote),
-            Happening::Hangup { wire, to } => self.hang_up(wire, to),
-            Happening::Http(node, exchange, url, ipv6) => self.http(node, exchange, &url, ipv6),
-            Happening::Wake(node) => self.step(node),
-            Happening::Timer(node, at) => {
+            Happening::At(..) => {}
+            Happening::Departed { wire, from, report } => self.departed(wire, from, report),
+            Happening::Arrive { wire, from, bytes } => self.arrive(wire, from, bytes),
+            Happening::Deliver { wire, from } => self.deliver(wire, from),
+            Happening::Finish { wire, from } => self.finish(wire, from),
+            Happening::Break { wire } => self.break_wire(wire),
+            Happening::Datagram { from, to, data } => self.datagram(from, to, data),
+        }
+    }
+
+    fn happen_at(&mut self, node: NodeId, what: AtNode) {
+        match what {
+            AtNode::Disk(id, op, fault) => self.disk_ends(node, id, op, fault),
+            AtNode::Connect(conn, remote, fault) => self.connect(node, conn, remote, fault),
+            AtNode::Http(exchange, get, fault) => self.http(node, exchange, &get, fault),
+            AtNode::Resolved(lookup, name, fault) => self.resolved(node, lookup, &name, fault),
+            AtNode::Tell(event) => self.tell(node, event),
+            AtNode::Wake => self.wake_now(node),
+            AtNode::Timer(at) => {
                 if self.nodes[node].wakeup == Some(at) {
-                    self.step(node);
+                    self.wake_now(node);
                 }
             }
         }
     }
 
-    fn tell(&mut self, node: NodeId, event: Event) {
+    /// Schedules something in the driver of a node.
+    pub(crate) fn at_node(&mut self, when: Instant, node: NodeId, what: AtNode) {
+        let epoch = self.nodes[node].epoch;
+        self.at(when, Happening::At(node, epoch, what));
+    }
+
+    pub(crate) fn tell(&mut self, node: NodeId, event: Event) {
         self.nodes[node].pending.push(event);
-        self.step(node);
+        self.wake_now(node);
+    }
+
+    fn wake_now(&mut self, node: NodeId) {
+        if !std::mem::replace(&mut self.nodes[node].is_awake, true) {
+            self.awake.push(node);
+        }
+    }
+
+    fn wake(&mut self, node: NodeId) {
+        self.at_node(self.now, node, AtNode::Wake);
+    }
+
+    fn step_awake(&mut self) {
+        // What one engine does reaches another a moment later at the earliest.
+        for id in std::mem::take(&mut self.awake) {
+            self.nodes[id].is_awake = false;
+            self.step(id);
+        }
     }
 
     fn step(&mut self, id: NodeId) {
-        let before = self.nodes[id].wakeup.filter(|at| *at > self.now);
-        let actions = self.nodes[id].step(self.now);
+        let now = self.now;
+        let before = self.nodes[id].wakeup.filter(|at| *at > now);
+        let mut actions = match self.nodes[id].step(now) {
+            Ok(actions) => actions,
+            Err(rule) => {
+                self.violation.get_or_insert((id, rule));
+                return;
+            }
+        };
         let wakeup = self.nodes[id].wakeup;
-        for action in actions {
+        for action in actions.drain(..) {
             self.perform(id, action);
         }
+        self.nodes[id].reuse(actions);
         if let Some(at) = wakeup.filter(|_| wakeup != before) {
-            self.at(at, Happening::Timer(id, at));
+            self.sequence += 1;
+            let what = Happening::At(id, self.nodes[id].epoch, AtNode::Timer(at));
+            self.queue.push(Reverse(Scheduled { when: at, sequence: self.sequence, what }));
         }
-    }
-
-    /// A delay of up to `millis`, so that completions come in any order.
-    fn soon(&mut self, millis: u32) -> Instant {
-        self.now + Duration::from_micros(u64::from(self.rng.below(millis * 1000)) + 1)
     }
 
     fn perform(&mut self, id: NodeId, action: Action) {
         match action {
             Action::Stream(conn, action) => self.stream(id, conn, action),
-            Action::Refuse { socket } => {
-                if let Some((wire, end)) = self.sockets.remove(&socket.0) {
-                    self.close(wire, end);
-                }
-            }
-            Action::Disk(op, what) => {
-                let when = self.soon(5);
-                self.at(when, Happening::Disk(id, op, what));
-            }
-            Action::Http(exchange, HttpAction::Get(get)) => {
-                let when = self.now + self.latency * 2;
-                // All addresses of this world are local.
-                let url = if get.only == Some(Scope::Public) { String::new() } else { get.url };
-                self.at(when, Happening::Http(id, exchange, url, get.ipv6));
-            }
-            Action::Resolve(lookup, _) => {
-                let error = Err(eddyline::LookupError::NotFound);
-                self.nodes[id].pending.push(Event::Resolved(lookup, error));
-                self.at(self.now, Happening::Wake(id));
-            }
-            Action::SendDatagram { .. } => {}
-            Action::Notify(notice) => {
-                if let Notice::TorrentAdded(torrent, _) = &notice {
-                    self.nodes[id].torrents.push(*torrent);
-                }
-                self.nodes[id].notices.push(notice);
-            }
+            Action::Refuse { socket } => self.refuse(socket),
+            Action::Disk(op, what) => self.disk(id, op, what),
+            Action::Http(exchange, HttpAction::Get(get)) => self.http_get(id, exchange, get),
+            Action::Resolve(lookup, name) => self.resolve(id, lookup, name),
+            Action::SendDatagram { to, data, .. } => self.send_datagram(id, to, data),
+            Action::Notify(notice) => self.noticed(id, notice),
         }
     }
 
-    fn stream(&mut self, id: NodeId, conn: ConnId, action: StreamAction) {
-        match action {
-            StreamAction::Connect { remote } => {
-                let when = self.now + self.latency * 2;
-                self.at(when, Happening::Connect(id, conn, remote));
-            }
-            StreamAction::Adopt { socket } => {
-                let (wire, end) = self.sockets[&socket.0];
-                if self.wires[wire].ends[end] == End::Gone {
-                    let event = Event::Stream(conn, StreamEvent::Closed(CloseKind::Eof));
-                    self.nodes[id].pending.push(event);
-                    self.at(self.now, Happening::Wake(id));
-                    return;
-                }
-                self.wires[wire].ends[end] = End::Engine(id, conn);
-                self.nodes[id].wires.insert(conn, (wire, end));
-            }
-            StreamAction::GrantRead(count) => {
-                if let Some((wire, to)) = self.nodes[id].wires.get(&conn).copied() {
-                    self.wires[wire].inbound[to].credit += u64::from(count);
-                    self.at(self.now, Happening::Deliver { wire, to });
-                }
-            }
-            StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => {
-                if let Some((wire, end)) = self.nodes[id].wires.get(&conn).copied() {
-                    let left = self.send(wire, end, bytes.clone(), self.nodes[id].up_rate);
-                    self.at(left, Happening::Sent(id, conn, bytes.len() as u32));
-                }
-            }
-            StreamAction::Close(_) => {
-                if let Some((wire, end)) = self.nodes[id].wires.remove(&conn) {
-                    self.close(wire, end);
-                }
-            }
+    fn noticed(&mut self, id: NodeId, notice: Notice) {
+        let node = &mut self.nodes[id];
+        match &notice {
+            Notice::TorrentAdded(torrent, _) => node.torrents.push(*torrent),
+            Notice::TorrentRemoved(torrent) => node.torrents.retain(|known| known != torrent),
+            Notice::Finished(_) => node.finished += 1,
+            _ => {}
+        }
+        if node.keep_notices {
+            node.notices.push(notice);
         }
     }
 
-    /// Puts bytes on a wire; returns when the last one has left.
-    fn send(&mut self, wire: usize, from: usize, bytes: Bytes, rate: Option<u64>) -> Instant {
-        let start = self.wires[wire].free_at[from].max(self.now);
-        let took = rate.map_or(0, |rate| bytes.len() as u64 * 1_000_000_000 / rate.max(1));
-        let left = start + Duration::from_nanos(took + 1);
-        self.wires[wire].free_at[from] = left;
-        let arrives = left + self.latency;
-        self.at(arrives, Happening::Arrive { wire, to: 1 - from, bytes });
-        left
-    }
-
-    fn connect(&mut self, id: NodeId, conn: ConnId, remote: SocketAddr) {
-        let from = self.nodes[id].addr;
-        let script = match self.listeners.get(&remote) {
-            None => {
-                let failed = StreamEvent::ConnectFailed(ConnectFailure::Refused);
-                return self.tell(id, Event::Stream(conn, failed));
-            }
-            Some(Listener::Node(node)) => {
-                let node = *node;
-                let wire = self.add_wire(End::Engine(id, conn), End::Waiting(node));
-                self.nodes[id].wires.insert(conn, (wire, 0));
-                let port = 40_000 + (wire % 20_000) as u16;
-                self.announce_socket(node, wire, SocketAddr::new(from.ip(), port));
-                None
-            }
-            Some(Listener::Script(make)) => Some(make()),
-        };
-        if let Some(mut script) = script {
-            let actions = script.connected();
-            self.scripts.push(script);
-            let end = End::Script(self.scripts.len() - 1);
-            let wire = self.add_wire(End::Engine(id, conn), end);
-            self.nodes[id].wires.insert(conn, (wire, 0));
-            self.perform_script(wire, 1, actions);
+    /// Draws whether an action fails, and how.
+    pub(crate) fn fault(&mut self, node: NodeId, action: &'static str) -> Option<Fault> {
+        let rates = self.faults.as_ref()?;
+        if self.spared.contains(&node) {
+            return None;
         }
-        self.tell(id, Event::Stream(conn, StreamEvent::Connected));
-    }
-
-    fn deliver(&mut self, wire: usize, to: usize) {
-        match self.wires[wire].ends[to].clone() {
-            End::Engine(node, conn) => {
-                // Reads are split at any byte.
-                let limit = 1 + self.rng.below(40_000) as usize;
-                if let Some(bytes) = self.wires[wire].inbound[to].take(limit) {
-                    if !self.wires[wire].inbound[to].queue.is_empty() {
-                        self.at(self.now, Happening::Deliver { wire, to });
-                    }
-                    self.tell(node, Event::Stream(conn, StreamEvent::Received(bytes)));
-                }
-            }
-            End::Script(script) => {
-                while let Some(bytes) = self.wires[wire].inbound[to].take(usize::MAX) {
-                    let actions = self.scripts[script].received(&bytes);
-                    self.perform_script(wire, to, actions);
-                }
-            }
-            End::Waiting(_) | End::Gone => {}
-        }
-    }
-
-    fn perform_script(&mut self, wire: usize, end: usize, actions: Vec<ScriptAction>) {
-        for action in actions {
-            match action {
-                ScriptAction::Send(bytes) => {
-                    self.send(wire, end, bytes, None);
-                }
-                ScriptAction::Close => self.close(wire, end),
+        let faults = crate::faults::TABLE.iter().find(|(name, _)| *name == action)?.1;
+        for fault in faults {
+            let rate = rates.of(action, *fault);
+            if rate > 0 && self.rng.below(1000) < rate {
+                self.coverage.note(action, *fault);
+                return Some(*fault);
             }
         }
+        None
     }
 
-    fn close(&mut self, wire: usize, end: usize) {
-        self.wires[wire].ends[end] = End::Gone;
-        self.wires[wire].inbound[end].queue.clear();
-        let when = self.wires[wire].free_at[end].max(self.now) + self.latency;
-        self.at(when, Happening::Hangup { wire, to: 1 - end });
+    /// A time from now up to `most` later, so that things end in any order.
+    pub(crate) fn soon(&mut self, most: Duration) -> Instant {
+        let most = u32::try_from(most.as_micros()).unwrap_or(u32::MAX);
+        self.now + Duration::from_micros(u64::from(self.rng.below(most)) + 1)
     }
 
-    fn hang_up(&mut self, wire: usize, to: usize) {
-        let end = std::mem::replace(&mut self.wires[wire].ends[to], End::Gone);
-        if let End::Engine(node, conn) = end
-            && self.nodes[node].wires.remove(&conn).is_some()
-        {
-            self.tell(node, Event::Stream(conn, StreamEvent::Closed(CloseKind::Eof)));
-        }
+    pub(crate) fn next_token(&mut self) -> SocketToken {
+        self.next_socket += 1;
+        SocketToken(self.next_socket)
     }
+}
 
-    fn http(&mut self, node: NodeId, exchange: ExchangeId, url: &str, ipv6: Option<bool>) {
-        let base = url.split('?').next().unwrap_or_default();
-        let now = self.now;
-        let reply = |body: Vec<u8>| {
-            vec![
-                HttpEvent::Head { status: 200, location: None, scope: Scope::Local },
-                HttpEvent::Body(body.into()),
-                HttpEvent::Finished,
-            ]
-        };
-        let scraped = base.replace("/scrape", "/announce");
-        let events = match self.trackers.get_mut(base) {
-            Some(Tracker { redirect: Some((to, scope)), .. }) => {
-                let location = Some(to.clone());
-                let head = HttpEvent::Head { status: 302, location, scope: *scope };
-                vec![head, HttpEvent::Finished]
-            }
-            Some(tracker) if !tracker.reach.admits(ipv6) => {
-                vec![HttpEvent::Failed(HttpFailure::Connect)]
-            }
-            Some(tracker) => match tracker.answer(url, now, ipv6 == Some(true)) {
-                Some(body) => reply(body),
-                None => vec![HttpEvent::Failed(HttpFailure::Connect)],
-            },
-            None => match self.trackers.get(&scraped) {
-                Some(tracker) if !tracker.down => reply(tracker.scrape(url)),
-                _ => vec![HttpEvent::Failed(HttpFailure::Connect)],
-            },
-        };
-        for event in events {
-            self.tell(node, Event::Http(exchange, event));
-        }
-    }
+fn listen_command() -> Event {
+    Event::Command(Command::ListenOn { port: Some(PORT), udp4: Some(UDP), udp6: None })
 }

@@ -1,0 +1,268 @@
+//! What an engine says to its peers, held against what they said: the rules of BEP 3 and 6.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use eddyline::base::bits::Bits;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::ConnId;
+use eddyline::wire::{BlockRequest, FrameAssembler, Message};
+use eddyline::{Action, Event, StreamAction, StreamEvent};
+
+use super::model::Model;
+
+/// All conversations of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Conversations {
+    talks: BTreeMap<ConnId, Talk>,
+}
+
+/// One conversation.
+#[derive(Clone, Debug, Default)]
+struct Talk {
+    heard: FrameAssembler,
+    said: FrameAssembler,
+    torrent: Option<Sha1Hash>,
+    /// Whether either side offered the fast extension.
+    fast: [bool; 2],
+    shaken: [bool; 2],
+    /// The peer serves us.
+    unchoked: bool,
+    /// We serve the peer.
+    serves: bool,
+    interested: bool,
+    allowed_in: BTreeSet<u32>,
+    allowed_out: BTreeSet<u32>,
+    /// What the peer has; `None` inside for everything.
+    has: BTreeSet<u32>,
+    has_all: bool,
+    outstanding: BTreeSet<BlockRequest>,
+    /// A block's header was sent; its content has to follow.
+    owed: Option<u32>,
+    sent: u64,
+    taken: u64,
+    granted: u64,
+    received: u64,
+    garbled: bool,
+}
+
+impl Conversations {
+    pub(super) fn hear(&mut self, event: &Event) {
+        let Event::Stream(conn, event) = event else { return };
+        let Some(talk) = self.talks.get_mut(conn) else { return };
+        match event {
+            StreamEvent::Received(bytes) => {
+                talk.received += bytes.len() as u64;
+                talk.hear(bytes);
+            }
+            StreamEvent::Sent(count) => talk.taken += u64::from(*count),
+            StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
+                self.talks.remove(conn);
+            }
+            StreamEvent::Connected => {}
+        }
+    }
+
+    pub(super) fn see(&mut self, action: &Action, model: &Model) -> Result<(), String> {
+        let Action::Stream(conn, action) = action else { return Ok(()) };
+        match action {
+            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {
+                self.talks.insert(*conn, Talk::default());
+            }
+            StreamAction::Close(_) => {
+                self.talks.remove(conn);
+            }
+            StreamAction::GrantRead(count) => {
+                if let Some(talk) = self.talks.get_mut(conn) {
+                    talk.granted += u64::from(*count);
+                }
+            }
+            StreamAction::Send(bytes) => {
+                if let Some(talk) = self.talks.get_mut(conn) {
+                    talk.sent += bytes.len() as u64;
+                    talk.say(bytes, model).map_err(|rule| format!("{rule} ({conn:?})"))?;
+                }
+            }
+            StreamAction::SendBlock(bytes) => {
+                if let Some(talk) = self.talks.get_mut(conn) {
+                    talk.sent += bytes.len() as u64;
+                    if talk.owed.take() != Some(bytes.len() as u32) {
+                        return Err(format!("content follows its header at once ({conn:?})"));
+                    }
+                }
+            }
+        }
+        match self.talks.get(conn) {
+            Some(talk) if talk.taken > talk.sent => {
+                Err(format!("no more is taken than was sent ({conn:?})"))
+            }
+            Some(talk) if talk.received > talk.granted => {
+                Err(format!("no more is received than was granted ({conn:?})"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Talk {
+    fn is_fast(&self) -> bool {
+        self.fast == [true, true]
+    }
+
+    fn hear(&mut self, bytes: &Bytes) {
+        if self.garbled {
+            return;
+        }
+        self.heard.push(bytes.clone());
+        if !self.shaken[1] {
+            match self.heard.take_handshake() {
+                Ok(Some(handshake)) => {
+                    self.shaken[1] = true;
+                    self.fast[1] = handshake.reserved.fast();
+                }
+                Ok(None) => return,
+                Err(_) => self.garbled = true,
+            }
+        }
+        loop {
+            match self.heard.next_message() {
+                Ok(Some(message)) => self.heard(message),
+                Ok(None) => return,
+                Err(_) => {
+                    self.garbled = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, message: Message) {
+        match message {
+            Message::Choke => {
+                self.unchoked = false;
+                if !self.is_fast() {
+                    self.outstanding.clear();
+                }
+            }
+            Message::Unchoke => self.unchoked = true,
+            Message::Interested => self.interested = true,
+            Message::NotInterested => self.interested = false,
+            Message::Have(piece) => {
+                self.has.insert(piece);
+            }
+            Message::HaveAll => self.has_all = true,
+            Message::Bitfield(bytes) => {
+                let bits = Bits::from_wire(&bytes, bytes.len() as u32 * 8);
+                self.has.extend(bits.iter().flat_map(Bits::ones));
+            }
+            Message::AllowedFast(piece) => {
+                self.allowed_in.insert(piece);
+            }
+            Message::Piece { piece, begin, payload } => {
+                let length = payload.len();
+                self.outstanding.retain(|r| {
+                    (r.piece, r.begin) != (piece, begin) || (r.length != length && length != 0)
+                });
+            }
+            Message::Reject(request) => {
+                self.outstanding.remove(&request);
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, bytes: &Bytes, model: &Model) -> Result<(), String> {
+        self.said.push(bytes.clone());
+        if !self.shaken[0] {
+            let handshake = self.said.take_handshake().map_err(|error| error.to_string())?;
+            let Some(handshake) = handshake else { return Err("a handshake comes whole".into()) };
+            self.shaken[0] = true;
+            self.fast[0] = handshake.reserved.fast();
+            self.torrent = Some(handshake.info_hash);
+        }
+        while self.said.buffered() > 0 {
+            if let Some(length) = self.block_header(model)? {
+                self.owed = Some(length);
+                self.said = FrameAssembler::default();
+                return Ok(());
+            }
+            let message = self.said.next_message().map_err(|error| error.to_string())?;
+            let Some(message) = message else { return Err("messages are sent whole".into()) };
+            self.check(&message, model)?;
+        }
+        Ok(())
+    }
+
+    /// The header of a block ends a send; its content is sent by itself. Returns its length.
+    fn block_header(&self, model: &Model) -> Result<Option<u32>, String> {
+        let Some((piece, _, length)) = self.said.pending_piece() else { return Ok(None) };
+        let hash = self.torrent.unwrap_or(Sha1Hash([0; 20]));
+        if !model.is_verified(hash, piece) {
+            return Err(format!("only what is verified is served: piece {piece}"));
+        }
+        if !self.serves && !self.allowed_out.contains(&piece) {
+            return Err(format!("who is choked is not served: piece {piece}"));
+        }
+        Ok(Some(length))
+    }
+
+    fn check(&mut self, message: &Message, model: &Model) -> Result<(), String> {
+        let hash = self.torrent.unwrap_or(Sha1Hash([0; 20]));
+        let verified = |piece: u32, rule: &str| {
+            if model.is_verified(hash, piece) {
+                Ok(())
+            } else {
+                Err(format!("{rule}: piece {piece}"))
+            }
+        };
+        match message {
+            Message::Have(piece) => verified(*piece, "only what is verified is told")?,
+            Message::HaveAll => {
+                for piece in 0..model.pieces(hash).unwrap_or(0) {
+                    verified(piece, "only what is verified is told")?;
+                }
+            }
+            Message::Bitfield(bytes) => {
+                let bits = Bits::from_wire(bytes, bytes.len() as u32 * 8);
+                for piece in bits.iter().flat_map(Bits::ones) {
+                    verified(piece, "only what is verified is told")?;
+                }
+            }
+            Message::AllowedFast(piece) => {
+                verified(*piece, "only what is verified is allowed")?;
+                self.allowed_out.insert(*piece);
+            }
+            Message::Unchoke => {
+                if !self.interested {
+                    return Err("only who is interested is unchoked".into());
+                }
+                self.serves = true;
+            }
+            Message::Choke => self.serves = false,
+            Message::Request(request) => self.check_request(*request)?,
+            Message::Cancel(request) => {
+                self.outstanding.remove(request);
+            }
+            Message::Reject(_) | Message::HaveNone if !self.is_fast() => {
+                return Err("fast messages are for fast peers".into());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_request(&mut self, request: BlockRequest) -> Result<(), String> {
+        let piece = request.piece;
+        let allowed = self.is_fast() && self.allowed_in.contains(&piece);
+        if !self.unchoked && !allowed {
+            return Err(format!("nothing is asked of who chokes us: piece {piece}"));
+        }
+        if !self.has_all && !self.has.contains(&piece) {
+            return Err(format!("peers are asked for what they have: piece {piece}"));
+        }
+        if !self.outstanding.insert(request) {
+            return Err(format!("a block is asked for once at a time: {request:?}"));
+        }
+        Ok(())
+    }
+}

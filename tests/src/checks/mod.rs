@@ -1,0 +1,89 @@
+//! Checkers outside the engine: a bug may be consistent with itself. They see what the driver sees,
+//! events in and actions out, and know nothing of the engine's state but its public views.
+
+mod conversation;
+mod ids;
+mod model;
+mod politeness;
+
+use eddyline::base::time::Instant;
+use eddyline::{Action, Engine, Event};
+
+pub use conversation::Conversations;
+pub use ids::Ids;
+pub use model::Model;
+pub use politeness::Politeness;
+
+/// All checkers of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Checks {
+    ids: Ids,
+    model: Model,
+    conversations: Conversations,
+    politeness: Politeness,
+    unchoked: u32,
+}
+
+impl Checks {
+    /// Sees what the engine is about to be told.
+    pub(crate) fn before_step(&mut self, now: Instant, events: &[Event]) {
+        for event in events {
+            self.ids.hear(event);
+            self.model.hear(event);
+            self.conversations.hear(event);
+            self.politeness.hear(now, event);
+        }
+    }
+
+    /// Sees what the engine asks for.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(crate) fn after_step(
+        &mut self,
+        now: Instant,
+        engine: &Engine,
+        actions: &[Action],
+    ) -> Result<(), String> {
+        for action in actions {
+            self.ids.see(action)?;
+            self.model.see(action)?;
+            self.conversations.see(action, &self.model)?;
+            self.politeness.see(now, action)?;
+        }
+        self.model.compare(engine)?;
+        // Fewer slots than before are no reason to choke somebody at once.
+        let (before, stats) = (self.unchoked, engine.stats());
+        self.unchoked = stats.unchoked;
+        if stats.unchoked > stats.unchoke_slots.max(before) {
+            let (unchoked, slots) = (stats.unchoked, stats.unchoke_slots);
+            return Err(format!("no more are served than there are slots: {unchoked} of {slots}"));
+        }
+        budgets(engine)
+    }
+}
+
+/// No budget is overdrawn by more than what was granted before it was reached.
+fn budgets(engine: &Engine) -> Result<(), String> {
+    let (stats, config) = (engine.stats(), engine.config());
+    let bound = config.memory_bound();
+    if stats.read_credit > bound.receive {
+        return Err(format!("read credit stays within its bound: {}", stats.read_credit));
+    }
+    if stats.disk_intake > bound.disk {
+        return Err(format!("disk intake stays within its bound: {}", stats.disk_intake));
+    }
+    if stats.send_budget > bound.send + u64::from(config.send_backlog) {
+        return Err(format!("the send budget stays within its bound: {}", stats.send_budget));
+    }
+    if stats.hash_jobs > config.hash_jobs + 1 {
+        return Err(format!("hash jobs stay within their bound: {}", stats.hash_jobs));
+    }
+    if stats.connections > config.max_connections + config.max_handshaking {
+        return Err(format!("connections stay within their bound: {}", stats.connections));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Nobody is bothered more often than is polite: trackers, and addresses that do not want us.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use eddyline::base::ids::{ConnId, ExchangeId};
+use eddyline::base::time::Instant;
+use eddyline::tracker::parse_announce;
+use eddyline::{Action, Command, Event, HttpAction, HttpEvent, StreamAction, StreamEvent};
+
+/// Seconds between two connections to one address.
+const REDIAL: u64 = 5;
+/// Seconds between two regular announces to one tracker over one family, where it has answered, and
+/// where it has failed.
+const ANNOUNCE: (u64, u64) = (30, 10);
+
+/// A tracker's URL with the torrent in it, and the address family.
+type Place = (String, Option<bool>);
+
+/// When each was last bothered.
+#[derive(Clone, Debug, Default)]
+pub struct Politeness {
+    dialled: BTreeMap<ConnId, SocketAddr>,
+    ended: BTreeMap<SocketAddr, Instant>,
+    announced: BTreeMap<Place, Instant>,
+    answered: BTreeMap<Place, Instant>,
+    asking: BTreeMap<ExchangeId, (Place, Vec<u8>)>,
+}
+
+impl Politeness {
+    pub(super) fn hear(&mut self, now: Instant, event: &Event) {
+        if let Event::Stream(conn, StreamEvent::ConnectFailed(_) | StreamEvent::Closed(_)) = event
+            && let Some(addr) = self.dialled.remove(conn)
+        {
+            self.ended.insert(addr, now);
+        }
+        match event {
+            Event::Http(id, HttpEvent::Body(bytes)) => {
+                if let Some((_, body)) = self.asking.get_mut(id) {
+                    body.extend_from_slice(bytes);
+                }
+            }
+            Event::Http(id, HttpEvent::Head { status, location, .. }) if *status != 200 => {
+                self.asking.remove(id);
+                if location.is_some() {
+                    // Going where one is sent is no new announce, even if it leads back.
+                    self.announced.clear();
+                }
+            }
+            Event::Http(id, HttpEvent::Finished) => {
+                if let Some((place, body)) = self.asking.remove(id)
+                    && parse_announce(&body).is_ok_and(|reply| reply.failure.is_none())
+                {
+                    self.answered.insert(place, now);
+                }
+            }
+            Event::Http(id, HttpEvent::Failed(_)) => {
+                self.asking.remove(id);
+            }
+            Event::Command(Command::Add(_) | Command::Remove(_)) => {
+                // What is added anew by the user knows nothing of what was before.
+                *self = Self::default();
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn see(&mut self, now: Instant, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Stream(conn, StreamAction::Connect { remote }) => {
+                self.dialled.insert(*conn, *remote);
+                let soon = self.ended.get(remote).map(|ended| now.since(*ended).as_secs());
+                if soon.is_some_and(|seconds| seconds < REDIAL) {
+                    return Err(format!("addresses are not dialled again at once: {remote}"));
+                }
+            }
+            Action::Stream(conn, StreamAction::Close(_)) => {
+                if let Some(addr) = self.dialled.remove(conn) {
+                    self.ended.insert(addr, now);
+                }
+            }
+            Action::Http(id, HttpAction::Get(get)) => {
+                let (base, query) = get.url.split_once('?').unwrap_or((&get.url, ""));
+                if base.contains("/scrape") {
+                    return Ok(());
+                }
+                let hash = query.split('&').find(|pair| pair.starts_with("info_hash"));
+                let place = (format!("{base}?{}", hash.unwrap_or_default()), get.ipv6);
+                let since = |times: &BTreeMap<Place, Instant>| {
+                    times.get(&place).map_or(u64::MAX, |last| now.since(*last).as_secs())
+                };
+                let soon =
+                    since(&self.answered) < ANNOUNCE.0 || since(&self.announced) < ANNOUNCE.1;
+                if soon && !query.contains("event=") {
+                    return Err(format!("trackers are not asked again at once: {base}"));
+                }
+                self.announced.insert(place.clone(), now);
+                self.asking.insert(*id, (place, Vec::new()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

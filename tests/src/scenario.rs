@@ -1,0 +1,469 @@
+//! Random scenarios: a swarm, everything that goes wrong in it, and what must hold all the same.
+//!
+//! One source of entropy decides all of it, so that property tests, fuzzers and long runs are three
+//! callers of one function. A run has two phases. First faults: lines break, disks fail, clocks jump,
+//! power goes, peers lie. Then all of that ends, and every download has to complete in time, with
+//! the right bytes.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use eddyline::{
+    AddPeers, Command, Config, FilePriority, PeerSource, Priority, RateLimits, SeedChoking,
+    TorrentState,
+};
+
+use crate::content::Content;
+use crate::entropy::Entropy;
+use crate::faults::{Coverage, FaultRates};
+use crate::net::{Access, Nat, Partition, Weather};
+use crate::node::NodeId;
+use crate::puppet::Manner;
+use crate::tracker::{Registry, Tracker, UdpTracker};
+use crate::world::{PeerOptions, World};
+
+/// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
+/// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
+pub const BOUND: u64 = 2 * 3600;
+
+const HTTP: &str = "http://tracker.example/announce";
+const UDP: &str = "udp://tracker.example:80/announce";
+
+/// Something that happens in the first phase.
+#[derive(Clone, Debug)]
+enum Blow {
+    Divide(Vec<NodeId>, Partition),
+    Heal,
+    Crash(NodeId),
+    Jump(NodeId, u32),
+    Drift(NodeId, i64),
+    Pause(NodeId),
+    Resume(NodeId),
+    Recheck(NodeId),
+    Limit(NodeId, Option<u64>, Option<u64>),
+    Skip(NodeId),
+    Want(NodeId),
+    Remove(NodeId),
+    Announce(NodeId),
+    Save(NodeId),
+    Know(NodeId, NodeId),
+    Trackers(bool),
+}
+
+/// A scenario: everything that is decided before it runs.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    seed: u64,
+    leechers: usize,
+    extra_seeds: usize,
+    lengths: Vec<u64>,
+    piece_length: u32,
+    weather: Weather,
+    access: Vec<Access>,
+    nats: Vec<Nat>,
+    config: Config,
+    sequential: bool,
+    manners: Vec<Manner>,
+    half_open: bool,
+    faults: Option<FaultRates>,
+    udp: bool,
+    blows: Vec<(u32, Blow)>,
+    seconds: u32,
+}
+
+/// What came of a scenario.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Everything held.
+    Fine,
+    /// An engine broke a rule.
+    Invariant(String),
+    /// Something did not complete in time.
+    Liveness(String),
+    /// Something is complete and wrong.
+    Correctness(String),
+}
+
+/// A verdict and the figures of the run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Digest of all histories.
+    pub digest: u64,
+    /// Steps of all engines.
+    pub steps: u64,
+    /// Virtual time.
+    pub virtual_time: Duration,
+    /// What went wrong on purpose.
+    pub coverage: Coverage,
+    /// The trace of the engine that broke a rule, where traces were wanted.
+    pub trace: Option<Bytes>,
+}
+
+impl Scenario {
+    /// Draws a scenario.
+    pub fn draw(entropy: &mut Entropy) -> Self {
+        let leechers = entropy.between(1, 5) as usize;
+        let extra_seeds = entropy.below(3) as usize;
+        let nodes = 1 + extra_seeds + leechers;
+        let piece_length = entropy.choose(&[16_384, 32_768, 65_536, 40_000, 5_000]);
+        let lengths = (0..entropy.choose(&[1, 1, 1, 3, 8]))
+            .map(|_| u64::from(entropy.choose(&[0u32, 1, 16_384, 70_000, 200_003, 600_000])))
+            .collect();
+        let weather = Weather {
+            latency: Duration::from_millis(entropy.choose(&[1u32, 10, 50, 200]).into()),
+            jitter: Duration::from_millis(entropy.choose(&[0u32, 0, 5, 100]).into()),
+            loss: entropy.choose(&[0, 0, 20, 100]),
+            doubled: entropy.choose(&[0, 50]),
+        };
+        let access = (0..nodes).map(|_| draw_access(entropy)).collect();
+        let hidden = [Nat::Restricted, Nat::PortRestricted, Nat::Symmetric, Nat::FullCone];
+        let nats = (0..nodes)
+            .map(|_| if entropy.chance(1, 4) { entropy.choose(&hidden) } else { Nat::Open })
+            .collect();
+        let mut scenario = Self {
+            leechers,
+            extra_seeds,
+            lengths,
+            piece_length,
+            weather,
+            access,
+            nats,
+            config: draw_config(entropy),
+            sequential: entropy.chance(1, 5),
+            manners: (0..entropy.below(4)).map(|_| entropy.choose(&Manner::ALL)).collect(),
+            half_open: entropy.chance(1, 4),
+            faults: entropy.chance(3, 4).then(|| FaultRates::draw(entropy)),
+            udp: entropy.chance(1, 3),
+            blows: Vec::new(),
+            seconds: entropy.between(5, 120),
+            seed: 0,
+        };
+        for _ in 0..entropy.below(10) {
+            let when = entropy.below(scenario.seconds);
+            scenario.blows.push((when, draw_blow(entropy, nodes)));
+        }
+        scenario.blows.sort_by_key(|(when, _)| *when);
+        scenario.seed = entropy.seed();
+        scenario
+    }
+
+    /// The scenario that follows from a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self::draw(&mut Entropy::seeded(seed))
+    }
+
+    /// Every fault there is, often: for seeing each of them.
+    pub fn stormy(seed: u64) -> Self {
+        let mut scenario = Self::seeded(seed);
+        scenario.faults = Some(FaultRates::all(25));
+        scenario.manners.push(Manner::Lying(5));
+        scenario
+    }
+
+    /// Runs it. With `record`, the trace of an engine that breaks a rule is kept.
+    pub fn run(&self, record: bool) -> Outcome {
+        let mut world = self.build(record);
+        let verdict = self.play(&mut world);
+        // Of the engine that broke a rule, or else of the first one that is not as it should be.
+        let suspect = match &world.violation {
+            Some((node, _)) => Some(*node),
+            None => {
+                let liar = (0..self.nodes()).find(|id| wrong_claim_of(&world, *id).is_some());
+                liar.or_else(|| (0..self.nodes()).find(|id| !world.is_complete(*id)))
+            }
+        };
+        let trace = suspect.filter(|_| record).map(|node| world.node_mut(node).trace());
+        let digest = world.nodes().fold(0u64, |sum, node| sum.rotate_left(7) ^ node.digest());
+        Outcome {
+            verdict,
+            digest,
+            steps: world.nodes().map(|node| node.steps).sum(),
+            virtual_time: world.now().since(eddyline::base::time::Instant::from_millis(1000)),
+            coverage: world.coverage,
+            trace,
+        }
+    }
+
+    /// Runs it and returns the traces of all its engines, each from its last start on.
+    pub fn traces(&self) -> Vec<Bytes> {
+        let mut world = self.build(true);
+        self.play(&mut world);
+        (0..self.nodes()).map(|node| world.node_mut(node).trace()).collect()
+    }
+
+    fn content(&self) -> Content {
+        let tracker = if self.udp { UDP } else { HTTP };
+        match self.lengths.as_slice() {
+            [only] => Content::tracked("random", *only, self.piece_length, &[tracker]),
+            many => Content::with_files("random", many, self.piece_length, &[tracker]),
+        }
+    }
+
+    fn nodes(&self) -> usize {
+        1 + self.extra_seeds + self.leechers
+    }
+
+    fn build(&self, record: bool) -> World {
+        let content = self.content();
+        let mut world = World::new(self.seed);
+        world.weather = self.weather;
+        let registry = Some(Registry::default());
+        let tracker = Tracker { registry, forgetful: true, ..Tracker::default() };
+        world.trackers.insert(HTTP.into(), tracker);
+        let tracker_ip = IpAddr::from(Ipv4Addr::new(10, 9, 0, 1));
+        world.udp_trackers.insert(SocketAddr::new(tracker_ip, 80), UdpTracker::default());
+        world.names.insert("tracker.example".into(), vec![tracker_ip]);
+        // The seed on which everything depends.
+        world.spared.push(0);
+        let mut peers = vec![SocketAddr::from(([10, 0, 0, 1], 6881))];
+        for (number, manner) in self.manners.iter().copied().enumerate() {
+            let content = content.clone();
+            peers.push(world.add_script(move || manner.peer(&content, b'a' + number as u8)));
+        }
+        if self.half_open {
+            peers.push(world.add_half_open());
+        }
+        for id in 0..self.nodes() {
+            let node = world.add_node_with(self.config.clone());
+            let machine = world.node_mut(node);
+            machine.access = self.access[id];
+            machine.nat = if id == 0 { Nat::Open } else { self.nats[id] };
+            machine.disk.may_crash = true;
+            if record {
+                machine.record();
+            }
+            if id <= self.extra_seeds {
+                world.seed(node, &content);
+            } else {
+                let options = PeerOptions {
+                    peers: peers.clone(),
+                    sequential: self.sequential,
+                    ..PeerOptions::default()
+                };
+                world.add(node, &content, options);
+            }
+        }
+        world.faults.clone_from(&self.faults);
+        world
+    }
+
+    fn play(&self, world: &mut World) -> Verdict {
+        let mut clock = 0;
+        for (when, blow) in &self.blows {
+            if let Err(rule) = world.try_until(u64::from(when - clock), |_| false) {
+                return Verdict::Invariant(rule);
+            }
+            clock = *when;
+            self.strike(world, blow);
+            if let Some(fault) = self.wrong_claim(world) {
+                return Verdict::Correctness(fault);
+            }
+        }
+        if let Err(rule) = world.try_until(u64::from(self.seconds - clock), |_| false) {
+            return Verdict::Invariant(rule);
+        }
+        // What is under way ends first: a torrent being removed, a disk that answers late.
+        world.faults = None;
+        if let Err(rule) = world.try_until(30, |_| false) {
+            return Verdict::Invariant(rule);
+        }
+        self.heal(world);
+        let complete = |world: &World| (0..self.nodes()).all(|node| world.is_complete(node));
+        match world.try_until(BOUND, complete) {
+            Err(rule) => Verdict::Invariant(rule),
+            Ok(false) => Verdict::Liveness(self.describe_stall(world)),
+            Ok(true) => match self.wrong_claim(world).or_else(|| world.check_links().err()) {
+                Some(fault) => Verdict::Correctness(fault),
+                None => Verdict::Fine,
+            },
+        }
+    }
+
+    /// Everything that goes wrong ends. What needs a user's word gets it.
+    fn heal(&self, world: &mut World) {
+        world.faults = None;
+        world.heal();
+        world.weather = Weather::default();
+        if let Some(tracker) = world.trackers.get_mut(HTTP) {
+            tracker.down = false;
+        }
+        world.udp_trackers.values_mut().for_each(|tracker| tracker.down = false);
+        let content = self.content();
+        for id in 0..self.nodes() {
+            world.drift_clock(id, 0);
+            world.node_mut(id).disk.fault = None;
+            if world.node(id).torrents().is_empty() {
+                let peers = vec![SocketAddr::from(([10, 0, 0, 1], 6881))];
+                world.add(id, &content, PeerOptions { peers, ..PeerOptions::default() });
+            }
+            for torrent in world.node(id).torrents().to_vec() {
+                world.command(id, Command::Resume(torrent));
+                let all = (0..self.lengths.len() as u32)
+                    .map(|file| FilePriority { file, priority: Priority::Normal });
+                world.command(id, Command::SetPriorities(torrent, all.collect()));
+                world.command(id, Command::SetLimits(Some(torrent), RateLimits::default()));
+            }
+        }
+    }
+
+    fn strike(&self, world: &mut World, blow: &Blow) {
+        let torrent = |world: &World, node: NodeId| world.node(node).torrents().first().copied();
+        let tell = |world: &mut World, node: NodeId, make: &dyn Fn(_) -> Command| {
+            if let Some(torrent) = torrent(world, node) {
+                world.command(node, make(torrent));
+            }
+        };
+        match blow {
+            Blow::Divide(group, partition) => world.divide(group, *partition),
+            Blow::Heal => world.heal(),
+            Blow::Crash(node) => world.crash(*node),
+            Blow::Jump(node, seconds) => {
+                world.jump_clock(*node, Duration::from_secs(u64::from(*seconds)));
+            }
+            Blow::Drift(node, parts) => world.drift_clock(*node, *parts),
+            Blow::Pause(node) => tell(world, *node, &Command::Pause),
+            Blow::Resume(node) => tell(world, *node, &Command::Resume),
+            Blow::Recheck(node) => tell(world, *node, &Command::Recheck),
+            Blow::Announce(node) => tell(world, *node, &Command::Announce),
+            Blow::Save(node) => tell(world, *node, &Command::SaveResume),
+            Blow::Remove(node) => tell(world, *node, &Command::Remove),
+            Blow::Limit(node, down, up) => {
+                let limits = RateLimits { down: *down, up: *up };
+                tell(world, *node, &|torrent| Command::SetLimits(Some(torrent), limits));
+            }
+            Blow::Skip(node) | Blow::Want(node) => {
+                let skip = matches!(blow, Blow::Skip(_));
+                let priority = if skip { Priority::Skip } else { Priority::High };
+                let change = vec![FilePriority { file: 0, priority }];
+                tell(world, *node, &|torrent| Command::SetPriorities(torrent, change.clone()));
+            }
+            Blow::Know(node, other) => {
+                let peers = vec![world.node(*other).addr];
+                tell(world, *node, &|torrent| {
+                    let peers = peers.clone();
+                    Command::AddPeers(Box::new(AddPeers {
+                        torrent,
+                        peers,
+                        source: PeerSource::User,
+                    }))
+                });
+            }
+            Blow::Trackers(down) => {
+                if let Some(tracker) = world.trackers.get_mut(HTTP) {
+                    tracker.down = *down;
+                }
+                world.udp_trackers.values_mut().for_each(|tracker| tracker.down = *down);
+            }
+        }
+    }
+
+    fn wrong_claim(&self, world: &World) -> Option<String> {
+        (0..self.nodes()).find_map(|id| wrong_claim_of(world, id))
+    }
+
+    fn describe_stall(&self, world: &World) -> String {
+        let mut words = Vec::new();
+        for (id, node) in world.nodes().enumerate() {
+            if node.torrents().is_empty() {
+                words.push(format!("node {id} has no torrent"));
+            }
+            for torrent in node.torrents() {
+                let Some(view) = node.engine.torrent(*torrent) else { continue };
+                if !view.have.is_full() {
+                    words.push(format!(
+                        "node {id} has {} of {} pieces, is {:?} ({:?}), {} peers, {} candidates",
+                        view.have.count(),
+                        view.have.len(),
+                        view.state,
+                        view.stall,
+                        view.peers,
+                        view.candidates
+                    ));
+                }
+            }
+        }
+        format!("not complete {BOUND} s after the last fault: {}", words.join("; "))
+    }
+}
+
+/// A piece that an engine says it has and whose bytes on the disk are wrong.
+fn wrong_claim_of(world: &World, id: NodeId) -> Option<String> {
+    let node = world.node(id);
+    for torrent in node.torrents() {
+        let Some(view) = node.engine.torrent(*torrent) else { continue };
+        let settled = !matches!(view.state, TorrentState::Opening);
+        let wrong = view.have.ones().find(|piece| !node.disk.is_piece_right(*torrent, *piece));
+        if let Some(piece) = wrong.filter(|_| settled) {
+            return Some(format!("node {id} claims piece {piece}, which is wrong on disk"));
+        }
+    }
+    None
+}
+
+fn draw_access(entropy: &mut Entropy) -> Access {
+    let rate = |entropy: &mut Entropy| {
+        entropy.choose(&[None, None, Some(30_000), Some(200_000), Some(2_000_000)])
+    };
+    Access {
+        up: rate(entropy),
+        down: rate(entropy),
+        latency: Duration::from_millis(entropy.choose(&[0u32, 0, 30, 150]).into()),
+    }
+}
+
+fn draw_config(entropy: &mut Entropy) -> Config {
+    let usual = Config::default();
+    Config {
+        unchoke_slots: entropy.choose(&[None, Some(1), Some(2), Some(8)]),
+        seed_choking: entropy.choose(&[
+            SeedChoking::RoundRobin,
+            SeedChoking::FastestUpload,
+            SeedChoking::AntiLeech,
+        ]),
+        max_connections_per_torrent: entropy.choose(&[2, 4, 100]),
+        max_half_open: entropy.choose(&[1, 30]),
+        max_outstanding_requests: entropy.choose(&[2, 50, 1000]),
+        max_queued_requests: entropy.choose(&[5, 2000]),
+        disk_intake: entropy.choose(&[32 << 10, 1 << 20, 8 << 20]),
+        hash_jobs: entropy.choose(&[1, 4]),
+        send_backlog: entropy.choose(&[16 << 10, 256 << 10]),
+        send_budget: entropy.choose(&[64 << 10, 16 << 20]),
+        read_credit: entropy.choose(&[64 << 10, 32 << 20]),
+        resume_interval: entropy.choose(&[2, 60]),
+        ..usual
+    }
+}
+
+fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {
+    let any = |entropy: &mut Entropy| entropy.below(nodes as u32) as usize;
+    let node = any(entropy);
+    // The seed on which everything depends keeps its power.
+    let other = 1 + entropy.below(nodes as u32 - 1) as usize;
+    match entropy.below(16) {
+        0 => {
+            let group = (0..nodes).filter(|_| entropy.chance(1, 2)).collect();
+            Blow::Divide(group, entropy.choose(&[Partition::Hold, Partition::Drop]))
+        }
+        1 => Blow::Heal,
+        2 => Blow::Crash(other),
+        3 => Blow::Jump(node, entropy.choose(&[1, 60, 4000])),
+        4 => Blow::Drift(node, entropy.choose(&[-100_000, -50, 50, 100_000])),
+        5 => Blow::Pause(node),
+        6 => Blow::Resume(node),
+        7 => Blow::Recheck(node),
+        8 => {
+            let rates = [None, Some(10_000), Some(100_000)];
+            Blow::Limit(node, entropy.choose(&rates), entropy.choose(&rates))
+        }
+        9 => Blow::Skip(other),
+        10 => Blow::Want(other),
+        11 => Blow::Remove(other),
+        12 => Blow::Announce(node),
+        13 => Blow::Save(node),
+        14 => Blow::Know(node, any(entropy)),
+        _ => Blow::Trackers(entropy.chance(1, 2)),
+    }
+}

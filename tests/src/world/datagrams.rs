@@ -1,0 +1,67 @@
+//! Datagrams: lost, doubled, late, translated, and answered by UDP trackers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use eddyline::Event;
+
+use super::{Happening, Listener, UDP, World};
+use crate::faults::Fault;
+use crate::node::NodeId;
+
+/// How late a late datagram is.
+const LATE: Duration = Duration::from_secs(2);
+
+impl World {
+    pub(super) fn send_datagram(&mut self, id: NodeId, to: SocketAddr, data: Bytes) {
+        let node = &mut self.nodes[id];
+        let port = node.nat_state.outgoing(node.nat, node.addr.port(), to);
+        let from = SocketAddr::new(node.addr.ip(), port);
+        let fault = self.fault(id, "SendDatagram");
+        match fault {
+            Some(Fault::Lost) => return,
+            Some(Fault::Doubled) => self.launch(from, to, data.clone(), Duration::ZERO),
+            _ => {}
+        }
+        let delay = if fault == Some(Fault::Late) { LATE } else { Duration::ZERO };
+        self.launch(from, to, data, delay);
+    }
+
+    /// Puts a datagram on its way; the weather decides what becomes of it.
+    fn launch(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes, delay: Duration) {
+        if self.rng.below(1000) < self.weather.loss {
+            return;
+        }
+        let copies = 1 + u32::from(self.rng.below(1000) < self.weather.doubled);
+        for _ in 0..copies {
+            let jitter = u32::try_from(self.weather.jitter.as_micros()).unwrap_or(u32::MAX);
+            let jitter = Duration::from_micros(self.rng.below(jitter).into());
+            let when = self.now + self.weather.latency + jitter + delay;
+            self.at(when, Happening::Datagram { from, to, data: data.clone() });
+        }
+    }
+
+    pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
+        let now = self.now;
+        if let Some(tracker) = self.udp_trackers.get_mut(&to) {
+            if let Some(reply) = tracker.answer(from, &data, now) {
+                self.launch(to, from, reply.into(), Duration::ZERO);
+            }
+            return;
+        }
+        // A mapping for one destination leads to the same node as the usual port.
+        let listener = self.listeners.iter().find(|(addr, _)| addr.ip() == to.ip());
+        let Some((_, Listener::Node(node))) = listener else { return };
+        let node = *node;
+        let sender = self.listeners.iter().find(|(addr, _)| addr.ip() == from.ip());
+        if let Some((_, Listener::Node(sender))) = sender
+            && self.partition_between(*sender, node).is_some()
+        {
+            return;
+        }
+        if self.nodes[node].nat_state.admits(self.nodes[node].nat, from) {
+            self.tell(node, Event::Datagram { socket: UDP, from, data });
+        }
+    }
+}
