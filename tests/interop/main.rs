@@ -10,5 +10,6 @@ mod lab;
 mod recording_tracker;
 mod scale;
 mod swarm;
+mod traces;
 mod trackers;
 mod transfers;

@@ -19,7 +19,7 @@ fn fetch(content: &Content, seconds: u64) -> World {
     assert!(world.run_until(seconds, |world| world.is_complete(leech)), "it finishes");
     world.run(1);
     let torrent = world.node(leech).torrents()[0];
-    assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes.as_slice());
+    assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
     let finished = |notice: &&Notice| matches!(notice, Notice::Finished(_));
     assert_eq!(world.node(leech).notices.iter().filter(finished).count(), 1);
     world
@@ -70,7 +70,7 @@ fn pieces_come_in_order_when_asked_to() {
     let content = Content::new("stream", 3_000_000, 32_768);
     let mut world = World::new(3);
     let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).up_rate = Some(500_000);
+    world.node_mut(seed).access.up = Some(500_000);
     world.seed(seed, &content);
     let peers = vec![world.node(seed).addr];
     world.add(leech, &content, PeerOptions { peers, sequential: true, ..Default::default() });
@@ -180,9 +180,9 @@ fn limits_can_be_lifted_while_running() {
 fn request_depth_fills_a_long_link() {
     let content = Content::new("long", 30_000_000, 262_144);
     let mut world = World::new(6);
-    world.latency = Duration::from_millis(100);
+    world.weather.latency = Duration::from_millis(100);
     let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).up_rate = Some(5_000_000);
+    world.node_mut(seed).access.up = Some(5_000_000);
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     let start = world.now();

@@ -5,7 +5,7 @@ use eddyline::wire::{BlockRequest, Message};
 use eddyline::{CloseReason, Notice};
 use eddyline_sim::{Content, NodeId, Script, ScriptAction, World};
 
-use crate::puppet::Puppet;
+use eddyline_sim::Puppet;
 
 fn content() -> Content {
     Content::new("hostile", 2_000_000, 65_536)
@@ -15,7 +15,7 @@ fn content() -> Content {
 fn honest_pair(content: &Content, seed: u64) -> World {
     let mut world = World::new(seed);
     let (honest, leech) = (world.add_node(), world.add_node());
-    world.node_mut(honest).up_rate = Some(400_000);
+    world.node_mut(honest).access.up = Some(400_000);
     world.seed(honest, content);
     world.leech(leech, content, &[honest]);
     world
@@ -24,7 +24,7 @@ fn honest_pair(content: &Content, seed: u64) -> World {
 fn assert_completes(world: &mut World, content: &Content) {
     assert!(world.run_until(600, |world| world.is_complete(1)), "the honest transfer completes");
     let torrent = world.node(1).torrents()[0];
-    assert_eq!(world.node(1).disk.content(torrent).unwrap(), content.bytes.as_slice());
+    assert_eq!(world.node(1).disk.content(torrent).unwrap(), content.bytes);
 }
 
 fn close_reasons(world: &World, node: NodeId) -> Vec<CloseReason> {
@@ -281,7 +281,7 @@ fn a_peer_that_never_reads_what_it_asked_for_holds_a_bounded_amount() {
     let content = content();
     let mut world = World::new(49);
     let seed = world.add_node();
-    world.node_mut(seed).up_rate = Some(1);
+    world.node_mut(seed).access.up = Some(1);
     world.seed(seed, &content);
     world.run(1);
     let mut opening = vec![Message::HaveNone, Message::Interested];

@@ -21,8 +21,7 @@ fn a_check_keeps_what_is_good_and_fetches_the_rest() {
     let mut damaged = content.bytes.to_vec();
     damaged[100_000] ^= 1;
     damaged[900_000] ^= 1;
-    let hash = content.metainfo.info_hashes.wire();
-    world.node_mut(leech).disk.preset(hash, damaged);
+    world.node_mut(leech).disk.preset(&content, &damaged);
     world.leech(leech, &content, &[seed]);
     assert!(world.run_until(60, |world| world.is_complete(leech)));
     let torrent = world.node(leech).torrents()[0];
@@ -47,7 +46,7 @@ fn resume_data_is_believed_as_far_as_the_files_agree() {
 
     let start = |world: &mut World, resume: ResumeData| {
         let node = world.add_node();
-        world.node_mut(node).disk.preset(hash, content.bytes.to_vec());
+        world.node_mut(node).disk.preset(&content, &content.bytes);
         let mut add = AddTorrent::new(content.metainfo.clone());
         add.resume = Some(Box::new(resume));
         world.command(node, Command::Add(Box::new(add)));
@@ -69,7 +68,7 @@ fn blocks_of_unfinished_pieces_survive_a_restart() {
     let content = Content::new("blocks", 4 << 20, 1 << 20);
     let mut world = World::new(33);
     let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).up_rate = Some(200_000);
+    world.node_mut(seed).access.up = Some(200_000);
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(4);
@@ -81,7 +80,7 @@ fn blocks_of_unfinished_pieces_survive_a_restart() {
     assert!(blocks > 10, "{blocks}");
     let on_disk = world.node(leech).disk.content(world.node(leech).torrents()[0]).unwrap().to_vec();
     let again = world.add_node();
-    world.node_mut(again).disk.preset(hash, on_disk);
+    world.node_mut(again).disk.preset(&content, &on_disk);
     let mut add = AddTorrent::new(content.metainfo.clone());
     add.resume = Some(Box::new(resume));
     add.peers = vec![world.node(seed).addr];
@@ -169,7 +168,7 @@ fn a_pause_closes_connections_and_going_on_finishes() {
     let content = Content::new("pause", 3_000_000, 32_768);
     let mut world = World::new(36);
     let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).up_rate = Some(500_000);
+    world.node_mut(seed).access.up = Some(500_000);
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(2);
@@ -203,7 +202,7 @@ fn a_shut_down_in_the_middle_saves_everything_before_it_closes_the_files() {
         let content = Content::new("middle", 3_000_000, 32_768);
         let mut world = World::new(seed);
         let (source, leech) = (world.add_node(), world.add_node());
-        world.node_mut(source).up_rate = Some(600_000);
+        world.node_mut(source).access.up = Some(600_000);
         world.seed(source, &content);
         world.run(5);
         world.leech(leech, &content, &[source]);

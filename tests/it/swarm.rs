@@ -9,7 +9,7 @@ fn leechers_trade_and_the_seed_gives_little_more_than_two_copies() {
     let mut world = World::new(11);
     let nodes: Vec<_> = (0..8).map(|_| world.add_node()).collect();
     for node in &nodes {
-        world.node_mut(*node).up_rate = Some(1_000_000);
+        world.node_mut(*node).access.up = Some(1_000_000);
     }
     world.seed(0, &content);
     for node in &nodes[1..] {
@@ -30,7 +30,7 @@ fn two_that_connect_to_each_other_keep_one_connection() {
     let content = Content::new("pair", 30_000_000, 65_536);
     let mut world = World::new(12);
     let (a, b) = (world.add_node(), world.add_node());
-    world.node_mut(a).up_rate = Some(500_000);
+    world.node_mut(a).access.up = Some(500_000);
     world.seed(a, &content);
     world.leech(b, &content, &[a]);
     world.run_until(1, |world| !world.node(b).torrents().is_empty());
@@ -77,7 +77,7 @@ fn slots_are_bounded_and_everyone_gets_a_turn() {
     let mut world = World::new(15);
     let config = Config { unchoke_slots: Some(2), ..Config::default() };
     let seed = world.add_node_with(config);
-    world.node_mut(seed).up_rate = Some(400_000);
+    world.node_mut(seed).access.up = Some(400_000);
     world.seed(seed, &content);
     let leechers: Vec<_> = (0..6).map(|_| world.add_node()).collect();
     for node in &leechers {
@@ -97,7 +97,7 @@ fn connection_limits_hold() {
     let mut world = World::new(16);
     let config = Config { max_connections_per_torrent: 3, ..Config::default() };
     let seed = world.add_node_with(config);
-    world.node_mut(seed).up_rate = Some(100_000);
+    world.node_mut(seed).access.up = Some(100_000);
     world.seed(seed, &content);
     for _ in 0..8 {
         let node = world.add_node();
@@ -124,6 +124,18 @@ fn many_torrents_in_one_engine_do_not_mix() {
         world.node(leech).torrents().len() == 5 && world.is_complete(leech)
     }));
     for (torrent, content) in world.node(leech).torrents().iter().zip(&contents) {
-        assert_eq!(world.node(leech).disk.content(*torrent).unwrap(), content.bytes.as_slice());
+        assert_eq!(world.node(leech).disk.content(*torrent).unwrap(), content.bytes);
     }
+}
+
+/// How long swarms take, what seeds give, how full the lines are, what free riders get: a change of
+/// policy is a change of this table, made on purpose.
+#[test]
+fn swarms_do_as_well_as_the_committed_table_says() {
+    let committed = include_str!("../golden/swarms.txt");
+    assert_eq!(
+        eddyline_sim::swarm_table(),
+        committed,
+        "to accept: cargo run --release -p eddyline-sim --bin swarm -- --table > tests/golden/swarms.txt"
+    );
 }

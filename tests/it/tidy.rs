@@ -62,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine", &["api", "base", "choker", "context", "peer", "torrent", "tracker", "wire"]),
+    ("trace", &["api", "base", "bencode", "engine", "metainfo", "peer", "wire"]),
 ];
 
 fn root() -> PathBuf {
@@ -90,7 +91,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 fn all_sources() -> Vec<(String, String)> {
     let folders = ["engine/src", "engine/examples", "driver-mio/src", "driver-mio/tests"];
-    let more = ["tests/src", "tests/it", "tests/interop", "benches/benches"];
+    let more = ["tests/src", "tests/it", "tests/interop", "tests/examples", "benches/benches"];
     folders.iter().chain(&more).flat_map(|folder| sources(folder)).collect()
 }
 

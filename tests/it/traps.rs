@@ -8,7 +8,7 @@ use eddyline::wire::{BlockRequest, Message};
 use eddyline::{AddPeers, CloseReason, Command, Config, Notice, PeerSource};
 use eddyline_sim::{Content, PeerOptions, Tracker, World};
 
-use crate::puppet::Puppet;
+use eddyline_sim::Puppet;
 
 fn content() -> Content {
     Content::new("traps", 1_000_000, 32_768)
@@ -159,10 +159,10 @@ fn a_peer_over_ipv6_gets_no_allowed_fast_set() {
 fn blocks_that_cross_the_last_cancels_are_waste_and_no_offence() {
     let content = content();
     let mut world = World::new(75);
-    world.latency = std::time::Duration::from_millis(80);
+    world.weather.latency = std::time::Duration::from_millis(80);
     let seeds: Vec<_> = (0..4).map(|_| world.add_node()).collect();
     for seed in &seeds {
-        world.node_mut(*seed).up_rate = Some(60_000);
+        world.node_mut(*seed).access.up = Some(60_000);
         world.seed(*seed, &content);
     }
     let leech = world.add_node();

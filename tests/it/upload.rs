@@ -6,7 +6,7 @@ use eddyline::wire::{BlockRequest, Message};
 use eddyline::{Config, Notice};
 use eddyline_sim::{Content, World};
 
-use crate::puppet::{Heard, Puppet};
+use eddyline_sim::{Heard, Puppet};
 
 fn content() -> Content {
     Content::new("upload", 1_000_000, 32_768)
@@ -133,7 +133,7 @@ fn only_verified_pieces_are_told_and_served() {
     let content = content();
     let mut world = World::new(62);
     let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).up_rate = Some(100_000);
+    world.node_mut(seed).access.up = Some(100_000);
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(3);

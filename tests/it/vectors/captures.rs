@@ -16,7 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{folder, hex, load};
-use crate::puppet::encode;
+use eddyline_sim::encode;
 
 /// Conversations that cannot be played yet, with what they need. Empty in the end.
 const NOT_YET_PLAYED: &[(&str, &str)] =
@@ -44,7 +44,7 @@ fn every_captured_conversation_is_understood_and_played() {
         let bytes = hex(&case["torrent"]);
         let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
         let content = Content {
-            bytes: Arc::new(content_bytes(metainfo.layout.payload_length() as usize)),
+            bytes: content_bytes(metainfo.layout.payload_length() as usize).into(),
             metainfo,
         };
         for connection in connections {
@@ -291,7 +291,7 @@ fn play_seed(scenario: &str, content: &Content, recorded: &[Recorded]) {
     let done = world.run_until(60, |world| world.is_complete(leech));
     assert!(done, "{scenario}: {:?}", closes(&world, leech));
     let torrent = world.node(leech).torrents()[0];
-    assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes.as_slice());
+    assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
 }
 
 fn closes(world: &World, node: usize) -> Vec<CloseReason> {

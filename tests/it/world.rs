@@ -1,0 +1,233 @@
+//! The simulated world itself: what it promises to be.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use eddyline::base::time::Instant;
+use eddyline::tracker::AnnounceEvent;
+use eddyline::{CloseReason, Command, Notice};
+use eddyline_sim::{
+    Access, Content, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition, PeerOptions,
+    Tracker, UdpTracker, Weather, World,
+};
+
+const HTTP: &str = "http://tracker.example/announce";
+const UDP: &str = "udp://tracker.example:80/announce";
+
+fn content() -> Content {
+    Content::new("world", 600_000, 32_768)
+}
+
+fn closed_for(world: &World, node: usize, reason: CloseReason) -> bool {
+    let closed = |n: &Notice| matches!(n, Notice::PeerClosed { reason: r, .. } if *r == reason);
+    world.node(node).notices.iter().any(closed)
+}
+
+/// A UDP tracker with a name.
+fn add_udp_tracker(world: &mut World) -> SocketAddr {
+    let ip = IpAddr::from(Ipv4Addr::new(10, 9, 0, 1));
+    world.names.insert("tracker.example".into(), vec![ip]);
+    world.udp_trackers.insert(SocketAddr::new(ip, 80), UdpTracker::default());
+    SocketAddr::new(ip, 80)
+}
+
+#[test]
+fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
+    for (action, faults) in FAULT_TABLE {
+        for fault in *faults {
+            let content = Content::tracked("faults", 3_000_000, 1 << 20, &[UDP, HTTP]);
+            let mut world = World::new(31);
+            add_udp_tracker(&mut world);
+            world.trackers.insert(HTTP.into(), Tracker { interval: 60, ..Tracker::default() });
+            let (seed, leech) = (world.add_node(), world.add_node());
+            world.udp_trackers.values_mut().for_each(|tracker| tracker.down = true);
+            // Slow enough that both have a part in most pieces.
+            world.node_mut(seed).access = Access { up: Some(400_000), ..Access::default() };
+            let copy = content.clone();
+            let liar = world.add_script(move || Manner::Lying(30).peer(&copy, b'L'));
+            world.seed(seed, &content);
+            let peers = vec![world.node(seed).addr, liar];
+            world.add(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
+            world.faults = Some(FaultRates::only(action, *fault, 700));
+            for second in 0..400 {
+                world.run(1);
+                if world.coverage.count(action, *fault) > 0 {
+                    break;
+                }
+                if second % 50 == 49 {
+                    // Whatever is done only once is done again.
+                    for node in [seed, leech] {
+                        for torrent in world.node(node).torrents().to_vec() {
+                            world.command(node, Command::Remove(torrent));
+                        }
+                    }
+                    world.run(5);
+                    let peers = vec![world.node(seed).addr, liar];
+                    world.add(seed, &content, PeerOptions::default());
+                    world.add(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
+                }
+            }
+            assert!(world.coverage.count(action, *fault) > 0, "{action} {fault:?} never happened");
+            world.faults = None;
+            world.run(20);
+            // The old seed may be banned by now, and rightly so: its disk was rotten.
+            let fresh = world.add_node();
+            world.seed(fresh, &content);
+            for node in [seed, leech] {
+                if world.node(node).torrents().is_empty() {
+                    world.leech(node, &content, &[seed]);
+                    world.run(1);
+                }
+                let (torrent, peers) =
+                    (world.node(node).torrents()[0], vec![world.node(fresh).addr]);
+                let source = eddyline::PeerSource::User;
+                let add = eddyline::AddPeers { torrent, peers, source };
+                world.command(node, Command::AddPeers(Box::new(add)));
+                for torrent in world.node(node).torrents().to_vec() {
+                    world.command(node, Command::Resume(torrent));
+                }
+            }
+            let done = world.run_until(7200, |world| world.is_complete(leech));
+            assert!(done, "{action} {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_partition_that_holds_delays_and_one_that_drops_breaks_and_both_heal() {
+    for (partition, broken) in [(Partition::Hold, false), (Partition::Drop, true)] {
+        let content = content();
+        let mut world = World::new(32);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(seed).access = Access { up: Some(100_000), ..Access::default() };
+        world.seed(seed, &content);
+        world.leech(leech, &content, &[seed]);
+        world.run(2);
+        world.divide(&[seed], partition);
+        world.run(30);
+        assert!(!world.is_complete(leech));
+        assert_eq!(closed_for(&world, leech, CloseReason::Remote), broken, "{partition:?}");
+        world.heal();
+        assert!(world.run_until(600, |world| world.is_complete(leech)), "{partition:?}");
+        world.check_links().unwrap();
+    }
+}
+
+#[test]
+fn clocks_that_drift_and_jump_are_survived() {
+    let content = content();
+    let mut world = World::new(33);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.node_mut(seed).access = Access { up: Some(30_000), ..Access::default() };
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(2);
+    world.drift_clock(leech, 200_000);
+    let before = world.node(leech).engine.now();
+    world.run(10);
+    let elapsed = world.node(leech).engine.now().since(before).as_secs();
+    assert!((11..=12).contains(&elapsed), "a fifth faster: {elapsed} s");
+    world.jump_clock(leech, Duration::from_secs(24 * 3600));
+    world.jump_clock(seed, Duration::from_secs(3600));
+    assert!(world.run_until(600, |world| world.is_complete(leech)));
+    assert!(world.node(leech).engine.now() > Instant::from_millis(24 * 3600 * 1000));
+}
+
+#[test]
+fn nobody_connects_to_a_node_behind_a_filter_and_it_connects_to_others() {
+    for nat in [Nat::Restricted, Nat::PortRestricted, Nat::Symmetric] {
+        let content = content();
+        let mut world = World::new(34);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(leech).nat = nat;
+        // The seed knows the hidden one, which is of no use to it.
+        let peers = vec![world.node(leech).addr];
+        world.add(seed, &content, PeerOptions { peers, has_content: true, ..Default::default() });
+        world.leech(leech, &content, &[]);
+        world.run(60);
+        assert!(!world.is_complete(leech), "{nat:?}");
+        let torrent = world.node(leech).torrents()[0];
+        let peers = vec![world.node(seed).addr];
+        let source = eddyline::PeerSource::User;
+        let add = eddyline::AddPeers { torrent, peers, source };
+        world.command(leech, Command::AddPeers(Box::new(add)));
+        assert!(world.run_until(120, |world| world.is_complete(leech)), "{nat:?}");
+    }
+}
+
+#[test]
+fn udp_trackers_hear_a_whole_life_through_every_kind_of_address_translation() {
+    for nat in [Nat::Open, Nat::FullCone, Nat::Restricted, Nat::PortRestricted, Nat::Symmetric] {
+        let content = Content::tracked("udp", 300_000, 32_768, &[UDP]);
+        let mut world = World::new(35);
+        let addr = add_udp_tracker(&mut world);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(leech).nat = nat;
+        world.seed(seed, &content);
+        world.run(5);
+        world.leech(leech, &content, &[]);
+        assert!(world.run_until(120, |world| world.is_complete(leech)), "{nat:?}");
+        world.run(5);
+        world.command(leech, Command::ShutDown);
+        world.run(10);
+        let events: Vec<_> = world.udp_trackers[&addr].announces.iter().map(|a| a.2).collect();
+        let expected = [
+            AnnounceEvent::Started,
+            AnnounceEvent::Started,
+            AnnounceEvent::Completed,
+            AnnounceEvent::Stopped,
+        ];
+        assert_eq!(events, expected, "{nat:?}");
+    }
+}
+
+#[test]
+fn datagrams_that_are_lost_or_doubled_do_no_harm_to_announces() {
+    let content = Content::tracked("udp", 300_000, 32_768, &[UDP]);
+    let mut world = World::new(36);
+    add_udp_tracker(&mut world);
+    world.weather = Weather { loss: 300, doubled: 300, ..Weather::default() };
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[]);
+    assert!(world.run_until(3600, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn a_crash_loses_only_what_was_not_synced_and_claims_nothing_that_is_not_there() {
+    for seed_number in 0..20 {
+        let content = Content::new("crash", 2_000_000, 65_536);
+        let mut world = World::new(seed_number);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(leech).disk.may_crash = true;
+        world.node_mut(seed).access = Access { up: Some(200_000), ..Access::default() };
+        world.seed(seed, &content);
+        world.leech(leech, &content, &[seed]);
+        for _ in 0..3 {
+            world.run(2);
+            let torrent = world.node(leech).torrents()[0];
+            world.command(leech, Command::SaveResume(torrent));
+            world.run(1);
+            let saved = world.node(leech).engine.torrent(torrent).unwrap().have.count();
+            world.run(1);
+            world.crash(leech);
+            world.run(1);
+            let torrent = world.node(leech).torrents()[0];
+            let view = world.node(leech).engine.torrent(torrent).unwrap();
+            assert!(view.have.count() + 4 >= saved, "{} of {saved}", view.have.count());
+            for piece in view.have.ones() {
+                assert!(world.node(leech).disk.is_piece_right(torrent, piece), "piece {piece}");
+            }
+        }
+        assert!(world.run_until(600, |world| world.is_complete(leech)));
+    }
+}
+
+#[test]
+fn a_swarm_of_many_engines_gives_the_same_digest_again() {
+    let swarm = LargeSwarm { seed: 5, engines: 60, size: 2 << 20, check: true };
+    let (a, b) = (swarm.run().unwrap(), swarm.run().unwrap());
+    assert_eq!(a, b);
+    let other = LargeSwarm { seed: 6, ..swarm }.run().unwrap();
+    assert_ne!(a.digest, other.digest);
+}
