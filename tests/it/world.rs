@@ -7,8 +7,8 @@ use eddyline::base::time::Instant;
 use eddyline::tracker::AnnounceEvent;
 use eddyline::{CloseReason, Command, Notice};
 use eddyline_sim::{
-    Access, Content, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition, PeerOptions,
-    Tracker, UdpTracker, Weather, World,
+    Access, Content, DiskSpeed, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition,
+    PeerOptions, Tracker, UdpTracker, Weather, World,
 };
 
 const HTTP: &str = "http://tracker.example/announce";
@@ -111,6 +111,53 @@ fn a_partition_that_holds_delays_and_one_that_drops_breaks_and_both_heal() {
         assert!(world.run_until(600, |world| world.is_complete(leech)), "{partition:?}");
         world.check_links().unwrap();
     }
+}
+
+#[test]
+fn a_slow_disk_takes_its_time_for_seeks_transfers_and_hashes() {
+    let seconds = |speed: Option<DiskSpeed>| {
+        let content = Content::new("slow", 4 << 20, 1 << 18);
+        let mut world = World::new(37);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(leech).disk.speed = speed;
+        world.seed(seed, &content);
+        world.leech(leech, &content, &[seed]);
+        let began = world.now();
+        assert!(world.run_until(600, |world| world.is_complete(leech)));
+        world.now().since(began).as_secs_f64()
+    };
+    let usual = DiskSpeed { seek: Duration::ZERO, transfer: 100 << 20, hash: 400 << 20 };
+    let fast = seconds(Some(usual));
+    assert!(seconds(None) < 2.0 && fast < 2.0, "{fast}");
+    // 256 writes, each behind a seek; four megabytes written and read again; four hashed.
+    let seek = seconds(Some(DiskSpeed { seek: Duration::from_millis(20), ..usual }));
+    assert!((5.0..8.0).contains(&seek), "{seek}");
+    let transfer = seconds(Some(DiskSpeed { transfer: 1 << 20, ..usual }));
+    assert!((8.0..10.0).contains(&transfer), "{transfer}");
+    let hash = seconds(Some(DiskSpeed { hash: 1 << 20, ..usual }));
+    assert!((4.0..6.0).contains(&hash), "{hash}");
+}
+
+#[test]
+fn a_full_queue_drops_datagrams_and_an_endless_one_delays_them() {
+    let heard = |queue: Option<u64>| {
+        let mut world = World::new(38);
+        let node = world.add_node();
+        world.node_mut(node).access = Access { up: Some(100), queue, ..Access::default() };
+        for number in 0..3u8 {
+            let (name, ip) = (format!("t{number}.example"), Ipv4Addr::new(10, 9, 1, number));
+            world.udp_trackers.insert(SocketAddr::new(ip.into(), 80), UdpTracker::default());
+            world.names.insert(name.clone(), vec![ip.into()]);
+            let url = format!("udp://{name}:80/announce");
+            let content = Content::tracked(&name, 50_000, 16_384, &[&url]);
+            world.leech(node, &content, &[]);
+        }
+        // All three are asked in the same moment, over a line that takes a while for each.
+        world.run(4);
+        world.udp_trackers.values().filter(|tracker| !tracker.announces.is_empty()).count()
+    };
+    assert_eq!(heard(None), 3);
+    assert_eq!(heard(Some(0)), 1);
 }
 
 #[test]

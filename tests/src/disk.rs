@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::base::payload::Payload;
+use eddyline::base::time::Instant;
 use eddyline::metainfo::{BLOCK_LENGTH, Metainfo};
 use eddyline::{DiskError, DiskOp, DiskOutcome, FileStatus};
 
@@ -23,6 +25,33 @@ pub enum DiskFault {
     ReadsFail(DiskError),
     /// Reads return other bytes than were written, one in so many.
     ReadsLie(u32),
+}
+
+/// How fast a disk is. It does one thing after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskSpeed {
+    /// Before each operation.
+    pub seek: Duration,
+    /// Bytes per second, read or written.
+    pub transfer: u64,
+    /// Bytes hashed per second, on top of reading them.
+    pub hash: u64,
+}
+
+impl DiskSpeed {
+    /// How long an operation on so many bytes takes.
+    pub(crate) fn time(&self, op: &DiskOp, piece_length: u64) -> Duration {
+        let at = |bytes: u64, rate: u64| Duration::from_micros(bytes * 1_000_000 / rate.max(1));
+        self.seek
+            + match op {
+                DiskOp::WriteBlock { payload, .. } => at(payload.len().into(), self.transfer),
+                DiskOp::ReadBlock { length, .. } => at((*length).into(), self.transfer),
+                DiskOp::HashPiece { .. } | DiskOp::HashBlocks { .. } => {
+                    at(piece_length, self.transfer) + at(piece_length, self.hash)
+                }
+                _ => Duration::ZERO,
+            }
+    }
 }
 
 /// State of one block.
@@ -62,6 +91,10 @@ pub struct SyntheticDisk {
     pub resume: BTreeMap<Sha1Hash, Bytes>,
     /// What goes wrong.
     pub fault: Option<DiskFault>,
+    /// How fast it is; `None` for delays at random.
+    pub speed: Option<DiskSpeed>,
+    /// When it has done what it was asked for so far.
+    pub(crate) free_at: Instant,
     /// Whether it may lose what was not synced; costs a note for each write.
     pub may_crash: bool,
 }
@@ -139,6 +172,16 @@ impl SyntheticDisk {
             volume.closed = false;
             self.resting.insert(volume.content.hash(), volume);
         }
+    }
+
+    /// Bytes of a full piece of the torrent that an operation is about.
+    pub(crate) fn piece_length(&self, op: &DiskOp) -> u64 {
+        let torrent = match op {
+            DiskOp::HashPiece { torrent, .. } | DiskOp::HashBlocks { torrent, .. } => torrent,
+            _ => return 0,
+        };
+        let volume = self.volumes.get(torrent);
+        volume.map_or(0, |volume| volume.content.metainfo.geometry.piece_length().into())
     }
 
     /// Performs one operation.

@@ -133,7 +133,7 @@ impl LargeSwarm {
             machine.keep_notices = false;
             machine.disk.may_crash = (number + 1).is_multiple_of(CHURN);
             let rate = if number == 0 { 20_000_000 } else { 2_000_000 };
-            machine.access = Access { up: Some(rate), down: None, latency: Duration::ZERO };
+            machine.access = Access { up: Some(rate), ..Access::default() };
             let has_content = number == 0;
             world.add(node, content, PeerOptions { has_content, ..PeerOptions::default() });
         }

@@ -23,7 +23,7 @@
 //!
 //! - the network: [`Weather`] (latency, jitter, loss, doubling), [`Access`] (rates of a node's line),
 //!   [`Nat`], [`World::divide`] and [`World::heal`];
-//! - disks: [`DiskFault`], [`SyntheticDisk::damage`], [`World::crash`];
+//! - disks: [`DiskSpeed`], [`DiskFault`], [`SyntheticDisk::damage`], [`World::crash`];
 //! - clocks: [`World::drift_clock`], [`World::jump_clock`];
 //! - every action in every way that it can fail: [`World::faults`] with [`FaultRates`], counted in
 //!   [`World::coverage`];
@@ -56,7 +56,7 @@ mod tracker;
 mod world;
 
 pub use content::Content;
-pub use disk::{DiskFault, SyntheticDisk};
+pub use disk::{DiskFault, DiskSpeed, SyntheticDisk};
 pub use entropy::Entropy;
 pub use explore::{Explored, SmallWorld, explore_choker};
 pub use faults::{Coverage, Fault, FaultRates, TABLE as FAULT_TABLE};

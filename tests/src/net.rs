@@ -45,6 +45,9 @@ pub struct Access {
     pub down: Option<u64>,
     /// What it adds to the latency of every path.
     pub latency: Duration,
+    /// Bytes that wait for the line at the most; datagrams beyond are dropped. `None` for no bound.
+    /// Connections wait in their senders, as TCP has it.
+    pub queue: Option<u64>,
 }
 
 /// Address translation in front of a node (RFC 4787: mapping and filtering).

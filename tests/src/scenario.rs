@@ -411,6 +411,7 @@ fn draw_access(entropy: &mut Entropy) -> Access {
         up: rate(entropy),
         down: rate(entropy),
         latency: Duration::from_millis(entropy.choose(&[0u32, 0, 30, 150]).into()),
+        queue: entropy.choose(&[None, Some(64 << 10)]),
     }
 }
 

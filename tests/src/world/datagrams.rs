@@ -18,14 +18,30 @@ impl World {
         let node = &mut self.nodes[id];
         let port = node.nat_state.outgoing(node.nat, node.addr.port(), to);
         let from = SocketAddr::new(node.addr.ip(), port);
+        let Some(waits) = self.queue_datagram(id, data.len()) else { return };
         let fault = self.fault(id, "SendDatagram");
         match fault {
             Some(Fault::Lost) => return,
-            Some(Fault::Doubled) => self.launch(from, to, data.clone(), Duration::ZERO),
+            Some(Fault::Doubled) => self.launch(from, to, data.clone(), waits),
             _ => {}
         }
         let delay = if fault == Some(Fault::Late) { LATE } else { Duration::ZERO };
-        self.launch(from, to, data, delay);
+        self.launch(from, to, data, waits + delay);
+    }
+
+    /// How long a datagram waits for its sender's line; `None` when the queue is full.
+    fn queue_datagram(&mut self, id: NodeId, length: usize) -> Option<Duration> {
+        let now = self.now;
+        let node = &mut self.nodes[id];
+        let Some(rate) = node.access.up else { return Some(Duration::ZERO) };
+        let wait = node.uplink_free.since(now);
+        let queued = wait.as_nanos() as u64 / 1000 * rate / 1_000_000;
+        if node.access.queue.is_some_and(|most| queued > most) {
+            return None;
+        }
+        let took = Duration::from_nanos(length as u64 * 1_000_000_000 / rate.max(1));
+        node.uplink_free = node.uplink_free.max(now) + took;
+        Some(wait + took)
     }
 
     /// Puts a datagram on its way; the weather decides what becomes of it.

@@ -36,6 +36,12 @@ impl World {
         let fault = self.fault(id, kind(&what));
         let most = self.disk_delay;
         let mut when = self.soon(most);
+        let disk = &mut self.nodes[id].disk;
+        if let Some(speed) = disk.speed {
+            let length = disk.piece_length(&what);
+            disk.free_at = disk.free_at.max(self.now) + speed.time(&what, length);
+            when = disk.free_at;
+        }
         if fault == Some(Fault::Late) {
             when = when + LATE;
         }
