@@ -230,6 +230,10 @@ impl Scenario {
             let node = world.add_node_with(self.config.clone());
             let machine = world.node_mut(node);
             machine.access = self.access[id];
+            if id == 0 {
+                // Whoever floods a thin line cuts the seed off, and no engine can help that.
+                machine.access.down = None;
+            }
             machine.nat = if id == 0 { Nat::Open } else { self.nats[id] };
             machine.disk.may_crash = true;
             if record {
