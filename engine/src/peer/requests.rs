@@ -16,6 +16,9 @@ use crate::picker::BlockRef;
 const INITIAL_DEPTH: u32 = 8;
 /// Smallest depth of a peer that delivers.
 const MIN_DEPTH: u32 = 2;
+/// No round trip counts as longer: a clock that jumps, or hours without a block, must not make the
+/// depth boundless.
+const MAX_LATENCY_MILLIS: u64 = 60_000;
 /// Requests given up that are remembered, so that their late answers are recognised.
 const MAX_GIVEN_UP: usize = 2048;
 /// Without a block for so long while some are outstanding, a peer is snubbing us.
@@ -127,7 +130,8 @@ impl Requests {
         self.snubbed = false;
         if let Some(place) = self.outstanding.iter().position(|request| request.at == at) {
             let request = self.outstanding.remove(place)?;
-            self.latency = self.latency.min(now.millis_since(request.sent));
+            let took = now.millis_since(request.sent).min(MAX_LATENCY_MILLIS);
+            self.latency = self.latency.min(took);
             if self.slow_start {
                 self.depth += 1;
             }
@@ -190,10 +194,12 @@ impl Requests {
         }
         if !self.slow_start {
             let horizon = if self.latency == u64::MAX { 1000 } else { self.latency + 1000 };
-            let blocks = rate * horizon / 1000 / u64::from(BLOCK_LENGTH);
+            let blocks = rate.saturating_mul(horizon) / 1000 / u64::from(BLOCK_LENGTH);
             self.depth = u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1;
             // The route may have changed; let the minimum grow again.
-            self.latency = self.latency.saturating_add(self.latency / 16);
+            if self.latency != u64::MAX {
+                self.latency = (self.latency + self.latency / 16).min(MAX_LATENCY_MILLIS);
+            }
         }
     }
 

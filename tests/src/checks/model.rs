@@ -21,6 +21,9 @@ struct Known {
     claimed: Option<Box<ResumeData>>,
     /// Writes of each piece that have not ended.
     writing: BTreeMap<u32, u32>,
+    /// The last time that each piece was asked to be hashed, unless it was written since: what an
+    /// earlier one finds says nothing of what is there now.
+    hashing: BTreeMap<u32, DiskOpId>,
     closing: bool,
 }
 
@@ -71,7 +74,10 @@ impl Model {
                 }
             }
             (Some(Op::Hash(torrent, piece)), DiskOutcome::PieceHashed(hash)) => {
-                if let Some(known) = self.torrents.get_mut(&torrent) {
+                if let Some(known) = self.torrents.get_mut(&torrent)
+                    && known.hashing.get(&piece) == Some(&op)
+                {
+                    known.hashing.remove(&piece);
                     if known.metainfo.piece_hash(piece) == Some(*hash) {
                         known.verified.insert(piece);
                     } else {
@@ -117,6 +123,7 @@ impl Model {
                     verified: BTreeSet::new(),
                     claimed,
                     writing: BTreeMap::new(),
+                    hashing: BTreeMap::new(),
                     closing: false,
                 };
                 self.torrents.insert(*torrent, known);
@@ -129,13 +136,15 @@ impl Model {
                     return Err(format!("no verified piece is written again: {piece}"));
                 }
                 *known.writing.entry(*piece).or_default() += 1;
+                known.hashing.remove(piece);
                 Op::Write(*torrent, *piece)
             }
             DiskOp::HashPiece { torrent, piece } => {
-                let known = self.torrents.get(torrent).ok_or("an open torrent is hashed")?;
+                let known = self.torrents.get_mut(torrent).ok_or("an open torrent is hashed")?;
                 if known.writing.get(piece).is_some_and(|count| *count > 0) {
                     return Err(format!("a piece is hashed when its writes have ended: {piece}"));
                 }
+                known.hashing.insert(*piece, op);
                 Op::Hash(*torrent, *piece)
             }
             DiskOp::StoreResume { torrent, data } => {

@@ -18,6 +18,8 @@ use crate::scripted::{Script, ScriptAction};
 const SYN_PATIENCE: Duration = Duration::from_secs(130);
 /// How late something late is.
 const LATE: Duration = Duration::from_secs(3);
+/// For so long bytes of a connection wait in front of the receiver's line; more stay in the sender.
+const LINE_QUEUE: Duration = Duration::from_millis(500);
 /// Longest run of bytes given to an engine at once, where they are split.
 const SPLIT: u32 = 40_000;
 
@@ -188,9 +190,12 @@ impl World {
             way.unread += count as u64;
             way.sending = true;
             let departs = self.uplink(wire, from, count);
-            let arrives = self.arrival(wire, from, departs, count);
+            let (arrives, waits) = self.arrival(wire, from, departs, count);
             self.at(arrives, Happening::Arrive { wire, from, bytes });
-            self.at(departs, Happening::Departed { wire, from, report });
+            // Congestion control: the line's queue is kept short, the rest waits in the sender,
+            // which forgets it when the connection ends.
+            let next = departs + waits.saturating_sub(LINE_QUEUE);
+            self.at(next, Happening::Departed { wire, from, report });
         }
     }
 
@@ -214,8 +219,15 @@ impl World {
         }
     }
 
-    /// When bytes that leave at `departs` are there, behind everything sent before them.
-    fn arrival(&mut self, wire: usize, from: usize, departs: Instant, count: usize) -> Instant {
+    /// When bytes that leave at `departs` are there, behind everything sent before them, and for
+    /// how long they wait for the receiver's line until then.
+    fn arrival(
+        &mut self,
+        wire: usize,
+        from: usize,
+        departs: Instant,
+        count: usize,
+    ) -> (Instant, Duration) {
         let mut latency = self.weather.latency;
         for end in &self.wires[wire].ends {
             if let End::Engine(node, _) | End::Waiting(node) = end {
@@ -231,17 +243,19 @@ impl World {
             latency = 2 * latency + Duration::from_millis(200);
         }
         let mut arrives = departs + latency;
+        let mut waits = Duration::ZERO;
         if let End::Engine(node, _) = self.wires[wire].ends[1 - from]
             && let Some(rate) = self.nodes[node].access.down
         {
             let took = Duration::from_nanos(count as u64 * 1_000_000_000 / rate.max(1));
             let node = &mut self.nodes[node];
             node.downlink_free = node.downlink_free.max(arrives) + took;
+            waits = node.downlink_free.since(arrives);
             arrives = node.downlink_free;
         }
         let way = &mut self.wires[wire].ways[from];
         way.last_arrival = way.last_arrival.max(arrives);
-        way.last_arrival
+        (way.last_arrival, waits)
     }
 
     pub(super) fn departed(&mut self, wire: usize, from: usize, report: u32) {
