@@ -81,7 +81,11 @@ impl Candidates {
         limit: u32,
     ) -> Option<PeerKey> {
         let addr = normalise(addr);
-        if !is_dialable(addr) || self.is_banned(addr) || self.by_addr.contains_key(&addr) {
+        if !is_dialable(addr) || self.is_banned(addr) {
+            return None;
+        }
+        if let Some(key) = self.by_addr.get(&addr).copied() {
+            self.vouch(key, source);
             return None;
         }
         if self.known.len() >= limit as usize && !self.make_room() {
@@ -90,6 +94,19 @@ impl Candidates {
         let key = self.insert(addr, source, priority, true);
         self.list(key, Instant::ZERO);
         Some(key)
+    }
+
+    /// Somebody else names a known address; it counts as of the source that is trusted more.
+    fn vouch(&mut self, key: PeerKey, source: PeerSource) {
+        let Some(candidate) = self.known.get(&key).filter(|c| c.source < source) else { return };
+        let (busy, next_try) = (candidate.busy, candidate.next_try);
+        self.unlist(key);
+        if let Some(candidate) = self.known.get_mut(&key) {
+            candidate.source = source;
+        }
+        if !busy {
+            self.list(key, next_try);
+        }
     }
 
     /// The key of a peer that connected to us from `addr`; it is busy until [`Self::closed`].
@@ -213,6 +230,20 @@ impl Candidates {
         if candidate.dialable {
             self.list(key, now + Duration::from_secs(seconds));
         } else {
+            self.forget(key);
+        }
+    }
+
+    /// Who named each of the addresses.
+    pub fn sources(&self) -> impl Iterator<Item = PeerSource> + '_ {
+        self.known.values().map(|candidate| candidate.source)
+    }
+
+    /// Forgets every address that is not in use and came from such a source.
+    pub fn forget_sources(&mut self, such: impl Fn(PeerSource) -> bool) {
+        let gone = self.known.iter().filter(|(_, c)| !c.busy && such(c.source));
+        let gone: Vec<PeerKey> = gone.map(|(key, _)| *key).collect();
+        for key in gone {
             self.forget(key);
         }
     }

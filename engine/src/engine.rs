@@ -18,6 +18,7 @@ mod trackers;
 mod tests;
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
 use crate::choker::Choker;
 use crate::context::{Context, Timer};
+use crate::metainfo::Metainfo;
 use crate::torrent::Torrent;
 use trackers::TrackerIo;
 
@@ -163,6 +165,11 @@ impl Engine {
     /// One torrent; costs as much as it has pieces.
     pub fn torrent(&self, id: TorrentId) -> Option<TorrentView> {
         self.torrents.get(id).map(|torrent| torrent.view(&self.ctx))
+    }
+
+    /// What is known of a torrent: of a magnet without its info dictionary, only the identity.
+    pub fn metainfo(&self, id: TorrentId) -> Option<&Arc<Metainfo>> {
+        self.torrents.get(id).map(|torrent| &torrent.metainfo)
     }
 
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].

@@ -9,6 +9,8 @@
 //! - `blame`: who sent a bad block;
 //! - `credit`: how much each peer may send;
 //! - `saving`: resume data;
+//! - `metadata`: the info dictionary, for magnets and for those who ask;
+//! - `exchange`: addresses of peers, told and heard;
 //! - `discovery`: trackers.
 
 mod audit;
@@ -16,8 +18,10 @@ mod blame;
 mod credit;
 mod discovery;
 mod download;
+mod exchange;
 mod lifecycle;
 mod messages;
+mod metadata;
 mod peers;
 mod saving;
 mod upload;
@@ -38,8 +42,10 @@ use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 use crate::candidates::Candidates;
 use crate::context::Context;
+use crate::metadata_fetch::MetadataFetch;
 use crate::metainfo::Metainfo;
 use crate::peer::Peer;
+use crate::peer_exchange::Journal;
 use crate::picker::{PeerKey, Picker};
 use crate::resume::ResumeData;
 use crate::tracker::Announcer;
@@ -50,6 +56,8 @@ use saving::Saving;
 /// Where a torrent is in its life, apart from being paused.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Stage {
+    /// The info dictionary is not known yet, or the user has not said to go on from there.
+    Metadata,
     /// The files are being looked at.
     Opening,
     /// These pieces are still to be hashed; so many hashes are in progress.
@@ -90,6 +98,8 @@ pub(crate) struct Torrent {
     pub(crate) connecting: u32,
     pub(crate) announcer: Announcer,
     announce_alarm: Alarm,
+    metadata_alarm: Alarm,
+    journal: Journal,
     candidate_alarm: Alarm,
     /// Peers about which something is to be decided in this step.
     touched: BTreeSet<ConnId>,
@@ -102,6 +112,13 @@ pub(crate) struct Torrent {
     /// What an earlier run left, until the files have been looked at.
     resume: Option<alloc::boxed::Box<ResumeData>>,
     priorities: Vec<Priority>,
+    /// The search for the info dictionary, while it is not known.
+    fetch: Option<MetadataFetch>,
+    /// Files to fetch once they are known.
+    select: Option<Vec<u32>>,
+    /// Go no further than the metadata until told to.
+    hold: bool,
+    sequential: bool,
     /// Something was missing when the torrent became active or since.
     was_incomplete: bool,
     /// The end of the download has been dealt with.
@@ -128,6 +145,8 @@ impl Torrent {
             mut priorities,
             trackers,
             limits,
+            mut select,
+            hold_metadata,
             ..
         } = add;
         let mut tiers = metainfo.trackers.clone();
@@ -137,7 +156,12 @@ impl Torrent {
         }
         let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
         picker.set_sequential(sequential);
-        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        if metainfo.is_known() {
+            priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        }
+        if let Some(select) = &mut select {
+            select.sort_unstable();
+        }
         let mut torrent = Self {
             id,
             info_hash: metainfo.info_hashes.wire(),
@@ -152,6 +176,8 @@ impl Torrent {
             connecting: 0,
             announcer: Announcer::new(&tiers, &mut ctx.misc),
             announce_alarm: Alarm::default(),
+            metadata_alarm: Alarm::default(),
+            journal: Journal::default(),
             candidate_alarm: Alarm::default(),
             touched: BTreeSet::new(),
             haves: Vec::new(),
@@ -160,6 +186,10 @@ impl Torrent {
             saving: Saving::default(),
             resume,
             priorities,
+            fetch: None,
+            select,
+            hold: hold_metadata,
+            sequential,
             was_incomplete: false,
             finished: false,
             down_limit: TokenBucket::default(),
@@ -179,12 +209,18 @@ impl Torrent {
 
     /// True when every piece is verified.
     pub(crate) fn is_complete(&self) -> bool {
-        self.picker.have().is_full()
+        self.is_known() && self.picker.have().is_full()
     }
 
-    /// True when peers are served and asked.
+    /// True when the torrent takes part in its swarm.
     pub(crate) fn is_running(&self) -> bool {
-        self.stage == Stage::Active && !self.paused && self.error.is_none()
+        let stage = matches!(self.stage, Stage::Active | Stage::Metadata);
+        stage && !self.paused && self.error.is_none()
+    }
+
+    /// True when peers are served and asked for blocks.
+    pub(crate) fn is_transferring(&self) -> bool {
+        self.stage == Stage::Active && self.is_running()
     }
 
     /// Verified pieces.
@@ -207,6 +243,7 @@ impl Torrent {
             self.serve(ctx, conn);
             self.refuse_excess(ctx, conn);
         }
+        self.poll_metadata(ctx);
         self.start_hashing(ctx);
         self.connect_more(ctx);
         self.finish_if_done(ctx);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ciborium::Value;
 use eddyline::{CheckDepth, Config, Engine};
-use eddyline_sim::{Content, Tamper, World};
+use eddyline_sim::{Content, PeerOptions, Tamper, World};
 
 /// A leecher in the middle of a download, with requests out, blocks on disk and pieces verified.
 fn leecher() -> Engine {
@@ -223,6 +223,11 @@ const IN_A_LEECHER: &[Mutation] = &[
         let block = block(at(e, TORRENT), "Written");
         *entry(block, "state") = Value::Text("Writing".into());
     }),
+    ("a private torrent knows only peers of its trackers", |e| {
+        *at(e, &format!("{TORRENT}.metainfo.private")) = Value::Bool(true);
+        let known = at(e, &format!("{TORRENT}.candidates.known.0"));
+        *entry(known, "source") = Value::Text("Pex".into());
+    }),
     ("requests on record equal those outstanding at peers", |e| {
         let block = block(at(e, TORRENT), "Requested");
         *entry(block, "peers") = Value::Array(vec![int(4_000_000)]);
@@ -246,6 +251,63 @@ const IN_A_SEED: &[Mutation] = &[("the upload queue stays within reqq", |e| {
     *at(e, "ctx.config.max_queued_requests") = int(0);
 })];
 
+/// The attempts of whoever looks for metadata: by length, in which pieces came.
+fn attempts(engine: &mut Value) -> &mut Vec<(Value, Value)> {
+    let Value::Map(attempts) = at(engine, &format!("{TORRENT}.fetch.attempts")) else {
+        panic!("no map")
+    };
+    attempts
+}
+
+/// Rules that are broken in the state of one who has no more than a magnet.
+const IN_A_SEEKER: &[Mutation] = &[
+    ("metadata is fetched in few lengths at a time", |e| {
+        let attempts = attempts(e);
+        let (_, attempt) = attempts[0].clone();
+        attempts.extend((1..9).map(|more| (int(90_000 + more), attempt.clone())));
+    }),
+    ("metadata pieces fit the length that was said", |e| {
+        *at(e, &format!("{TORRENT}.fetch.max_size")) = int(1);
+    }),
+    ("complete metadata is judged at once", |e| {
+        let (size, attempt) = &mut attempts(e)[0];
+        let Value::Integer(size) = size else { panic!("no length") };
+        let size = u32::try_from(i128::from(*size)).unwrap();
+        let piece = |n: u32| {
+            let length = (size - n * 16_384).min(16_384) as usize;
+            (int(n.into()), Value::Array(vec![int(1), Value::Bytes(vec![0; length])]))
+        };
+        *entry(attempt, "pieces") = Value::Map((0..size.div_ceil(16_384)).map(piece).collect());
+    }),
+    ("few metadata pieces are asked of a peer at a time", |e| {
+        let asked = (0..9).map(|n| Value::Array(vec![int(n), int(0)])).collect();
+        *at(e, &format!("{TORRENT}.fetch.holders.0.asked")) = Value::Array(asked);
+    }),
+    ("metadata is looked for only while it is not known", |e| {
+        *at(e, &format!("{TORRENT}.metainfo.info")) = Value::Bytes(vec![1, 2, 3]);
+    }),
+];
+
+/// One that knows a magnet and has fetched a part of the metadata.
+fn seeker() -> Engine {
+    let content = Content::new("mutants", 5_000_000, 1000);
+    let mut world = World::new(15);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.node_mut(seed).access.up = Some(20_000);
+    world.seed(seed, &content);
+    let peers = vec![world.node(seed).addr];
+    world.add_magnet(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
+    let some = |world: &World| {
+        let state = format!("{:?}", world.node(leech).engine);
+        state.contains("pieces: {0: (") && state.contains("asked: [(")
+    };
+    assert!(world.run_until(30, some), "a part of the metadata comes");
+    let engine = world.node(leech).engine.clone();
+    let state = engine.torrents().next().and_then(|id| engine.torrent_state(id));
+    assert_eq!(state, Some(eddyline::TorrentState::Metadata));
+    engine
+}
+
 fn broken(engine: &Engine, mutate: fn(&mut Value)) -> Option<&'static str> {
     let mut state = Value::serialized(engine).unwrap();
     mutate(&mut state);
@@ -255,14 +317,18 @@ fn broken(engine: &Engine, mutate: fn(&mut Value)) -> Option<&'static str> {
 
 #[test]
 fn every_invariant_fires_when_it_is_broken() {
-    let (leecher, seed) = (leecher(), seed());
+    let (leecher, seed, seeker) = (leecher(), seed(), seeker());
     assert_eq!(broken(&leecher, |_| ()), None);
     assert_eq!(broken(&seed, |_| ()), None);
+    assert_eq!(broken(&seeker, |_| ()), None);
     for (rule, mutate) in IN_A_LEECHER {
         assert_eq!(broken(&leecher, *mutate), Some(*rule));
     }
     for (rule, mutate) in IN_A_SEED {
         assert_eq!(broken(&seed, *mutate), Some(*rule));
+    }
+    for (rule, mutate) in IN_A_SEEKER {
+        assert_eq!(broken(&seeker, *mutate), Some(*rule));
     }
 }
 
@@ -296,8 +362,12 @@ fn the_table_of_mutations_is_complete() {
     let shape = ["every list of a picker has its length", "every list of a torrent has its length"];
     let mut rules = rules_in("engine/src");
     rules.retain(|rule| !shape.contains(&rule.as_str()));
-    let tried: BTreeSet<_> =
-        IN_A_LEECHER.iter().chain(IN_A_SEED).map(|(rule, _)| (*rule).to_owned()).collect();
+    let tried: BTreeSet<_> = IN_A_LEECHER
+        .iter()
+        .chain(IN_A_SEED)
+        .chain(IN_A_SEEKER)
+        .map(|(rule, _)| (*rule).to_owned())
+        .collect();
     assert_eq!(rules, tried, "rules in the sources, and rules that are broken on purpose");
     let missing: Vec<_> = rules.difference(&listed).collect();
     assert!(missing.is_empty(), "not in MUTATIONS.md: {missing:?}");
@@ -311,7 +381,9 @@ fn chain(tamper: Option<Tamper>, at: usize) -> bool {
     let content = Content::new("chain", 500_000, 32_768);
     let mut world = World::new(15);
     world.watch = false;
-    let nodes: Vec<_> = (0..3).map(|_| world.add_node()).collect();
+    // The ends must not hear of each other.
+    let config = Config { pex: false, ..Config::default() };
+    let nodes: Vec<_> = (0..3).map(|_| world.add_node_with(config.clone())).collect();
     world.seed(0, &content);
     world.node_mut(0).access.up = Some(40_000);
     world.node_mut(at).tamper = tamper;

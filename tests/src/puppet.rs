@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::payload::Payload;
 use eddyline::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId, Reserved};
 
@@ -53,6 +54,32 @@ impl Puppet {
     /// Says `messages` after the handshake.
     pub fn opening(mut self, messages: Vec<Message>) -> Self {
         self.opening = messages;
+        self
+    }
+
+    /// Says one message more after the handshake.
+    pub fn also_opening(mut self, message: Message) -> Self {
+        self.opening.push(message);
+        self
+    }
+
+    /// Answers some messages with one more message, before anything else.
+    pub fn also_answering(
+        mut self,
+        mut more: impl FnMut(&Message) -> Option<Message> + 'static,
+    ) -> Self {
+        let mut rest = self.answer;
+        self.answer = Box::new(move |message| {
+            let mut answers: Vec<Message> = more(message).into_iter().collect();
+            answers.extend(rest(message));
+            answers
+        });
+        self
+    }
+
+    /// Of another torrent.
+    pub fn of_torrent(mut self, info_hash: Sha1Hash) -> Self {
+        self.handshake.info_hash = info_hash;
         self
     }
 

@@ -17,6 +17,7 @@ use eddyline::{
 use crate::content::Content;
 use crate::entropy::Entropy;
 use crate::faults::{Coverage, FaultRates};
+use crate::metadata_manner::MetadataManner;
 use crate::net::{Access, Nat, Partition, Weather};
 use crate::node::NodeId;
 use crate::puppet::Manner;
@@ -66,6 +67,8 @@ pub struct Scenario {
     sequential: bool,
     manners: Vec<Manner>,
     half_open: bool,
+    /// Whether leechers begin with no more than a magnet, and who lies about the metadata.
+    magnets: Option<Vec<MetadataManner>>,
     faults: Option<FaultRates>,
     udp: bool,
     blows: Vec<(u32, Blow)>,
@@ -135,6 +138,7 @@ impl Scenario {
             sequential: entropy.chance(1, 5),
             manners: (0..entropy.below(4)).map(|_| entropy.choose(&Manner::ALL)).collect(),
             half_open: entropy.chance(1, 4),
+            magnets: None,
             faults: entropy.chance(3, 4).then(|| FaultRates::draw(entropy)),
             udp: entropy.chance(1, 3),
             blows: Vec::new(),
@@ -147,6 +151,10 @@ impl Scenario {
         }
         scenario.blows.sort_by_key(|(when, _)| *when);
         scenario.seed = entropy.seed();
+        // Drawn last, so that seeds of earlier days still stand for the same scenarios.
+        scenario.magnets = entropy
+            .chance(1, 3)
+            .then(|| (0..entropy.below(4)).map(|_| entropy.choose(&MetadataManner::ALL)).collect());
         scenario
     }
 
@@ -223,6 +231,10 @@ impl Scenario {
             let content = content.clone();
             peers.push(world.add_script(move || manner.peer(&content, b'a' + number as u8)));
         }
+        for (number, manner) in self.magnets.iter().flatten().copied().enumerate() {
+            let content = content.clone();
+            peers.push(world.add_script(move || manner.peer(&content, b'm' + number as u8)));
+        }
         if self.half_open {
             peers.push(world.add_half_open());
         }
@@ -247,7 +259,10 @@ impl Scenario {
                     sequential: self.sequential,
                     ..PeerOptions::default()
                 };
-                world.add(node, &content, options);
+                match self.magnets {
+                    Some(_) => world.add_magnet(node, &content, options),
+                    None => world.add(node, &content, options),
+                }
             }
         }
         world.faults.clone_from(&self.faults);
@@ -376,7 +391,7 @@ impl Scenario {
             }
             for torrent in node.torrents() {
                 let Some(view) = node.engine.torrent(*torrent) else { continue };
-                if !view.have.is_full() {
+                if !view.have.is_full() || view.state == TorrentState::Metadata {
                     words.push(format!(
                         "node {id} has {} of {} pieces, is {:?} ({:?}), {} peers, {} candidates",
                         view.have.count(),

@@ -282,6 +282,16 @@ impl World {
         self.command(node, Command::Add(Box::new(add)));
     }
 
+    /// Adds a torrent of which the node knows no more than a magnet says, and peers.
+    pub fn add_magnet(&mut self, node: NodeId, content: &Content, options: PeerOptions) {
+        self.know(content);
+        let mut add = AddTorrent::magnet(&content.metainfo.magnet());
+        add.peers = options.peers;
+        add.sequential = options.sequential;
+        add.limits = options.limits;
+        self.command(node, Command::Add(Box::new(add)));
+    }
+
     /// Adds a torrent whose content the node has.
     pub fn seed(&mut self, node: NodeId, content: &Content) {
         self.add(node, content, PeerOptions { has_content: true, ..PeerOptions::default() });
@@ -296,7 +306,10 @@ impl World {
     /// Whether every torrent of a node is complete, as its engine says.
     pub fn is_complete(&self, node: NodeId) -> bool {
         let node = &self.nodes[node];
-        let complete = |id| node.engine.torrent(id).is_some_and(|view| view.have.is_full());
+        let complete = |id| {
+            let known = node.engine.metainfo(id).is_some_and(|metainfo| metainfo.is_known());
+            known && node.engine.torrent(id).is_some_and(|view| view.have.is_full())
+        };
         !node.torrents.is_empty() && node.torrents.iter().all(|id| complete(*id))
     }
 

@@ -75,7 +75,7 @@ fn transfer_flags(command: Command) -> Command {
         .arg(many("peer", "HOST:PORT", "Connect to this peer at once"))
         .arg(flag("no-trackers", "Ask no tracker"))
         .arg(flag("no-dht", "Stay out of the DHT (which this version does not join yet)"))
-        .arg(flag("no-pex", "No peer exchange (which this version does not do yet)"))
+        .arg(flag("no-pex", "No peer exchange"))
         .arg(flag("no-lsd", "No local discovery (which this version does not do yet)"))
         .arg(many("tracker", "URL", "Ask this tracker too"))
         .arg(rate("max-down", "Download at most so fast, as in 500K or 2MiB"))
@@ -148,8 +148,12 @@ fn download() -> Command {
         .about("Fetch, verify, and exit when everything is complete and on disk")
         .after_help(EXIT_CODES)
         .arg(
-            source("source", "A .torrent file, - for stdin, or the http(s) address of a .torrent")
-                .num_args(1..),
+            source(
+                "source",
+                "A .torrent file, - for stdin, a magnet URI, an info-hash, or the http(s) address of a \
+                 .torrent",
+            )
+            .num_args(1..),
         )
         .arg(folder("dir", "Put the files here").default_value("."))
         .arg(many(
@@ -158,6 +162,12 @@ fn download() -> Command {
             "Fetch only these files: numbers as in `info` (1-3,7) or a glob",
         ))
         .arg(flag("sequential", "Fetch pieces in order"))
+        .arg(flag("metadata-only", "Of a magnet: save the .torrent and exit"))
+        .arg(
+            option("output", "OUT", "Where --metadata-only writes; - for stdout [default: NAME.torrent]")
+                .short('o')
+                .value_hint(ValueHint::FilePath),
+        )
         .arg(duration("stop-timeout", "Give up after so long without progress (exit 7)"))
 }
 

@@ -1,7 +1,7 @@
 //! Exit codes and the one sentence that goes with them.
 
-use eddyline::DiskError;
 use eddyline::metainfo::{MagnetError, MetainfoError};
+use eddyline::{DiskError, TorrentError};
 
 /// Something nobody foresaw.
 pub const UNEXPECTED: u8 = 1;
@@ -67,6 +67,17 @@ impl Failure {
     /// A magnet URI or info-hash that is none.
     pub fn magnet(error: MagnetError) -> Self {
         Self::new(BAD_MAGNET, error.to_string())
+    }
+
+    /// A torrent that stands still.
+    pub fn of_torrent(name: &str, error: TorrentError) -> Self {
+        match error {
+            TorrentError::Disk(error) => Self::disk(name, error),
+            TorrentError::Metadata => Self::new(
+                NOT_TORRENT,
+                format!("{name}: the magnet leads to something that is not a valid torrent"),
+            ),
+        }
     }
 
     /// A torrent that the disk refuses.

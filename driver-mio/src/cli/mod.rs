@@ -11,6 +11,7 @@ mod info;
 mod output;
 mod progress;
 mod replay;
+mod selection;
 mod session;
 mod signals;
 mod source;

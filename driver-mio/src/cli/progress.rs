@@ -44,6 +44,8 @@ pub struct Totals {
     seeds: u32,
     stall: Option<Stall>,
     checking: Option<(u32, u32)>,
+    /// The metadata of something is not known yet.
+    unknown: bool,
 }
 
 impl Totals {
@@ -62,6 +64,7 @@ impl Totals {
             if view.stall != Stall::None {
                 sum.stall = Some(view.stall);
             }
+            sum.unknown |= view.state == TorrentState::Metadata;
             if view.state == TorrentState::Checking {
                 sum.checking = Some((view.checked, view.have.len()));
             }
@@ -236,8 +239,8 @@ impl Reporter {
 
     fn notice(&self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::TorrentAdded(id, _) => {
-                if let Some(item) = session.item(*id) {
+            Notice::TorrentAdded(id, _) | Notice::MetadataReady(id) => {
+                if let Some(item) = session.item(*id).filter(|item| item.metainfo.is_known()) {
                     let files = item.metainfo.layout.files();
                     let stored = files.iter().filter(|file| !file.attributes.pad).count();
                     self.event(
@@ -364,6 +367,7 @@ fn why(stall: Stall) -> &'static str {
         Stall::NoTracker => "no tracker answers, and no other peer is known",
         Stall::NoPeers => "no peer is known yet",
         Stall::NoConnection => "no known peer can be reached",
+        Stall::NoMetadata => "no connected peer has the metadata",
         Stall::NothingToGet => "no connected peer has what is missing",
         Stall::Choked => "the peers that have it do not serve us yet",
         Stall::Waiting => "the peers we asked are silent",
@@ -381,6 +385,10 @@ fn status_line(totals: &Totals) -> String {
     if let Some((checked, of)) = totals.checking {
         let part = percent(checked.into(), of.into());
         return format!("checking {part:5.1} %  {checked} of {of} pieces");
+    }
+    if totals.unknown {
+        let (peers, seeds) = (count(totals.peers, "peer"), count(totals.seeds, "seed"));
+        return format!("looking for the metadata  {peers} ({seeds})");
     }
     let left = totals.length.saturating_sub(totals.done);
     let eta = match totals.down_rate {
@@ -418,7 +426,7 @@ fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> String {
     let status = status_line(totals);
     // The bar gets what the words leave of the line.
     let bar = columns.saturating_sub(console::measure_text_width(&status) + 3).min(BAR);
-    if bar >= 5 {
+    if bar >= 5 && !totals.unknown {
         let filled = ((percent(totals.done, totals.length) / 100.0 * bar as f64) as usize).min(bar);
         let drawn = format!("{}{}", "━".repeat(filled), "─".repeat(bar - filled));
         lines.push(format!("{}  {status}", style(drawn).cyan().for_stderr()));

@@ -15,6 +15,7 @@ use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
+use super::source::Source;
 
 /// Longest wait for a tidy stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -30,6 +31,17 @@ pub struct Item {
     pub done: bool,
     /// Why it stands still.
     pub failure: Option<Failure>,
+}
+
+/// How a source is added, beyond what its flags say.
+#[derive(Clone, Debug, Default)]
+pub struct AddOptions {
+    /// Priority of each file; nothing for all of them.
+    pub priorities: Vec<Priority>,
+    /// Fetch pieces in order.
+    pub sequential: bool,
+    /// Of a magnet: wait for a choice when the metadata is there.
+    pub hold: bool,
 }
 
 /// A driver with the torrents of this run.
@@ -65,6 +77,7 @@ impl Setup {
     pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
         let mut engine = Config {
             trackers: !matches.get_flag("no-trackers"),
+            pex: !matches.get_flag("no-pex"),
             hash_jobs: 2 * disk_threads() as u32,
             ..Config::default()
         };
@@ -163,29 +176,42 @@ impl Session {
     /// Adds a torrent with the flags that `download` and `seed` share.
     pub fn add(
         &mut self,
-        metainfo: Metainfo,
+        source: Source,
         matches: &ArgMatches,
-        priorities: Vec<Priority>,
-        sequential: bool,
+        options: AddOptions,
     ) -> Result<(), Failure> {
-        if metainfo.info_hashes.v1.is_none() {
+        let mut add = match &source {
+            Source::Torrent(metainfo) => AddTorrent::new(Arc::new((**metainfo).clone())),
+            Source::Magnet(magnet) => AddTorrent::magnet(magnet),
+        };
+        if add.metainfo.info_hashes.v1.is_none() {
             let text = format!(
                 "{}: torrents of the v2 format alone cannot be transferred yet",
-                metainfo.name
+                add.metainfo.name
             );
             return Err(Failure::new(UNEXPECTED, text));
         }
-        let metainfo = Arc::new(metainfo);
-        let mut add = AddTorrent::new(metainfo.clone());
-        add.priorities = priorities;
-        add.sequential = sequential;
+        if let Source::Magnet(magnet) = &source {
+            // A peer that is named in passing may well be gone.
+            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer).ok());
+            add.peers.extend(found.flatten());
+        }
+        add.priorities = options.priorities;
+        add.sequential = options.sequential;
+        add.hold_metadata = options.hold;
         let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
         add.trackers = list("tracker").cloned().collect();
         for peer in list("peer") {
             add.peers.extend(resolve(peer)?);
         }
         if !matches.get_flag("no-resume") {
-            add.resume = self.load_resume(&metainfo);
+            add.resume = self.load_resume(&add.metainfo);
+        }
+        // A file and a magnet of one torrent are one torrent.
+        let hash = add.metainfo.info_hashes.wire();
+        if self.items.iter().any(|item| item.metainfo.info_hashes.wire() == hash) {
+            self.driver.command(Command::Add(Box::new(add)));
+            return Ok(());
         }
         self.push(add);
         Ok(())
@@ -233,13 +259,20 @@ impl Session {
                     item.id = Some(*id);
                 }
             }
+            // The second of two equal sources is one with the first.
+            Notice::CommandRejected(eddyline::CommandError::Duplicate, _) => {}
             Notice::CommandRejected(error, Some(hashes)) => {
-                // The second of two equal sources is the one without an id.
-                let mut items = self.items.iter_mut().rev();
+                let mut items = self.items.iter_mut();
                 let item = items.find(|i| i.metainfo.info_hashes == *hashes && i.failure.is_none());
                 if let Some(item) = item {
                     let text = format!("{}: {error}", item.metainfo.name);
                     item.failure = Some(Failure::new(UNEXPECTED, text));
+                }
+            }
+            Notice::MetadataReady(id) => {
+                let found = self.driver.engine().metainfo(*id).cloned();
+                if let (Some(metainfo), Some(item)) = (found, self.item_mut(*id)) {
+                    item.metainfo = metainfo;
                 }
             }
             Notice::Finished(id) => {
@@ -254,10 +287,10 @@ impl Session {
                     item.done = done;
                 }
             }
-            Notice::TorrentFailed(id, eddyline::TorrentError::Disk(error)) => {
+            Notice::TorrentFailed(id, error) => {
                 let error = *error;
                 if let Some(item) = self.item_mut(*id) {
-                    item.failure = Some(Failure::disk(&item.metainfo.name, error));
+                    item.failure = Some(Failure::of_torrent(&item.metainfo.name, error));
                 }
             }
             _ => {}

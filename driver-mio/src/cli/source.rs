@@ -59,8 +59,7 @@ pub fn load_torrent(text: &str) -> Result<Box<Metainfo>, Failure> {
         Source::Torrent(metainfo) => Ok(metainfo),
         Source::Magnet(_) => Err(Failure::new(
             UNEXPECTED,
-            "magnet links need metadata exchange, which this version does not have yet; \
-             give the .torrent file",
+            "a magnet does not say what is in it; give the .torrent file",
         )),
     }
 }

@@ -1,19 +1,21 @@
 //! `download` and `seed`: the loop between driver and screen.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use eddyline::metainfo::Metainfo;
-use eddyline::{Notice, Priority};
-use globset::Glob;
+use eddyline::base::ids::TorrentId;
+use eddyline::{Command, FilePriority, Notice};
 
-use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
+use super::exit::{BAD_DATA, Failure, UNFINISHED};
 use super::progress::{Reporter, Totals};
-use super::session::{Session, Setup};
+use super::selection::select;
+use super::session::{AddOptions, Session, Setup};
 use super::signals::Signals;
-use super::source::load_torrent;
+use super::source::{Source, load, load_torrent};
 
 /// How often the screen is brought up to date.
 const FRAME: Duration = Duration::from_millis(200);
@@ -42,9 +44,9 @@ impl SeedGoal {
     }
 }
 
-fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Metainfo>, Failure> {
+fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
     let texts = matches.get_many::<String>(key).into_iter().flatten();
-    texts.map(|text| load_torrent(text).map(|metainfo| *metainfo)).collect()
+    texts.map(|text| load(text)).collect()
 }
 
 /// Fetches, verifies, and ends when everything is complete and on disk.
@@ -52,18 +54,77 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let torrents = sources(matches, "source")?;
     let selections: Vec<String> =
         matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
+    let metadata_only = matches.get_flag("metadata-only");
+    let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
     let mut session = Session::start(Setup::from_flags(matches)?)?;
-    for metainfo in torrents {
-        let priorities = select(&metainfo, &selections)?;
-        session.add(metainfo, matches, priorities, matches.get_flag("sequential"))?;
+    for source in torrents {
+        let priorities = match &source {
+            Source::Torrent(metainfo) => select(metainfo, &selections)?,
+            Source::Magnet(_) => Vec::new(),
+        };
+        // What to fetch is chosen when it is known what there is.
+        let hold = metadata_only || !selections.is_empty();
+        let sequential = matches.get_flag("sequential");
+        session.add(source, matches, AddOptions { priorities, sequential, hold })?;
     }
-    let patience = matches.get_one::<Duration>("stop-timeout").copied();
-    let goal = SeedGoal::from_flags(matches);
     reporter.listening(&session);
-    let outcome = fetch(&mut session, &mut reporter, &signals, patience, &goal);
-    end(session, &mut reporter, outcome)
+    let outcome = if metadata_only {
+        fetch_metadata(&mut session, &mut reporter, &signals, patience)
+            .and_then(|code| save_metadata(&session, matches).map(|()| code))
+    } else {
+        let goal = SeedGoal::from_flags(matches);
+        let end = End { patience, goal, selections };
+        fetch(&mut session, &mut reporter, &signals, &end)
+    };
+    end_session(session, &mut reporter, outcome)
+}
+
+/// Runs until the info dictionary of every source is known.
+fn fetch_metadata(
+    session: &mut Session,
+    reporter: &mut Reporter,
+    signals: &Signals,
+    patience: Option<Duration>,
+) -> Result<Option<u8>, Failure> {
+    let started = Instant::now();
+    while !session.items.iter().all(|item| item.metainfo.is_known()) {
+        let notices = session.turn(FRAME)?;
+        reporter.show(session, &notices);
+        if let Some(failure) = session.failure() {
+            return Err(failure);
+        }
+        if let Some(code) = signals.exit_code() {
+            return Ok(Some(code));
+        }
+        if patience.is_some_and(|patience| started.elapsed() >= patience) {
+            let text = "no peer gave the metadata in the time that --stop-timeout allows";
+            return Err(Failure::new(UNFINISHED, text));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes the `.torrent` of each source: into OUT, or under its name.
+fn save_metadata(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
+    let output = matches.get_one::<String>("output");
+    for item in &session.items {
+        let Some(bytes) = item.metainfo.encode() else { continue };
+        match output.map(String::as_str) {
+            Some("-") => {
+                let written = std::io::stdout().write_all(&bytes);
+                written.map_err(|error| Failure::io(Path::new("stdout"), &error))?;
+            }
+            Some(path) => write_new(Path::new(path), &bytes)?,
+            None => write_new(Path::new(&format!("{}.torrent", item.metainfo.name)), &bytes)?,
+        }
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes).map_err(|error| Failure::io(path, &error))
 }
 
 fn listen_for_signals() -> Result<Signals, Failure> {
@@ -71,21 +132,39 @@ fn listen_for_signals() -> Result<Signals, Failure> {
     signals.map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))
 }
 
+/// When a download ends, and what is fetched of magnets.
+struct End {
+    patience: Option<Duration>,
+    goal: SeedGoal,
+    selections: Vec<String>,
+}
+
 /// Runs until everything is complete and seeded enough. `Ok(Some)` is the code of a signal.
 fn fetch(
     session: &mut Session,
     reporter: &mut Reporter,
     signals: &Signals,
-    patience: Option<Duration>,
-    goal: &SeedGoal,
+    end: &End,
 ) -> Result<Option<u8>, Failure> {
+    let (patience, goal) = (end.patience, &end.goal);
     let mut last_progress = Instant::now();
     let mut completed: Option<Instant> = None;
     loop {
         let notices = session.turn(FRAME)?;
         let moved = |notice: &Notice| {
-            matches!(notice, Notice::PieceVerified(..) | Notice::Checked(..) | Notice::Finished(_))
+            matches!(
+                notice,
+                Notice::PieceVerified(..)
+                    | Notice::Checked(..)
+                    | Notice::Finished(_)
+                    | Notice::MetadataReady(_)
+            )
         };
+        for notice in &notices {
+            if let Notice::MetadataReady(id) = notice {
+                choose_files(session, *id, &end.selections)?;
+            }
+        }
         if notices.iter().any(moved) || is_checking(session) {
             last_progress = Instant::now();
         }
@@ -114,6 +193,22 @@ fn fetch(
     }
 }
 
+/// The files of a magnet are known: those that are wanted are fetched.
+fn choose_files(
+    session: &mut Session,
+    id: TorrentId,
+    selections: &[String],
+) -> Result<(), Failure> {
+    let Some(item) = session.item(id).filter(|_| !selections.is_empty()) else { return Ok(()) };
+    let chosen = select(&item.metainfo, selections)?;
+    let priorities = chosen.into_iter().enumerate();
+    let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });
+    let priorities = priorities.collect();
+    session.driver.command(Command::SetPriorities(id, priorities));
+    session.driver.command(Command::Resume(id));
+    Ok(())
+}
+
 fn is_checking(session: &Session) -> bool {
     session.items.iter().any(|item| {
         let view = item.id.and_then(|id| session.driver.engine().torrent_state(id));
@@ -123,16 +218,19 @@ fn is_checking(session: &Session) -> bool {
 
 /// Checks the data and uploads until stopped.
 pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let torrents = sources(matches, "torrent")?;
+    let mut torrents = Vec::new();
+    for text in matches.get_many::<String>("torrent").into_iter().flatten() {
+        torrents.push(Source::Torrent(load_torrent(text)?));
+    }
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
     let mut session = Session::start(Setup::from_flags(matches)?)?;
-    for metainfo in torrents {
-        session.add(metainfo, matches, Vec::new(), false)?;
+    for source in torrents {
+        session.add(source, matches, AddOptions::default())?;
     }
     let goal = SeedGoal::from_flags(matches);
     let outcome = serve(&mut session, &mut reporter, &signals, &goal);
-    end(session, &mut reporter, outcome)
+    end_session(session, &mut reporter, outcome)
 }
 
 fn serve(
@@ -183,7 +281,7 @@ fn serve(
 }
 
 /// Stops tidily and turns the outcome into an exit code.
-fn end(
+fn end_session(
     mut session: Session,
     reporter: &mut Reporter,
     outcome: Result<Option<u8>, Failure>,
@@ -196,51 +294,4 @@ fn end(
         Ok(Some(code)) => Ok(ExitCode::from(code)),
         Err(failure) => Err(failure),
     }
-}
-
-/// The priority of each file under `--select`; nothing for all of them.
-fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority>, Failure> {
-    if selections.is_empty() {
-        return Ok(Vec::new());
-    }
-    let files = metainfo.layout.files();
-    let mut priorities = vec![Priority::Skip; files.len()];
-    for selection in selections {
-        let is_list = selection.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'));
-        if is_list {
-            for (first, last) in parse_list(selection)? {
-                for number in first..=last.min(files.len()) {
-                    priorities[number - 1] = Priority::Normal;
-                }
-            }
-            continue;
-        }
-        let glob = Glob::new(selection).map_err(|e| Failure::new(USAGE, e.to_string()))?;
-        let glob = glob.compile_matcher();
-        for (file, priority) in files.iter().zip(&mut priorities) {
-            let inside: Vec<&str> = file.path.iter().skip(1).map(String::as_str).collect();
-            if glob.is_match(file.display_path()) || glob.is_match(inside.join("/")) {
-                *priority = Priority::Normal;
-            }
-        }
-    }
-    let chosen = |(file, priority): (&eddyline::metainfo::FileEntry, &Priority)| {
-        *priority != Priority::Skip && !file.attributes.pad
-    };
-    if files.iter().zip(&priorities).any(chosen) {
-        Ok(priorities)
-    } else {
-        Err(Failure::new(USAGE, format!("{}: --select matches no file", metainfo.name)))
-    }
-}
-
-fn parse_list(text: &str) -> Result<Vec<(usize, usize)>, Failure> {
-    let bad = || Failure::new(USAGE, format!("'{text}' is not a list like 1-3,7"));
-    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(bad);
-    text.split(',')
-        .map(|part| match part.split_once('-') {
-            Some((first, last)) => Ok((number(first)?, number(last)?)),
-            None => number(part).map(|n| (n, n)),
-        })
-        .collect()
 }

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{TorrentId, UdpSocketId};
-use crate::metainfo::Metainfo;
+use crate::metainfo::{Magnet, Metainfo};
 use crate::resume::ResumeData;
 
 /// How much a file is wanted.
@@ -34,17 +34,30 @@ pub struct FilePriority {
     pub priority: Priority,
 }
 
-/// Where an address came from.
+/// Where an address came from; what is trusted least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum PeerSource {
     /// It connected to us.
     Incoming,
+    /// A peer named it (BEP 11).
+    Pex,
+    /// The DHT named it (BEP 5).
+    Dht,
     /// A tracker named it.
     Tracker,
+    /// It announced itself on the local network (BEP 14).
+    Lsd,
     /// Resume data named it.
     Resume,
     /// The user named it.
     User,
+}
+
+impl PeerSource {
+    /// Whether a private torrent has to do without it (BEP 27).
+    pub fn is_hearsay(self) -> bool {
+        matches!(self, Self::Pex | Self::Dht | Self::Lsd)
+    }
 }
 
 /// Bytes per second, `None` for no limit.
@@ -59,7 +72,7 @@ pub struct RateLimits {
 /// Everything needed to add a torrent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AddTorrent {
-    /// What it is.
+    /// What it is; of a magnet only the identity ([`Metainfo::from_magnet`]).
     pub metainfo: Arc<Metainfo>,
     /// What is known of its data from an earlier run; checked against the files.
     pub resume: Option<Box<ResumeData>>,
@@ -75,6 +88,11 @@ pub struct AddTorrent {
     pub trackers: Vec<String>,
     /// Limits of this torrent.
     pub limits: RateLimits,
+    /// Of a magnet: numbers of the files to fetch, once they are known (BEP 53); numbers beyond
+    /// them mean nothing.
+    pub select: Option<Vec<u32>>,
+    /// Of a magnet: go no further than the metadata until [`Command::Resume`].
+    pub hold_metadata: bool,
 }
 
 impl AddTorrent {
@@ -89,7 +107,17 @@ impl AddTorrent {
             peers: Vec::new(),
             trackers: Vec::new(),
             limits: RateLimits::default(),
+            select: None,
+            hold_metadata: false,
         }
+    }
+
+    /// Adds what a magnet names: its peers, trackers and selection included.
+    pub fn magnet(magnet: &Magnet) -> Self {
+        let mut add = Self::new(Arc::new(Metainfo::from_magnet(magnet)));
+        add.peers.clone_from(&magnet.peers);
+        add.select.clone_from(&magnet.select_only);
+        add
     }
 }
 

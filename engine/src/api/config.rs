@@ -60,6 +60,8 @@ pub struct Config {
     pub send_backlog: u32,
     /// Bytes of blocks being read or waiting to be sent, for all connections together.
     pub send_budget: u32,
+    /// Bytes of the longest info dictionary that is fetched for a magnet.
+    pub max_metadata: u32,
     /// Addresses remembered per torrent.
     pub max_candidates: u32,
     /// Whether IPv4 is used.
@@ -68,6 +70,8 @@ pub struct Config {
     pub ipv6: bool,
     /// Whether trackers are asked at all.
     pub trackers: bool,
+    /// Whether peers are told of peers (BEP 11).
+    pub pex: bool,
     /// Whether several connections from one address are honest (tests on loopback, NAT).
     pub allow_same_ip: bool,
     /// Seconds between saves of resume data while something changes.
@@ -95,10 +99,12 @@ impl Default for Config {
             hash_jobs: 4,
             send_backlog: 256 << 10,
             send_budget: 16 << 20,
+            max_metadata: 64 << 20,
             max_candidates: 2000,
             ipv4: true,
             ipv6: true,
             trackers: true,
+            pex: true,
             allow_same_ip: true,
             resume_interval: 60,
         }

@@ -119,6 +119,8 @@ impl fmt::Display for CommandError {
 pub enum TorrentError {
     /// The disk refuses; `Command::Resume` tries again.
     Disk(DiskError),
+    /// The info dictionary has the right hash and describes no torrent.
+    Metadata,
 }
 
 /// A rule of the driver contract that the embedder broke. Counted, survived, and worth a bug report.

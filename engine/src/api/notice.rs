@@ -35,6 +35,8 @@ pub enum CloseReason {
     BothComplete,
     /// Banned.
     Banned,
+    /// The torrent turned out to be private, and the peer did not come from its tracker (BEP 27).
+    Private,
     /// Others are preferred, or there is no room.
     Limit,
     /// The torrent was paused, removed or closed.
@@ -49,6 +51,8 @@ pub enum Notice {
     TorrentAdded(TorrentId, InfoHashes),
     /// A command could not be carried out.
     CommandRejected(CommandError, Option<InfoHashes>),
+    /// The info dictionary has come; see [`crate::Engine::metainfo`].
+    MetadataReady(TorrentId),
     /// The data was checked, or trusted; so many pieces are good.
     Checked(TorrentId, u32),
     /// A piece was verified.

@@ -13,6 +13,8 @@ use crate::metainfo::InfoHashes;
 /// Where a torrent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TorrentState {
+    /// The info dictionary is being looked for (BEP 9).
+    Metadata,
     /// The files are being looked at.
     Opening,
     /// Pieces are being hashed.
@@ -38,6 +40,8 @@ pub enum Stall {
     NoPeers,
     /// Addresses are known, none is connected.
     NoConnection,
+    /// Peers are connected; none offers the info dictionary.
+    NoMetadata,
     /// Peers are connected; none has what is missing.
     NothingToGet,
     /// Peers have what is missing and choke us.

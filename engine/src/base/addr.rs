@@ -27,6 +27,15 @@ pub fn compact_v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
     })
 }
 
+/// Appends the compact form: six bytes for IPv4, eighteen for IPv6.
+pub fn push_compact(out: &mut Vec<u8>, addr: SocketAddr) {
+    match addr.ip() {
+        IpAddr::V4(ip) => out.extend(ip.octets()),
+        IpAddr::V6(ip) => out.extend(ip.octets()),
+    }
+    out.extend(addr.port().to_be_bytes());
+}
+
 /// Where an address can be reached from.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Scope {

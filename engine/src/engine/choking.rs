@@ -25,7 +25,7 @@ impl Engine {
     fn interested(&self) -> Vec<(TorrentId, Candidate)> {
         let now = self.ctx.now;
         let mut all = Vec::new();
-        for (id, torrent) in self.torrents.iter().filter(|(_, t)| t.is_running()) {
+        for (id, torrent) in self.torrents.iter().filter(|(_, t)| t.is_transferring()) {
             let wanting = torrent.peers.values().filter(|peer| peer.peer_interested);
             all.extend(wanting.map(|peer| (id, candidate(torrent, peer, now))));
         }

@@ -88,7 +88,8 @@ impl Engine {
         let hashes = add.metainfo.info_hashes;
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
-        } else if self.by_hash.contains_key(&hashes.wire()) {
+        } else if let Some(id) = self.by_hash.get(&hashes.wire()).copied() {
+            self.merge(id, &add);
             Some(CommandError::Duplicate)
         } else if hashes.v1.is_none() {
             Some(CommandError::V2Only)
@@ -99,15 +100,37 @@ impl Engine {
             return self.ctx.notify(Notice::CommandRejected(error, Some(hashes)));
         }
         let peers = add.peers.clone();
+        let known = add.metainfo.is_known();
         let ctx = &mut self.ctx;
         let id = self.torrents.insert_with(|id| Torrent::new(id, add, ctx));
         self.by_hash.insert(hashes.wire(), id);
         self.ctx.notify(Notice::TorrentAdded(id, hashes));
         self.with(id, |torrent, ctx| {
-            torrent.open(ctx);
+            if known {
+                torrent.open(ctx);
+            } else {
+                torrent.begin_metadata(ctx);
+            }
             for addr in peers {
                 torrent.add_candidate(ctx, addr, crate::api::PeerSource::User);
             }
+        });
+    }
+
+    /// What is added a second time is one torrent: what the second source knows is of use to it.
+    fn merge(&mut self, id: TorrentId, add: &AddTorrent) {
+        self.with(id, |torrent, ctx| {
+            if add.metainfo.is_known() {
+                torrent.adopt_metainfo(ctx, add.metainfo.clone());
+            }
+            if ctx.config.trackers {
+                let urls = add.metainfo.trackers.iter().flatten().chain(&add.trackers);
+                urls.for_each(|url| torrent.announcer.add(url));
+            }
+            for addr in &add.peers {
+                torrent.add_candidate(ctx, *addr, crate::api::PeerSource::User);
+            }
+            ctx.touched.insert(id);
         });
     }
 

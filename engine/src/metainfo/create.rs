@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::encode::{write_trackers, write_web_seeds};
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
 use super::merkle::MerkleTree;
@@ -207,21 +208,7 @@ impl Creator {
         let options = &self.options;
         let mut out = Encoder::default();
         out.dict();
-        let first = options.trackers.first().and_then(|tier| tier.first());
-        if let Some(url) = first {
-            out.bytes(b"announce").bytes(url.as_bytes());
-        }
-        if options.trackers.concat().len() > 1 {
-            out.bytes(b"announce-list").list();
-            for tier in &options.trackers {
-                out.list();
-                for url in tier {
-                    out.bytes(url.as_bytes());
-                }
-                out.end();
-            }
-            out.end();
-        }
+        write_trackers(&mut out, &options.trackers);
         optional_text(&mut out, b"comment", options.comment.as_deref());
         optional_text(&mut out, b"created by", options.created_by.as_deref());
         if let Some(date) = options.creation_date {
@@ -239,19 +226,7 @@ impl Creator {
             }
             out.end();
         }
-        match options.web_seeds.as_slice() {
-            [] => {}
-            [only] => {
-                out.bytes(b"url-list").bytes(only.as_bytes());
-            }
-            many => {
-                out.bytes(b"url-list").list();
-                for url in many {
-                    out.bytes(url.as_bytes());
-                }
-                out.end();
-            }
-        }
+        write_web_seeds(&mut out, &options.web_seeds);
         out.end();
         Ok(out.finish())
     }

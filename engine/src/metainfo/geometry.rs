@@ -34,6 +34,9 @@ impl Geometry {
     /// The largest number of pieces: what libtorrent counts to as well.
     pub const MAX_PIECES: u64 = 0x7fff_ffff / 20;
 
+    /// No content.
+    pub const EMPTY: Self = Self { length: 0, piece_length: BLOCK_LENGTH, pieces: 0 };
+
     /// Cuts `length` bytes into pieces of `piece_length`. `None` when `piece_length` is zero or
     /// there would be more than [`Self::MAX_PIECES`].
     pub fn new(length: u64, piece_length: u32) -> Option<Self> {

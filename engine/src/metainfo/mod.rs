@@ -1,6 +1,7 @@
 //! What a torrent is: `.torrent` files (BEP 3, 47, 52), magnet URIs (BEP 9, 53), and their making.
 
 mod create;
+mod encode;
 mod error;
 mod files;
 mod geometry;
@@ -10,6 +11,7 @@ mod names;
 mod parse;
 mod parse_v2;
 mod unclash;
+mod unknown;
 
 #[cfg(test)]
 mod tests;

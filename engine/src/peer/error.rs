@@ -37,6 +37,10 @@ pub enum Misbehaviour {
     UnaskedBlocks,
     /// Keeps rejecting requests that nobody made (BEP 6).
     UnaskedRejects,
+    /// A piece of metadata that nobody asked for, or of the wrong length (BEP 9).
+    Metadata,
+    /// Names peers too often (BEP 11).
+    PexFlood,
     /// A fast-extension message without the extension (BEP 6).
     FastNotAgreed,
     /// An extended message without the extension (BEP 10).

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::ExtendedHandshake;
 
+/// The id under which we take `ut_pex` (BEP 11).
+pub const OUR_PEX_ID: u8 = 1;
+/// The id under which we take `ut_metadata` (BEP 9).
+pub const OUR_METADATA_ID: u8 = 2;
 /// The id under which we take `lt_donthave` (BEP 54).
 pub const OUR_DONT_HAVE_ID: u8 = 7;
 
@@ -20,6 +24,10 @@ pub struct Extensions {
     pub upload_only: bool,
     /// The id under which it takes `lt_donthave`.
     pub dont_have: Option<u8>,
+    /// The id under which it takes `ut_metadata`.
+    pub metadata: Option<u8>,
+    /// The id under which it takes `ut_pex`.
+    pub pex: Option<u8>,
     /// Its listening port.
     pub port: Option<u16>,
     /// Our address as it sees it.
@@ -28,7 +36,15 @@ pub struct Extensions {
 
 impl Default for Extensions {
     fn default() -> Self {
-        Self { reqq: DEFAULT_REQQ, upload_only: false, dont_have: None, port: None, your_ip: None }
+        Self {
+            reqq: DEFAULT_REQQ,
+            upload_only: false,
+            dont_have: None,
+            metadata: None,
+            pex: None,
+            port: None,
+            your_ip: None,
+        }
     }
 }
 
@@ -41,9 +57,13 @@ impl Extensions {
         if let Some(upload_only) = handshake.upload_only {
             self.upload_only = upload_only;
         }
-        if let Some(id) = handshake.m.get("lt_donthave") {
-            self.dont_have = (*id != 0).then_some(*id);
-        }
+        let id = |name: &str, known: Option<u8>| match handshake.m.get(name) {
+            Some(id) => (*id != 0).then_some(*id),
+            None => known,
+        };
+        self.dont_have = id("lt_donthave", self.dont_have);
+        self.metadata = id("ut_metadata", self.metadata);
+        self.pex = id("ut_pex", self.pex);
         self.port = handshake.p.or(self.port);
         self.your_ip = handshake.yourip.or(self.your_ip);
     }

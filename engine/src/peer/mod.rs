@@ -1,8 +1,9 @@
 //! One connected peer: what it said, what was said to it, what is outstanding either way.
 //!
-//! The machine knows the rules of the protocol (BEP 3, 6, 10, 21, 54) and nothing about other peers
+//! The machine knows the rules of the protocol (BEP 3, 6, 9, 10, 11, 21, 54) and nothing about other peers
 //! or the disk; the torrent that owns it makes the decisions.
 
+mod early;
 mod error;
 mod extensions;
 mod protocol;
@@ -23,11 +24,13 @@ use crate::base::bits::Bits;
 use crate::base::ids::ConnId;
 use crate::base::rate::RateMeter;
 use crate::base::time::Instant;
+use crate::peer_exchange::PexLedger;
 use crate::picker::{PeerKey, PeerPieces};
 use crate::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId};
 
+pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
-pub use extensions::{Extensions, OUR_DONT_HAVE_ID};
+pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
 pub use protocol::PeerEvent;
 pub use requests::{Outstanding, Requests};
 pub use uploads::{Uploads, Verdict};
@@ -126,6 +129,12 @@ pub struct Peer {
     pub unasked: u64,
     /// Rejects it sent of requests that nobody made.
     pub unasked_rejects: u32,
+    /// What it said of pieces before it was known how many there are.
+    early: Early,
+    /// What it was given of the info dictionary in this minute.
+    pub metadata_served: (Instant, u64),
+    /// What it was told of other peers, and has told of them.
+    pub pex: PexLedger,
     /// When its timer is set to fire.
     pub tick_at: Instant,
 }
@@ -178,6 +187,9 @@ impl Peer {
             refused: 0,
             unasked: 0,
             unasked_rejects: 0,
+            early: Early::default(),
+            pex: PexLedger::default(),
+            metadata_served: (now, 0),
             tick_at: now,
         }
     }

@@ -1,13 +1,17 @@
 //! Messages in, checked against the state of the connection; events for the torrent out.
 
 use alloc::boxed::Box;
+use bytes::Bytes;
 
-use super::{Misbehaviour, OUR_DONT_HAVE_ID, Peer, PeerError};
+use super::extensions::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+use super::{Misbehaviour, Peer, PeerError};
 use crate::base::bits::Bits;
 use crate::base::payload::Payload;
 use crate::metainfo::{BLOCK_LENGTH, Geometry};
 use crate::picker::PeerPieces;
-use crate::wire::{BlockRequest, ExtendedHandshake, Message, parse_dont_have};
+use crate::wire::{
+    BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage, parse_dont_have,
+};
 
 /// Longest block a peer may ask for: what older clients did.
 const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
@@ -51,27 +55,60 @@ pub enum PeerEvent {
     Reject(BlockRequest),
     /// Its extended handshake; `Peer::extensions` is updated.
     Extended(Box<ExtendedHandshake>),
+    /// Something about the info dictionary (BEP 9).
+    Metadata(MetadataMessage),
+    /// Peers that it knows (BEP 11).
+    Pex(Box<PexMessage>),
+    /// The port of its DHT node (BEP 5).
+    DhtPort(u16),
 }
 
 impl Peer {
-    /// Decodes buffered bytes up to the next message that matters.
+    /// Decodes buffered bytes up to the next message that matters. Without a `geometry`, what is
+    /// said of pieces is kept for [`Peer::learn_geometry`].
     ///
     /// # Errors
     /// A malformed message or a broken rule; the peer is at fault.
-    pub fn next_event(&mut self, geometry: Geometry) -> Result<Option<PeerEvent>, PeerError> {
+    pub fn next_event(
+        &mut self,
+        geometry: Option<Geometry>,
+    ) -> Result<Option<PeerEvent>, PeerError> {
         while let Some(message) = self.assembler.next_message()? {
-            if let Some(event) = self.take(message, geometry)? {
-                return Ok(Some(event));
+            let event = match geometry {
+                Some(geometry) => self.take(message, geometry)?,
+                None => self.take_early(message)?,
+            };
+            if event.is_some() {
+                return Ok(event);
             }
         }
         Ok(None)
     }
 
-    fn take(
-        &mut self,
-        message: Message,
-        geometry: Geometry,
-    ) -> Result<Option<PeerEvent>, PeerError> {
+    /// A message while it is not known how many pieces there are.
+    fn take_early(&mut self, message: Message) -> Result<Option<PeerEvent>, PeerError> {
+        self.check_fast(&message)?;
+        if self.early.keep(&message)? {
+            return Ok(None);
+        }
+        match message {
+            Message::Request(request) => {
+                if self.fast {
+                    self.send(&Message::Reject(request));
+                }
+                self.refused += 1;
+                if self.refused > MAX_CHOKED_REQUESTS {
+                    return Err(Misbehaviour::RequestFlood.into());
+                }
+                Ok(None)
+            }
+            Message::Piece { .. } => Err(Misbehaviour::BlockRange.into()),
+            Message::Cancel(_) | Message::Reject(_) => Ok(None),
+            other => self.take_other(other, 0),
+        }
+    }
+
+    fn check_fast(&self, message: &Message) -> Result<(), Misbehaviour> {
         let fast_only = matches!(
             message,
             Message::HaveAll
@@ -80,13 +117,63 @@ impl Peer {
                 | Message::AllowedFast(_)
                 | Message::Suggest(_)
         );
-        if fast_only && !self.fast {
-            return Err(Misbehaviour::FastNotAgreed.into());
-        }
+        if fast_only && !self.fast { Err(Misbehaviour::FastNotAgreed) } else { Ok(()) }
+    }
+
+    fn take(
+        &mut self,
+        message: Message,
+        geometry: Geometry,
+    ) -> Result<Option<PeerEvent>, PeerError> {
+        self.check_fast(&message)?;
         let pieces = geometry.pieces();
         Ok(match message {
-            Message::KeepAlive | Message::Port(_) | Message::Unknown { .. } => None,
-            Message::HashRequest(_) | Message::Hashes(..) | Message::HashReject(_) => None,
+            Message::Have(_)
+            | Message::Bitfield(_)
+            | Message::HaveAll
+            | Message::HaveNone
+            | Message::AllowedFast(_)
+            | Message::Suggest(_) => self.take_about_pieces(&message, pieces)?,
+            Message::Request(request) => Some(self.request(request, geometry)?),
+            Message::Cancel(request) => Some(PeerEvent::Cancel(request)),
+            Message::Reject(request) => Some(PeerEvent::Reject(request)),
+            Message::Piece { piece, begin, payload } => {
+                Some(self.block(piece, begin, payload, geometry)?)
+            }
+            other => self.take_other(other, pieces)?,
+        })
+    }
+
+    /// A message about what the peer has, or would give.
+    pub(super) fn take_about_pieces(
+        &mut self,
+        message: &Message,
+        pieces: u32,
+    ) -> Result<Option<PeerEvent>, Misbehaviour> {
+        Ok(match message {
+            Message::Have(piece) => self.have(index(*piece, pieces)?),
+            Message::Bitfield(bytes) => {
+                let bits = Bits::from_wire(bytes, pieces).ok_or(Misbehaviour::Bitfield)?;
+                Some(self.declare(bits)?)
+            }
+            Message::HaveAll => Some(self.declare(Bits::full(pieces))?),
+            Message::HaveNone => Some(self.declare(Bits::new(pieces))?),
+            Message::AllowedFast(piece) => self.allowed_fast(index(*piece, pieces)?),
+            Message::Suggest(piece) => {
+                self.suggested = Some(index(*piece, pieces)?);
+                None
+            }
+            _ => None,
+        })
+    }
+
+    /// A message that is about no piece.
+    fn take_other(
+        &mut self,
+        message: Message,
+        pieces: u32,
+    ) -> Result<Option<PeerEvent>, PeerError> {
+        Ok(match message {
             Message::Choke => {
                 self.peer_choking = true;
                 Some(PeerEvent::Choked)
@@ -97,25 +184,9 @@ impl Peer {
             }
             Message::Interested => self.interest(true),
             Message::NotInterested => self.interest(false),
-            Message::Have(piece) => self.have(index(piece, pieces)?),
-            Message::Bitfield(bytes) => {
-                let bits = Bits::from_wire(&bytes, pieces).ok_or(Misbehaviour::Bitfield)?;
-                Some(self.declare(bits)?)
-            }
-            Message::HaveAll => Some(self.declare(Bits::full(pieces))?),
-            Message::HaveNone => Some(self.declare(Bits::new(pieces))?),
-            Message::Request(request) => Some(self.request(request, geometry)?),
-            Message::Cancel(request) => Some(PeerEvent::Cancel(request)),
-            Message::Reject(request) => Some(PeerEvent::Reject(request)),
-            Message::Piece { piece, begin, payload } => {
-                Some(self.block(piece, begin, payload, geometry)?)
-            }
-            Message::AllowedFast(piece) => self.allowed_fast(index(piece, pieces)?),
-            Message::Suggest(piece) => {
-                self.suggested = Some(index(piece, pieces)?);
-                None
-            }
+            Message::Port(port) => (port != 0).then_some(PeerEvent::DhtPort(port)),
             Message::Extended { id, payload } => self.extended(id, &payload, pieces)?,
+            _ => None,
         })
     }
 
@@ -136,10 +207,10 @@ impl Peer {
 
     /// A peer may say again what it has (aria2 sends a bitfield where many haves are due); what it
     /// had before it still has. Each time costs as much as there are pieces, so it is bounded.
-    fn declare(&mut self, mut bits: Bits) -> Result<PeerEvent, PeerError> {
+    fn declare(&mut self, mut bits: Bits) -> Result<PeerEvent, Misbehaviour> {
         self.declared += 1;
         if self.declared > 8 + bits.len() {
-            return Err(Misbehaviour::DeclaresTooOften.into());
+            return Err(Misbehaviour::DeclaresTooOften);
         }
         match &self.pieces {
             PeerPieces::All => bits = Bits::full(bits.len()),
@@ -206,7 +277,7 @@ impl Peer {
     fn extended(
         &mut self,
         id: u8,
-        payload: &[u8],
+        payload: &Bytes,
         pieces: u32,
     ) -> Result<Option<PeerEvent>, PeerError> {
         if !self.extended {
@@ -221,6 +292,10 @@ impl Peer {
                 }
                 Ok(Some(PeerEvent::Extended(Box::new(handshake))))
             }
+            OUR_METADATA_ID => Ok(Some(PeerEvent::Metadata(MetadataMessage::decode(payload)?))),
+            OUR_PEX_ID => Ok(Some(PeerEvent::Pex(Box::new(PexMessage::decode(payload)?)))),
+            // Before there is metadata nothing is known that could be lost.
+            OUR_DONT_HAVE_ID if pieces == 0 => Ok(None),
             OUR_DONT_HAVE_ID => Ok(self.dont_have(index(parse_dont_have(payload)?, pieces)?)),
             _ => Ok(None),
         }

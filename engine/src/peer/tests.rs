@@ -41,7 +41,7 @@ fn hear(peer: &mut Peer, messages: &[Message]) -> Result<Vec<PeerEvent>, PeerErr
     }
     peer.assembler.push(stream.freeze());
     let mut events = Vec::new();
-    while let Some(event) = peer.next_event(geometry())? {
+    while let Some(event) = peer.next_event(Some(geometry()))? {
         events.push(event);
     }
     Ok(events)
@@ -248,7 +248,7 @@ fn requests_of_up_to_128_kib_are_taken_and_longer_ones_are_not() {
         let mut stream = BytesMut::new();
         request(0, 0, length).encode(&mut stream);
         peer.assembler.push(stream.freeze());
-        assert_eq!(peer.next_event(geometry).is_ok(), fine, "{length}");
+        assert_eq!(peer.next_event(Some(geometry)).is_ok(), fine, "{length}");
     }
 }
 
@@ -256,7 +256,7 @@ quickcheck::quickcheck! {
     fn arbitrary_streams_never_panic_a_peer(bytes: Vec<u8>, fast: bool) -> bool {
         let mut peer = peer(if fast { Reserved::OURS } else { Reserved::default() });
         peer.assembler.push(bytes.into());
-        while let Ok(Some(_)) = peer.next_event(geometry()) {}
+        while let Ok(Some(_)) = peer.next_event(Some(geometry())) {}
         true
     }
 }

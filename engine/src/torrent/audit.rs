@@ -3,6 +3,7 @@
 use alloc::collections::BTreeSet;
 
 use super::{Stage, Torrent};
+use crate::api::PeerSource;
 use crate::context::Context;
 use crate::picker::PeerPieces;
 
@@ -42,6 +43,12 @@ impl Torrent {
         if self.by_key.len() != self.peers.len() {
             return Err("every key belongs to a peer");
         }
+        if self.fetch.is_some() && self.is_known() {
+            return Err("metadata is looked for only while it is not known");
+        }
+        if let Some(fetch) = &self.fetch {
+            fetch.check()?;
+        }
         Ok(())
     }
 
@@ -70,6 +77,9 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_full(&self) -> Result<(), &'static str> {
+        if self.metainfo.private && self.candidates.sources().any(PeerSource::is_hearsay) {
+            return Err("a private torrent knows only peers of its trackers");
+        }
         self.picker.check()?;
         self.picker.check_availability(self.peers.values().map(|peer| &peer.pieces))?;
         let mut outstanding = BTreeSet::new();

@@ -27,7 +27,7 @@ const ENDGAME_DEPTH: u32 = 4;
 impl Torrent {
     /// Tells a peer whether we want something it has.
     pub(super) fn update_interest(&mut self, ctx: &mut Context, conn: ConnId) {
-        let running = self.is_running();
+        let running = self.is_transferring();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = running && peer.interesting > 0;
         if wanted != peer.am_interested {
@@ -39,7 +39,7 @@ impl Torrent {
 
     /// Asks a peer for as much as it can bring.
     pub(super) fn fill_requests(&mut self, ctx: &mut Context, conn: ConnId) {
-        if !self.is_running() {
+        if !self.is_transferring() {
             return;
         }
         let max_partial = 8 + 2 * self.peers.len() as u32;

@@ -38,7 +38,16 @@ impl Torrent {
                 self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit);
             }
         }
+        self.recount_interest();
         self.begin_check(ctx, queue);
+    }
+
+    /// What is missing has changed in more than one place: recounts for every peer how much of it
+    /// it has.
+    fn recount_interest(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.interesting = self.picker.interesting(&peer.pieces);
+        }
     }
 
     fn begin_check(&mut self, ctx: &mut Context, queue: BTreeSet<u32>) {
@@ -126,7 +135,12 @@ impl Torrent {
                 return self.fail(ctx, error);
             }
             Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+                let was_missing = self.picker.is_missing(piece);
                 self.picker.set_have(piece);
+                // Whoever was there before the metadata still is.
+                for peer in self.peers.values_mut().filter(|_| was_missing) {
+                    peer.interesting -= u32::from(peer.pieces.has(piece));
+                }
             }
             Ok(_) | Err(_) => {}
         }
@@ -140,6 +154,7 @@ impl Torrent {
         self.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
         self.saving.mark();
+        self.tell_late_haves(ctx);
         if !self.paused {
             self.announcer.start();
         }
@@ -207,6 +222,15 @@ impl Torrent {
                 ctx.touched.insert(self.id);
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),
+            Stage::Metadata => {
+                self.hold = false;
+                if self.is_known() {
+                    self.open(ctx);
+                } else {
+                    self.announcer.start();
+                }
+                ctx.touched.insert(self.id);
+            }
             Stage::Opening if failed => self.open(ctx),
             Stage::Opening | Stage::Closing { .. } => {}
         }
@@ -214,11 +238,16 @@ impl Torrent {
 
     /// The disk refuses: the torrent stands still until the user says otherwise.
     pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
+        self.fail_for_good(ctx, TorrentError::Disk(error));
+    }
+
+    /// Nothing more can be done.
+    pub(super) fn fail_for_good(&mut self, ctx: &mut Context, error: TorrentError) {
         if self.error.is_some() || matches!(self.stage, Stage::Closing { .. }) {
             return;
         }
-        self.error = Some(TorrentError::Disk(error));
-        ctx.notify(Notice::TorrentFailed(self.id, TorrentError::Disk(error)));
+        self.error = Some(error);
+        ctx.notify(Notice::TorrentFailed(self.id, error));
         self.leave_swarm(ctx, CloseReason::Stopped);
     }
 
@@ -283,6 +312,7 @@ impl Torrent {
             }
         }
         self.apply_priorities();
+        self.recount_interest();
         if self.stage != Stage::Active {
             return;
         }
@@ -290,9 +320,6 @@ impl Torrent {
         self.was_incomplete |= !self.is_complete();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
-            if let Some(peer) = self.peers.get_mut(&conn) {
-                peer.interesting = self.picker.interesting(&peer.pieces);
-            }
             self.touch(ctx, conn);
         }
         self.saving.mark();

@@ -23,6 +23,8 @@ const MAX_UNSENT: u64 = 8 << 20;
 /// Bytes of an unfinished message that are kept, beyond those of a bitfield: no other message that
 /// means anything to us is longer.
 pub(crate) const MAX_UNFINISHED: u64 = 128 * 1024;
+/// The same for a bitfield while it is not known how many pieces there are: two million.
+const MAX_EARLY_BITFIELD: u64 = 256 * 1024;
 
 /// The block that a request, reject or cancel of ours names. Ours are always block-aligned.
 pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
@@ -32,8 +34,9 @@ pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
 impl Torrent {
     /// Bytes have been appended to a peer's assembler: acts on every complete message.
     pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) {
-        let geometry = self.metainfo.geometry;
         loop {
+            // It may become known in the middle of what a peer says.
+            let geometry = self.is_known().then_some(self.metainfo.geometry);
             let Some(peer) = self.peers.get_mut(&conn) else { return };
             let outcome = match peer.next_event(geometry) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
@@ -48,7 +51,11 @@ impl Torrent {
                 return self.close_peer(ctx, conn, reason, true);
             }
         }
-        let longest = MAX_UNFINISHED + u64::from(geometry.pieces() / 8);
+        let bitfield = match self.is_known() {
+            true => u64::from(self.metainfo.geometry.pieces() / 8),
+            false => MAX_EARLY_BITFIELD,
+        };
+        let longest = MAX_UNFINISHED + bitfield;
         let unfinished = self.peers.get(&conn).map_or(0, |peer| peer.assembler.buffered() as u64);
         if unfinished > longest {
             return self.close_peer(ctx, conn, CloseReason::BadMessage, true);
@@ -82,6 +89,9 @@ impl Torrent {
             }
             PeerEvent::Reject(request) => return self.rejected(ctx, conn, request),
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
+            PeerEvent::Metadata(message) => return self.metadata_message(ctx, conn, message),
+            PeerEvent::Pex(message) => return self.hear_of_peers(ctx, conn, &message),
+            PeerEvent::DhtPort(_) => {}
         }
         Ok(())
     }
@@ -151,6 +161,8 @@ impl Torrent {
         if let Some(port) = handshake.p.filter(|_| peer.intro.incoming) {
             self.candidates.listens_on(peer.intro.key, port);
         }
+        self.list_peer(conn);
+        self.hear_offer(ctx, conn, handshake.metadata_size);
     }
 
     /// A peer's timer fired: silence, snubbing, keep-alives.
@@ -174,6 +186,8 @@ impl Torrent {
             peer.send(&Message::KeepAlive);
             ctx.flush.insert(conn);
         }
+        self.tell_of_peers(ctx, conn);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
         let rate = peer.down.per_second(now);
         peer.requests.adapt(rate, now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();

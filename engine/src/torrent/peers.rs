@@ -34,7 +34,8 @@ impl Torrent {
     ) {
         let wrong_family =
             if addr::normalise(addr).is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
-        if wrong_family {
+        let unwanted = self.metainfo.private && source.is_hearsay();
+        if wrong_family || unwanted {
             return;
         }
         let rank = priority(addr, ctx.identity.external(addr.is_ipv6()));
@@ -140,7 +141,7 @@ impl Torrent {
         let waiting = self.candidates.next_deadline().is_some_and(|at| at <= ctx.now);
         full && waiting
             && self.is_running()
-            && !self.picker.is_finished()
+            && !(self.is_known() && self.picker.is_finished())
             && ctx.now.millis_since(peer.useful_at) >= USELESS_MILLIS
             && peer.up.per_second(ctx.now) == 0
     }
@@ -180,6 +181,9 @@ impl Torrent {
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         self.by_key.insert(key, conn);
         self.peers.insert(conn, peer);
+        if !incoming {
+            self.list_peer(conn);
+        }
         ctx.flush.insert(conn);
         self.hear(ctx, conn);
     }
@@ -213,15 +217,18 @@ impl Torrent {
     }
 
     fn extended_handshake(&self, ctx: &Context, peer: &Peer) -> ExtendedHandshake {
-        ExtendedHandshake {
+        let finished = self.is_known() && self.picker.is_finished();
+        let mut handshake = ExtendedHandshake {
             m: [("lt_donthave".into(), crate::peer::OUR_DONT_HAVE_ID)].into(),
             v: Some(ctx.config.client.clone()),
             p: ctx.identity.port,
             reqq: Some(ctx.config.max_queued_requests),
             yourip: Some(peer.intro.addr.ip().to_canonical()),
-            upload_only: self.picker.is_finished().then_some(true),
+            upload_only: finished.then_some(true),
             ..ExtendedHandshake::default()
-        }
+        };
+        self.offer_extensions(ctx, &mut handshake);
+        handshake
     }
 
     /// A connection that was being made, or was shaking hands, is no more.
@@ -248,9 +255,13 @@ impl Torrent {
         tell: bool,
     ) {
         let Some(mut peer) = self.peers.remove(&conn) else { return };
+        self.unlist_peer(&peer);
         let key = peer.intro.key;
         self.by_key.remove(&key);
         self.touched.remove(&conn);
+        if let Some(fetch) = &mut self.fetch {
+            fetch.left(key);
+        }
         self.picker.peer_left(&peer.pieces);
         for at in peer.requests.cancel_all() {
             self.picker.request_dropped(at, key);
@@ -293,7 +304,24 @@ impl Torrent {
         for conn in peers {
             self.close_peer(ctx, conn, reason, true);
         }
-        let pending = ctx.conns.iter().filter(|(_, conn)| conn.torrent == Some(self.id));
+        self.close_pending(ctx, reason, |_| true);
+    }
+
+    /// Closes connections of a kind that are not peers yet.
+    pub(super) fn close_pending(
+        &mut self,
+        ctx: &mut Context,
+        reason: CloseReason,
+        such: impl Fn(PeerSource) -> bool,
+    ) {
+        let source = |conn: &Conn| {
+            let candidate = conn.key.and_then(|key| self.candidates.get(key));
+            candidate.map_or(PeerSource::Incoming, |candidate| candidate.source)
+        };
+        let pending = ctx.conns.iter().filter(|(_, conn)| {
+            let active = matches!(conn.phase, Phase::Active);
+            conn.torrent == Some(self.id) && !active && such(source(conn))
+        });
         let pending: Vec<ConnId> = pending.map(|(id, _)| id).collect();
         for id in pending {
             let Some(conn) = ctx.conns.remove(id) else { continue };

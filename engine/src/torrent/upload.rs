@@ -63,7 +63,7 @@ impl Torrent {
 
     /// Reads one block for a peer. Returns whether another may follow at once.
     pub(crate) fn serve_one(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
-        if !self.is_running() {
+        if !self.is_transferring() {
             return false;
         }
         let Some(peer) = self.peers.get_mut(&conn) else { return false };

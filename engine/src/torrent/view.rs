@@ -22,6 +22,7 @@ impl Torrent {
         match &self.stage {
             _ if self.error.is_some() => TorrentState::Failed,
             _ if self.paused => TorrentState::Paused,
+            Stage::Metadata => TorrentState::Metadata,
             Stage::Opening => TorrentState::Opening,
             Stage::Checking { .. } => TorrentState::Checking,
             Stage::Active if self.picker.is_finished() => TorrentState::Seeding,
@@ -57,7 +58,7 @@ impl Torrent {
             checked,
             wanted,
             wanted_done: wanted - missing,
-            done: geometry.length() - self.left(),
+            done: geometry.length().saturating_sub(self.left()),
             downloaded: self.downloaded(),
             uploaded: self.uploaded(),
             wasted: self.wasted,
@@ -75,7 +76,7 @@ impl Torrent {
 
     /// Why nothing moves, in the order in which a person would look for the cause.
     fn stall(&self, ctx: &Context) -> Stall {
-        if !self.is_running() || self.picker.is_finished() {
+        if !self.is_running() || (self.is_known() && self.picker.is_finished()) {
             return Stall::None;
         }
         if self.down.per_second(ctx.now) > 0 {
@@ -87,6 +88,9 @@ impl Torrent {
                 (true, false) => Stall::NoPeers,
                 (false, _) => Stall::NoConnection,
             };
+        }
+        if let Some(fetch) = &self.fetch {
+            return if fetch.holders() == 0 { Stall::NoMetadata } else { Stall::None };
         }
         let useful = || self.peers.values().filter(|peer| peer.interesting > 0);
         if useful().next().is_none() {

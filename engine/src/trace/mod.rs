@@ -27,6 +27,6 @@ pub use format::{Header, Origin, Step, TraceError};
 pub use minimise::{Minimised, minimise};
 pub use read::Trace;
 pub use record::Recorder;
-pub use redact::{Redacted, redact};
+pub use redact::{RedactError, Redacted, redact};
 pub use replay::{Divergence, LastStep, Replayer};
 pub use rerun::{Origination, Plan, PlannedEvent, Rerun};

@@ -12,6 +12,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+use core::fmt;
 use core::net::SocketAddr;
 
 use super::format::{Origin, TraceError};
@@ -41,16 +42,53 @@ pub struct Redacted {
     pub replaced: usize,
 }
 
-/// Redacts a trace; `None` for one that begins with a snapshot, whose state cannot be taken apart.
+/// Why a trace cannot be redacted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RedactError {
+    /// It is damaged.
+    Trace(TraceError),
+    /// It begins with a snapshot, whose state cannot be taken apart.
+    Snapshot,
+    /// A magnet's metadata came in it: that is known by its hash, so no other can stand in for it.
+    Magnet,
+}
+
+impl fmt::Display for RedactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trace(error) => error.fmt(f),
+            Self::Snapshot => f.write_str(
+                "a trace that begins with a snapshot cannot be redacted; record from the start",
+            ),
+            Self::Magnet => f.write_str(
+                "a trace of a magnet cannot be redacted, for its metadata is known by its hash; \
+                 record a run with the .torrent file",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RedactError {}
+
+impl From<TraceError> for RedactError {
+    fn from(error: TraceError) -> Self {
+        Self::Trace(error)
+    }
+}
+
+/// Redacts a trace.
 ///
 /// # Errors
-/// When the trace is damaged.
-pub fn redact(trace: &Trace) -> Result<Option<Redacted>, TraceError> {
-    let Origin::New(parts) = &trace.header().origin else { return Ok(None) };
+/// When it is damaged, or of a kind that cannot be redacted.
+pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
+    let Origin::New(parts) = &trace.header().origin else { return Err(RedactError::Snapshot) };
     let mut survey = Survey::default();
     for number in 1..=trace.len() {
         let Some(step) = trace.step(number)? else { break };
         step.events.iter().for_each(|event| survey.look(event));
+    }
+    if survey.magnet {
+        return Err(RedactError::Magnet);
     }
     let (config, seed, now) = &**parts;
     let mut original = Engine::new(config.clone(), *seed, *now);
@@ -76,7 +114,7 @@ pub fn redact(trace: &Trace) -> Result<Option<Redacted>, TraceError> {
             differences.push((number, text));
         }
     }
-    Ok(Some(Redacted { trace: recorder.take(), differences, replaced: stand_ins.len() }))
+    Ok(Redacted { trace: recorder.take(), differences, replaced: stand_ins.len() })
 }
 
 /// The first action that is of another shape, names apart.
@@ -134,6 +172,7 @@ struct Survey {
     stand_ins: StandIns,
     heard: BTreeMap<ConnId, Heard>,
     bodies: BTreeMap<ExchangeId, BytesMut>,
+    magnet: bool,
 }
 
 impl Survey {
@@ -152,6 +191,7 @@ impl Survey {
                 self.stand_ins.meet_in_reply(&body);
             }
             Event::Command(Command::Add(add)) => {
+                self.magnet |= !add.metainfo.is_known();
                 add.peers.iter().for_each(|peer| self.stand_ins.meet(peer.ip()));
                 let resumed = add.resume.iter().flat_map(|resume| &resume.peers);
                 resumed.for_each(|peer| self.stand_ins.meet(peer.ip()));
@@ -332,6 +372,7 @@ fn metainfo(names: &mut StandIns, original: &Metainfo) -> Metainfo {
     metainfo.created_by = None;
     metainfo.creation_date = None;
     metainfo.source = None;
-    metainfo.info = Bytes::new();
+    // As long as it was: its length is told to peers.
+    metainfo.info = alloc::vec![b'x'; metainfo.info.len()].into();
     metainfo
 }

@@ -9,6 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::bencode::{Limits, Mode, Value, scan};
+use crate::peer::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
 use crate::wire::PeerId;
 
 /// What stands for what. Addresses and peer ids are met first and settled all at once, so that
@@ -263,17 +264,26 @@ pub(super) fn rewrite_reply(names: &mut StandIns, body: &[u8]) -> Vec<u8> {
     apply(body, edits)
 }
 
-/// An extended message with other addresses and no names. Only the extended handshake and
-/// `lt_donthave` are understood; of others the length is kept.
+/// An extended message with other addresses and no names. Of kinds that are not understood the
+/// length is kept.
 pub(super) fn rewrite_extended(names: &mut StandIns, id: u8, payload: &[u8]) -> Vec<u8> {
-    if id == crate::peer::OUR_DONT_HAVE_ID {
+    if id == OUR_DONT_HAVE_ID {
         return payload.to_vec();
     }
     let Ok(document) = scan(payload, Limits::MESSAGE, Mode::Lenient) else {
         return alloc::vec![0; payload.len()];
     };
-    if id != 0 {
-        return alloc::vec![0; payload.len()];
+    let dictionary = document.root().raw().len();
+    match id {
+        0 => {}
+        OUR_PEX_ID => return rewrite_pex(names, payload, &document.root()),
+        OUR_METADATA_ID => {
+            // What follows the dictionary describes the torrent.
+            let mut out = payload.to_vec();
+            out[dictionary..].fill(b'x');
+            return out;
+        }
+        _ => return alloc::vec![0; payload.len()],
     }
     let mut edits = Vec::new();
     for (key, value) in document.root().entries() {
@@ -283,6 +293,18 @@ pub(super) fn rewrite_extended(names: &mut StandIns, id: u8, payload: &[u8]) -> 
                 edits.push(compact(names, &value, length));
             }
             b"v" => edits.push(edit(&value, &alloc::vec![b'x'; length])),
+            _ => {}
+        }
+    }
+    apply(payload, edits)
+}
+
+fn rewrite_pex(names: &mut StandIns, payload: &[u8], root: &Value<'_, '_>) -> Vec<u8> {
+    let mut edits = Vec::new();
+    for (key, value) in root.entries().filter(|(_, value)| value.as_bytes().is_some()) {
+        match key {
+            b"added" | b"dropped" => edits.push(compact(names, &value, 6)),
+            b"added6" | b"dropped6" => edits.push(compact(names, &value, 18)),
             _ => {}
         }
     }

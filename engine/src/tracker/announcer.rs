@@ -123,6 +123,16 @@ impl Announcer {
         self.trackers.get(at.0 as usize)
     }
 
+    /// Adds a tracker as a tier of its own, unless it is there.
+    pub fn add(&mut self, url: &str) {
+        if self.trackers.iter().any(|known| known.url == url) {
+            return;
+        }
+        let tier = self.trackers.iter().map(|tracker| tracker.tier + 1).max().unwrap_or(0);
+        self.order.push(TrackerRef(self.trackers.len() as u32));
+        self.trackers.push(Tracker::new(url, tier));
+    }
+
     /// Begins to announce.
     pub fn start(&mut self) {
         self.running = true;

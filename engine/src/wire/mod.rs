@@ -1,4 +1,5 @@
-//! The peer wire protocol as pure codecs: bytes to values and back (BEP 3, 5, 6, 10, 21, 52, 54).
+//! The peer wire protocol as pure codecs: bytes to values and back (BEP 3, 5, 6, 9, 10, 11, 21, 52,
+//! 54).
 //!
 //! Nothing here knows the state of a connection; see [`crate::peer`] for what a message means.
 
@@ -8,6 +9,8 @@ mod extended;
 mod frame;
 mod handshake;
 mod message;
+mod metadata;
+mod pex;
 
 #[cfg(test)]
 mod tests;
@@ -18,3 +21,5 @@ pub use extended::{ExtendedHandshake, parse_dont_have};
 pub use frame::{FrameAssembler, MAX_MESSAGE_LENGTH};
 pub use handshake::{HANDSHAKE_LENGTH, Handshake, PeerId, Reserved};
 pub use message::{BlockRequest, HashRange, Message};
+pub use metadata::{METADATA_PIECE, MetadataMessage};
+pub use pex::{PexFlags, PexMessage};

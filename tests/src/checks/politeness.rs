@@ -95,7 +95,10 @@ impl Politeness {
                     return Err(format!("trackers are not asked again at once: {base}"));
                 }
                 self.announced.insert(place.clone(), now);
-                self.asking.insert(*id, (place, Vec::new()));
+                // What is answered to a goodbye says nothing of the next announce.
+                if !query.contains("event=stopped") {
+                    self.asking.insert(*id, (place, Vec::new()));
+                }
             }
             _ => {}
         }

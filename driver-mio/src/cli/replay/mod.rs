@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use eddyline::trace::{Condition, Divergence, Replayer, Trace, TraceError, redact};
+use eddyline::trace::{Condition, Divergence, RedactError, Replayer, Trace, TraceError, redact};
 
 use super::exit::{DIVERGED, Failure, NOT_FOUND, NOT_TRACE, UNFINISHED, USAGE};
 use super::output::line;
@@ -165,9 +165,9 @@ fn list(trace: Trace, subject: &Subject) -> Result<ExitCode, Failure> {
 }
 
 fn write_redacted(trace: &Trace, target: &Path) -> Result<ExitCode, Failure> {
-    let redacted = redact(trace).map_err(damaged)?.ok_or_else(|| {
-        let text = "a trace that begins with a snapshot cannot be redacted; record from the start";
-        Failure::new(USAGE, text)
+    let redacted = redact(trace).map_err(|error| match error {
+        RedactError::Trace(error) => damaged(error),
+        RedactError::Snapshot | RedactError::Magnet => Failure::new(USAGE, error.to_string()),
     })?;
     std::fs::write(target, &redacted.trace).map_err(|error| Failure::io(target, &error))?;
     line(&format!(

@@ -1,0 +1,63 @@
+//! A torrent of which only the identity is known: what a magnet stands for until its info
+//! dictionary has come (BEP 9).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use bytes::Bytes;
+
+use super::files::Layout;
+use super::geometry::Geometry;
+use super::magnet::Magnet;
+use super::names::safe_component;
+use super::{Metainfo, Node};
+
+impl Metainfo {
+    /// What a magnet says, with no files and no pieces.
+    pub fn from_magnet(magnet: &Magnet) -> Self {
+        let hashes = magnet.info_hashes();
+        let name = magnet.name.as_deref().and_then(|name| safe_component(name.as_bytes()));
+        let node = |text: &String| {
+            let (host, port) = text.rsplit_once(':')?;
+            let host = host.trim_matches(['[', ']']).into();
+            Some(Node { host, port: port.parse().ok().filter(|port| *port != 0)? })
+        };
+        Self {
+            info_hashes: hashes,
+            name: name.unwrap_or_else(|| hashes.wire().to_hex()),
+            layout: Layout::default(),
+            geometry: Geometry::EMPTY,
+            piece_hashes: Bytes::new(),
+            piece_layers: BTreeMap::new(),
+            trackers: magnet.trackers.iter().map(|url| alloc::vec![url.clone()]).collect(),
+            web_seeds: magnet.web_seeds.clone(),
+            http_seeds: alloc::vec::Vec::new(),
+            nodes: magnet.nodes.iter().filter_map(node).collect(),
+            private: false,
+            comment: None,
+            created_by: None,
+            creation_date: None,
+            source: None,
+            info: Bytes::new(),
+        }
+    }
+
+    /// Whether files and pieces are known.
+    pub fn is_known(&self) -> bool {
+        !self.info.is_empty()
+    }
+
+    /// The info dictionary `info` in the place of nothing; trackers, web seeds and nodes stay.
+    ///
+    /// # Errors
+    /// The first rule that the dictionary breaks.
+    pub fn with_info(&self, info: &[u8]) -> Result<Self, super::MetainfoError> {
+        let found = Self::parse_info(info)?;
+        Ok(Self {
+            trackers: self.trackers.clone(),
+            web_seeds: self.web_seeds.clone(),
+            http_seeds: self.http_seeds.clone(),
+            nodes: self.nodes.clone(),
+            ..found
+        })
+    }
+}

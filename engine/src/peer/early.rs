@@ -1,0 +1,89 @@
+//! What a peer says of its pieces while nobody here knows how many there are: kept until the info
+//! dictionary has come (BEP 9), then heard as if it were said now.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::{Misbehaviour, Peer};
+use crate::metainfo::Geometry;
+use crate::picker::PeerPieces;
+use crate::wire::Message;
+
+/// Pieces that a peer may announce one by one before there is metadata.
+const MAX_HAVES: usize = 100_000;
+
+/// Pieces a peer may allow before there is metadata.
+const MAX_ALLOWED: usize = 32;
+
+/// What a peer has, as it said in one message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Declared {
+    All,
+    Bits(Bytes),
+}
+
+/// What was said too early.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Early {
+    declared: Option<Declared>,
+    haves: Vec<u32>,
+    allowed: SmallVec<[u32; 4]>,
+    suggested: Option<u32>,
+}
+
+impl Early {
+    /// Keeps a message about pieces. Returns whether it was one.
+    ///
+    /// # Errors
+    /// When the peer says more than any torrent could need.
+    pub(super) fn keep(&mut self, message: &Message) -> Result<bool, Misbehaviour> {
+        match message {
+            Message::HaveAll => self.declared = Some(Declared::All),
+            Message::HaveNone => {}
+            // A copy, so that a small bitfield does not hold on to the buffer it came in.
+            Message::Bitfield(bits) => {
+                self.declared = Some(Declared::Bits(Bytes::copy_from_slice(bits)));
+            }
+            Message::Have(_) if self.haves.len() >= MAX_HAVES => {
+                return Err(Misbehaviour::DeclaresTooOften);
+            }
+            Message::Have(piece) => self.haves.push(*piece),
+            Message::AllowedFast(piece) => {
+                if self.allowed.len() < MAX_ALLOWED {
+                    self.allowed.push(*piece);
+                }
+            }
+            Message::Suggest(piece) => self.suggested = Some(*piece),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Peer {
+    /// The number of pieces is known now: what the peer said before holds.
+    ///
+    /// # Errors
+    /// When it named pieces that do not exist.
+    pub fn learn_geometry(&mut self, geometry: Geometry) -> Result<(), Misbehaviour> {
+        let early = core::mem::take(&mut self.early);
+        self.pieces = PeerPieces::Some(crate::base::bits::Bits::new(geometry.pieces()));
+        self.piece_count = 0;
+        let declared = early.declared.map(|declared| match declared {
+            Declared::All => Message::HaveAll,
+            Declared::Bits(bits) => Message::Bitfield(bits),
+        });
+        let haves = early.haves.into_iter().map(Message::Have);
+        let allowed = early.allowed.into_iter().map(Message::AllowedFast);
+        let suggested = early.suggested.map(Message::Suggest);
+        for message in declared.into_iter().chain(haves).chain(allowed).chain(suggested) {
+            self.take_about_pieces(&message, geometry.pieces())?;
+        }
+        if self.piece_count == geometry.pieces() && self.piece_count > 0 {
+            self.pieces = PeerPieces::All;
+        }
+        Ok(())
+    }
+}

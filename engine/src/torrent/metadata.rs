@@ -1,0 +1,265 @@
+//! The info dictionary (BEP 9): fetched where a magnet began the torrent, served to whoever asks.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+use super::{Stage, Torrent};
+use crate::api::{CloseReason, Notice, PeerSource, Priority, TorrentError};
+use crate::base::ids::ConnId;
+use crate::context::{Context, Timer};
+use crate::metadata_fetch::{Arrival, MetadataFetch, length, pieces};
+use crate::metainfo::Metainfo;
+use crate::peer::{Misbehaviour, OUR_METADATA_ID, OUR_PEX_ID, Peer, PeerError};
+use crate::picker::{PeerKey, Picker};
+use crate::wire::{ExtendedHandshake, Message, MetadataMessage};
+
+/// A peer may fetch the dictionary so many times in a minute, and not a byte more.
+const SERVED_PER_MINUTE: u64 = 3;
+/// Bytes that wait for a peer's socket, above which it gets no metadata.
+const MAX_WAITING: u64 = 256 * 1024;
+/// Pieces found on disk that are told one by one to peers who came before they were known.
+const MAX_LATE_HAVES: u32 = 5_000;
+
+impl Torrent {
+    /// Whether files and pieces are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.metainfo.is_known()
+    }
+
+    /// Begins to look for the info dictionary.
+    pub(crate) fn begin_metadata(&mut self, ctx: &mut Context) {
+        self.stage = Stage::Metadata;
+        let hashes = self.metainfo.info_hashes;
+        self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
+        if !self.paused {
+            self.announcer.start();
+        }
+        ctx.touched.insert(self.id);
+    }
+
+    /// The extensions that we take, and how long our info dictionary is.
+    pub(super) fn offer_extensions(&self, ctx: &Context, handshake: &mut ExtendedHandshake) {
+        handshake.m.insert("ut_metadata".into(), OUR_METADATA_ID);
+        if self.exchanges_peers(ctx) {
+            handshake.m.insert("ut_pex".into(), OUR_PEX_ID);
+        }
+        if self.is_known() {
+            handshake.metadata_size = i64::try_from(self.metainfo.info.len()).ok();
+        }
+    }
+
+    /// A peer said in its handshake what it can do for us.
+    pub(super) fn hear_offer(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
+        let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
+        let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
+        // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.
+        if fetch.offered(peer.intro.key, size, ctx.now).is_ok() {
+            ctx.touched.insert(self.id);
+        }
+    }
+
+    /// Asks for what is due to be asked.
+    pub(super) fn poll_metadata(&mut self, ctx: &mut Context) {
+        if self.stage != Stage::Metadata || !self.is_running() {
+            return;
+        }
+        let Some(fetch) = &mut self.fetch else { return };
+        for (key, piece) in fetch.poll(ctx.now) {
+            let conn = self.by_key.get(&key);
+            let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) else { continue };
+            let Some(id) = peer.extensions.metadata else { continue };
+            say(peer, id, &MetadataMessage::Request(piece));
+            ctx.flush.insert(peer.intro.conn);
+        }
+        if let Some(at) = fetch.next_deadline() {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            self.metadata_alarm.set(queue, at, now, Timer::Torrent(self.id));
+        }
+    }
+
+    /// A peer says something about the info dictionary.
+    pub(super) fn metadata_message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        message: MetadataMessage,
+    ) -> Result<(), PeerError> {
+        match message {
+            MetadataMessage::Request(piece) => self.serve_metadata(ctx, conn, piece),
+            MetadataMessage::Data { piece, total_size, data } => {
+                return self.metadata_arrived(ctx, conn, piece, total_size, &data);
+            }
+            MetadataMessage::Reject(piece) => {
+                let Some(peer) = self.peers.get(&conn) else { return Ok(()) };
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.rejected(peer.intro.key, piece, ctx.now);
+                    ctx.touched.insert(self.id);
+                }
+            }
+            MetadataMessage::Unknown { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn metadata_arrived(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        piece: u32,
+        total_size: Option<u32>,
+        data: &Bytes,
+    ) -> Result<(), PeerError> {
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        // Somebody else was faster.
+        let Some(fetch) = &mut self.fetch else { return Ok(()) };
+        let arrival = fetch.arrived(peer.intro.key, piece, total_size, data, ctx.now);
+        let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
+        peer.useful_at = ctx.now;
+        ctx.touched.insert(self.id);
+        match arrival {
+            Arrival::More => {}
+            Arrival::Wrong(liar) => self.metadata_wrong(ctx, liar),
+            Arrival::Complete(info) => self.metadata_complete(ctx, &info),
+        }
+        Ok(())
+    }
+
+    /// Whoever sent a whole dictionary of the wrong hash has nothing to say any more.
+    fn metadata_wrong(&mut self, ctx: &mut Context, liar: Option<PeerKey>) {
+        let Some(key) = liar else { return };
+        if let Some(addr) = self.candidates.ban(key) {
+            ctx.notify(Notice::PeerBanned(self.id, addr));
+        }
+        if let Some(conn) = self.by_key.get(&key).copied() {
+            self.close_peer(ctx, conn, CloseReason::Banned, true);
+        }
+    }
+
+    /// The info dictionary is here.
+    fn metadata_complete(&mut self, ctx: &mut Context, info: &[u8]) {
+        match self.metainfo.with_info(info) {
+            Ok(metainfo) => self.adopt_metainfo(ctx, Arc::new(metainfo)),
+            // Its hash is right, so nobody has a better one.
+            Err(_) => self.fail_for_good(ctx, TorrentError::Metadata),
+        }
+    }
+
+    /// Takes the whole description of a torrent of which only the identity was known.
+    pub(crate) fn adopt_metainfo(&mut self, ctx: &mut Context, metainfo: Arc<Metainfo>) {
+        if self.is_known() || self.stage != Stage::Metadata {
+            return;
+        }
+        self.fetch = None;
+        self.metainfo = metainfo;
+        let geometry = self.metainfo.geometry;
+        self.picker = Picker::new(geometry, &mut ctx.picks);
+        self.picker.set_sequential(self.sequential);
+        let files = self.metainfo.layout.files().len();
+        self.priorities.resize(files, Priority::Normal);
+        if let Some(select) = self.select.take() {
+            for (file, priority) in self.priorities.iter_mut().enumerate() {
+                if select.binary_search(&(file as u32)).is_err() {
+                    *priority = Priority::Skip;
+                }
+            }
+        }
+        self.apply_priorities();
+        if self.metainfo.private {
+            self.forget_hearsay(ctx);
+        }
+        ctx.notify(Notice::MetadataReady(self.id));
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.introduce_late(ctx, conn);
+        }
+        if !self.hold {
+            self.open(ctx);
+        }
+    }
+
+    /// A peer that was there before the metadata: what it said of pieces means something now.
+    fn introduce_late(&mut self, ctx: &mut Context, conn: ConnId) {
+        let geometry = self.metainfo.geometry;
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.learn_geometry(geometry).is_err() {
+            // It is counted with nothing, as it was.
+            let pieces = crate::base::bits::Bits::new(geometry.pieces());
+            peer.pieces = crate::picker::PeerPieces::Some(pieces);
+            return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
+        }
+        self.picker.peer_joined(&peer.pieces);
+        peer.interesting = self.picker.interesting(&peer.pieces);
+        if peer.extended {
+            let mut handshake = ExtendedHandshake::default();
+            self.offer_extensions(ctx, &mut handshake);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.send(&Message::Extended { id: 0, payload: handshake.encode().into() });
+            }
+        }
+        ctx.flush.insert(conn);
+        self.touch(ctx, conn);
+    }
+
+    /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
+    /// forgotten, and whoever came by them goes.
+    fn forget_hearsay(&mut self, ctx: &mut Context) {
+        let conns = self.peers.values().filter(|peer| peer.intro.source.is_hearsay());
+        let conns: Vec<ConnId> = conns.map(|peer| peer.intro.conn).collect();
+        for conn in conns {
+            self.close_peer(ctx, conn, CloseReason::Private, true);
+        }
+        self.close_pending(ctx, CloseReason::Private, PeerSource::is_hearsay);
+        self.candidates.forget_sources(PeerSource::is_hearsay);
+    }
+
+    /// Pieces that were found on disk after peers had been told that there are none.
+    pub(super) fn tell_late_haves(&mut self, ctx: &mut Context) {
+        if self.peers.is_empty() {
+            return;
+        }
+        if self.have().count() > MAX_LATE_HAVES {
+            return self.close_all(ctx, CloseReason::Stopped);
+        }
+        let have: Vec<u32> = self.have().ones().collect();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                have.iter().for_each(|piece| peer.send(&Message::Have(*piece)));
+            }
+            ctx.flush.insert(conn);
+            self.touch(ctx, conn);
+        }
+    }
+
+    /// Gives a peer a piece of the dictionary, as often as is decent.
+    fn serve_metadata(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
+        let info = self.metainfo.info.clone();
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let Some(id) = peer.extensions.metadata else { return };
+        ctx.flush.insert(conn);
+        let size = info.len() as u32;
+        let bytes = u64::from(length(size, piece));
+        let (since, served) = &mut peer.metadata_served;
+        if ctx.now.since(*since) >= Duration::from_secs(60) {
+            (*since, *served) = (ctx.now, 0);
+        }
+        let within = *served + bytes <= SERVED_PER_MINUTE * u64::from(size);
+        let waiting = peer.unsent + peer.outbox.len() as u64;
+        if piece >= pieces(size) || !within || waiting > MAX_WAITING {
+            return say(peer, id, &MetadataMessage::Reject(piece));
+        }
+        *served += bytes;
+        let start = piece as usize * crate::wire::METADATA_PIECE as usize;
+        let data = info.slice(start..start + bytes as usize);
+        // Metadata counts against the upload limit, as late as everything that cannot wait.
+        ctx.up_limit.take(bytes);
+        self.up_limit.take(bytes);
+        say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
+    }
+}
+
+fn say(peer: &mut Peer, id: u8, message: &MetadataMessage) {
+    peer.send(&Message::Extended { id, payload: message.encode().into() });
+}

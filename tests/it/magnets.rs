@@ -1,0 +1,190 @@
+//! Magnets: the info dictionary comes from peers, whatever some of them do.
+
+use std::net::SocketAddr;
+
+use eddyline::metainfo::{BLOCK_LENGTH, Magnet, Metainfo};
+use eddyline::{AddTorrent, Command, Config, Notice, TorrentState};
+use eddyline_sim::{Content, MetadataManner, PeerOptions, World};
+
+/// Content whose info dictionary has several metadata pieces.
+fn content() -> Content {
+    Content::new("magnet", 3_000_000, 1000)
+}
+
+fn peers_of(addrs: &[SocketAddr]) -> PeerOptions {
+    PeerOptions { peers: addrs.to_vec(), ..PeerOptions::default() }
+}
+
+fn has_metadata(world: &World, node: usize) -> bool {
+    world.node(node).notices.iter().any(|notice| matches!(notice, Notice::MetadataReady(_)))
+}
+
+#[test]
+fn a_magnet_and_one_holder_are_enough() {
+    let content = content();
+    assert!(content.metainfo.info.len() as u32 > 3 * BLOCK_LENGTH);
+    let mut world = World::new(1);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    let peers = peers_of(&[world.node(seed).addr]);
+    world.add_magnet(leech, &content, peers);
+    assert!(world.run_until(120, |world| world.is_complete(leech)));
+    let torrent = world.node(leech).torrents()[0];
+    assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
+    let known = world.node(leech).engine.metainfo(torrent).unwrap();
+    assert_eq!(known.info, content.metainfo.info);
+    // What is saved of it is a torrent that others can read.
+    let saved = Metainfo::parse(&known.encode().unwrap()).unwrap();
+    assert_eq!(saved.info_hashes, content.metainfo.info_hashes);
+}
+
+#[test]
+fn whoever_has_the_metadata_gives_it_on_at_once() {
+    let content = content();
+    let mut world = World::new(2);
+    let nodes: Vec<_> = (0..5).map(|_| world.add_node()).collect();
+    world.seed(nodes[0], &content);
+    // A chain: each knows only the one before it, and none but the first has the metadata.
+    for pair in nodes.windows(2) {
+        let peers = peers_of(&[world.node(pair[0]).addr]);
+        world.add_magnet(pair[1], &content, peers);
+    }
+    assert!(world.run_until(600, |world| nodes.iter().all(|node| world.is_complete(*node))));
+}
+
+#[test]
+fn liars_in_size_and_content_and_holders_that_vanish_do_not_stop_it() {
+    let content = content();
+    for seed in 0..5 {
+        let mut world = World::new(seed);
+        let holder = world.add_node();
+        let leech = world.add_node();
+        world.seed(holder, &content);
+        let mut peers = vec![];
+        for (number, manner) in MetadataManner::ALL.iter().enumerate() {
+            let (manner, content) = (*manner, content.clone());
+            peers.push(world.add_script(move || manner.peer(&content, b'A' + number as u8)));
+        }
+        peers.push(world.node(holder).addr);
+        world.add_magnet(leech, &content, peers_of(&peers));
+        assert!(world.run_until(1800, |world| world.is_complete(leech)), "seed {seed}");
+    }
+}
+
+#[test]
+fn holders_that_vanish_half_way_are_enough_together() {
+    let content = content();
+    let mut world = World::new(5);
+    let leech = world.add_node();
+    let mut peers = vec![];
+    for number in 0..4 {
+        let content = content.clone();
+        let manner = MetadataManner::Vanishing(1);
+        peers.push(world.add_script(move || manner.peer(&content, b'A' + number)));
+    }
+    world.add_magnet(leech, &content, peers_of(&peers));
+    assert!(world.run_until(600, |world| has_metadata(world, leech)));
+}
+
+#[test]
+fn more_than_is_allowed_is_not_fetched() {
+    let content = content();
+    let mut world = World::new(6);
+    let seed = world.add_node();
+    let leech = world.add_node_with(Config { max_metadata: 20_000, ..Config::default() });
+    world.seed(seed, &content);
+    let peers = peers_of(&[world.node(seed).addr]);
+    world.add_magnet(leech, &content, peers);
+    world.run(120);
+    let torrent = world.node(leech).torrents()[0];
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert_eq!((view.state, view.stall), (TorrentState::Metadata, eddyline::Stall::NoMetadata));
+}
+
+#[test]
+fn what_a_peer_said_of_its_pieces_before_the_metadata_is_kept() {
+    // A peer that sends a bitfield, one that has all, and one that sends haves: a scripted seed says
+    // each of them before anything else, and never again.
+    let content = content();
+    let mut world = World::new(7);
+    let leech = world.add_node();
+    let peer = {
+        let content = content.clone();
+        world.add_script(move || MetadataManner::Honest.peer(&content, b'A'))
+    };
+    world.add_magnet(leech, &content, peers_of(&[peer]));
+    assert!(world.run_until(120, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn a_file_and_a_magnet_of_one_torrent_are_one_torrent() {
+    let content = content();
+    let mut world = World::new(8);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.add_magnet(leech, &content, PeerOptions::default());
+    world.run(1);
+    // The file brings the metadata, and the peers that came with it.
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+    assert_eq!(world.node(leech).engine.torrents().count(), 1);
+    // The other way round, too.
+    world.add_magnet(seed, &content, PeerOptions::default());
+    world.run(1);
+    assert_eq!(world.node(seed).engine.torrents().count(), 1);
+    assert!(world.is_complete(seed));
+}
+
+#[test]
+fn only_the_selected_files_of_a_magnet_are_fetched() {
+    let content = Content::with_files("pick", &[300_000, 300_000, 300_000], 16_384, &[]);
+    let mut world = World::new(9);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.know(&content);
+    let magnet = format!("{}&so=2,77", content.metainfo.magnet());
+    let mut add = AddTorrent::magnet(&Magnet::parse(&magnet).unwrap());
+    add.peers = vec![world.node(seed).addr];
+    world.command(leech, Command::Add(Box::new(add)));
+    let done = |notice: &Notice| matches!(notice, Notice::Finished(_));
+    assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(done)));
+    let torrent = world.node(leech).torrents()[0];
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert!((300_000..320_000).contains(&view.done), "{}", view.done);
+}
+
+#[test]
+fn a_held_magnet_waits_with_its_metadata_for_the_users_word() {
+    let content = content();
+    let mut world = World::new(10);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.know(&content);
+    let mut add = AddTorrent::magnet(&content.metainfo.magnet());
+    add.peers = vec![world.node(seed).addr];
+    add.hold_metadata = true;
+    world.command(leech, Command::Add(Box::new(add)));
+    assert!(world.run_until(60, |world| has_metadata(world, leech)));
+    world.run(30);
+    let torrent = world.node(leech).torrents()[0];
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert_eq!((view.state, view.done), (TorrentState::Metadata, 0));
+    world.command(leech, Command::Resume(torrent));
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn metadata_with_the_right_hash_that_is_no_torrent_fails_with_a_reason() {
+    let content = content();
+    let mut world = World::new(11);
+    let leech = world.add_node();
+    let nonsense = b"d4:name3:abce".to_vec();
+    let hash = eddyline::base::hash::Sha1Hash::of(&nonsense);
+    let peer = world.add_script(move || MetadataManner::holding(&content, hash, nonsense.clone()));
+    let magnet = Magnet { v1: Some(hash), peers: vec![peer], ..Magnet::default() };
+    world.command(leech, Command::Add(Box::new(AddTorrent::magnet(&magnet))));
+    let failed = |notice: &Notice| {
+        matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
+    };
+    assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(failed)));
+}

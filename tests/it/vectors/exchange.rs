@@ -1,0 +1,57 @@
+//! Vectors of what peers tell each other beyond blocks: metadata (BEP 9) and peers (BEP 11).
+
+use bytes::Bytes;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::wire::{MetadataMessage, PexMessage};
+use serde_json::{Value, json};
+
+use super::{compare_ok, hex};
+
+pub fn ut_metadata(input: &Value, expected: &Value) -> Result<(), String> {
+    let body = Bytes::from(hex(&input["hex"]));
+    let found = MetadataMessage::decode(&body).ok().map(|message| match &message {
+        MetadataMessage::Request(piece) => json!({ "msg_type": 0, "piece": piece }),
+        MetadataMessage::Data { piece, total_size, data } => {
+            let mut found = json!({
+                "msg_type": 1,
+                "piece": piece,
+                "data_length": data.len(),
+                "data_sha1": Sha1Hash::of(data).to_hex(),
+            });
+            if let Some(size) = total_size {
+                found["total_size"] = json!(size);
+            }
+            found
+        }
+        MetadataMessage::Reject(piece) => json!({ "msg_type": 2, "piece": piece }),
+        MetadataMessage::Unknown { kind, piece } => json!({ "msg_type": kind, "piece": piece }),
+    });
+    if let Ok(message) = MetadataMessage::decode(&body) {
+        let again = MetadataMessage::decode(&message.encode().into());
+        if again != Ok(message) {
+            return Err("what was understood does not survive being written".into());
+        }
+    }
+    compare_ok(expected, &found)
+}
+
+pub fn ut_pex(input: &Value, expected: &Value) -> Result<(), String> {
+    let message = PexMessage::decode(&hex(&input["hex"])).ok();
+    let found = message.as_ref().map(|message| {
+        let family = |ipv6: bool| {
+            let added = message.added.iter().filter(|(addr, _)| addr.is_ipv6() == ipv6);
+            let added = added.map(|(addr, flags)| json!([addr.to_string(), flags.0]));
+            let dropped = message.dropped.iter().filter(|addr| addr.is_ipv6() == ipv6);
+            let dropped = dropped.map(|addr| json!(addr.to_string()));
+            (added.collect::<Vec<_>>(), dropped.collect::<Vec<_>>())
+        };
+        let ((added, dropped), (added6, dropped6)) = (family(false), family(true));
+        json!({ "added": added, "added6": added6, "dropped": dropped, "dropped6": dropped6 })
+    });
+    if let Some(message) = message
+        && PexMessage::decode(&message.encode()) != Ok(message.clone())
+    {
+        return Err("what was understood does not survive being written".into());
+    }
+    compare_ok(expected, &found)
+}
