@@ -31,12 +31,17 @@ fn python() -> PathBuf {
     std::env::var_os("EDDYLINE_PYTHON").map_or(built, PathBuf::from)
 }
 
-/// libtorrent, which connects to `peers`.
+/// libtorrent, which connects to `peers`; flags of its script may stand among them.
 pub fn libtorrent(lab: &Lab, dir: &Path, role: &str, peers: &[String]) -> Client {
+    libtorrent_of(&lab.torrent.to_string_lossy(), dir, role, peers)
+}
+
+/// libtorrent with a `.torrent` or a magnet.
+pub fn libtorrent_of(source: &str, dir: &Path, role: &str, peers: &[String]) -> Client {
     let port = free_port();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/libtorrent_peer.py");
     let mut command = Command::new(python());
-    command.arg(script).arg(&lab.torrent).arg(dir).arg(port.to_string()).arg(role).args(peers);
+    command.arg(script).arg(source).arg(dir).arg(port.to_string()).arg(role).args(peers);
     let mut process = Process::start(&mut command);
     process.wait_for("READY");
     let done = Box::new(|process: &mut Process| process.output().iter().any(|l| l == "DONE"));
@@ -45,6 +50,11 @@ pub fn libtorrent(lab: &Lab, dir: &Path, role: &str, peers: &[String]) -> Client
 
 /// Transmission, which finds peers by the torrent's tracker.
 pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    transmission_of(lab, &lab.torrent.to_string_lossy(), dir, seeding)
+}
+
+/// Transmission with a `.torrent` or a magnet.
+pub fn transmission_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
     let (port, rpc) = (free_port(), free_port());
     let config = lab.dir(&format!("transmission-{port}"));
     let settings = format!(
@@ -65,7 +75,7 @@ pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
     wait_until("transmission answers", || {
         remote().arg("-l").output().is_ok_and(|output| output.status.success())
     });
-    succeed(remote().arg("-a").arg(&lab.torrent));
+    succeed(remote().arg("-a").arg(source));
     let percent = move || {
         let output = remote().args(["-t", "1", "-i"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -81,6 +91,11 @@ pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
 
 /// aria2, which finds peers by the torrent's tracker.
 pub fn aria2(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    aria2_of(lab, &lab.torrent.to_string_lossy(), dir, seeding)
+}
+
+/// aria2 with a `.torrent` or a magnet.
+pub fn aria2_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
     let port = free_port();
     let mut command = Command::new("aria2c");
     command.arg(format!("--dir={}", dir.display())).arg(format!("--listen-port={port}"));
@@ -98,7 +113,7 @@ pub fn aria2(lab: &Lab, dir: &Path, seeding: bool) -> Client {
         "--file-allocation=none",
         "--disable-ipv6=true",
     ]);
-    let mut process = Process::start(command.arg(&lab.torrent));
+    let mut process = Process::start(command.arg(source));
     let target = dir.join(lab.payload.file_name().unwrap());
     let total = std::fs::metadata(&lab.payload).map_or(0, |meta| meta.len());
     if seeding {

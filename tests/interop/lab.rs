@@ -1,6 +1,6 @@
 //! A folder with a payload and its torrent, processes that end with the test, and waiting.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -43,7 +43,7 @@ impl Process {
     /// Starts a process and collects what it prints.
     pub fn start(command: &mut Command) -> Self {
         let name = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
         let (sender, lines) = channel();
         let out = child.stdout.take().unwrap();
@@ -100,6 +100,12 @@ impl Process {
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
+    /// Gives it a line to read.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -131,11 +137,16 @@ pub struct Lab {
 impl Lab {
     /// One file of `length` bytes; the trackers go into the torrent.
     pub fn with_file(length: usize, trackers: &[String]) -> Self {
+        Self::with_file_in_pieces(length, trackers, "16KiB")
+    }
+
+    /// The same, in pieces of a length of choice.
+    pub fn with_file_in_pieces(length: usize, trackers: &[String], piece_length: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let payload = folder.path().join("source").join("payload.bin");
         std::fs::create_dir(payload.parent().unwrap()).unwrap();
         std::fs::write(&payload, bytes(length)).unwrap();
-        Self::make(folder, payload, trackers, &[])
+        Self::make(folder, payload, trackers, &["--piece-length", piece_length])
     }
 
     /// What `fill` puts into a folder.
@@ -161,6 +172,12 @@ impl Lab {
         }
         succeed(&mut command);
         Self { folder, torrent, payload }
+    }
+
+    /// The magnet URI of the torrent.
+    pub fn magnet(&self) -> String {
+        let output = succeed(eddyline().arg("magnet").arg(&self.torrent));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// The folder that holds the payload.

@@ -1,50 +1,116 @@
 """A libtorrent client for tests: seeds or leeches one torrent on loopback until it is killed.
 
-usage: libtorrent_peer.py TORRENT DIR PORT seed|leech [PEER...]
-Prints READY when it is listening (and, as a seed, checked), DONE when everything is there.
+usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --dht NODE...]
+SOURCE is a .torrent or a magnet URI. With --dht it is a DHT node too, known to others by PORT.
+Prints READY when it is listening (and, as a seed, checked), METADATA when that is known, PEER and
+an address for each connected peer, NODES and their number as they become known, DONE when everything
+is there. Takes lines: "put TEXT" stores an immutable item and prints PUT and its hash, "get HASH"
+prints GOT and the text, "announce" announces the torrent to the DHT.
 """
 
+import select
 import sys
 import time
 
 import libtorrent as lt
 
 
-def main():
-    torrent, folder, port, role, *peers = sys.argv[1:]
-    session = lt.session({
+def settings(port, flags):
+    dht = "--dht" in flags
+    return {
         "listen_interfaces": f"127.0.0.1:{port}",
-        "enable_dht": False,
-        "enable_lsd": False,
+        "enable_dht": dht,
+        "enable_lsd": "--lsd" in flags,
         "enable_upnp": False,
         "enable_natpmp": False,
         "enable_outgoing_utp": False,
         "enable_incoming_utp": False,
         "allow_multiple_connections_per_ip": True,
+        "dht_bootstrap_nodes": "",
+        "dht_restrict_routing_ips": False,
+        "dht_restrict_search_ips": False,
+        "dht_prefer_verified_node_ids": False,
+        "dht_ignore_dark_internet": False,
+        "dht_announce_interval": 5,
+        "min_reconnect_time": 1,
         "out_enc_policy": 2,
         "in_enc_policy": 2,
-        "alert_mask": 0,
-    })
-    params = lt.add_torrent_params()
-    params.ti = lt.torrent_info(torrent)
+        "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
+    }
+
+
+def command(session, handle, line):
+    verb, _, rest = line.strip().partition(" ")
+    if verb == "put":
+        print("PUT", session.dht_put_immutable_item(rest), flush=True)
+    elif verb == "get":
+        session.dht_get_immutable_item(lt.sha1_hash(bytes.fromhex(rest)))
+    elif verb == "announce":
+        handle.force_dht_announce()
+
+
+def report(alert):
+    if isinstance(alert, lt.dht_immutable_item_alert):
+        item = alert.item
+        if isinstance(item, dict):
+            item = item.get("value")
+        text = item.decode() if isinstance(item, bytes) else str(item)
+        print("GOT", text, flush=True)
+
+
+def main():
+    source, folder, port, role, *rest = sys.argv[1:]
+    flags = [word for word in rest if word.startswith("--")]
+    peers = [word for word in rest if not word.startswith("--")]
+    session = lt.session(settings(port, flags))
+    if source.startswith("magnet:"):
+        params = lt.parse_magnet_uri(source)
+    else:
+        params = lt.add_torrent_params()
+        params.ti = lt.torrent_info(source)
     params.save_path = folder
+    if "--pex" not in flags:
+        params.flags |= lt.torrent_flags.disable_pex
     handle = session.add_torrent(params)
-    ready = done = False
+    ready = done = known = False
+    seen, nodes = set(), 0
+    if "--dht" in flags:
+        for peer in peers:
+            host, peer_port = peer.rsplit(":", 1)
+            session.add_dht_node((host, int(peer_port)))
     while True:
         status = handle.status()
         checked = status.state in (lt.torrent_status.downloading, lt.torrent_status.finished,
                                    lt.torrent_status.seeding)
-        if not ready and checked and (role == "leech" or status.is_seeding):
+        waiting = status.state == lt.torrent_status.downloading_metadata
+        if not ready and ((checked and (role == "leech" or status.is_seeding)) or waiting):
             ready = True
-            for peer in peers:
+            for peer in peers if "--dht" not in flags else []:
                 host, peer_port = peer.rsplit(":", 1)
                 handle.connect_peer((host, int(peer_port)))
             print("READY", flush=True)
+        if not known and status.has_metadata:
+            known = True
+            print("METADATA", flush=True)
+        for peer in handle.get_peer_info():
+            if peer.ip not in seen:
+                seen.add(peer.ip)
+                print("PEER", f"{peer.ip[0]}:{peer.ip[1]}", flush=True)
+        if "--dht" in flags and session.status().dht_nodes != nodes:
+            nodes = session.status().dht_nodes
+            print("NODES", nodes, flush=True)
         if not done and status.is_seeding:
             done = True
             handle.flush_cache()
             print("DONE", flush=True)
-        time.sleep(0.05)
+        for alert in session.pop_alerts():
+            report(alert)
+        if select.select([sys.stdin], [], [], 0.05)[0]:
+            line = sys.stdin.readline()
+            if line:
+                command(session, handle, line)
+            else:
+                time.sleep(0.05)
 
 
 main()

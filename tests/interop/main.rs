@@ -7,6 +7,7 @@ mod clients;
 mod embeddings;
 mod hostile;
 mod lab;
+mod magnets;
 mod recording_tracker;
 mod scale;
 mod swarm;
