@@ -48,6 +48,11 @@ struct Arguments {
     /// Print how well swarms of fixed kinds do, as it is committed in tests/golden/swarms.txt.
     #[arg(long)]
     table: bool,
+
+    /// Print what lookups in a DHT of 2,000 nodes cost, as it is committed in
+    /// tests/golden/dht.txt.
+    #[arg(long, conflicts_with = "scenarios")]
+    dht: bool,
     /// Explore the largest of the small worlds: four pieces, two peers, some minutes.
     #[arg(long)]
     explore: bool,
@@ -74,6 +79,10 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 /// Runs the program.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.dht {
+        print!("{}", crate::dht_world::dht_table());
+        return ExitCode::SUCCESS;
+    }
     if arguments.table {
         print!("{}", crate::report::swarm_table());
         return ExitCode::SUCCESS;

@@ -38,6 +38,7 @@
 mod checks;
 pub mod command_line;
 mod content;
+mod dht_world;
 mod disk;
 mod entropy;
 mod explore;
@@ -57,6 +58,7 @@ mod tracker;
 mod world;
 
 pub use content::Content;
+pub use dht_world::{DhtManner, DhtWorld, LookupReport, dht_table};
 pub use disk::{DiskFault, DiskSpeed, SyntheticDisk};
 pub use entropy::Entropy;
 pub use explore::{Explored, SmallWorld, explore_choker};

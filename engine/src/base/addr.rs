@@ -129,7 +129,8 @@ fn push_masked(input: &mut Vec<u8>, x: &[u8], y: &[u8], keep: usize) {
     input.extend(high);
 }
 
-fn crc32c(bytes: &[u8]) -> u32 {
+/// CRC-32C (Castagnoli), as BEP 40 and BEP 42 want it.
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = !0u32;
     for &byte in bytes {
         crc ^= u32::from(byte);

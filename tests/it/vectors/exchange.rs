@@ -1,7 +1,9 @@
-//! Vectors of what peers tell each other beyond blocks: metadata (BEP 9) and peers (BEP 11).
+//! Vectors of what peers tell each other beyond blocks: metadata (BEP 9), peers (BEP 11), and
+//! themselves on the local network (BEP 14).
 
 use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
+use eddyline::local_discovery::Announcement;
 use eddyline::wire::{MetadataMessage, PexMessage};
 use serde_json::{Value, json};
 
@@ -53,5 +55,19 @@ pub fn ut_pex(input: &Value, expected: &Value) -> Result<(), String> {
     {
         return Err("what was understood does not survive being written".into());
     }
+    compare_ok(expected, &found)
+}
+
+pub fn lsd(input: &Value, expected: &Value) -> Result<(), String> {
+    let announcement = Announcement::decode(input["text"].as_str().unwrap().as_bytes()).ok();
+    if let Some(announcement) = &announcement
+        && Announcement::decode(&announcement.encode(true)).as_ref() != Ok(announcement)
+    {
+        return Err("what was understood does not survive being written".into());
+    }
+    let found = announcement.map(|announcement| {
+        let hashes = announcement.info_hashes.iter().map(|hash| json!(hash.to_hex()));
+        json!({ "port": announcement.port, "info_hashes": hashes.collect::<Vec<_>>() })
+    });
     compare_ok(expected, &found)
 }
