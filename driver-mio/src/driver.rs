@@ -26,13 +26,14 @@ use crate::dns::Dns;
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, connect, listen};
 use crate::mailbox::Mailbox;
+use crate::multicast::join_groups;
 use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
 use crate::stream::{ReadOutcome, Stream};
 
 const WAKER: Token = Token(0);
-const UDP4: Token = Token(1);
-const UDP6: Token = Token(2);
+/// The first of four UDP sockets.
+const UDP: usize = 1;
 const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
 /// Datagrams taken from one socket in one turn; the rest is left to the kernel.
@@ -98,7 +99,8 @@ pub struct Driver {
     http: Http,
     options: ListenOptions,
     listeners: Vec<TcpListener>,
-    udp: [Option<UdpSocket>; 2],
+    /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
+    udp: [Option<UdpSocket>; 4],
     port: Option<u16>,
     /// By the slot of the connection's id.
     streams: Vec<Option<Stream>>,
@@ -154,7 +156,7 @@ impl Driver {
             mailbox,
             options: options.clone().unwrap_or_default(),
             listeners: Vec::new(),
-            udp: [None, None],
+            udp: [None, None, None, None],
             port: None,
             streams: Vec::new(),
             waiting: HashMap::new(),
@@ -169,29 +171,32 @@ impl Driver {
         };
         if let Some(options) = options {
             let listening = listen(&options).map_err(DriverError::Listen)?;
-            driver.register(listening).map_err(system)?;
+            let local =
+                if driver.engine.config().lsd { join_groups(&options) } else { [None, None] };
+            driver.register(listening, local).map_err(system)?;
         }
         Ok(driver)
     }
 
-    fn register(&mut self, listening: Listening) -> io::Result<()> {
+    fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {
         let registry = self.poll.registry();
         for (index, mut listener) in listening.tcp.into_iter().enumerate() {
             registry.register(&mut listener, Token(LISTENERS + index), Interest::READABLE)?;
             self.listeners.push(listener);
         }
-        self.udp = [listening.udp4, listening.udp6];
-        for (socket, token) in self.udp.iter_mut().zip([UDP4, UDP6]) {
+        let [local4, local6] = local;
+        self.udp = [listening.udp4, listening.udp6, local4, local6];
+        for (index, socket) in self.udp.iter_mut().enumerate() {
+            let token = Token(UDP + index);
             if let Some(socket) = socket {
                 registry.register(socket, token, Interest::READABLE)?;
             }
         }
         self.port = Some(listening.port);
-        self.command(Command::ListenOn {
-            port: self.port,
-            udp4: self.udp[0].is_some().then_some(UdpSocketId(0)),
-            udp6: self.udp[1].is_some().then_some(UdpSocketId(1)),
-        });
+        let id = |index: usize| self.udp[index].is_some().then_some(UdpSocketId(index as u32));
+        let (udp4, udp6, local4, local6) = (id(0), id(1), id(2), id(3));
+        self.command(Command::ListenOn { port: self.port, udp4, udp6 });
+        self.command(Command::ListenLocally { udp4: local4, udp6: local6 });
         Ok(())
     }
 
@@ -265,8 +270,9 @@ impl Driver {
         for event in &ready {
             match event.token() {
                 WAKER => {}
-                UDP4 => self.receive_datagrams(0),
-                UDP6 => self.receive_datagrams(1),
+                Token(token) if (UDP..UDP + 4).contains(&token) => {
+                    self.receive_datagrams(token - UDP);
+                }
                 Token(token) if token < FIRST_STREAM => self.accept(token - LISTENERS),
                 Token(token) => {
                     let slot = token - FIRST_STREAM;

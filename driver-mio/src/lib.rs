@@ -9,6 +9,7 @@ pub mod driver;
 pub mod http;
 pub mod listen;
 pub mod mailbox;
+mod multicast;
 pub mod recorder;
 pub mod resume_store;
 pub mod stream;

@@ -71,6 +71,24 @@ impl ResumeStore {
         fs::read(self.file(hash)).ok()
     }
 
+    /// What an earlier run left of the DHT.
+    #[must_use]
+    pub fn load_dht(&self) -> Option<Vec<u8>> {
+        fs::read(self.dht_file()).ok()
+    }
+
+    /// Stores what the next run should know of the DHT.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old data is then still there.
+    pub fn store_dht(&self, data: &[u8]) -> io::Result<()> {
+        self.replace(&self.dht_file(), data)
+    }
+
+    fn dht_file(&self) -> PathBuf {
+        self.folder.join("../dht.dat")
+    }
+
     /// Forgets a torrent.
     pub fn forget(&self, hash: Sha1Hash) {
         let _ = fs::remove_file(self.file(hash));
@@ -87,13 +105,16 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; the old data is then still there.
     pub fn store(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
-        let target = self.file(hash);
+        self.replace(&self.file(hash), data)
+    }
+
+    fn replace(&self, target: &Path, data: &[u8]) -> io::Result<()> {
         let draft = target.with_extension("new");
         let mut file = File::create(&draft)?;
         file.write_all(data)?;
         file.sync_all()?;
-        fs::rename(&draft, &target)?;
-        File::open(&self.folder)?.sync_all()
+        fs::rename(&draft, target)?;
+        File::open(target.parent().unwrap_or(&self.folder))?.sync_all()
     }
 }
 

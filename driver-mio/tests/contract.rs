@@ -83,7 +83,8 @@ fn driver(folder: &std::path::Path) -> Driver {
     let listen =
         ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
     let config = DriverConfig {
-        engine: Config::default(),
+        // Nothing leaves this machine.
+        engine: Config { dht: false, lsd: false, ..Config::default() },
         folder: folder.to_owned(),
         store: None,
         listen: Some(listen),

@@ -98,7 +98,11 @@ impl Candidates {
 
     /// Somebody else names a known address; it counts as of the source that is trusted more.
     fn vouch(&mut self, key: PeerKey, source: PeerSource) {
-        let Some(candidate) = self.known.get(&key).filter(|c| c.source < source) else { return };
+        // Who came of itself is known for that, whatever others say of it.
+        let better = |c: &&Candidate| {
+            c.source < source && !(c.source == PeerSource::Incoming && source.is_hearsay())
+        };
+        let Some(candidate) = self.known.get(&key).filter(better) else { return };
         let (busy, next_try) = (candidate.busy, candidate.next_try);
         self.unlist(key);
         if let Some(candidate) = self.known.get_mut(&key) {

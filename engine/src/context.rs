@@ -7,6 +7,7 @@ mod identity;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
@@ -37,6 +38,10 @@ pub enum Timer {
     Announce(TorrentId),
     /// Retransmissions to UDP trackers.
     UdpTrackers,
+    /// Time-outs and upkeep of the DHT.
+    Dht,
+    /// Announcements on the local network.
+    LocalDiscovery,
     /// The end of patience at shut-down.
     ShutDown,
 }
@@ -95,6 +100,18 @@ pub struct Context {
     pub awaiting_room: BTreeSet<TorrentId>,
     /// Announces to be made.
     pub orders: Vec<(TorrentId, Order)>,
+    /// Where streams of randomness come from.
+    pub seed: Seed,
+    /// Whether we are a node of the DHT.
+    pub dht_runs: bool,
+    /// Torrents that want to be looked for in the DHT soon.
+    pub dht_wishes: BTreeSet<TorrentId>,
+    /// Torrents that the DHT must hear no more of: they turned out to be private.
+    pub dht_secrets: BTreeSet<TorrentId>,
+    /// Nodes that peers told of in this step.
+    pub dht_contacts: Vec<SocketAddr>,
+    /// There is something new to announce on the local network.
+    pub lsd_hurry: bool,
     /// Whether the bandwidth timer is set.
     pub bandwidth_timer: bool,
     /// An interested peer came or a slot fell free since the last round.
@@ -122,6 +139,7 @@ impl Context {
             transactions: seed.stream("transactions"),
             chokes: seed.stream("choker"),
             misc: seed.stream("misc"),
+            seed,
             down_limit: TokenBucket::default(),
             up_limit: TokenBucket::default(),
             up_meter: RateMeter::default(),
@@ -136,6 +154,11 @@ impl Context {
             awaiting_hash: BTreeSet::new(),
             awaiting_room: BTreeSet::new(),
             orders: Vec::new(),
+            dht_runs: false,
+            dht_wishes: BTreeSet::new(),
+            dht_secrets: BTreeSet::new(),
+            dht_contacts: Vec::new(),
+            lsd_hurry: false,
             bandwidth_timer: false,
             slots_changed: false,
             received: 0,
@@ -169,6 +192,12 @@ impl Context {
     /// Whether the disk is so far behind that nothing more is read.
     pub fn disk_is_swamped(&self) -> bool {
         self.disk.intake() > 2 * u64::from(self.config.disk_intake)
+    }
+
+    /// A torrent is in its swarm from now on: DHT and local network are asked for its peers.
+    pub fn look_for_peers(&mut self, torrent: TorrentId) {
+        self.dht_wishes.insert(torrent);
+        self.lsd_hurry = true;
     }
 
     /// There is room for another connection: whoever waits for it decides in this step.

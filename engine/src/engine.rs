@@ -7,9 +7,11 @@
 mod audit;
 mod choking;
 mod content;
+mod dht;
 mod flush;
 mod incoming;
 mod ingest;
+mod local;
 mod snapshot;
 mod timers;
 mod trackers;
@@ -41,6 +43,8 @@ use trackers::TrackerIo;
 pub use audit::{CheckDepth, InvariantViolation};
 pub use content::ContentRange;
 use content::ContentWatch;
+use dht::DhtService;
+use local::LocalService;
 pub use snapshot::SnapshotError;
 
 /// A `BitTorrent` engine. See the crate's front page for how to run one.
@@ -52,6 +56,8 @@ pub struct Engine {
     choker: Choker,
     choke_timer: bool,
     trackers: TrackerIo,
+    dht: DhtService,
+    local: LocalService,
     shut_down: ShutDown,
     violations: BTreeMap<ViolatedRule, u32>,
     #[serde(skip)]
@@ -77,6 +83,8 @@ impl Engine {
             choker: Choker::default(),
             choke_timer: false,
             trackers: TrackerIo::default(),
+            dht: DhtService::default(),
+            local: LocalService::default(),
             shut_down: ShutDown::No,
             violations: BTreeMap::new(),
             content: ContentWatch::default(),
@@ -114,6 +122,14 @@ impl Engine {
         self.settle();
         self.flush();
         self.make_announces();
+        self.serve_dht_wishes();
+        self.hurry_local();
+        if !self.ctx.touched.is_empty() {
+            // Whoever was found is connected to at once.
+            self.settle();
+            self.flush();
+            self.make_announces();
+        }
         self.finish_shut_down();
         core::mem::swap(&mut self.ctx.actions, actions);
         self.wakeup()
@@ -247,6 +263,8 @@ fn reason(timer: Timer) -> WakeReason {
         Timer::Conn(_) => WakeReason::Connection,
         Timer::Torrent(_) => WakeReason::Torrent,
         Timer::Announce(_) | Timer::UdpTrackers => WakeReason::Tracker,
+        Timer::Dht => WakeReason::Dht,
+        Timer::LocalDiscovery => WakeReason::LocalDiscovery,
         Timer::ShutDown => WakeReason::ShutDown,
     }
 }

@@ -10,8 +10,16 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The program under test.
+/// The program under test, on its own but for the peers and trackers that it is told of.
 pub fn eddyline() -> Command {
+    let mut command = trackerless();
+    command.env("EDDYLINE_NO_DHT", "1").env("EDDYLINE_NO_LSD", "1");
+    command
+}
+
+/// The program under test with DHT and local discovery. It has to be given bootstrap nodes and an
+/// address to bind to, so that nothing leaves this machine.
+pub fn trackerless() -> Command {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/eddyline");
     let path = std::env::var_os("EDDYLINE_BIN").map_or(built, PathBuf::from);
     assert!(path.exists(), "{} is not built: cargo build --release", path.display());

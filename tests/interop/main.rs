@@ -12,5 +12,6 @@ mod recording_tracker;
 mod scale;
 mod swarm;
 mod traces;
+mod trackerless;
 mod trackers;
 mod transfers;

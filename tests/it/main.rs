@@ -12,6 +12,7 @@ mod small_worlds;
 mod swarm;
 mod tidy;
 mod traces;
+mod trackerless;
 mod trackers;
 mod traps;
 mod upload;

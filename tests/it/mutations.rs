@@ -288,6 +288,73 @@ const IN_A_SEEKER: &[Mutation] = &[
     }),
 ];
 
+/// Rules that are broken in the state of a node of the DHT.
+const IN_A_NODE: &[Mutation] = &[
+    ("the routing table has a bounded number of buckets", |e| {
+        *at(e, "dht.nodes.0.table.buckets") = Value::Array(Vec::new());
+    }),
+    ("a bucket of the routing table is bounded", |e| {
+        let Value::Array(nodes) = at(e, "dht.nodes.0.table.buckets.0.nodes") else { panic!() };
+        let node = nodes[0].clone();
+        nodes.extend(vec![node; 9]);
+    }),
+    ("a node of the routing table is in its bucket", |e| {
+        let Value::Array(buckets) = at(e, "dht.nodes.0.table.buckets") else { panic!() };
+        assert!(buckets.len() > 1, "there is more than one bucket");
+        buckets.reverse();
+    }),
+    ("a bucket of the routing table has one node of an address", |e| {
+        let Value::Array(nodes) = at(e, "dht.nodes.0.table.buckets.0.nodes") else { panic!() };
+        let node = nodes[0].clone();
+        nodes.truncate(5);
+        nodes.push(node);
+    }),
+    ("peers stored for others are counted and bounded", |e| {
+        add(at(e, "dht.nodes.0.peers.count"), 1);
+    }),
+    ("lookups in the DHT are bounded", |e| {
+        let waiting = (0..1001).map(|n| {
+            let target = Value::Array(vec![int(0); 20]);
+            Value::Array(vec![int(n), target, Value::Text("Nodes".into())])
+        });
+        *at(e, "dht.nodes.0.waiting") = Value::Array(waiting.collect());
+    }),
+    ("every query to the DHT ends at last", |e| {
+        *at(e, "dht.nodes.0.sent") = Value::Array(Vec::new());
+        let Value::Map(transactions) = at(e, "dht.nodes.0.transactions") else { panic!() };
+        let transaction = [
+            ("to", Value::Map(vec![(Value::Text("V4".into()), endpoint())])),
+            ("id", Value::Null),
+            ("purpose", Value::Text("Ping".into())),
+        ];
+        let fields = transaction.map(|(name, value)| (Value::Text(name.into()), value));
+        transactions.push((int(1), Value::Map(fields.into())));
+    }),
+    ("every torrent has one turn in the DHT", |e| {
+        *at(e, "dht.queue") = Value::Array(Vec::new());
+        let Value::Map(turns) = at(e, "dht.turns") else { panic!("no map") };
+        turns.push((Value::Array(vec![int(9), int(9)]), int(7)));
+    }),
+];
+
+/// 1.2.3.4:5 as it is written out.
+fn endpoint() -> Value {
+    let ip = Value::Array([1, 2, 3, 4].map(int).into());
+    Value::Array(vec![ip, int(5)])
+}
+
+/// One of forty nodes of a DHT.
+fn node() -> Engine {
+    let mut world = World::new(16);
+    world.trackerless = true;
+    let config = Config { dht_bootstrap: vec!["10.0.0.1:6881".into()], ..Config::default() };
+    for _ in 0..40 {
+        world.add_node_with(config.clone());
+    }
+    world.run(60);
+    world.node(7).engine.clone()
+}
+
 /// One that knows a magnet and has fetched a part of the metadata.
 fn seeker() -> Engine {
     let content = Content::new("mutants", 5_000_000, 1000);
@@ -317,15 +384,19 @@ fn broken(engine: &Engine, mutate: fn(&mut Value)) -> Option<&'static str> {
 
 #[test]
 fn every_invariant_fires_when_it_is_broken() {
-    let (leecher, seed, seeker) = (leecher(), seed(), seeker());
+    let (leecher, seed, seeker, node) = (leecher(), seed(), seeker(), node());
     assert_eq!(broken(&leecher, |_| ()), None);
     assert_eq!(broken(&seed, |_| ()), None);
     assert_eq!(broken(&seeker, |_| ()), None);
+    assert_eq!(broken(&node, |_| ()), None);
     for (rule, mutate) in IN_A_LEECHER {
         assert_eq!(broken(&leecher, *mutate), Some(*rule));
     }
     for (rule, mutate) in IN_A_SEED {
         assert_eq!(broken(&seed, *mutate), Some(*rule));
+    }
+    for (rule, mutate) in IN_A_NODE {
+        assert_eq!(broken(&node, *mutate), Some(*rule));
     }
     for (rule, mutate) in IN_A_SEEKER {
         assert_eq!(broken(&seeker, *mutate), Some(*rule));
@@ -362,12 +433,8 @@ fn the_table_of_mutations_is_complete() {
     let shape = ["every list of a picker has its length", "every list of a torrent has its length"];
     let mut rules = rules_in("engine/src");
     rules.retain(|rule| !shape.contains(&rule.as_str()));
-    let tried: BTreeSet<_> = IN_A_LEECHER
-        .iter()
-        .chain(IN_A_SEED)
-        .chain(IN_A_SEEKER)
-        .map(|(rule, _)| (*rule).to_owned())
-        .collect();
+    let tried = [IN_A_LEECHER, IN_A_SEED, IN_A_SEEKER, IN_A_NODE].concat();
+    let tried: BTreeSet<_> = tried.iter().map(|(rule, _)| (*rule).to_owned()).collect();
     assert_eq!(rules, tried, "rules in the sources, and rules that are broken on purpose");
     let missing: Vec<_> = rules.difference(&listed).collect();
     assert!(missing.is_empty(), "not in MUTATIONS.md: {missing:?}");

@@ -1,6 +1,5 @@
 //! Peer exchange: a swarm finds itself by hearsay, and private torrents stay among themselves.
 
-use eddyline::metainfo::Metainfo;
 use eddyline::wire::{ExtendedHandshake, Message, PexFlags, PexMessage};
 use eddyline::{CloseReason, Config, Engine, Notice, PeerSource};
 use eddyline_sim::{Content, PeerOptions, Puppet, World};
@@ -51,9 +50,7 @@ fn without_peer_exchange_nobody_hears_of_anybody() {
 
 #[test]
 fn private_torrents_tell_and_hear_nothing() {
-    let mut content = Content::new("private", 3_000_000, 32_768);
-    let metainfo = Metainfo { private: true, ..(*content.metainfo).clone() };
-    content.metainfo = metainfo.into();
+    let content = Content::new("private", 3_000_000, 32_768).private();
     let (mut world, [a, b, c]) = chain(&content, &Config::default());
     // A peer that names others all the same is not listened to.
     let named = "10.0.0.99:6881".parse().unwrap();
@@ -112,12 +109,7 @@ fn what_one_peer_names_is_bounded_and_a_flood_ends_the_connection() {
 
 #[test]
 fn a_magnet_that_turns_out_private_forgets_what_it_heard() {
-    let mut content = Content::new("late", 1_000_000, 1000);
-    // The private flag is in the info dictionary, and so in the hash.
-    let mut info = content.metainfo.info.to_vec();
-    info.truncate(info.len() - 1);
-    info.extend_from_slice(b"7:privatei1ee");
-    content.metainfo = Metainfo::parse_info(&info).unwrap().into();
+    let content = Content::new("late", 1_000_000, 1000).private();
     assert!(content.metainfo.private);
     let mut world = World::new(5);
     let (seed, leech) = (world.add_node(), world.add_node());

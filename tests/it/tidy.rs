@@ -69,7 +69,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "engine",
-        &["api", "base", "choker", "context", "metainfo", "peer", "torrent", "tracker", "wire"],
+        &[
+            "api",
+            "base",
+            "choker",
+            "context",
+            "dht",
+            "local_discovery",
+            "metainfo",
+            "peer",
+            "torrent",
+            "tracker",
+            "wire",
+        ],
     ),
     ("trace", &["api", "base", "bencode", "engine", "metainfo", "peer", "wire"]),
 ];

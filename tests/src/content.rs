@@ -72,6 +72,16 @@ impl Content {
         Self { metainfo: Arc::new(metainfo), bytes }
     }
 
+    /// The same as a private torrent (BEP 27), which is another one: the mark is in the hash.
+    pub fn private(&self) -> Self {
+        // `private` is the last key of the dictionary, in their order.
+        let mut info = self.metainfo.info.to_vec();
+        info.truncate(info.len() - 1);
+        info.extend_from_slice(b"7:privatei1ee");
+        let metainfo = self.metainfo.with_info(&info).expect("a mark more changes nothing else");
+        Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
+    }
+
     /// The hash by which peers and trackers know it.
     pub fn hash(&self) -> Sha1Hash {
         self.metainfo.info_hashes.wire()

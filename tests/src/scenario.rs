@@ -69,6 +69,9 @@ pub struct Scenario {
     half_open: bool,
     /// Whether leechers begin with no more than a magnet, and who lies about the metadata.
     magnets: Option<Vec<MetadataManner>>,
+    /// Whether there are DHT and local discovery.
+    trackerless: bool,
+    private: bool,
     faults: Option<FaultRates>,
     udp: bool,
     blows: Vec<(u32, Blow)>,
@@ -139,6 +142,8 @@ impl Scenario {
             manners: (0..entropy.below(4)).map(|_| entropy.choose(&Manner::ALL)).collect(),
             half_open: entropy.chance(1, 4),
             magnets: None,
+            trackerless: false,
+            private: false,
             faults: entropy.chance(3, 4).then(|| FaultRates::draw(entropy)),
             udp: entropy.chance(1, 3),
             blows: Vec::new(),
@@ -155,6 +160,10 @@ impl Scenario {
         scenario.magnets = entropy
             .chance(1, 3)
             .then(|| (0..entropy.below(4)).map(|_| entropy.choose(&MetadataManner::ALL)).collect());
+        scenario.trackerless = entropy.chance(1, 3);
+        scenario.config.pex = entropy.chance(3, 4);
+        scenario.config.dht_bootstrap = vec!["10.0.0.1:6881".into()];
+        scenario.private = entropy.chance(1, 8);
         scenario
     }
 
@@ -204,10 +213,11 @@ impl Scenario {
 
     fn content(&self) -> Content {
         let tracker = if self.udp { UDP } else { HTTP };
-        match self.lengths.as_slice() {
+        let content = match self.lengths.as_slice() {
             [only] => Content::tracked("random", *only, self.piece_length, &[tracker]),
             many => Content::with_files("random", many, self.piece_length, &[tracker]),
-        }
+        };
+        if self.private { content.private() } else { content }
     }
 
     fn nodes(&self) -> usize {
@@ -218,6 +228,7 @@ impl Scenario {
         let content = self.content();
         let mut world = World::new(self.seed);
         world.weather = self.weather;
+        world.trackerless = self.trackerless;
         let registry = Some(Registry::default());
         let tracker = Tracker { registry, forgetful: true, ..Tracker::default() };
         world.trackers.insert(HTTP.into(), tracker);

@@ -156,6 +156,9 @@ pub struct World {
     /// Sizes of the next pieces in which arrived bytes are given out, the last one first, in units of
     /// 64 bytes; random ones follow.
     pub chunks: Vec<u8>,
+    /// Whether new nodes take part in the DHT and in local discovery, as far as their configuration
+    /// lets them. Most tests want to know who found whom.
+    pub trackerless: bool,
     /// Whether new nodes are watched by the checkers outside the engine.
     pub watch: bool,
     /// Longest time of a disk operation.
@@ -194,6 +197,7 @@ impl World {
             quantum: Duration::ZERO,
             splits: true,
             chunks: Vec::new(),
+            trackerless: false,
             watch: true,
             disk_delay: Duration::from_millis(5),
             violation: None,
@@ -225,8 +229,11 @@ impl World {
         let addr = SocketAddr::new(ip.into(), PORT);
         let mut seed = self.seed;
         seed.0[24..].copy_from_slice(&(id as u64 + 1).to_le_bytes());
+        let mut config = config;
+        config.dht &= self.trackerless;
+        config.lsd &= self.trackerless;
         let mut node = Node::new(config, seed, addr, self.now);
-        node.pending.push(listen_command());
+        node.pending.extend(datagrams::listen_commands());
         node.disk.know_all(self.contents.values());
         if self.watch {
             node.watch();
@@ -378,7 +385,7 @@ impl World {
         let node = &mut self.nodes[id];
         node.disk.crash(&mut chance);
         let events = node.restart(now);
-        node.pending.push(listen_command());
+        node.pending.extend(datagrams::listen_commands());
         node.pending.extend(events);
         self.wake(id);
     }
@@ -583,8 +590,4 @@ impl World {
         self.next_socket += 1;
         SocketToken(self.next_socket)
     }
-}
-
-fn listen_command() -> Event {
-    Event::Command(Command::ListenOn { port: Some(PORT), udp4: Some(UDP), udp6: None })
 }

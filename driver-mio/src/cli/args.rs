@@ -74,9 +74,14 @@ fn transfer_flags(command: Command) -> Command {
         .arg(option("bind", "ADDR|IFACE", "Use only this address or network interface"))
         .arg(many("peer", "HOST:PORT", "Connect to this peer at once"))
         .arg(flag("no-trackers", "Ask no tracker"))
-        .arg(flag("no-dht", "Stay out of the DHT (which this version does not join yet)"))
+        .arg(flag("no-dht", "Stay out of the DHT"))
+        .arg(many(
+            "dht-bootstrap",
+            "HOST:PORT",
+            "Begin the DHT with this node, in place of the usual ones",
+        ))
         .arg(flag("no-pex", "No peer exchange"))
-        .arg(flag("no-lsd", "No local discovery (which this version does not do yet)"))
+        .arg(flag("no-lsd", "No discovery on the local network"))
         .arg(many("tracker", "URL", "Ask this tracker too"))
         .arg(rate("max-down", "Download at most so fast, as in 500K or 2MiB"))
         .arg(rate("max-up", "Upload at most so fast"))
@@ -91,7 +96,7 @@ fn transfer_flags(command: Command) -> Command {
         .arg(duration("seed-time", "Seed for so long, as in 90s, 5m or 2h"))
         .arg(flag("json", "Print one JSON object per line"))
         .arg(record())
-        .arg(folder("state-dir", "Keep resume data here"))
+        .arg(folder("state-dir", "Keep resume data and nodes of the DHT here"))
         .arg(flag("no-resume", "Ignore saved state: check the data again"))
 }
 

@@ -161,7 +161,8 @@ fn session(
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
         },
-        engine: Config::default(),
+        // Nothing leaves this machine.
+        engine: Config { dht: false, lsd: false, ..Config::default() },
         limits: RateLimits::default(),
         record,
     };

@@ -273,6 +273,10 @@ impl Reporter {
                 self.peer(session, &addr.to_string(), "banned", "");
                 self.say(&format!("peer {addr} sent bad data and is banned"));
             }
+            Notice::DhtReplied { peers, nodes, .. } if self.verbose > 0 => {
+                let (peers, nodes) = (count(*peers, "peer"), count(*nodes, "node"));
+                self.say(&format!("the DHT knows {peers}; we are announced at {nodes}"));
+            }
             Notice::TrackerReplied { url, peers, warning, .. } => {
                 self.event(session, json!({ "event": "tracker", "url": url, "peers": peers }));
                 let url = printable(url);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
+use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
 use eddyline::{AddTorrent, Command, Config, Notice, Priority, RateLimits, ResumeData};
 use eddyline_mio::listen::ListenOptions;
@@ -78,9 +79,14 @@ impl Setup {
         let mut engine = Config {
             trackers: !matches.get_flag("no-trackers"),
             pex: !matches.get_flag("no-pex"),
+            dht: !matches.get_flag("no-dht"),
+            lsd: !matches.get_flag("no-lsd"),
             hash_jobs: 2 * disk_threads() as u32,
             ..Config::default()
         };
+        if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
+            engine.dht_bootstrap = nodes.cloned().collect();
+        }
         if let Some(peers) = matches.get_one::<u32>("max-peers") {
             engine.max_connections_per_torrent = *peers;
             engine.max_connections = engine.max_connections.max(*peers);
@@ -170,6 +176,9 @@ impl Session {
             DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),
         })?;
         driver.command(Command::SetLimits(None, setup.limits));
+        if let Some(bytes) = store.as_ref().and_then(|store| store.load_dht()) {
+            driver.command(Command::RestoreDht(Box::new(DhtState::decode(&bytes))));
+        }
         Ok(Self { driver, items: Vec::new(), started: Instant::now(), store })
     }
 
@@ -321,8 +330,19 @@ impl Session {
         self.items.iter().find_map(|item| item.failure.clone())
     }
 
+    /// Keeps what is known of the DHT for the next run. That it is not costs a few seconds then.
+    fn remember_dht(&self) {
+        let state = self.driver.engine().dht_state().filter(|state| !state.nodes.is_empty());
+        if let (Some(store), Some(state)) = (&self.store, state)
+            && let Err(error) = store.store_dht(&state.encode())
+        {
+            eprintln!("warning: cannot save the DHT's nodes: {}", io_text(&error));
+        }
+    }
+
     /// Stops tidily.
     pub fn stop(&mut self) -> Result<(), Failure> {
+        self.remember_dht();
         self.driver.command(Command::ShutDown);
         let end = Instant::now() + STOP_PATIENCE;
         while Instant::now() < end {

@@ -4,10 +4,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
+use crate::dht::{DhtState, Item, NodeId};
 use crate::metainfo::{Magnet, Metainfo};
 use crate::resume::ResumeData;
 
@@ -132,6 +135,32 @@ pub struct AddPeers {
     pub source: PeerSource,
 }
 
+/// A question to the DHT; answered by [`Notice::DhtAnswered`](crate::Notice::DhtAnswered) once for
+/// each address family in which there is a node, or by nothing where there is none.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum DhtWish {
+    /// Get in touch with the node at `HOST:PORT`; not answered.
+    Contact(String),
+    /// The item at a target (BEP 44).
+    Get {
+        /// Where: the hash of an immutable item, [`crate::dht::mutable_target`] of a mutable one.
+        target: NodeId,
+        /// Of a mutable item.
+        salt: Option<Bytes>,
+    },
+    /// Stores an item (BEP 44). Items are kept for two hours.
+    Put {
+        /// The item.
+        item: Item,
+        /// The sequence number that is believed to be there.
+        cas: Option<i64>,
+    },
+    /// The size of a swarm (BEP 33).
+    Scrape(Sha1Hash),
+    /// Torrents that nodes near a point know of (BEP 51).
+    Samples(NodeId),
+}
+
 /// A wish of the embedder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
@@ -164,6 +193,17 @@ pub enum Command {
         /// UDP socket for IPv6.
         udp6: Option<UdpSocketId>,
     },
+    /// UDP sockets that have joined the groups of local discovery (BEP 14), on their port.
+    ListenLocally {
+        /// For IPv4.
+        udp4: Option<UdpSocketId>,
+        /// For IPv6.
+        udp6: Option<UdpSocketId>,
+    },
+    /// What an earlier run left of the DHT; best given before `ListenOn`.
+    RestoreDht(Box<DhtState>),
+    /// Something is wanted of the DHT.
+    Dht(Box<DhtWish>),
     /// Saves resume data of a torrent now.
     SaveResume(TorrentId),
     /// Stops everything tidily; ends with `Notice::ShutDown`.
@@ -184,7 +224,12 @@ impl Command {
             | Self::SaveResume(id) => Some(*id),
             Self::SetLimits(id, _) => *id,
             Self::AddPeers(add) => Some(add.torrent),
-            Self::Add(_) | Self::ListenOn { .. } | Self::ShutDown => None,
+            Self::Add(_)
+            | Self::ListenOn { .. }
+            | Self::ListenLocally { .. }
+            | Self::RestoreDht(_)
+            | Self::Dht(_)
+            | Self::ShutDown => None,
         }
     }
 
@@ -201,7 +246,12 @@ impl Command {
             | Self::SaveResume(id) => Some(id),
             Self::SetLimits(id, _) => id.as_mut(),
             Self::AddPeers(add) => Some(&mut add.torrent),
-            Self::Add(_) | Self::ListenOn { .. } | Self::ShutDown => None,
+            Self::Add(_)
+            | Self::ListenOn { .. }
+            | Self::ListenLocally { .. }
+            | Self::RestoreDht(_)
+            | Self::Dht(_)
+            | Self::ShutDown => None,
         }
     }
 }

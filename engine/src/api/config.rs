@@ -1,11 +1,20 @@
 //! Limits and preferences. Every number that bounds memory or work is here.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What a peer with requests outstanding may send even when the disk is behind or all credit is
 /// given: two blocks, so that no peer starves.
 pub const READ_FLOOR: u32 = 33 * 1024;
+
+/// Nodes that are known for being there, run by the makers of several clients.
+const DHT_BOOTSTRAP: [&str; 4] = [
+    "router.bittorrent.com:6881",
+    "dht.transmissionbt.com:6881",
+    "dht.libtorrent.org:25401",
+    "router.utorrent.com:6881",
+];
 
 /// How unchoke slots are given while seeding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -72,6 +81,14 @@ pub struct Config {
     pub trackers: bool,
     /// Whether peers are told of peers (BEP 11).
     pub pex: bool,
+    /// Whether we are a node of the DHT (BEP 5).
+    pub dht: bool,
+    /// Whether that node only asks and answers nobody (BEP 43).
+    pub dht_read_only: bool,
+    /// Nodes to begin with, as `HOST:PORT`.
+    pub dht_bootstrap: Vec<String>,
+    /// Whether torrents are announced on the local network (BEP 14).
+    pub lsd: bool,
     /// Whether several connections from one address are honest (tests on loopback, NAT).
     pub allow_same_ip: bool,
     /// Seconds between saves of resume data while something changes.
@@ -105,6 +122,10 @@ impl Default for Config {
             ipv6: true,
             trackers: true,
             pex: true,
+            dht: true,
+            dht_read_only: false,
+            dht_bootstrap: DHT_BOOTSTRAP.map(String::from).into(),
+            lsd: true,
             allow_same_ip: true,
             resume_interval: 60,
         }

@@ -10,7 +10,9 @@ mod views;
 mod wakeup;
 
 pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StreamAction};
-pub use command::{AddPeers, AddTorrent, Command, FilePriority, PeerSource, Priority, RateLimits};
+pub use command::{
+    AddPeers, AddTorrent, Command, DhtWish, FilePriority, PeerSource, Priority, RateLimits,
+};
 pub use config::{Config, MemoryBound, READ_FLOOR, SeedChoking};
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,

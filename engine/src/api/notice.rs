@@ -1,5 +1,6 @@
 //! What the engine tells the embedder.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::PeerSource;
 use super::error::{CommandError, TorrentError};
 use crate::base::ids::{ConnId, TorrentId};
+use crate::dht::{NodeId, Outcome as DhtOutcome};
 use crate::metainfo::InfoHashes;
 
 /// Why a connection was closed.
@@ -111,6 +113,17 @@ pub enum Notice {
         /// Why.
         error: String,
     },
+    /// The DHT was asked for peers of a torrent, in one address family.
+    DhtReplied {
+        /// Torrent.
+        torrent: TorrentId,
+        /// How many peers it named.
+        peers: u32,
+        /// At how many nodes we are announced.
+        nodes: u32,
+    },
+    /// What came of a [`crate::DhtWish`].
+    DhtAnswered(NodeId, Box<DhtOutcome>),
     /// Resume data was stored.
     ResumeSaved(TorrentId),
     /// The engine has stopped; nothing more will come.

@@ -33,6 +33,10 @@ pub enum WakeReason {
     Torrent,
     /// An announce, or a retransmission to a tracker.
     Tracker,
+    /// The DHT: time-outs, upkeep, lookups.
+    Dht,
+    /// An announcement on the local network.
+    LocalDiscovery,
     /// The end of a tidy shut-down.
     ShutDown,
 }

@@ -10,6 +10,8 @@ use crate::wire::PeerId;
 
 /// Voices on our address that are remembered.
 const MAX_VOICES: usize = 32;
+/// Voices that have to agree before more than a guess is built on them.
+const MIN_VOICES: usize = 3;
 
 /// Who we are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +56,14 @@ impl Identity {
             self.voices.pop_first();
         }
         self.voices.insert(from, ip.to_canonical());
+    }
+
+    /// Our address, where enough voices agree on it.
+    pub fn settled(&self, ipv6: bool) -> Option<IpAddr> {
+        let family = || self.voices.values().filter(|ip| ip.is_ipv6() == ipv6);
+        let addr = self.external(ipv6).ip();
+        let agree = family().filter(|ip| **ip == addr).count();
+        (agree >= MIN_VOICES && 2 * agree > family().count()).then_some(addr)
     }
 
     /// Our address by majority, with the port that peers can reach.

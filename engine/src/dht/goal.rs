@@ -36,7 +36,7 @@ pub enum Goal {
 }
 
 /// What came of a lookup.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Peers found, each once.
     pub peers: Vec<SocketAddr>,

@@ -229,6 +229,12 @@ impl DhtNode {
         Some(self.begin(target, goal, &[], now, out))
     }
 
+    /// Ends a lookup, or takes it out of the line, without another query.
+    pub fn give_up(&mut self, key: LookupKey) {
+        self.lookups.remove(&key);
+        self.waiting.retain(|(waiting, ..)| *waiting != key);
+    }
+
     fn begin(
         &mut self,
         target: NodeId,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::krpc::Contact;
 use super::node_id::NodeId;
+use crate::base::addr::{Scope, scope};
 use crate::base::time::Instant;
 
 /// Nodes of a bucket, and of its cache.
@@ -87,12 +88,14 @@ fn block(ip: IpAddr) -> [u8; 8] {
     }
 }
 
-/// Whether two nodes count as of one owner, and as one node. On one machine ports tell them apart.
+/// Whether two nodes count as of one owner, and as one node. In a local network blocks mean nothing,
+/// and on one machine ports tell nodes apart.
 pub fn kinship(a: SocketAddr, b: SocketAddr) -> (bool, bool) {
     if a.ip().to_canonical().is_loopback() && b.ip().to_canonical().is_loopback() {
         return (false, a == b);
     }
-    (block(a.ip()) == block(b.ip()), a.ip().to_canonical() == b.ip().to_canonical())
+    let local = scope(a.ip()) == Scope::Local;
+    (!local && block(a.ip()) == block(b.ip()), a.ip().to_canonical() == b.ip().to_canonical())
 }
 
 impl Table {

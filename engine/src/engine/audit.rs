@@ -45,6 +45,7 @@ impl Engine {
                 check(torrent.check_full())?;
             }
         }
+        check(self.dht.check())?;
         check(self.ctx.conns.check())
     }
 

@@ -82,7 +82,8 @@ impl Engine {
 
     fn send_handshake(&mut self, conn: ConnId, info_hash: Sha1Hash) {
         let peer_id = self.ctx.identity.peer_id;
-        let handshake = Handshake { reserved: Reserved::OURS, info_hash, peer_id };
+        let reserved = Reserved::ours(self.ctx.dht_runs);
+        let handshake = Handshake { reserved, info_hash, peer_id };
         let bytes = Bytes::copy_from_slice(&handshake.encode());
         if let Some(entry) = self.ctx.conns.get_mut(conn)
             && let Phase::Handshaking(early) = &mut entry.phase

@@ -19,7 +19,16 @@ impl Engine {
             Event::Command(command) => self.command(command),
             Event::Incoming { socket, remote } => self.incoming(socket, remote),
             Event::Stream(conn, event) => self.stream(conn, event),
-            Event::Datagram { socket, from, data } => self.datagram(socket, from, &data),
+            Event::Datagram { socket, from, data } => {
+                let from = crate::base::addr::normalise(from);
+                if self.local.owns(socket) {
+                    self.local_datagram(from, &data);
+                } else if data.first() == Some(&b'd') {
+                    self.dht_datagram(from, &data);
+                } else {
+                    self.tracker_datagram(from, &data);
+                }
+            }
             Event::Disk(op, outcome) => self.disk(op, outcome),
             Event::Resolved(lookup, result) => self.resolved(lookup, result),
             Event::Http(exchange, event) => self.http(exchange, event),
@@ -33,7 +42,12 @@ impl Engine {
                 self.ctx.identity.port = port;
                 self.ctx.identity.udp4 = udp4;
                 self.ctx.identity.udp6 = udp6;
+                self.start_dht();
+                self.announce_locally();
             }
+            Command::ListenLocally { udp4, udp6 } => self.listen_locally([udp4, udp6]),
+            Command::RestoreDht(state) => self.restore_dht(*state),
+            Command::Dht(wish) => self.dht_wish(*wish),
             Command::ShutDown => self.begin_shut_down(),
             Command::SetLimits(None, limits) => {
                 let now = self.ctx.now;

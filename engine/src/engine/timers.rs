@@ -16,6 +16,8 @@ impl Engine {
                     self.ctx.touched.insert(id);
                 }
                 Timer::UdpTrackers => self.poll_udp_trackers(),
+                Timer::Dht => self.poll_dht(),
+                Timer::LocalDiscovery => self.announce_locally(),
                 Timer::ShutDown => {}
             }
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use crate::api::{Action, HttpAction, HttpEvent, HttpFailure, HttpGet, LookupError, ViolatedRule};
 use crate::base::addr::Scope;
-use crate::base::ids::{ExchangeId, LookupId, TorrentId, UdpSocketId};
+use crate::base::ids::{ExchangeId, LookupId, TorrentId};
 use crate::base::slots::SlotMap;
 use crate::base::timer_queue::Alarm;
 use crate::context::Timer;
@@ -86,6 +86,8 @@ impl Exchange {
 enum Lookup {
     /// The host of a UDP tracker.
     UdpTracker { announce: u64, host: String, port: u16, path: String },
+    /// A node of the DHT.
+    DhtNode { port: u16 },
     /// A peer that a tracker named by host name.
     Peer { torrent: TorrentId, port: u16 },
 }
@@ -345,6 +347,12 @@ impl Engine {
         self.ctx.actions.push(Action::Resolve(id, host));
     }
 
+    /// Looks up the name of a node of the DHT.
+    pub(super) fn resolve_dht_node(&mut self, host: String, port: u16) {
+        let id = self.trackers.lookups.insert(Lookup::DhtNode { port });
+        self.ctx.actions.push(Action::Resolve(id, host));
+    }
+
     /// A name was looked up.
     pub(super) fn resolved(&mut self, id: LookupId, result: Result<Vec<IpAddr>, LookupError>) {
         let Some(lookup) = self.trackers.lookups.remove(id) else {
@@ -352,6 +360,7 @@ impl Engine {
         };
         let ips = result.unwrap_or_default();
         match lookup {
+            Lookup::DhtNode { port } => self.dht_resolved(&ips, port),
             Lookup::Peer { torrent, port } => {
                 if let Some(torrent) = self.torrents.get_mut(torrent) {
                     torrent.peer_resolved(&mut self.ctx, &ips, port);
@@ -407,9 +416,8 @@ impl Engine {
     }
 
     /// A UDP packet came.
-    pub(super) fn datagram(&mut self, _socket: UdpSocketId, from: SocketAddr, data: &[u8]) {
+    pub(super) fn tracker_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let mut out = Vec::new();
-        let from = crate::base::addr::normalise(from);
         let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
         let ended = self.trackers.udp.received(from, data, now, rng, &mut out);
         self.send_udp(out);

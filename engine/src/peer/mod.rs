@@ -65,6 +65,8 @@ pub struct Peer {
     pub fast: bool,
     /// Extended messages agreed on (BEP 10).
     pub extended: bool,
+    /// It is a node of the DHT (BEP 5).
+    pub dht: bool,
     /// What it said in its extended handshake.
     pub extensions: Extensions,
     /// What it has.
@@ -155,6 +157,7 @@ impl Peer {
             client: handshake.peer_id.client(),
             fast: handshake.reserved.fast(),
             extended: handshake.reserved.extended(),
+            dht: handshake.reserved.dht(),
             extensions: Extensions::default(),
             pieces: PeerPieces::Some(Bits::new(pieces)),
             piece_count: 0,

@@ -157,6 +157,7 @@ impl Torrent {
         self.tell_late_haves(ctx);
         if !self.paused {
             self.announcer.start();
+            ctx.look_for_peers(self.id);
         }
         self.restart_hashes(ctx);
         ctx.touched.insert(self.id);
@@ -218,6 +219,7 @@ impl Torrent {
         match self.stage {
             Stage::Active => {
                 self.announcer.start();
+                ctx.look_for_peers(self.id);
                 self.restart_hashes(ctx);
                 ctx.touched.insert(self.id);
             }
@@ -228,6 +230,7 @@ impl Torrent {
                     self.open(ctx);
                 } else {
                     self.announcer.start();
+                    ctx.look_for_peers(self.id);
                 }
                 ctx.touched.insert(self.id);
             }

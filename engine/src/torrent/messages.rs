@@ -1,5 +1,6 @@
 //! What peers say: routing of each message to the part of the torrent that it concerns.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Torrent;
@@ -91,7 +92,11 @@ impl Torrent {
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
             PeerEvent::Metadata(message) => return self.metadata_message(ctx, conn, message),
             PeerEvent::Pex(message) => return self.hear_of_peers(ctx, conn, &message),
-            PeerEvent::DhtPort(_) => {}
+            PeerEvent::DhtPort(port) => {
+                if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.dht_runs) {
+                    ctx.dht_contacts.push(SocketAddr::new(peer.intro.addr.ip(), port));
+                }
+            }
         }
         Ok(())
     }

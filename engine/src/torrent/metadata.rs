@@ -35,6 +35,7 @@ impl Torrent {
         self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
         if !self.paused {
             self.announcer.start();
+            ctx.look_for_peers(self.id);
         }
         ctx.touched.insert(self.id);
     }
@@ -205,6 +206,7 @@ impl Torrent {
     /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
     /// forgotten, and whoever came by them goes.
     fn forget_hearsay(&mut self, ctx: &mut Context) {
+        ctx.dht_secrets.insert(self.id);
         let conns = self.peers.values().filter(|peer| peer.intro.source.is_hearsay());
         let conns: Vec<ConnId> = conns.map(|peer| peer.intro.conn).collect();
         for conn in conns {

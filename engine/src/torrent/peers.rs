@@ -198,6 +198,9 @@ impl Torrent {
         } else if have.count() > 0 {
             peer.send(&Message::Bitfield(have.to_wire().into()));
         }
+        if let Some(port) = ctx.identity.port.filter(|_| ctx.dht_runs && peer.dht) {
+            peer.send(&Message::Port(port));
+        }
         if peer.extended {
             let payload = self.extended_handshake(ctx, peer).encode().into();
             peer.send(&Message::Extended { id: 0, payload });

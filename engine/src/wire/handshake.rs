@@ -39,6 +39,15 @@ impl Reserved {
     /// What this engine announces: fast extension and extended messages.
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// The same, with or without the DHT (BEP 5).
+    pub const fn ours(dht: bool) -> Self {
+        let mut reserved = Self::OURS;
+        if dht {
+            reserved.0[7] |= 0x01;
+        }
+        reserved
+    }
+
     /// DHT (BEP 5).
     pub const fn dht(self) -> bool {
         self.0[7] & 0x01 != 0

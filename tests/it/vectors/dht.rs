@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use eddyline::bencode::{Limits, Mode, scan};
-use eddyline::dht::krpc::{Body, ItemFields, Packet};
+use eddyline::dht::krpc::{Body, ItemFields, Packet, Query, Reply};
 use eddyline::dht::{Bloom, Contact, Item, Mutable, NodeId, prefix_for, signed_bytes};
 use serde_json::{Value, json};
 
@@ -47,73 +47,74 @@ fn describe(packet: &Packet) -> Value {
         found["ro"] = 1.into();
     }
     match &packet.body {
-        Body::Query(query) => {
-            found["y"] = "q".into();
-            found["q"] = query.method.as_str().into();
-            found["id"] = text(&query.id.0);
-            let strings = [
-                ("target", &query.target),
-                ("info_hash", &query.info_hash),
-                ("token", &query.token),
-            ];
-            for (key, value) in strings {
-                if let Some(value) = value {
-                    found[key] = text(value);
-                }
-            }
-            if let Some(port) = query.port {
-                found["port"] = port.into();
-            }
-            if let Some(cas) = query.cas {
-                found["cas"] = cas.into();
-            }
-            let flags = [
-                ("implied_port", query.implied_port),
-                ("seed", query.seed),
-                ("noseed", query.no_seed),
-                ("scrape", query.scrape),
-            ];
-            for (key, _) in flags.iter().filter(|(_, set)| *set) {
-                found[*key] = 1.into();
-            }
-            if let Some((v4, v6)) = query.want {
-                let names = [("n4", v4), ("n6", v6)];
-                found["want"] = names.iter().filter(|(_, set)| *set).map(|(n, _)| *n).collect();
-            }
-            item(&mut found, &query.item);
-        }
-        Body::Reply(reply) => {
-            found["y"] = "r".into();
-            found["id"] = text(&reply.id.0);
-            if reply.families.0 {
-                found["nodes"] = nodes(&reply.nodes, false);
-            }
-            if reply.families.1 {
-                found["nodes6"] = nodes(&reply.nodes, true);
-            }
-            if let Some(token) = &reply.token {
-                found["token"] = text(token);
-            }
-            if let Some(values) = &reply.values {
-                found["values"] = values.iter().map(ToString::to_string).collect();
-            }
-            if let Some((samples, number, interval)) = &reply.samples {
-                found["samples"] = samples.iter().map(|sample| text(&sample.0)).collect();
-                found["num"] = (*number).into();
-                found["interval"] = (*interval).into();
-            }
-            if let Some((seeds, others)) = &reply.filters {
-                found["BFsd"] = text(seeds);
-                found["BFpe"] = text(others);
-            }
-            item(&mut found, &reply.item);
-        }
+        Body::Query(query) => describe_query(&mut found, query),
+        Body::Reply(reply) => describe_reply(&mut found, reply),
         Body::Error { code, message } => {
             found["y"] = "e".into();
             found["error"] = json!([code, message]);
         }
     }
     found
+}
+
+fn describe_query(found: &mut Value, query: &Query) {
+    found["y"] = "q".into();
+    found["q"] = query.method.as_str().into();
+    found["id"] = text(&query.id.0);
+    let strings =
+        [("target", &query.target), ("info_hash", &query.info_hash), ("token", &query.token)];
+    for (key, value) in strings {
+        if let Some(value) = value {
+            found[key] = text(value);
+        }
+    }
+    if let Some(port) = query.port {
+        found["port"] = port.into();
+    }
+    if let Some(cas) = query.cas {
+        found["cas"] = cas.into();
+    }
+    let flags = [
+        ("implied_port", query.implied_port),
+        ("seed", query.seed),
+        ("noseed", query.no_seed),
+        ("scrape", query.scrape),
+    ];
+    for (key, _) in flags.iter().filter(|(_, set)| *set) {
+        found[*key] = 1.into();
+    }
+    if let Some((v4, v6)) = query.want {
+        let names = [("n4", v4), ("n6", v6)];
+        found["want"] = names.iter().filter(|(_, set)| *set).map(|(n, _)| *n).collect();
+    }
+    item(found, &query.item);
+}
+
+fn describe_reply(found: &mut Value, reply: &Reply) {
+    found["y"] = "r".into();
+    found["id"] = text(&reply.id.0);
+    if reply.families.0 {
+        found["nodes"] = nodes(&reply.nodes, false);
+    }
+    if reply.families.1 {
+        found["nodes6"] = nodes(&reply.nodes, true);
+    }
+    if let Some(token) = &reply.token {
+        found["token"] = text(token);
+    }
+    if let Some(values) = &reply.values {
+        found["values"] = values.iter().map(ToString::to_string).collect();
+    }
+    if let Some((samples, number, interval)) = &reply.samples {
+        found["samples"] = samples.iter().map(|sample| text(&sample.0)).collect();
+        found["num"] = (*number).into();
+        found["interval"] = (*interval).into();
+    }
+    if let Some((seeds, others)) = &reply.filters {
+        found["BFsd"] = text(seeds);
+        found["BFpe"] = text(others);
+    }
+    item(found, &reply.item);
 }
 
 pub fn krpc(input: &Value, expected: &Value) -> Result<(), String> {

@@ -5,6 +5,7 @@ mod conversation;
 mod ids;
 mod model;
 mod politeness;
+mod privacy;
 
 use eddyline::base::time::Instant;
 use eddyline::{Action, Engine, Event};
@@ -13,6 +14,7 @@ pub use conversation::Conversations;
 pub use ids::Ids;
 pub use model::Model;
 pub use politeness::Politeness;
+pub use privacy::Privacy;
 
 /// All checkers of one node.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,7 @@ pub struct Checks {
     model: Model,
     conversations: Conversations,
     politeness: Politeness,
+    privacy: Privacy,
     unchoked: u32,
 }
 
@@ -32,6 +35,7 @@ impl Checks {
             self.model.hear(event);
             self.conversations.hear(event);
             self.politeness.hear(now, event);
+            self.privacy.hear(event);
         }
     }
 
@@ -50,6 +54,7 @@ impl Checks {
             self.model.see(action)?;
             self.conversations.see(action, &self.model)?;
             self.politeness.see(now, action)?;
+            self.privacy.see(action, engine)?;
         }
         self.model.compare(engine)?;
         // Fewer slots than before are no reason to choke somebody at once.

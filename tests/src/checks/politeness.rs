@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use eddyline::base::ids::{ConnId, ExchangeId};
 use eddyline::base::time::Instant;
 use eddyline::tracker::parse_announce;
-use eddyline::{Action, Command, Event, HttpAction, HttpEvent, StreamAction, StreamEvent};
+use eddyline::{Action, Command, Event, HttpAction, HttpEvent, Notice, StreamAction, StreamEvent};
 
 /// Seconds between two connections to one address.
 const REDIAL: u64 = 5;
@@ -79,6 +79,9 @@ impl Politeness {
                     self.ended.insert(addr, now);
                 }
             }
+            // A torrent that turns out private forgets whom it knew by hearsay; its tracker may
+            // name them again.
+            Action::Notify(Notice::MetadataReady(_)) => self.ended.clear(),
             Action::Http(id, HttpAction::Get(get)) => {
                 let (base, query) = get.url.split_once('?').unwrap_or((&get.url, ""));
                 if base.contains("/scrape") {

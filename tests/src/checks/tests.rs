@@ -417,3 +417,70 @@ fn events_that_nobody_asked_for_are_not_taken_for_faults_of_the_engine() {
     });
     assert_eq!(outcome, Ok(()));
 }
+
+/// A step of a fresh engine that is told `event` and is said to do `action`.
+fn privacy(event: Event, action: Action, config: Config) -> Result<(), String> {
+    let now = eddyline::base::time::Instant::from_millis(1000);
+    let seed = eddyline::base::rng::Seed::from_u64(1);
+    let mut engine = Engine::new(config, seed, now);
+    let mut checks = Checks::default();
+    checks.before_step(now, std::slice::from_ref(&event));
+    engine.step(now, [event], &mut Vec::new());
+    checks.after_step(now, &engine, &[action])
+}
+
+#[test]
+fn naming_a_private_torrent_in_public_is_noticed() {
+    let content = content();
+    let metainfo = eddyline::metainfo::Metainfo { private: true, ..(*content.metainfo).clone() };
+    let add = |private: bool| {
+        let metainfo = if private { metainfo.clone().into() } else { content.metainfo.clone() };
+        Event::Command(eddyline::Command::Add(Box::new(eddyline::AddTorrent::new(metainfo))))
+    };
+    let send = |data: Vec<u8>| Action::SendDatagram {
+        socket: eddyline::base::ids::UdpSocketId(0),
+        to: "1.2.3.4:5".parse().unwrap(),
+        data: data.into(),
+    };
+    let dht = || send([b"d1:x20:".as_slice(), &content.hash().0, b"e"].concat());
+    let local = || send(format!("BT-SEARCH {}", content.hash().to_hex()).into_bytes());
+    let tracker = || send([b"announce".as_slice(), &content.hash().0].concat());
+    assert_eq!(privacy(add(false), dht(), Config::default()), Ok(()));
+    assert_eq!(privacy(add(true), tracker(), Config::default()), Ok(()));
+    let told = privacy(add(true), dht(), Config::default()).unwrap_err();
+    assert_eq!(told, "a private torrent is not named in the DHT");
+    let told = privacy(add(true), local(), Config::default()).unwrap_err();
+    assert_eq!(told, "a private torrent is not named in local discovery");
+    let out = Config { dht: false, ..Config::default() };
+    let told = privacy(add(false), dht(), out).unwrap_err();
+    assert_eq!(told, "who stays out of the DHT sends it nothing");
+}
+
+#[test]
+fn telling_of_the_peers_of_a_private_torrent_is_noticed() {
+    use eddyline::wire::{ExtendedHandshake, Handshake, PeerId, Reserved};
+    let content = content();
+    let metainfo = eddyline::metainfo::Metainfo { private: true, ..(*content.metainfo).clone() };
+    let (conn, now) = (ConnId::from_u64(1 << 32), eddyline::base::time::Instant::from_millis(1));
+    let seed = eddyline::base::rng::Seed::from_u64(1);
+    let engine = Engine::new(Config::default(), seed, now);
+    let (info_hash, peer_id) = (content.hash(), PeerId([7; 20]));
+    let shake = Handshake { reserved: Reserved::OURS, info_hash, peer_id }.encode();
+    let offer = ExtendedHandshake { m: [("ut_pex".to_owned(), 5)].into(), ..Default::default() };
+    let offer = encode(&[Message::Extended { id: 0, payload: offer.encode().into() }]);
+    let heard = Bytes::from([shake.as_slice(), &offer].concat());
+    let told = |private: bool| {
+        let mut privacy = super::Privacy::default();
+        let metainfo = if private { metainfo.clone().into() } else { content.metainfo.clone() };
+        let add = eddyline::AddTorrent::new(metainfo);
+        privacy.hear(&Event::Command(eddyline::Command::Add(Box::new(add))));
+        let remote = "1.2.3.4:5".parse().unwrap();
+        privacy.see(&Action::Stream(conn, StreamAction::Connect { remote }), &engine)?;
+        privacy.hear(&Event::Stream(conn, StreamEvent::Received(heard.clone())));
+        let pex = encode(&[Message::Extended { id: 5, payload: Bytes::from_static(b"de") }]);
+        let said = Bytes::from([shake.as_slice(), &pex].concat());
+        privacy.see(&Action::Stream(conn, StreamAction::Send(said)), &engine)
+    };
+    assert_eq!(told(false), Ok(()));
+    assert_eq!(told(true).unwrap_err(), "nobody is told of the peers of a private torrent");
+}

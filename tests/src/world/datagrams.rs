@@ -1,20 +1,27 @@
 //! Datagrams: lost, doubled, late, translated, and answered by UDP trackers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use eddyline::Event;
+use eddyline::base::ids::UdpSocketId;
+use eddyline::local_discovery::GROUP_V4;
+use eddyline::{Command, Event};
 
-use super::{Happening, Listener, UDP, World};
+use super::{AtNode, Happening, Listener, PORT, UDP, World};
 use crate::faults::Fault;
 use crate::node::NodeId;
 
+/// The UDP socket of every node that has joined the group of local discovery.
+const LOCAL_UDP: UdpSocketId = UdpSocketId(2);
 /// How late a late datagram is.
 const LATE: Duration = Duration::from_secs(2);
 
 impl World {
     pub(super) fn send_datagram(&mut self, id: NodeId, to: SocketAddr, data: Bytes) {
+        if to == GROUP_V4 {
+            return self.multicast(id, &data);
+        }
         let node = &mut self.nodes[id];
         let port = node.nat_state.outgoing(node.nat, node.addr.port(), to);
         let from = SocketAddr::new(node.addr.ip(), port);
@@ -27,6 +34,19 @@ impl World {
         }
         let delay = if fault == Some(Fault::Late) { LATE } else { Duration::ZERO };
         self.launch(from, to, data, waits + delay);
+    }
+
+    /// All nodes are on one local network, the sender too.
+    fn multicast(&mut self, id: NodeId, data: &Bytes) {
+        let from = SocketAddr::new(self.nodes[id].addr.ip(), GROUP_V4.port());
+        for node in 0..self.nodes.len() {
+            let divided = self.partition_between(id, node).is_some();
+            if !divided && self.rng.below(1000) >= self.weather.loss {
+                let event = Event::Datagram { socket: LOCAL_UDP, from, data: data.clone() };
+                let when = self.now + Duration::from_millis(1);
+                self.at_node(when, node, AtNode::Tell(event));
+            }
+        }
     }
 
     /// How long a datagram waits for its sender's line; `None` when the queue is full.
@@ -58,6 +78,11 @@ impl World {
         }
     }
 
+    fn listener_at(&self, ip: IpAddr) -> Option<&Listener> {
+        let ports = SocketAddr::new(ip, 0)..=SocketAddr::new(ip, u16::MAX);
+        self.listeners.range(ports).next().map(|(_, listener)| listener)
+    }
+
     pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes) {
         let now = self.now;
         if let Some(tracker) = self.udp_trackers.get_mut(&to) {
@@ -67,11 +92,10 @@ impl World {
             return;
         }
         // A mapping for one destination leads to the same node as the usual port.
-        let listener = self.listeners.iter().find(|(addr, _)| addr.ip() == to.ip());
-        let Some((_, Listener::Node(node))) = listener else { return };
+        let listener = self.listener_at(to.ip());
+        let Some(Listener::Node(node)) = listener else { return };
         let node = *node;
-        let sender = self.listeners.iter().find(|(addr, _)| addr.ip() == from.ip());
-        if let Some((_, Listener::Node(sender))) = sender
+        if let Some(Listener::Node(sender)) = self.listener_at(from.ip())
             && self.partition_between(*sender, node).is_some()
         {
             return;
@@ -80,4 +104,12 @@ impl World {
             self.tell(node, Event::Datagram { socket: UDP, from, data });
         }
     }
+}
+
+/// What a driver tells a fresh engine: one port for everything, and a group that it has joined.
+pub(super) fn listen_commands() -> [Event; 2] {
+    [
+        Event::Command(Command::ListenOn { port: Some(PORT), udp4: Some(UDP), udp6: None }),
+        Event::Command(Command::ListenLocally { udp4: Some(LOCAL_UDP), udp6: None }),
+    ]
 }

@@ -1,0 +1,371 @@
+//! The DHT in the engine (BEP 5): starting it, keeping it in company, and looking for the peers of
+//! all torrents, a few at a time and each in its turn.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use crate::api::{Action, DhtWish, Notice, PeerSource};
+use crate::base::ids::TorrentId;
+use crate::base::time::Instant;
+use crate::base::timer_queue::Alarm;
+use crate::context::Timer;
+use crate::dht::{
+    DhtEvent, DhtNode, DhtState, Goal, LookupKey, NodeConfig, NodeId, Outcome, Output,
+};
+
+/// Torrents that are looked for at the same time, in each address family.
+const MAX_RUNNING: usize = 8;
+/// A torrent is looked for, and announced, once in so long; more often while it has no peer.
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(900), Duration::from_secs(60));
+/// By so much, in milliseconds, turns of torrents drift apart.
+const JITTER: u32 = 60_000;
+/// Turns that may be taken at once after a pause; after that one in a while, so that a thousand
+/// torrents do not all fall upon the same few nodes.
+const BURST: u32 = 5;
+/// Milliseconds between turns, at least and at most.
+const GAP_MILLIS: (u64, u64) = (50, 500);
+/// Addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// Whom a lookup is for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Client {
+    Torrent(TorrentId),
+    User(NodeId),
+}
+
+/// The nodes of both address families, and who waits for them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct DhtService {
+    nodes: [Option<DhtNode>; 2],
+    /// When each torrent is due.
+    turns: BTreeMap<TorrentId, Instant>,
+    queue: BTreeSet<(Instant, TorrentId)>,
+    running: BTreeMap<(bool, LookupKey), Client>,
+    /// Turns that may be taken now, and since when they are counted.
+    pace: (u32, Instant),
+    alarm: Alarm,
+    /// What an earlier run left, for nodes that do not exist yet.
+    restored: DhtState,
+}
+
+impl DhtService {
+    /// The node of an address family, to look at.
+    pub(super) fn node(&self, ipv6: bool) -> Option<&DhtNode> {
+        self.nodes[usize::from(ipv6)].as_ref()
+    }
+
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        self.nodes.iter().flatten().try_for_each(DhtNode::check)?;
+        if self.turns.len() != self.queue.len() {
+            return Err("every torrent has one turn in the DHT");
+        }
+        Ok(())
+    }
+
+    /// Time between turns: all torrents have theirs in one interval, if that is not too fast.
+    fn gap(&self) -> Duration {
+        let fair = INTERVAL.0.as_millis() as u64 / (self.turns.len() as u64).max(1);
+        Duration::from_millis(fair.clamp(GAP_MILLIS.0, GAP_MILLIS.1))
+    }
+
+    /// Whether a turn may be taken now, which it then is.
+    fn keep_pace(&mut self, now: Instant) -> bool {
+        let (left, since) = self.pace;
+        let gap = self.gap();
+        let gained = (now.since(since).as_millis() / gap.as_millis().max(1)) as u64;
+        if left as u64 + gained >= BURST.into() {
+            self.pace = (BURST, now);
+        } else if gained > 0 {
+            self.pace = (left + gained as u32, since + gap * gained as u32);
+        }
+        let may = self.pace.0 > 0;
+        self.pace.0 -= u32::from(may);
+        may
+    }
+
+    fn set_turn(&mut self, id: TorrentId, at: Instant) {
+        self.drop_turn(id);
+        self.turns.insert(id, at);
+        self.queue.insert((at, id));
+    }
+
+    fn drop_turn(&mut self, id: TorrentId) {
+        if let Some(at) = self.turns.remove(&id) {
+            self.queue.remove(&(at, id));
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the nodes for which there is a socket now.
+    pub(super) fn start_dht(&mut self) {
+        if !self.ctx.config.dht {
+            return;
+        }
+        for ipv6 in [false, true] {
+            let identity = &self.ctx.identity;
+            let socket = if ipv6 { identity.udp6 } else { identity.udp4 };
+            let place = usize::from(ipv6);
+            if socket.is_none() || self.dht.nodes[place].is_some() {
+                continue;
+            }
+            let config = NodeConfig { ipv6, read_only: self.ctx.config.dht_read_only };
+            let rng = self.ctx.seed.stream(if ipv6 { "dht6" } else { "dht4" });
+            let id = self.dht.restored.ids[place].take();
+            let mut node = DhtNode::new(config, id, rng, self.ctx.now);
+            let mut out = Output::default();
+            node.join(&self.dht.restored.nodes, self.ctx.now, &mut out);
+            self.dht.nodes[place] = Some(node);
+            self.handle_dht(ipv6, out);
+        }
+        self.ctx.dht_runs = self.dht.nodes.iter().any(Option::is_some);
+        self.set_dht_alarm();
+    }
+
+    /// Ids and nodes of an earlier run.
+    pub(super) fn restore_dht(&mut self, state: DhtState) {
+        for ipv6 in [false, true] {
+            self.with_dht(ipv6, |node, now, out| node.join(&state.nodes, now, out));
+        }
+        self.dht.restored = state;
+    }
+
+    /// What the next run should know of the DHT; `None` where there is none.
+    pub fn dht_state(&self) -> Option<DhtState> {
+        let ids = [false, true].map(|ipv6| self.dht.node(ipv6).map(DhtNode::id));
+        let nodes = self.dht.nodes.iter().flatten().flat_map(DhtNode::known).collect();
+        ids.iter().any(Option::is_some).then_some(DhtState { ids, nodes })
+    }
+
+    /// The DHT node of an address family, to look at.
+    pub fn dht_node(&self, ipv6: bool) -> Option<&DhtNode> {
+        self.dht.node(ipv6)
+    }
+
+    fn with_dht(&mut self, ipv6: bool, act: impl FnOnce(&mut DhtNode, Instant, &mut Output)) {
+        self.keep_secrets();
+        let mut out = Output::default();
+        if let Some(node) = &mut self.dht.nodes[usize::from(ipv6)] {
+            act(node, self.ctx.now, &mut out);
+            self.handle_dht(ipv6, out);
+        }
+    }
+
+    /// A packet of the DHT.
+    pub(super) fn dht_datagram(&mut self, from: SocketAddr, data: &[u8]) {
+        self.keep_secrets();
+        let [v4, v6] = &mut self.dht.nodes;
+        let (node, other) = if from.is_ipv6() { (v6, v4) } else { (v4, v6) };
+        let Some(node) = node else { return };
+        let mut out = Output::default();
+        let other = other.as_ref().map(DhtNode::table);
+        node.received(from, data, other, self.ctx.now, &mut out);
+        self.handle_dht(from.is_ipv6(), out);
+    }
+
+    /// What is due in the DHT.
+    pub(super) fn poll_dht(&mut self) {
+        for ipv6 in [false, true] {
+            self.with_dht(ipv6, DhtNode::poll);
+        }
+        self.take_turns();
+    }
+
+    fn handle_dht(&mut self, ipv6: bool, out: Output) {
+        let identity = &self.ctx.identity;
+        let socket = if ipv6 { identity.udp6 } else { identity.udp4 };
+        if let Some(socket) = socket {
+            let send = |(to, data)| Action::SendDatagram { socket, to, data };
+            self.ctx.actions.extend(out.packets.into_iter().map(send));
+        }
+        for event in out.events {
+            match event {
+                DhtEvent::Peers(key, peers) => self.dht_found(ipv6, key, &peers),
+                DhtEvent::Done(key, outcome) => self.dht_done(ipv6, key, *outcome),
+                DhtEvent::Voice { from, addr } => {
+                    self.ctx.identity.hear(from, addr.ip());
+                    if let Some(ip) = self.ctx.identity.settled(ipv6) {
+                        self.with_dht(ipv6, |node, now, _| node.lives_at(ip, now));
+                    }
+                }
+                DhtEvent::Lonely => self.bootstrap_dht(),
+            }
+        }
+    }
+
+    /// Nobody is there: the bootstrap nodes are asked, and those of an earlier run once more.
+    fn bootstrap_dht(&mut self) {
+        let names = self.ctx.config.dht_bootstrap.clone();
+        names.iter().for_each(|name| self.dht_contact(name));
+        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.metainfo.private);
+        let nodes = torrents.flat_map(|(_, torrent)| torrent.metainfo.nodes.iter().take(8));
+        let nodes: Vec<String> =
+            nodes.take(64).map(|node| alloc::format!("{}:{}", node.host, node.port)).collect();
+        nodes.iter().for_each(|name| self.dht_contact(name));
+        let restored = self.dht.restored.nodes.clone();
+        for ipv6 in [false, true] {
+            self.with_dht(ipv6, |node, now, out| node.join(&restored, now, out));
+        }
+    }
+
+    /// Gets in touch with a node that is known by `HOST:PORT`.
+    pub(super) fn dht_contact(&mut self, name: &str) {
+        if let Ok(addr) = name.parse::<SocketAddr>() {
+            return self.dht_meet(addr);
+        }
+        let Some((host, port)) = name.rsplit_once(':') else { return };
+        let Ok(port) = port.parse::<u16>() else { return };
+        let host = host.trim_matches(['[', ']']);
+        match host.parse::<IpAddr>() {
+            Ok(ip) => self.dht_meet(SocketAddr::new(ip, port)),
+            Err(_) => self.resolve_dht_node(host.into(), port),
+        }
+    }
+
+    /// A name of a node was looked up.
+    pub(super) fn dht_resolved(&mut self, ips: &[IpAddr], port: u16) {
+        for ipv6 in [false, true] {
+            let family = ips.iter().filter(|ip| ip.is_ipv6() == ipv6);
+            family.take(MAX_ADDRESSES).for_each(|ip| self.dht_meet(SocketAddr::new(*ip, port)));
+        }
+    }
+
+    fn dht_meet(&mut self, addr: SocketAddr) {
+        let addr = crate::base::addr::normalise(addr);
+        self.with_dht(addr.is_ipv6(), |node, now, out| node.meet(addr, now, out));
+    }
+
+    /// Nodes that peers told of (BEP 5 PORT), and torrents that want to be looked for.
+    pub(super) fn serve_dht_wishes(&mut self) {
+        let contacts = core::mem::take(&mut self.ctx.dht_contacts);
+        let wishes = core::mem::take(&mut self.ctx.dht_wishes);
+        self.keep_secrets();
+        if !self.ctx.dht_runs {
+            return;
+        }
+        contacts.into_iter().for_each(|addr| self.dht_meet(addr));
+        for id in wishes {
+            let at = self.ctx.now;
+            if self.dht.turns.get(&id).is_none_or(|turn| *turn > at) {
+                self.dht.set_turn(id, at);
+            }
+        }
+        self.take_turns();
+    }
+
+    /// Torrents whose turn has come are looked for, as many as may be at a time.
+    fn take_turns(&mut self) {
+        let now = self.ctx.now;
+        while let Some((at, id)) = self.dht.queue.first().copied()
+            && at <= now
+            && self.dht.running.len() < 2 * MAX_RUNNING
+            && self.dht.nodes.iter().flatten().any(|node| !node.table().is_empty())
+            && self.dht.keep_pace(now)
+        {
+            self.dht.drop_turn(id);
+            let Some(torrent) = self.torrents.get(id) else { continue };
+            // Whoever stands still, or is private, asks for a turn again when that changes.
+            if self.ctx.stopping || !torrent.is_running() || torrent.metainfo.private {
+                continue;
+            }
+            let target = NodeId::from(torrent.info_hash);
+            let announce = self.ctx.identity.port.map(Some);
+            let goal = Goal::Peers { announce, seed: torrent.is_complete() };
+            for ipv6 in [false, true] {
+                self.dht_look_up(ipv6, target, goal.clone(), Client::Torrent(id));
+            }
+            let jitter = Duration::from_millis(self.ctx.misc.below(JITTER).into());
+            self.dht.set_turn(id, now + INTERVAL.0 + jitter);
+        }
+        self.set_dht_alarm();
+    }
+
+    /// Lookups of torrents that turned out to be private end without another word.
+    fn keep_secrets(&mut self) {
+        while let Some(id) = self.ctx.dht_secrets.pop_first() {
+            self.dht.drop_turn(id);
+            let about = |client: &Client| matches!(client, Client::Torrent(t) if *t == id);
+            let lookups = self.dht.running.iter().filter(|(_, client)| about(client));
+            let lookups: Vec<_> = lookups.map(|(key, _)| *key).collect();
+            for (ipv6, key) in lookups {
+                self.dht.running.remove(&(ipv6, key));
+                if let Some(node) = &mut self.dht.nodes[usize::from(ipv6)] {
+                    node.give_up(key);
+                }
+            }
+        }
+    }
+
+    fn dht_look_up(&mut self, ipv6: bool, target: NodeId, goal: Goal, client: Client) {
+        let mut out = Output::default();
+        if let Some(node) = &mut self.dht.nodes[usize::from(ipv6)] {
+            if let Some(key) = node.look_up(target, goal, self.ctx.now, &mut out) {
+                self.dht.running.insert((ipv6, key), client);
+            }
+            self.handle_dht(ipv6, out);
+        }
+    }
+
+    fn dht_found(&mut self, ipv6: bool, key: LookupKey, peers: &[SocketAddr]) {
+        let Some(Client::Torrent(id)) = self.dht.running.get(&(ipv6, key)) else { return };
+        let id = *id;
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let own = self.ctx.identity.external(ipv6);
+        for addr in peers.iter().filter(|addr| **addr != own) {
+            torrent.add_candidate(&mut self.ctx, *addr, PeerSource::Dht);
+        }
+    }
+
+    fn dht_done(&mut self, ipv6: bool, key: LookupKey, outcome: Outcome) {
+        match self.dht.running.remove(&(ipv6, key)) {
+            Some(Client::Torrent(id)) => {
+                let Some(torrent) = self.torrents.get(id) else { return };
+                if torrent.peers.is_empty() && torrent.is_running() {
+                    let soon = self.ctx.now + INTERVAL.1;
+                    self.dht.set_turn(id, soon);
+                }
+                let (peers, nodes) = (outcome.peers.len() as u32, outcome.stored_at);
+                self.ctx.notify(Notice::DhtReplied { torrent: id, peers, nodes });
+            }
+            Some(Client::User(target)) => {
+                self.ctx.notify(Notice::DhtAnswered(target, outcome.into()));
+            }
+            None => {}
+        }
+    }
+
+    /// The user wants something of the DHT.
+    pub(super) fn dht_wish(&mut self, wish: DhtWish) {
+        let (target, goal) = match wish {
+            DhtWish::Contact(name) => return self.dht_contact(&name),
+            DhtWish::Get { target, salt } => (target, Goal::Get(salt)),
+            DhtWish::Put { item, cas } => (item.target(), Goal::Put(item, cas)),
+            DhtWish::Scrape(hash) => (hash.into(), Goal::Scrape),
+            DhtWish::Samples(target) => (target, Goal::Samples),
+        };
+        for ipv6 in [false, true] {
+            self.dht_look_up(ipv6, target, goal.clone(), Client::User(target));
+        }
+        self.set_dht_alarm();
+    }
+
+    fn set_dht_alarm(&mut self) {
+        let now = self.ctx.now;
+        let nodes = self.dht.nodes.iter().flatten().map(|node| node.next_deadline(now));
+        // A turn that waits for a place, or for company, is taken when a node has done something.
+        let turn = self.dht.queue.first().map(|(at, _)| (*at).max(now + self.dht.gap()));
+        let company = self.dht.nodes.iter().flatten().any(|node| !node.table().is_empty());
+        let room = self.dht.running.len() < 2 * MAX_RUNNING;
+        let next = nodes.chain(turn.filter(|_| company && room)).min();
+        if let Some(at) = next {
+            let at = at.max(now + Duration::from_millis(1));
+            self.dht.alarm.set(&mut self.ctx.timers, at, now, Timer::Dht);
+        }
+    }
+}

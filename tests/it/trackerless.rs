@@ -1,0 +1,167 @@
+//! Without trackers: engines find each other by the DHT and on the local network, and stay out of
+//! both when told to.
+
+use std::time::Duration;
+
+use eddyline::{Command, Config, DhtWish, Notice, PeerSource};
+use eddyline_sim::{Content, NodeId, PeerOptions, World};
+
+/// Engines that know the first one as a node of the DHT, and nothing of each other.
+fn dht_config() -> Config {
+    Config { dht_bootstrap: vec!["10.0.0.1:6881".into()], lsd: false, ..Config::default() }
+}
+
+fn world(seed: u64, nodes: usize, config: &Config) -> World {
+    let mut world = World::new(seed);
+    world.trackerless = true;
+    for _ in 0..nodes {
+        world.add_node_with(config.clone());
+    }
+    world
+}
+
+fn came_by(world: &World, node: NodeId, wanted: PeerSource) -> bool {
+    world
+        .node(node)
+        .notices
+        .iter()
+        .any(|notice| matches!(notice, Notice::PeerConnected { source, .. } if *source == wanted))
+}
+
+#[test]
+fn a_bare_info_hash_is_enough() {
+    let content = Content::new("dht", 1_000_000, 32_768);
+    let mut world = world(1, 30, &dht_config());
+    world.run(60);
+    world.seed(7, &content);
+    world.run(30);
+    world.add_magnet(23, &content, PeerOptions::default());
+    assert!(world.run_until(120, |world| world.is_complete(23)));
+    assert!(came_by(&world, 23, PeerSource::Dht));
+    // The seed said so to the DHT, and so did whoever fetched it.
+    let told = |notice: &Notice| matches!(notice, Notice::DhtReplied { nodes, .. } if *nodes > 5);
+    assert!([7, 23].iter().all(|node| world.node(*node).notices.iter().any(told)));
+}
+
+#[test]
+fn two_who_begin_before_the_dht_is_there_find_each_other_all_the_same() {
+    let content = Content::new("early", 500_000, 32_768);
+    let mut world = world(2, 12, &dht_config());
+    world.seed(3, &content);
+    world.add_magnet(9, &content, PeerOptions::default());
+    assert!(world.run_until(300, |world| world.is_complete(9)));
+}
+
+#[test]
+fn peers_tell_each_other_where_their_nodes_are() {
+    // Nobody is known to the second one but the first one, and that as a peer.
+    let content = Content::new("port", 2_000_000, 32_768);
+    let config = Config { dht_bootstrap: Vec::new(), lsd: false, ..Config::default() };
+    let mut world = world(3, 2, &config);
+    world.seed(0, &content);
+    world.leech(1, &content, &[0]);
+    world.run(30);
+    let nodes = |node: NodeId| world.node(node).engine.dht_node(false).unwrap().table().len();
+    assert_eq!((nodes(0), nodes(1)), (1, 1));
+}
+
+#[test]
+fn what_one_run_learnt_of_the_dht_serves_the_next() {
+    let mut world = world(4, 20, &dht_config());
+    world.run(60);
+    let state = world.node(5).engine.dht_state().unwrap();
+    assert!(state.nodes.len() >= 8);
+    let config = Config { dht_bootstrap: Vec::new(), ..dht_config() };
+    let node = world.add_node_with(config);
+    world.command(node, Command::RestoreDht(Box::new(state.clone())));
+    world.run(30);
+    let restored = world.node(node).engine.dht_node(false).unwrap();
+    assert!(restored.table().len() >= 8);
+}
+
+#[test]
+fn who_stays_out_of_the_dht_sends_it_nothing() {
+    // That is checked after every step; here somebody would have every reason to.
+    let content = Content::new("out", 500_000, 32_768);
+    let mut world = world(5, 10, &dht_config());
+    let out = world.add_node_with(Config { dht: false, ..dht_config() });
+    world.seed(1, &content);
+    world.leech(out, &content, &[1]);
+    world.command(out, Command::Dht(Box::new(DhtWish::Contact("10.0.0.1:6881".into()))));
+    assert!(world.run_until(120, |world| world.is_complete(out)));
+    assert!(world.node(out).engine.dht_state().is_none());
+    assert!(
+        !world
+            .node(1)
+            .engine
+            .dht_node(false)
+            .unwrap()
+            .known()
+            .iter()
+            .any(|node| { node.addr == world.node(out).addr })
+    );
+}
+
+#[test]
+fn private_torrents_are_told_to_nobody() {
+    let content = Content::new("private", 500_000, 32_768).private();
+    let mut world = world(6, 10, &Config { lsd: true, ..dht_config() });
+    world.run(60);
+    world.seed(1, &content);
+    world.leech(2, &content, &[]);
+    world.run(1200);
+    assert!(!world.is_complete(2), "nobody told it of the seed");
+    let told = |notice: &Notice| matches!(notice, Notice::DhtReplied { .. });
+    assert!(!world.node(1).notices.iter().any(told));
+}
+
+#[test]
+fn neighbours_find_each_other_on_the_local_network() {
+    let content = Content::new("local", 500_000, 32_768);
+    let config = Config { dht: false, ..Config::default() };
+    let mut world = world(7, 3, &config);
+    world.seed(0, &content);
+    world.run(2);
+    world.add_magnet(1, &content, PeerOptions::default());
+    let began = world.now();
+    assert!(world.run_until(30, |world| world.is_complete(1)));
+    assert!(world.now().since(began) < Duration::from_secs(15));
+    assert!(came_by(&world, 1, PeerSource::Lsd) || came_by(&world, 0, PeerSource::Lsd));
+}
+
+#[test]
+fn without_local_discovery_neighbours_do_not_find_each_other() {
+    let content = Content::new("local", 500_000, 32_768);
+    let config = Config { dht: false, lsd: false, ..Config::default() };
+    let mut world = world(8, 2, &config);
+    world.seed(0, &content);
+    world.leech(1, &content, &[]);
+    world.run(700);
+    assert!(!world.is_complete(1));
+}
+
+#[test]
+fn many_torrents_share_the_dht_fairly_and_without_a_flood() {
+    let config = Config { lsd: false, ..dht_config() };
+    let mut world = world(9, 12, &config);
+    world.run(60);
+    let contents: Vec<Content> =
+        (0..200).map(|n| Content::new(&format!("torrent {n}"), 1000, 16_384)).collect();
+    for content in &contents {
+        world.seed(4, content);
+    }
+    let began = world.node(4).engine.dht_node(false).unwrap().queries_sent();
+    world.run(150);
+    let node = world.node(4);
+    let mut told = std::collections::BTreeSet::new();
+    for notice in &node.notices {
+        if let Notice::DhtReplied { torrent, nodes, .. } = notice
+            && *nodes > 0
+        {
+            told.insert(*torrent);
+        }
+    }
+    assert_eq!(told.len(), 200, "every torrent had its turn");
+    let sent = node.engine.dht_node(false).unwrap().queries_sent() - began;
+    assert!(sent < 200 * 40, "{sent}");
+}
