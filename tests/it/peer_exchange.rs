@@ -146,3 +146,30 @@ fn a_magnet_that_turns_out_private_forgets_what_it_heard() {
     // The invariants hold it to that after every step as well.
     assert!(candidates(&world) <= 3, "{}", candidates(&world));
 }
+
+#[test]
+fn somebody_far_away_names_nobody_in_our_own_network() {
+    let content = Content::new("far", 1_000_000, 32_768);
+    let named = |ip: [u8; 4]| (std::net::SocketAddr::from((ip, 80)), PexFlags(0));
+    let message = PexMessage {
+        added: vec![named([192, 168, 1, 1]), named([127, 0, 0, 1]), named([44, 5, 6, 7])],
+        dropped: vec![],
+    };
+    let known = |from: &str| {
+        let mut world = World::new(6);
+        let node = world.add_node();
+        world.add(node, &content, PeerOptions::default());
+        world.run(1);
+        let payload = message.encode().into();
+        let puppet = Puppet::new(&content, b'P').opening(vec![
+            Message::HaveNone,
+            Message::Extended { id: eddyline::peer::OUR_PEX_ID, payload },
+        ]);
+        world.connect_script_from(node, from.parse().unwrap(), puppet.boxed());
+        world.run(1);
+        let torrent = world.node(node).torrents()[0];
+        world.node(node).engine.torrent(torrent).unwrap().candidates
+    };
+    // The peer itself counts as well.
+    assert_eq!((known("55.1.2.3:4000"), known("10.9.9.9:4000")), (2, 4));
+}

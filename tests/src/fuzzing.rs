@@ -1,6 +1,8 @@
 //! What the fuzzers run: one function a target, called by `fuzz/` with new inputs and by the tests
 //! with the committed ones. Each panics when something does not hold.
 
+mod discovery;
+
 use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +24,8 @@ use crate::scenario::{Scenario, Verdict};
 use crate::scripted::{Script, ScriptAction};
 use crate::world::World;
 
+pub use discovery::{dht_node, krpc, local_discovery, metadata, pex};
+
 /// The name of a target, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -34,6 +38,11 @@ pub const TARGETS: &[Target] = &[
     ("messages", messages),
     ("extended", extended),
     ("tracker_replies", tracker_replies),
+    ("krpc", krpc),
+    ("dht_node", dht_node),
+    ("metadata", metadata),
+    ("pex", pex),
+    ("local_discovery", local_discovery),
     ("resume", resume),
     ("trace", trace),
     ("snapshot", snapshot),

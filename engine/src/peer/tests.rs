@@ -260,3 +260,38 @@ quickcheck::quickcheck! {
         true
     }
 }
+
+#[test]
+fn what_is_said_of_pieces_before_their_number_is_known_holds_afterwards() {
+    let bits = || {
+        let mut bits = Bits::new(geometry().pieces());
+        bits.set(1);
+        Message::Bitfield(bits.to_wire().into())
+    };
+    for (said, count) in [
+        (vec![Message::HaveAll], geometry().pieces()),
+        (vec![Message::HaveNone, Message::Have(0)], 1),
+        (vec![bits(), Message::Have(2)], 2),
+        ((0..geometry().pieces()).map(Message::Have).collect(), geometry().pieces()),
+    ] {
+        let mut peer = peer(Reserved::OURS);
+        let more = [Message::AllowedFast(3), Message::Suggest(2), Message::Unchoke];
+        for message in said.iter().chain(&more) {
+            let mut bytes = BytesMut::new();
+            message.encode(&mut bytes);
+            peer.assembler.push(bytes.freeze());
+        }
+        while peer.next_event(None).unwrap().is_some() {}
+        peer.learn_geometry(geometry()).unwrap();
+        assert_eq!(peer.piece_count, count, "{said:?}");
+        assert_eq!(peer.is_seed(), count == geometry().pieces());
+        assert_eq!((peer.suggested, peer.peer_choking), (Some(2), false));
+        assert_eq!(peer.allowed_fast_in.as_slice(), [3]);
+    }
+    let mut liar = peer(Reserved::OURS);
+    let mut bytes = BytesMut::new();
+    Message::Have(1_000_000).encode(&mut bytes);
+    liar.assembler.push(bytes.freeze());
+    assert!(liar.next_event(None).unwrap().is_none());
+    assert_eq!(liar.learn_geometry(geometry()), Err(Misbehaviour::PieceIndex));
+}
