@@ -134,7 +134,8 @@ fn chain(libtorrent_at: usize) {
         let mut command = lab.download("first");
         command.args(["--peer", &peer(middle_port), "--max-down", "100K"]).args(slow);
         first = Process::start(&mut command);
-        first.wait_for("peer ");
+        let connected = |line: &String| line.contains("connected (");
+        wait_until("the first is connected", || first.output().iter().any(connected));
     }
     let mut last = if libtorrent_at == 2 {
         let dir = lab.dir("last");
@@ -148,7 +149,7 @@ fn chain(libtorrent_at: usize) {
     let told = |process: &mut Process| {
         let lines = process.output();
         let others = lines.iter().filter(|line| line.contains("connected (")).count();
-        let pex = lines.iter().any(|line| line.contains("from Pex"));
+        let pex = lines.iter().any(|line| line.contains(", by pex)"));
         (pex, others)
     };
     wait_until("the ends hear of each other", || {

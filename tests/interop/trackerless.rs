@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use eddyline::base::hash::Sha1Hash;
 use eddyline::dht::{Item, NodeId};
 use eddyline::{Command as Wish, Config, DhtWish, Notice};
 use eddyline_mio::listen::ListenOptions;
@@ -58,7 +59,7 @@ fn a_bare_info_hash_and_a_bootstrap_node_are_enough_with_a_seed_of_libtorrent() 
     assert_eq!(download.wait(), 0, "{:#?}", download.output());
     lab.assert_same("fetched");
     let lines = download.output();
-    assert!(lines.iter().any(|line| line.contains("from Dht")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains(", by dht)")), "{lines:#?}");
     // The next run knows the nodes without being told.
     assert!(lab.dir("state").join("dht.dat").exists());
 }
@@ -171,6 +172,37 @@ fn items_that_we_store_are_found_by_libtorrent_and_the_other_way_round() {
         salt: Some(Bytes::from_static(b"salt")),
     };
     assert_eq!(ask(&mut ours, wish).item, key.ok());
+}
+
+#[test]
+fn a_magnet_that_names_a_publisher_leads_to_what_is_published_now() {
+    let lab = Lab::with_file(LENGTH, &[]);
+    let mut nodes = network(&lab);
+    nodes[0].process.tell("announce");
+    let mut ours = our_node(&lab, &nodes);
+    let hash = lab.magnet().split("btih:").nth(1).unwrap()[..40].to_owned();
+    let hash = Sha1Hash::from_slice(&HEXLOWER.decode(hash.as_bytes()).unwrap()).unwrap();
+    let salt = Bytes::from_static(b"release");
+    // What was published before is not what is meant now.
+    for (seq, torrent) in [(1, Sha1Hash([1; 20])), (2, hash)] {
+        let item = Item::publish(&[3; 32], salt.clone(), seq, torrent).unwrap();
+        let outcome = ask(&mut ours, DhtWish::Put { item, cas: None });
+        assert!(outcome.stored_at >= 3, "{outcome:?}");
+    }
+    let key = Item::publish(&[3; 32], salt.clone(), 2, hash).unwrap().mutable.unwrap().key;
+    let (key, salt) = (HEXLOWER.encode(&key), HEXLOWER.encode(&salt));
+    let mut command = trackerless();
+    command.arg("download").arg(format!("magnet:?xs=urn:btpk:{key}&s={salt}"));
+    command.arg("--dir").arg(lab.dir("fetched"));
+    command.args(["--bind", "127.0.0.1", "--port", "0", "--no-lsd", "--stop-timeout", "80s"]);
+    command.args(bootstrap(&nodes)).arg("--state-dir").arg(lab.dir("state"));
+    let mut download = Process::start(&mut command);
+    while download.is_alive() {
+        // It may ask our node as well.
+        ours.turn(Duration::from_millis(20)).unwrap();
+    }
+    assert_eq!(download.wait(), 0, "{:#?}", download.output());
+    lab.assert_same("fetched");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod hashing;
 mod info;
 mod output;
 mod progress;
+mod published;
 mod replay;
 mod selection;
 mod session;

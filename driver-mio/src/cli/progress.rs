@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use console::style;
 use eddyline::base::bits::Bits;
-use eddyline::{Notice, Stall, TorrentState, TorrentView};
+use eddyline::{Notice, PeerSource, Stall, TorrentState, TorrentView};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -261,16 +261,17 @@ impl Reporter {
                 self.say(&format!("piece {piece} failed its hash"));
             }
             Notice::PeerConnected { addr, client, source, .. } if self.verbose > 0 => {
-                self.peer(session, &addr.to_string(), "connected", client);
+                self.peer(session, &addr.to_string(), "connected", client, Some(*source));
                 let client = printable(client);
-                self.say(&format!("peer {addr} connected ({client}, from {source:?})"));
+                let source = source_name(*source);
+                self.say(&format!("peer {addr} connected ({client}, by {source})"));
             }
             Notice::PeerClosed { addr, reason, .. } if self.verbose > 0 => {
-                self.peer(session, &addr.to_string(), "closed", "");
+                self.peer(session, &addr.to_string(), "closed", "", None);
                 self.say(&format!("peer {addr} closed: {reason:?}"));
             }
             Notice::PeerBanned(_, addr) => {
-                self.peer(session, &addr.to_string(), "banned", "");
+                self.peer(session, &addr.to_string(), "banned", "", None);
                 self.say(&format!("peer {addr} sent bad data and is banned"));
             }
             Notice::DhtReplied { peers, nodes, .. } if self.verbose > 0 => {
@@ -300,11 +301,19 @@ impl Reporter {
         }
     }
 
-    fn peer(&self, session: &Session, addr: &str, state: &str, client: &str) {
+    fn peer(
+        &self,
+        session: &Session,
+        addr: &str,
+        state: &str,
+        client: &str,
+        source: Option<PeerSource>,
+    ) {
         if self.verbose > 0 {
             self.event(
                 session,
                 json!({
+                    "source": source.map(source_name),
                     "event": "peer",
                     "addr": addr,
                     "state": state,
@@ -361,6 +370,19 @@ impl Reporter {
             }
             _ => {}
         }
+    }
+}
+
+/// Who named a peer, as JSON says it.
+fn source_name(source: PeerSource) -> &'static str {
+    match source {
+        PeerSource::Incoming => "incoming",
+        PeerSource::Pex => "pex",
+        PeerSource::Dht => "dht",
+        PeerSource::Tracker => "tracker",
+        PeerSource::Lsd => "lsd",
+        PeerSource::Resume => "resume",
+        PeerSource::User => "user",
     }
 }
 

@@ -12,6 +12,7 @@ use eddyline::{Command, FilePriority, Notice};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED};
 use super::progress::{Reporter, Totals};
+use super::published::look_up;
 use super::selection::select;
 use super::session::{AddOptions, Session, Setup};
 use super::signals::Signals;
@@ -60,6 +61,10 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut reporter = Reporter::new(matches);
     let mut session = Session::start(Setup::from_flags(matches)?)?;
     for source in torrents {
+        let source = match look_up(&mut session, source, &signals, patience)? {
+            Ok(source) => source,
+            Err(code) => return end_session(session, &mut reporter, Ok(Some(code))),
+        };
         let priorities = match &source {
             Source::Torrent(metainfo) => select(metainfo, &selections)?,
             Source::Magnet(_) => Vec::new(),

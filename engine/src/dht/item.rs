@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::krpc::ItemFields;
 use super::node_id::NodeId;
 use crate::base::hash::Sha1Hash;
-use crate::bencode::{Limits, Mode, scan};
+use crate::bencode::{Encoder, Limits, Mode, scan};
 
 /// Longest value, bencoded (BEP 44).
 pub const MAX_VALUE: usize = 1000;
@@ -110,6 +110,28 @@ impl Item {
         let seq = fields.seq.ok_or(ItemError::Malformed)?;
         let item = Self { value, mutable: Some(Mutable { key, salt, seq, signature }) };
         if item.is_signed() { Ok(item) } else { Err(ItemError::Signature) }
+    }
+
+    /// A mutable item that says which torrent its owner publishes now (BEP 46).
+    ///
+    /// # Errors
+    /// When the salt is longer than BEP 44 allows.
+    pub fn publish(
+        seed: &[u8; 32],
+        salt: Bytes,
+        seq: i64,
+        torrent: Sha1Hash,
+    ) -> Result<Self, ItemError> {
+        let mut value = Encoder::default();
+        value.dict().bytes(b"ih").bytes(&torrent.0).end();
+        Self::sign(seed, salt, seq, value.finish().into())
+    }
+
+    /// The torrent that the item's owner publishes, if that is what the item is for (BEP 46).
+    pub fn published(&self) -> Option<Sha1Hash> {
+        let document = scan(&self.value, Limits::MESSAGE, Mode::Lenient).ok()?;
+        let hash = document.root().get(b"ih")?.as_bytes()?;
+        Sha1Hash::from_slice(hash)
     }
 
     /// Where it is stored.

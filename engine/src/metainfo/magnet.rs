@@ -1,4 +1,4 @@
-//! Magnet URIs (BEP 9, BEP 53, v2 form of BEP 52) and bare info-hashes.
+//! Magnet URIs (BEP 9, BEP 46, BEP 53, v2 form of BEP 52) and bare info-hashes.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use data_encoding::{BASE32, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE32, HEXLOWER, HEXLOWER_PERMISSIVE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use super::parse::InfoHashes;
@@ -54,6 +54,15 @@ pub enum InfoHash {
     V2(Sha256Hash),
 }
 
+/// The key, and the salt, under which a torrent is published in the DHT (BEP 46).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publisher {
+    /// Public key (ed25519).
+    pub key: [u8; 32],
+    /// Tells torrents of one key apart.
+    pub salt: Vec<u8>,
+}
+
 /// What a magnet URI says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Magnet {
@@ -61,6 +70,8 @@ pub struct Magnet {
     pub v1: Option<Sha1Hash>,
     /// `xt=urn:btmh:`.
     pub v2: Option<Sha256Hash>,
+    /// `xs=urn:btpk:` and `s`: whoever has this key says in the DHT which torrent is meant (BEP 46).
+    pub publisher: Option<Publisher>,
     /// `dn`, as it stands: not safe as a file name.
     pub name: Option<String>,
     /// `tr`, each a tier of its own.
@@ -92,6 +103,7 @@ impl Magnet {
         }
         let mut magnet = Self::default();
         let mut selected: Option<BTreeSet<u32>> = None;
+        let mut salt = Vec::new();
         for parameter in uri[8..].split('&') {
             let Some((key, value)) = parameter.split_once('=') else { continue };
             let value = decode(value);
@@ -109,11 +121,16 @@ impl Magnet {
                 "x.pe" => magnet.add_peer(&value),
                 "dht" => push_new(&mut magnet.nodes, value),
                 "so" => select(&value, &mut selected),
+                "xs" => magnet.add_source(&value),
+                "s" => salt = hex(&value).unwrap_or_default(),
                 _ => {}
             }
         }
         magnet.select_only = selected.map(|set| set.into_iter().collect());
-        if magnet.v1.is_none() && magnet.v2.is_none() {
+        if let Some(publisher) = &mut magnet.publisher {
+            publisher.salt = salt;
+        }
+        if magnet.v1.is_none() && magnet.v2.is_none() && magnet.publisher.is_none() {
             return Err(MagnetError::NoInfoHash);
         }
         Ok(magnet)
@@ -138,6 +155,16 @@ impl Magnet {
             }
         }
         Ok(())
+    }
+
+    /// `xs` may be many things, of which only a public key means something here.
+    fn add_source(&mut self, value: &str) {
+        let prefix = value.get(..9).unwrap_or_default();
+        if prefix.eq_ignore_ascii_case("urn:btpk:") {
+            let key = hex(&value[9..]).and_then(|key| <[u8; 32]>::try_from(key).ok());
+            self.publisher =
+                key.map(|key| Publisher { key, salt: Vec::new() }).or(self.publisher.take());
+        }
     }
 
     fn add_peer(&mut self, value: &str) {
@@ -167,6 +194,12 @@ impl fmt::Display for Magnet {
         let mut parts = Vec::new();
         parts.extend(self.v1.map(|hash| format!("xt=urn:btih:{}", hash.to_hex())));
         parts.extend(self.v2.map(|hash| format!("xt=urn:btmh:1220{}", hash.to_hex())));
+        if let Some(publisher) = &self.publisher {
+            parts.push(format!("xs=urn:btpk:{}", HEXLOWER.encode(&publisher.key)));
+            if !publisher.salt.is_empty() {
+                parts.push(format!("s={}", HEXLOWER.encode(&publisher.salt)));
+            }
+        }
         let mut text = |key: &str, value: &str| parts.push(format!("{key}={}", escape(value)));
         self.name.iter().for_each(|name| text("dn", name));
         self.trackers.iter().for_each(|url| text("tr", url));
@@ -188,7 +221,6 @@ impl fmt::Display for Magnet {
 /// # Errors
 /// [`MagnetError::BadInfoHash`] for anything else.
 pub fn parse_info_hash(text: &str) -> Result<InfoHash, MagnetError> {
-    let hex = |text: &str| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
     let found = match text.len() {
         40 => hex(text).and_then(|b| Sha1Hash::from_slice(&b)).map(InfoHash::V1),
         32 => {
@@ -205,6 +237,10 @@ pub fn parse_info_hash(text: &str) -> Result<InfoHash, MagnetError> {
         _ => None,
     };
     found.ok_or(MagnetError::BadInfoHash)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
 fn decode(value: &str) -> String {

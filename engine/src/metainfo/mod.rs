@@ -21,7 +21,7 @@ pub use create::{CreateError, CreateNeed, CreateOptions, Creator, Format, InputF
 pub use error::MetainfoError;
 pub use files::{FileAttributes, FileEntry, FileSlice, Layout};
 pub use geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
-pub use magnet::{InfoHash, Magnet, MagnetError, parse_info_hash};
+pub use magnet::{InfoHash, Magnet, MagnetError, Publisher, parse_info_hash};
 pub use merkle::{MerkleTree, layer_root, pad_hash};
 pub use names::{MAX_COMPONENT_BYTES, safe_component};
 pub use parse::{InfoHashes, Metainfo, Node};

@@ -192,3 +192,15 @@ fn hosts_of_peers_in_magnets_are_names_and_survive_being_written() {
     assert_eq!(named.named_peers, ["peer.example:6881"]);
     assert_eq!(Magnet::parse(&named.to_string()), Ok(named));
 }
+
+#[test]
+fn a_magnet_may_name_a_publisher_in_place_of_a_torrent() {
+    let key = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+    let magnet = Magnet::parse(&alloc::format!("magnet:?xs=urn:btpk:{key}&s=6e")).unwrap();
+    let publisher = magnet.publisher.clone().unwrap();
+    assert_eq!((publisher.key[0], publisher.salt.as_slice()), (0x85, b"n".as_slice()));
+    assert_eq!(Magnet::parse(&magnet.to_string()), Ok(magnet));
+    for broken in ["magnet:?xs=urn:btpk:12", "magnet:?xs=urn:sha1:abc", "magnet:?s=00"] {
+        assert_eq!(Magnet::parse(broken), Err(MagnetError::NoInfoHash));
+    }
+}
