@@ -85,8 +85,17 @@ fn magnet_json(magnet: &Magnet) -> Value {
         "trackers": magnet.trackers,
         "web_seeds": magnet.web_seeds,
         "peers": peers,
+        "publisher": publisher(magnet),
         "select_only": magnet.select_only.clone().unwrap_or_default(),
     })
+}
+
+/// Whoever says in the DHT which torrent is meant (BEP 46): key, and salt where there is one.
+fn publisher(magnet: &Magnet) -> Option<String> {
+    let publisher = magnet.publisher.as_ref()?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let salt = if publisher.salt.is_empty() { "" } else { "/" };
+    Some(format!("{}{salt}{}", hex(&publisher.key), hex(&publisher.salt)))
 }
 
 fn row(key: &str, value: &str) {
@@ -139,6 +148,9 @@ fn print_torrent(metainfo: &Metainfo) {
 fn print_magnet(magnet: &Magnet) {
     row("Name", magnet.name.as_deref().unwrap_or("(not said)"));
     print_hashes(magnet.v1.map(|hash| hash.to_hex()), magnet.v2.map(|hash| hash.to_hex()));
+    if let Some(publisher) = publisher(magnet) {
+        row("Publisher", &publisher);
+    }
     magnet.trackers.iter().for_each(|url| row("Tracker", url));
     magnet.web_seeds.iter().for_each(|url| row("Web seed", url));
     magnet.peers.iter().for_each(|peer| row("Peer", &peer.to_string()));

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice};
 
-use super::exit::{BAD_DATA, Failure, UNFINISHED};
+use super::exit::{BAD_DATA, Failure, UNFINISHED, WOULD_OVERWRITE};
 use super::progress::{Reporter, Totals};
 use super::published::look_up;
 use super::selection::select;
@@ -129,7 +129,14 @@ fn save_metadata(session: &Session, matches: &ArgMatches) -> Result<(), Failure>
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|error| Failure::io(path, &error))
+    let file = std::fs::File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let text = format!("{} is there already; choose another name with -o", path.display());
+            Failure::new(WOULD_OVERWRITE, text)
+        }
+        _ => Failure::io(path, &error),
+    })
 }
 
 fn listen_for_signals() -> Result<Signals, Failure> {
