@@ -1,6 +1,7 @@
-//! Cost of the engine's parts: frames, bencode, picker, and a whole step per block.
+//! Cost of the engine's parts: frames, bencode, picker, DHT, and a whole step per block.
 
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +10,8 @@ use eddyline::base::bits::Bits;
 use eddyline::base::payload::Payload;
 use eddyline::base::rng::Seed;
 use eddyline::bencode::{Limits, Mode, scan};
+use eddyline::dht::krpc::{Body, Query};
+use eddyline::dht::{Contact, DhtNode, NodeConfig, NodeId, Output, Packet, Table};
 use eddyline::metainfo::Geometry;
 use eddyline::picker::{PeerPieces, PickMode, Picker};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
@@ -141,5 +144,39 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, bencode, picker, step);
+/// A node with a full table, and a query of each kind.
+fn dht(c: &mut Criterion) {
+    let now = eddyline::base::time::Instant::from_millis(1_000_000);
+    let mut rng = Seed::from_u64(1).stream("dht");
+    let mut table = Table::new(NodeId::random(&mut rng), now);
+    for n in 0..20_000u32 {
+        let ip = Ipv4Addr::from(0x1400_0000 + n * 256);
+        let id = NodeId::for_address(ip.into(), &mut rng);
+        table.heard(Contact { id, addr: (ip, 6881).into() }, true, now);
+    }
+    let mut group = c.benchmark_group("dht");
+    let target = NodeId::random(&mut rng);
+    group.bench_function("nearest of a full table", |b| b.iter(|| table.nearest(target, 8)));
+    let hash = Bytes::copy_from_slice(&target.0);
+    let query = Query { info_hash: Some(hash), ..Query::new("get_peers", target) };
+    let (t, body) = (Bytes::from_static(b"aa"), Body::Query(query));
+    let packet = Packet { t, v: None, ip: None, read_only: true, body }.encode();
+    group.bench_function("decode a query", |b| b.iter(|| Packet::decode(black_box(&packet))));
+    let mut node = DhtNode::new(NodeConfig::default(), None, rng, now);
+    let (mut source, mut time) = (0u32, now);
+    group.bench_function("answer get_peers", |b| {
+        b.iter(|| {
+            source = source.wrapping_add(1);
+            // Each from an address of its own, so slowly that none is dropped.
+            time = time + Duration::from_millis(20);
+            let from = (Ipv4Addr::from(source), 1).into();
+            let mut out = Output::default();
+            node.received(from, &packet, None, time, &mut out);
+            black_box(out)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, frames, bencode, picker, step, dht);
 criterion_main!(benches);

@@ -162,3 +162,11 @@ fn a_network_that_came_back_is_found_again() {
     world.run(Duration::from_secs(30));
     assert!(world.node(node).table().len() >= 8);
 }
+
+#[test]
+fn a_network_of_ipv6_works_as_one_of_ipv4() {
+    let mut world = DhtWorld::new(9).over_ipv6();
+    world.populate(200, 20, 0);
+    let report = LookupReport::make(&mut world, 40);
+    assert!(report.found >= 39, "{}", report.table());
+}

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use eddyline::metainfo::{BLOCK_LENGTH, Magnet, Metainfo};
+use eddyline::wire::{ExtendedHandshake, Message, MetadataMessage};
 use eddyline::{AddTorrent, Command, Config, Notice, TorrentState};
-use eddyline_sim::{Content, MetadataManner, PeerOptions, World};
+use eddyline_sim::{Content, MetadataManner, PeerOptions, Puppet, World};
 
 /// Content whose info dictionary has several metadata pieces.
 fn content() -> Content {
@@ -187,4 +188,47 @@ fn metadata_with_the_right_hash_that_is_no_torrent_fails_with_a_reason() {
         matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
     };
     assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(failed)));
+}
+
+#[test]
+fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
+    let content = content();
+    let pieces = content.metainfo.info.len().div_ceil(16_384) as u32;
+    let mut world = World::new(12);
+    let seed = world.add_node();
+    world.seed(seed, &content);
+    assert!(world.run_until(60, |world| world.is_complete(seed)));
+    let handshake = ExtendedHandshake {
+        m: [("ut_metadata".to_owned(), 3)].into(),
+        ..ExtendedHandshake::default()
+    };
+    let mut opening =
+        vec![Message::HaveNone, Message::Extended { id: 0, payload: handshake.encode().into() }];
+    let ask = |piece: u32| Message::Extended {
+        id: eddyline::peer::OUR_METADATA_ID,
+        payload: MetadataMessage::Request(piece).encode().into(),
+    };
+    // Each piece twenty times, and one that does not exist.
+    opening.extend((0..20).flat_map(|_| (0..pieces).map(ask)));
+    opening.push(ask(pieces));
+    let puppet = Puppet::new(&content, b'A').opening(opening);
+    let heard = puppet.heard();
+    world.connect_script(seed, puppet.boxed());
+    world.run(20);
+    let (mut data, mut rejects) = (0, 0);
+    for message in heard.borrow().iter() {
+        let Message::Extended { id: 3, payload } = message else { continue };
+        match MetadataMessage::decode(payload).unwrap() {
+            MetadataMessage::Data { piece, total_size, data: bytes } => {
+                data += 1;
+                let start = piece as usize * 16_384;
+                assert_eq!(bytes, content.metainfo.info[start..start + bytes.len()]);
+                assert_eq!(total_size, Some(content.metainfo.info.len() as u32));
+            }
+            MetadataMessage::Reject(_) => rejects += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(data + rejects, 20 * pieces + 1, "every request is answered");
+    assert!((pieces..=3 * pieces).contains(&data), "{data} of {pieces}");
 }

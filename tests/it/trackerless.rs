@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use eddyline::{Command, Config, DhtWish, Notice, PeerSource};
-use eddyline_sim::{Content, NodeId, PeerOptions, World};
+use eddyline_sim::{Content, Nat, NodeId, Partition, PeerOptions, World};
 
 /// Engines that know the first one as a node of the DHT, and nothing of each other.
 fn dht_config() -> Config {
@@ -164,4 +164,66 @@ fn many_torrents_share_the_dht_fairly_and_without_a_flood() {
     assert_eq!(told.len(), 200, "every torrent had its turn");
     let sent = node.engine.dht_node(false).unwrap().queries_sent() - began;
     assert!(sent < 200 * 40, "{sent}");
+}
+
+#[test]
+fn the_dht_is_there_again_after_hours_without_a_network() {
+    let content = Content::new("back", 500_000, 32_768);
+    let mut world = world(10, 15, &dht_config());
+    world.run(60);
+    world.divide(&[6], Partition::Drop);
+    world.run(3 * 3600);
+    world.heal();
+    world.run(600);
+    world.seed(3, &content);
+    world.run(30);
+    world.add_magnet(6, &content, PeerOptions::default());
+    assert!(world.run_until(300, |world| world.is_complete(6)));
+}
+
+#[test]
+fn nodes_behind_address_translation_find_peers_and_are_found_by_them() {
+    let content = Content::new("nat", 500_000, 32_768);
+    let mut world = world(11, 15, &dht_config());
+    for node in [4, 5] {
+        world.node_mut(node).nat = Nat::PortRestricted;
+    }
+    world.run(60);
+    world.seed(2, &content);
+    world.add_magnet(4, &content, PeerOptions::default());
+    assert!(world.run_until(120, |world| world.is_complete(4)));
+    // Whoever is hidden connects to those who are not.
+    let hidden = Content::new("hidden", 400_000, 32_768);
+    world.seed(5, &hidden);
+    world.add_magnet(9, &hidden, PeerOptions::default());
+    assert!(world.run_until(1200, |world| world.is_complete(9)));
+}
+
+#[test]
+fn nodes_of_the_other_family_are_named_to_those_who_want_them() {
+    use eddyline::dht::krpc::{Body, Packet, Query};
+    use eddyline::dht::{Contact, DhtNode, NodeConfig, NodeId, Output};
+    let now = eddyline::base::time::Instant::from_millis(1_000_000);
+    let rng = || eddyline::base::rng::Seed::from_u64(1).stream("node");
+    let mut v6 = DhtNode::new(NodeConfig { ipv6: true, ..Default::default() }, None, rng(), now);
+    let mut out = Output::default();
+    let there = "[2a00::1]:7".parse().unwrap();
+    v6.meet(there, now, &mut out);
+    let t = Packet::decode(&out.packets[0].1).unwrap().t;
+    let body = Body::Reply(eddyline::dht::krpc::Reply::new(NodeId([9; 20])));
+    let answer = Packet { t, v: None, ip: None, read_only: false, body }.encode();
+    v6.received(there, &answer, None, now, &mut out);
+    let mut v4 = DhtNode::new(NodeConfig::default(), None, rng(), now);
+    for (want, named) in [(None, 0), (Some((true, true)), 1), (Some((false, true)), 1)] {
+        let target = Some(bytes::Bytes::from_static(&[9; 20]));
+        let query = Query { target, want, ..Query::new("find_node", NodeId([1; 20])) };
+        let body = Body::Query(query);
+        let t = bytes::Bytes::from_static(b"t");
+        let packet = Packet { t, v: None, ip: None, read_only: true, body }.encode();
+        let mut out = Output::default();
+        v4.received("20.1.1.1:1".parse().unwrap(), &packet, Some(v6.table()), now, &mut out);
+        let Body::Reply(reply) = Packet::decode(&out.packets[0].1).unwrap().body else { panic!() };
+        let expected = vec![Contact { id: NodeId([9; 20]), addr: there }; named];
+        assert_eq!(reply.nodes, expected, "{want:?}");
+    }
 }

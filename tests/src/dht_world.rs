@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +59,7 @@ pub struct DhtWorld {
     pub largest: usize,
     /// Whom eclipsing nodes name.
     gang: Vec<Contact>,
+    ipv6: bool,
 }
 
 impl DhtWorld {
@@ -76,13 +77,28 @@ impl DhtWorld {
             bytes: 0,
             largest: 0,
             gang: Vec::new(),
+            ipv6: false,
         }
+    }
+
+    /// The same over IPv6.
+    pub fn over_ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
     }
 
     /// A network of `count` nodes of which so many in a hundred fall silent, and lie, after all have
     /// found their places.
     pub fn with_nodes(seed: u64, count: u32, silent: u32, lying: u32) -> Self {
         let mut world = Self::new(seed);
+        world.populate(count, silent, lying);
+        world
+    }
+
+    /// Adds `count` nodes, which find their places, and of which so many in a hundred then fall
+    /// silent, or lie from the start.
+    pub fn populate(&mut self, count: u32, silent: u32, lying: u32) {
+        let world = self;
         for n in 0..count {
             let id = world.add_node();
             if world.rng.below(100) < lying && n > 0 {
@@ -104,23 +120,28 @@ impl DhtWorld {
                 world.players[player].manner = DhtManner::Silent;
             }
         }
-        world
     }
 
     /// Adds a node with a public address of its own and an id that it allows.
     pub fn add_node(&mut self) -> usize {
         let number = self.players.len() as u32;
         // No two in one block, and all over the public space.
-        let ip = Ipv4Addr::from(0x1000_0000 + (number.wrapping_mul(7919) % 0x004e_ffff) * 256 + 9);
-        let id = NodeId::for_address(ip.into(), &mut self.rng);
-        self.add_node_at(SocketAddr::new(ip.into(), 6881), id, DhtManner::Honest)
+        let block = number.wrapping_mul(7919) % 0x004e_ffff;
+        let ip: IpAddr = if self.ipv6 {
+            Ipv6Addr::from((0x2a00 << 112) | (u128::from(block) << 64) | 9).into()
+        } else {
+            Ipv4Addr::from(0x1000_0000 + block * 256 + 9).into()
+        };
+        let id = NodeId::for_address(ip, &mut self.rng);
+        self.add_node_at(SocketAddr::new(ip, 6881), id, DhtManner::Honest)
     }
 
     /// Adds a node of an address and an id of choice.
     pub fn add_node_at(&mut self, addr: SocketAddr, id: NodeId, manner: DhtManner) -> usize {
         let number = self.players.len();
         let rng = Seed::from_u64(self.rng.next_u64()).stream("node");
-        let node = DhtNode::new(NodeConfig::default(), Some(id), rng, self.now);
+        let config = NodeConfig { ipv6: self.ipv6, ..NodeConfig::default() };
+        let node = DhtNode::new(config, Some(id), rng, self.now);
         self.players.push(Player { addr, manner, id, node, wakeup: self.now });
         self.by_addr.insert(addr, number);
         if manner == DhtManner::Eclipsing {
