@@ -94,6 +94,8 @@ struct Holder {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Attempt {
     pieces: BTreeMap<u32, (PeerKey, Bytes)>,
+    /// Bytes of all those pieces.
+    bytes: u64,
     progress_at: Instant,
     /// The hash was wrong once, and nobody knows by whose fault: whose turn it is to deliver all.
     sole: Option<Option<PeerKey>>,
@@ -182,17 +184,48 @@ impl MetadataFetch {
             return Ok(Arrival::More);
         }
         attempt.progress_at = now;
-        attempt.pieces.entry(piece).or_insert_with(|| (key, Bytes::copy_from_slice(data)));
+        if !attempt.pieces.contains_key(&piece) {
+            attempt.pieces.insert(piece, (key, Bytes::copy_from_slice(data)));
+            attempt.bytes += data.len() as u64;
+        }
         if (attempt.pieces.len() as u32) < pieces(size) {
+            self.make_space(now);
             return Ok(Arrival::More);
         }
         Ok(self.judge(size))
+    }
+
+    /// Whoever lies about the length may send a lot: what is kept of all lengths together is bounded,
+    /// and what the fewest peers stand for goes first.
+    fn make_space(&mut self, now: Instant) {
+        while self.buffered() > self.most_buffered() {
+            let holders = |size: u32| self.holders.values().filter(|h| h.size == size).count();
+            let weakest = self.attempts.iter().min_by_key(|(size, attempt)| {
+                (holders(**size), core::cmp::Reverse(attempt.bytes), **size)
+            });
+            let Some(size) = weakest.map(|(size, _)| *size) else { return };
+            self.drop_attempt(size, now);
+        }
+    }
+
+    fn most_buffered(&self) -> u64 {
+        2 * u64::from(self.max_size)
+    }
+
+    /// Forgets what has come of a length; another one has its turn first.
+    fn drop_attempt(&mut self, size: u32, now: Instant) {
+        self.attempts.remove(&size);
+        for holder in self.holders.values_mut().filter(|holder| holder.size == size) {
+            holder.give_up_all();
+            holder.stalled_at = now;
+        }
     }
 
     /// All pieces of a length are there: is it the dictionary that is wanted?
     fn judge(&mut self, size: u32) -> Arrival {
         let Some(attempt) = self.attempts.get_mut(&size) else { return Arrival::More };
         let pieces = core::mem::take(&mut attempt.pieces);
+        attempt.bytes = 0;
         let mut whole = Vec::with_capacity(size as usize);
         let mut senders = SmallVec::<[PeerKey; 8]>::new();
         for (sender, bytes) in pieces.values() {
@@ -247,9 +280,7 @@ impl MetadataFetch {
 
     /// Bytes that have come, of any length.
     pub fn buffered(&self) -> u64 {
-        let of =
-            |attempt: &Attempt| attempt.pieces.values().map(|(_, b)| b.len() as u64).sum::<u64>();
-        self.attempts.values().map(of).sum()
+        self.attempts.values().map(|attempt| attempt.bytes).sum()
     }
 
     /// Peers that offer the dictionary.
@@ -279,7 +310,7 @@ impl MetadataFetch {
         let Some(attempt) = self.attempts.get_mut(&holder.size) else { return };
         if attempt.sole == Some(Some(key)) {
             attempt.sole = Some(None);
-            attempt.pieces.clear();
+            attempt.clear();
             holder.turns += 1;
             holder.give_up_all();
         }
@@ -302,14 +333,10 @@ impl MetadataFetch {
                 });
                 let oldest = stalled.min_by_key(|(size, attempt)| (attempt.progress_at, **size));
                 let Some(oldest) = oldest.map(|(size, _)| *size) else { return };
-                self.attempts.remove(&oldest);
-                for holder in self.holders.values_mut().filter(|h| h.size == oldest) {
-                    holder.give_up_all();
-                    holder.stalled_at = now;
-                }
+                self.drop_attempt(oldest, now);
             }
-            let (pieces, progress_at, sole) = (BTreeMap::new(), now, None);
-            self.attempts.insert(size, Attempt { pieces, progress_at, sole });
+            let (pieces, bytes, progress_at, sole) = (BTreeMap::new(), 0, now, None);
+            self.attempts.insert(size, Attempt { pieces, bytes, progress_at, sole });
         }
     }
 
@@ -323,7 +350,7 @@ impl MetadataFetch {
         let able = self.holders.iter().filter(|(_, h)| h.size == size && h.not_before <= now);
         let next = able.min_by_key(|(key, holder)| (holder.turns, **key)).map(|(key, _)| *key);
         attempt.sole = Some(next);
-        attempt.pieces.clear();
+        attempt.clear();
     }
 
     /// The next request for a dictionary of this length: a piece that nobody was asked for, else
@@ -376,6 +403,10 @@ impl MetadataFetch {
             if *size > self.max_size || !attempt.pieces.iter().all(fits) {
                 return Err("metadata pieces fit the length that was said");
             }
+            let counted: u64 = attempt.pieces.values().map(|(_, bytes)| bytes.len() as u64).sum();
+            if counted != attempt.bytes || self.buffered() > self.most_buffered() {
+                return Err("metadata that has come is counted and bounded");
+            }
             if attempt.pieces.len() as u32 >= pieces(*size) {
                 return Err("complete metadata is judged at once");
             }
@@ -384,6 +415,13 @@ impl MetadataFetch {
             return Err("few metadata pieces are asked of a peer at a time");
         }
         Ok(())
+    }
+}
+
+impl Attempt {
+    fn clear(&mut self) {
+        self.pieces.clear();
+        self.bytes = 0;
     }
 }
 

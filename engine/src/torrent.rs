@@ -228,6 +228,12 @@ impl Torrent {
         self.picker.have()
     }
 
+    /// Fetches pieces in order from now on, or not.
+    pub(crate) fn set_sequential(&mut self, on: bool) {
+        self.sequential = on;
+        self.picker.set_sequential(on);
+    }
+
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
     pub(crate) fn touch(&mut self, ctx: &mut Context, conn: ConnId) {
         self.touched.insert(conn);

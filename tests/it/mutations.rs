@@ -269,6 +269,9 @@ const IN_A_SEEKER: &[Mutation] = &[
     ("metadata pieces fit the length that was said", |e| {
         *at(e, &format!("{TORRENT}.fetch.max_size")) = int(1);
     }),
+    ("metadata that has come is counted and bounded", |e| {
+        add(entry(&mut attempts(e)[0].1, "bytes"), 1);
+    }),
     ("complete metadata is judged at once", |e| {
         let (size, attempt) = &mut attempts(e)[0];
         let Value::Integer(size) = size else { panic!("no length") };
@@ -278,6 +281,7 @@ const IN_A_SEEKER: &[Mutation] = &[
             (int(n.into()), Value::Array(vec![int(1), Value::Bytes(vec![0; length])]))
         };
         *entry(attempt, "pieces") = Value::Map((0..size.div_ceil(16_384)).map(piece).collect());
+        *entry(attempt, "bytes") = int(size.into());
     }),
     ("few metadata pieces are asked of a peer at a time", |e| {
         let asked = (0..9).map(|n| Value::Array(vec![int(n), int(0)])).collect();

@@ -20,7 +20,8 @@ use crate::dht::{
 
 /// Torrents that are looked for at the same time, in each address family.
 const MAX_RUNNING: usize = 8;
-/// A torrent is looked for, and announced, once in so long; more often while it has no peer.
+/// A torrent is looked for, and announced, once in so long; more often while something is missing
+/// and there is no peer.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(900), Duration::from_secs(60));
 /// By so much, in milliseconds, turns of torrents drift apart.
 const JITTER: u32 = 60_000;
@@ -326,7 +327,7 @@ impl Engine {
         match self.dht.running.remove(&(ipv6, key)) {
             Some(Client::Torrent(id)) => {
                 let Some(torrent) = self.torrents.get(id) else { return };
-                if torrent.peers.is_empty() && torrent.is_running() {
+                if torrent.peers.is_empty() && torrent.is_running() && !torrent.is_complete() {
                     let soon = self.ctx.now + INTERVAL.1;
                     self.dht.set_turn(id, soon);
                 }

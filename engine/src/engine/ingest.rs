@@ -70,7 +70,7 @@ impl Engine {
                 self.with(id, |torrent, ctx| torrent.set_priorities(ctx, &changes));
             }
             Command::SetSequential(id, on) => {
-                self.with(id, |torrent, _| torrent.picker.set_sequential(on));
+                self.with(id, |torrent, _| torrent.set_sequential(on));
             }
             Command::SetLimits(Some(id), limits) => self.with(id, |torrent, ctx| {
                 torrent.down_limit.set_rate(limits.down, ctx.now);

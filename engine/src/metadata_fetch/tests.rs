@@ -166,3 +166,30 @@ fn pieces_of_the_wrong_length_are_refused() {
     assert_eq!(fetch.arrived(1, 1, Some(30_000), &[0; 3616], now), Err(FetchError::Length));
     assert_eq!(fetch.arrived(1, 1, None, &[0; 3616], now), Err(FetchError::Unasked));
 }
+
+#[test]
+fn liars_who_send_a_lot_fill_no_more_than_the_bound() {
+    let bytes = dictionary(40_000);
+    let mut fetch = fetch_of(&bytes);
+    let now = Instant::from_millis(1000);
+    for liar in 0..4 {
+        fetch.offered(liar, i64::from(CAP) - i64::from(liar), now).unwrap();
+    }
+    // Each sends all but the last piece of a megabyte.
+    for _ in 0..70 {
+        for (key, piece) in fetch.poll(now) {
+            let size = CAP - key;
+            if piece + 1 < pieces(size) {
+                let data = vec![0; length(size, piece) as usize];
+                fetch.arrived(key, piece, None, &data, now).unwrap();
+            }
+            fetch.check().unwrap();
+            assert!(fetch.buffered() <= 2 * u64::from(CAP));
+        }
+    }
+    fetch.offered(9, 40_000, now).unwrap();
+    let honest = |key| (key == 9).then(|| bytes.clone());
+    let mut tries = (0..400).map(|second| now + Duration::from_secs(second));
+    let ended = tries.find_map(|at| serve(&mut fetch, at, honest));
+    assert_eq!(ended, Some(Arrival::Complete(bytes.clone().into())));
+}

@@ -188,6 +188,7 @@ impl Torrent {
         self.hash_queue.clear();
         let geometry = self.metainfo.geometry;
         self.picker = crate::picker::Picker::new(geometry, &mut ctx.picks);
+        self.picker.set_sequential(self.sequential);
         self.apply_priorities();
         self.error = None;
         self.begin_check(ctx, (0..geometry.pieces()).collect());
@@ -241,11 +242,11 @@ impl Torrent {
 
     /// The disk refuses: the torrent stands still until the user says otherwise.
     pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
-        self.fail_for_good(ctx, TorrentError::Disk(error));
+        self.stand_still(ctx, TorrentError::Disk(error));
     }
 
-    /// Nothing more can be done.
-    pub(super) fn fail_for_good(&mut self, ctx: &mut Context, error: TorrentError) {
+    /// Nothing more is done until the user says otherwise.
+    pub(super) fn stand_still(&mut self, ctx: &mut Context, error: TorrentError) {
         if self.error.is_some() || matches!(self.stage, Stage::Closing { .. }) {
             return;
         }

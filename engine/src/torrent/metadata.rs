@@ -143,7 +143,7 @@ impl Torrent {
         match self.metainfo.with_info(info) {
             Ok(metainfo) => self.adopt_metainfo(ctx, Arc::new(metainfo)),
             // Its hash is right, so nobody has a better one.
-            Err(_) => self.fail_for_good(ctx, TorrentError::Metadata),
+            Err(_) => self.stand_still(ctx, TorrentError::Metadata),
         }
     }
 
