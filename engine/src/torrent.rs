@@ -4,6 +4,7 @@
 //! - `lifecycle`: opening, checking, pausing, finishing, failing;
 //! - `peers`: who joins, who leaves, who is connected to;
 //! - `messages`: what peers say;
+//! - `full_disk`: what is done while there is no room;
 //! - `download`: what is asked for, what comes, what is verified;
 //! - `upload`: what is served;
 //! - `blame`: who sent a bad block;
@@ -19,6 +20,7 @@ mod credit;
 mod discovery;
 mod download;
 mod exchange;
+mod full_disk;
 mod lifecycle;
 mod messages;
 mod metadata;
@@ -51,6 +53,7 @@ use crate::resume::ResumeData;
 use crate::tracker::Announcer;
 
 use blame::Blame;
+use full_disk::FullDisk;
 use saving::Saving;
 
 /// Where a torrent is in its life, apart from being paused.
@@ -119,6 +122,8 @@ pub(crate) struct Torrent {
     /// Go no further than the metadata until told to.
     hold: bool,
     sequential: bool,
+    /// There was no room on the disk.
+    full_disk: Option<FullDisk>,
     /// Something was missing when the torrent became active or since.
     was_incomplete: bool,
     /// The end of the download has been dealt with.
@@ -190,6 +195,7 @@ impl Torrent {
             select,
             hold: hold_metadata,
             sequential,
+            full_disk: None,
             was_incomplete: false,
             finished: false,
             down_limit: TokenBucket::default(),
@@ -243,6 +249,7 @@ impl Torrent {
     /// Takes the decisions that the events of this step call for.
     pub(crate) fn settle(&mut self, ctx: &mut Context) {
         self.tell_haves(ctx);
+        self.look_for_room(ctx);
         for conn in core::mem::take(&mut self.touched) {
             self.update_interest(ctx, conn);
             self.fill_requests(ctx, conn);

@@ -1,7 +1,9 @@
 //! Checking, resuming, pausing, removing, failing, shutting down.
 
 use eddyline::base::bits::Bits;
-use eddyline::{AddTorrent, Command, DiskError, Notice, ResumeData, TorrentError, TorrentState};
+use eddyline::{
+    AddTorrent, Command, DiskError, Notice, ResumeData, Stall, TorrentError, TorrentState,
+};
 use eddyline_sim::{Content, DiskFault, World};
 
 fn content() -> Content {
@@ -116,7 +118,7 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
 }
 
 #[test]
-fn a_full_disk_stops_the_torrent_with_its_reason_and_it_can_go_on() {
+fn a_full_disk_is_waited_for_and_what_is_there_is_served_meanwhile() {
     let content = content();
     let mut world = World::new(34);
     let (seed, leech) = (world.add_node(), world.add_node());
@@ -126,7 +128,39 @@ fn a_full_disk_stops_the_torrent_with_its_reason_and_it_can_go_on() {
     world.leech(leech, &content, &[seed]);
     world.run(20);
     let torrent = world.node(leech).torrents()[0];
-    let failed = Notice::TorrentFailed(torrent, TorrentError::Disk(DiskError::NoSpace));
+    assert!(said(&world, leech, |notice| *notice == Notice::DiskFull(torrent)));
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert_eq!((view.state, view.stall), (TorrentState::Downloading, Stall::DiskFull));
+    // Next to nothing is fetched in vain: a block now and then, to see whether there is room.
+    let before = view.downloaded;
+    world.run(600);
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert!(view.downloaded - before < 20 * 16_384, "{}", view.downloaded - before);
+    // Somebody else gets what there is.
+    let other = world.add_node();
+    world.leech(other, &content, &[leech]);
+    world.run(60);
+    let there = view.have.count();
+    let got = world.node(other).engine.torrent(world.node(other).torrents()[0]).unwrap();
+    assert!(there > 0 && got.have.count() >= there, "{} of {there}", got.have.count());
+    // There is room again, and nobody has to say so.
+    world.node_mut(leech).disk.fault = None;
+    assert!(world.run_until(300, |world| world.is_complete(leech)));
+    assert!(said(&world, leech, |notice| *notice == Notice::DiskHasRoom(torrent)));
+}
+
+#[test]
+fn a_disk_that_refuses_stops_the_torrent_with_its_reason_and_it_can_go_on() {
+    let content = content();
+    let mut world = World::new(36);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.node_mut(leech).disk.fault =
+        Some(DiskFault::WritesFailAfter(300_000, DiskError::Permission));
+    world.leech(leech, &content, &[seed]);
+    world.run(20);
+    let torrent = world.node(leech).torrents()[0];
+    let failed = Notice::TorrentFailed(torrent, TorrentError::Disk(DiskError::Permission));
     assert!(said(&world, leech, |notice| *notice == failed));
     let state = world.node(leech).engine.torrent_state(torrent);
     assert_eq!(state, Some(TorrentState::Failed));

@@ -223,6 +223,13 @@ const IN_A_LEECHER: &[Mutation] = &[
         let block = block(at(e, TORRENT), "Written");
         *entry(block, "state") = Value::Text("Writing".into());
     }),
+    ("nothing is asked for while the disk is full", |e| {
+        let wait = [("secs", int(5)), ("nanos", int(0))];
+        let wait = wait.map(|(name, value)| (Value::Text(name.into()), value));
+        let full = [("until", int(i64::MAX)), ("wait", Value::Map(wait.into()))];
+        let full = full.map(|(name, value)| (Value::Text(name.into()), value));
+        *at(e, &format!("{TORRENT}.full_disk")) = Value::Map(full.into());
+    }),
     ("a private torrent knows only peers of its trackers", |e| {
         *at(e, &format!("{TORRENT}.metainfo.private")) = Value::Bool(true);
         let known = at(e, &format!("{TORRENT}.candidates.known.0"));

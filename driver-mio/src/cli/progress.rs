@@ -292,7 +292,8 @@ impl Reporter {
                 self.event(session, json!({ "event": "tracker", "url": url, "error": error }));
                 self.say(&format!("{}: {}", printable(url), printable(error)));
             }
-            Notice::TorrentFailed(id, _) => {
+            Notice::DiskHasRoom(_) => self.say("there is room on the disk again"),
+            Notice::DiskFull(id) | Notice::TorrentFailed(id, _) => {
                 if let Some(failure) = session.item(*id).and_then(|item| item.failure.as_ref()) {
                     self.say(&failure.message);
                 }
@@ -397,6 +398,7 @@ fn why(stall: Stall) -> &'static str {
         Stall::NothingToGet => "no connected peer has what is missing",
         Stall::Choked => "the peers that have it do not serve us yet",
         Stall::Waiting => "the peers we asked are silent",
+        Stall::DiskFull => "there is no room on the disk",
         Stall::Disk => "the disk is slower than the network",
         Stall::Limited => "the rate limit is reached",
     }

@@ -296,6 +296,18 @@ impl Session {
                     item.done = done;
                 }
             }
+            // A download that cannot be finished now is not waited for.
+            Notice::DiskFull(id) => {
+                if let Some(item) = self.item_mut(*id) {
+                    let error = eddyline::DiskError::NoSpace;
+                    item.failure = Some(Failure::disk(&item.metainfo.name, error));
+                }
+            }
+            Notice::DiskHasRoom(id) => {
+                if let Some(item) = self.item_mut(*id) {
+                    item.failure = None;
+                }
+            }
             Notice::TorrentFailed(id, error) => {
                 let error = *error;
                 if let Some(item) = self.item_mut(*id) {

@@ -65,6 +65,10 @@ pub enum Notice {
     Finished(TorrentId),
     /// The torrent stands still because of an error.
     TorrentFailed(TorrentId, TorrentError),
+    /// There is no room on the disk: nothing more is asked for, and tried again by and by.
+    DiskFull(TorrentId),
+    /// There is room on the disk again.
+    DiskHasRoom(TorrentId),
     /// The torrent is gone.
     TorrentRemoved(TorrentId),
     /// A peer's handshake came.

@@ -48,6 +48,8 @@ pub enum Stall {
     Choked,
     /// Requests are out and nothing comes.
     Waiting,
+    /// There is no room on the disk; it is tried again now and then.
+    DiskFull,
     /// The disk does not keep up.
     Disk,
     /// The rate limit is reached.

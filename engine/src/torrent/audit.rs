@@ -43,6 +43,7 @@ impl Torrent {
         if self.by_key.len() != self.peers.len() {
             return Err("every key belongs to a peer");
         }
+        self.check_full_disk(ctx.now)?;
         if self.fetch.is_some() && self.is_known() {
             return Err("metadata is looked for only while it is not known");
         }

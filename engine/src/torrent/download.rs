@@ -42,6 +42,7 @@ impl Torrent {
         if !self.is_transferring() {
             return;
         }
+        let room = self.room_for_requests(ctx.now);
         let max_partial = 8 + 2 * self.peers.len() as u32;
         let piece_length = u64::from(self.metainfo.geometry.piece_length());
         let Some(peer) = self.peers.get_mut(&conn) else { return };
@@ -51,6 +52,7 @@ impl Torrent {
         let rate = peer.down.per_second(ctx.now);
         peer.requests.adapt(rate, ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
+        let depth = depth.min(room.saturating_add(peer.requests.len()));
         let outstanding = peer.requests.len();
         // In batches: one message of many requests costs less than many of one.
         if outstanding + (depth / 8).max(1) > depth {
@@ -187,6 +189,11 @@ impl Torrent {
                 if self.picker.written(at, generation) {
                     self.hash_queue.insert(at.piece);
                 }
+                self.found_room(ctx);
+            }
+            Err(DiskError::NoSpace) => {
+                self.picker.write_failed(at, generation);
+                self.no_room(ctx);
             }
             Err(error) => {
                 self.picker.write_failed(at, generation);

@@ -216,6 +216,7 @@ impl Torrent {
     /// Goes on after a pause or an error.
     pub(crate) fn resume(&mut self, ctx: &mut Context) {
         self.paused = false;
+        self.try_disk_again();
         let failed = self.error.take().is_some();
         match self.stage {
             Stage::Active => {

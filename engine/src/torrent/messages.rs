@@ -209,6 +209,12 @@ impl Torrent {
 
     /// A peer that does not deliver keeps one request as a chance; the rest goes to others.
     fn snubbed(&mut self, ctx: &mut Context, conn: ConnId) {
+        self.withdraw_requests(ctx, conn);
+        self.touch_interested(ctx);
+    }
+
+    /// Takes back whatever a peer is asked for.
+    pub(super) fn withdraw_requests(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let key = peer.intro.key;
         for at in peer.requests.cancel_all() {
@@ -219,7 +225,6 @@ impl Torrent {
         }
         self.picker.release(key);
         ctx.flush.insert(conn);
-        self.touch_interested(ctx);
     }
 
     pub(super) fn misbehaves(rule: Misbehaviour) -> Result<(), PeerError> {

@@ -106,6 +106,14 @@ impl Torrent {
         let Some(claim) = self.saving.syncing.take() else { return };
         let files = match outcome {
             Ok(files) => files,
+            // What is not durable is claimed after a later save.
+            Err(DiskError::NoSpace) => {
+                self.saving.dirty = true;
+                self.saving.finished |= claim.finished;
+                self.no_room(ctx);
+                ctx.touched.insert(self.id);
+                return;
+            }
             Err(error) => return self.fail(ctx, error),
         };
         if claim.finished {

@@ -79,6 +79,9 @@ impl Torrent {
         if !self.is_running() || (self.is_known() && self.picker.is_finished()) {
             return Stall::None;
         }
+        if self.disk_is_full() {
+            return Stall::DiskFull;
+        }
         if self.down.per_second(ctx.now) > 0 {
             return Stall::None;
         }

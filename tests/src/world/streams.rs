@@ -1,5 +1,6 @@
 //! Connections: who reaches whom, bytes that keep their order, credit, and every way to end.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -465,9 +466,10 @@ impl World {
     fn report_end(&mut self, wire: usize, to: usize, kind: CloseKind) {
         let end = std::mem::replace(&mut self.wires[wire].ends[to], End::Gone);
         let record = &mut self.wires[wire];
+        // Wires stay on record; what they held does not.
         record.ways.iter_mut().for_each(|way| {
-            way.inbound.clear();
-            way.outgoing.clear();
+            way.inbound = VecDeque::new();
+            way.outgoing = VecDeque::new();
         });
         if let End::Engine(node, conn) = end
             && self.nodes[node].wires.remove(&conn).is_some()
