@@ -9,6 +9,7 @@
 mod tests;
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -184,8 +185,8 @@ impl MetadataFetch {
             return Ok(Arrival::More);
         }
         attempt.progress_at = now;
-        if !attempt.pieces.contains_key(&piece) {
-            attempt.pieces.insert(piece, (key, Bytes::copy_from_slice(data)));
+        if let Entry::Vacant(place) = attempt.pieces.entry(piece) {
+            place.insert((key, Bytes::copy_from_slice(data)));
             attempt.bytes += data.len() as u64;
         }
         if (attempt.pieces.len() as u32) < pieces(size) {

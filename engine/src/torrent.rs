@@ -150,7 +150,7 @@ impl Torrent {
             mut priorities,
             trackers,
             limits,
-            mut select,
+            select,
             hold_metadata,
             ..
         } = add;
@@ -163,9 +163,6 @@ impl Torrent {
         picker.set_sequential(sequential);
         if metainfo.is_known() {
             priorities.resize(metainfo.layout.files().len(), Priority::Normal);
-        }
-        if let Some(select) = &mut select {
-            select.sort_unstable();
         }
         let mut torrent = Self {
             id,

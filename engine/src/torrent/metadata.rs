@@ -159,7 +159,8 @@ impl Torrent {
         self.picker.set_sequential(self.sequential);
         let files = self.metainfo.layout.files().len();
         self.priorities.resize(files, Priority::Normal);
-        if let Some(select) = self.select.take() {
+        if let Some(mut select) = self.select.take() {
+            select.sort_unstable();
             for (file, priority) in self.priorities.iter_mut().enumerate() {
                 if select.binary_search(&(file as u32)).is_err() {
                     *priority = Priority::Skip;
