@@ -4,6 +4,7 @@
 //! not there is a failure.
 
 mod clients;
+mod disk;
 mod embeddings;
 mod hostile;
 mod lab;
