@@ -1,5 +1,8 @@
 //! Addresses of peers that a torrent knows: whom to try next, when, and whom never again.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -17,6 +20,8 @@ const RETRY_SECONDS: u64 = 5;
 const MAX_DOUBLINGS: u32 = 8;
 /// Failures in a row after which an address is forgotten when room is needed.
 const HOPELESS: u32 = 3;
+/// An address that nobody has named for so long makes room for a fresh one.
+const STALE: Duration = Duration::from_secs(600);
 /// Addresses that may be banned at once; the oldest is pardoned beyond that.
 const MAX_BANNED: usize = 10_000;
 
@@ -37,6 +42,8 @@ pub struct Candidate {
     /// BEP 40 priority towards us.
     priority: u32,
     next_try: Instant,
+    /// When somebody named it last, or it was connected.
+    named_at: Instant,
 }
 
 type Rank = (u32, core::cmp::Reverse<PeerSource>, core::cmp::Reverse<u32>, PeerKey);
@@ -79,25 +86,28 @@ impl Candidates {
         source: PeerSource,
         priority: u32,
         limit: u32,
+        now: Instant,
     ) -> Option<PeerKey> {
         let addr = normalise(addr);
         if !is_dialable(addr) || self.is_banned(addr) {
             return None;
         }
         if let Some(key) = self.by_addr.get(&addr).copied() {
-            self.vouch(key, source);
+            self.vouch(key, source, now);
             return None;
         }
-        if self.known.len() >= limit as usize && !self.make_room() {
+        if self.known.len() >= limit as usize && !self.make_room(source, now) {
             return None;
         }
         let key = self.insert(addr, source, priority, true);
+        self.named(key, now);
         self.list(key, Instant::ZERO);
         Some(key)
     }
 
     /// Somebody else names a known address; it counts as of the source that is trusted more.
-    fn vouch(&mut self, key: PeerKey, source: PeerSource) {
+    fn vouch(&mut self, key: PeerKey, source: PeerSource, now: Instant) {
+        self.named(key, now);
         // Who came of itself is known for that, whatever others say of it.
         let better = |c: &&Candidate| {
             c.source < source && !(c.source == PeerSource::Incoming && source.is_hearsay())
@@ -144,17 +154,32 @@ impl Candidates {
             strikes: 0,
             priority,
             next_try: Instant::ZERO,
+            named_at: Instant::ZERO,
         };
         self.known.insert(self.next_key, candidate);
         self.by_addr.insert(addr, self.next_key);
         self.next_key
     }
 
-    /// Forgets the address that failed most often, if any seems hopeless.
-    fn make_room(&mut self) -> bool {
+    fn named(&mut self, key: PeerKey, now: Instant) {
+        if let Some(candidate) = self.known.get_mut(&key) {
+            candidate.named_at = now;
+        }
+    }
+
+    /// Forgets the address that failed most often, if any seems hopeless; else, for a source that is
+    /// trusted as much, the one that nobody has named for longest, if that is long.
+    fn make_room(&mut self, source: PeerSource, now: Instant) -> bool {
         let idle = self.known.iter().filter(|(_, c)| !c.busy && c.failures >= HOPELESS);
         let worst = idle.max_by_key(|(key, c)| (c.failures, **key)).map(|(key, _)| *key);
-        worst.is_some_and(|key| self.forget(key))
+        let stale = || {
+            let idle = self
+                .known
+                .iter()
+                .filter(|(_, c)| !c.busy && c.source <= source && now.since(c.named_at) >= STALE);
+            idle.min_by_key(|(key, c)| (c.source, c.named_at, **key)).map(|(key, _)| *key)
+        };
+        worst.or_else(stale).is_some_and(|key| self.forget(key))
     }
 
     fn forget(&mut self, key: PeerKey) -> bool {
@@ -214,6 +239,9 @@ impl Candidates {
         let Some(candidate) = self.known.get_mut(&key) else { return };
         let addr = candidate.addr;
         candidate.busy = false;
+        if !failed {
+            candidate.named_at = now;
+        }
         candidate.failures = if failed { candidate.failures.saturating_add(1) } else { 0 };
         let dialable = candidate.dialable;
         if !dialable || self.is_banned(addr) {

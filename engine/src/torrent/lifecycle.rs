@@ -35,7 +35,7 @@ impl Torrent {
         if let Some(resume) = resume {
             let limit = ctx.config.max_candidates;
             for addr in resume.peers {
-                self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit);
+                self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit, ctx.now);
             }
         }
         self.recount_interest();

@@ -39,7 +39,7 @@ impl Torrent {
             return;
         }
         let rank = priority(addr, ctx.identity.external(addr.is_ipv6()));
-        if self.candidates.add(addr, source, rank, ctx.config.max_candidates).is_some() {
+        if self.candidates.add(addr, source, rank, ctx.config.max_candidates, ctx.now).is_some() {
             ctx.touched.insert(self.id);
         }
     }
