@@ -57,6 +57,11 @@ impl Geometry {
         self.piece_length
     }
 
+    /// Bytes of every block but the last of a piece: 16 KiB, or a whole piece that is shorter.
+    pub const fn block_length(&self) -> u32 {
+        if self.piece_length < BLOCK_LENGTH { self.piece_length } else { BLOCK_LENGTH }
+    }
+
     /// Number of pieces; zero for empty content.
     pub const fn pieces(&self) -> u32 {
         self.pieces

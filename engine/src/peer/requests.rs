@@ -9,7 +9,6 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Instant;
-use crate::metainfo::BLOCK_LENGTH;
 use crate::picker::BlockRef;
 
 /// Depth at the start.
@@ -178,8 +177,8 @@ impl Requests {
         self.given_up.push_back(at);
     }
 
-    /// Adapts the depth to the measured `rate`; to be called now and then.
-    pub fn adapt(&mut self, rate: u64, now: Instant) {
+    /// Adapts the depth to the measured `rate`, in blocks of `block` bytes; to be called now and then.
+    pub fn adapt(&mut self, rate: u64, block: u32, now: Instant) {
         let elapsed = now.millis_since(self.last_look);
         if elapsed < 500 {
             return;
@@ -194,7 +193,7 @@ impl Requests {
         }
         if !self.slow_start {
             let horizon = if self.latency == u64::MAX { 1000 } else { self.latency + 1000 };
-            let blocks = rate.saturating_mul(horizon) / 1000 / u64::from(BLOCK_LENGTH);
+            let blocks = rate.saturating_mul(horizon) / 1000 / u64::from(block.max(1));
             self.depth = u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1;
             // The route may have changed; let the minimum grow again.
             if self.latency != u64::MAX {

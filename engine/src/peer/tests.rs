@@ -163,7 +163,7 @@ fn request_depth_grows_with_the_rate_and_obeys_reqq() {
             requests.received(at(n), Instant::from_millis(now)).unwrap();
         });
         let rate = u64::from(depth) * 16_384 * 10;
-        requests.adapt(rate.min(10_000_000), Instant::from_millis(now));
+        requests.adapt(rate.min(10_000_000), 16_384, Instant::from_millis(now));
         assert!(round > 5 || depth == 8 << round);
     }
     assert!(requests.depth(2000, 1000) >= 10_000_000 / 10 / 16_384);

@@ -194,7 +194,7 @@ impl Torrent {
         self.tell_of_peers(ctx, conn);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let rate = peer.down.per_second(now);
-        peer.requests.adapt(rate, now);
+        peer.requests.adapt(rate, self.metainfo.geometry.block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
         let next = if busy { TICK_MILLIS.0 } else { TICK_MILLIS.1 };
         peer.tick_at = now + Duration::from_millis(next);
