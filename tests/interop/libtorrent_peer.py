@@ -1,7 +1,8 @@
 """A libtorrent client for tests: seeds or leeches one torrent on loopback until it is killed.
 
-usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --dht NODE...]
-SOURCE is a .torrent or a magnet URI. With --dht it is a DHT node too, known to others by PORT.
+usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --v6 | --dht NODE...]
+SOURCE is a .torrent or a magnet URI. With --v6 it listens on ::1. With --dht it is a DHT node too,
+known to others by PORT.
 Prints READY when it is listening (and, as a seed, checked), METADATA when that is known, PEER and
 an address for each connected peer, NODES and their number as they become known, DONE when everything
 is there. Takes lines: "put TEXT" stores an immutable item and prints PUT and its hash, "get HASH"
@@ -17,8 +18,9 @@ import libtorrent as lt
 
 def settings(port, flags):
     dht = "--dht" in flags
+    address = "[::1]" if "--v6" in flags else "127.0.0.1"
     return {
-        "listen_interfaces": f"127.0.0.1:{port}",
+        "listen_interfaces": f"{address}:{port}",
         "enable_dht": dht,
         "enable_lsd": "--lsd" in flags,
         "enable_upnp": False,
@@ -77,7 +79,7 @@ def main():
     if "--dht" in flags:
         for peer in peers:
             host, peer_port = peer.rsplit(":", 1)
-            session.add_dht_node((host, int(peer_port)))
+            session.add_dht_node((host.strip("[]"), int(peer_port)))
     while True:
         status = handle.status()
         checked = status.state in (lt.torrent_status.downloading, lt.torrent_status.finished,

@@ -17,11 +17,17 @@ const LENGTH: usize = 3_000_003;
 
 /// Nodes of libtorrent that know each other. The first one seeds the lab's torrent.
 fn network(lab: &Lab) -> Vec<Client> {
+    network_on("127.0.0.1", lab)
+}
+
+/// The same on an address of choice.
+fn network_on(address: &str, lab: &Lab) -> Vec<Client> {
     let mut nodes: Vec<Client> = Vec::new();
     let torrent = lab.torrent.to_string_lossy().into_owned();
     for number in 0..4 {
         let mut flags = vec!["--dht".to_owned()];
-        flags.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        flags.extend(address.starts_with('[').then(|| "--v6".to_owned()));
+        flags.extend(nodes.iter().map(|node| format!("{address}:{}", node.port)));
         let (dir, role) = if number == 0 {
             (lab.source().to_owned(), "seed")
         } else {
@@ -62,6 +68,42 @@ fn a_bare_info_hash_and_a_bootstrap_node_are_enough_with_a_seed_of_libtorrent() 
     assert!(lines.iter().any(|line| line.contains(", by dht)")), "{lines:#?}");
     // The next run knows the nodes without being told.
     assert!(lab.dir("state").join("dht.dat").exists());
+}
+
+#[test]
+fn over_ipv6_too_a_bare_info_hash_is_enough() {
+    let lab = Lab::with_file(LENGTH, &[]);
+    let mut nodes = network_on("[::1]", &lab);
+    nodes[0].process.tell("announce");
+    let hash = lab.magnet().split("btih:").nth(1).unwrap()[..40].to_owned();
+    let mut command = trackerless();
+    command.arg("download").arg(&hash).arg("--dir").arg(lab.dir("fetched"));
+    command.args(["--bind", "::1", "--port", "0", "--no-lsd", "-v", "--dht-bootstrap"]);
+    command.arg(format!("[::1]:{}", nodes[2].port)).arg("--state-dir").arg(lab.dir("state"));
+    let mut download = Process::start(&mut command);
+    assert_eq!(download.wait(), 0, "{:#?}", download.output());
+    lab.assert_same("fetched");
+    let lines = download.output();
+    assert!(lines.iter().any(|line| line.contains(", by dht)")), "{lines:#?}");
+}
+
+#[test]
+fn the_nodes_that_a_torrent_names_are_enough_with_a_seed_of_libtorrent() {
+    let lab = Lab::with_file(LENGTH, &[]);
+    let mut nodes = network(&lab);
+    nodes[0].process.tell("announce");
+    // `nodes` stands behind `info`, at the end of the dictionary.
+    let mut torrent = std::fs::read(&lab.torrent).unwrap();
+    assert_eq!(torrent.pop(), Some(b'e'));
+    torrent.extend(format!("5:nodesll9:127.0.0.1i{}eeee", nodes[3].port).into_bytes());
+    let named = lab.dir("named").join("named.torrent");
+    std::fs::write(&named, torrent).unwrap();
+    let mut command = trackerless();
+    command.arg("download").arg(&named).arg("--dir").arg(lab.dir("fetched"));
+    command.args(["--bind", "127.0.0.1", "--port", "0", "--no-lsd", "--dht-bootstrap", "", "-v"]);
+    let mut download = Process::start(command.arg("--state-dir").arg(lab.dir("state")));
+    assert_eq!(download.wait(), 0, "{:#?}", download.output());
+    lab.assert_same("fetched");
 }
 
 #[test]

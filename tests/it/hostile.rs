@@ -1,9 +1,10 @@
 //! Peers that lie, flood, stall or talk nonsense: each costs itself, and the honest transfer ends.
 
 use bytes::Bytes;
+use eddyline::base::payload::Payload;
 use eddyline::wire::{BlockRequest, Message};
 use eddyline::{CloseReason, Notice};
-use eddyline_sim::{Content, NodeId, Script, ScriptAction, World};
+use eddyline_sim::{Content, NodeId, PeerOptions, Script, ScriptAction, World};
 
 use eddyline_sim::Puppet;
 
@@ -216,7 +217,7 @@ fn a_peer_that_unchokes_and_falls_silent_holds_nothing_up() {
     let leech = world.add_node();
     let silent = content.clone();
     let mute = world.add_script(move || Puppet::seed(&silent, b'S', |_, _| None).boxed());
-    let options = eddyline_sim::PeerOptions { peers: vec![mute], ..Default::default() };
+    let options = PeerOptions { peers: vec![mute], ..Default::default() };
     world.add(leech, &content, options);
     world.run(5);
     let honest = world.add_node();
@@ -246,7 +247,7 @@ fn a_peer_that_rejects_everything_is_not_asked_at_full_speed() {
         record.borrow_mut().push(puppet.heard());
         puppet.boxed()
     });
-    let options = eddyline_sim::PeerOptions { peers: vec![refuser], ..Default::default() };
+    let options = PeerOptions { peers: vec![refuser], ..Default::default() };
     world.add(leech, &content, options);
     world.run(30);
     let requests: usize = heard
@@ -255,6 +256,31 @@ fn a_peer_that_rejects_everything_is_not_asked_at_full_speed() {
         .map(|h| h.borrow().iter().filter(|m| matches!(m, Message::Request(_))).count())
         .sum();
     assert!((1..400).contains(&requests), "{requests} requests in 30 seconds");
+}
+
+#[test]
+fn what_was_rejected_once_is_asked_for_again_after_a_second() {
+    let content = Content::new("once", 300_000, 16_384);
+    let mut world = World::new(50);
+    let leech = world.add_node();
+    let mut rejected = false;
+    let source = content.clone();
+    let puppet = Puppet::new(&content, b'O')
+        .opening(vec![Message::HaveAll, Message::Unchoke])
+        .answering(move |message| match message {
+            Message::Request(request) if request.piece == 7 && !rejected => {
+                rejected = true;
+                vec![Message::Reject(*request)]
+            }
+            Message::Request(BlockRequest { piece, begin, length }) => {
+                let payload = Payload::One(source.block(*piece, *begin, *length));
+                vec![Message::Piece { piece: *piece, begin: *begin, payload }]
+            }
+            _ => Vec::new(),
+        });
+    world.add(leech, &content, PeerOptions::default());
+    world.connect_script(leech, puppet.boxed());
+    assert!(world.run_until(3, |world| world.is_complete(leech)));
 }
 
 #[test]
@@ -267,7 +293,7 @@ fn blocks_that_nobody_asked_for_end_the_connection_and_change_nothing() {
         .map(|n| Message::Piece {
             piece: n % 30,
             begin: 0,
-            payload: eddyline::base::payload::Payload::One(block.clone().into()),
+            payload: Payload::One(block.clone().into()),
         })
         .collect();
     world.connect_script(1, Puppet::new(&content, b'U').opening(unasked).boxed());
@@ -315,7 +341,7 @@ fn the_same_actions_follow_from_other_payload_of_the_same_length() {
             })
             .boxed()
         });
-        let options = eddyline_sim::PeerOptions { peers: vec![seed], ..Default::default() };
+        let options = PeerOptions { peers: vec![seed], ..Default::default() };
         world.add(leech, &content, options);
         // Up to the hash, which must differ.
         world.run_until(60, |world| world.node(leech).engine.stats().hash_jobs > 0);

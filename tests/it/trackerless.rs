@@ -44,6 +44,38 @@ fn a_bare_info_hash_is_enough() {
 }
 
 #[test]
+fn nodes_that_a_torrent_names_are_enough_to_enter_the_dht() {
+    let content = Content::new("named", 500_000, 32_768);
+    let mut world = world(12, 20, &dht_config());
+    world.run(60);
+    world.seed(7, &content);
+    world.run(30);
+    let config = Config { dht_bootstrap: Vec::new(), ..dht_config() };
+    let [named, lonely] = [world.add_node_with(config.clone()), world.add_node_with(config)];
+    let nodes = [world.node(11).addr, world.node(12).addr];
+    world.leech(named, &content.naming_nodes(&nodes), &[]);
+    world.leech(lonely, &content, &[]);
+    assert!(world.run_until(180, |world| world.is_complete(named)));
+    assert!(came_by(&world, named, PeerSource::Dht));
+    world.run(120);
+    let nodes = |node: NodeId| world.node(node).engine.dht_node(false).unwrap().table().len();
+    assert!(nodes(named) > 5 && nodes(lonely) == 0);
+}
+
+#[test]
+fn nodes_that_a_private_torrent_names_are_left_alone() {
+    let content = Content::new("named", 500_000, 32_768).private();
+    let mut world = world(13, 5, &dht_config());
+    world.run(30);
+    let config = Config { dht_bootstrap: Vec::new(), ..dht_config() };
+    let outside = world.add_node_with(config);
+    let nodes = [world.node(1).addr];
+    world.leech(outside, &content.naming_nodes(&nodes), &[]);
+    world.run(300);
+    assert_eq!(world.node(outside).engine.dht_node(false).unwrap().table().len(), 0);
+}
+
+#[test]
 fn two_who_begin_before_the_dht_is_there_find_each_other_all_the_same() {
     let content = Content::new("early", 500_000, 32_768);
     let mut world = world(2, 12, &dht_config());

@@ -1,10 +1,11 @@
 //! Payload that is a function of its place, and the torrents that describe it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
-use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo, Node};
 
 /// Content of a torrent: every byte follows from its offset. One copy serves any number of disks.
 #[derive(Clone, Debug)]
@@ -79,6 +80,14 @@ impl Content {
         info.truncate(info.len() - 1);
         info.extend_from_slice(b"7:privatei1ee");
         let metainfo = self.metainfo.with_info(&info).expect("a mark more changes nothing else");
+        Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
+    }
+
+    /// The same with nodes of the DHT that the torrent names, which changes no hash.
+    pub fn naming_nodes(&self, nodes: &[SocketAddr]) -> Self {
+        let mut metainfo = (*self.metainfo).clone();
+        let node = |addr: &SocketAddr| Node { host: addr.ip().to_string(), port: addr.port() };
+        metainfo.nodes = nodes.iter().map(node).collect();
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 

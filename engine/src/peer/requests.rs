@@ -92,9 +92,11 @@ impl Requests {
     }
 
     /// Leaves the peer alone for a second after it rejected a request while serving others.
-    pub fn pause(&mut self, now: Instant) {
+    /// Returns when that is over.
+    pub fn pause(&mut self, now: Instant) -> Instant {
         self.current = None;
         self.paused_until = now + Duration::from_secs(1);
+        self.paused_until
     }
 
     /// Ends a pause.

@@ -7,7 +7,7 @@ use crate::api::{DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
-use crate::context::{Context, DiskJob, HashPurpose};
+use crate::context::{Context, DiskJob, HashPurpose, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, PeerError};
 use crate::picker::{BlockRef, PickMode, Received};
@@ -168,7 +168,12 @@ impl Torrent {
             peer.allowed_fast_in.retain(|piece| *piece != at.piece);
         } else {
             // It is left alone for a while, or both would repeat themselves at full speed.
-            peer.requests.pause(ctx.now);
+            let until = peer.requests.pause(ctx.now);
+            // An idle peer would else be asked again when its next tick comes, seconds later.
+            if peer.requests.is_empty() && until < peer.tick_at {
+                peer.tick_at = until;
+                ctx.timers.schedule(until, Timer::Conn(conn));
+            }
         }
         self.touch_interested(ctx);
         Ok(())
