@@ -71,7 +71,11 @@ fn a_bare_info_hash_and_a_bootstrap_node_are_enough_with_a_seed_of_libtorrent() 
 }
 
 #[test]
-fn over_ipv6_too_a_bare_info_hash_is_enough() {
+fn over_ipv6_too_a_bare_info_hash_is_enough_where_there_is_ipv6() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("there is no IPv6 here: the DHT over it is tested in simulation only");
+        return;
+    }
     let lab = Lab::with_file(LENGTH, &[]);
     let mut nodes = network_on("[::1]", &lab);
     nodes[0].process.tell("announce");
