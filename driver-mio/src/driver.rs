@@ -21,7 +21,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::disk::{Batch, DiskPool};
+use crate::disk::{Batch, DiskPool, DiskStats, Locations, PoolOptions};
 use crate::dns::Dns;
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, connect, listen};
@@ -48,8 +48,10 @@ const LONG_WAIT: Duration = Duration::from_millis(20);
 pub struct DriverConfig {
     /// Configuration of the engine.
     pub engine: Config,
-    /// Where torrents lie.
-    pub folder: PathBuf,
+    /// Where torrents lie; torrents that name no other place are at location 0.
+    pub locations: Locations,
+    /// Most bytes kept in memory of what was read for peers.
+    pub read_cache: u64,
     /// Where resume data is kept; `None` keeps none.
     pub store: Option<Arc<ResumeStore>>,
     /// What to listen on; `None` for nothing.
@@ -95,6 +97,7 @@ pub struct Driver {
     ready: Events,
     mailbox: Mailbox,
     disk: DiskPool,
+    locations: Locations,
     dns: Dns,
     http: Http,
     options: ListenOptions,
@@ -126,7 +129,8 @@ impl Driver {
         let system = DriverError::System;
         let DriverConfig {
             engine: engine_config,
-            folder,
+            locations,
+            read_cache,
             store,
             listen: options,
             disk_threads,
@@ -144,13 +148,21 @@ impl Driver {
             let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
             TraceFile::create(&path, origin).map_err(|error| DriverError::Record(path, error))
         });
+        let pool = PoolOptions {
+            locations: locations.clone(),
+            store,
+            threads: disk_threads,
+            open_files: open_files(),
+            read_cache,
+        };
         let mut driver = Self {
+            locations,
             engine: Engine::new(engine_config, seed, began),
             trace: trace.transpose()?,
             clock,
             poll,
             ready: Events::with_capacity(1024),
-            disk: DiskPool::start(folder, store, disk_threads, open_files(), mailbox.clone()),
+            disk: DiskPool::start(pool, mailbox.clone()),
             dns: Dns::start(&mailbox),
             http,
             mailbox,
@@ -210,6 +222,18 @@ impl Driver {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The places that data is kept in.
+    #[must_use]
+    pub fn locations(&self) -> &Locations {
+        &self.locations
+    }
+
+    /// What the disk threads hold and have done.
+    #[must_use]
+    pub fn disk_stats(&self) -> DiskStats {
+        self.disk.stats()
     }
 
     /// Ends the recording, if there is one, and waits until it is written.

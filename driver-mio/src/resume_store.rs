@@ -89,9 +89,15 @@ impl ResumeStore {
         self.folder.join("../dht.dat")
     }
 
-    /// Forgets a torrent.
-    pub fn forget(&self, hash: Sha1Hash) {
-        let _ = fs::remove_file(self.file(hash));
+    /// Forgets a torrent, durably.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
+        match fs::remove_file(self.file(hash)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.folder)?.sync_all(),
+        }
     }
 
     /// Puts damaged data aside for whoever wants to know.

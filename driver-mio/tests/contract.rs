@@ -16,7 +16,7 @@ use eddyline::{
 };
 use eddyline_mio::buffers::Buffers;
 use eddyline_mio::clock::Clock;
-use eddyline_mio::disk::DiskPool;
+use eddyline_mio::disk::{DiskPool, Locations, PoolOptions};
 use eddyline_mio::dns::Dns;
 use eddyline_mio::http::Http;
 use eddyline_mio::listen::ListenOptions;
@@ -85,7 +85,8 @@ fn driver(folder: &std::path::Path) -> Driver {
     let config = DriverConfig {
         // Nothing leaves this machine.
         engine: Config { dht: false, lsd: false, ..Config::default() },
-        folder: folder.to_owned(),
+        locations: Locations::folder(folder),
+        read_cache: 1 << 20,
         store: None,
         listen: Some(listen),
         disk_threads: 2,
@@ -194,13 +195,24 @@ fn rule_6_every_lookup_and_exchange_ends_exactly_once() {
     assert!(ended.len() == 2 && ended.iter().all(failed), "{ended:?}");
 }
 
+fn start_pool(folder: &std::path::Path, threads: usize, mailbox: &Mailbox) -> DiskPool {
+    let locations = Locations::folder(folder);
+    let options =
+        PoolOptions { locations, store: None, threads, open_files: 64, read_cache: 1 << 20 };
+    DiskPool::start(options, mailbox.clone())
+}
+
+fn open(torrent: TorrentId, metainfo: Arc<Metainfo>) -> DiskOp {
+    DiskOp::Open { torrent, metainfo, placement: Box::default() }
+}
+
 /// A pool with an open torrent of `length` bytes.
 fn pool(folder: &std::path::Path, length: usize) -> (Poll, Mailbox, DiskPool, Vec<u8>, TorrentId) {
     let (poll, mailbox) = mailbox();
-    let pool = DiskPool::start(folder.to_owned(), None, 3, 64, mailbox.clone());
+    let pool = start_pool(folder, 3, &mailbox);
     let (metainfo, bytes) = torrent(length, 65_536);
     let id = TorrentId::from_u64(1);
-    pool.submit(vec![(DiskOpId::from_u64(0), DiskOp::Open { torrent: id, metainfo })]);
+    pool.submit(vec![(DiskOpId::from_u64(0), open(id, metainfo))]);
     let opened = collect(&mailbox, 1);
     assert!(matches!(opened[0], Event::Disk(_, DiskOutcome::Opened(_))), "{opened:?}");
     (poll, mailbox, pool, bytes, id)
@@ -271,9 +283,9 @@ fn rule_10_the_driver_keeps_paths_inside_the_folder() {
     std::fs::write(&secret, "untouched").unwrap();
     std::os::unix::fs::symlink(&secret, dir.path().join("f")).unwrap();
     let (_poll, mailbox) = mailbox();
-    let pool = DiskPool::start(dir.path().to_owned(), None, 1, 64, mailbox.clone());
+    let pool = start_pool(dir.path(), 1, &mailbox);
     let (metainfo, _) = torrent(100_000, 65_536);
-    let op = DiskOp::Open { torrent: TorrentId::from_u64(1), metainfo };
+    let op = open(TorrentId::from_u64(1), metainfo);
     pool.submit(vec![(DiskOpId::from_u64(0), op)]);
     let outcome = collect(&mailbox, 1);
     let refused = DiskOutcome::Failed(DiskError::InTheWay);

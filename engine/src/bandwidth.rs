@@ -18,6 +18,13 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
+    /// A bucket with a limit from the start.
+    pub fn limited(rate: Option<u64>, now: Instant) -> Self {
+        let mut bucket = Self::default();
+        bucket.set_rate(rate, now);
+        bucket
+    }
+
     /// Changes the limit; `None` lifts it.
     pub fn set_rate(&mut self, rate: Option<u64>, now: Instant) {
         self.refill(now);

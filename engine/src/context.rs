@@ -96,6 +96,8 @@ pub struct Context {
     pub starved_up: VecDeque<ConnId>,
     /// Torrents with pieces that wait for a hash job.
     pub awaiting_hash: BTreeSet<TorrentId>,
+    /// The torrent that got the last hash job.
+    pub hashed_last: TorrentId,
     /// Torrents that would connect to more peers if there were room in the engine.
     pub awaiting_room: BTreeSet<TorrentId>,
     /// Announces to be made.
@@ -152,6 +154,7 @@ impl Context {
             starved_down: VecDeque::new(),
             starved_up: VecDeque::new(),
             awaiting_hash: BTreeSet::new(),
+            hashed_last: TorrentId::from_u64(0),
             awaiting_room: BTreeSet::new(),
             orders: Vec::new(),
             dht_runs: false,

@@ -144,10 +144,12 @@ impl Engine {
                     torrent.settle(&mut self.ctx);
                 }
             }
-            if !core::mem::take(&mut self.ctx.slots_changed) {
+            self.give_hash_jobs();
+            if core::mem::take(&mut self.ctx.slots_changed) {
+                self.fill_free_slots();
+            } else if self.ctx.touched.is_empty() {
                 break;
             }
-            self.fill_free_slots();
         }
     }
 

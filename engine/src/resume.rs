@@ -1,18 +1,22 @@
 //! Resume data: what one run tells the next. It never claims more than was durable when it was
 //! written, and everything in it is checked against the files before it is believed.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
-use crate::api::FileStatus;
+use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{self, Limits, ScanError};
+use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
 
-/// Version of the format; other versions are not read.
-const VERSION: u32 = 1;
+/// Version of the format that is written; later ones are not read.
+const VERSION: u32 = 2;
+/// Oldest version that is read.
+const OLDEST: u32 = 1;
 
 /// State of one torrent at the end of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,6 +37,13 @@ pub struct ResumeData {
     pub completed: bool,
     /// Peers worth asking again.
     pub peers: Vec<SocketAddr>,
+    /// Whether nothing was written after this: the files are as told here unless somebody else
+    /// changed them. When not, only what is not in `have` is in doubt.
+    pub clean: bool,
+    /// Where the data is; for whoever adds the torrent again.
+    pub location: LocationId,
+    /// Files under other names, by index.
+    pub renamed: BTreeMap<u32, Renamed>,
 }
 
 /// Why resume data is not used. It only ever costs a check of the files.
@@ -73,6 +84,24 @@ struct Stored {
     uploaded: i64,
     completed: u8,
     peers: Vec<String>,
+    #[serde(default = "one")]
+    clean: u8,
+    #[serde(default)]
+    location: u32,
+    #[serde(default)]
+    renamed: Vec<StoredName>,
+}
+
+/// Version 1 knew no unclean end: every file that had changed was checked.
+fn one() -> u8 {
+    1
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredName {
+    file: u32,
+    from: Vec<String>,
+    to: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,6 +136,17 @@ impl ResumeData {
             uploaded: signed(self.uploaded),
             completed: self.completed.into(),
             peers: self.peers.iter().map(alloc::string::ToString::to_string).collect(),
+            clean: self.clean.into(),
+            location: self.location.0,
+            renamed: self
+                .renamed
+                .iter()
+                .map(|(file, Renamed { from, to })| StoredName {
+                    file: *file,
+                    from: from.clone(),
+                    to: to.clone(),
+                })
+                .collect(),
         };
         // Every type above is one that bencode has.
         let body = bencode::to_bytes(&stored).unwrap_or_default();
@@ -126,7 +166,7 @@ impl ResumeData {
         }
         let stored: Stored =
             bencode::from_scanned(body, Limits::METAINFO).map_err(ResumeError::Malformed)?;
-        if stored.version != VERSION {
+        if !(OLDEST..=VERSION).contains(&stored.version) {
             return Err(ResumeError::Version(stored.version));
         }
         Self::from_stored(stored).ok_or(ResumeError::Inconsistent)
@@ -158,6 +198,26 @@ impl ResumeData {
             uploaded: u64::try_from(stored.uploaded).ok()?,
             completed: stored.completed != 0,
             peers: stored.peers.iter().filter_map(|peer| peer.parse().ok()).collect(),
+            clean: stored.clean != 0,
+            location: LocationId(stored.location),
+            renamed: renamed(stored.renamed, stored.lengths.len())?,
         })
     }
+}
+
+/// Names that no file of a torrent could have are damage.
+fn renamed(stored: Vec<StoredName>, files: usize) -> Option<BTreeMap<u32, Renamed>> {
+    let safe = |path: &Vec<String>| {
+        !path.is_empty()
+            && path.len() <= MAX_PATH_DEPTH
+            && path.iter().all(|part| safe_component(part.as_bytes()).as_ref() == Some(part))
+    };
+    let mut out = BTreeMap::new();
+    for StoredName { file, from, to } in stored {
+        if file as usize >= files || !safe(&from) || !safe(&to) {
+            return None;
+        }
+        out.insert(file, Renamed { from, to });
+    }
+    Some(out)
 }

@@ -4,6 +4,9 @@
 //! - `lifecycle`: opening, checking, pausing, finishing, failing;
 //! - `peers`: who joins, who leaves, who is connected to;
 //! - `messages`: what peers say;
+//! - `adoption`: what was there before;
+//! - `doubt`: verified pieces that may not be what they were;
+//! - `arrangement`: how the files lie: skipped, renamed, moved;
 //! - `full_disk`: what is done while there is no room;
 //! - `download`: what is asked for, what comes, what is verified;
 //! - `upload`: what is served;
@@ -14,10 +17,13 @@
 //! - `exchange`: addresses of peers, told and heard;
 //! - `discovery`: trackers.
 
+mod adoption;
+mod arrangement;
 mod audit;
 mod blame;
 mod credit;
 mod discovery;
+mod doubt;
 mod download;
 mod exchange;
 mod full_disk;
@@ -30,6 +36,7 @@ mod upload;
 mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -52,7 +59,9 @@ use crate::picker::{PeerKey, Picker};
 use crate::resume::ResumeData;
 use crate::tracker::Announcer;
 
+use arrangement::Arrangement;
 use blame::Blame;
+use doubt::Doubt;
 use full_disk::FullDisk;
 use saving::Saving;
 
@@ -93,6 +102,8 @@ pub(crate) struct Torrent {
     pub(crate) error: Option<TorrentError>,
     /// To be forgotten once its files are closed.
     pub(crate) removed: bool,
+    /// Then its files go too.
+    pub(crate) delete_data: bool,
     pub(crate) picker: Picker,
     pub(crate) peers: BTreeMap<ConnId, Peer>,
     by_key: BTreeMap<PeerKey, ConnId>,
@@ -112,6 +123,15 @@ pub(crate) struct Torrent {
     hash_queue: BTreeSet<u32>,
     blame: Blame,
     saving: Saving,
+    doubt: Doubt,
+    arrangement: Arrangement,
+    /// Nothing durable says yet that the files are ours; nothing is written before that.
+    unclaimed: bool,
+    /// Files that are something else may be written over.
+    overwrite: bool,
+    /// Pieces begun in an earlier run and not complete: blocks that are on disk if a check does not
+    /// find the whole piece.
+    begun_before: Vec<(u32, Bits)>,
     /// What an earlier run left, until the files have been looked at.
     resume: Option<alloc::boxed::Box<ResumeData>>,
     priorities: Vec<Priority>,
@@ -152,13 +172,11 @@ impl Torrent {
             limits,
             select,
             hold_metadata,
+            location,
+            allocation,
+            overwrite,
             ..
         } = add;
-        let mut tiers = metainfo.trackers.clone();
-        tiers.extend(trackers.into_iter().map(|url| alloc::vec![url]));
-        if !ctx.config.trackers {
-            tiers.clear();
-        }
         let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
         picker.set_sequential(sequential);
         if metainfo.is_known() {
@@ -171,12 +189,13 @@ impl Torrent {
             paused,
             error: None,
             removed: false,
+            delete_data: false,
             picker,
             peers: BTreeMap::new(),
             by_key: BTreeMap::new(),
             candidates: Candidates::default(),
             connecting: 0,
-            announcer: Announcer::new(&tiers, &mut ctx.misc),
+            announcer: announcer(&metainfo, trackers, ctx),
             announce_alarm: Alarm::default(),
             metadata_alarm: Alarm::default(),
             journal: Journal::default(),
@@ -186,6 +205,11 @@ impl Torrent {
             hash_queue: BTreeSet::new(),
             blame: Blame::default(),
             saving: Saving::default(),
+            doubt: Doubt::default(),
+            arrangement: Arrangement::new(location, allocation),
+            unclaimed: false,
+            overwrite,
+            begun_before: Vec::new(),
             resume,
             priorities,
             fetch: None,
@@ -195,8 +219,8 @@ impl Torrent {
             full_disk: None,
             was_incomplete: false,
             finished: false,
-            down_limit: TokenBucket::default(),
-            up_limit: TokenBucket::default(),
+            down_limit: TokenBucket::limited(limits.down, ctx.now),
+            up_limit: TokenBucket::limited(limits.up, ctx.now),
             down: RateMeter::default(),
             up: RateMeter::default(),
             earlier: (0, 0),
@@ -204,8 +228,6 @@ impl Torrent {
             progress_at: ctx.now,
             metainfo,
         };
-        torrent.down_limit.set_rate(limits.down, ctx.now);
-        torrent.up_limit.set_rate(limits.up, ctx.now);
         torrent.apply_priorities();
         torrent
     }
@@ -254,10 +276,23 @@ impl Torrent {
             self.refuse_excess(ctx, conn);
         }
         self.poll_metadata(ctx);
-        self.start_hashing(ctx);
+        self.arrange(ctx);
+        if self.awaits_hash() {
+            ctx.awaiting_hash.insert(self.id);
+        }
         self.connect_more(ctx);
         self.finish_if_done(ctx);
         self.poll_announces(ctx);
         self.save_if_due(ctx);
     }
+}
+
+/// The trackers of a torrent, those that the user names behind its own.
+fn announcer(metainfo: &Metainfo, more: Vec<String>, ctx: &mut Context) -> Announcer {
+    let mut tiers = metainfo.trackers.clone();
+    tiers.extend(more.into_iter().map(|url| alloc::vec![url]));
+    if !ctx.config.trackers {
+        tiers.clear();
+    }
+    Announcer::new(&tiers, &mut ctx.misc)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::rng::Seed;
 use eddyline::metainfo::Metainfo;
 use eddyline::{AddTorrent, Command as Wish, Config, Notice};
+use eddyline_mio::disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
 
@@ -62,7 +63,8 @@ fn a_download_that_finds_no_room_ends_with_code_9_and_goes_on_when_there_is() {
 fn driver(lab: &Lab, folder: PathBuf, add: impl FnOnce(&mut AddTorrent)) -> Driver {
     let config = DriverConfig {
         engine: Config { dht: false, lsd: false, ..Config::default() },
-        folder,
+        locations: Locations::folder(folder),
+        read_cache: 1 << 20,
         store: None,
         listen: Some(ListenOptions {
             port: Some(0),

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::dht::{Item, NodeId};
 use eddyline::{Command as Wish, Config, DhtWish, Notice};
+use eddyline_mio::disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
 
@@ -141,7 +142,8 @@ fn our_node(lab: &Lab, nodes: &[Client]) -> Driver {
     let bootstrap = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let config = DriverConfig {
         engine: Config { dht_bootstrap: bootstrap, lsd: false, ..Config::default() },
-        folder: lab.dir("ours"),
+        locations: Locations::folder(lab.dir("ours")),
+        read_cache: 1 << 20,
         store: None,
         listen: Some(ListenOptions {
             port: Some(0),

@@ -2,7 +2,8 @@
 
 use eddyline::base::bits::Bits;
 use eddyline::{
-    AddTorrent, Command, DiskError, Notice, ResumeData, Stall, TorrentError, TorrentState,
+    AddTorrent, Command, DiskError, LocationId, Notice, Renamed, ResumeData, Stall, TorrentError,
+    TorrentState,
 };
 use eddyline_sim::{Content, DiskFault, World};
 
@@ -106,6 +107,9 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
         uploaded: 20,
         completed: true,
         peers: vec!["1.2.3.4:5".parse().unwrap()],
+        clean: false,
+        location: LocationId(3),
+        renamed: [(1, Renamed { from: vec!["a".into()], to: vec!["b".into(), "c".into()] })].into(),
     };
     let bytes = resume.encode();
     assert_eq!(ResumeData::decode(&bytes), Ok(resume));

@@ -62,7 +62,7 @@ fn random_scenarios_hold() {
         }
     }
     // The rarest are seen in the long run only.
-    assert!(coverage.missing().len() < 6, "{:?}", coverage.missing());
+    assert!(coverage.missing().len() < 12, "{:?}", coverage.missing());
 }
 
 /// Seeds of scenarios that found something once.

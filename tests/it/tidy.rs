@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bencode", &["base"]),
     ("metainfo", &["base", "bencode"]),
     ("wire", &["base", "bencode"]),
-    ("resume", &["api", "base", "bencode"]),
+    ("resume", &["api", "base", "bencode", "metainfo"]),
     ("dht", &["base", "bencode"]),
     ("local_discovery", &["base"]),
     ("api", &["base", "dht", "metainfo", "resume", "wire"]),

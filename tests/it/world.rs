@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eddyline::base::time::Instant;
 use eddyline::tracker::AnnounceEvent;
-use eddyline::{CloseReason, Command, Notice};
+use eddyline::{CloseReason, Command, FilePriority, LocationId, Notice, Priority, Rename};
 use eddyline_sim::{
     Access, Content, DiskSpeed, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition,
     PeerOptions, Tracker, UdpTracker, Weather, World,
@@ -31,6 +31,37 @@ fn add_udp_tracker(world: &mut World) -> SocketAddr {
     SocketAddr::new(ip, 80)
 }
 
+/// Does now and then what is done with files as a whole, or to an engine as a whole.
+fn disturb_storage(world: &mut World, action: &str, nodes: [usize; 2], second: u32) {
+    for node in nodes {
+        let Some(torrent) = world.node(node).torrents().first().copied() else { continue };
+        match action {
+            "Select" if second % 5 == 2 => {
+                let priority =
+                    if second.is_multiple_of(2) { Priority::Skip } else { Priority::Normal };
+                let change = vec![FilePriority { file: 0, priority }];
+                world.command(node, Command::SetPriorities(torrent, change));
+                world.run(1);
+                let change = vec![FilePriority { file: 0, priority: Priority::Normal }];
+                world.command(node, Command::SetPriorities(torrent, change));
+            }
+            "Move" | "Discard" => {
+                world.command(node, Command::Move(torrent, LocationId(second % 2)));
+            }
+            "Rename" => {
+                let name = format!("name {}", second % 4);
+                world.command(node, Command::Rename(torrent, Rename::Torrent(name)));
+            }
+            _ => {}
+        }
+    }
+    if action == "CloseFiles" && second % 50 == 40 {
+        world.command(nodes[1], Command::ShutDown);
+        world.run(6);
+        world.crash(nodes[1]);
+    }
+}
+
 #[test]
 fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
     for (action, faults) in FAULT_TABLE {
@@ -54,6 +85,7 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
                 if world.coverage.count(action, *fault) > 0 {
                     break;
                 }
+                disturb_storage(&mut world, action, [seed, leech], second);
                 if second % 50 == 49 {
                     // Whatever is done only once is done again.
                     for node in [seed, leech] {

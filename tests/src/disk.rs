@@ -25,6 +25,8 @@ pub enum DiskFault {
     ReadsFail(DiskError),
     /// Reads return other bytes than were written, one in so many.
     ReadsLie(u32),
+    /// The drive was unplugged.
+    Gone,
 }
 
 /// How fast a disk is. It does one thing after the other.
@@ -73,8 +75,9 @@ struct Volume {
     per_piece: usize,
     /// Writes since the last sync, with what was there before.
     unsynced: Vec<(usize, Block)>,
-    /// Whether anything was ever written or preset.
-    used: bool,
+    /// The files as the disk tells them, and as they were at the last sync.
+    files: Vec<FileStatus>,
+    synced_files: Vec<FileStatus>,
     closed: bool,
 }
 
@@ -97,6 +100,8 @@ pub struct SyntheticDisk {
     pub(crate) free_at: Instant,
     /// Whether it may lose what was not synced; costs a note for each write.
     pub may_crash: bool,
+    /// A deliberate bug: it says that it has synced and has not.
+    pub lies_about_syncs: bool,
 }
 
 impl SyntheticDisk {
@@ -114,7 +119,8 @@ impl SyntheticDisk {
     pub fn preset(&mut self, content: &Content, bytes: &[u8]) {
         self.know(content);
         let mut volume = Volume::new(content.clone());
-        volume.used = true;
+        (0..volume.files.len()).for_each(|file| volume.touch(file));
+        volume.synced_files.clone_from(&volume.files);
         if bytes == &content.bytes[..] {
             volume.blocks.fill(Block::Good);
         } else {
@@ -143,6 +149,28 @@ impl SyntheticDisk {
         }
     }
 
+    /// Cuts a file off in the middle of a run, as somebody else might.
+    pub fn truncate(&mut self, torrent: TorrentId, file: usize, length: u64) {
+        let Some(volume) = self.volumes.get_mut(&torrent) else { return };
+        let entry = &volume.content.metainfo.layout.files()[file];
+        let (start, end) = (entry.offset + length, entry.offset + entry.length);
+        for at in 0..volume.blocks.len() {
+            let (from, to) = volume.span(at);
+            if (from as u64) < end && start < to as u64 {
+                volume.blocks[at] = Block::Absent;
+            }
+        }
+        volume.touch(file);
+        volume.files[file].length = Some(length);
+    }
+
+    /// Changes nothing but the time of a file, as a copy of it in its place would.
+    pub fn touch(&mut self, torrent: TorrentId, file: usize) {
+        if let Some(volume) = self.volumes.get_mut(&torrent) {
+            volume.touch(file);
+        }
+    }
+
     /// Whether every byte of a torrent is what it should be.
     pub fn is_right(&self, torrent: TorrentId) -> bool {
         let volume = self.volumes.get(&torrent);
@@ -158,6 +186,10 @@ impl SyntheticDisk {
     /// The power fails: of what was not synced some is there, some is not, some is torn.
     pub fn crash(&mut self, chance: &mut Entropy) {
         for (_, mut volume) in std::mem::take(&mut self.volumes) {
+            if chance.chance(1, 2) {
+                // The journal of the file system had not got so far.
+                volume.files.clone_from(&volume.synced_files);
+            }
             for (at, before) in std::mem::take(&mut volume.unsynced).into_iter().rev() {
                 match chance.below(3) {
                     0 => {}
@@ -186,8 +218,12 @@ impl SyntheticDisk {
 
     /// Performs one operation.
     pub fn perform(&mut self, op: DiskOp) -> DiskOutcome {
+        let resume = matches!(op, DiskOp::StoreResume { .. } | DiskOp::Close { .. });
+        if self.fault == Some(DiskFault::Gone) && !resume {
+            return DiskOutcome::Failed(DiskError::LocationGone);
+        }
         match op {
-            DiskOp::Open { torrent, metainfo } => self.open(torrent, &metainfo),
+            DiskOp::Open { torrent, metainfo, .. } => self.open(torrent, &metainfo),
             DiskOp::WriteBlock { torrent, piece, begin, payload } => {
                 let noted = self.may_crash;
                 if let Some(DiskFault::WritesFailAfter(limit, error)) = self.fault
@@ -202,7 +238,7 @@ impl SyntheticDisk {
                 self.read(torrent, piece, begin, length)
             }
             DiskOp::HashPiece { torrent, piece } => {
-                self.with(torrent, |volume| match volume.used {
+                self.with(torrent, |volume| match volume.is_there(piece) {
                     true => DiskOutcome::PieceHashed(volume.hash(piece)),
                     false => DiskOutcome::Failed(DiskError::Missing),
                 })
@@ -212,10 +248,29 @@ impl SyntheticDisk {
                 let blocks = bytes.chunks(BLOCK_LENGTH as usize);
                 DiskOutcome::BlocksHashed(blocks.map(Sha1Hash::of).collect())
             }),
-            DiskOp::Sync { torrent } => self.with(torrent, |volume| {
-                volume.unsynced.clear();
-                DiskOutcome::Synced(volume.files())
-            }),
+            DiskOp::Sync { torrent } => {
+                let lies = self.lies_about_syncs;
+                self.with(torrent, |volume| {
+                    if !lies {
+                        volume.unsynced.clear();
+                        volume.synced_files.clone_from(&volume.files);
+                    }
+                    DiskOutcome::Synced(volume.files.clone().into())
+                })
+            }
+            DiskOp::Select { torrent, .. }
+            | DiskOp::Rename { torrent, .. }
+            | DiskOp::Discard { torrent, .. } => self.with(torrent, |_| DiskOutcome::Done),
+            DiskOp::Move { torrent, .. } => self.with(torrent, Volume::moved),
+            DiskOp::Delete { torrent, info_hash, data } => {
+                self.resume.remove(&info_hash);
+                match self.volumes.get_mut(&torrent) {
+                    Some(_) if data => drop(self.volumes.remove(&torrent)),
+                    Some(volume) => volume.closed = true,
+                    None => {}
+                }
+                DiskOutcome::Done
+            }
             DiskOp::StoreResume { torrent, data } => {
                 let Some(volume) = self.volumes.get(&torrent).filter(|volume| !volume.closed)
                 else {
@@ -245,6 +300,9 @@ impl SyntheticDisk {
         // A torrent that was removed has left its data behind.
         let earlier = self.volumes.iter().find(|(_, v)| v.closed && v.content.hash() == hash);
         let earlier = earlier.map(|(id, _)| *id);
+        if let Some(open) = self.volumes.get(&torrent) {
+            return DiskOutcome::Opened(open.files.clone().into());
+        }
         let volume = match (self.resting.remove(&hash), earlier) {
             (Some(volume), _) => volume,
             (None, Some(id)) => match self.volumes.get(&id) {
@@ -256,9 +314,9 @@ impl SyntheticDisk {
                 None => panic!("nobody told this disk what belongs into {hash:?}"),
             },
         };
-        let files = volume.files();
+        let files = volume.files.clone();
         self.volumes.insert(torrent, volume);
-        DiskOutcome::Opened(files)
+        DiskOutcome::Opened(files.into())
     }
 
     fn read(&mut self, torrent: TorrentId, piece: u32, begin: u32, length: u32) -> DiskOutcome {
@@ -269,6 +327,9 @@ impl SyntheticDisk {
             _ => false,
         };
         self.with(torrent, |volume| {
+            if !volume.is_there(piece) {
+                return DiskOutcome::Failed(DiskError::Missing);
+            }
             let start = volume.content.metainfo.geometry.piece_offset(piece) as usize;
             let start = start + begin as usize;
             let bytes = volume.read(start, start + length as usize);
@@ -289,6 +350,7 @@ pub(crate) fn rotten(bytes: &Bytes) -> Bytes {
 impl Volume {
     fn new(content: Content) -> Self {
         let geometry = content.metainfo.geometry;
+        let files = content.metainfo.layout.files().len();
         let per_piece = geometry.piece_length().div_ceil(BLOCK_LENGTH) as usize;
         let last = geometry.pieces().checked_sub(1).map_or(0, |last| geometry.piece_size(last));
         let full = geometry.pieces().saturating_sub(1) as usize * per_piece;
@@ -298,7 +360,8 @@ impl Volume {
             blocks: vec![Block::Absent; count],
             per_piece,
             unsynced: Vec::new(),
-            used: false,
+            files: vec![FileStatus::default(); files],
+            synced_files: vec![FileStatus::default(); files],
             closed: false,
         }
     }
@@ -341,7 +404,9 @@ impl Volume {
         if noted {
             self.unsynced.push((at, before));
         }
-        self.used = true;
+        for file in self.files_between(start, end) {
+            self.touch(file);
+        }
         DiskOutcome::Written
     }
 
@@ -385,10 +450,38 @@ impl Volume {
         }
     }
 
-    fn files(&self) -> Box<[FileStatus]> {
-        let files = self.content.metainfo.layout.files().iter();
-        files
-            .map(|file| FileStatus { length: self.used.then_some(file.length), modified: 0 })
-            .collect()
+    /// Files with a byte between two places.
+    fn files_between(&self, start: usize, end: usize) -> Vec<usize> {
+        let slices = self.content.metainfo.layout.slices(start as u64, (end - start) as u32);
+        slices.map(|slice| slice.file as usize).collect()
+    }
+
+    /// A file is written: it is there in its whole length, and its time changes.
+    fn touch(&mut self, file: usize) {
+        let entry = &self.content.metainfo.layout.files()[file];
+        let status = &mut self.files[file];
+        *status = FileStatus { length: Some(entry.length), modified: status.modified + 1 };
+    }
+
+    /// Copies of all files stand in their places, durable from the start.
+    fn moved(&mut self) -> DiskOutcome {
+        self.unsynced.clear();
+        for status in &mut self.files {
+            status.modified += i64::from(status.length.is_some());
+        }
+        self.synced_files.clone_from(&self.files);
+        DiskOutcome::Opened(self.files.clone().into())
+    }
+
+    /// Whether no file that a piece lies in is missing or cut off.
+    fn is_there(&self, piece: u32) -> bool {
+        let geometry = self.content.metainfo.geometry;
+        let (start, size) = (geometry.piece_offset(piece), geometry.piece_size(piece));
+        let layout = &self.content.metainfo.layout;
+        layout.slices(start, size).all(|slice| {
+            let length = self.files[slice.file as usize].length;
+            let stored = layout.files()[slice.file as usize].is_stored();
+            !stored || length.is_some_and(|length| slice.offset + u64::from(slice.length) <= length)
+        })
     }
 }

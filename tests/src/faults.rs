@@ -56,7 +56,12 @@ pub const TABLE: &[(&str, &[Fault])] = &[
     ("HashBlocks", &[Fault::Failed, Fault::Late]),
     ("Sync", &[Fault::Failed, Fault::Late]),
     ("StoreResume", &[Fault::Failed, Fault::Late]),
+    ("Select", &[Fault::Failed, Fault::Full, Fault::Late]),
+    ("Move", &[Fault::Failed, Fault::Full, Fault::Late]),
+    ("Discard", &[Fault::Failed, Fault::Late]),
+    ("Rename", &[Fault::Failed, Fault::Late]),
     ("CloseFiles", &[Fault::Failed, Fault::Late]),
+    ("Delete", &[Fault::Failed, Fault::Late]),
     ("Resolve", &[Fault::Failed, Fault::Wrong, Fault::Late]),
     ("Http", &[Fault::Failed, Fault::Garbage, Fault::ServerError, Fault::Split, Fault::Late]),
 ];

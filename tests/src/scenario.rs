@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::{
-    AddPeers, Command, Config, FilePriority, PeerSource, Priority, RateLimits, SeedChoking,
-    TorrentState,
+    AddPeers, Command, Config, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits,
+    Rename, SeedChoking, TorrentState,
 };
 
 use crate::content::Content;
@@ -46,6 +46,10 @@ enum Blow {
     Skip(NodeId),
     Want(NodeId),
     Remove(NodeId),
+    Delete(NodeId),
+    Move(NodeId, u32),
+    Rename(NodeId),
+    Stop(NodeId),
     Announce(NodeId),
     Save(NodeId),
     Know(NodeId, NodeId),
@@ -325,6 +329,10 @@ impl Scenario {
         for id in 0..self.nodes() {
             world.drift_clock(id, 0);
             world.node_mut(id).disk.fault = None;
+            if world.node(id).notices.contains(&Notice::ShutDown) {
+                world.crash(id);
+                world.run(1);
+            }
             if world.node(id).torrents().is_empty() {
                 let peers = vec![SocketAddr::from(([10, 0, 0, 1], 6881))];
                 world.add(id, &content, PeerOptions { peers, ..PeerOptions::default() });
@@ -360,6 +368,14 @@ impl Scenario {
             Blow::Announce(node) => tell(world, *node, &Command::Announce),
             Blow::Save(node) => tell(world, *node, &Command::SaveResume),
             Blow::Remove(node) => tell(world, *node, &Command::Remove),
+            Blow::Stop(node) => world.command(*node, Command::ShutDown),
+            Blow::Delete(node) => tell(world, *node, &Command::RemoveWithData),
+            Blow::Move(node, to) => {
+                tell(world, *node, &|torrent| Command::Move(torrent, LocationId(*to)));
+            }
+            Blow::Rename(node) => tell(world, *node, &|torrent| {
+                Command::Rename(torrent, Rename::Torrent("another name".into()))
+            }),
             Blow::Limit(node, down, up) => {
                 let limits = RateLimits { down: *down, up: *up };
                 tell(world, *node, &|torrent| Command::SetLimits(Some(torrent), limits));
@@ -473,7 +489,7 @@ fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {
     let node = any(entropy);
     // The seed on which everything depends keeps its power.
     let other = 1 + entropy.below(nodes as u32 - 1) as usize;
-    match entropy.below(16) {
+    match entropy.below(20) {
         0 => {
             let group = (0..nodes).filter(|_| entropy.chance(1, 2)).collect();
             Blow::Divide(group, entropy.choose(&[Partition::Hold, Partition::Drop]))
@@ -495,6 +511,10 @@ fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {
         12 => Blow::Announce(node),
         13 => Blow::Save(node),
         14 => Blow::Know(node, any(entropy)),
+        15 => Blow::Delete(other),
+        16 => Blow::Move(node, entropy.below(3)),
+        17 => Blow::Rename(node),
+        18 => Blow::Stop(other),
         _ => Blow::Trackers(entropy.chance(1, 2)),
     }
 }

@@ -47,6 +47,8 @@ pub struct PeerOptions {
     pub limits: RateLimits,
     /// The disk holds the content already.
     pub has_content: bool,
+    /// Files in which nothing of the torrent is found are left alone.
+    pub careful: bool,
 }
 
 pub(crate) enum Happening {
@@ -286,6 +288,8 @@ impl World {
         add.peers = options.peers;
         add.sequential = options.sequential;
         add.limits = options.limits;
+        // What lies on a simulated disk is of the torrent, however little of it is right.
+        add.overwrite = !options.careful;
         self.command(node, Command::Add(Box::new(add)));
     }
 
@@ -296,6 +300,7 @@ impl World {
         add.peers = options.peers;
         add.sequential = options.sequential;
         add.limits = options.limits;
+        add.overwrite = !options.careful;
         self.command(node, Command::Add(Box::new(add)));
     }
 

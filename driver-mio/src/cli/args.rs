@@ -167,6 +167,12 @@ fn download() -> Command {
             "Fetch only these files: numbers as in `info` (1-3,7) or a glob",
         ))
         .arg(flag("sequential", "Fetch pieces in order"))
+        .arg(
+            option("allocation", "HOW", "Make room for files as they grow, by their length, or at once")
+                .value_parser(["none", "sparse", "full"])
+                .default_value("none"),
+        )
+        .arg(flag("allow-overwrite", "Write over files that have nothing of the torrent in them"))
         .arg(flag("metadata-only", "Of a magnet: save the .torrent and exit"))
         .arg(
             option("output", "OUT", "Where --metadata-only writes; - for stdout [default: NAME.torrent]")

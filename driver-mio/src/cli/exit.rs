@@ -1,6 +1,6 @@
 //! Exit codes and the one sentence that goes with them.
 
-use eddyline::metainfo::{MagnetError, MetainfoError};
+use eddyline::metainfo::{FileEntry, MagnetError, Metainfo, MetainfoError};
 use eddyline::{DiskError, TorrentError};
 
 /// Something nobody foresaw.
@@ -70,8 +70,19 @@ impl Failure {
     }
 
     /// A torrent that stands still.
-    pub fn of_torrent(name: &str, error: TorrentError) -> Self {
+    pub fn of_torrent(metainfo: &Metainfo, error: TorrentError) -> Self {
+        let name = &metainfo.name;
         match error {
+            TorrentError::Foreign(file) => {
+                let files = metainfo.layout.files();
+                let path = files.get(file as usize).map(FileEntry::display_path);
+                let text = format!(
+                    "{} is there already and has nothing of the torrent in it; move it away, choose \
+                     another folder with --dir, or write over it with --allow-overwrite",
+                    path.unwrap_or_default()
+                );
+                Self::new(WOULD_OVERWRITE, text)
+            }
             TorrentError::Disk(error) => Self::disk(name, error),
             TorrentError::Metadata => Self::new(
                 NOT_TORRENT,
@@ -87,6 +98,7 @@ impl Failure {
             DiskError::InTheWay => {
                 (WOULD_OVERWRITE, "move it away, or choose another folder with --dir")
             }
+            DiskError::LocationGone => (DISK, "bring it back and start again"),
             DiskError::Permission => (DISK, "check the permissions of the folder"),
             _ => (DISK, "check the disk and start again"),
         };

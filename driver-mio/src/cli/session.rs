@@ -10,7 +10,8 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
-use eddyline::{AddTorrent, Command, Config, Notice, Priority, RateLimits, ResumeData};
+use eddyline::{AddTorrent, Allocation, Command, Config, Notice, Priority, RateLimits, ResumeData};
+use eddyline_mio::disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::{Driver, DriverConfig, DriverError};
@@ -20,6 +21,9 @@ use super::source::Source;
 
 /// Longest wait for a tidy stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Most bytes kept of what was read for peers.
+pub const READ_CACHE: u64 = 16 << 20;
 
 /// One torrent of a run.
 #[derive(Debug)]
@@ -43,6 +47,10 @@ pub struct AddOptions {
     pub sequential: bool,
     /// Of a magnet: wait for a choice when the metadata is there.
     pub hold: bool,
+    /// Write over files that have nothing of the torrent in them.
+    pub overwrite: bool,
+    /// How room for files is made.
+    pub allocation: Option<String>,
 }
 
 /// A driver with the torrents of this run.
@@ -157,7 +165,8 @@ impl Session {
         };
         let config = DriverConfig {
             engine: setup.engine,
-            folder: setup.folder,
+            locations: Locations::folder(setup.folder),
+            read_cache: READ_CACHE,
             store: store.clone(),
             listen: Some(setup.listen),
             disk_threads: disk_threads(),
@@ -208,6 +217,12 @@ impl Session {
         add.priorities = options.priorities;
         add.sequential = options.sequential;
         add.hold_metadata = options.hold;
+        add.overwrite = options.overwrite;
+        add.allocation = match options.allocation.as_deref() {
+            Some("sparse") => Allocation::Sparse,
+            Some("full") => Allocation::Full,
+            _ => Allocation::None,
+        };
         let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
         add.trackers = list("tracker").cloned().collect();
         for peer in list("peer") {
@@ -311,7 +326,7 @@ impl Session {
             Notice::TorrentFailed(id, error) => {
                 let error = *error;
                 if let Some(item) = self.item_mut(*id) {
-                    item.failure = Some(Failure::of_torrent(&item.metainfo.name, error));
+                    item.failure = Some(Failure::of_torrent(&item.metainfo, error));
                 }
             }
             _ => {}

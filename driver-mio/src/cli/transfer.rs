@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Command, FilePriority, Notice};
+use eddyline::{Command, FilePriority, Notice, TorrentError};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, WOULD_OVERWRITE};
 use super::progress::{Reporter, Totals};
@@ -72,7 +72,10 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         // What to fetch is chosen when it is known what there is.
         let hold = metadata_only || !selections.is_empty();
         let sequential = matches.get_flag("sequential");
-        session.add(source, matches, AddOptions { priorities, sequential, hold })?;
+        let overwrite = matches.get_flag("allow-overwrite");
+        let allocation = matches.get_one::<String>("allocation").cloned();
+        let options = AddOptions { priorities, sequential, hold, overwrite, allocation };
+        session.add(source, matches, options)?;
     }
     reporter.listening(&session);
     let outcome = if metadata_only {
@@ -256,6 +259,14 @@ fn serve(
     loop {
         let notices = session.turn(FRAME)?;
         reporter.show(session, &notices);
+        for notice in &notices {
+            if let Notice::TorrentFailed(id, TorrentError::Foreign(_)) = notice {
+                let name = session.item(*id).map_or("", |item| item.metainfo.name.as_str());
+                let text =
+                    format!("{name}: nothing in the folder is good; fetch it with `download`");
+                return Err(Failure::new(BAD_DATA, text));
+            }
+        }
         if let Some(failure) = session.failure() {
             return Err(failure);
         }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
+use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::disk::{FileCache, TorrentFiles};
+use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
@@ -35,7 +36,11 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let dir = matches.get_one::<PathBuf>("dir").ok_or_else(|| Failure::new(USAGE, "no folder"))?;
     let cache = Arc::new(FileCache::new(256));
     let id = TorrentId::from_u64(0);
-    let files = TorrentFiles::new(id, metainfo.clone(), dir, cache)
+    // Whatever is not there is looked for in the part file; nothing is changed.
+    let skipped = (0..metainfo.layout.files().len() as u32).collect();
+    let placement = Placement { skipped, ..Placement::default() };
+    let files = Scoped::open(dir)
+        .and_then(|fs| TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache))
         .map_err(|error| Failure::io(dir, &error))?;
     let pieces: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
     let mut states = vec![State::Missing; pieces.len()];

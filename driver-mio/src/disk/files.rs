@@ -1,7 +1,6 @@
 //! Open files: a bounded cache shared by all torrents, and errors as the engine knows them.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,12 +8,15 @@ use eddyline::DiskError;
 use eddyline::base::ids::TorrentId;
 use rustix::io::Errno;
 
+use super::filesystem::StoredFile;
+use super::locations::Gone;
+
 /// A file of a torrent, opened for reading or for both.
 pub type FileKey = (TorrentId, u32, bool);
 
 #[derive(Debug, Default)]
 struct Inner {
-    open: HashMap<FileKey, (Arc<File>, u64)>,
+    open: HashMap<FileKey, (Arc<dyn StoredFile>, u64)>,
     clock: u64,
 }
 
@@ -32,15 +34,16 @@ impl FileCache {
         Self { inner: Mutex::default(), limit }
     }
 
-    /// The file under `key`, opened by `open` where it is not yet.
+    /// The file under `key`, opened by `open` where it is not yet. When the process may open no
+    /// more files, a quarter of the cache is closed and it is tried again.
     ///
     /// # Errors
     /// What `open` says.
     pub fn get(
         &self,
         key: FileKey,
-        open: impl FnOnce() -> io::Result<File>,
-    ) -> io::Result<Arc<File>> {
+        open: impl Fn() -> io::Result<Arc<dyn StoredFile>>,
+    ) -> io::Result<Arc<dyn StoredFile>> {
         {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.clock += 1;
@@ -50,15 +53,16 @@ impl FileCache {
                 return Ok(file.clone());
             }
         }
-        let file = Arc::new(open()?);
+        let file = match open() {
+            Err(error) if is_out_of_files(&error) => {
+                self.inner.lock().unwrap_or_else(PoisonError::into_inner).shrink();
+                open()?
+            }
+            other => other?,
+        };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.open.len() >= self.limit {
-            // A quarter at a time, so that the search for the oldest costs little per file.
-            let mut ages: Vec<u64> = inner.open.values().map(|(_, used)| *used).collect();
-            let middle = ages.len() / 4;
-            let (_, age, _) = ages.select_nth_unstable(middle);
-            let age = *age;
-            inner.open.retain(|_, (_, used)| *used > age);
+            inner.shrink();
         }
         let clock = inner.clock;
         inner.open.insert(key, (file.clone(), clock));
@@ -70,11 +74,45 @@ impl FileCache {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.open.retain(|(owner, ..), _| *owner != torrent);
     }
+
+    /// How many files are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Inner {
+    /// Closes those used longest ago, a quarter at a time, so that the search costs little per file.
+    fn shrink(&mut self) {
+        let mut ages: Vec<u64> = self.open.values().map(|(_, used)| *used).collect();
+        if ages.is_empty() {
+            return;
+        }
+        let middle = ages.len() / 4;
+        let (_, age, _) = ages.select_nth_unstable(middle);
+        let age = *age;
+        self.open.retain(|_, (_, used)| *used > age);
+    }
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// What an error means to the engine.
 #[must_use]
 pub fn disk_error(error: &io::Error) -> DiskError {
+    if error.get_ref().is_some_and(|inner| inner.is::<Gone>()) {
+        return DiskError::LocationGone;
+    }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return DiskError::Missing;
     }
@@ -82,7 +120,9 @@ pub fn disk_error(error: &io::Error) -> DiskError {
         Some(Errno::NOENT) => DiskError::Missing,
         Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => DiskError::NoSpace,
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => DiskError::Permission,
-        Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::MLINK) => DiskError::InTheWay,
+        Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::MLINK | Errno::EXIST) => {
+            DiskError::InTheWay
+        }
         _ => DiskError::Io,
     }
 }

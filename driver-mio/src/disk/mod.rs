@@ -1,14 +1,28 @@
-//! Disk and hash work: files opened safely, operations on worker threads.
+//! Disk and hash work: places that hold files, the files of torrents in them, operations on worker
+//! threads.
 
 mod files;
+mod filesystem;
+mod locations;
+mod memory;
 mod operations;
-mod paths;
+mod part_file;
 mod pool;
+mod read_cache;
+mod real_file;
+mod relocation;
+mod scoped;
+mod system;
 
 #[cfg(test)]
 mod tests;
 
 pub use files::{FileCache, disk_error};
+pub use filesystem::{Access, FileSystem, Found, StoredFile};
+pub use locations::{Gone, Kind, LocationError, Locations};
+pub use memory::Memory;
 pub use operations::TorrentFiles;
-pub use paths::{Root, modified};
-pub use pool::{Batch, DiskPool};
+pub use pool::{Batch, DiskPool, DiskStats, PoolOptions};
+pub use read_cache::{ReadCache, ReadStats};
+pub use scoped::Scoped;
+pub use system::System;

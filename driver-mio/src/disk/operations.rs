@@ -1,47 +1,90 @@
-//! The files of one torrent, and each operation on them.
+//! The files of one torrent, and what is done with blocks and pieces. How the files lie may change
+//! while this works; `relocation.rs` does that.
 
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::base::payload::Payload;
 use eddyline::metainfo::{BLOCK_LENGTH, FileEntry, FileSlice, Metainfo};
-use eddyline::{DiskError, FileStatus};
-use rustix::fs::FileType;
+use eddyline::{Allocation, FileStatus, LocationId, Placement};
+use rustix::io::Errno;
 use sha1::{Digest, Sha1};
 
 use super::files::FileCache;
-use super::paths::{Root, modified};
+use super::filesystem::{Access, FileSystem, StoredFile};
+use super::part_file::PartFile;
 
 /// Bytes read at once while hashing.
 const HASH_CHUNK: usize = 256 * 1024;
+/// So many files or more are made durable all at once.
+const MANY_FILES: usize = 64;
+
+/// How the files lie now.
+#[derive(Debug)]
+pub(super) struct Arranged {
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) location: LocationId,
+    pub(super) allocation: Allocation,
+    /// Files under other names.
+    pub(super) renamed: BTreeMap<u32, Vec<String>>,
+    /// Files whose bytes are in the part file.
+    pub(super) parted: BTreeSet<u32>,
+    pub(super) part: PartFile,
+}
 
 /// An open torrent.
 #[derive(Debug)]
 pub struct TorrentFiles {
-    id: TorrentId,
-    metainfo: Arc<Metainfo>,
-    root: Root,
-    cache: Arc<FileCache>,
+    pub(super) id: TorrentId,
+    pub(super) metainfo: Arc<Metainfo>,
+    pub(super) cache: Arc<FileCache>,
+    arranged: RwLock<Arranged>,
+    /// Files whose names are durable.
+    named: RwLock<BTreeSet<u32>>,
 }
 
 impl TorrentFiles {
-    /// The files of `metainfo` below the folder at `path`.
+    /// The files of `metainfo` in `fs`, lying as `placement` says. What a crash left half done is
+    /// done; nothing else is changed.
     ///
     /// # Errors
-    /// When the folder cannot be opened.
+    /// Whatever the system says.
     pub fn new(
         id: TorrentId,
         metainfo: Arc<Metainfo>,
-        path: &Path,
+        fs: Arc<dyn FileSystem>,
+        placement: &Placement,
         cache: Arc<FileCache>,
     ) -> io::Result<Self> {
-        Ok(Self { id, metainfo, root: Root::open(path)?, cache })
+        for renamed in placement.renamed.values() {
+            if fs.find(&renamed.to)?.is_none() && fs.find(&renamed.from)?.is_some() {
+                fs.rename(&renamed.from, &renamed.to)?;
+            }
+        }
+        let part = PartFile::open(&fs, &metainfo)?;
+        let arranged = Arranged {
+            parted: part.files(),
+            part,
+            fs,
+            location: placement.location,
+            allocation: placement.allocation,
+            renamed: placement.renamed.iter().map(|(file, r)| (*file, r.to.clone())).collect(),
+        };
+        let files =
+            Self { id, metainfo, cache, arranged: RwLock::new(arranged), named: RwLock::default() };
+        files.settle_parts(&placement.skipped)?;
+        Ok(files)
+    }
+
+    pub(super) fn read_lock(&self) -> RwLockReadGuard<'_, Arranged> {
+        self.arranged.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write_lock(&self) -> RwLockWriteGuard<'_, Arranged> {
+        self.arranged.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The torrent.
@@ -50,45 +93,54 @@ impl TorrentFiles {
         &self.metainfo
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn location(&self) -> LocationId {
+        self.read_lock().location
+    }
+
+    pub(super) fn entry(&self, index: u32) -> &FileEntry {
+        &self.metainfo.layout.files()[index as usize]
+    }
+
     /// Looks at every file; makes empty files and symbolic links. Nothing that exists is changed.
     ///
     /// # Errors
-    /// [`DiskError::InTheWay`] in the form of `ELOOP` when something else stands at a path, or a
-    /// file there is longer than it should be.
+    /// `ELOOP` when something else stands at a path, or a file there is longer than it should be.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
+        let arranged = self.read_lock();
         let mut all = Vec::new();
-        for entry in self.metainfo.layout.files() {
+        for (index, entry) in self.metainfo.layout.files().iter().enumerate() {
+            let index = index as u32;
             if let Some(target) = &entry.symlink {
-                self.root.link(&entry.path, target)?;
+                arranged.fs.link(&entry.path, target)?;
             }
-            if entry.is_stored() && entry.length == 0 && self.root.stat(&entry.path)?.is_none() {
-                self.root.file(&entry.path, true, entry.attributes.executable)?;
+            if entry.is_stored() && entry.length == 0 {
+                let path = arranged.path(index, entry);
+                if arranged.fs.find(path)?.is_none() {
+                    self.open_file(&arranged, index, true)?;
+                }
             }
-            let status = self.status(entry)?;
+            let status = arranged.status(index, entry)?;
             if status.length.is_some_and(|length| length > entry.length) {
-                return Err(in_the_way());
+                return Err(Errno::LOOP.into());
             }
             all.push(status);
         }
         Ok(all.into())
     }
 
-    fn status(&self, entry: &FileEntry) -> io::Result<FileStatus> {
-        if !entry.is_stored() {
-            return Ok(FileStatus::default());
-        }
-        let Some(stat) = self.root.stat(&entry.path)? else { return Ok(FileStatus::default()) };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(in_the_way());
-        }
-        let length = u64::try_from(stat.st_size).ok();
-        Ok(FileStatus { length, modified: modified(&stat) })
-    }
-
-    fn file(&self, index: u32, write: bool) -> io::Result<Arc<File>> {
-        let entry = &self.metainfo.layout.files()[index as usize];
+    pub(super) fn open_file(
+        &self,
+        arranged: &Arranged,
+        index: u32,
+        write: bool,
+    ) -> io::Result<Arc<dyn StoredFile>> {
         self.cache.get((self.id, index, write), || {
-            self.root.file(&entry.path, write, entry.attributes.executable)
+            let entry = self.entry(index);
+            let executable = entry.attributes.executable;
+            let access = if write { Access::Write { executable } } else { Access::Read };
+            arranged.fs.open(arranged.path(index, entry), access)
         })
     }
 
@@ -98,25 +150,38 @@ impl TorrentFiles {
     }
 
     fn is_pad(&self, slice: FileSlice) -> bool {
-        self.metainfo.layout.files()[slice.file as usize].attributes.pad
+        self.entry(slice.file).attributes.pad
     }
 
-    /// Writes a block.
+    /// Writes bytes of a piece, given in parts: one operation for each file that they lie in.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn write(&self, piece: u32, begin: u32, payload: &Payload) -> io::Result<()> {
+    pub fn write(&self, piece: u32, begin: u32, parts: &[&[u8]]) -> io::Result<()> {
+        let arranged = self.read_lock();
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut parts = parts.iter().copied();
+        let mut rest: &[u8] = &[];
         let mut at = begin;
-        for part in payload.parts() {
-            let mut rest: &[u8] = part;
-            for slice in self.slices(piece, at, part.len() as u32) {
-                let (head, tail) = rest.split_at(slice.length as usize);
-                if !self.is_pad(slice) {
-                    self.file(slice.file, true)?.write_all_at(head, slice.offset)?;
+        for slice in self.slices(piece, begin, length as u32) {
+            let mut run: Vec<&[u8]> = Vec::new();
+            let mut missing = slice.length as usize;
+            while missing > 0 {
+                if rest.is_empty() {
+                    let Some(next) = parts.next() else { break };
+                    rest = next;
                 }
+                let (head, tail) = rest.split_at(missing.min(rest.len()));
+                run.push(head);
+                missing -= head.len();
                 rest = tail;
             }
-            at += part.len() as u32;
+            if arranged.parted.contains(&slice.file) {
+                arranged.part.write(slice.file, piece, at, &run)?;
+            } else if !self.is_pad(slice) {
+                self.open_file(&arranged, slice.file, true)?.write_at(&run, slice.offset)?;
+            }
+            at += slice.length;
         }
         Ok(())
     }
@@ -126,20 +191,25 @@ impl TorrentFiles {
     /// # Errors
     /// Whatever the system says; the end of a file is an error.
     pub fn read_into(&self, piece: u32, begin: u32, into: &mut [u8]) -> io::Result<()> {
+        let arranged = self.read_lock();
         let mut rest = into;
+        let mut at = begin;
         for slice in self.slices(piece, begin, rest.len() as u32) {
             let (head, tail) = rest.split_at_mut(slice.length as usize);
-            if self.is_pad(slice) {
+            if arranged.parted.contains(&slice.file) {
+                arranged.part.read(piece, at, head)?;
+            } else if self.is_pad(slice) {
                 head.fill(0);
             } else {
-                self.file(slice.file, false)?.read_exact_at(head, slice.offset)?;
+                self.open_file(&arranged, slice.file, false)?.read_at(head, slice.offset)?;
             }
             rest = tail;
+            at += slice.length;
         }
         Ok(())
     }
 
-    /// Reads a block.
+    /// Reads part of a piece.
     ///
     /// # Errors
     /// As [`Self::read_into`].
@@ -183,19 +253,37 @@ impl TorrentFiles {
         Ok(hashes.into())
     }
 
-    /// Makes everything written durable and looks at every file.
+    /// Makes everything written durable, names included, and looks at every file.
     ///
     /// # Errors
     /// Whatever the system says.
     pub fn sync(&self, dirty: &[u32]) -> io::Result<Box<[FileStatus]>> {
-        for index in dirty {
-            self.file(*index, true)?.sync_data()?;
+        let arranged = self.read_lock();
+        let at_once = dirty.len() >= MANY_FILES && arranged.fs.sync_all()?;
+        if !at_once {
+            for index in dirty {
+                self.sync_one(&arranged, *index)?;
+            }
+            arranged.part.sync()?;
         }
-        let files = self.metainfo.layout.files().iter();
-        files.map(|entry| self.status(entry)).collect()
+        let files = self.metainfo.layout.files().iter().enumerate();
+        files.map(|(index, entry)| arranged.status(index as u32, entry)).collect()
     }
 
-    /// The files that a block lies in.
+    fn sync_one(&self, arranged: &Arranged, index: u32) -> io::Result<()> {
+        if arranged.parted.contains(&index) {
+            return Ok(());
+        }
+        self.open_file(arranged, index, true)?.sync()?;
+        let known = self.named.read().unwrap_or_else(PoisonError::into_inner).contains(&index);
+        if !known {
+            arranged.fs.sync_folders(arranged.path(index, self.entry(index)))?;
+            self.named.write().unwrap_or_else(PoisonError::into_inner).insert(index);
+        }
+        Ok(())
+    }
+
+    /// The files that part of a piece lies in.
     pub fn files_of(&self, piece: u32, begin: u32, length: u32) -> impl Iterator<Item = u32> + '_ {
         self.slices(piece, begin, length).filter(|s| !self.is_pad(*s)).map(|slice| slice.file)
     }
@@ -204,12 +292,31 @@ impl TorrentFiles {
     pub fn close(&self) {
         self.cache.close(self.id);
     }
+
+    /// The names of files are to be made durable again.
+    pub(super) fn forget_names(&self) {
+        self.named.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
-fn in_the_way() -> io::Error {
-    debug_assert_eq!(
-        super::disk_error(&io::Error::from(rustix::io::Errno::LOOP)),
-        DiskError::InTheWay
-    );
-    rustix::io::Errno::LOOP.into()
+impl Arranged {
+    /// Where a file is.
+    pub(super) fn path<'a>(&'a self, index: u32, entry: &'a FileEntry) -> &'a [String] {
+        self.renamed.get(&index).map_or(entry.path.as_slice(), Vec::as_slice)
+    }
+
+    /// What the disk says of a file.
+    pub(super) fn status(&self, index: u32, entry: &FileEntry) -> io::Result<FileStatus> {
+        if !entry.is_stored() {
+            return Ok(FileStatus::default());
+        }
+        if self.parted.contains(&index) {
+            return Ok(FileStatus { length: None, modified: self.part.changed(index)? });
+        }
+        match self.fs.find(self.path(index, entry))? {
+            None => Ok(FileStatus::default()),
+            Some(found) if !found.is_file => Err(Errno::LOOP.into()),
+            Some(found) => Ok(FileStatus { length: Some(found.length), modified: found.modified }),
+        }
+    }
 }

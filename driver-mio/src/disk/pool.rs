@@ -1,20 +1,48 @@
 //! Worker threads for disk and hash operations.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{DiskOpId, TorrentId};
-use eddyline::{DiskError, DiskOp, DiskOutcome, Event};
+use eddyline::metainfo::Metainfo;
+use eddyline::{DiskError, DiskOp, DiskOutcome, Event, Placement};
 
 use super::files::{FileCache, disk_error};
+use super::locations::Locations;
 use super::operations::TorrentFiles;
+use super::read_cache::{ReadCache, ReadStats};
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
 
 /// Operations that one worker performs one after the other.
 pub type Batch = Vec<(DiskOpId, DiskOp)>;
+
+/// What a pool works with.
+#[derive(Debug)]
+pub struct PoolOptions {
+    /// Where data is kept.
+    pub locations: Locations,
+    /// Where resume data is kept.
+    pub store: Option<Arc<ResumeStore>>,
+    /// Number of workers.
+    pub threads: usize,
+    /// Most files that are open at once.
+    pub open_files: usize,
+    /// Most bytes kept of what was read for peers.
+    pub read_cache: u64,
+}
+
+/// What the workers hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DiskStats {
+    /// What was read for peers.
+    pub reads: ReadStats,
+    /// Open files.
+    pub open_files: usize,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -25,8 +53,9 @@ struct Open {
 
 #[derive(Debug)]
 struct Shared {
-    folder: PathBuf,
+    locations: Locations,
     cache: Arc<FileCache>,
+    reads: ReadCache,
     store: Option<Arc<ResumeStore>>,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     mailbox: Mailbox,
@@ -36,119 +65,289 @@ struct Shared {
 #[derive(Debug)]
 pub struct DiskPool {
     jobs: Sender<Batch>,
+    shared: Arc<Shared>,
 }
 
 impl DiskPool {
-    /// Starts `threads` workers for torrents below `folder`, with at most `open_files` open.
+    /// Starts the workers.
     #[must_use]
-    pub fn start(
-        folder: PathBuf,
-        store: Option<Arc<ResumeStore>>,
-        threads: usize,
-        open_files: usize,
-        mailbox: Mailbox,
-    ) -> Self {
+    pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
         let (jobs, queue) = unbounded();
         let shared = Arc::new(Shared {
-            folder,
-            cache: Arc::new(FileCache::new(open_files)),
-            store,
+            locations: options.locations,
+            cache: Arc::new(FileCache::new(options.open_files)),
+            reads: ReadCache::new(options.read_cache),
+            store: options.store,
             torrents: RwLock::default(),
             mailbox,
         });
-        for _ in 0..threads.max(1) {
+        for _ in 0..options.threads.max(1) {
             let (queue, shared) = (queue.clone(), shared.clone());
             std::thread::spawn(move || work(&queue, &shared));
         }
-        Self { jobs }
+        Self { jobs, shared }
     }
 
-    /// Gives a worker something to do.
+    /// Gives a worker something to do. What may take hours gets a thread of its own.
     pub fn submit(&self, batch: Batch) {
+        if batch.iter().any(|(_, op)| matches!(op, DiskOp::Move { .. } | DiskOp::Discard { .. })) {
+            let shared = self.shared.clone();
+            std::thread::spawn(move || shared.work_off(batch));
+            return;
+        }
         // The threads live as long as this sender.
         let _ = self.jobs.send(batch);
+    }
+
+    /// What the workers hold.
+    #[must_use]
+    pub fn stats(&self) -> DiskStats {
+        DiskStats { reads: self.shared.reads.stats(), open_files: self.shared.cache.len() }
     }
 }
 
 fn work(queue: &Receiver<Batch>, shared: &Shared) {
     while let Ok(batch) = queue.recv() {
-        let events: Vec<Event> =
-            batch.into_iter().map(|(id, op)| Event::Disk(id, shared.perform(op))).collect();
-        shared.mailbox.leave(events);
+        shared.work_off(batch);
     }
 }
 
 impl Shared {
-    fn torrent(&self, id: TorrentId) -> std::io::Result<Arc<Open>> {
+    fn work_off(&self, batch: Batch) {
+        let mut events = Vec::with_capacity(batch.len());
+        let mut writes = Batch::new();
+        for (id, op) in batch {
+            if matches!(op, DiskOp::WriteBlock { .. }) {
+                writes.push((id, op));
+                continue;
+            }
+            self.write_off(&mut writes, &mut events);
+            events.push(Event::Disk(id, self.perform(op)));
+        }
+        self.write_off(&mut writes, &mut events);
+        self.mailbox.leave(events);
+    }
+
+    /// Writes blocks of one piece: those that lie behind each other go to the disk at once.
+    fn write_off(&self, writes: &mut Batch, events: &mut Vec<Event>) {
+        let mut blocks: Vec<_> = writes
+            .drain(..)
+            .filter_map(|(id, op)| match op {
+                DiskOp::WriteBlock { torrent, piece, begin, payload } => {
+                    Some((torrent, piece, begin, id, payload))
+                }
+                _ => None,
+            })
+            .collect();
+        blocks.sort_by_key(|(torrent, piece, begin, ..)| (*torrent, *piece, *begin));
+        let mut rest = blocks.as_slice();
+        while let Some((torrent, piece, begin, ..)) = rest.first() {
+            let mut end = *begin;
+            let run = rest.iter().take_while(|(t, p, at, _, payload)| {
+                let next = (t, p) == (torrent, piece) && *at == end;
+                end += payload.len();
+                next
+            });
+            let count = run.count();
+            let (run, behind) = rest.split_at(count);
+            let parts: Vec<&[u8]> = run
+                .iter()
+                .flat_map(|(.., payload)| payload.parts().iter().map(|part| &part[..]))
+                .collect();
+            let result = self.write(*torrent, *piece, *begin, &parts);
+            for (.., id, _) in run {
+                let outcome = match &result {
+                    Ok(()) => DiskOutcome::Written,
+                    Err(error) => DiskOutcome::Failed(*error),
+                };
+                events.push(Event::Disk(*id, outcome));
+            }
+            rest = behind;
+        }
+    }
+
+    fn write(
+        &self,
+        torrent: TorrentId,
+        piece: u32,
+        begin: u32,
+        parts: &[&[u8]],
+    ) -> Result<(), DiskError> {
+        let write = || {
+            let open = self.torrent(torrent)?;
+            let length: usize = parts.iter().map(|part| part.len()).sum();
+            let touched = open.files.files_of(piece, begin, length as u32);
+            open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
+            self.locations.look(open.files.location(), false)?;
+            self.reads.written(torrent, piece);
+            open.files.write(piece, begin, parts)
+        };
+        write().map_err(|error| self.judge(torrent, &error))
+    }
+
+    fn torrent(&self, id: TorrentId) -> io::Result<Arc<Open>> {
         let torrents = self.torrents.read().unwrap_or_else(PoisonError::into_inner);
-        torrents.get(&id).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        torrents.get(&id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// What an error means. Behind many of them is a drive that is not there any more.
+    fn judge(&self, torrent: TorrentId, error: &io::Error) -> DiskError {
+        let open = self.torrent(torrent);
+        let gone = open.is_ok_and(|open| self.locations.look(open.files.location(), true).is_err());
+        if gone { DiskError::LocationGone } else { disk_error(error) }
     }
 
     fn perform(&self, op: DiskOp) -> DiskOutcome {
-        self.attempt(op).unwrap_or_else(|error| DiskOutcome::Failed(disk_error(&error)))
+        let torrent = torrent_of(&op);
+        self.attempt(op).unwrap_or_else(|error| DiskOutcome::Failed(self.judge(torrent, &error)))
     }
 
-    fn attempt(&self, op: DiskOp) -> std::io::Result<DiskOutcome> {
+    fn attempt(&self, op: DiskOp) -> io::Result<DiskOutcome> {
         Ok(match op {
-            DiskOp::Open { torrent, metainfo } => {
-                std::fs::create_dir_all(&self.folder)?;
-                let cache = self.cache.clone();
-                let files = TorrentFiles::new(torrent, metainfo, &self.folder, cache)?;
-                let status = files.open()?;
-                let open = Arc::new(Open { files, dirty: Mutex::default() });
-                let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
-                torrents.insert(torrent, open);
-                DiskOutcome::Opened(status)
+            DiskOp::Open { torrent, metainfo, placement } => {
+                self.open(torrent, metainfo, &placement)?
             }
-            DiskOp::WriteBlock { torrent, piece, begin, payload } => {
-                let open = self.torrent(torrent)?;
-                let touched = open.files.files_of(piece, begin, payload.len());
-                open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
-                open.files.write(piece, begin, &payload)?;
-                DiskOutcome::Written
-            }
+            DiskOp::WriteBlock { .. } => return Err(io::ErrorKind::InvalidInput.into()),
             DiskOp::ReadBlock { torrent, piece, begin, length } => {
-                DiskOutcome::Read(self.torrent(torrent)?.files.read(piece, begin, length)?)
+                self.read(torrent, piece, begin, length)?
             }
             DiskOp::HashPiece { torrent, piece } => {
-                DiskOutcome::PieceHashed(self.torrent(torrent)?.files.hash_piece(piece)?)
+                let open = self.torrent(torrent)?;
+                self.locations.look(open.files.location(), false)?;
+                DiskOutcome::PieceHashed(open.files.hash_piece(piece)?)
             }
             DiskOp::HashBlocks { torrent, piece } => {
                 DiskOutcome::BlocksHashed(self.torrent(torrent)?.files.hash_blocks(piece)?)
             }
-            DiskOp::Sync { torrent } => {
-                let open = self.torrent(torrent)?;
-                let dirty = {
-                    let mut dirty = open.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-                    std::mem::take(&mut *dirty)
-                };
-                let list: Vec<u32> = dirty.iter().copied().collect();
-                match open.files.sync(&list) {
-                    Ok(status) => DiskOutcome::Synced(status),
-                    Err(error) => {
-                        // They are as dirty as before.
-                        open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(dirty);
-                        return Err(error);
-                    }
-                }
-            }
+            DiskOp::Sync { torrent } => self.sync(torrent)?,
             DiskOp::StoreResume { torrent, data } => self.store(torrent, &data)?,
-            DiskOp::Close { torrent } => {
-                let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
-                if let Some(open) = torrents.remove(&torrent) {
-                    open.files.close();
-                }
+            DiskOp::Select { torrent, skipped } => {
+                self.torrent(torrent)?.files.select(&skipped)?;
                 DiskOutcome::Done
             }
+            DiskOp::Move { torrent, to } => {
+                let fs = self.locations.open(to)?;
+                self.reads.close(torrent);
+                DiskOutcome::Opened(self.torrent(torrent)?.files.move_to(&fs, to)?)
+            }
+            DiskOp::Discard { torrent, from } => {
+                let fs = self.locations.open(from)?;
+                self.torrent(torrent)?.files.discard(&*fs)?;
+                DiskOutcome::Done
+            }
+            DiskOp::Rename { torrent, renamed } => {
+                self.torrent(torrent)?.files.rename(&renamed)?;
+                DiskOutcome::Done
+            }
+            DiskOp::Close { torrent } => {
+                self.close(torrent);
+                DiskOutcome::Done
+            }
+            DiskOp::Delete { torrent, info_hash, data } => self.delete(torrent, info_hash, data)?,
         })
     }
 
-    fn store(&self, torrent: TorrentId, data: &[u8]) -> std::io::Result<DiskOutcome> {
+    fn open(
+        &self,
+        torrent: TorrentId,
+        metainfo: Arc<Metainfo>,
+        placement: &Placement,
+    ) -> io::Result<DiskOutcome> {
+        let fs = self.locations.open(placement.location)?;
+        // It may be open: the location was gone and is back. Nothing opened before is of use.
+        self.close(torrent);
+        let files = TorrentFiles::new(torrent, metainfo, fs, placement, self.cache.clone())?;
+        let status = files.open()?;
+        let open = Arc::new(Open { files, dirty: Mutex::default() });
+        let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
+        torrents.insert(torrent, open);
+        Ok(DiskOutcome::Opened(status))
+    }
+
+    fn read(
+        &self,
+        torrent: TorrentId,
+        piece: u32,
+        begin: u32,
+        length: u32,
+    ) -> io::Result<DiskOutcome> {
+        let open = self.torrent(torrent)?;
+        self.locations.look(open.files.location(), false)?;
+        let size = open.files.metainfo().geometry.piece_size(piece);
+        let read = |begin, length| open.files.read(piece, begin, length);
+        let bytes = self.reads.get((torrent, piece), (begin, length), size, read)?;
+        Ok(DiskOutcome::Read(bytes))
+    }
+
+    fn sync(&self, torrent: TorrentId) -> io::Result<DiskOutcome> {
+        let open = self.torrent(torrent)?;
+        self.locations.look(open.files.location(), true)?;
+        let dirty = {
+            let mut dirty = open.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *dirty)
+        };
+        let list: Vec<u32> = dirty.iter().copied().collect();
+        match open.files.sync(&list) {
+            Ok(status) => Ok(DiskOutcome::Synced(status)),
+            Err(error) => {
+                // They are as dirty as before.
+                open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(dirty);
+                Err(error)
+            }
+        }
+    }
+
+    fn store(&self, torrent: TorrentId, data: &[u8]) -> io::Result<DiskOutcome> {
         let Some(store) = &self.store else {
             return Ok(DiskOutcome::Failed(DiskError::Missing));
         };
         let hash = self.torrent(torrent)?.files.metainfo().info_hashes.wire();
         store.store(hash, data)?;
         Ok(DiskOutcome::Done)
+    }
+
+    fn close(&self, torrent: TorrentId) {
+        let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = torrents.remove(&torrent) {
+            open.files.close();
+            self.reads.close(torrent);
+        }
+    }
+
+    /// Resume data goes last: without it, what is left of the data would be nobody's.
+    fn delete(
+        &self,
+        torrent: TorrentId,
+        info_hash: Sha1Hash,
+        data: bool,
+    ) -> io::Result<DiskOutcome> {
+        let deleted = match self.torrent(torrent) {
+            Ok(open) if data => open.files.delete(),
+            _ => Ok(()),
+        };
+        self.close(torrent);
+        deleted?;
+        if let Some(store) = &self.store {
+            store.forget(info_hash)?;
+        }
+        Ok(DiskOutcome::Done)
+    }
+}
+
+fn torrent_of(op: &DiskOp) -> TorrentId {
+    match op {
+        DiskOp::Open { torrent, .. }
+        | DiskOp::WriteBlock { torrent, .. }
+        | DiskOp::ReadBlock { torrent, .. }
+        | DiskOp::HashPiece { torrent, .. }
+        | DiskOp::HashBlocks { torrent, .. }
+        | DiskOp::Sync { torrent }
+        | DiskOp::StoreResume { torrent, .. }
+        | DiskOp::Select { torrent, .. }
+        | DiskOp::Move { torrent, .. }
+        | DiskOp::Discard { torrent, .. }
+        | DiskOp::Rename { torrent, .. }
+        | DiskOp::Close { torrent }
+        | DiskOp::Delete { torrent, .. } => *torrent,
     }
 }

@@ -1,4 +1,5 @@
-//! Unit tests of safe opening, the file cache and disk operations.
+//! Unit tests of places, open files and the error table. What torrents do with them is in
+//! `driver-mio/tests/storage.rs`.
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -6,20 +7,61 @@ use std::sync::Arc;
 use eddyline::DiskError;
 use eddyline::base::ids::TorrentId;
 
-use super::{FileCache, Root, disk_error};
+use super::{Access, FileCache, FileSystem, Memory, Scoped, System, disk_error};
+
+const WRITE: Access = Access::Write { executable: false };
 
 fn parts(path: &str) -> Vec<String> {
     path.split('/').map(str::to_owned).collect()
 }
 
+/// What every place has to do.
+fn behaves(fs: &dyn FileSystem) {
+    assert!(fs.find(&parts("a/b/c")).unwrap().is_none());
+    let file = fs.open(&parts("a/b/c"), WRITE).unwrap();
+    file.write_at(&[b"hello", b" ", b"world"], 3).unwrap();
+    let mut read = [9; 14];
+    fs.open(&parts("a/b/c"), Access::Read).unwrap().read_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"\0\0\0hello world");
+    assert!(file.read_at(&mut [0; 15], 0).is_err(), "behind the end");
+    file.lengthen(5).unwrap();
+    assert_eq!(file.found().unwrap().length, 14, "nothing is cut off");
+    file.lengthen(20).unwrap();
+    file.allocate(30).unwrap();
+    assert_eq!(fs.find(&parts("a/b/c")).unwrap().unwrap().length, 30);
+    file.sync().unwrap();
+    fs.sync_folders(&parts("a/b/c")).unwrap();
+    assert!(fs.open(&parts("a/b/missing"), Access::Read).is_err());
+    // Names.
+    fs.open(&parts("other"), WRITE).unwrap();
+    let taken = fs.rename(&parts("other"), &parts("a/b/c")).unwrap_err();
+    assert_eq!(disk_error(&taken), DiskError::InTheWay);
+    fs.rename(&parts("a/b/c"), &parts("x/y")).unwrap();
+    assert!(fs.find(&parts("a/b/c")).unwrap().is_none());
+    assert!(!fs.remove_folder(&parts("x")).unwrap(), "it is not empty");
+    fs.remove(&parts("x/y")).unwrap();
+    assert!(fs.remove_folder(&parts("x")).unwrap());
+    assert!(fs.is_there());
+}
+
 #[test]
-fn files_and_folders_are_made_where_missing() {
+fn every_kind_of_place_behaves_alike() {
     let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(dir.path()).unwrap();
-    assert!(root.stat(&parts("a/b/c")).unwrap().is_none());
-    root.file(&parts("a/b/c"), true, false).unwrap();
-    assert!(dir.path().join("a/b/c").is_file());
-    assert!(root.file(&parts("a/b/missing"), false, false).is_err());
+    behaves(&Scoped::open(dir.path()).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    behaves(&System::open(dir.path()).unwrap());
+    behaves(&Memory::new(1000));
+}
+
+#[test]
+fn memory_has_no_more_room_than_it_is_given() {
+    let memory = Memory::new(100);
+    let file = memory.open(&parts("a"), WRITE).unwrap();
+    file.write_at(&[&[1; 90]], 0).unwrap();
+    let full = file.write_at(&[&[1; 20]], 90).unwrap_err();
+    assert_eq!(disk_error(&full), DiskError::NoSpace);
+    memory.remove(&parts("a")).unwrap();
+    memory.open(&parts("b"), WRITE).unwrap().write_at(&[&[1; 100]], 0).unwrap();
 }
 
 #[test]
@@ -29,22 +71,37 @@ fn links_on_the_way_and_at_the_end_are_not_followed() {
     std::fs::write(outside.path().join("secret"), "x").unwrap();
     symlink(outside.path(), dir.path().join("folder")).unwrap();
     symlink(outside.path().join("secret"), dir.path().join("file")).unwrap();
-    let root = Root::open(dir.path()).unwrap();
+    let scoped = Scoped::open(dir.path()).unwrap();
     for path in ["folder/secret", "folder/new", "file"] {
-        let error = root.file(&parts(path), true, false).unwrap_err();
+        let error = scoped.open(&parts(path), WRITE).unwrap_err();
         assert_eq!(disk_error(&error), DiskError::InTheWay, "{path}");
     }
+    assert!(scoped.remove(&parts("folder/secret")).is_err());
     assert!(!outside.path().join("new").exists());
     assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"x");
+    // Where the user wants his links followed, they are.
+    System::open(dir.path()).unwrap().open(&parts("folder/secret"), Access::Read).unwrap();
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_a_folder_during_the_run_leads_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let scoped = Scoped::open(dir.path()).unwrap();
+    scoped.open(&parts("t/a"), WRITE).unwrap();
+    std::fs::rename(dir.path().join("t"), dir.path().join("u")).unwrap();
+    symlink(outside.path(), dir.path().join("t")).unwrap();
+    assert!(scoped.open(&parts("t/b"), WRITE).is_err());
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_folder_in_the_place_of_a_file_is_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("x")).unwrap();
-    let root = Root::open(dir.path()).unwrap();
-    for write in [false, true] {
-        let error = root.file(&parts("x"), write, false).unwrap_err();
+    let scoped = Scoped::open(dir.path()).unwrap();
+    for access in [Access::Read, WRITE] {
+        let error = scoped.open(&parts("x"), access).unwrap_err();
         assert_eq!(disk_error(&error), DiskError::InTheWay);
     }
 }
@@ -52,25 +109,47 @@ fn a_folder_in_the_place_of_a_file_is_in_the_way() {
 #[test]
 fn links_of_a_torrent_stay_inside() {
     let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(dir.path()).unwrap();
-    root.link(&parts("t/a/link"), &parts("t/b/target")).unwrap();
+    let scoped = Scoped::open(dir.path()).unwrap();
+    scoped.link(&parts("t/a/link"), &parts("t/b/target")).unwrap();
     let target = std::fs::read_link(dir.path().join("t/a/link")).unwrap();
     assert_eq!(target.to_str().unwrap(), "../b/target");
-    root.link(&parts("t/a/link"), &parts("t/c")).unwrap();
+    scoped.link(&parts("t/a/link"), &parts("t/c")).unwrap();
     assert_eq!(std::fs::read_link(dir.path().join("t/a/link")).unwrap(), target);
 }
 
 #[test]
 fn the_file_cache_is_bounded_and_opens_each_file_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let memory = Memory::new(0);
     let cache = FileCache::new(8);
     let torrent = TorrentId::from_u64(1);
     let mut kept = Vec::new();
     for index in 0..100 {
-        let path = dir.path().join(index.to_string());
-        kept.push(cache.get((torrent, index, true), || std::fs::File::create(&path)).unwrap());
+        let path = [index.to_string()];
+        kept.push(cache.get((torrent, index, true), || memory.open(&path, WRITE)).unwrap());
     }
     let open = kept.iter().filter(|file| Arc::strong_count(file) > 1).count();
     assert!((1..=8).contains(&open), "{open}");
     cache.get((torrent, 99, true), || panic!("it is open")).unwrap();
+}
+
+#[test]
+fn a_process_that_may_open_no_more_files_closes_some_and_goes_on() {
+    let memory = Memory::new(0);
+    let cache = FileCache::new(100);
+    let torrent = TorrentId::from_u64(1);
+    for index in 0..50 {
+        let path = [index.to_string()];
+        cache.get((torrent, index, true), || memory.open(&path, WRITE)).unwrap();
+    }
+    let tries = std::cell::Cell::new(0);
+    cache
+        .get((torrent, 50, true), || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                1 => Err(rustix::io::Errno::MFILE.into()),
+                _ => memory.open(&parts("50"), WRITE),
+            }
+        })
+        .unwrap();
+    assert!(cache.len() < 50, "{}", cache.len());
 }

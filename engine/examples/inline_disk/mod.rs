@@ -37,7 +37,7 @@ impl InlineDisk {
 
     fn attempt(&mut self, op: DiskOp) -> io::Result<DiskOutcome> {
         Ok(match op {
-            DiskOp::Open { torrent, metainfo } => {
+            DiskOp::Open { torrent, metainfo, .. } => {
                 for file in metainfo.layout.files().iter().filter(|f| f.is_stored()) {
                     let path = self.folder.join(file.path.iter().collect::<PathBuf>());
                     std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
@@ -86,7 +86,12 @@ impl InlineDisk {
             // A loop that keeps no resume data has nothing to make durable for it.
             DiskOp::Sync { torrent } => DiskOutcome::Synced(self.status(torrent)?),
             DiskOp::StoreResume { .. } => DiskOutcome::Done,
-            DiskOp::Close { torrent } => {
+            // One folder, all files, names as they are: that is what these loops ask for.
+            DiskOp::Select { .. }
+            | DiskOp::Move { .. }
+            | DiskOp::Discard { .. }
+            | DiskOp::Rename { .. } => DiskOutcome::Failed(DiskError::Io),
+            DiskOp::Close { torrent } | DiskOp::Delete { torrent, .. } => {
                 self.torrents.remove(&torrent);
                 DiskOutcome::Done
             }

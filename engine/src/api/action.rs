@@ -3,12 +3,15 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
 use super::notice::Notice;
+use super::storage::{LocationId, Placement, Renamed};
 use crate::base::addr::Scope;
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::{
     ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId,
 };
@@ -117,6 +120,8 @@ pub enum DiskOp {
         /// Its files.
         #[serde(serialize_with = "hashes_only")]
         metainfo: Arc<Metainfo>,
+        /// How they lie.
+        placement: Box<Placement>,
     },
     /// Writes a block.
     WriteBlock {
@@ -166,10 +171,50 @@ pub enum DiskOp {
         /// The data.
         data: Bytes,
     },
+    /// Other files are wanted: what of them lies in the part file moves out of it. Safe at any
+    /// moment of a crash.
+    Select {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Files that are not wanted now.
+        skipped: Vec<u32>,
+    },
+    /// Copies all data to another location, compares the copies, and works there from then on.
+    /// Nothing is written meanwhile; reads may come. What was there before stays until `Discard`.
+    Move {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Where to.
+        to: LocationId,
+    },
+    /// Removes what a `Move` left behind.
+    Discard {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Where it lay.
+        from: LocationId,
+    },
+    /// Files get other names; nothing that exists is replaced.
+    Rename {
+        /// The torrent.
+        torrent: TorrentId,
+        /// File by index, and its new path.
+        renamed: Vec<(u32, Renamed)>,
+    },
     /// Closes the files of a torrent.
     Close {
         /// The torrent.
         torrent: TorrentId,
+    },
+    /// Closes the files of a torrent that is no more, and removes its resume data and, if told to,
+    /// its files and the folders that are empty then.
+    Delete {
+        /// The torrent; it may never have been opened.
+        torrent: TorrentId,
+        /// As resume data names it.
+        info_hash: Sha1Hash,
+        /// Whether its files go too.
+        data: bool,
     },
 }
 
@@ -181,8 +226,8 @@ fn hashes_only<S: Serializer>(metainfo: &Arc<Metainfo>, serializer: S) -> Result
 impl core::fmt::Debug for DiskOp {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Open { torrent, metainfo } => {
-                write!(f, "Open {torrent:?} {:?}", metainfo.info_hashes)
+            Self::Open { torrent, metainfo, placement } => {
+                write!(f, "Open {torrent:?} {:?} {placement:?}", metainfo.info_hashes)
             }
             Self::WriteBlock { torrent, piece, begin, payload } => {
                 write!(f, "WriteBlock {torrent:?} {piece}+{begin} {payload:?}")
@@ -194,7 +239,12 @@ impl core::fmt::Debug for DiskOp {
             Self::HashBlocks { torrent, piece } => write!(f, "HashBlocks {torrent:?} {piece}"),
             Self::Sync { torrent } => write!(f, "Sync {torrent:?}"),
             Self::StoreResume { torrent, data } => write!(f, "StoreResume {torrent:?} {data:?}"),
+            Self::Select { torrent, skipped } => write!(f, "Select {torrent:?} but {skipped:?}"),
+            Self::Move { torrent, to } => write!(f, "Move {torrent:?} to {to:?}"),
+            Self::Discard { torrent, from } => write!(f, "Discard {torrent:?} at {from:?}"),
+            Self::Rename { torrent, renamed } => write!(f, "Rename {torrent:?} {renamed:?}"),
             Self::Close { torrent } => write!(f, "Close {torrent:?}"),
+            Self::Delete { torrent, data, .. } => write!(f, "Delete {torrent:?} data: {data}"),
         }
     }
 }

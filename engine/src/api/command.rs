@@ -8,6 +8,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::dht::{DhtState, Item, NodeId};
@@ -96,6 +97,12 @@ pub struct AddTorrent {
     pub select: Option<Vec<u32>>,
     /// Of a magnet: go no further than the metadata until [`Command::Resume`].
     pub hold_metadata: bool,
+    /// Where its data is.
+    pub location: LocationId,
+    /// How room for its files is made.
+    pub allocation: Allocation,
+    /// Write over files that are in the way, in which nothing of the torrent was found.
+    pub overwrite: bool,
 }
 
 impl AddTorrent {
@@ -112,6 +119,9 @@ impl AddTorrent {
             limits: RateLimits::default(),
             select: None,
             hold_metadata: false,
+            location: LocationId::default(),
+            allocation: Allocation::default(),
+            overwrite: false,
         }
     }
 
@@ -168,6 +178,13 @@ pub enum Command {
     Add(Box<AddTorrent>),
     /// Forgets a torrent; its data stays.
     Remove(TorrentId),
+    /// Forgets a torrent and removes its data: its files, and folders that are empty then.
+    RemoveWithData(TorrentId),
+    /// Moves the data of a torrent to another location. It is served meanwhile, and nothing is
+    /// fetched; answered by `Notice::StorageDone` or `Notice::StorageFailed`.
+    Move(TorrentId, LocationId),
+    /// Gives a file or the whole torrent another name, answered in the same way.
+    Rename(TorrentId, Rename),
     /// Disconnects and stands still.
     Pause(TorrentId),
     /// Goes on after a pause or an error.
@@ -215,6 +232,9 @@ impl Command {
     pub fn torrent(&self) -> Option<TorrentId> {
         match self {
             Self::Remove(id)
+            | Self::RemoveWithData(id)
+            | Self::Move(id, _)
+            | Self::Rename(id, _)
             | Self::Pause(id)
             | Self::Resume(id)
             | Self::Recheck(id)
@@ -237,6 +257,9 @@ impl Command {
     pub fn torrent_mut(&mut self) -> Option<&mut TorrentId> {
         match self {
             Self::Remove(id)
+            | Self::RemoveWithData(id)
+            | Self::Move(id, _)
+            | Self::Rename(id, _)
             | Self::Pause(id)
             | Self::Resume(id)
             | Self::Recheck(id)

@@ -28,6 +28,8 @@ pub enum DiskError {
     /// Something that is no part of the torrent stands in the way (a folder where a file belongs,
     /// a symbolic link that leads elsewhere).
     InTheWay,
+    /// The location is not there any more: a drive that was unplugged, a folder that was unmounted.
+    LocationGone,
     /// Any other input or output error.
     Io,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for DiskError {
             Self::NoSpace => "no space left on the device",
             Self::Permission => "permission denied",
             Self::InTheWay => "something that is not part of this torrent is in the way",
+            Self::LocationGone => "the folder or drive that holds the data is gone",
             Self::Io => "input/output error",
         })
     }
@@ -99,6 +102,10 @@ pub enum CommandError {
     V2Only,
     /// No such torrent.
     UnknownTorrent,
+    /// The name cannot be given: it is not safe on every system, or another file has it.
+    BadName,
+    /// Too much is wanted of the torrent's files at once.
+    Busy,
     /// The engine is shutting down.
     ShuttingDown,
 }
@@ -109,6 +116,8 @@ impl fmt::Display for CommandError {
             Self::Duplicate => "the torrent is already there",
             Self::V2Only => "torrents of the v2 format alone cannot be transferred yet",
             Self::UnknownTorrent => "no such torrent",
+            Self::BadName => "the name is taken or not safe",
+            Self::Busy => "the torrent's files are busy",
             Self::ShuttingDown => "the engine is shutting down",
         })
     }
@@ -119,6 +128,9 @@ impl fmt::Display for CommandError {
 pub enum TorrentError {
     /// The disk refuses; `Command::Resume` tries again.
     Disk(DiskError),
+    /// The file of this number was there before and has nothing of the torrent in it. It is not
+    /// written over unless [`AddTorrent::overwrite`](crate::AddTorrent::overwrite) says so.
+    Foreign(u32),
     /// The info dictionary has the right hash and describes no torrent.
     Metadata,
 }

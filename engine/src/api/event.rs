@@ -86,14 +86,15 @@ pub enum CloseKind {
 pub struct FileStatus {
     /// Length in bytes; `None` when the file is not there.
     pub length: Option<u64>,
-    /// Time of the last change, in an unit of the driver's choice; only compared for equality.
+    /// Time of the last change, in an unit of the driver's choice; only compared for equality. Of
+    /// a file that is not there and has parts in the part file: the time of that one, never 0.
     pub modified: i64,
 }
 
 /// How a disk operation ended.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum DiskOutcome {
-    /// The torrent is open; the state of each file.
+    /// The torrent is open, or has moved; the state of each file.
     Opened(Box<[FileStatus]>),
     /// The block is written.
     Written,
@@ -105,7 +106,7 @@ pub enum DiskOutcome {
     BlocksHashed(Box<[Sha1Hash]>),
     /// Everything written before is durable; the state of each file.
     Synced(Box<[FileStatus]>),
-    /// Resume data is stored, or the torrent is closed.
+    /// It is done: what has no result of its own.
     Done,
     /// It failed.
     Failed(DiskError),

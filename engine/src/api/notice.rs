@@ -6,7 +6,8 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::command::PeerSource;
-use super::error::{CommandError, TorrentError};
+use super::error::{CommandError, DiskError, TorrentError};
+use super::storage::StorageTask;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::dht::{NodeId, Outcome as DhtOutcome};
 use crate::metainfo::InfoHashes;
@@ -61,6 +62,8 @@ pub enum Notice {
     PieceVerified(TorrentId, u32),
     /// A piece failed its hash.
     PieceFailed(TorrentId, u32),
+    /// A piece that was verified is not what it was; it is fetched again where it is wanted.
+    PieceWithdrawn(TorrentId, u32),
     /// Everything wanted is verified, durable on disk, and was not before.
     Finished(TorrentId),
     /// The torrent stands still because of an error.
@@ -69,6 +72,12 @@ pub enum Notice {
     DiskFull(TorrentId),
     /// There is room on the disk again.
     DiskHasRoom(TorrentId),
+    /// What was wanted of the files as a whole is done, durably.
+    StorageDone(TorrentId, StorageTask),
+    /// It could not be done; everything is as it was before.
+    StorageFailed(TorrentId, StorageTask, DiskError),
+    /// The location that had gone is back, and the torrent goes on.
+    LocationBack(TorrentId),
     /// The torrent is gone.
     TorrentRemoved(TorrentId),
     /// A peer's handshake came.

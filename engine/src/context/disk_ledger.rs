@@ -13,6 +13,8 @@ pub enum HashPurpose {
     Check,
     /// To verify what was fetched, in this generation of the piece.
     Verify(u32),
+    /// To find out whether a verified piece is still what it was.
+    Doubt,
 }
 
 /// What an operation is for.
@@ -62,6 +64,10 @@ pub enum DiskJob {
     Sync(TorrentId),
     /// Storing resume data.
     Store(TorrentId),
+    /// Looking whether a location is back.
+    Reopen(TorrentId),
+    /// Selecting, moving, renaming.
+    Arrange(TorrentId),
     /// Closing a torrent.
     Close(TorrentId),
 }
@@ -71,7 +77,7 @@ impl DiskJob {
     pub const fn torrent(&self) -> TorrentId {
         match self {
             Self::Open(torrent) | Self::Sync(torrent) | Self::Store(torrent) => *torrent,
-            Self::Close(torrent) => *torrent,
+            Self::Close(torrent) | Self::Reopen(torrent) | Self::Arrange(torrent) => *torrent,
             Self::Write { torrent, .. }
             | Self::Read { torrent, .. }
             | Self::Hash { torrent, .. }

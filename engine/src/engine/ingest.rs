@@ -1,6 +1,7 @@
 //! Events in: each is routed to what it is about. Nothing is sent or decided here.
 
-use alloc::boxed::Box;
+use core::ops::Bound;
+
 use bytes::Bytes;
 
 use super::{Engine, ShutDown};
@@ -10,7 +11,7 @@ use crate::api::{
     ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
-use crate::context::{DiskJob, HashPurpose, Phase};
+use crate::context::{DiskJob, Phase};
 use crate::torrent::Torrent;
 
 impl Engine {
@@ -53,6 +54,15 @@ impl Engine {
                 let now = self.ctx.now;
                 self.ctx.down_limit.set_rate(limits.down, now);
                 self.ctx.up_limit.set_rate(limits.up, now);
+            }
+            Command::RemoveWithData(id) => self.with(id, |torrent, ctx| {
+                torrent.removed = true;
+                torrent.delete_data = true;
+                torrent.close(ctx);
+            }),
+            Command::Move(id, to) => self.with(id, |torrent, ctx| torrent.move_to(ctx, to)),
+            Command::Rename(id, rename) => {
+                self.with(id, |torrent, ctx| torrent.rename(ctx, &rename));
             }
             Command::Remove(id) => self.with(id, |torrent, ctx| {
                 torrent.removed = true;
@@ -236,6 +246,13 @@ impl Engine {
         match (job, outcome) {
             (DiskJob::Open(_), DiskOutcome::Opened(files)) => torrent.opened(ctx, &files),
             (DiskJob::Open(_), _) => torrent.fail(ctx, error),
+            (DiskJob::Reopen(_), DiskOutcome::Opened(files)) => torrent.reopened(ctx, Ok(&files)),
+            (DiskJob::Reopen(_), _) => torrent.reopened(ctx, Err(error)),
+            (DiskJob::Arrange(_), outcome) => match &outcome {
+                DiskOutcome::Done => torrent.arranged(ctx, Ok(None)),
+                DiskOutcome::Opened(files) => torrent.arranged(ctx, Ok(Some(files))),
+                _ => torrent.arranged(ctx, Err(error)),
+            },
             (DiskJob::Write { at, generation, .. }, outcome) => {
                 let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
                 torrent.written(ctx, at, generation, result);
@@ -247,17 +264,11 @@ impl Engine {
                 };
                 torrent.read(ctx, conn, request, result);
             }
-            (DiskJob::Hash { piece, purpose, .. }, outcome) => {
-                let result = match outcome {
-                    DiskOutcome::PieceHashed(hash) => Ok(hash),
-                    _ => Err(error),
-                };
-                match purpose {
-                    HashPurpose::Check => torrent.checked(ctx, piece, result),
-                    HashPurpose::Verify(generation) => {
-                        torrent.hashed(ctx, piece, generation, result);
-                    }
-                }
+            (DiskJob::Hash { piece, purpose, .. }, DiskOutcome::PieceHashed(hash)) => {
+                torrent.piece_hashed(ctx, piece, purpose, Ok(hash));
+            }
+            (DiskJob::Hash { piece, purpose, .. }, _) => {
+                torrent.piece_hashed(ctx, piece, purpose, Err(error));
             }
             (DiskJob::Evidence { piece, good, .. }, DiskOutcome::BlocksHashed(hashes)) => {
                 torrent.evidence(ctx, piece, good, Ok(&hashes));
@@ -265,13 +276,8 @@ impl Engine {
             (DiskJob::Evidence { piece, good, .. }, _) => {
                 torrent.evidence(ctx, piece, good, Err(error));
             }
-            (DiskJob::Sync(_), outcome) => {
-                let result: Result<Box<_>, _> = match outcome {
-                    DiskOutcome::Synced(files) => Ok(files),
-                    _ => Err(error),
-                };
-                torrent.synced(ctx, result);
-            }
+            (DiskJob::Sync(_), DiskOutcome::Synced(files)) => torrent.synced(ctx, Ok(files)),
+            (DiskJob::Sync(_), _) => torrent.synced(ctx, Err(error)),
             (DiskJob::Store(_), outcome) => {
                 let result = matches!(outcome, DiskOutcome::Done).then_some(()).ok_or(error);
                 torrent.stored(ctx, result);
@@ -281,19 +287,24 @@ impl Engine {
         if let Some(torrent) = self.torrents.get_mut(id) {
             torrent.go_on_closing(&mut self.ctx);
         }
-        self.wake_hashing();
     }
 
-    /// A hash job fell free: torrents that wait for one get their turn.
-    fn wake_hashing(&mut self) {
-        if self.ctx.disk.hashing() >= self.ctx.config.hash_jobs {
-            return;
-        }
-        for id in core::mem::take(&mut self.ctx.awaiting_hash) {
-            if let Some(torrent) = self.torrents.get_mut(id) {
-                torrent.go_on_checking(&mut self.ctx);
+    /// Gives the hash jobs that are free to the torrents that wait, one after the other, so that a
+    /// large one delays none.
+    pub(super) fn give_hash_jobs(&mut self) {
+        while self.ctx.disk.hashing() < self.ctx.config.hash_jobs {
+            let waiting = &self.ctx.awaiting_hash;
+            let behind = (Bound::Excluded(self.ctx.hashed_last), Bound::Unbounded);
+            let next = waiting.range(behind).next().or_else(|| waiting.first()).copied();
+            let Some(id) = next else { return };
+            self.ctx.hashed_last = id;
+            self.ctx.awaiting_hash.remove(&id);
+            if let Some(torrent) = self.torrents.get_mut(id)
+                && torrent.hash_one(&mut self.ctx)
+                && torrent.awaits_hash()
+            {
+                self.ctx.awaiting_hash.insert(id);
             }
-            self.ctx.touched.insert(id);
         }
     }
 

@@ -23,5 +23,5 @@ pub use files::{FileAttributes, FileEntry, FileSlice, Layout};
 pub use geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
 pub use magnet::{InfoHash, Magnet, MagnetError, Publisher, parse_info_hash};
 pub use merkle::{MerkleTree, layer_root, pad_hash};
-pub use names::{MAX_COMPONENT_BYTES, safe_component};
+pub use names::{MAX_COMPONENT_BYTES, MAX_PATH_DEPTH, safe_component};
 pub use parse::{InfoHashes, Metainfo, Node};

@@ -44,6 +44,7 @@ impl Torrent {
             return Err("every key belongs to a peer");
         }
         self.check_full_disk(ctx.now)?;
+        self.doubt.check()?;
         if self.fetch.is_some() && self.is_known() {
             return Err("metadata is looked for only while it is not known");
         }

@@ -191,6 +191,7 @@ impl Torrent {
         self.go_on_checking(ctx);
         match outcome {
             Ok(()) => {
+                self.doubt.wrote(at.piece);
                 if self.picker.written(at, generation) {
                     self.hash_queue.insert(at.piece);
                 }
@@ -207,25 +208,54 @@ impl Torrent {
         }
     }
 
-    /// Hashes complete pieces, as far as there are jobs.
-    pub(super) fn start_hashing(&mut self, ctx: &mut Context) {
-        if self.stage != Stage::Active || self.error.is_some() {
-            return;
+    /// Whether a piece could be hashed if there were a job free.
+    pub(crate) fn awaits_hash(&self) -> bool {
+        match &self.stage {
+            _ if self.error.is_some() => false,
+            Stage::Checking { queue, .. } => !self.paused && !queue.is_empty(),
+            Stage::Active => !self.hash_queue.is_empty() || self.doubt.is_waiting(),
+            _ => false,
         }
-        while ctx.disk.hashing() < ctx.config.hash_jobs {
-            let Some(piece) = self.hash_queue.pop_first() else { return };
+    }
+
+    /// Begins to hash one piece: what was fetched before what is in doubt. Returns whether it did.
+    pub(crate) fn hash_one(&mut self, ctx: &mut Context) -> bool {
+        match self.stage {
+            _ if self.error.is_some() => false,
+            Stage::Checking { .. } => self.check_one(ctx),
+            Stage::Active => self.verify_one(ctx) || self.hash_doubtful(ctx),
+            _ => false,
+        }
+    }
+
+    fn verify_one(&mut self, ctx: &mut Context) -> bool {
+        while let Some(piece) = self.hash_queue.pop_first() {
             let Some(generation) = self.picker.generation_of(piece) else { continue };
             let (torrent, purpose) = (self.id, HashPurpose::Verify(generation));
             let job = DiskJob::Hash { torrent, piece, purpose };
             ctx.disk(job, DiskOp::HashPiece { torrent, piece });
+            return true;
         }
-        if !self.hash_queue.is_empty() {
-            ctx.awaiting_hash.insert(self.id);
+        false
+    }
+
+    /// A piece was hashed, or could not be.
+    pub(crate) fn piece_hashed(
+        &mut self,
+        ctx: &mut Context,
+        piece: u32,
+        purpose: HashPurpose,
+        outcome: Result<Sha1Hash, DiskError>,
+    ) {
+        match purpose {
+            HashPurpose::Check => self.checked(ctx, piece, outcome),
+            HashPurpose::Doubt => self.reassessed(ctx, piece, outcome),
+            HashPurpose::Verify(generation) => self.hashed(ctx, piece, generation, outcome),
         }
     }
 
     /// The hash of a fetched piece is known.
-    pub(crate) fn hashed(
+    fn hashed(
         &mut self,
         ctx: &mut Context,
         piece: u32,

@@ -60,6 +60,9 @@ impl Torrent {
     /// How many blocks may be asked for, all peers together: none while the disk is full, and one to
     /// find out whether it still is.
     pub(super) fn room_for_requests(&self, now: Instant) -> u32 {
+        if self.unclaimed || self.arrangement.holds_writes() {
+            return 0;
+        }
         match self.full_disk {
             None => u32::MAX,
             Some(full) if now < full.until => 0,

@@ -18,7 +18,12 @@ impl Torrent {
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.stage = Stage::Opening;
-        let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone() };
+        if let Some(resume) = self.resume.as_ref().filter(|resume| self.fits(resume)) {
+            self.arrangement.restore_names(&resume.renamed);
+        }
+        self.arrangement.placement.skipped = self.skipped_files();
+        let placement = self.arrangement.placement.clone().into();
+        let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone(), placement };
         ctx.disk(DiskJob::Open(self.id), op);
     }
 
@@ -28,6 +33,8 @@ impl Torrent {
             return;
         }
         let resume = self.resume.take().filter(|r| self.fits(r));
+        self.doubt.seen(files);
+        self.unclaimed = resume.is_none();
         let queue = match &resume {
             Some(resume) => self.take_resume(resume, files),
             None => self.pieces_on_disk(files),
@@ -67,16 +74,30 @@ impl Torrent {
     fn take_resume(&mut self, resume: &ResumeData, files: &[FileStatus]) -> BTreeSet<u32> {
         let mut doubtful = BTreeSet::new();
         for (index, file) in self.metainfo.layout.files().iter().enumerate() {
-            let same = files.get(index) == resume.files.get(index);
-            if file.is_stored() && !same {
-                doubtful.extend(self.metainfo.geometry.pieces_of(file.offset, file.length));
+            let (is, was) = (files.get(index), resume.files.get(index));
+            if !file.is_stored() || is == was {
+                continue;
+            }
+            let pieces = self.metainfo.geometry.pieces_of(file.offset, file.length);
+            let length = |status: Option<&FileStatus>| status.and_then(|status| status.length);
+            if resume.clean || length(is) < length(was) {
+                doubtful.extend(pieces);
+            } else {
+                // We wrote to it after the last save: what was claimed then was not written again.
+                let claimed = |piece: &u32| resume.have.has(*piece);
+                self.doubt.when_idle(pieces.clone().filter(claimed));
+                doubtful.extend(pieces.filter(|piece| !claimed(piece)));
             }
         }
         for piece in resume.have.ones().filter(|piece| !doubtful.contains(piece)) {
             self.picker.set_have(piece);
         }
-        for (piece, blocks) in resume.partial.iter().filter(|(p, _)| !doubtful.contains(p)) {
-            self.picker.restore_partial(*piece, blocks);
+        for (piece, blocks) in &resume.partial {
+            if !doubtful.contains(piece) {
+                self.picker.restore_partial(*piece, blocks);
+            } else if !resume.clean {
+                self.begun_before.push((*piece, blocks.clone()));
+            }
         }
         self.earlier = (resume.downloaded, resume.uploaded);
         let there = self.pieces_on_disk(files);
@@ -88,8 +109,15 @@ impl Torrent {
         let mut there = BTreeSet::new();
         for (file, status) in self.metainfo.layout.files().iter().zip(files) {
             let length = status.length.unwrap_or(0).min(file.length);
-            if file.is_stored() {
-                there.extend(self.metainfo.geometry.pieces_of(file.offset, length));
+            if !file.is_stored() {
+                continue;
+            }
+            let geometry = self.metainfo.geometry;
+            there.extend(geometry.pieces_of(file.offset, length));
+            if status.length.is_none() && status.modified != 0 {
+                // Of a skipped file the part file has what its neighbours need.
+                let pieces = geometry.pieces_of(file.offset, file.length);
+                there.extend(pieces.clone().next().into_iter().chain(pieces.last()));
             }
         }
         there
@@ -97,21 +125,11 @@ impl Torrent {
 
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
-        let Stage::Checking { queue, hashing } = &mut self.stage else { return };
         // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
-        let id = self.id;
-        let is_write =
-            |job: &DiskJob| matches!(job, DiskJob::Write { torrent, .. } if *torrent == id);
-        if self.paused || self.error.is_some() || ctx.disk.jobs().any(is_write) {
+        if self.paused || self.error.is_some() || self.is_writing(ctx) {
             return;
         }
-        while ctx.disk.hashing() < ctx.config.hash_jobs {
-            let Some(piece) = queue.pop_first() else { break };
-            *hashing += 1;
-            let (torrent, purpose) = (self.id, HashPurpose::Check);
-            let job = DiskJob::Hash { torrent, piece, purpose };
-            ctx.disk(job, DiskOp::HashPiece { torrent, piece });
-        }
+        let Stage::Checking { queue, hashing } = &self.stage else { return };
         if !queue.is_empty() {
             ctx.awaiting_hash.insert(self.id);
         } else if *hashing == 0 {
@@ -119,8 +137,28 @@ impl Torrent {
         }
     }
 
+    /// Begins to hash one piece of a check. Returns whether it did.
+    pub(super) fn check_one(&mut self, ctx: &mut Context) -> bool {
+        if self.paused || self.is_writing(ctx) {
+            return false;
+        }
+        let Stage::Checking { queue, hashing } = &mut self.stage else { return false };
+        let Some(piece) = queue.pop_first() else { return false };
+        *hashing += 1;
+        let (torrent, purpose) = (self.id, HashPurpose::Check);
+        let job = DiskJob::Hash { torrent, piece, purpose };
+        ctx.disk(job, DiskOp::HashPiece { torrent, piece });
+        true
+    }
+
+    /// Whether blocks are on their way to the disk.
+    pub(super) fn is_writing(&self, ctx: &Context) -> bool {
+        let id = self.id;
+        ctx.disk.jobs().any(|job| matches!(job, DiskJob::Write { torrent, .. } if *torrent == id))
+    }
+
     /// A piece was hashed to find out what is on disk.
-    pub(crate) fn checked(
+    pub(super) fn checked(
         &mut self,
         ctx: &mut Context,
         piece: u32,
@@ -148,7 +186,22 @@ impl Torrent {
     }
 
     fn go_active(&mut self, ctx: &mut Context) {
+        if self.unclaimed
+            && !self.overwrite
+            && let Some(file) = self.foreign_file()
+        {
+            // To be looked at again when the user says so.
+            self.stage = Stage::Opening;
+            return self.stand_still(ctx, TorrentError::Foreign(file));
+        }
         self.stage = Stage::Active;
+        for (piece, blocks) in core::mem::take(&mut self.begun_before) {
+            self.picker.restore_partial(piece, &blocks);
+        }
+        if self.unclaimed {
+            self.saving.due_now();
+        }
+        self.arrange_room();
         self.progress_at = ctx.now;
         self.finished = self.picker.is_finished();
         self.was_incomplete = !self.is_complete();
@@ -186,6 +239,7 @@ impl Torrent {
         }
         self.close_all(ctx, CloseReason::Stopped);
         self.hash_queue.clear();
+        self.doubt.forget();
         let geometry = self.metainfo.geometry;
         self.picker = crate::picker::Picker::new(geometry, &mut ctx.picks);
         self.picker.set_sequential(self.sequential);
@@ -217,6 +271,9 @@ impl Torrent {
     pub(crate) fn resume(&mut self, ctx: &mut Context) {
         self.paused = false;
         self.try_disk_again();
+        if self.look_at_once(ctx) {
+            return;
+        }
         let failed = self.error.take().is_some();
         match self.stage {
             Stage::Active => {
@@ -243,6 +300,9 @@ impl Torrent {
 
     /// The disk refuses: the torrent stands still until the user says otherwise.
     pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
+        if error == DiskError::LocationGone {
+            self.location_gone(ctx);
+        }
         self.stand_still(ctx, TorrentError::Disk(error));
     }
 
@@ -279,7 +339,14 @@ impl Torrent {
             return self.save_now(ctx);
         }
         *last = true;
-        ctx.disk(DiskJob::Close(id), DiskOp::Close { torrent: id });
+        let op = match self.removed {
+            true => {
+                let (info_hash, data) = (self.info_hash, self.delete_data);
+                DiskOp::Delete { torrent: id, info_hash, data }
+            }
+            false => DiskOp::Close { torrent: id },
+        };
+        ctx.disk(DiskJob::Close(id), op);
     }
 
     /// Deals with the end of the download, once.
@@ -317,6 +384,7 @@ impl Torrent {
             }
         }
         self.apply_priorities();
+        self.arrange_selection(ctx);
         self.recount_interest();
         if self.stage != Stage::Active {
             return;

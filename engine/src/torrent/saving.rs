@@ -89,6 +89,7 @@ impl Torrent {
         self.saving.dirty = false;
         self.saving.urgent = false;
         self.saving.due = None;
+        self.doubt.sync_begins();
         self.saving.syncing = Some(Claim {
             have: self.picker.have().clone(),
             partial: self.picker.written_blocks(),
@@ -114,32 +115,52 @@ impl Torrent {
                 ctx.touched.insert(self.id);
                 return;
             }
-            Err(error) => return self.fail(ctx, error),
+            Err(error) => {
+                self.saving.dirty = true;
+                self.saving.finished |= claim.finished;
+                return self.fail(ctx, error);
+            }
         };
+        self.compare_files(ctx, &files);
         if claim.finished {
             ctx.notify(Notice::Finished(self.id));
         }
+        let (have, files) = self.doubt.certain(&claim.have, self.picker.have(), &self.metainfo);
         let data = ResumeData {
             info_hash: self.info_hash,
-            have: claim.have,
+            have,
             partial: claim.partial,
-            files: files.into_vec(),
+            files,
             downloaded: self.downloaded(),
             uploaded: self.uploaded(),
             completed: !self.was_incomplete,
             peers: self.candidates.worth_keeping(),
+            clean: self.is_at_rest(ctx),
+            location: self.arrangement.placement.location,
+            renamed: self.arrangement.placement.renamed.clone(),
         };
         self.saving.storing = true;
         let op = DiskOp::StoreResume { torrent: self.id, data: data.encode().into() };
         ctx.disk(DiskJob::Store(self.id), op);
     }
 
+    /// Whether nothing will be written any more, as far as is known: then a change of the files is
+    /// somebody else's doing.
+    fn is_at_rest(&self, ctx: &Context) -> bool {
+        let stands = matches!(self.stage, Stage::Closing { .. }) || !self.is_running();
+        self.doubt.is_synced() && (stands || self.picker.is_finished()) && !self.is_writing(ctx)
+    }
+
     /// Resume data is stored. That it is not costs a check after the next start, no more.
     pub(crate) fn stored(&mut self, ctx: &mut Context, outcome: Result<(), DiskError>) {
         self.saving.storing = false;
+        if core::mem::take(&mut self.unclaimed) {
+            self.touch_interested(ctx);
+        }
         if outcome.is_ok() {
             ctx.notify(Notice::ResumeSaved(self.id));
         }
+        self.arrangement_saved(ctx);
         ctx.touched.insert(self.id);
     }
 }

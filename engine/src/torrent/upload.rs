@@ -19,7 +19,7 @@ impl Torrent {
         conn: ConnId,
         request: BlockRequest,
     ) -> Result<(), PeerError> {
-        let have = self.picker.have().has(request.piece);
+        let have = self.picker.have().has(request.piece) && !self.doubt.about(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         if have && peer.am_choking && peer.allowed_fast_out.contains(&request.piece) {
             match peer.fast_allowance.checked_sub(request.length.into()) {
@@ -116,6 +116,10 @@ impl Torrent {
                 ctx.stream(conn, StreamAction::SendBlock(bytes));
             }
             Ok(_) => {}
+            Err(DiskError::Missing) => {
+                refuse(peer, request);
+                self.missed(ctx, request.piece);
+            }
             Err(error) => {
                 refuse(peer, request);
                 self.fail(ctx, error);

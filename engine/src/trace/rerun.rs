@@ -202,6 +202,11 @@ fn place(op: &DiskOp) -> (u8, TorrentId, u32, u32) {
         DiskOp::Sync { torrent } => (5, *torrent, 0, 0),
         DiskOp::StoreResume { torrent, .. } => (6, *torrent, 0, 0),
         DiskOp::Close { torrent } => (7, *torrent, 0, 0),
+        DiskOp::Select { torrent, .. } => (8, *torrent, 0, 0),
+        DiskOp::Move { torrent, to } => (9, *torrent, to.0, 0),
+        DiskOp::Discard { torrent, from } => (10, *torrent, from.0, 0),
+        DiskOp::Rename { torrent, .. } => (11, *torrent, 0, 0),
+        DiskOp::Delete { torrent, .. } => (12, *torrent, 0, 0),
     }
 }
 

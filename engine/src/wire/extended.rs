@@ -112,6 +112,11 @@ pub fn parse_dont_have(body: &[u8]) -> Result<u32, DecodeError> {
     body.try_into().map(u32::from_be_bytes).map_err(|_| DecodeError::Extended)
 }
 
+/// The body of `lt_donthave` (BEP 54).
+pub fn dont_have(piece: u32) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(&piece.to_be_bytes())
+}
+
 /// At most 100 characters, none of which could move a terminal's cursor.
 fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(100).collect()

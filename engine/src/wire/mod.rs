@@ -17,7 +17,7 @@ mod tests;
 
 pub use allowed_fast::allowed_fast_set;
 pub use error::DecodeError;
-pub use extended::{ExtendedHandshake, parse_dont_have};
+pub use extended::{ExtendedHandshake, dont_have, parse_dont_have};
 pub use frame::{FrameAssembler, MAX_MESSAGE_LENGTH};
 pub use handshake::{HANDSHAKE_LENGTH, Handshake, PeerId, Reserved};
 pub use message::{BlockRequest, HashRange, Message};

@@ -52,7 +52,7 @@ impl Model {
                 self.added.insert(add.metainfo.info_hashes.wire(), add.resume.clone());
             }
             // What comes in of a torrent that is being closed is of no use to it.
-            Event::Command(Command::Remove(torrent)) => {
+            Event::Command(Command::Remove(torrent) | Command::RemoveWithData(torrent)) => {
                 if let Some(known) = self.torrents.get_mut(torrent) {
                     known.closing = true;
                 }
@@ -104,6 +104,12 @@ impl Model {
                 let rule = "nothing is told as verified that was not hashed";
                 if fine { Ok(()) } else { Err(format!("{rule}: piece {piece}")) }
             }
+            Action::Notify(Notice::PieceWithdrawn(torrent, piece)) => {
+                if let Some(known) = self.torrents.get_mut(torrent) {
+                    known.verified.remove(piece);
+                }
+                Ok(())
+            }
             Action::Notify(Notice::TorrentRemoved(torrent)) => {
                 self.torrents.remove(torrent);
                 self.by_hash.retain(|_, id| id != torrent);
@@ -115,7 +121,11 @@ impl Model {
 
     fn asked(&mut self, op: DiskOpId, what: &DiskOp) -> Result<(), String> {
         let kind = match what {
-            DiskOp::Open { torrent, metainfo } => {
+            // Its location is looked for.
+            DiskOp::Open { torrent, .. } if self.torrents.contains_key(torrent) => {
+                Op::Open(*torrent)
+            }
+            DiskOp::Open { torrent, metainfo, .. } => {
                 let hash = metainfo.info_hashes.wire();
                 let claimed = self.added.get(&hash).cloned().flatten();
                 let known = Known {
@@ -207,7 +217,10 @@ impl Known {
         }
         let mut doubtful = BTreeSet::new();
         for (index, file) in layout.iter().enumerate() {
-            if file.is_stored() && files.get(index) != resume.files.get(index) {
+            let (is, was) = (files.get(index), resume.files.get(index));
+            // After an unclean end a file that grew, or was written, keeps what was claimed.
+            let shorter = is.and_then(|f| f.length) < was.and_then(|f| f.length);
+            if file.is_stored() && is != was && (resume.clean || shorter) {
                 doubtful.extend(self.metainfo.geometry.pieces_of(file.offset, file.length));
             }
         }

@@ -57,7 +57,7 @@ impl Politeness {
             Event::Http(id, HttpEvent::Failed(_)) => {
                 self.asking.remove(id);
             }
-            Event::Command(Command::Add(_) | Command::Remove(_)) => {
+            Event::Command(Command::Add(_) | Command::Remove(_) | Command::RemoveWithData(_)) => {
                 // What is added anew by the user knows nothing of what was before.
                 *self = Self::default();
             }

@@ -27,7 +27,12 @@ fn kind(op: &DiskOp) -> &'static str {
         DiskOp::HashBlocks { .. } => "HashBlocks",
         DiskOp::Sync { .. } => "Sync",
         DiskOp::StoreResume { .. } => "StoreResume",
+        DiskOp::Select { .. } => "Select",
+        DiskOp::Move { .. } => "Move",
+        DiskOp::Discard { .. } => "Discard",
+        DiskOp::Rename { .. } => "Rename",
         DiskOp::Close { .. } => "CloseFiles",
+        DiskOp::Delete { .. } => "Delete",
     }
 }
 

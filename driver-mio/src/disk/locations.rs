@@ -1,0 +1,179 @@
+//! The places that data is kept in, by number: registered, listed, looked after, forgotten.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use eddyline::LocationId;
+
+use super::filesystem::FileSystem;
+use super::scoped::Scoped;
+use super::system::System;
+
+/// How long a place is believed to be there without being looked at.
+const TRUST: Duration = Duration::from_secs(1);
+
+/// What a place is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A folder that nothing leaves; what downloads should be in.
+    Scoped(PathBuf),
+    /// A folder in which links are followed.
+    System(PathBuf),
+    /// Any other implementation.
+    Custom(Arc<dyn FileSystem>),
+}
+
+#[derive(Debug)]
+struct Location {
+    kind: Kind,
+    open: Option<Arc<dyn FileSystem>>,
+    looked: Option<Instant>,
+}
+
+/// A place that is not there any more.
+#[derive(Debug)]
+pub struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the location is gone")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Why a place cannot be unregistered, or found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LocationError {
+    /// No such number.
+    Unknown,
+    /// Torrents are open there.
+    InUse,
+}
+
+impl std::fmt::Display for LocationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "no such location",
+            Self::InUse => "torrents are open in this location",
+        })
+    }
+}
+
+impl std::error::Error for LocationError {}
+
+/// The registry. Clones are handles of one.
+#[derive(Clone, Debug, Default)]
+pub struct Locations {
+    all: Arc<Mutex<BTreeMap<LocationId, Location>>>,
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, Gone)
+}
+
+impl Locations {
+    /// A registry whose location 0 is the folder at `path`, which nothing leaves.
+    #[must_use]
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        let locations = Self::default();
+        locations.restore(LocationId(0), Kind::Scoped(path.into()));
+        locations
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<LocationId, Location>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a place under the next free number. Its folder is made when it is first used.
+    #[must_use]
+    pub fn register(&self, kind: Kind) -> LocationId {
+        let mut all = self.all();
+        let next = all.last_key_value().map_or(0, |(id, _)| id.0 + 1);
+        all.insert(LocationId(next), Location { kind, open: None, looked: None });
+        LocationId(next)
+    }
+
+    /// Registers a place under a number of choice, as an earlier run had it.
+    pub fn restore(&self, id: LocationId, kind: Kind) {
+        self.all().insert(id, Location { kind, open: None, looked: None });
+    }
+
+    /// All places.
+    #[must_use]
+    pub fn list(&self) -> Vec<(LocationId, Kind)> {
+        self.all().iter().map(|(id, location)| (*id, location.kind.clone())).collect()
+    }
+
+    /// Forgets a place; what lies there stays.
+    ///
+    /// # Errors
+    /// When torrents are open there, or there is no such place.
+    pub fn unregister(&self, id: LocationId) -> Result<(), LocationError> {
+        let mut all = self.all();
+        let location = all.get(&id).ok_or(LocationError::Unknown)?;
+        // Each open torrent holds a handle.
+        if location.open.as_ref().is_some_and(|open| Arc::strong_count(open) > 1) {
+            return Err(LocationError::InUse);
+        }
+        all.remove(&id);
+        Ok(())
+    }
+
+    /// The place, opened where it is not yet. One that was there before and is not now is not made
+    /// anew: that would be an empty folder in the place of a drive.
+    ///
+    /// # Errors
+    /// [`Gone`], or whatever the system says.
+    pub fn open(&self, id: LocationId) -> io::Result<Arc<dyn FileSystem>> {
+        let mut all = self.all();
+        let location = all.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        if let Some(open) = location.open.as_ref().filter(|open| open.is_there()) {
+            return Ok(open.clone());
+        }
+        let known = location.open.is_some();
+        let open: Arc<dyn FileSystem> = match &location.kind {
+            Kind::Custom(custom) => custom.clone(),
+            Kind::Scoped(path) | Kind::System(path) => {
+                if known {
+                    // The folder on which a drive was mounted is there without it, and empty.
+                    let mut entries = std::fs::read_dir(path).map_err(|_| gone())?;
+                    entries.next().ok_or_else(gone)??;
+                } else {
+                    std::fs::create_dir_all(path)?;
+                }
+                match &location.kind {
+                    Kind::Scoped(path) => Arc::new(Scoped::open(path)?),
+                    _ => Arc::new(System::open(path)?),
+                }
+            }
+        };
+        location.open = Some(open.clone());
+        location.looked = Some(Instant::now());
+        Ok(open)
+    }
+
+    /// Fails when a place that was opened is not there any more. Looked at once a second, or at once
+    /// when there is reason to.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn look(&self, id: LocationId, suspicious: bool) -> io::Result<()> {
+        let mut all = self.all();
+        let Some(location) = all.get_mut(&id) else { return Err(gone()) };
+        if !suspicious && location.looked.is_some_and(|at| at.elapsed() < TRUST) {
+            return Ok(());
+        }
+        location.looked = Some(Instant::now());
+        match &location.open {
+            Some(open) if !open.is_there() => {
+                location.looked = None;
+                Err(gone())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A file of the operating system.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FallocateFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use super::filesystem::{Found, StoredFile, write_all_at};
+
+/// Bytes written at once where room cannot be taken in another way.
+const ZEROS: usize = 256 * 1024;
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct RealFile(pub(super) File);
+
+impl StoredFile for RealFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        match parts {
+            [one] => self.0.write_all_at(one, offset),
+            _ => write_all_at(&self.0, parts, offset),
+        }
+    }
+
+    fn lengthen(&self, length: u64) -> io::Result<()> {
+        if self.0.metadata()?.len() < length { self.0.set_len(length) } else { Ok(()) }
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let now = self.0.metadata()?.len();
+        if length == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            // Not every file system can; then what is behind the end is written.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                let zeros = vec![0; ZEROS];
+                let mut at = now;
+                while at < length {
+                    let count = (length - at).min(ZEROS as u64);
+                    self.0.write_all_at(&zeros[..count as usize], at)?;
+                    at += count;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn found(&self) -> io::Result<Found> {
+        Ok(found(&rustix::fs::fstat(&self.0)?))
+    }
+}
+
+/// What the system says of a file, in our words.
+pub(super) fn found(stat: &Stat) -> Found {
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    Found {
+        is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos),
+        identity: Some(identity(stat)),
+    }
+}
+
+/// What tells a file from every other one.
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}

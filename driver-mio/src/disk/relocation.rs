@@ -1,0 +1,275 @@
+//! How the files of a torrent come to lie otherwise: in and out of the part file, under other names,
+//! at another location, or nowhere. Each is safe at any moment of a crash.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use eddyline::{Allocation, FileStatus, LocationId, Renamed};
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::filesystem::{Access, FileSystem, Path};
+use super::operations::{Arranged, TorrentFiles};
+use super::part_file::PartFile;
+
+/// Bytes copied and compared at once.
+const CHUNK: usize = 1 << 20;
+/// What a copy is called until it is whole.
+const UNFINISHED: &str = ".eddyline-moving";
+
+impl TorrentFiles {
+    /// Other files are wanted: what the part file has of them moves out, and room is made for them.
+    ///
+    /// # Errors
+    /// Whatever the system says; then it can be done again.
+    pub fn select(&self, skipped: &[u32]) -> io::Result<()> {
+        self.settle_parts(skipped)?;
+        let arranged = self.read_lock();
+        if arranged.allocation == Allocation::None {
+            return Ok(());
+        }
+        let skipped: BTreeSet<u32> = skipped.iter().copied().collect();
+        for index in 0..self.metainfo.layout.files().len() as u32 {
+            let entry = self.entry(index);
+            if !entry.is_stored() || skipped.contains(&index) {
+                continue;
+            }
+            let file = self.open_file(&arranged, index, true)?;
+            match arranged.allocation {
+                Allocation::Full => file.allocate(entry.length)?,
+                _ => file.lengthen(entry.length)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings part file and files in line with what is wanted. Bytes are copied out and durable
+    /// before the part file forgets them; until then it is the one that counts.
+    pub(super) fn settle_parts(&self, skipped: &[u32]) -> io::Result<()> {
+        let mut arranged = self.write_lock();
+        let skipped: BTreeSet<u32> = skipped.iter().copied().collect();
+        let wanted: Vec<u32> = arranged.parted.difference(&skipped).copied().collect();
+        for file in wanted {
+            let entry = self.entry(file);
+            let access = Access::Write { executable: entry.attributes.executable };
+            let path = arranged.path(file, entry).to_vec();
+            let target = arranged.fs.open(&path, access)?;
+            arranged.part.copy_out(file, |offset, bytes| target.write_at(&[bytes], offset))?;
+            target.sync()?;
+            arranged.fs.sync_folders(&path)?;
+            arranged.part.forget(file)?;
+            arranged.parted.remove(&file);
+        }
+        for file in skipped {
+            let Some(entry) = self.metainfo.layout.files().get(file as usize) else { continue };
+            // A file that exists keeps what it has, and gets what comes.
+            if entry.is_stored() && arranged.fs.find(arranged.path(file, entry))?.is_none() {
+                arranged.parted.insert(file);
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Files get other names. When one cannot, those before it get their old ones back.
+    ///
+    /// # Errors
+    /// `EEXIST` when something has the name already; whatever the system says.
+    pub fn rename(&self, renamed: &[(u32, Renamed)]) -> io::Result<()> {
+        let mut arranged = self.write_lock();
+        self.close();
+        let mut done: Vec<&Renamed> = Vec::new();
+        for (_, names) in renamed {
+            let there = arranged.fs.find(&names.from)?.is_some();
+            let result = if there { arranged.fs.rename(&names.from, &names.to) } else { Ok(()) };
+            if let Err(error) = result {
+                for names in done.into_iter().rev() {
+                    // As good as it gets: the names that are in force are the old ones.
+                    let _ = arranged.fs.rename(&names.to, &names.from);
+                }
+                return Err(error);
+            }
+            if there {
+                done.push(names);
+            }
+        }
+        for names in &done {
+            arranged.fs.sync_folders(&names.to)?;
+        }
+        let old: Vec<Vec<String>> = renamed.iter().map(|(_, names)| names.from.clone()).collect();
+        arranged.renamed.extend(renamed.iter().map(|(file, names)| (*file, names.to.clone())));
+        self.forget_names();
+        remove_empty_folders(&*arranged.fs, old.iter().map(Vec::as_slice));
+        Ok(())
+    }
+
+    /// Copies everything to `fs`, compares the copies with what was read, and works there from then
+    /// on. What is left from an earlier attempt is used; something else in the way ends it.
+    ///
+    /// # Errors
+    /// `EEXIST` when another file stands there, or both are one place; whatever the system says.
+    pub fn move_to(
+        &self,
+        fs: &Arc<dyn FileSystem>,
+        to: LocationId,
+    ) -> io::Result<Box<[FileStatus]>> {
+        {
+            let arranged = self.read_lock();
+            if arranged.fs.identity().is_some() && arranged.fs.identity() == fs.identity() {
+                return Err(Errno::EXIST.into());
+            }
+            let mut paths: Vec<Vec<String>> = Vec::new();
+            for index in 0..self.metainfo.layout.files().len() as u32 {
+                let entry = self.entry(index);
+                let path = arranged.path(index, entry);
+                if let Some(target) = &entry.symlink {
+                    fs.link(&entry.path, target)?;
+                } else if entry.is_stored() && arranged.fs.find(path)?.is_some() {
+                    paths.push(path.to_vec());
+                }
+            }
+            let part = PartFile::name(&self.metainfo);
+            if arranged.fs.find(&part)?.is_some() {
+                paths.push(part);
+            }
+            paths.iter().try_for_each(|path| bring(&*arranged.fs, &**fs, path))?;
+            for path in &paths {
+                fs.sync_folders(path)?;
+            }
+        }
+        let mut arranged = self.write_lock();
+        arranged.part = PartFile::open(fs, &self.metainfo)?;
+        arranged.fs = fs.clone();
+        arranged.location = to;
+        self.close();
+        self.forget_names();
+        let files = self.metainfo.layout.files().iter().enumerate();
+        files.map(|(index, entry)| arranged.status(index as u32, entry)).collect()
+    }
+
+    /// Removes what a move left behind in `fs`.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn discard(&self, fs: &dyn FileSystem) -> io::Result<()> {
+        let arranged = self.read_lock();
+        let both = arranged.fs.identity().is_some() && arranged.fs.identity() == fs.identity();
+        if both { Ok(()) } else { self.remove_from(&arranged, fs) }
+    }
+
+    /// Removes the torrent's files, and folders that are empty then.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn delete(&self) -> io::Result<()> {
+        self.close();
+        let arranged = self.write_lock();
+        arranged.part.remove()?;
+        self.remove_from(&arranged, &*arranged.fs)
+    }
+
+    fn remove_from(&self, arranged: &Arranged, fs: &dyn FileSystem) -> io::Result<()> {
+        let mut paths: Vec<&Path> = Vec::new();
+        let part = PartFile::name(&self.metainfo);
+        for index in 0..self.metainfo.layout.files().len() as u32 {
+            let entry = self.entry(index);
+            if entry.is_stored() || entry.symlink.is_some() {
+                paths.push(arranged.path(index, entry));
+            }
+        }
+        for path in paths.iter().copied().chain([part.as_slice()]) {
+            match fs.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        remove_empty_folders(fs, paths.into_iter());
+        Ok(())
+    }
+}
+
+/// Removes the folders on the way to files that are no more, the deepest first. One that is not
+/// empty, or was never there, is left as it is.
+fn remove_empty_folders<'a>(fs: &dyn FileSystem, paths: impl Iterator<Item = &'a Path>) {
+    let folders: BTreeSet<&Path> =
+        paths.flat_map(|path| (1..path.len()).map(move |depth| &path[..depth])).collect();
+    // Behind each other in this order are a folder and what is in it.
+    for folder in folders.into_iter().rev() {
+        let _ = fs.remove_folder(folder);
+    }
+}
+
+/// Makes sure that `to` holds the same file as `from` under the same name, durably.
+fn bring(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    if to.find(path)?.is_some() {
+        // An earlier attempt may have come so far.
+        return if is_same(from, to, path, path)? { Ok(()) } else { Err(Errno::EXIST.into()) };
+    }
+    if second_name(from, to, path)? {
+        return Ok(());
+    }
+    let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    let draft: Vec<String> =
+        folders.iter().cloned().chain([format!("{name}{UNFINISHED}")]).collect();
+    match to.remove(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let source = from.open(path, Access::Read)?;
+    let length = source.found()?.length;
+    let target = to.open(&draft, Access::Write { executable: false })?;
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    while at < length {
+        let part = &mut buffer[..(length - at).min(CHUNK as u64) as usize];
+        source.read_at(part, at)?;
+        target.write_at(&[part], at)?;
+        at += part.len() as u64;
+    }
+    target.lengthen(length)?;
+    target.sync()?;
+    if !is_same(from, to, path, &draft)? {
+        return Err(io::Error::other("the copy differs from what was copied"));
+    }
+    to.rename(&draft, path)
+}
+
+/// Gives the file a second name at the other place, where both are one file system: that needs no
+/// room and no time.
+fn second_name(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+    let (Some((old, name)), Some((new, _))) = (from.handle(path, false)?, to.handle(path, true)?)
+    else {
+        return Ok(false);
+    };
+    match rustix::fs::linkat(&old, name.as_str(), &new, name.as_str(), AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_same(from: &dyn FileSystem, to: &dyn FileSystem, old: &Path, new: &Path) -> io::Result<bool> {
+    let (a, b) = (from.open(old, Access::Read)?, to.open(new, Access::Read)?);
+    let (one, other) = (a.found()?, b.found()?);
+    if one.identity.is_some() && one.identity == other.identity {
+        return Ok(true);
+    }
+    if one.length != other.length {
+        return Ok(false);
+    }
+    let (mut first, mut second) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut at = 0;
+    while at < one.length {
+        let count = (one.length - at).min(CHUNK as u64) as usize;
+        a.read_at(&mut first[..count], at)?;
+        b.read_at(&mut second[..count], at)?;
+        if first[..count] != second[..count] {
+            return Ok(false);
+        }
+        at += count as u64;
+    }
+    Ok(true)
+}

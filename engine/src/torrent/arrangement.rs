@@ -1,0 +1,310 @@
+//! How the files of a torrent lie: what is skipped, other names, another location. One thing is done
+//! after the other, and each is durable before it is told.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+use super::{Stage, Torrent};
+use crate::api::{
+    Allocation, CommandError, DiskError, DiskOp, FileStatus, LocationId, Notice, Placement,
+    Priority, Rename, Renamed, StorageTask, TorrentError,
+};
+use crate::base::ids::ConnId;
+use crate::base::time::Instant;
+use crate::context::{Context, DiskJob, Timer};
+use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
+
+/// Time until a location that is gone is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Wishes that wait for the one in progress.
+const MAX_WISHES: usize = 64;
+
+/// One thing to be done with all files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Wish {
+    Select(Vec<u32>),
+    Move(LocationId),
+    Rename(Vec<(u32, Renamed)>),
+    Discard(LocationId),
+}
+
+/// How the files lie, and what is to become of that.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Arrangement {
+    pub(super) placement: Placement,
+    wishes: VecDeque<Wish>,
+    busy: Option<Wish>,
+    /// What is told when the resume data says it.
+    told_when_saved: Vec<StorageTask>,
+    /// A copy that is not needed once the resume data names the other one.
+    discard_when_saved: Option<LocationId>,
+    /// When a location that is gone is looked for again.
+    look_again: Option<Instant>,
+}
+
+impl Arrangement {
+    /// Files at `location`, under their own names.
+    pub(super) fn new(location: LocationId, allocation: Allocation) -> Self {
+        let placement = Placement { location, allocation, ..Placement::default() };
+        Self { placement, ..Self::default() }
+    }
+
+    /// Whether nothing may be written, because everything is being copied or soon will be.
+    pub(super) fn holds_writes(&self) -> bool {
+        let moves = |wish: &Wish| matches!(wish, Wish::Move(_));
+        self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
+    }
+
+    /// Takes over the names that an earlier run gave.
+    pub(super) fn restore_names(&mut self, renamed: &BTreeMap<u32, Renamed>) {
+        self.placement.renamed.clone_from(renamed);
+    }
+
+    fn wish(&mut self, wish: Wish) -> bool {
+        let room = self.wishes.len() < MAX_WISHES;
+        if room {
+            self.wishes.push_back(wish);
+        }
+        room
+    }
+}
+
+impl Torrent {
+    /// Files that are not wanted.
+    pub(super) fn skipped_files(&self) -> Vec<u32> {
+        let numbered = self.priorities.iter().enumerate();
+        numbered.filter(|(_, p)| **p == Priority::Skip).map(|(index, _)| index as u32).collect()
+    }
+
+    /// Other files are wanted: the driver has to know before it is asked to write.
+    pub(super) fn arrange_selection(&mut self, ctx: &mut Context) {
+        let skipped = self.skipped_files();
+        if skipped == self.arrangement.placement.skipped {
+            return;
+        }
+        self.arrangement.placement.skipped.clone_from(&skipped);
+        self.arrangement.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
+        if self.stage != Stage::Metadata {
+            self.arrangement.wishes.push_front(Wish::Select(skipped));
+            ctx.touched.insert(self.id);
+        }
+    }
+
+    /// Room is made for what is wanted, before it is fetched.
+    pub(super) fn arrange_room(&mut self) {
+        let placement = &self.arrangement.placement;
+        if placement.allocation != Allocation::None && !self.picker.is_finished() {
+            let select = Wish::Select(placement.skipped.clone());
+            self.arrangement.wishes.push_front(select);
+        }
+    }
+
+    /// The data is to move to another location.
+    pub(crate) fn move_to(&mut self, ctx: &mut Context, to: LocationId) {
+        if self.arrangement.placement.location == to && self.arrangement.wishes.is_empty() {
+            ctx.notify(Notice::StorageDone(self.id, StorageTask::Move(to)));
+        } else if !self.arrangement.wish(Wish::Move(to)) {
+            ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
+        }
+        ctx.touched.insert(self.id);
+    }
+
+    /// Files are to get other names.
+    pub(crate) fn rename(&mut self, ctx: &mut Context, rename: &Rename) {
+        let renamed = match rename {
+            Rename::Torrent(name) => self.rename_torrent(name),
+            Rename::File(file, path) => self.rename_file(*file, path),
+        };
+        let Some(renamed) = renamed.filter(|renamed| self.names_are_free(renamed)) else {
+            return ctx.notify(Notice::CommandRejected(CommandError::BadName, None));
+        };
+        if !self.arrangement.wish(Wish::Rename(renamed)) {
+            ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
+        }
+        ctx.touched.insert(self.id);
+    }
+
+    fn path_now(&self, file: u32) -> Option<Vec<String>> {
+        if let Some(renamed) = self.arrangement.placement.renamed.get(&file) {
+            return Some(renamed.to.clone());
+        }
+        self.metainfo.layout.files().get(file as usize).map(|entry| entry.path.clone())
+    }
+
+    fn rename_file(&self, file: u32, path: &str) -> Option<Vec<(u32, Renamed)>> {
+        let entry = self.metainfo.layout.files().get(file as usize)?;
+        let to: Option<Vec<_>> = path
+            .split('/')
+            .map(|part| safe_component(part.as_bytes()).filter(|safe| safe == part))
+            .collect();
+        let to = to.filter(|to| entry.is_stored() && to.len() <= MAX_PATH_DEPTH)?;
+        Some(alloc::vec![(file, Renamed { from: self.path_now(file)?, to })])
+    }
+
+    fn rename_torrent(&self, name: &str) -> Option<Vec<(u32, Renamed)>> {
+        let name = safe_component(name.as_bytes()).filter(|safe| safe == name)?;
+        let files = self.metainfo.layout.files();
+        let stored = (0..files.len() as u32).filter(|file| files[*file as usize].is_stored());
+        stored
+            .map(|file| {
+                let from = self.path_now(file)?;
+                let mut to = from.clone();
+                to.first_mut()?.clone_from(&name);
+                Some((file, Renamed { from, to }))
+            })
+            .collect()
+    }
+
+    /// Whether no two files would have one name, or one be the folder of the other.
+    fn names_are_free(&self, renamed: &[(u32, Renamed)]) -> bool {
+        let files = self.metainfo.layout.files();
+        let mut paths: Vec<Vec<_>> = Vec::new();
+        let new: BTreeMap<u32, &Renamed> = renamed.iter().map(|(file, r)| (*file, r)).collect();
+        let stored = (0..files.len() as u32).filter(|file| files[*file as usize].is_stored());
+        for index in stored {
+            let path = new.get(&index).map(|renamed| renamed.to.clone());
+            paths.extend(path.or_else(|| self.path_now(index)));
+        }
+        paths.sort_unstable();
+        paths.windows(2).all(|pair| !pair[1].starts_with(&pair[0]))
+    }
+
+    /// Does the next thing that is wanted of the files, when nothing stands in its way.
+    pub(super) fn arrange(&mut self, ctx: &mut Context) {
+        self.look_for_location(ctx);
+        let ready = matches!(self.stage, Stage::Active | Stage::Checking { .. });
+        if !ready || self.arrangement.busy.is_some() || self.error.is_some() {
+            return;
+        }
+        let Some(next) = self.arrangement.wishes.front() else { return };
+        if matches!(next, Wish::Move(_)) {
+            let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+            conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
+            if self.is_writing(ctx) {
+                return;
+            }
+        }
+        let Some(wish) = self.arrangement.wishes.pop_front() else { return };
+        let torrent = self.id;
+        let op = match wish.clone() {
+            Wish::Select(skipped) => DiskOp::Select { torrent, skipped },
+            Wish::Move(to) => DiskOp::Move { torrent, to },
+            Wish::Rename(renamed) => DiskOp::Rename { torrent, renamed },
+            Wish::Discard(from) => DiskOp::Discard { torrent, from },
+        };
+        self.arrangement.busy = Some(wish);
+        ctx.disk(DiskJob::Arrange(torrent), op);
+    }
+
+    /// What was wanted of the files is done, or is not.
+    pub(crate) fn arranged(
+        &mut self,
+        ctx: &mut Context,
+        outcome: Result<Option<&[FileStatus]>, DiskError>,
+    ) {
+        let Some(wish) = self.arrangement.busy.take() else { return };
+        ctx.touched.insert(self.id);
+        let task = match &wish {
+            Wish::Select(_) => StorageTask::Select,
+            Wish::Move(to) => StorageTask::Move(*to),
+            Wish::Rename(_) => StorageTask::Rename,
+            Wish::Discard(_) => return,
+        };
+        match outcome {
+            Ok(files) => {
+                self.arrangement.told_when_saved.push(task);
+                match wish {
+                    Wish::Move(to) => {
+                        let placement = &mut self.arrangement.placement;
+                        let from = core::mem::replace(&mut placement.location, to);
+                        self.arrangement.discard_when_saved = Some(from);
+                        self.doubt.seen(files.unwrap_or_default());
+                    }
+                    Wish::Rename(renamed) => self.arrangement.placement.renamed.extend(renamed),
+                    Wish::Select(_) | Wish::Discard(_) => {}
+                }
+                self.saving.mark();
+                self.saving.due_now();
+            }
+            Err(error) => {
+                ctx.notify(Notice::StorageFailed(self.id, task.clone(), error));
+                // Without it blocks would be written to the wrong place.
+                if task == StorageTask::Select {
+                    self.arrangement.wishes.push_front(wish);
+                    return self.fail(ctx, error);
+                }
+            }
+        }
+        self.touch_interested(ctx);
+    }
+
+    /// The resume data that is stored now tells how the files lie.
+    pub(super) fn arrangement_saved(&mut self, ctx: &mut Context) {
+        for task in core::mem::take(&mut self.arrangement.told_when_saved) {
+            ctx.notify(Notice::StorageDone(self.id, task));
+        }
+        if let Some(from) = self.arrangement.discard_when_saved.take() {
+            self.arrangement.wishes.push_front(Wish::Discard(from));
+        }
+    }
+
+    /// The location is gone: it is looked for until it is back.
+    pub(super) fn location_gone(&mut self, ctx: &mut Context) {
+        let at = ctx.now + LOOK_AGAIN;
+        self.arrangement.look_again = Some(at);
+        ctx.timers.schedule(at, Timer::Torrent(self.id));
+    }
+
+    /// Looks for a location that is gone at once, if it is what holds the torrent up.
+    pub(super) fn look_at_once(&mut self, ctx: &mut Context) -> bool {
+        let gone = self.error == Some(TorrentError::Disk(DiskError::LocationGone));
+        if gone {
+            self.arrangement.look_again = Some(ctx.now);
+            ctx.touched.insert(self.id);
+        }
+        gone
+    }
+
+    fn look_for_location(&mut self, ctx: &mut Context) {
+        let due = self.arrangement.look_again.is_some_and(|at| at <= ctx.now);
+        if !due || self.error != Some(TorrentError::Disk(DiskError::LocationGone)) {
+            return;
+        }
+        let id = self.id;
+        if ctx.disk.jobs().any(|job| job.torrent() == id) {
+            return self.location_gone(ctx);
+        }
+        self.arrangement.look_again = None;
+        let placement = self.arrangement.placement.clone().into();
+        let op = DiskOp::Open { torrent: id, metainfo: self.metainfo.clone(), placement };
+        ctx.disk(DiskJob::Reopen(id), op);
+    }
+
+    /// The location was looked for.
+    pub(crate) fn reopened(
+        &mut self,
+        ctx: &mut Context,
+        outcome: Result<&[FileStatus], DiskError>,
+    ) {
+        let gone = self.error == Some(TorrentError::Disk(DiskError::LocationGone));
+        if !gone || matches!(self.stage, Stage::Closing { .. }) {
+            return;
+        }
+        let Ok(files) = outcome else { return self.location_gone(ctx) };
+        ctx.notify(Notice::LocationBack(self.id));
+        if self.stage == Stage::Opening {
+            self.error = None;
+            return self.opened(ctx, files);
+        }
+        self.compare_after_absence(ctx, files);
+        self.saving.mark();
+        self.error = None;
+        if !self.paused {
+            self.resume(ctx);
+        }
+        ctx.touched.insert(self.id);
+    }
+}

@@ -1,0 +1,256 @@
+//! Doubt: verified pieces of which the files say, or a read showed, that they may not be what they
+//! were. They are hashed again; until then nobody is served from them, and those that are bad are
+//! withdrawn and fetched again.
+//!
+//! After a crash there is a milder kind: what was claimed before it is believed and served, and
+//! hashed again when there is nothing else to do.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use super::{Stage, Torrent};
+use crate::api::{DiskError, DiskOp, FileStatus, Notice};
+use crate::base::bits::Bits;
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::ConnId;
+use crate::context::{Context, DiskJob, HashPurpose};
+use crate::metainfo::Metainfo;
+use crate::wire::{Message, dont_have};
+
+/// What is not certain about a torrent's data.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Doubt {
+    /// The files as they were when last looked at; empty before that.
+    files: Box<[FileStatus]>,
+    /// Pieces written since the last sync began.
+    written: BTreeSet<u32>,
+    /// Pieces written before the sync in progress, or before one that failed.
+    syncing: BTreeSet<u32>,
+    /// Verified pieces to be hashed again before anybody is served from them.
+    suspects: BTreeSet<u32>,
+    /// Suspects that are being hashed.
+    hashing: BTreeSet<u32>,
+    /// Verified pieces to be hashed again when there is nothing else to do.
+    idle: BTreeSet<u32>,
+}
+
+impl Doubt {
+    /// The files were looked at when the torrent was opened.
+    pub(super) fn seen(&mut self, files: &[FileStatus]) {
+        self.files = files.into();
+    }
+
+    /// The files as they were when last looked at.
+    pub(super) fn files(&self) -> &[FileStatus] {
+        &self.files
+    }
+
+    /// A block of a piece was written.
+    pub(super) fn wrote(&mut self, piece: u32) {
+        self.written.insert(piece);
+    }
+
+    /// A sync begins: it covers what was written up to now.
+    pub(super) fn sync_begins(&mut self) {
+        self.syncing.append(&mut self.written);
+    }
+
+    /// Whether everything written is durable.
+    pub(super) fn is_synced(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// Whether nobody is to be served from a piece.
+    pub(super) fn about(&self, piece: u32) -> bool {
+        !self.suspects.is_empty() && self.suspects.contains(&piece)
+    }
+
+    /// Pieces that are hashed again when there is time.
+    pub(super) fn when_idle(&mut self, pieces: impl Iterator<Item = u32>) {
+        self.idle.extend(pieces);
+    }
+
+    /// What of `claimed` is certain, and the files as they were when it was. Files with suspects are
+    /// told as changed, so that the next run looks at them.
+    pub(super) fn certain(
+        &self,
+        claimed: &Bits,
+        have: &Bits,
+        metainfo: &Metainfo,
+    ) -> (Bits, Vec<FileStatus>) {
+        let mut certain = claimed.clone();
+        let gone = claimed.ones().filter(|piece| !have.has(*piece) || self.about(*piece));
+        for piece in gone {
+            certain.clear(piece);
+        }
+        let mut files = self.files.to_vec();
+        for piece in &self.suspects {
+            let geometry = metainfo.geometry;
+            let offset = geometry.piece_offset(*piece);
+            for slice in metainfo.layout.slices(offset, geometry.piece_size(*piece)) {
+                if let Some(status) = files.get_mut(slice.file as usize) {
+                    status.modified = -1;
+                }
+            }
+        }
+        (certain, files)
+    }
+
+    /// Everything will be hashed anyway.
+    pub(super) fn forget(&mut self) {
+        // Those that are being hashed are still answered for.
+        self.suspects.clone_from(&self.hashing);
+        self.idle.clear();
+    }
+
+    /// Whether a piece waits to be hashed again.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.suspects.len() > self.hashing.len() || !self.idle.is_empty()
+    }
+
+    /// The next piece to be hashed again, suspects first.
+    fn next(&mut self) -> Option<u32> {
+        let suspect = self.suspects.iter().find(|piece| !self.hashing.contains(piece)).copied();
+        if let Some(piece) = suspect {
+            self.hashing.insert(piece);
+            return Some(piece);
+        }
+        self.idle.pop_first()
+    }
+
+    /// The ledgers agree.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.hashing.is_subset(&self.suspects) {
+            Ok(())
+        } else {
+            Err("only suspects are hashed as suspects")
+        }
+    }
+}
+
+impl Torrent {
+    /// The files were looked at by a sync. What changed without our having written it is in doubt.
+    pub(super) fn compare_files(&mut self, ctx: &mut Context, files: &[FileStatus]) {
+        let geometry = self.metainfo.geometry;
+        let mut suspects = BTreeSet::new();
+        for (index, file) in self.metainfo.layout.files().iter().enumerate() {
+            let same = self.doubt.files.get(index) == files.get(index);
+            if same || !file.is_stored() || self.doubt.files.is_empty() {
+                continue;
+            }
+            let pieces = geometry.pieces_of(file.offset, file.length);
+            let ours = |set: &BTreeSet<u32>| set.range(pieces.clone()).next().is_some();
+            if !ours(&self.doubt.syncing) && !ours(&self.doubt.written) {
+                suspects.extend(pieces.filter(|piece| self.picker.have().has(*piece)));
+            }
+        }
+        self.doubt.files = files.into();
+        self.doubt.syncing.clear();
+        self.suspect(ctx, suspects);
+    }
+
+    /// The location was gone and is back: whatever was not durable, or is not what it was, is in
+    /// doubt.
+    pub(super) fn compare_after_absence(&mut self, ctx: &mut Context, files: &[FileStatus]) {
+        let unsure: BTreeSet<u32> =
+            self.doubt.written.union(&self.doubt.syncing).copied().collect();
+        let have = self.picker.have();
+        let unsure = unsure.into_iter().filter(|piece| have.has(*piece)).collect();
+        self.doubt.written.clear();
+        self.doubt.syncing.clear();
+        self.compare_files(ctx, files);
+        self.suspect(ctx, unsure);
+    }
+
+    /// Hashes pieces again before anybody is served from them.
+    pub(super) fn suspect(&mut self, ctx: &mut Context, pieces: BTreeSet<u32>) {
+        if pieces.is_empty() {
+            return;
+        }
+        self.doubt.suspects.extend(pieces);
+        ctx.awaiting_hash.insert(self.id);
+        ctx.touched.insert(self.id);
+    }
+
+    /// A piece that we have could not be read: is it still there? What else is gone from its files
+    /// shows when they are looked at.
+    pub(super) fn missed(&mut self, ctx: &mut Context, piece: u32) {
+        if self.picker.have().has(piece) {
+            self.suspect(ctx, [piece].into());
+        }
+        self.saving.mark();
+        self.saving.due_now();
+    }
+
+    /// Begins to hash one piece that is in doubt.
+    pub(super) fn hash_doubtful(&mut self, ctx: &mut Context) -> bool {
+        let Some(piece) = self.doubt.next() else { return false };
+        if !self.picker.have().has(piece) {
+            self.doubt.settled(piece);
+            return true;
+        }
+        let job = DiskJob::Hash { torrent: self.id, piece, purpose: HashPurpose::Doubt };
+        ctx.disk(job, DiskOp::HashPiece { torrent: self.id, piece });
+        true
+    }
+
+    /// A piece in doubt was hashed.
+    pub(super) fn reassessed(
+        &mut self,
+        ctx: &mut Context,
+        piece: u32,
+        outcome: Result<Sha1Hash, DiskError>,
+    ) {
+        ctx.touched.insert(self.id);
+        self.doubt.hashing.remove(&piece);
+        if self.stage != Stage::Active || !self.picker.have().has(piece) {
+            return self.doubt.settled(piece);
+        }
+        match outcome {
+            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => self.doubt.settled(piece),
+            Ok(_) | Err(DiskError::Missing) => {
+                self.doubt.settled(piece);
+                self.withdraw_piece(ctx, piece);
+            }
+            // Whether it is good is not known; it is looked at again when the disk is back.
+            Err(error) => {
+                self.doubt.suspects.insert(piece);
+                self.fail(ctx, error);
+            }
+        }
+    }
+
+    /// A piece is not there any more: nobody is told or served it, and it is fetched again.
+    fn withdraw_piece(&mut self, ctx: &mut Context, piece: u32) {
+        let wanted = self.picker.clear_have(piece);
+        self.finished = self.finished && self.picker.is_finished();
+        for peer in self.peers.values_mut() {
+            if let Some(id) = peer.extensions.dont_have.filter(|_| peer.extended) {
+                let payload = dont_have(piece);
+                peer.send(&Message::Extended { id, payload });
+                ctx.flush.insert(peer.intro.conn);
+            }
+            peer.interesting += u32::from(wanted && peer.pieces.has(piece));
+        }
+        ctx.notify(Notice::PieceWithdrawn(self.id, piece));
+        // What else is wrong with its files shows when they are looked at.
+        self.saving.mark();
+        self.saving.due_now();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        conns.into_iter().for_each(|conn| self.touch(ctx, conn));
+        if wanted && !self.paused && self.error.is_none() {
+            ctx.look_for_peers(self.id);
+        }
+    }
+}
+
+impl Doubt {
+    /// There is no doubt about a piece any more.
+    fn settled(&mut self, piece: u32) {
+        self.suspects.remove(&piece);
+        self.hashing.remove(&piece);
+        self.idle.remove(&piece);
+    }
+}
