@@ -16,6 +16,10 @@ use crate::picker::PeerKey;
 
 /// Seconds before the first retry; doubled with each failure in a row.
 const RETRY_SECONDS: u64 = 5;
+/// Time until a peer that has everything is tried again, as long as we have everything too.
+const WHOLE_SECONDS: u64 = 1800;
+/// Time for which it is left alone even when it is of use again.
+const RECALL_SECONDS: u64 = 10;
 /// Doublings of the wait.
 const MAX_DOUBLINGS: u32 = 8;
 /// Failures in a row after which an address is forgotten when room is needed.
@@ -42,6 +46,8 @@ pub struct Candidate {
     /// BEP 40 priority towards us.
     priority: u32,
     next_try: Instant,
+    /// It had everything when it was left because we had everything too.
+    whole: bool,
     /// When somebody named it last, or it was connected.
     named_at: Instant,
 }
@@ -154,6 +160,7 @@ impl Candidates {
             strikes: 0,
             priority,
             next_try: Instant::ZERO,
+            whole: false,
             named_at: Instant::ZERO,
         };
         self.known.insert(self.next_key, candidate);
@@ -263,6 +270,27 @@ impl Candidates {
             self.list(key, now + Duration::from_secs(seconds));
         } else {
             self.forget(key);
+        }
+    }
+
+    /// A peer that has everything was left because we have everything too.
+    pub fn left_whole(&mut self, key: PeerKey, now: Instant) {
+        self.postpone(key, now, WHOLE_SECONDS);
+        if let Some(candidate) = self.known.get_mut(&key) {
+            (candidate.whole, candidate.named_at) = (true, now);
+        }
+    }
+
+    /// Something is wanted again: those who have everything are of use now.
+    pub fn recall_whole(&mut self, now: Instant) {
+        let left = self.known.iter().filter(|(_, c)| c.whole && !c.busy && c.dialable);
+        let left: Vec<_> = left.map(|(key, c)| (*key, c.named_at)).collect();
+        for (key, left_at) in left {
+            self.unlist(key);
+            self.list(key, now.max(left_at + Duration::from_secs(RECALL_SECONDS)));
+            if let Some(candidate) = self.known.get_mut(&key) {
+                candidate.whole = false;
+            }
         }
     }
 

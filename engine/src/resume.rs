@@ -44,6 +44,8 @@ pub struct ResumeData {
     pub location: LocationId,
     /// Files under other names, by index.
     pub renamed: BTreeMap<u32, Renamed>,
+    /// Where copies may still lie that a move left behind.
+    pub left_at: Vec<LocationId>,
 }
 
 /// Why resume data is not used. It only ever costs a check of the files.
@@ -90,6 +92,8 @@ struct Stored {
     location: u32,
     #[serde(default)]
     renamed: Vec<StoredName>,
+    #[serde(default)]
+    left_at: Vec<u32>,
 }
 
 /// Version 1 knew no unclean end: every file that had changed was checked.
@@ -138,6 +142,7 @@ impl ResumeData {
             peers: self.peers.iter().map(alloc::string::ToString::to_string).collect(),
             clean: self.clean.into(),
             location: self.location.0,
+            left_at: self.left_at.iter().map(|location| location.0).collect(),
             renamed: self
                 .renamed
                 .iter()
@@ -201,6 +206,7 @@ impl ResumeData {
             clean: stored.clean != 0,
             location: LocationId(stored.location),
             renamed: renamed(stored.renamed, stored.lengths.len())?,
+            left_at: stored.left_at.into_iter().map(LocationId).collect(),
         })
     }
 }

@@ -109,6 +109,7 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
         peers: vec!["1.2.3.4:5".parse().unwrap()],
         clean: false,
         location: LocationId(3),
+        left_at: vec![LocationId(1)],
         renamed: [(1, Renamed { from: vec!["a".into()], to: vec!["b".into(), "c".into()] })].into(),
     };
     let bytes = resume.encode();

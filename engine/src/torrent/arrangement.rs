@@ -16,6 +16,7 @@ use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::context::{Context, DiskJob, Timer};
 use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
+use crate::resume::ResumeData;
 
 /// Time until a location that is gone is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -31,16 +32,32 @@ enum Wish {
     Discard(LocationId),
 }
 
+/// What follows when the resume data says how the files lie.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Waiting {
+    told: Vec<StorageTask>,
+    /// Copies that are not needed once the resume data names the other one.
+    discard: Vec<LocationId>,
+    /// Names are to be changed when they are on record.
+    names: bool,
+}
+
 /// How the files lie, and what is to become of that.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Arrangement {
     pub(super) placement: Placement,
     wishes: VecDeque<Wish>,
     busy: Option<Wish>,
-    /// What is told when the resume data says it.
-    told_when_saved: Vec<StorageTask>,
-    /// A copy that is not needed once the resume data names the other one.
-    discard_when_saved: Option<LocationId>,
+    /// Where copies lie that a move left behind.
+    left_at: Vec<LocationId>,
+    /// What waits for resume data that tells how the files lie now.
+    unsaved: Waiting,
+    /// What waits for the resume data that is being stored.
+    in_store: Waiting,
+    /// The names before the renaming in progress.
+    names_before: Option<BTreeMap<u32, Renamed>>,
+    /// The new names are on record, so that a crash in between is completed at the next start.
+    names_on_record: bool,
     /// When a location that is gone is looked for again.
     look_again: Option<Instant>,
 }
@@ -58,9 +75,19 @@ impl Arrangement {
         self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
     }
 
-    /// Takes over the names that an earlier run gave.
-    pub(super) fn restore_names(&mut self, renamed: &BTreeMap<u32, Renamed>) {
-        self.placement.renamed.clone_from(renamed);
+    /// Takes over what an earlier run left: names, and copies to be removed.
+    pub(super) fn restore(&mut self, resume: &ResumeData) {
+        self.placement.renamed.clone_from(&resume.renamed);
+        self.left_at.clone_from(&resume.left_at);
+        // Nothing that is in use is removed, whatever the record says.
+        let location = self.placement.location;
+        self.left_at.retain(|left| *left != location);
+        self.wishes.extend(self.left_at.iter().copied().map(Wish::Discard));
+    }
+
+    /// What the next run has to know of it.
+    pub(super) fn left_at(&self) -> &[LocationId] {
+        &self.left_at
     }
 
     fn wish(&mut self, wish: Wish) -> bool {
@@ -180,6 +207,19 @@ impl Torrent {
             return;
         }
         let Some(next) = self.arrangement.wishes.front() else { return };
+        if let Wish::Rename(renamed) = next
+            && !self.arrangement.names_on_record
+        {
+            if self.arrangement.names_before.is_none() {
+                let names = &mut self.arrangement.placement.renamed;
+                self.arrangement.names_before = Some(names.clone());
+                names.extend(renamed.clone());
+                self.arrangement.unsaved.names = true;
+                self.saving.mark();
+                self.saving.due_now();
+            }
+            return;
+        }
         if matches!(next, Wish::Move(_)) {
             let conns: Vec<ConnId> = self.peers.keys().copied().collect();
             conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
@@ -211,23 +251,27 @@ impl Torrent {
             Wish::Select(_) => StorageTask::Select,
             Wish::Move(to) => StorageTask::Move(*to),
             Wish::Rename(_) => StorageTask::Rename,
-            Wish::Discard(_) => return,
+            Wish::Discard(from) => {
+                // What cannot be removed now is on record, and tried again at the next start.
+                if outcome.is_ok() {
+                    self.arrangement.left_at.retain(|left| left != from);
+                    self.saving.mark();
+                }
+                return;
+            }
         };
         match outcome {
             Ok(files) => {
-                self.arrangement.told_when_saved.push(task);
-                match wish {
-                    Wish::Move(to) => {
-                        let placement = &mut self.arrangement.placement;
-                        let from = core::mem::replace(&mut placement.location, to);
-                        self.arrangement.discard_when_saved = Some(from);
-                        self.doubt.seen(files.unwrap_or_default());
-                    }
-                    Wish::Rename(renamed) => self.arrangement.placement.renamed.extend(renamed),
-                    Wish::Select(_) | Wish::Discard(_) => {}
+                self.arrangement.unsaved.told.push(task);
+                if let Wish::Move(to) = wish {
+                    let placement = &mut self.arrangement.placement;
+                    let from = core::mem::replace(&mut placement.location, to);
+                    self.arrangement.unsaved.discard.push(from);
+                    self.arrangement.left_at.retain(|left| *left != to);
+                    self.arrangement.wishes.retain(|wish| *wish != Wish::Discard(to));
+                    self.arrangement.left_at.push(from);
+                    self.doubt.seen(files.unwrap_or_default());
                 }
-                self.saving.mark();
-                self.saving.due_now();
             }
             Err(error) => {
                 ctx.notify(Notice::StorageFailed(self.id, task.clone(), error));
@@ -236,19 +280,42 @@ impl Torrent {
                     self.arrangement.wishes.push_front(wish);
                     return self.fail(ctx, error);
                 }
+                if task == StorageTask::Rename
+                    && let Some(names) = self.arrangement.names_before.take()
+                {
+                    self.arrangement.placement.renamed = names;
+                }
             }
         }
+        self.arrangement.names_before = None;
+        self.arrangement.names_on_record = false;
+        self.saving.mark();
+        self.saving.due_now();
         self.touch_interested(ctx);
     }
 
-    /// The resume data that is stored now tells how the files lie.
-    pub(super) fn arrangement_saved(&mut self, ctx: &mut Context) {
-        for task in core::mem::take(&mut self.arrangement.told_when_saved) {
+    /// Resume data that tells how the files lie is on its way to the disk.
+    pub(super) fn arrangement_in_store(&mut self) {
+        self.arrangement.in_store = core::mem::take(&mut self.arrangement.unsaved);
+    }
+
+    /// The resume data is stored, or is not and has to be stored again.
+    pub(super) fn arrangement_stored(&mut self, ctx: &mut Context, stored: bool) {
+        let mut waiting = core::mem::take(&mut self.arrangement.in_store);
+        if !stored {
+            let unsaved = &mut self.arrangement.unsaved;
+            unsaved.told.append(&mut waiting.told);
+            unsaved.discard.append(&mut waiting.discard);
+            unsaved.names |= waiting.names;
+            return;
+        }
+        for task in waiting.told {
             ctx.notify(Notice::StorageDone(self.id, task));
         }
-        if let Some(from) = self.arrangement.discard_when_saved.take() {
+        for from in waiting.discard {
             self.arrangement.wishes.push_front(Wish::Discard(from));
         }
+        self.arrangement.names_on_record |= waiting.names;
     }
 
     /// The location is gone: it is looked for until it is back.

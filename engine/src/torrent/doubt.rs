@@ -241,6 +241,7 @@ impl Torrent {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         conns.into_iter().for_each(|conn| self.touch(ctx, conn));
         if wanted && !self.paused && self.error.is_none() {
+            self.candidates.recall_whole(ctx.now);
             ctx.look_for_peers(self.id);
         }
     }

@@ -19,7 +19,7 @@ impl Torrent {
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.stage = Stage::Opening;
         if let Some(resume) = self.resume.as_ref().filter(|resume| self.fits(resume)) {
-            self.arrangement.restore_names(&resume.renamed);
+            self.arrangement.restore(resume);
         }
         self.arrangement.placement.skipped = self.skipped_files();
         let placement = self.arrangement.placement.clone().into();
@@ -389,7 +389,10 @@ impl Torrent {
         if self.stage != Stage::Active {
             return;
         }
-        self.finished = self.finished && self.picker.is_finished();
+        if self.finished && !self.picker.is_finished() {
+            self.finished = false;
+            self.candidates.recall_whole(ctx.now);
+        }
         self.was_incomplete |= !self.is_complete();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {

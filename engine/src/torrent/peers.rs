@@ -282,7 +282,7 @@ impl Torrent {
         }
         let useless = peer.down.total() == 0 && peer.up.total() == 0;
         match reason {
-            CloseReason::BothComplete => self.candidates.postpone(key, ctx.now, 1800),
+            CloseReason::BothComplete => self.candidates.left_whole(key, ctx.now),
             CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
             CloseReason::Limit => self.candidates.postpone(key, ctx.now, GAVE_WAY_SECONDS),
             CloseReason::Misbehaved | CloseReason::BadMessage => {

@@ -138,8 +138,10 @@ impl Torrent {
             clean: self.is_at_rest(ctx),
             location: self.arrangement.placement.location,
             renamed: self.arrangement.placement.renamed.clone(),
+            left_at: self.arrangement.left_at().to_vec(),
         };
         self.saving.storing = true;
+        self.arrangement_in_store();
         let op = DiskOp::StoreResume { torrent: self.id, data: data.encode().into() };
         ctx.disk(DiskJob::Store(self.id), op);
     }
@@ -160,7 +162,12 @@ impl Torrent {
         if outcome.is_ok() {
             ctx.notify(Notice::ResumeSaved(self.id));
         }
-        self.arrangement_saved(ctx);
+        // A driver that keeps no resume data says so, and nothing waits for it.
+        let stored = matches!(outcome, Ok(()) | Err(DiskError::Missing));
+        if !stored {
+            self.saving.dirty = true;
+        }
+        self.arrangement_stored(ctx, stored);
         ctx.touched.insert(self.id);
     }
 }

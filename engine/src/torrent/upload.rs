@@ -118,6 +118,7 @@ impl Torrent {
             Ok(_) => {}
             Err(DiskError::Missing) => {
                 refuse(peer, request);
+                ctx.flush.insert(conn);
                 self.missed(ctx, request.piece);
             }
             Err(error) => {

@@ -1,0 +1,690 @@
+//! What is done with the files of torrents, and that a crash at any moment of it loses nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::{
+    AddTorrent, Allocation, Command, Config, DiskError, LocationId, Notice, Placement, RateLimits,
+    Renamed, ResumeData,
+};
+use eddyline_mio::disk::{
+    Access, FileCache, FileSystem, Found, Kind, LocationError, Locations, Memory, ReadCache,
+    Scoped, StoredFile, TorrentFiles, disk_error,
+};
+use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::resume_store::ResumeStore;
+use eddyline_mio::{Driver, DriverConfig};
+
+const PIECE: u32 = 65_536;
+
+/// A torrent of files of these lengths below the folder `t`, and its content.
+fn torrent(lengths: &[u64]) -> (Arc<Metainfo>, Vec<u8>) {
+    let options =
+        CreateOptions { name: "t".into(), piece_length: PIECE, ..CreateOptions::default() };
+    let files = lengths.iter().enumerate().map(|(index, length)| InputFile {
+        path: vec![format!("d{index}"), format!("f{index}")],
+        length: *length,
+        executable: false,
+    });
+    let mut creator = Creator::new(options, files.collect()).unwrap();
+    let length: u64 = lengths.iter().sum();
+    let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8 + 1).collect();
+    for need in creator.needs().collect::<Vec<_>>() {
+        if let CreateNeed::Piece { index } = need {
+            let start = creator.geometry().piece_offset(index) as usize;
+            let end = start + creator.geometry().piece_size(index) as usize;
+            creator.provide_piece(index, Sha1Hash::of(&bytes[start..end]));
+        }
+    }
+    (Arc::new(Metainfo::parse(&creator.finish().unwrap()).unwrap()), bytes)
+}
+
+/// A place of which the power fails after so many changes: from then on nothing works.
+#[derive(Debug)]
+struct Failing {
+    inner: Arc<dyn FileSystem>,
+    left: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct FailingFile(Arc<dyn StoredFile>, Arc<AtomicUsize>);
+
+fn use_one(left: &AtomicUsize) -> io::Result<()> {
+    let took = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    took.map(drop).map_err(|_| io::Error::other("the power failed"))
+}
+
+fn has_power(left: &AtomicUsize) -> io::Result<()> {
+    if left.load(Ordering::SeqCst) == 0 {
+        Err(io::Error::other("the power failed"))
+    } else {
+        Ok(())
+    }
+}
+
+impl StoredFile for FailingFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        has_power(&self.1)?;
+        self.0.read_at(into, offset)
+    }
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        // Of a write that is cut short, the first half is there.
+        if use_one(&self.1).is_err() {
+            let first = parts.first().copied().unwrap_or_default();
+            let _ = self.0.write_at(&[&first[..first.len() / 2]], offset);
+            return Err(io::Error::other("the power failed"));
+        }
+        self.0.write_at(parts, offset)
+    }
+    fn lengthen(&self, length: u64) -> io::Result<()> {
+        use_one(&self.1)?;
+        self.0.lengthen(length)
+    }
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        use_one(&self.1)?;
+        self.0.allocate(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        use_one(&self.1)?;
+        self.0.sync()
+    }
+    fn found(&self) -> io::Result<Found> {
+        self.0.found()
+    }
+}
+
+impl FileSystem for Failing {
+    fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
+        match access {
+            Access::Read => has_power(&self.left)?,
+            Access::Write { .. } => use_one(&self.left)?,
+        }
+        Ok(Arc::new(FailingFile(self.inner.open(path, access)?, self.left.clone())))
+    }
+    fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
+        has_power(&self.left)?;
+        self.inner.find(path)
+    }
+    fn link(&self, path: &[String], target: &[String]) -> io::Result<()> {
+        use_one(&self.left)?;
+        self.inner.link(path, target)
+    }
+    fn rename(&self, from: &[String], to: &[String]) -> io::Result<()> {
+        use_one(&self.left)?;
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &[String]) -> io::Result<()> {
+        use_one(&self.left)?;
+        self.inner.remove(path)
+    }
+    fn remove_folder(&self, path: &[String]) -> io::Result<bool> {
+        use_one(&self.left)?;
+        self.inner.remove_folder(path)
+    }
+    fn sync_folders(&self, path: &[String]) -> io::Result<()> {
+        use_one(&self.left)?;
+        self.inner.sync_folders(path)
+    }
+    fn sync_all(&self) -> io::Result<bool> {
+        use_one(&self.left)?;
+        self.inner.sync_all()
+    }
+    fn is_there(&self) -> bool {
+        self.inner.is_there()
+    }
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.inner.identity()
+    }
+    fn handle(&self, path: &[String], make: bool) -> io::Result<Option<(OwnedFd, String)>> {
+        let _ = (path, make);
+        Ok(None)
+    }
+}
+
+fn failing(inner: &Arc<dyn FileSystem>, changes: usize) -> Arc<dyn FileSystem> {
+    Arc::new(Failing { inner: inner.clone(), left: Arc::new(AtomicUsize::new(changes)) })
+}
+
+fn memory() -> Arc<dyn FileSystem> {
+    Arc::new(Memory::new(1 << 30))
+}
+
+fn open(
+    metainfo: &Arc<Metainfo>,
+    fs: &Arc<dyn FileSystem>,
+    placement: &Placement,
+) -> io::Result<TorrentFiles> {
+    let cache = Arc::new(FileCache::new(64));
+    let id = TorrentId::from_u64(1);
+    let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), placement, cache)?;
+    files.open()?;
+    Ok(files)
+}
+
+fn skipping(skipped: &[u32]) -> Placement {
+    Placement { skipped: skipped.to_vec(), ..Placement::default() }
+}
+
+/// Writes whole pieces and makes them durable.
+fn write(files: &TorrentFiles, bytes: &[u8], pieces: &[u32]) {
+    let mut dirty = Vec::new();
+    for piece in pieces {
+        let start = *piece as usize * PIECE as usize;
+        let end = (start + PIECE as usize).min(bytes.len());
+        let (one, two) = bytes[start..end].split_at(1000);
+        files.write(*piece, 0, &[one, two]).unwrap();
+        dirty.extend(files.files_of(*piece, 0, (end - start) as u32));
+    }
+    dirty.dedup();
+    files.sync(&dirty).unwrap();
+}
+
+fn assert_right(files: &TorrentFiles, pieces: &[u32], when: &str) {
+    for piece in pieces {
+        let hash =
+            files.hash_piece(*piece).unwrap_or_else(|e| panic!("{when}, piece {piece}: {e}"));
+        assert_eq!(Some(hash), files.metainfo().piece_hash(*piece), "{when}, piece {piece}");
+    }
+}
+
+fn parts(path: &str) -> Vec<String> {
+    path.split('/').map(str::to_owned).collect()
+}
+
+/// Three files; the pieces of the middle one, which share bytes with its neighbours.
+fn middle() -> (Arc<Metainfo>, Vec<u8>, Vec<u32>) {
+    let (metainfo, bytes) = torrent(&[100_000, 150_000, 200_000]);
+    (metainfo, bytes, vec![1, 2, 3])
+}
+
+#[test]
+fn skipped_files_leave_nothing_but_a_part_file_and_that_goes_when_they_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+    let (metainfo, bytes, pieces) = middle();
+    let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
+    write(&files, &bytes, &pieces);
+    assert_right(&files, &pieces, "while they are skipped");
+    let names = |folder: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(names("t"), ["d1"], "no skipped file, no folder of one");
+    let part = format!(".{}.parts", metainfo.info_hashes.wire().to_hex());
+    assert!(names(".").contains(&part));
+    // A restart finds what is in it.
+    drop(files);
+    let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
+    assert_right(&files, &pieces, "after a restart");
+    files.select(&[2]).unwrap();
+    assert_right(&files, &pieces, "when one is wanted");
+    assert!(names(".").contains(&part));
+    files.select(&[]).unwrap();
+    assert_right(&files, &pieces, "when all are wanted");
+    assert_eq!(names("."), ["t"]);
+    write(&files, &bytes, &[0, 4, 5, 6]);
+    assert_right(&files, &[0, 1, 2, 3, 4, 5, 6], "at the end");
+    for (index, file) in metainfo.layout.files().iter().enumerate() {
+        let found = std::fs::read(dir.path().join(file.path.join("/"))).unwrap();
+        let start = file.offset as usize;
+        assert!(found == bytes[start..start + file.length as usize], "file {index}");
+    }
+}
+
+#[test]
+fn what_is_there_of_a_file_that_is_skipped_later_stays_where_it_is() {
+    let (metainfo, bytes, _) = middle();
+    let fs = memory();
+    let files = open(&metainfo, &fs, &skipping(&[])).unwrap();
+    write(&files, &bytes, &[0, 1]);
+    files.select(&[0, 2]).unwrap();
+    write(&files, &bytes, &[2, 3]);
+    assert_right(&files, &[0, 1, 2, 3], "skipped later");
+    assert!(fs.find(&parts("t/d0/f0")).unwrap().is_some());
+    assert!(fs.find(&parts("t/d2/f2")).unwrap().is_none());
+}
+
+#[test]
+fn a_crash_at_any_moment_of_moving_shared_pieces_out_loses_nothing() {
+    let (metainfo, bytes, pieces) = middle();
+    let mut moments = 0;
+    for later in [&[][..], &[0, 2], &[2]] {
+        for changes in 0.. {
+            let fs = memory();
+            let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
+            write(&files, &bytes, &pieces);
+            drop(files);
+            let done = open(&metainfo, &failing(&fs, 1000), &skipping(&[0, 2])).is_ok();
+            assert!(done);
+            let flaky = failing(&fs, changes + 1);
+            let result = open(&metainfo, &flaky, &skipping(&[0, 2])).and_then(|f| f.select(&[]));
+            // The next start may want other files than the one that was killed.
+            let when = format!("crash at change {changes}, then without {later:?}");
+            let files = open(&metainfo, &fs, &skipping(later)).unwrap();
+            assert_right(&files, &pieces, &when);
+            write(&files, &bytes, &[0, 4]);
+            assert_right(&files, &[0, 1, 2, 3, 4], &when);
+            drop(files);
+            let files = open(&metainfo, &fs, &skipping(&[])).unwrap();
+            assert_right(&files, &[0, 1, 2, 3, 4], &when);
+            moments += 1;
+            if result.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(moments >= 30, "{moments}");
+}
+
+#[test]
+fn a_part_file_that_is_damaged_or_of_another_torrent_is_no_part_file() {
+    let (metainfo, bytes, pieces) = middle();
+    let fs = memory();
+    let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
+    write(&files, &bytes, &pieces);
+    drop(files);
+    let part = vec![format!(".{}.parts", metainfo.info_hashes.wire().to_hex())];
+    let stored = fs.open(&part, Access::Write { executable: false }).unwrap();
+    // Two pieces in one slot.
+    stored.write_at(&[&[1, 0, 0, 0, 1, 0, 0, 0]], 24 + 4).unwrap();
+    let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
+    assert_eq!(disk_error(&files.hash_piece(1).unwrap_err()), DiskError::Missing);
+    write(&files, &bytes, &pieces);
+    assert_right(&files, &pieces, "written anew");
+}
+
+#[test]
+fn data_moves_to_another_place_and_what_it_left_goes_last() {
+    let (metainfo, bytes, pieces) = middle();
+    let (from, to) = (memory(), memory());
+    let files = open(&metainfo, &from, &skipping(&[2])).unwrap();
+    write(&files, &bytes, &pieces);
+    let status = files.move_to(&to, LocationId(4)).unwrap();
+    assert_eq!(status.iter().filter(|file| file.length.is_some()).count(), 2);
+    assert_eq!(files.location(), LocationId(4));
+    assert_right(&files, &pieces, "moved");
+    assert!(from.find(&parts("t/d1/f1")).unwrap().is_some(), "it stays until it is discarded");
+    files.discard(&*from).unwrap();
+    assert!(from.find(&parts("t/d1/f1")).unwrap().is_none());
+    assert_right(&files, &pieces, "discarded");
+    files.select(&[]).unwrap();
+    assert_right(&files, &pieces, "part file too");
+}
+
+#[test]
+fn a_crash_at_any_moment_of_a_move_loses_nothing_and_the_next_attempt_goes_on() {
+    let (metainfo, bytes, pieces) = middle();
+    let mut moments = 0;
+    for changes in 0.. {
+        let (from, to) = (memory(), memory());
+        let files = open(&metainfo, &from, &skipping(&[2])).unwrap();
+        write(&files, &bytes, &pieces);
+        let result = files.move_to(&failing(&to, changes), LocationId(1));
+        drop(files);
+        let when = format!("crash at change {changes}");
+        let files = open(&metainfo, &from, &skipping(&[2])).unwrap();
+        assert_right(&files, &pieces, &when);
+        files.move_to(&to, LocationId(1)).unwrap_or_else(|error| panic!("{when}: {error}"));
+        assert_right(&files, &pieces, &when);
+        moments += 1;
+        if result.is_ok() {
+            break;
+        }
+    }
+    assert!(moments > 12, "{moments}");
+}
+
+#[test]
+fn a_move_writes_over_nothing_and_not_over_itself() {
+    let (metainfo, bytes, pieces) = middle();
+    let (from, to) = (memory(), memory());
+    let files = open(&metainfo, &from, &skipping(&[])).unwrap();
+    write(&files, &bytes, &pieces);
+    let other = to.open(&parts("t/d1/f1"), Access::Write { executable: false }).unwrap();
+    other.write_at(&[b"precious"], 0).unwrap();
+    let refused = files.move_to(&to, LocationId(1)).unwrap_err();
+    assert_eq!(disk_error(&refused), DiskError::InTheWay);
+    let mut found = [0; 8];
+    other.read_at(&mut found, 0).unwrap();
+    assert_eq!(&found, b"precious");
+    let refused = files.move_to(&from, LocationId(2)).unwrap_err();
+    assert_eq!(disk_error(&refused), DiskError::InTheWay);
+    files.discard(&*from).unwrap();
+    assert_right(&files, &pieces, "still there");
+}
+
+#[test]
+fn on_one_file_system_a_move_needs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| -> Arc<dyn FileSystem> {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        Arc::new(Scoped::open(&dir.path().join(name)).unwrap())
+    };
+    let (from, to) = (place("a"), place("b"));
+    let (metainfo, bytes, pieces) = middle();
+    let files = open(&metainfo, &from, &skipping(&[])).unwrap();
+    write(&files, &bytes, &pieces);
+    files.move_to(&to, LocationId(1)).unwrap();
+    let inode = |fs: &Arc<dyn FileSystem>| fs.find(&parts("t/d1/f1")).unwrap().unwrap().identity;
+    assert_eq!(inode(&from), inode(&to), "a second name of the same file");
+    files.discard(&*from).unwrap();
+    assert_right(&files, &pieces, "moved");
+    assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 0);
+}
+
+fn new_names() -> Vec<(u32, Renamed)> {
+    let name = |from: &str, to: &str| Renamed { from: parts(from), to: parts(to) };
+    vec![
+        (0, name("t/d0/f0", "u/x/one")),
+        (1, name("t/d1/f1", "u/two")),
+        (2, name("t/d2/f2", "u/three")),
+    ]
+}
+
+#[test]
+fn a_crash_at_any_moment_of_renaming_is_completed_at_the_next_start() {
+    let (metainfo, bytes, pieces) = middle();
+    let renamed: BTreeMap<u32, Renamed> = new_names().into_iter().collect();
+    for changes in 0.. {
+        let fs = memory();
+        write(&open(&metainfo, &fs, &skipping(&[])).unwrap(), &bytes, &pieces);
+        let flaky = failing(&fs, changes + 1);
+        let result =
+            open(&metainfo, &flaky, &skipping(&[])).and_then(|files| files.rename(&new_names()));
+        let placement = Placement { renamed: renamed.clone(), ..Placement::default() };
+        let files = open(&metainfo, &fs, &placement).unwrap();
+        assert_right(&files, &pieces, &format!("crash at change {changes}"));
+        assert!(fs.find(&parts("u/two")).unwrap().is_some());
+        if result.is_ok() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_leaves_all_names_as_they_were() {
+    let (metainfo, bytes, pieces) = middle();
+    let fs = memory();
+    let files = open(&metainfo, &fs, &skipping(&[])).unwrap();
+    write(&files, &bytes, &pieces);
+    fs.open(&parts("u/three"), Access::Write { executable: false }).unwrap();
+    let refused = files.rename(&new_names()).unwrap_err();
+    assert_eq!(disk_error(&refused), DiskError::InTheWay);
+    assert_right(&files, &pieces, "old names");
+    assert!(fs.find(&parts("t/d1/f1")).unwrap().is_some());
+}
+
+#[test]
+fn deleting_removes_what_is_ours_and_folders_that_are_empty_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+    let (metainfo, bytes, pieces) = middle();
+    let files = open(&metainfo, &fs, &skipping(&[2])).unwrap();
+    write(&files, &bytes, &pieces);
+    std::fs::write(dir.path().join("t/d1/mine"), "x").unwrap();
+    std::fs::write(dir.path().join("other"), "y").unwrap();
+    files.delete().unwrap();
+    let left: Vec<_> = walk(dir.path());
+    assert_eq!(left, ["other", "t/d1/mine"]);
+}
+
+fn walk(root: &std::path::Path) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mut entries = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            entries += 1;
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                out.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+        assert!(entries > 0, "{} is an empty folder", folder.display());
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn room_is_made_for_what_is_wanted_and_for_nothing_else() {
+    use std::os::unix::fs::MetadataExt;
+    for (allocation, blocks) in [(Allocation::Sparse, false), (Allocation::Full, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+        let (metainfo, _, _) = middle();
+        let placement = Placement { skipped: vec![0], allocation, ..Placement::default() };
+        let files = open(&metainfo, &fs, &placement).unwrap();
+        assert!(fs.find(&parts("t/d1/f1")).unwrap().is_none(), "nothing before it is asked for");
+        files.select(&[0]).unwrap();
+        let found = std::fs::metadata(dir.path().join("t/d1/f1")).unwrap();
+        assert_eq!(found.len(), 150_000);
+        assert_eq!(found.blocks() > 0, blocks, "{allocation:?}");
+        assert!(fs.find(&parts("t/d0/f0")).unwrap().is_none());
+    }
+}
+
+#[test]
+fn locations_are_registered_listed_and_unregistered_when_nobody_uses_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let locations = Locations::folder(dir.path());
+    let custom = locations.register(Kind::Custom(memory()));
+    let second = locations.register(Kind::System(dir.path().join("made/when/used")));
+    let ids: Vec<u32> = locations.list().iter().map(|(id, _)| id.0).collect();
+    assert_eq!((ids, custom, second), (vec![0, 1, 2], LocationId(1), LocationId(2)));
+    let used = locations.open(second).unwrap();
+    assert_eq!(locations.unregister(second), Err(LocationError::InUse));
+    drop(used);
+    assert_eq!(locations.unregister(second), Ok(()));
+    assert_eq!(locations.unregister(second), Err(LocationError::Unknown));
+    assert!(dir.path().join("made/when/used").is_dir(), "what lies there stays");
+}
+
+#[test]
+fn an_empty_folder_in_the_place_of_a_drive_is_not_the_drive() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mounted, away) = (dir.path().join("drive"), dir.path().join("away"));
+    std::fs::create_dir(&mounted).unwrap();
+    std::fs::write(mounted.join("data"), "x").unwrap();
+    let locations = Locations::folder(&mounted);
+    drop(locations.open(LocationId(0)).unwrap());
+    std::fs::rename(&mounted, &away).unwrap();
+    let gone = |result: io::Result<_>| {
+        let result: io::Result<Arc<dyn FileSystem>> = result;
+        disk_error(&result.unwrap_err()) == DiskError::LocationGone
+    };
+    assert!(locations.look(LocationId(0), true).is_err());
+    assert!(gone(locations.open(LocationId(0))), "nothing is made anew");
+    std::fs::create_dir(&mounted).unwrap();
+    assert!(gone(locations.open(LocationId(0))), "the folder that a drive is mounted on");
+    std::fs::remove_dir(&mounted).unwrap();
+    std::fs::rename(&away, &mounted).unwrap();
+    locations.open(LocationId(0)).unwrap();
+    assert!(locations.look(LocationId(0), true).is_ok());
+}
+
+#[test]
+fn what_many_want_is_read_once_and_no_more_is_kept_than_allowed() {
+    let cache = ReadCache::new(512 * 1024);
+    let torrent = TorrentId::from_u64(1);
+    let reads = AtomicUsize::new(0);
+    let read = |begin: u32, length: u32| {
+        reads.fetch_add(1, Ordering::SeqCst);
+        Ok(bytes::Bytes::from(vec![(begin >> 14) as u8; length as usize]))
+    };
+    let size = 4 << 20;
+    for _ in 0..10 {
+        for block in 0..8 {
+            let place = (block * 16_384, 16_384);
+            assert_eq!(cache.get((torrent, 0), place, size, read).unwrap().len(), 16_384);
+        }
+    }
+    assert_eq!((reads.load(Ordering::SeqCst), cache.stats().hits), (1, 79));
+    for block in 0..256 {
+        cache.get((torrent, 0), (block * 16_384, 16_384), size, read).unwrap();
+        let stats = cache.stats();
+        assert!(stats.held <= stats.limit, "{stats:?}");
+    }
+    cache.written(torrent, 0);
+    assert_eq!(cache.stats().held, 0);
+}
+
+/// A place that remembers what was durable: what would be there after a power cut.
+#[derive(Debug)]
+struct Durable {
+    inner: Arc<dyn FileSystem>,
+    durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
+}
+
+#[derive(Debug)]
+struct DurableFile {
+    inner: Arc<dyn StoredFile>,
+    path: Vec<String>,
+    durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
+}
+
+impl StoredFile for DurableFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.inner.read_at(into, offset)
+    }
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.inner.write_at(parts, offset)
+    }
+    fn lengthen(&self, length: u64) -> io::Result<()> {
+        self.inner.lengthen(length)
+    }
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.inner.allocate(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        let length = self.inner.found()?.length;
+        let mut bytes = vec![0; length as usize];
+        self.inner.read_at(&mut bytes, 0)?;
+        self.durable.lock().unwrap().insert(self.path.clone(), bytes);
+        Ok(())
+    }
+    fn found(&self) -> io::Result<Found> {
+        self.inner.found()
+    }
+}
+
+impl FileSystem for Durable {
+    fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
+        let inner = self.inner.open(path, access)?;
+        let durable = self.durable.clone();
+        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable }))
+    }
+    fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
+        self.inner.find(path)
+    }
+    fn link(&self, path: &[String], target: &[String]) -> io::Result<()> {
+        self.inner.link(path, target)
+    }
+    fn rename(&self, from: &[String], to: &[String]) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &[String]) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+    fn remove_folder(&self, path: &[String]) -> io::Result<bool> {
+        self.inner.remove_folder(path)
+    }
+    fn sync_folders(&self, path: &[String]) -> io::Result<()> {
+        self.inner.sync_folders(path)
+    }
+    fn sync_all(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+    fn is_there(&self) -> bool {
+        true
+    }
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.inner.identity()
+    }
+    fn handle(&self, _: &[String], _: bool) -> io::Result<Option<(OwnedFd, String)>> {
+        Ok(None)
+    }
+}
+
+fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {
+    let config = DriverConfig {
+        // Nothing leaves this machine.
+        engine: Config { dht: false, lsd: false, resume_interval: 0, ..Config::default() },
+        locations,
+        read_cache: 1 << 20,
+        store,
+        listen: Some(ListenOptions {
+            port: Some(0),
+            address: Some(Ipv4Addr::LOCALHOST.into()),
+            interface: None,
+        }),
+        disk_threads: 2,
+        record: None,
+    };
+    Driver::new(config).unwrap()
+}
+
+#[test]
+fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
+    let (metainfo, bytes) = torrent(&[1_500_000, 70_000, 2_500_000]);
+    let seed_fs = memory();
+    let files = open(&metainfo, &seed_fs, &skipping(&[])).unwrap();
+    let all: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
+    write(&files, &bytes, &all);
+    drop(files);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(ResumeStore::open(folder.path()).unwrap());
+    let durable = Arc::new(Mutex::new(BTreeMap::new()));
+    let place = Durable { inner: memory(), durable: durable.clone() };
+    let custom = |fs: Arc<dyn FileSystem>| {
+        let locations = Locations::default();
+        locations.restore(LocationId(0), Kind::Custom(fs));
+        locations
+    };
+    let mut seed = driver(custom(seed_fs), None);
+    let mut leech = driver(custom(Arc::new(place)), Some(store.clone()));
+    seed.command(Command::Add(Box::new(AddTorrent::new(metainfo.clone()))));
+    let mut add = AddTorrent::new(metainfo.clone());
+    add.peers = vec![(Ipv4Addr::LOCALHOST, seed.port().unwrap()).into()];
+    add.limits = RateLimits { down: Some(4_000_000), up: None };
+    leech.command(Command::Add(Box::new(add)));
+    let (started, step) = (Instant::now(), Duration::from_millis(2));
+    let (mut finished, mut records, mut most) = (false, 0, 0);
+    while !finished {
+        assert!(started.elapsed() < Duration::from_secs(60), "{records} records");
+        seed.turn(step).unwrap();
+        for notice in leech.turn(step).unwrap() {
+            finished |= matches!(notice, Notice::Finished(_));
+            if !matches!(notice, Notice::ResumeSaved(_)) {
+                continue;
+            }
+            let record = store.load(metainfo.info_hashes.wire()).unwrap();
+            let record = ResumeData::decode(&record).unwrap();
+            let survivors = durable.lock().unwrap();
+            for piece in record.have.ones() {
+                let (offset, size) =
+                    (metainfo.geometry.piece_offset(piece), metainfo.geometry.piece_size(piece));
+                let mut content = Vec::new();
+                for slice in metainfo.layout.slices(offset, size) {
+                    let path = &metainfo.layout.files()[slice.file as usize].path;
+                    let (from, length) = (slice.offset as usize, slice.length as usize);
+                    content.extend_from_slice(&survivors[path][from..from + length]);
+                }
+                assert_eq!(Some(Sha1Hash::of(&content)), metainfo.piece_hash(piece), "{piece}");
+            }
+            records += 1;
+            most = most.max(record.have.count());
+        }
+    }
+    assert!(records > 3 && most > 10, "{records} records, {most} pieces on the last");
+}
