@@ -19,6 +19,7 @@ mod trackers;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -51,7 +52,7 @@ pub use snapshot::SnapshotError;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Engine {
     ctx: Context,
-    torrents: SlotMap<TorrentId, Torrent>,
+    torrents: SlotMap<TorrentId, Box<Torrent>>,
     by_hash: BTreeMap<Sha1Hash, TorrentId>,
     choker: Choker,
     choke_timer: bool,
@@ -192,7 +193,7 @@ impl Engine {
 
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].
     pub fn torrent_state(&self, id: TorrentId) -> Option<TorrentState> {
-        self.torrents.get(id).map(Torrent::state)
+        self.torrents.get(id).map(|torrent| torrent.state())
     }
 
     /// The peers of a torrent.

@@ -33,7 +33,7 @@ impl Engine {
 
     fn torrent_of(&mut self, conn: ConnId) -> Option<(&mut Torrent, &mut Context)> {
         let id = self.ctx.conns.get(conn)?.torrent?;
-        self.torrents.get_mut(id).map(|torrent| (torrent, &mut self.ctx))
+        self.torrents.get_mut(id).map(|torrent| (&mut **torrent, &mut self.ctx))
     }
 
     /// Those who wait to be served get one block each, in turn, as long as there are tokens.

@@ -1,5 +1,6 @@
 //! Events in: each is routed to what it is about. Nothing is sent or decided here.
 
+use alloc::boxed::Box;
 use core::ops::Bound;
 
 use bytes::Bytes;
@@ -126,7 +127,7 @@ impl Engine {
         let peers = add.peers.clone();
         let known = add.metainfo.is_known();
         let ctx = &mut self.ctx;
-        let id = self.torrents.insert_with(|id| Torrent::new(id, add, ctx));
+        let id = self.torrents.insert_with(|id| Box::new(Torrent::new(id, add, ctx)));
         self.by_hash.insert(hashes.wire(), id);
         self.ctx.notify(Notice::TorrentAdded(id, hashes));
         self.with(id, |torrent, ctx| {

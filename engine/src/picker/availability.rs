@@ -23,7 +23,8 @@ pub(super) struct Availability {
     place: Vec<u32>,
     /// Priority under which each piece is listed.
     priority: Vec<u8>,
-    buckets: Vec<Vec<u32>>,
+    /// By rank of priority, then by level: no more levels than were ever needed.
+    buckets: [Vec<Vec<u32>>; PRIORITIES],
     /// One bit for each bucket that is not empty.
     occupied: [u64; PRIORITIES],
 }
@@ -36,7 +37,7 @@ impl Availability {
             holders: vec![0; pieces],
             place: vec![UNLISTED; pieces],
             priority: vec![0; pieces],
-            buckets: vec![Vec::new(); LEVELS * PRIORITIES],
+            buckets: Default::default(),
             occupied: [0; PRIORITIES],
         }
     }
@@ -55,8 +56,12 @@ impl Availability {
     pub(super) fn insert(&mut self, piece: u32, priority: u8) {
         self.priority[piece as usize] = priority;
         let bucket = self.bucket(piece);
-        self.place[piece as usize] = self.buckets[bucket].len() as u32;
-        self.buckets[bucket].push(piece);
+        let (levels, level) = (&mut self.buckets[bucket / LEVELS], bucket % LEVELS);
+        if levels.len() <= level {
+            levels.resize(level + 1, Vec::new());
+        }
+        self.place[piece as usize] = levels[level].len() as u32;
+        levels[level].push(piece);
         self.occupied[bucket / LEVELS] |= 1 << (bucket % LEVELS);
     }
 
@@ -64,12 +69,20 @@ impl Availability {
         let bucket = self.bucket(piece);
         let place = self.place[piece as usize] as usize;
         self.place[piece as usize] = UNLISTED;
-        self.buckets[bucket].swap_remove(place);
-        if let Some(moved) = self.buckets[bucket].get(place) {
+        let listed = &mut self.buckets[bucket / LEVELS][bucket % LEVELS];
+        listed.swap_remove(place);
+        if let Some(moved) = listed.get(place) {
             self.place[*moved as usize] = place as u32;
         }
-        if self.buckets[bucket].is_empty() {
+        if listed.is_empty() {
             self.occupied[bucket / LEVELS] &= !(1 << (bucket % LEVELS));
+        }
+    }
+
+    /// Nothing is missing any more: gives back what only a download needs.
+    pub(super) fn rest(&mut self) {
+        if self.occupied == [0; PRIORITIES] {
+            self.buckets = Default::default();
         }
     }
 
@@ -104,7 +117,7 @@ impl Availability {
         let ranks = self.occupied.iter().enumerate();
         ranks.flat_map(|(rank, bits)| Occupied { base: rank * LEVELS, bits: *bits }).flat_map(
             move |bucket| {
-                let bucket = &self.buckets[bucket];
+                let bucket = &self.buckets[bucket / LEVELS][bucket % LEVELS];
                 let start = spread as usize % bucket.len();
                 bucket[start..].iter().chain(&bucket[..start]).copied()
             },
@@ -117,12 +130,19 @@ impl Availability {
         self.holders.len() == count
             && self.place.len() == count
             && self.priority.len() == count
-            && self.buckets.len() == LEVELS * PRIORITIES
-            && self.buckets.iter().flatten().all(|piece| *piece < pieces)
+            && self.buckets.iter().all(|levels| levels.len() <= LEVELS)
+            && self.occupied.iter().enumerate().all(|(rank, bits)| {
+                let levels = self.buckets[rank].len();
+                bits.checked_shr(levels as u32).unwrap_or(0) == 0
+            })
+            && self.buckets.iter().flatten().flatten().all(|piece| *piece < pieces)
     }
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        for (index, bucket) in self.buckets.iter().enumerate() {
+        let all = self.buckets.iter().enumerate().flat_map(|(rank, levels)| {
+            levels.iter().enumerate().map(move |(level, bucket)| (rank * LEVELS + level, bucket))
+        });
+        for (index, bucket) in all {
             let marked = self.occupied[index / LEVELS] >> (index % LEVELS) & 1 == 1;
             if marked == bucket.is_empty() {
                 return Err("occupied buckets are marked");

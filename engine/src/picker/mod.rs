@@ -234,6 +234,9 @@ impl Picker {
         self.open.remove(&piece);
         self.missing.clear(piece);
         self.have.set(piece);
+        if self.missing.count() == 0 {
+            self.availability.rest();
+        }
     }
 
     /// A verified piece turned out to be lost. Returns whether it is missing now.
