@@ -12,6 +12,7 @@ pub mod mailbox;
 mod multicast;
 pub mod recorder;
 pub mod resume_store;
+pub mod session_store;
 pub mod stream;
 
 pub use driver::{Driver, DriverConfig, DriverError};

@@ -82,7 +82,7 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; the old data is then still there.
     pub fn store_dht(&self, data: &[u8]) -> io::Result<()> {
-        self.replace(&self.dht_file(), data)
+        replace(&self.dht_file(), data)
     }
 
     fn dht_file(&self) -> PathBuf {
@@ -111,17 +111,18 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; the old data is then still there.
     pub fn store(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
-        self.replace(&self.file(hash), data)
+        replace(&self.file(hash), data)
     }
+}
 
-    fn replace(&self, target: &Path, data: &[u8]) -> io::Result<()> {
-        let draft = target.with_extension("new");
-        let mut file = File::create(&draft)?;
-        file.write_all(data)?;
-        file.sync_all()?;
-        fs::rename(&draft, target)?;
-        File::open(target.parent().unwrap_or(&self.folder))?.sync_all()
-    }
+/// Replaces a file at once or not at all, durably.
+pub(crate) fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
+    let draft = target.with_extension("new");
+    let mut file = File::create(&draft)?;
+    file.write_all(data)?;
+    file.sync_all()?;
+    fs::rename(&draft, target)?;
+    File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What is done with the files of torrents, and that a crash at any moment of it loses nothing.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,12 +17,13 @@ use eddyline::{
     Renamed, ResumeData,
 };
 use eddyline_mio::disk::{
-    Access, FileCache, FileSystem, Found, Kind, LocationError, Locations, Memory, ReadCache,
-    Scoped, StoredFile, TorrentFiles, disk_error,
+    Access, FileCache, FileSystem, Kind, LocationError, Locations, Memory, ReadCache, Scoped,
+    TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::{Driver, DriverConfig};
+use places::{Durable, Failing};
 
 const PIECE: u32 = 65_536;
 
@@ -45,108 +47,6 @@ fn torrent(lengths: &[u64]) -> (Arc<Metainfo>, Vec<u8>) {
         }
     }
     (Arc::new(Metainfo::parse(&creator.finish().unwrap()).unwrap()), bytes)
-}
-
-/// A place of which the power fails after so many changes: from then on nothing works.
-#[derive(Debug)]
-struct Failing {
-    inner: Arc<dyn FileSystem>,
-    left: Arc<AtomicUsize>,
-}
-
-#[derive(Debug)]
-struct FailingFile(Arc<dyn StoredFile>, Arc<AtomicUsize>);
-
-fn use_one(left: &AtomicUsize) -> io::Result<()> {
-    let took = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-    took.map(drop).map_err(|_| io::Error::other("the power failed"))
-}
-
-fn has_power(left: &AtomicUsize) -> io::Result<()> {
-    if left.load(Ordering::SeqCst) == 0 {
-        Err(io::Error::other("the power failed"))
-    } else {
-        Ok(())
-    }
-}
-
-impl StoredFile for FailingFile {
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        has_power(&self.1)?;
-        self.0.read_at(into, offset)
-    }
-    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        // Of a write that is cut short, the first half is there.
-        if use_one(&self.1).is_err() {
-            let first = parts.first().copied().unwrap_or_default();
-            let _ = self.0.write_at(&[&first[..first.len() / 2]], offset);
-            return Err(io::Error::other("the power failed"));
-        }
-        self.0.write_at(parts, offset)
-    }
-    fn lengthen(&self, length: u64) -> io::Result<()> {
-        use_one(&self.1)?;
-        self.0.lengthen(length)
-    }
-    fn allocate(&self, length: u64) -> io::Result<()> {
-        use_one(&self.1)?;
-        self.0.allocate(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        use_one(&self.1)?;
-        self.0.sync()
-    }
-    fn found(&self) -> io::Result<Found> {
-        self.0.found()
-    }
-}
-
-impl FileSystem for Failing {
-    fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
-        match access {
-            Access::Read => has_power(&self.left)?,
-            Access::Write { .. } => use_one(&self.left)?,
-        }
-        Ok(Arc::new(FailingFile(self.inner.open(path, access)?, self.left.clone())))
-    }
-    fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
-        has_power(&self.left)?;
-        self.inner.find(path)
-    }
-    fn link(&self, path: &[String], target: &[String]) -> io::Result<()> {
-        use_one(&self.left)?;
-        self.inner.link(path, target)
-    }
-    fn rename(&self, from: &[String], to: &[String]) -> io::Result<()> {
-        use_one(&self.left)?;
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &[String]) -> io::Result<()> {
-        use_one(&self.left)?;
-        self.inner.remove(path)
-    }
-    fn remove_folder(&self, path: &[String]) -> io::Result<bool> {
-        use_one(&self.left)?;
-        self.inner.remove_folder(path)
-    }
-    fn sync_folders(&self, path: &[String]) -> io::Result<()> {
-        use_one(&self.left)?;
-        self.inner.sync_folders(path)
-    }
-    fn sync_all(&self) -> io::Result<bool> {
-        use_one(&self.left)?;
-        self.inner.sync_all()
-    }
-    fn is_there(&self) -> bool {
-        self.inner.is_there()
-    }
-    fn identity(&self) -> Option<(u64, u64)> {
-        self.inner.identity()
-    }
-    fn handle(&self, path: &[String], make: bool) -> io::Result<Option<(OwnedFd, String)>> {
-        let _ = (path, make);
-        Ok(None)
-    }
 }
 
 fn failing(inner: &Arc<dyn FileSystem>, changes: usize) -> Arc<dyn FileSystem> {
@@ -537,83 +437,6 @@ fn what_many_want_is_read_once_and_no_more_is_kept_than_allowed() {
     }
     cache.written(torrent, 0);
     assert_eq!(cache.stats().held, 0);
-}
-
-/// A place that remembers what was durable: what would be there after a power cut.
-#[derive(Debug)]
-struct Durable {
-    inner: Arc<dyn FileSystem>,
-    durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
-}
-
-#[derive(Debug)]
-struct DurableFile {
-    inner: Arc<dyn StoredFile>,
-    path: Vec<String>,
-    durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
-}
-
-impl StoredFile for DurableFile {
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_at(into, offset)
-    }
-    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        self.inner.write_at(parts, offset)
-    }
-    fn lengthen(&self, length: u64) -> io::Result<()> {
-        self.inner.lengthen(length)
-    }
-    fn allocate(&self, length: u64) -> io::Result<()> {
-        self.inner.allocate(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        let length = self.inner.found()?.length;
-        let mut bytes = vec![0; length as usize];
-        self.inner.read_at(&mut bytes, 0)?;
-        self.durable.lock().unwrap().insert(self.path.clone(), bytes);
-        Ok(())
-    }
-    fn found(&self) -> io::Result<Found> {
-        self.inner.found()
-    }
-}
-
-impl FileSystem for Durable {
-    fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
-        let inner = self.inner.open(path, access)?;
-        let durable = self.durable.clone();
-        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable }))
-    }
-    fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
-        self.inner.find(path)
-    }
-    fn link(&self, path: &[String], target: &[String]) -> io::Result<()> {
-        self.inner.link(path, target)
-    }
-    fn rename(&self, from: &[String], to: &[String]) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &[String]) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-    fn remove_folder(&self, path: &[String]) -> io::Result<bool> {
-        self.inner.remove_folder(path)
-    }
-    fn sync_folders(&self, path: &[String]) -> io::Result<()> {
-        self.inner.sync_folders(path)
-    }
-    fn sync_all(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-    fn is_there(&self) -> bool {
-        true
-    }
-    fn identity(&self) -> Option<(u64, u64)> {
-        self.inner.identity()
-    }
-    fn handle(&self, _: &[String], _: bool) -> io::Result<Option<(OwnedFd, String)>> {
-        Ok(None)
-    }
 }
 
 fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {

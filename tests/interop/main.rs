@@ -11,6 +11,7 @@ mod lab;
 mod magnets;
 mod recording_tracker;
 mod scale;
+mod sessions;
 mod swarm;
 mod traces;
 mod trackerless;

@@ -190,6 +190,53 @@ fn seed() -> Command {
         .arg(folder("dir", "Where the data is").required(true))
 }
 
+fn session() -> Command {
+    let torrents = || {
+        Arg::new("torrent")
+            .value_name("TORRENT")
+            .num_args(1..)
+            .required(true)
+            .help("The beginning of a hash, as `session list` shows it, or a name")
+    };
+    let state = || folder("state-dir", "The session is kept here, with resume data");
+    Command::new("session")
+        .about("A set of torrents that is kept from run to run")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("add")
+                .about("Add torrents")
+                .arg(
+                    source("source", "A .torrent file, a magnet URI, an info-hash, or an address")
+                        .num_args(1..),
+                )
+                .arg(folder("dir", "Their files are here, or will be").default_value("."))
+                .arg(many("select", "LIST", "Only these files: numbers as in `info` or a glob"))
+                .arg(flag("sequential", "Fetch pieces in order"))
+                .arg(flag("paused", "Add them paused"))
+                .arg(rate("max-down", "Download each of them at most so fast"))
+                .arg(rate("max-up", "Upload each of them at most so fast"))
+                .arg(state()),
+        )
+        .subcommand(
+            Command::new("list")
+                .about("Show all torrents, and how much of each is here")
+                .arg(flag("json", "Print one JSON array"))
+                .arg(state()),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Take torrents out of the session")
+                .arg(torrents())
+                .arg(flag("with-data", "Remove their files too"))
+                .arg(state()),
+        )
+        .subcommand(Command::new("pause").about("Let torrents rest").arg(torrents()).arg(state()))
+        .subcommand(Command::new("resume").about("Let torrents go on").arg(torrents()).arg(state()))
+        .subcommand(
+            transfer_flags(Command::new("run")).about("Download and seed them all until stopped"),
+        )
+}
+
 fn create() -> Command {
     Command::new("create")
         .about("Make a .torrent")
@@ -274,6 +321,7 @@ pub fn command() -> Command {
         .args(global_flags())
         .subcommand(download())
         .subcommand(seed())
+        .subcommand(session())
         .subcommand(create())
         .subcommand(
             Command::new("info")

@@ -14,6 +14,7 @@ mod published;
 mod replay;
 mod selection;
 mod session;
+mod session_set;
 mod signals;
 mod source;
 mod terminal;
@@ -56,6 +57,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("magnet", m)) => info::magnet(m),
         Some(("verify", m)) => verify::verify(m),
         Some(("demo", m)) => demo::demo(m),
+        Some(("session", m)) => session_set::session(m),
         Some(("replay", m)) => replay::replay(m),
         Some(("completions", m)) => args::completions(m),
         Some(("man", _)) => args::man(),

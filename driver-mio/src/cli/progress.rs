@@ -257,6 +257,10 @@ impl Reporter {
             Notice::PieceVerified(_, piece) if self.verbose > 0 => {
                 self.event(session, json!({ "event": "piece", "index": piece }));
             }
+            Notice::PieceWithdrawn(_, piece) => {
+                self.say(&format!("piece {piece} is not what it was; it is fetched again"));
+            }
+            Notice::LocationBack(_) => self.say("the folder is back; the download goes on"),
             Notice::PieceFailed(_, piece) if self.verbose > 0 => {
                 self.say(&format!("piece {piece} failed its hash"));
             }

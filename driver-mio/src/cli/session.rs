@@ -10,7 +10,9 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
-use eddyline::{AddTorrent, Allocation, Command, Config, Notice, Priority, RateLimits, ResumeData};
+use eddyline::{
+    AddTorrent, Allocation, Command, Config, LocationId, Notice, Priority, RateLimits, ResumeData,
+};
 use eddyline_mio::disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
@@ -51,6 +53,12 @@ pub struct AddOptions {
     pub overwrite: bool,
     /// How room for files is made.
     pub allocation: Option<String>,
+    /// Start only on a word.
+    pub paused: bool,
+    /// Where its data is.
+    pub location: LocationId,
+    /// Limits of this torrent.
+    pub limits: RateLimits,
 }
 
 /// A driver with the torrents of this run.
@@ -99,13 +107,11 @@ impl Setup {
             engine.max_connections_per_torrent = *peers;
             engine.max_connections = engine.max_connections.max(*peers);
         }
-        let state = match matches.get_one::<PathBuf>("state-dir") {
-            Some(path) => Some(path.clone()),
-            None => default_state_dir(),
-        };
+        // A session has a folder for each torrent.
+        let folder = matches.try_get_one::<PathBuf>("dir").ok().flatten();
         Ok(Self {
-            folder: matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into()),
-            state,
+            folder: folder.cloned().unwrap_or_else(|| ".".into()),
+            state: state_dir(matches),
             listen: listen_options(matches)?,
             engine,
             limits: RateLimits {
@@ -117,7 +123,11 @@ impl Setup {
     }
 }
 
-fn default_state_dir() -> Option<PathBuf> {
+/// Where state is kept: as the flag says, or where the system keeps such things.
+pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
+    if let Some(path) = matches.get_one::<PathBuf>("state-dir") {
+        return Some(path.clone());
+    }
     let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
     let home = home.map(PathBuf::from).or_else(|| {
         std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
@@ -217,6 +227,9 @@ impl Session {
         add.priorities = options.priorities;
         add.sequential = options.sequential;
         add.hold_metadata = options.hold;
+        add.paused = options.paused;
+        add.location = options.location;
+        add.limits = options.limits;
         add.overwrite = options.overwrite;
         add.allocation = match options.allocation.as_deref() {
             Some("sparse") => Allocation::Sparse,
@@ -384,7 +397,8 @@ impl Session {
     }
 }
 
-fn store_failure(error: StoreError) -> Failure {
+/// Why the state folder cannot be used.
+pub fn store_failure(error: StoreError) -> Failure {
     let code = match &error {
         StoreError::Locked(_) => UNEXPECTED,
         StoreError::Io(..) => DISK,

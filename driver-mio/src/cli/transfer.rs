@@ -74,7 +74,14 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let sequential = matches.get_flag("sequential");
         let overwrite = matches.get_flag("allow-overwrite");
         let allocation = matches.get_one::<String>("allocation").cloned();
-        let options = AddOptions { priorities, sequential, hold, overwrite, allocation };
+        let options = AddOptions {
+            priorities,
+            sequential,
+            hold,
+            overwrite,
+            allocation,
+            ..AddOptions::default()
+        };
         session.add(source, matches, options)?;
     }
     reporter.listening(&session);

@@ -1,0 +1,325 @@
+//! `session`: a set of torrents that is kept from run to run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
+use eddyline::{LocationId, Notice, Placement, Priority, RateLimits, ResumeData};
+use eddyline_mio::disk::{FileCache, Kind, Scoped, TorrentFiles};
+use eddyline_mio::resume_store::ResumeStore;
+use eddyline_mio::session_store::{Entry, SessionStore};
+use serde_json::json;
+
+use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
+use super::output::{json as print_json, line, printable};
+use super::progress::Reporter;
+use super::selection::select;
+use super::session::{AddOptions, Session, Setup, state_dir, store_failure};
+use super::signals::Signals;
+use super::source::{Source, load};
+use super::units::size;
+
+const FRAME: Duration = Duration::from_millis(200);
+
+/// Does what the subcommand says.
+pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    match matches.subcommand() {
+        Some(("add", m)) => add(m),
+        Some(("list", m)) => list(m),
+        Some(("remove", m)) => remove(m),
+        Some(("pause", m)) => set_paused(m, true),
+        Some(("resume", m)) => set_paused(m, false),
+        Some(("run", m)) => run(m),
+        _ => Err(Failure::new(USAGE, "no command given; see `eddyline session --help`")),
+    }
+}
+
+/// The set, and the lock of the folder that it is in.
+struct Locked {
+    set: SessionStore,
+    store: Arc<ResumeStore>,
+}
+
+fn folder_of(matches: &ArgMatches) -> Result<PathBuf, Failure> {
+    let none = || Failure::new(USAGE, "there is no home folder; say where with --state-dir");
+    state_dir(matches).ok_or_else(none)
+}
+
+fn disk(path: &Path, error: &std::io::Error) -> Failure {
+    Failure { code: DISK, ..Failure::io(path, error) }
+}
+
+fn open_set(folder: &Path) -> Result<SessionStore, Failure> {
+    let set = SessionStore::open(folder).map_err(|error| disk(folder, &error))?;
+    if set.was_damaged() {
+        eprintln!(
+            "warning: {} was damaged and is kept as session.log.damaged; what stood before the \
+             damage is used",
+            folder.join("session.log").display()
+        );
+    }
+    Ok(set)
+}
+
+fn lock(matches: &ArgMatches) -> Result<Locked, Failure> {
+    let folder = folder_of(matches)?;
+    let store = Arc::new(ResumeStore::open(&folder).map_err(store_failure)?);
+    Ok(Locked { set: open_set(&folder)?, store })
+}
+
+fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let sources: Vec<String> =
+        matches.get_many::<String>("source").into_iter().flatten().cloned().collect();
+    let selections: Vec<String> =
+        matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
+    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
+    let folder = std::path::absolute(&folder).map_err(|error| disk(&folder, &error))?;
+    let limit = |key: &str| {
+        matches.get_one::<u64>(key).map_or(0, |rate| i64::try_from(*rate).unwrap_or(i64::MAX))
+    };
+    let mut entries = Vec::new();
+    for text in &sources {
+        let source = load(text)?;
+        let (metainfo, magnet) = match &source {
+            Source::Torrent(metainfo) => ((**metainfo).clone(), String::new()),
+            Source::Magnet(magnet) => (Metainfo::from_magnet(magnet), magnet.to_string()),
+        };
+        let torrent = matches!(source, Source::Torrent(_)).then(|| metainfo.encode()).flatten();
+        let priorities = match &source {
+            Source::Torrent(metainfo) => select(metainfo, &selections)?,
+            Source::Magnet(_) => Vec::new(),
+        };
+        let skipped = priorities.iter().enumerate();
+        let skipped = skipped.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n as u32);
+        let entry = Entry {
+            hash: metainfo.info_hashes.wire().to_hex(),
+            name: metainfo.name.clone(),
+            length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+            magnet,
+            folder: folder.to_string_lossy().into_owned(),
+            order: 0,
+            paused: matches.get_flag("paused").into(),
+            sequential: matches.get_flag("sequential").into(),
+            skipped: skipped.collect(),
+            max_down: limit("max-down"),
+            max_up: limit("max-up"),
+        };
+        entries.push((entry, torrent));
+    }
+    let Locked { mut set, .. } = lock(matches)?;
+    let names: Vec<String> = entries.iter().map(|(entry, _)| title(entry)).collect();
+    set.put(entries).map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
+    names.iter().for_each(|name| line(&format!("added {name}")));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn title(entry: &Entry) -> String {
+    let name = if entry.name.is_empty() { "(a magnet)".into() } else { printable(&entry.name) };
+    format!("{name} {}", entry.hash)
+}
+
+fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let Locked { set, store } = lock(matches)?;
+    let mut all = Vec::new();
+    for entry in set.list() {
+        let have = have(&store, entry);
+        let good = have.as_ref().map_or(0, |have| have.0);
+        let pieces = have.as_ref().map_or(0, |have| have.1);
+        if matches.get_flag("json") {
+            all.push(json!({
+                "hash": entry.hash, "name": entry.name, "length": entry.length,
+                "folder": entry.folder, "paused": entry.paused != 0, "good": good, "pieces": pieces,
+            }));
+            continue;
+        }
+        let percent = (u64::from(good) * 100).checked_div(pieces.into()).unwrap_or(0);
+        let paused = if entry.paused != 0 { " paused" } else { "" };
+        let size = size(entry.length.unsigned_abs());
+        line(&format!("{} {percent:3} % {size:>9} {}{paused}", entry.hash, printable(&entry.name)));
+    }
+    if matches.get_flag("json") {
+        print_json(&all.into());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Good pieces of all pieces, as the last run left it.
+fn have(store: &ResumeStore, entry: &Entry) -> Option<(u32, u32)> {
+    let resume = resume_of(store, entry)?;
+    Some((resume.have.count(), resume.have.len()))
+}
+
+fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData> {
+    ResumeData::decode(&store.load(hash_of(entry)?)?).ok()
+}
+
+fn hash_of(entry: &Entry) -> Option<Sha1Hash> {
+    match parse_info_hash(&entry.hash) {
+        Ok(InfoHash::V1(hash)) => Some(hash),
+        _ => None,
+    }
+}
+
+/// The torrents that a user names by the beginning of their hashes, or by name.
+fn named(matches: &ArgMatches, set: &SessionStore) -> Result<Vec<Entry>, Failure> {
+    let mut found = Vec::new();
+    for text in matches.get_many::<String>("torrent").into_iter().flatten() {
+        let is = |entry: &&Entry| entry.hash.starts_with(text.as_str()) || entry.name == *text;
+        let hits: Vec<Entry> = set.list().into_iter().filter(is).cloned().collect();
+        match hits.as_slice() {
+            [one] => found.push(one.clone()),
+            [] => {
+                let text =
+                    format!("no torrent of the session is called '{text}'; see `session list`");
+                return Err(Failure::new(NOT_FOUND, text));
+            }
+            _ => {
+                let text = format!("'{text}' fits several torrents; give more of the hash");
+                return Err(Failure::new(USAGE, text));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn set_paused(matches: &ArgMatches, paused: bool) -> Result<ExitCode, Failure> {
+    let Locked { mut set, .. } = lock(matches)?;
+    let entries = named(matches, &set)?;
+    let entries = entries.into_iter().map(|e| (Entry { paused: paused.into(), ..e }, None));
+    set.put(entries.collect())
+        .map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let Locked { mut set, store } = lock(matches)?;
+    for entry in named(matches, &set)? {
+        let folder = PathBuf::from(&entry.folder);
+        if matches.get_flag("with-data") {
+            delete_data(&set, &store, &entry).map_err(|error| disk(&folder, &error))?;
+        }
+        if let Some(hash) = hash_of(&entry) {
+            store.forget(hash).map_err(|error| disk(&folder, &error))?;
+        }
+        set.remove(&entry.hash).map_err(|error| disk(&folder, &error))?;
+        line(&format!("removed {}", title(&entry)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Removes the files of a torrent. Of one whose metadata never came there are none.
+fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::io::Result<()> {
+    let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
+    let metainfo = Metainfo::parse(&bytes).map_err(std::io::Error::other)?;
+    let fs = match Scoped::open(Path::new(&entry.folder)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => Arc::new(other?),
+    };
+    let placement = Placement {
+        skipped: (0..metainfo.layout.files().len() as u32).collect(),
+        renamed: resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default(),
+        ..Placement::default()
+    };
+    let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
+    TorrentFiles::new(id, Arc::new(metainfo), fs, &placement, cache)?.delete()
+}
+
+/// Runs all torrents of the set until stopped.
+fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let folder = folder_of(matches)?;
+    let signals = Signals::listen()
+        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))?;
+    let mut reporter = Reporter::new(matches);
+    let mut session = Session::start(Setup::from_flags(matches)?)?;
+    let mut set = open_set(&folder)?;
+    let mut places: BTreeMap<String, LocationId> = BTreeMap::new();
+    for entry in set.list() {
+        let locations = session.driver.locations().clone();
+        let location = *places
+            .entry(entry.folder.clone())
+            .or_insert_with(|| locations.register(Kind::Scoped(entry.folder.clone().into())));
+        match source_of(&set, entry) {
+            Ok(source) => {
+                let options = options_of(entry, &source, location);
+                session.add(source, matches, options)?;
+            }
+            Err(failure) => eprintln!("warning: {}: {}", title(entry), failure.message),
+        }
+    }
+    reporter.ready(&session);
+    let outcome = loop {
+        let notices = session.turn(FRAME)?;
+        reporter.show(&session, &notices);
+        for notice in &notices {
+            match notice {
+                Notice::MetadataReady(id) => keep_metadata(&session, &mut set, *id),
+                Notice::TorrentFailed(id, _) => {
+                    let failure = session.item(*id).and_then(|item| item.failure.as_ref());
+                    if let Some(failure) = failure {
+                        eprintln!("warning: {}", failure.message);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if signals.exit_code().is_some() {
+            // Being stopped is how a session ends.
+            break Ok(None);
+        }
+    };
+    reporter.stopping();
+    session.stop()?;
+    reporter.finish(&session, &outcome);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn source_of(set: &SessionStore, entry: &Entry) -> Result<Source, Failure> {
+    match set.torrent(&entry.hash) {
+        Ok(bytes) => Metainfo::parse(&bytes)
+            .map(|metainfo| Source::Torrent(metainfo.into()))
+            .map_err(|error| Failure::torrent(&entry.name, &error)),
+        Err(_) => load(&entry.magnet),
+    }
+}
+
+fn options_of(entry: &Entry, source: &Source, location: LocationId) -> AddOptions {
+    let mut priorities = Vec::new();
+    if let Source::Torrent(metainfo) = source {
+        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        for file in &entry.skipped {
+            if let Some(priority) = priorities.get_mut(*file as usize) {
+                *priority = Priority::Skip;
+            }
+        }
+    }
+    let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);
+    AddOptions {
+        priorities,
+        sequential: entry.sequential != 0,
+        paused: entry.paused != 0,
+        location,
+        limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
+        ..AddOptions::default()
+    }
+}
+
+/// The next run needs nobody to tell it what the magnet meant. That it is not kept costs a fetch.
+fn keep_metadata(session: &Session, set: &mut SessionStore, id: TorrentId) {
+    let Some(item) = session.item(id) else { return };
+    let hash = item.metainfo.info_hashes.wire().to_hex();
+    let Some(entry) = set.get(&hash).cloned() else { return };
+    let entry = Entry {
+        name: item.metainfo.name.clone(),
+        length: i64::try_from(item.metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+        ..entry
+    };
+    if let Err(error) = set.put(vec![(entry, item.metainfo.encode())]) {
+        eprintln!("warning: the metadata of {} is not kept: {error}", item.metainfo.name);
+    }
+}

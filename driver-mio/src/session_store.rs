@@ -1,0 +1,349 @@
+//! The set of torrents that survives the process: a journal of records, of which every prefix is
+//! valid, and a `.torrent` for each of them that is read when it is needed.
+//!
+//! ```text
+//! session.log          records: length (u32), the first four bytes of the SHA-1 of the rest, bencode
+//! torrents/HASH.torrent
+//! ```
+//! A record puts a torrent with everything that is known of it, or removes it. It is durable before
+//! the call returns; several go in one write.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::bencode::{self, Limits};
+use serde::{Deserialize, Serialize};
+
+use crate::resume_store::replace;
+
+/// Longest record; what claims to be longer is damage.
+const MAX_RECORD: usize = 1 << 20;
+/// So many records more than torrents, and the journal is written anew.
+const SLACK: usize = 256;
+
+/// One torrent of the set: a few hundred bytes, however large it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// As handshakes and file names name it, in hex.
+    pub hash: String,
+    /// What people call it.
+    pub name: String,
+    /// Payload bytes; 0 while it is not known.
+    pub length: i64,
+    /// The magnet it came from, while there is no `.torrent`.
+    #[serde(default)]
+    pub magnet: String,
+    /// The folder its data is in.
+    pub folder: String,
+    /// Place in the order of all torrents.
+    pub order: i64,
+    /// Whether it stands still, 1 or 0.
+    #[serde(default)]
+    pub paused: u8,
+    /// Whether it is fetched in order, 1 or 0.
+    #[serde(default)]
+    pub sequential: u8,
+    /// Numbers of files that are not wanted.
+    #[serde(default)]
+    pub skipped: Vec<u32>,
+    /// Bytes per second it may fetch; 0 for no limit.
+    #[serde(default)]
+    pub max_down: i64,
+    /// Bytes per second it may send; 0 for no limit.
+    #[serde(default)]
+    pub max_up: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    put: Option<Entry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remove: Option<String>,
+}
+
+/// The set of torrents. Whoever opens it holds the lock of the state folder.
+#[derive(Debug)]
+pub struct SessionStore {
+    folder: PathBuf,
+    journal: File,
+    entries: BTreeMap<String, Entry>,
+    records: usize,
+    /// The journal was damaged; what could not be read was put aside.
+    damaged: bool,
+}
+
+impl SessionStore {
+    /// Reads the set that an earlier process left in the state folder.
+    ///
+    /// # Errors
+    /// When the disk refuses. A journal that is torn at its end is cut there; one that is damaged
+    /// before is put aside and begun anew with what is in front of the damage.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder.join("torrents"))?;
+        let path = folder.join("session.log");
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other?,
+        };
+        let (mut entries, mut records, mut at) = (BTreeMap::new(), 0, 0);
+        while let Some((record, length)) = read_record(&bytes[at..]) {
+            apply(&mut entries, record);
+            at += length;
+            records += 1;
+        }
+        // A torn end is one record at the most; more than that is damage.
+        let rest = &bytes[at..];
+        let damaged =
+            (1..rest.len().min(2 * MAX_RECORD)).any(|start| read_record(&rest[start..]).is_some());
+        if damaged {
+            fs::write(folder.join("session.log.damaged"), &bytes)?;
+        }
+        let journal = File::options().create(true).truncate(false).write(true).open(&path)?;
+        journal.set_len(at as u64)?;
+        journal.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        let mut store = Self { folder: folder.to_owned(), journal, entries, records, damaged };
+        store.seek_end()?;
+        Ok(store)
+    }
+
+    fn seek_end(&mut self) -> io::Result<()> {
+        use std::io::Seek;
+        self.journal.seek(io::SeekFrom::End(0)).map(drop)
+    }
+
+    /// Whether the journal was damaged.
+    #[must_use]
+    pub fn was_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// All torrents, in their order.
+    #[must_use]
+    pub fn list(&self) -> Vec<&Entry> {
+        let mut all: Vec<&Entry> = self.entries.values().collect();
+        all.sort_by_key(|entry| (entry.order, &entry.hash));
+        all
+    }
+
+    /// One torrent, by its hash in hex.
+    #[must_use]
+    pub fn get(&self, hash: &str) -> Option<&Entry> {
+        self.entries.get(hash)
+    }
+
+    /// Adds torrents behind all others, or changes those that are there; durable when this returns.
+    /// Each may come with its `.torrent`.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is changed then.
+    pub fn put(&mut self, mut entries: Vec<(Entry, Option<Vec<u8>>)>) -> io::Result<()> {
+        let mut next = self.entries.values().map(|entry| entry.order).max().unwrap_or(0) + 1;
+        for (entry, torrent) in &mut entries {
+            if let Some(bytes) = torrent {
+                replace(&self.torrent_file(&entry.hash), bytes)?;
+            }
+            if !self.entries.contains_key(&entry.hash) {
+                entry.order = next;
+                next += 1;
+            }
+        }
+        let puts = entries.into_iter().map(|(put, _)| Record { put: Some(put), remove: None });
+        self.write(puts.collect())
+    }
+
+    /// Removes a torrent from the set, and its `.torrent`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove(&mut self, hash: &str) -> io::Result<()> {
+        self.write(vec![Record { put: None, remove: Some(hash.to_owned()) }])?;
+        match fs::remove_file(self.torrent_file(hash)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The `.torrent` of a torrent, where it is known.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not; whatever the system says.
+    pub fn torrent(&self, hash: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.torrent_file(hash))
+    }
+
+    fn torrent_file(&self, hash: &str) -> PathBuf {
+        self.folder.join("torrents").join(format!("{hash}.torrent"))
+    }
+
+    fn write(&mut self, records: Vec<Record>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| write_record(&mut bytes, record));
+        let before = self.journal.metadata()?.len();
+        if let Err(error) = self.journal.write_all(&bytes).and_then(|()| self.journal.sync_data()) {
+            // What came of it is not known; the next start must not find half of it.
+            let _ = self.journal.set_len(before);
+            self.seek_end()?;
+            return Err(error);
+        }
+        self.records += records.len();
+        records.into_iter().for_each(|record| apply(&mut self.entries, record));
+        if self.records > 2 * self.entries.len() + SLACK {
+            self.compact()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the journal anew with what is in force.
+    fn compact(&mut self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for entry in self.entries.values() {
+            write_record(&mut bytes, &Record { put: Some(entry.clone()), remove: None });
+        }
+        let path = self.folder.join("session.log");
+        replace(&path, &bytes)?;
+        self.journal = File::options().write(true).open(&path)?;
+        self.records = self.entries.len();
+        self.seek_end()
+    }
+}
+
+fn apply(entries: &mut BTreeMap<String, Entry>, record: Record) {
+    if let Some(hash) = record.remove {
+        entries.remove(&hash);
+    }
+    if let Some(entry) = record.put {
+        entries.insert(entry.hash.clone(), entry);
+    }
+}
+
+fn write_record(out: &mut Vec<u8>, record: &Record) {
+    // Every type in a record is one that bencode has.
+    let body = bencode::to_bytes(record).unwrap_or_default();
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&Sha1Hash::of(&body).0[..4]);
+    out.extend_from_slice(&body);
+}
+
+/// The record that `bytes` begin with, and its length; `None` when there is no whole one.
+fn read_record(bytes: &[u8]) -> Option<(Record, usize)> {
+    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let body = bytes.get(8..8usize.checked_add(length)?).filter(|_| length <= MAX_RECORD)?;
+    if Sha1Hash::of(body).0[..4] != bytes[4..8] {
+        return None;
+    }
+    let record: Record = bencode::from_scanned(body, Limits::METAINFO).ok()?;
+    let safe = |hash: &str| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let named = record.put.iter().map(|entry| &entry.hash).chain(&record.remove);
+    named.into_iter().all(|hash| safe(hash)).then_some((record, 8 + length))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the set of torrents.
+
+    use super::*;
+
+    fn entry(number: u32) -> Entry {
+        Entry {
+            hash: format!("{number:040x}"),
+            name: format!("torrent {number}"),
+            length: 5,
+            magnet: String::new(),
+            folder: "/data".into(),
+            order: 0,
+            paused: 0,
+            sequential: 0,
+            skipped: vec![1, 7],
+            max_down: 0,
+            max_up: 1000,
+        }
+    }
+
+    fn names(store: &SessionStore) -> Vec<&str> {
+        store.list().into_iter().map(|entry| entry.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_set_its_order_and_its_settings_survive() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        store.put(vec![(entry(9), Some(b"nine".to_vec())), (entry(3), None)]).unwrap();
+        store.put(vec![(entry(5), None)]).unwrap();
+        let paused = Entry { paused: 1, ..store.get(&entry(9).hash).unwrap().clone() };
+        store.put(vec![(paused.clone(), None)]).unwrap();
+        store.remove(&entry(3).hash).unwrap();
+        let again = SessionStore::open(folder.path()).unwrap();
+        assert_eq!(names(&again), ["torrent 9", "torrent 5"]);
+        assert_eq!(again.get(&paused.hash), Some(&paused));
+        assert_eq!(again.torrent(&paused.hash).unwrap(), b"nine");
+        assert!(again.torrent(&entry(5).hash).is_err());
+    }
+
+    #[test]
+    fn every_prefix_of_the_journal_is_a_state_that_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        for number in 0..6 {
+            store.put(vec![(entry(number), None)]).unwrap();
+        }
+        store.remove(&entry(2).hash).unwrap();
+        let journal = fs::read(folder.path().join("session.log")).unwrap();
+        for length in 0..=journal.len() {
+            let torn = tempfile::tempdir().unwrap();
+            fs::write(torn.path().join("session.log"), &journal[..length]).unwrap();
+            let mut store = SessionStore::open(torn.path()).unwrap();
+            assert!(!store.was_damaged(), "cut at {length}");
+            let found = names(&store).len();
+            assert!(found <= 6);
+            // What follows a cut is not lost behind it.
+            store.put(vec![(entry(70), None)]).unwrap();
+            let again = SessionStore::open(torn.path()).unwrap();
+            assert_eq!(names(&again).len(), found + 1, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_journal_is_put_aside_and_what_is_before_the_damage_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        (0..9).for_each(|number| store.put(vec![(entry(number), None)]).unwrap());
+        let path = folder.path().join("session.log");
+        let mut journal = fs::read(&path).unwrap();
+        let middle = journal.len() / 2;
+        journal[middle] ^= 1;
+        fs::write(&path, &journal).unwrap();
+        let store = SessionStore::open(folder.path()).unwrap();
+        assert!(store.was_damaged());
+        assert_eq!(names(&store).len(), 4);
+        assert_eq!(fs::read(folder.path().join("session.log.damaged")).unwrap(), journal);
+    }
+
+    #[test]
+    fn the_journal_does_not_grow_with_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        for number in 0..3000 {
+            let change = Entry { max_up: number, ..entry(1) };
+            store.put(vec![(change, None)]).unwrap();
+        }
+        let length = fs::metadata(folder.path().join("session.log")).unwrap().len();
+        assert!(length < 100_000, "{length}");
+        let again = SessionStore::open(folder.path()).unwrap();
+        assert_eq!(again.list()[0].max_up, 2999);
+    }
+
+    #[test]
+    fn ten_thousand_torrents_are_a_few_hundred_bytes_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        store.put((0..10_000).map(|number| (entry(number), None)).collect()).unwrap();
+        let length = fs::metadata(folder.path().join("session.log")).unwrap().len();
+        assert!(length < 300 * 10_000, "{length}");
+        assert_eq!(SessionStore::open(folder.path()).unwrap().list().len(), 10_000);
+    }
+}

@@ -1,0 +1,90 @@
+//! `eddyline session`: torrents that are kept from run to run, and from kill to kill.
+
+use std::process::Command;
+
+use crate::clients::libtorrent;
+use crate::lab::{Lab, Process, eddyline, succeed, wait_until};
+
+fn session(lab: &Lab, words: &[&str]) -> Command {
+    let mut command = eddyline();
+    command.arg("session").args(words).arg("--state-dir").arg(lab.dir("state"));
+    command
+}
+
+fn listed(lab: &Lab) -> serde_json::Value {
+    let output = succeed(&mut session(lab, &["list", "--json"]));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn add(lab: &Lab, source: &str, dir: &str) {
+    let dir = lab.dir(dir);
+    succeed(&mut session(lab, &["add", source, "--dir", dir.to_str().unwrap()]));
+}
+
+#[test]
+fn torrents_of_a_session_survive_kills_and_complete() {
+    let lab = Lab::with_file(8_000_003, &[]);
+    let seed = libtorrent(&lab, lab.source(), "seed", &[]);
+    let peer = format!("127.0.0.1:{}", seed.port);
+    add(&lab, &lab.magnet(), "fetched");
+    let run = |lab: &Lab| {
+        let words =
+            ["run", "--port", "0", "--peer", &peer, "--max-down", "3M", "-v", "--no-trackers"];
+        Process::start(&mut session(lab, &words))
+    };
+    let target = lab.dir("fetched").join("payload.bin");
+    // Blocks on the disk, as files grow out of order.
+    let stored = || {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(&target).map_or(0, |found| found.blocks() * 512)
+    };
+    for part in [2_000_000, 5_000_000] {
+        let mut running = run(&lab);
+        wait_until("some pieces are here", || stored() > part);
+        running.signal("-KILL");
+        running.wait();
+        let list = listed(&lab);
+        assert_eq!(list[0]["name"], "payload.bin", "the magnet's metadata is kept");
+    }
+    let mut running = run(&lab);
+    wait_until("all is here", || {
+        std::fs::read(&target).is_ok_and(|bytes| bytes == std::fs::read(&lab.payload).unwrap())
+    });
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0, "{:#?}", running.output());
+    lab.assert_same("fetched");
+    let list = listed(&lab);
+    assert_eq!(list[0]["good"], list[0]["pieces"]);
+}
+
+#[test]
+fn a_second_process_says_that_the_session_is_in_use() {
+    let lab = Lab::with_file(100_000, &[]);
+    add(&lab, lab.torrent.to_str().unwrap(), "one");
+    let mut running = Process::start(&mut session(&lab, &["run", "--port", "0", "--no-trackers"]));
+    running.wait_for("READY");
+    let output = session(&lab, &["list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another eddyline uses"));
+}
+
+#[test]
+fn what_is_removed_with_its_data_leaves_nothing_and_touches_nothing_else() {
+    let lab = Lab::with_file(100_000, &[]);
+    let copy = lab.dir("copy");
+    std::fs::copy(&lab.payload, copy.join("payload.bin")).unwrap();
+    std::fs::write(copy.join("mine"), "x").unwrap();
+    add(&lab, lab.torrent.to_str().unwrap(), "copy");
+    let mut running = Process::start(&mut session(&lab, &["run", "--port", "0", "--no-trackers"]));
+    running.wait_for("READY");
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0);
+    let hash = listed(&lab)[0]["hash"].as_str().unwrap().to_owned();
+    succeed(&mut session(&lab, &["pause", &hash[..8]]));
+    assert_eq!(listed(&lab)[0]["paused"], true);
+    succeed(&mut session(&lab, &["remove", &hash[..8], "--with-data"]));
+    assert_eq!(listed(&lab), serde_json::json!([]));
+    let left: Vec<_> = std::fs::read_dir(&copy).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"]);
+    assert_eq!(std::fs::read_dir(lab.dir("state").join("resume")).unwrap().count(), 0);
+}
