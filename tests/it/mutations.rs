@@ -230,6 +230,13 @@ const IN_A_LEECHER: &[Mutation] = &[
         let full = full.map(|(name, value)| (Value::Text(name.into()), value));
         *at(e, &format!("{TORRENT}.full_disk")) = Value::Map(full.into());
     }),
+    ("nothing is asked for before it is on record whose files these are", |e| {
+        *at(e, &format!("{TORRENT}.unclaimed")) = Value::Bool(true);
+    }),
+    ("nothing is asked for while the data moves", |e| {
+        let moving = vec![(Value::Text("Move".into()), int(1))];
+        *at(e, &format!("{TORRENT}.arrangement.busy")) = Value::Map(moving);
+    }),
     ("only suspects are hashed as suspects", |e| {
         *at(e, &format!("{TORRENT}.doubt.hashing")) = Value::Array(vec![int(0)]);
     }),

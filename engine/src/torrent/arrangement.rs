@@ -75,6 +75,11 @@ impl Arrangement {
         self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
     }
 
+    /// Whether everything is being copied.
+    pub(super) fn is_moving(&self) -> bool {
+        matches!(self.busy, Some(Wish::Move(_)))
+    }
+
     /// Takes over what an earlier run left: names, and copies to be removed.
     pub(super) fn restore(&mut self, resume: &ResumeData) {
         self.placement.renamed.clone_from(&resume.renamed);
@@ -223,7 +228,7 @@ impl Torrent {
         if matches!(next, Wish::Move(_)) {
             let conns: Vec<ConnId> = self.peers.keys().copied().collect();
             conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
-            if self.is_writing(ctx) {
+            if self.is_writing(ctx) || self.saving.is_busy() {
                 return;
             }
         }

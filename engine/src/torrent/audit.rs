@@ -45,6 +45,13 @@ impl Torrent {
         }
         self.check_full_disk(ctx.now)?;
         self.doubt.check()?;
+        let asked: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
+        if self.unclaimed && asked > 0 {
+            return Err("nothing is asked for before it is on record whose files these are");
+        }
+        if self.arrangement.is_moving() && asked > 0 {
+            return Err("nothing is asked for while the data moves");
+        }
         if self.fetch.is_some() && self.is_known() {
             return Err("metadata is looked for only while it is not known");
         }

@@ -41,6 +41,11 @@ impl Saving {
         self.dirty = true;
     }
 
+    /// Whether a save is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        self.syncing.is_some() || self.storing
+    }
+
     /// Save now.
     pub(super) fn due_now(&mut self) {
         self.urgent = true;
@@ -83,7 +88,8 @@ impl Torrent {
 
     /// Begins a save unless one is in progress.
     pub(super) fn save_now(&mut self, ctx: &mut Context) {
-        if self.saving.syncing.is_some() || self.saving.storing {
+        // What a sync sees in the middle of a move is neither the old files nor the new ones.
+        if self.saving.is_busy() || self.arrangement.is_moving() {
             return;
         }
         self.saving.dirty = false;
