@@ -295,6 +295,8 @@ fn the_model() {
         }
         false
     });
+    // The first hashes come while a save is on its way, which would tell on it too.
+    let mut hashes = 0;
     assert_fires("the engine has what the model has", |events, actions| {
         // The model hears of a wrong hash; the notice that would tell on it is left out.
         let hash = events.iter_mut().find_map(|event| match event {
@@ -302,6 +304,10 @@ fn the_model() {
             _ => None,
         });
         let Some(hash) = hash else { return false };
+        hashes += 1;
+        if hashes < 5 {
+            return false;
+        }
         hash.0[0] ^= 1;
         actions.retain(|action| {
             !matches!(action, Action::Notify(Notice::PieceVerified(..)))
