@@ -1,6 +1,8 @@
 //! A driver for the Eddyline engine: TCP and UDP with mio, worker threads for disk, hashing, names
 //! and HTTP. It performs actions and reports what happened; it takes no protocol decision.
 
+#![deny(unsafe_code)]
+
 pub mod buffers;
 pub mod clock;
 pub mod disk;
@@ -13,6 +15,7 @@ mod multicast;
 pub mod recorder;
 pub mod resume_store;
 pub mod session_store;
+pub mod sha1_lanes;
 pub mod stream;
 
 pub use driver::{Driver, DriverConfig, DriverError};

@@ -511,3 +511,27 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
     }
     assert!(records > 3 && most > 10, "{records} records, {most} pieces on the last");
 }
+
+#[test]
+fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
+    let (metainfo, bytes) = torrent(&[700_000, 0, 800_000, 123_457]);
+    let fs = memory();
+    let files = open(&metainfo, &fs, &skipping(&[])).unwrap();
+    let all: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
+    let written: Vec<u32> = all.iter().copied().filter(|piece| *piece != 23).collect();
+    write(&files, &bytes, &written);
+    let hashes = files.hash_pieces(&all);
+    for (piece, hash) in all.iter().zip(hashes) {
+        match hash {
+            Ok(hash) => assert_eq!(metainfo.piece_hash(*piece) == Some(hash), *piece != 23),
+            Err(error) => panic!("piece {piece}: {error}"),
+        }
+    }
+    // Of a file that is gone nothing is said, and of the others everything.
+    fs.remove(&parts("t/d2/f2")).unwrap();
+    files.close();
+    for (piece, hash) in all.iter().zip(files.hash_pieces(&all)) {
+        let gone = (10..=22).contains(piece);
+        assert_eq!(hash.is_err(), gone, "piece {piece}");
+    }
+}

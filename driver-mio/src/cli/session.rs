@@ -16,6 +16,7 @@ use eddyline::{
 use eddyline_mio::disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
+use eddyline_mio::sha1_lanes::{LANES, Lanes};
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
@@ -97,7 +98,7 @@ impl Setup {
             pex: !matches.get_flag("no-pex"),
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
-            hash_jobs: 2 * disk_threads() as u32,
+            hash_jobs: hash_jobs(),
             ..Config::default()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
@@ -146,6 +147,12 @@ fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
         return Err(Failure::new(NETWORK, text));
     }
     Ok(ListenOptions { port: matches.get_one::<u16>("port").copied(), address, interface })
+}
+
+/// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
+fn hash_jobs() -> u32 {
+    let each = if Lanes::are_fast() { LANES } else { 2 };
+    (each * disk_threads()) as u32
 }
 
 /// Worker threads for disk and hashing.

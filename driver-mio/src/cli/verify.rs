@@ -9,6 +9,7 @@ use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
+use eddyline_mio::sha1_lanes::LANES;
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
@@ -45,17 +46,20 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let pieces: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
     let mut states = vec![State::Missing; pieces.len()];
     let workers = threads(matches.get_one::<u16>("threads").copied());
+    let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
     let outcome: Result<(), std::convert::Infallible> = in_parallel(
-        &pieces,
+        &groups,
         workers,
-        |piece| {
-            Ok(match files.hash_piece(*piece) {
-                Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
-                Ok(_) => State::Bad,
-                Err(_) => State::Missing,
-            })
+        |group| Ok(files.hash_pieces(group)),
+        |group, hashes| {
+            for (piece, hash) in group.iter().zip(hashes) {
+                states[*piece as usize] = match hash {
+                    Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
+                    Ok(_) => State::Bad,
+                    Err(_) => State::Missing,
+                };
+            }
         },
-        |piece, state| states[*piece as usize] = state,
     );
     let Ok(()) = outcome;
     let absent = missing_empty_files(&metainfo, dir);

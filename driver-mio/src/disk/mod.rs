@@ -3,6 +3,7 @@
 
 mod files;
 mod filesystem;
+mod hashing;
 mod locations;
 mod memory;
 mod operations;

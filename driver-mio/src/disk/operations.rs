@@ -1,4 +1,4 @@
-//! The files of one torrent, and what is done with blocks and pieces. How the files lie may change
+//! The files of one torrent, and what is done with their bytes. How the files lie may change
 //! while this works; `relocation.rs` does that.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,19 +6,15 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{Bytes, BytesMut};
-use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::{BLOCK_LENGTH, FileEntry, FileSlice, Metainfo};
+use eddyline::metainfo::{FileEntry, FileSlice, Metainfo};
 use eddyline::{Allocation, FileStatus, LocationId, Placement};
 use rustix::io::Errno;
-use sha1::{Digest, Sha1};
 
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::part_file::PartFile;
 
-/// Bytes read at once while hashing.
-const HASH_CHUNK: usize = 256 * 1024;
 /// So many files or more are made durable all at once.
 const MANY_FILES: usize = 64;
 
@@ -217,40 +213,6 @@ impl TorrentFiles {
         let mut buffer = BytesMut::zeroed(length as usize);
         self.read_into(piece, begin, &mut buffer)?;
         Ok(buffer.freeze())
-    }
-
-    /// SHA-1 of a whole piece.
-    ///
-    /// # Errors
-    /// As [`Self::read_into`].
-    pub fn hash_piece(&self, piece: u32) -> io::Result<Sha1Hash> {
-        let size = self.metainfo.geometry.piece_size(piece) as usize;
-        let mut buffer = vec![0; HASH_CHUNK.min(size)];
-        let mut sha = Sha1::new();
-        let mut at = 0;
-        while at < size {
-            let chunk = HASH_CHUNK.min(size - at);
-            self.read_into(piece, at as u32, &mut buffer[..chunk])?;
-            sha.update(&buffer[..chunk]);
-            at += chunk;
-        }
-        Ok(Sha1Hash(sha.finalize().into()))
-    }
-
-    /// SHA-1 of each block of a piece.
-    ///
-    /// # Errors
-    /// As [`Self::read_into`].
-    pub fn hash_blocks(&self, piece: u32) -> io::Result<Box<[Sha1Hash]>> {
-        let geometry = self.metainfo.geometry;
-        let mut buffer = vec![0; BLOCK_LENGTH as usize];
-        let mut hashes = Vec::new();
-        for block in 0..geometry.blocks_in(piece) {
-            let part = &mut buffer[..geometry.block_size(piece, block) as usize];
-            self.read_into(piece, block * BLOCK_LENGTH, part)?;
-            hashes.push(Sha1Hash(Sha1::digest(part).into()));
-        }
-        Ok(hashes.into())
     }
 
     /// Makes everything written durable, names included, and looks at every file.

@@ -11,11 +11,13 @@ use eddyline::metainfo::Metainfo;
 use eddyline::{DiskError, DiskOp, DiskOutcome, Event, Placement};
 
 use super::files::{FileCache, disk_error};
+use super::hashing::WORTHWHILE;
 use super::locations::Locations;
 use super::operations::TorrentFiles;
 use super::read_cache::{ReadCache, ReadStats};
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
+use crate::sha1_lanes::{LANES, Lanes};
 
 /// Operations that one worker performs one after the other.
 pub type Batch = Vec<(DiskOpId, DiskOp)>;
@@ -107,8 +109,24 @@ impl DiskPool {
 }
 
 fn work(queue: &Receiver<Batch>, shared: &Shared) {
-    while let Ok(batch) = queue.recv() {
-        shared.work_off(batch);
+    let is_hash = |batch: &Batch| matches!(batch.as_slice(), [(_, DiskOp::HashPiece { .. })]);
+    while let Ok(mut batch) = queue.recv() {
+        let mut behind = None;
+        if is_hash(&batch) && queue.len() + 1 >= WORTHWHILE && Lanes::are_fast() {
+            while batch.len() < LANES && behind.is_none() {
+                match queue.try_recv() {
+                    Ok(next) if is_hash(&next) => batch.extend(next),
+                    Ok(next) => behind = Some(next),
+                    Err(_) => break,
+                }
+            }
+            shared.hash_off(batch);
+        } else {
+            shared.work_off(batch);
+        }
+        if let Some(batch) = behind {
+            shared.work_off(batch);
+        }
     }
 }
 
@@ -125,6 +143,39 @@ impl Shared {
             events.push(Event::Disk(id, self.perform(op)));
         }
         self.write_off(&mut writes, &mut events);
+        self.mailbox.leave(events);
+    }
+
+    /// Hashes pieces: those of one torrent side by side.
+    fn hash_off(&self, batch: Batch) {
+        let mut jobs: Vec<_> = batch
+            .into_iter()
+            .filter_map(|(id, op)| match op {
+                DiskOp::HashPiece { torrent, piece } => Some((torrent, piece, id)),
+                _ => None,
+            })
+            .collect();
+        jobs.sort_unstable();
+        let mut events = Vec::with_capacity(jobs.len());
+        for run in jobs.chunk_by(|a, b| a.0 == b.0) {
+            let pieces: Vec<u32> = run.iter().map(|(_, piece, _)| *piece).collect();
+            let torrent = run[0].0;
+            let open = self.torrent(torrent).and_then(|open| {
+                self.locations.look(open.files.location(), false)?;
+                Ok(open)
+            });
+            let hashes = match &open {
+                Ok(open) => open.files.hash_pieces(&pieces),
+                Err(error) => pieces.iter().map(|_| Err(error.kind().into())).collect(),
+            };
+            for ((.., id), hash) in run.iter().zip(hashes) {
+                let outcome = match hash {
+                    Ok(hash) => DiskOutcome::PieceHashed(hash),
+                    Err(error) => DiskOutcome::Failed(self.judge(torrent, &error)),
+                };
+                events.push(Event::Disk(*id, outcome));
+            }
+        }
         self.mailbox.leave(events);
     }
 
