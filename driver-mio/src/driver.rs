@@ -236,6 +236,16 @@ impl Driver {
         self.disk.stats()
     }
 
+    /// All bytes that are buffered anywhere between sockets and disk, and the most that there may be
+    /// by the configuration: granted to sockets, on the way to the disk, on the way from it, and kept
+    /// of what was read.
+    #[must_use]
+    pub fn buffered(&self) -> (u64, u64) {
+        let (stats, reads) = (self.engine.stats(), self.disk.stats().reads);
+        let now = stats.read_credit + stats.disk_intake + stats.send_budget + reads.held;
+        (now, self.engine.config().memory_bound().total() + reads.limit)
+    }
+
     /// Ends the recording, if there is one, and waits until it is written.
     ///
     /// # Errors

@@ -486,6 +486,8 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
     while !finished {
         assert!(started.elapsed() < Duration::from_secs(60), "{records} records");
         seed.turn(step).unwrap();
+        let (buffered, bound) = leech.buffered();
+        assert!(buffered <= bound, "{buffered} of {bound} bytes");
         for notice in leech.turn(step).unwrap() {
             finished |= matches!(notice, Notice::Finished(_));
             if !matches!(notice, Notice::ResumeSaved(_)) {

@@ -46,6 +46,8 @@ pub struct ResumeData {
     pub renamed: BTreeMap<u32, Renamed>,
     /// Where copies may still lie that a move left behind.
     pub left_at: Vec<LocationId>,
+    /// Trackers that answered, the one asked first in front, and what each wants to be echoed.
+    pub trackers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// Why resume data is not used. It only ever costs a check of the files.
@@ -94,11 +96,20 @@ struct Stored {
     renamed: Vec<StoredName>,
     #[serde(default)]
     left_at: Vec<u32>,
+    #[serde(default)]
+    trackers: Vec<StoredTracker>,
 }
 
 /// Version 1 knew no unclean end: every file that had changed was checked.
 fn one() -> u8 {
     1
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTracker {
+    url: String,
+    #[serde(default, with = "serde_bytes")]
+    id: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,6 +154,7 @@ impl ResumeData {
             clean: self.clean.into(),
             location: self.location.0,
             left_at: self.left_at.iter().map(|location| location.0).collect(),
+            trackers: self.trackers.iter().map(StoredTracker::new).collect(),
             renamed: self
                 .renamed
                 .iter()
@@ -207,7 +219,18 @@ impl ResumeData {
             location: LocationId(stored.location),
             renamed: renamed(stored.renamed, stored.lengths.len())?,
             left_at: stored.left_at.into_iter().map(LocationId).collect(),
+            trackers: stored.trackers.into_iter().map(StoredTracker::known).collect(),
         })
+    }
+}
+
+impl StoredTracker {
+    fn new((url, id): &(String, Option<Vec<u8>>)) -> Self {
+        Self { url: url.clone(), id: id.clone().unwrap_or_default() }
+    }
+
+    fn known(self) -> (String, Option<Vec<u8>>) {
+        (self.url, Some(self.id).filter(|id| !id.is_empty()))
     }
 }
 

@@ -110,6 +110,7 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
         clean: false,
         location: LocationId(3),
         left_at: vec![LocationId(1)],
+        trackers: vec![("http://t/announce".into(), Some(b"id".to_vec()))],
         renamed: [(1, Renamed { from: vec!["a".into()], to: vec!["b".into(), "c".into()] })].into(),
     };
     let bytes = resume.encode();
@@ -120,6 +121,42 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
         assert!(ResumeData::decode(&damaged).is_err(), "byte {at}");
         assert!(ResumeData::decode(&bytes[..at]).is_err());
     }
+}
+
+#[test]
+fn resume_data_of_the_version_before_is_read_and_of_a_later_one_refused() {
+    let resume = ResumeData {
+        info_hash: content().metainfo.info_hashes.wire(),
+        have: Bits::full(31),
+        partial: Vec::new(),
+        files: vec![eddyline::FileStatus { length: Some(5), modified: 9 }],
+        downloaded: 10,
+        uploaded: 20,
+        completed: true,
+        peers: Vec::new(),
+        clean: true,
+        location: LocationId(0),
+        renamed: std::collections::BTreeMap::new(),
+        left_at: Vec::new(),
+        trackers: Vec::new(),
+    };
+    let with_version = |version: u8, old: bool| {
+        let mut body = resume.encode().split_off(20);
+        let replace = |body: &mut Vec<u8>, from: &[u8], to: &[u8]| {
+            let at = body.windows(from.len()).position(|part| part == from).unwrap();
+            body.splice(at..at + from.len(), to.iter().copied());
+        };
+        replace(&mut body, b"7:versioni2e", &[b"7:versioni".as_slice(), &[version], b"e"].concat());
+        let new: [&[u8]; 5] =
+            [b"5:cleani1e", b"7:left_atle", b"8:locationi0e", b"7:renamedle", b"8:trackersle"];
+        new.iter().filter(|_| old).for_each(|part| replace(&mut body, part, b""));
+        [eddyline::base::hash::Sha1Hash::of(&body).0.to_vec(), body].concat()
+    };
+    assert_eq!(ResumeData::decode(&with_version(b'1', true)), Ok(resume.clone()));
+    assert_eq!(
+        ResumeData::decode(&with_version(b'3', false)),
+        Err(eddyline::ResumeError::Version(3))
+    );
 }
 
 #[test]

@@ -54,8 +54,6 @@ pub struct AddOptions {
     pub overwrite: bool,
     /// How room for files is made.
     pub allocation: Option<String>,
-    /// Start only on a word.
-    pub paused: bool,
     /// Where its data is.
     pub location: LocationId,
     /// Limits of this torrent.
@@ -234,7 +232,6 @@ impl Session {
         add.priorities = options.priorities;
         add.sequential = options.sequential;
         add.hold_metadata = options.hold;
-        add.paused = options.paused;
         add.location = options.location;
         add.limits = options.limits;
         add.overwrite = options.overwrite;

@@ -239,7 +239,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut session = Session::start(Setup::from_flags(matches)?)?;
     let mut set = open_set(&folder)?;
     let mut places: BTreeMap<String, LocationId> = BTreeMap::new();
-    for entry in set.list() {
+    // One that is paused stays what it is in the set: a few hundred bytes.
+    for entry in set.list().into_iter().filter(|entry| entry.paused == 0) {
         let locations = session.driver.locations().clone();
         let location = *places
             .entry(entry.folder.clone())
@@ -302,7 +303,6 @@ fn options_of(entry: &Entry, source: &Source, location: LocationId) -> AddOption
     AddOptions {
         priorities,
         sequential: entry.sequential != 0,
-        paused: entry.paused != 0,
         location,
         limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
         ..AddOptions::default()

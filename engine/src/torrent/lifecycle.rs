@@ -20,6 +20,7 @@ impl Torrent {
         self.stage = Stage::Opening;
         if let Some(resume) = self.resume.as_ref().filter(|resume| self.fits(resume)) {
             self.arrangement.restore(resume);
+            self.announcer.remember(&resume.trackers);
         }
         self.arrangement.placement.skipped = self.skipped_files();
         let placement = self.arrangement.placement.clone().into();

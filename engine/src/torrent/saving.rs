@@ -145,6 +145,7 @@ impl Torrent {
             location: self.arrangement.placement.location,
             renamed: self.arrangement.placement.renamed.clone(),
             left_at: self.arrangement.left_at().to_vec(),
+            trackers: self.announcer.worth_remembering(),
         };
         self.saving.storing = true;
         self.arrangement_in_store();

@@ -80,6 +80,8 @@ pub struct Tracker {
     started: bool,
     completed: bool,
     never: bool,
+    /// It answered in an earlier run.
+    worked_before: bool,
 }
 
 /// The trackers of one torrent.
@@ -131,6 +133,29 @@ impl Announcer {
         let tier = self.trackers.iter().map(|tracker| tracker.tier + 1).max().unwrap_or(0);
         self.order.push(TrackerRef(self.trackers.len() as u32));
         self.trackers.push(Tracker::new(url, tier));
+    }
+
+    /// The trackers that answered, in the order in which they are asked, with what each wants to be
+    /// echoed: for the next run.
+    pub fn worth_remembering(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let worked = self.trackers().filter(|tracker| tracker.working || tracker.worked_before);
+        worked.map(|tracker| (tracker.url.clone(), tracker.id.clone())).collect()
+    }
+
+    /// Asks those first that answered in an earlier run, each in its tier.
+    pub fn remember(&mut self, earlier: &[(String, Option<Vec<u8>>)]) {
+        let place = |url: &str| earlier.iter().position(|(known, _)| known == url);
+        for tracker in &mut self.trackers {
+            if let Some(at) = place(&tracker.url) {
+                tracker.id.clone_from(&earlier[at].1);
+                tracker.worked_before = true;
+            }
+        }
+        let trackers = &self.trackers;
+        self.order.sort_by_key(|at| {
+            let tracker = &trackers[at.0 as usize];
+            (tracker.tier, place(&tracker.url).unwrap_or(usize::MAX))
+        });
     }
 
     /// Begins to announce.
@@ -311,6 +336,7 @@ impl Tracker {
             started: false,
             completed: false,
             never: false,
+            worked_before: false,
         }
     }
 

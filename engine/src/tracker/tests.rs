@@ -254,3 +254,19 @@ quickcheck::quickcheck! {
         true
     }
 }
+
+#[test]
+fn trackers_that_answered_in_an_earlier_run_are_asked_first_in_their_tiers() {
+    let tier = |urls: &[&str]| urls.iter().map(|url| (*url).to_string()).collect::<Vec<_>>();
+    let tiers = [tier(&["http://a", "http://b", "http://c"]), tier(&["http://d", "http://e"])];
+    for seed in 0..8 {
+        let mut announcer = Announcer::new(&tiers, &mut Seed::from_u64(seed).stream("t"));
+        let earlier = [("http://e".into(), None), ("http://c".into(), Some(b"x".to_vec()))];
+        announcer.remember(&earlier);
+        let order: Vec<&str> = announcer.trackers().map(|tracker| &tracker.url[7..]).collect();
+        assert_eq!((order[0], order[3]), ("c", "e"), "{order:?}");
+        // They are remembered on, though none has answered in this run.
+        let kept = announcer.worth_remembering();
+        assert_eq!(kept, [("http://c".into(), Some(b"x".to_vec())), ("http://e".into(), None)]);
+    }
+}
