@@ -129,7 +129,7 @@ fn the_interactive_replay_works_in_a_terminal() {
     screen_with("'help' lists the commands");
     for (typed, seen) in [
         ("until piece 3 verified", "PieceVerified(TorrentId(0.1), 3)"),
-        ("why", "picker.have"),
+        ("why", "ctx.disk."),
         ("back 2", "step"),
         ("peers", "we are unchoked"),
         ("goto 1", "step 1 at"),
