@@ -59,6 +59,16 @@ fn a_file_that_is_something_else_is_not_touched() {
 }
 
 #[test]
+fn a_file_that_is_something_else_stays_when_the_torrent_is_removed_with_its_data() {
+    let foreign = vec![0x55; 1_000_000];
+    let mut world = careful(&foreign);
+    let torrent = world.node(1).torrents()[0];
+    world.command(1, Command::RemoveWithData(torrent));
+    assert!(world.run_until(10, |w| said(w, 1, |n| *n == Notice::TorrentRemoved(torrent))));
+    assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
+}
+
+#[test]
 fn a_file_with_one_good_piece_is_adopted() {
     let mut bytes = vec![0x55; 1_000_000];
     bytes[327_680..360_448].copy_from_slice(&content().bytes[327_680..360_448]);

@@ -216,6 +216,8 @@ fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Removes the files of a torrent. Of one whose metadata never came there are none.
 fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::io::Result<()> {
     let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
+    // Of one that never ran, what stands under its names is somebody else's.
+    let Some(resume) = resume_of(store, entry) else { return Ok(()) };
     let metainfo = Metainfo::parse(&bytes).map_err(std::io::Error::other)?;
     let fs = match Scoped::open(Path::new(&entry.folder)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -223,7 +225,7 @@ fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::i
     };
     let placement = Placement {
         skipped: (0..metainfo.layout.files().len() as u32).collect(),
-        renamed: resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default(),
+        renamed: resume.renamed,
         ..Placement::default()
     };
     let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));

@@ -342,7 +342,8 @@ impl Torrent {
         *last = true;
         let op = match self.removed {
             true => {
-                let (info_hash, data) = (self.info_hash, self.delete_data);
+                // Files that were never on record as ours may be somebody else's.
+                let (info_hash, data) = (self.info_hash, self.delete_data && !self.unclaimed);
                 DiskOp::Delete { torrent: id, info_hash, data }
             }
             false => DiskOp::Close { torrent: id },
