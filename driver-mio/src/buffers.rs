@@ -1,31 +1,98 @@
-//! Receive buffers: large chunks from which each read takes as much as it got.
+//! Receive buffers: each is lent out with what a read brought, and comes back when nobody holds any
+//! part of it, so that bytes land where bytes have landed before: no page is touched for the first
+//! time, and none is cleared.
 
-use std::io::{self, Read};
+#[cfg(test)]
+mod tests;
 
-use bytes::{Bytes, BytesMut};
+use std::io::{self, IoSliceMut, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes of a chunk; a block that is kept pins no more than this.
-const CHUNK: usize = 256 * 1024;
-/// Less room than this is not worth a read.
-const MIN_ROOM: usize = 16 * 1024;
+use bytes::Bytes;
+
+/// Bytes of a buffer.
+const BUFFER: usize = 128 * 1024;
+/// Buffers that one read fills.
+const AT_ONCE: usize = 4;
+/// What is shorter is copied, so that what is kept of a read pins no more than four times itself.
+const COPIED: usize = BUFFER / 4;
+/// Buffers kept for later use.
+const MAX_KEPT: usize = 64;
+
+type Buffer = Box<[u8]>;
+type Kept = Arc<Mutex<Vec<Buffer>>>;
 
 /// A source of receive buffers.
 #[derive(Debug, Default)]
 pub struct Buffers {
-    chunk: BytesMut,
+    /// Those that the next read goes to.
+    next: Vec<Buffer>,
+    kept: Kept,
+}
+
+/// A buffer on loan.
+struct Lent {
+    buffer: Buffer,
+    count: usize,
+    home: Kept,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.count]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut kept = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MAX_KEPT {
+            kept.push(buffer);
+        }
+    }
 }
 
 impl Buffers {
-    /// Reads once from `source`, at most `limit` bytes. An empty result is the end of the stream.
+    /// Most bytes that one read brings.
+    pub const MOST: usize = AT_ONCE * BUFFER;
+
+    /// Reads once from `source`, at most `limit` bytes, and appends what came to `into`, in order.
+    /// Returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
     /// Whatever the source says.
-    pub fn read(&mut self, source: &mut impl Read, limit: usize) -> io::Result<Bytes> {
-        if self.chunk.len() < MIN_ROOM.min(limit) {
-            self.chunk = BytesMut::zeroed(CHUNK);
+    pub fn read(
+        &mut self,
+        source: &mut impl Read,
+        limit: usize,
+        into: &mut Vec<Bytes>,
+    ) -> io::Result<usize> {
+        let wanted = limit.div_ceil(BUFFER).min(AT_ONCE);
+        while self.next.len() < wanted {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            self.next.push(kept.unwrap_or_else(|| vec![0; BUFFER].into()));
         }
-        let room = self.chunk.len().min(limit);
-        let count = source.read(&mut self.chunk[..room])?;
-        Ok(self.chunk.split_to(count).freeze())
+        let mut left = limit;
+        let mut slices: [IoSliceMut<'_>; AT_ONCE] =
+            std::array::from_fn(|_| IoSliceMut::new(&mut []));
+        for (slice, buffer) in slices.iter_mut().zip(&mut self.next[..wanted]) {
+            let room = left.min(BUFFER);
+            left -= room;
+            *slice = IoSliceMut::new(&mut buffer[..room]);
+        }
+        let total = source.read_vectored(&mut slices[..wanted])?;
+        let mut left = total;
+        for buffer in self.next.drain(..total.div_ceil(BUFFER)) {
+            let count = left.min(BUFFER);
+            left -= count;
+            if count < COPIED {
+                into.push(Bytes::copy_from_slice(&buffer[..count]));
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            } else {
+                into.push(Bytes::from_owner(Lent { buffer, count, home: self.kept.clone() }));
+            }
+        }
+        Ok(total)
     }
 }

@@ -1,45 +1,39 @@
 //! The loop: gathers what happened, steps the engine, performs what it asks for.
 
+mod collect;
+mod perform;
+
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eddyline::base::addr::normalise;
-use eddyline::base::ids::{ConnId, SocketToken, UdpSocketId};
+use eddyline::base::ids::{SocketToken, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
-use eddyline::{
-    Action, CloseKind, CloseMode, Command, Config, ConnectFailure, DiskOp, Engine, Event,
-    HttpAction, Notice, StreamAction, StreamEvent, Wakeup,
-};
+use eddyline::{Action, Command, Config, Engine, Event, Notice, Wakeup};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::disk::{Batch, DiskPool, DiskStats, Locations, PoolOptions};
+use crate::disk::{DiskPool, DiskStats, Gather, Locations, PoolOptions};
 use crate::dns::Dns;
 use crate::http::Http;
-use crate::listen::{ListenOptions, Listening, connect, listen};
+use crate::listen::{ListenOptions, Listening, listen};
 use crate::mailbox::Mailbox;
 use crate::multicast::join_groups;
 use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
-use crate::stream::{ReadOutcome, Stream};
+use crate::stream::Stream;
 
 const WAKER: Token = Token(0);
 /// The first of four UDP sockets.
 const UDP: usize = 1;
 const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
-/// Datagrams taken from one socket in one turn; the rest is left to the kernel.
-const MAX_DATAGRAMS: usize = 128;
-/// Blocks of one piece that go to a worker together.
-const MAX_BATCH: usize = 64;
 /// A wait before which a trace is brought up to date.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 
@@ -52,6 +46,9 @@ pub struct DriverConfig {
     pub locations: Locations,
     /// Most bytes kept in memory of what was read for peers.
     pub read_cache: u64,
+    /// Most bytes kept in memory of what was written and is not hashed yet: sixteen pieces of one
+    /// torrent are hashed at once where the processor can, and need not be read back.
+    pub unhashed: u64,
     /// Where resume data is kept; `None` keeps none.
     pub store: Option<Arc<ResumeStore>>,
     /// What to listen on; `None` for nothing.
@@ -113,9 +110,10 @@ pub struct Driver {
     /// Connections to be looked at before the next poll: they may be readable or writable.
     hot: Vec<usize>,
     buffers: Buffers,
+    received: Vec<Bytes>,
     events: Vec<Event>,
     actions: Vec<Action>,
-    writes: Batch,
+    blocks: Gather,
     notices: Vec<Notice>,
     wakeup: Wakeup,
 }
@@ -131,6 +129,7 @@ impl Driver {
             engine: engine_config,
             locations,
             read_cache,
+            unhashed,
             store,
             listen: options,
             disk_threads,
@@ -154,7 +153,9 @@ impl Driver {
             threads: disk_threads,
             open_files: open_files(),
             read_cache,
+            unhashed,
         };
+        let blocks = Gather::new(u64::from(engine_config.disk_intake) / 4);
         let mut driver = Self {
             locations,
             engine: Engine::new(engine_config, seed, began),
@@ -175,9 +176,10 @@ impl Driver {
             next_socket: 0,
             hot: Vec::new(),
             buffers: Buffers::default(),
+            received: Vec::new(),
             events: Vec::new(),
             actions: Vec::new(),
-            writes: Batch::new(),
+            blocks,
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
@@ -241,9 +243,10 @@ impl Driver {
     /// of what was read.
     #[must_use]
     pub fn buffered(&self) -> (u64, u64) {
-        let (stats, reads) = (self.engine.stats(), self.disk.stats().reads);
-        let now = stats.read_credit + stats.disk_intake + stats.send_budget + reads.held;
-        (now, self.engine.config().memory_bound().total() + reads.limit)
+        let (stats, disk) = (self.engine.stats(), self.disk.stats());
+        let now = stats.read_credit + stats.disk_intake + stats.send_budget;
+        let most = self.engine.config().memory_bound().total();
+        (now + disk.reads.held + disk.unhashed.0, most + disk.reads.limit + disk.unhashed.1)
     }
 
     /// Ends the recording, if there is one, and waits until it is written.
@@ -269,6 +272,7 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
+        let wait = wait.min(self.until_write());
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
             trace.hand_over();
         }
@@ -287,6 +291,12 @@ impl Driver {
         Ok(std::mem::take(&mut self.notices))
     }
 
+    /// How long blocks may still wait for others.
+    fn until_write(&self) -> Duration {
+        let due = self.blocks.due();
+        due.map_or(Duration::MAX, |due| due.saturating_duration_since(std::time::Instant::now()))
+    }
+
     fn until_wakeup(&self) -> Duration {
         match self.wakeup {
             Wakeup::Immediately => Duration::ZERO,
@@ -296,281 +306,6 @@ impl Driver {
                 deadline.since(self.clock.now()) + Duration::from_millis(1)
             }
         }
-    }
-
-    /// Collects everything that happened as events.
-    fn gather(&mut self) {
-        let ready = std::mem::replace(&mut self.ready, Events::with_capacity(0));
-        for event in &ready {
-            match event.token() {
-                WAKER => {}
-                Token(token) if (UDP..UDP + 4).contains(&token) => {
-                    self.receive_datagrams(token - UDP);
-                }
-                Token(token) if token < FIRST_STREAM => self.accept(token - LISTENERS),
-                Token(token) => {
-                    let slot = token - FIRST_STREAM;
-                    if let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) {
-                        stream.readable |= event.is_readable() || event.is_read_closed();
-                        stream.readable |= event.is_error();
-                        stream.writable |= event.is_writable() || event.is_error();
-                        self.hot.push(slot);
-                    }
-                }
-            }
-        }
-        self.ready = ready;
-        self.mailbox.collect(&mut self.events);
-        let mut hot = std::mem::take(&mut self.hot);
-        hot.sort_unstable();
-        hot.dedup();
-        for slot in hot {
-            self.serve(slot);
-        }
-    }
-
-    /// Connects, writes and reads as far as a stream can.
-    fn serve(&mut self, slot: usize) {
-        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else { return };
-        let conn = stream.conn;
-        if !stream.connected && (stream.writable || stream.readable) {
-            match finished_connecting(&stream.socket) {
-                Some(Ok(())) => {
-                    stream.connected = true;
-                    let _ = stream.socket.set_nodelay(true);
-                    self.events.push(Event::Stream(conn, StreamEvent::Connected));
-                }
-                Some(Err(failure)) => {
-                    self.drop_stream(slot);
-                    let event = StreamEvent::ConnectFailed(failure);
-                    return self.events.push(Event::Stream(conn, event));
-                }
-                None => return,
-            }
-        }
-        if !self.write(slot) {
-            return;
-        }
-        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else { return };
-        match stream.read(&mut self.buffers) {
-            ReadOutcome::Bytes(bytes) => {
-                if stream.readable && stream.credit > 0 {
-                    self.hot.push(slot);
-                }
-                self.events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
-            }
-            ReadOutcome::Nothing => {}
-            ReadOutcome::End => self.closed(slot, CloseKind::Eof),
-            ReadOutcome::Broken => self.closed(slot, CloseKind::Reset),
-        }
-    }
-
-    /// Writes what is queued. Returns false when the stream is gone.
-    fn write(&mut self, slot: usize) -> bool {
-        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else {
-            return false;
-        };
-        if stream.wants_write() {
-            match stream.write() {
-                Ok(0) => {}
-                Ok(count) => {
-                    self.events.push(Event::Stream(stream.conn, StreamEvent::Sent(count)));
-                }
-                Err(_) => {
-                    self.closed(slot, CloseKind::Reset);
-                    return false;
-                }
-            }
-        }
-        let done = stream.closing && stream.is_flushed();
-        if done {
-            self.drop_stream(slot);
-        }
-        !done
-    }
-
-    fn closed(&mut self, slot: usize, kind: CloseKind) {
-        if let Some(stream) = self.drop_stream(slot)
-            && !stream.closing
-        {
-            self.events.push(Event::Stream(stream.conn, StreamEvent::Closed(kind)));
-        }
-    }
-
-    fn drop_stream(&mut self, slot: usize) -> Option<Stream> {
-        let mut stream = self.streams.get_mut(slot)?.take()?;
-        let _ = self.poll.registry().deregister(&mut stream.socket);
-        Some(stream)
-    }
-
-    fn accept(&mut self, listener: usize) {
-        loop {
-            let Some(listener) = self.listeners.get(listener) else { return };
-            match listener.accept() {
-                Ok((socket, remote)) => {
-                    let token = SocketToken(self.next_socket);
-                    self.next_socket += 1;
-                    self.waiting.insert(token, socket);
-                    let remote = normalise(remote);
-                    self.events.push(Event::Incoming { socket: token, remote });
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Out of descriptors, or nobody there: the next readiness tries again.
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn receive_datagrams(&mut self, index: usize) {
-        let mut packet = [0; 65_536];
-        let Some(socket) = &self.udp[index] else { return };
-        for _ in 0..MAX_DATAGRAMS {
-            match socket.recv_from(&mut packet) {
-                Ok((count, from)) => self.events.push(Event::Datagram {
-                    socket: UdpSocketId(index as u32),
-                    from: normalise(from),
-                    data: Bytes::copy_from_slice(&packet[..count]),
-                }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An ICMP error of an earlier packet; the next one may be good.
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Performs what the engine asks for.
-    fn perform(&mut self) {
-        let mut actions = std::mem::take(&mut self.actions);
-        for action in actions.drain(..) {
-            match action {
-                Action::Stream(conn, action) => self.stream(conn, action),
-                Action::Refuse { socket } => drop(self.waiting.remove(&socket)),
-                Action::SendDatagram { socket, to, data } => {
-                    if let Some(Some(socket)) = self.udp.get(socket.0 as usize) {
-                        let _ = socket.send_to(&data, to);
-                    }
-                }
-                Action::Disk(id, op) => self.disk_op(id, op),
-                Action::Resolve(id, name) => self.dns.resolve(id, name),
-                Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
-                Action::Notify(notice) => self.notices.push(notice),
-            }
-        }
-        self.actions = actions;
-        self.submit_writes();
-    }
-
-    /// Blocks of one piece that come together go to one worker together.
-    fn disk_op(&mut self, id: eddyline::base::ids::DiskOpId, op: DiskOp) {
-        let DiskOp::WriteBlock { piece, torrent, .. } = &op else {
-            return self.disk.submit(vec![(id, op)]);
-        };
-        let same = self.writes.last().is_none_or(|(_, last)| {
-            matches!(last, DiskOp::WriteBlock { piece: p, torrent: t, .. } if p == piece && t == torrent)
-        });
-        if !same || self.writes.len() >= MAX_BATCH {
-            self.submit_writes();
-        }
-        self.writes.push((id, op));
-    }
-
-    fn submit_writes(&mut self) {
-        if !self.writes.is_empty() {
-            self.disk.submit(std::mem::take(&mut self.writes));
-        }
-    }
-
-    fn stream(&mut self, conn: ConnId, action: StreamAction) {
-        let slot = slot_of(conn);
-        match action {
-            StreamAction::Connect { remote } => return self.connect(conn, remote),
-            StreamAction::Adopt { socket } => {
-                if let Some(stream) = self.waiting.remove(&socket) {
-                    let _ = stream.set_nodelay(true);
-                    self.add_stream(conn, stream, true);
-                }
-                return;
-            }
-            StreamAction::Close(CloseMode::Now) => {
-                // What the engine said last is worth an attempt: a choke, a reject, a goodbye.
-                let ours = self.streams.get(slot).and_then(Option::as_ref);
-                if ours.is_some_and(|stream| stream.conn == conn) {
-                    if let Some(stream) = self.streams[slot].as_mut() {
-                        let _ = stream.wants_write().then(|| stream.write());
-                    }
-                    self.drop_stream(slot);
-                }
-                return;
-            }
-            _ => {}
-        }
-        let stream = self.streams.get_mut(slot).and_then(Option::as_mut);
-        let Some(stream) = stream.filter(|stream| stream.conn == conn) else { return };
-        match action {
-            StreamAction::GrantRead(count) => stream.credit += count,
-            StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
-            StreamAction::Close(_) => stream.closing = true,
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
-        }
-        let readable = stream.readable && stream.credit > 0;
-        if readable || stream.wants_write() || stream.closing {
-            self.hot.push(slot);
-        }
-    }
-
-    fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
-        match connect(remote, &self.options) {
-            Ok(socket) => self.add_stream(conn, socket, false),
-            Err(error) => {
-                let failure = match error.kind() {
-                    io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
-                    _ => ConnectFailure::Unreachable,
-                };
-                self.events.push(Event::Stream(conn, StreamEvent::ConnectFailed(failure)));
-            }
-        }
-    }
-
-    fn add_stream(&mut self, conn: ConnId, mut socket: TcpStream, connected: bool) {
-        let slot = slot_of(conn);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Token(FIRST_STREAM + slot);
-        if self.poll.registry().register(&mut socket, token, interest).is_err() {
-            let event = if connected {
-                StreamEvent::Closed(CloseKind::Reset)
-            } else {
-                StreamEvent::ConnectFailed(ConnectFailure::Unreachable)
-            };
-            return self.events.push(Event::Stream(conn, event));
-        }
-        if self.streams.len() <= slot {
-            self.streams.resize_with(slot + 1, || None);
-        }
-        self.streams[slot] = Some(Stream::new(conn, socket, connected));
-    }
-}
-
-/// The dense part of a connection's id.
-fn slot_of(conn: ConnId) -> usize {
-    (conn.as_u64() & 0xffff_ffff) as usize
-}
-
-/// Whether a connection attempt has ended, and how.
-fn finished_connecting(socket: &TcpStream) -> Option<Result<(), ConnectFailure>> {
-    match socket.take_error() {
-        Ok(None) => {}
-        Ok(Some(error)) | Err(error) => {
-            return Some(Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
-                io::ErrorKind::TimedOut => ConnectFailure::TimedOut,
-                _ => ConnectFailure::Unreachable,
-            }));
-        }
-    }
-    match socket.peer_addr() {
-        Ok(_) => Some(Ok(())),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => None,
-        Err(_) => Some(Err(ConnectFailure::Unreachable)),
     }
 }
 

@@ -11,8 +11,6 @@ use crate::buffers::Buffers;
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;
-/// Bytes read from one connection before others get their turn.
-const READ_TURN: usize = 256 * 1024;
 
 /// A connection.
 #[derive(Debug)]
@@ -37,8 +35,8 @@ pub struct Stream {
 /// What a read brought.
 #[derive(Debug)]
 pub enum ReadOutcome {
-    /// Bytes.
-    Bytes(Bytes),
+    /// Bytes were appended.
+    Bytes,
     /// Nothing at the moment, or no credit.
     Nothing,
     /// The end of the stream.
@@ -80,17 +78,17 @@ impl Stream {
         self.queue.is_empty()
     }
 
-    /// Reads once within the credit.
-    pub fn read(&mut self, buffers: &mut Buffers) -> ReadOutcome {
-        let limit = READ_TURN.min(self.credit as usize);
+    /// Reads once within the credit and appends what came to `into`.
+    pub fn read(&mut self, buffers: &mut Buffers, into: &mut Vec<Bytes>) -> ReadOutcome {
+        let limit = Buffers::MOST.min(self.credit as usize);
         if !self.connected || !self.readable || limit == 0 {
             return ReadOutcome::Nothing;
         }
-        match buffers.read(&mut self.socket, limit) {
-            Ok(bytes) if bytes.is_empty() => ReadOutcome::End,
-            Ok(bytes) => {
-                self.credit -= bytes.len() as u32;
-                ReadOutcome::Bytes(bytes)
+        match buffers.read(&mut self.socket, limit, into) {
+            Ok(0) => ReadOutcome::End,
+            Ok(count) => {
+                self.credit -= count as u32;
+                ReadOutcome::Bytes
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;

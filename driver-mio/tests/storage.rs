@@ -17,8 +17,8 @@ use eddyline::{
     Renamed, ResumeData,
 };
 use eddyline_mio::disk::{
-    Access, FileCache, FileSystem, Kind, LocationError, Locations, Memory, ReadCache, Scoped,
-    TorrentFiles, disk_error,
+    Access, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory, ReadCache,
+    Scoped, TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::ResumeStore;
@@ -87,10 +87,14 @@ fn write(files: &TorrentFiles, bytes: &[u8], pieces: &[u32]) {
     files.sync(&dirty).unwrap();
 }
 
+fn hash_piece(files: &TorrentFiles, piece: u32) -> io::Result<Sha1Hash> {
+    files.hash_piece(piece, &mut HashBuffer::default())
+}
+
 fn assert_right(files: &TorrentFiles, pieces: &[u32], when: &str) {
     for piece in pieces {
         let hash =
-            files.hash_piece(*piece).unwrap_or_else(|e| panic!("{when}, piece {piece}: {e}"));
+            hash_piece(files, *piece).unwrap_or_else(|e| panic!("{when}, piece {piece}: {e}"));
         assert_eq!(Some(hash), files.metainfo().piece_hash(*piece), "{when}, piece {piece}");
     }
 }
@@ -196,7 +200,7 @@ fn a_part_file_that_is_damaged_or_of_another_torrent_is_no_part_file() {
     // Two pieces in one slot.
     stored.write_at(&[&[1, 0, 0, 0, 1, 0, 0, 0]], 24 + 4).unwrap();
     let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
-    assert_eq!(disk_error(&files.hash_piece(1).unwrap_err()), DiskError::Missing);
+    assert_eq!(disk_error(&hash_piece(&files, 1).unwrap_err()), DiskError::Missing);
     write(&files, &bytes, &pieces);
     assert_right(&files, &pieces, "written anew");
 }
@@ -445,6 +449,7 @@ fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {
         engine: Config { dht: false, lsd: false, resume_interval: 0, ..Config::default() },
         locations,
         read_cache: 1 << 20,
+        unhashed: 4 << 20,
         store,
         listen: Some(ListenOptions {
             port: Some(0),
@@ -522,7 +527,8 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
     let all: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
     let written: Vec<u32> = all.iter().copied().filter(|piece| *piece != 23).collect();
     write(&files, &bytes, &written);
-    let hashes = files.hash_pieces(&all);
+    let mut buffer = HashBuffer::default();
+    let hashes = files.hash_pieces(&all, &mut buffer);
     for (piece, hash) in all.iter().zip(hashes) {
         match hash {
             Ok(hash) => assert_eq!(metainfo.piece_hash(*piece) == Some(hash), *piece != 23),
@@ -532,7 +538,7 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
     // Of a file that is gone nothing is said, and of the others everything.
     fs.remove(&parts("t/d2/f2")).unwrap();
     files.close();
-    for (piece, hash) in all.iter().zip(files.hash_pieces(&all)) {
+    for (piece, hash) in all.iter().zip(files.hash_pieces(&all, &mut buffer)) {
         let gone = (10..=22).contains(piece);
         assert_eq!(hash.is_err(), gone, "piece {piece}");
     }

@@ -88,7 +88,7 @@ pub struct Context {
     pub flush: BTreeSet<ConnId>,
     /// Torrents with decisions to make at the end of the step.
     pub touched: BTreeSet<TorrentId>,
-    /// Peers that got less credit than they could use because the disk is behind.
+    /// Peers that get no credit until the disk has caught up.
     pub throttled: BTreeSet<ConnId>,
     /// Peers that wait for download tokens, in order.
     pub starved_down: VecDeque<ConnId>,
@@ -187,14 +187,12 @@ impl Context {
         id
     }
 
-    /// Whether the disk is so far behind that peers get a trickle only.
+    /// Whether the disk is so far behind that no more blocks are read: above the mark, and then
+    /// until half of it is written. Few large reads cost less than many small ones.
     pub fn disk_is_behind(&self) -> bool {
-        self.disk.intake() > u64::from(self.config.disk_intake)
-    }
-
-    /// Whether the disk is so far behind that nothing more is read.
-    pub fn disk_is_swamped(&self) -> bool {
-        self.disk.intake() > 2 * u64::from(self.config.disk_intake)
+        let mark = u64::from(self.config.disk_intake);
+        let mark = if self.throttled.is_empty() { mark } else { mark / 2 };
+        self.disk.intake() > mark
     }
 
     /// A torrent is in its swarm from now on: DHT and local network are asked for its peers.

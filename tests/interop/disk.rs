@@ -98,6 +98,7 @@ fn driver(lab: &Lab, folder: PathBuf, add: impl FnOnce(&mut AddTorrent)) -> Driv
         engine: Config { dht: false, lsd: false, ..Config::default() },
         locations: Locations::folder(folder),
         read_cache: 1 << 20,
+        unhashed: 4 << 20,
         store: None,
         listen: Some(ListenOptions {
             port: Some(0),

@@ -144,6 +144,7 @@ fn our_node(lab: &Lab, nodes: &[Client]) -> Driver {
         engine: Config { dht_bootstrap: bootstrap, lsd: false, ..Config::default() },
         locations: Locations::folder(lab.dir("ours")),
         read_cache: 1 << 20,
+        unhashed: 4 << 20,
         store: None,
         listen: Some(ListenOptions {
             port: Some(0),

@@ -178,7 +178,7 @@ fn build(options: CreateOptions, input: &Input, workers: usize) -> Result<Vec<u8
     let needs: Vec<CreateNeed> = creator.needs().collect();
     let layout = creator.layout().clone();
     let geometry = creator.geometry();
-    let work = |need: &CreateNeed| match *need {
+    let work = |need: &CreateNeed, (): &mut ()| match *need {
         CreateNeed::Piece { index } => {
             let mut sha = Sha1::new();
             for slice in layout.slices(geometry.piece_offset(index), geometry.piece_size(index)) {

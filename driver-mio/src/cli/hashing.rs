@@ -9,12 +9,12 @@ pub fn threads(asked: Option<u16>) -> usize {
     asked.map_or(cores, usize::from)
 }
 
-/// Runs `work` on every item of `items` on several threads and hands each result to `done`. Stops
-/// at the first error.
-pub fn in_parallel<T: Sync, R: Send, E: Send>(
+/// Runs `work` on every item of `items` on several threads, each of which has something of its own
+/// to work with, and hands each result to `done`. Stops at the first error.
+pub fn in_parallel<T: Sync, S: Default, R: Send, E: Send>(
     items: &[T],
     threads: usize,
-    work: impl Fn(&T) -> Result<R, E> + Sync,
+    work: impl Fn(&T, &mut S) -> Result<R, E> + Sync,
     mut done: impl FnMut(&T, R) + Send,
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
@@ -28,11 +28,12 @@ pub fn in_parallel<T: Sync, R: Send, E: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, items.len().max(1)) {
             scope.spawn(|| {
+                let mut own = S::default();
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    match work(item) {
+                    match work(item, &mut own) {
                         Ok(result) => {
                             let mut done =
                                 done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

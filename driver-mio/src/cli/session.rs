@@ -27,6 +27,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Most bytes kept of what was read for peers.
 pub const READ_CACHE: u64 = 16 << 20;
+/// Most bytes kept of what was written and is not hashed: twelve pieces of 1 MiB, and what comes
+/// while they are hashed.
+const UNHASHED: u64 = 16 << 20;
+/// Payload that may wait for the disk.
+const DISK_INTAKE: u32 = 4 << 20;
 
 /// One torrent of a run.
 #[derive(Debug)]
@@ -97,6 +102,7 @@ impl Setup {
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
             hash_jobs: hash_jobs(),
+            disk_intake: DISK_INTAKE,
             ..Config::default()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
@@ -182,6 +188,7 @@ impl Session {
             engine: setup.engine,
             locations: Locations::folder(setup.folder),
             read_cache: READ_CACHE,
+            unhashed: UNHASHED,
             store: store.clone(),
             listen: Some(setup.listen),
             disk_threads: disk_threads(),

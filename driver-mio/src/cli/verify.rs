@@ -50,7 +50,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let outcome: Result<(), std::convert::Infallible> = in_parallel(
         &groups,
         workers,
-        |group| Ok(files.hash_pieces(group)),
+        |group, buffer| Ok(files.hash_pieces(group, buffer)),
         |group, hashes| {
             for (piece, hash) in group.iter().zip(hashes) {
                 states[*piece as usize] = match hash {

@@ -3,27 +3,96 @@
 use std::io;
 
 use eddyline::base::hash::Sha1Hash;
+use eddyline::base::payload::Payload;
 use eddyline::metainfo::BLOCK_LENGTH;
 use sha1::{Digest, Sha1};
 
 use super::operations::TorrentFiles;
+use super::unhashed::Blocks;
 use crate::sha1_lanes::{LANES, Lanes};
 
 /// Bytes read at once while one piece is hashed.
 const CHUNK: usize = 256 * 1024;
-/// Bytes read at once of each of many pieces.
-const LANE_CHUNK: usize = 128 * 1024;
+/// Bytes read at once of each of many pieces: those of all lanes stay in the processor's own cache.
+const LANE_CHUNK: usize = 32 * 1024;
 /// Fewer pieces than these are hashed faster one after the other.
-pub(super) const WORTHWHILE: usize = 8;
+const WORTHWHILE: usize = 5;
+
+/// Where pieces are read into. Whoever hashes often keeps it, so that its pages are touched once.
+#[derive(Debug, Default)]
+pub struct HashBuffer(Vec<u8>);
+
+impl HashBuffer {
+    fn room(&mut self, count: usize) -> &mut [u8] {
+        if self.0.len() < count {
+            self.0.resize(count, 0);
+        }
+        &mut self.0[..count]
+    }
+}
+
+/// SHA-1 of pieces of one size that are in memory: side by side where that is faster.
+pub(super) fn hash_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> Vec<Sha1Hash> {
+    let mut out = Vec::with_capacity(pieces.len());
+    for group in pieces.chunks(LANES) {
+        if group.len() >= WORTHWHILE && Lanes::are_fast() {
+            out.extend(side_by_side_in_memory(group, buffer).into_iter().take(group.len()));
+            continue;
+        }
+        out.extend(group.iter().map(|piece| {
+            let mut sha = Sha1::new();
+            piece.iter().flat_map(|block| block.parts()).for_each(|part| sha.update(part));
+            Sha1Hash(sha.finalize().into())
+        }));
+    }
+    out
+}
+
+/// Block by block: those in one part are hashed where they are, the few others are put together.
+fn side_by_side_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> [Sha1Hash; LANES] {
+    const BLOCK: usize = BLOCK_LENGTH as usize;
+    let buffer = buffer.room(BLOCK * LANES);
+    let mut lanes = Lanes::new();
+    let mut blocks: Vec<_> = pieces.iter().map(|piece| piece.iter().peekable()).collect();
+    loop {
+        let mut slots: Vec<&mut [u8]> = buffer.chunks_mut(BLOCK).collect();
+        let mut parts: [&[u8]; LANES] = [&[]; LANES];
+        let mut last = true;
+        for ((block, slot), part) in blocks.iter_mut().zip(slots.drain(..)).zip(&mut parts) {
+            *part = block.next().map_or(&[], |payload| whole(payload, slot));
+            last &= block.peek().is_none();
+        }
+        // Lanes that nobody needs repeat the first.
+        let first = parts[0];
+        parts[pieces.len()..].fill(first);
+        if last {
+            return lanes.finish(&parts);
+        }
+        lanes.update(&parts);
+    }
+}
+
+/// A block in one part, put together in `slot` if it is in several.
+fn whole<'a>(payload: &'a Payload, slot: &'a mut [u8]) -> &'a [u8] {
+    if let [one] = payload.parts() {
+        return one;
+    }
+    let mut end = 0;
+    for part in payload.parts() {
+        slot[end..end + part.len()].copy_from_slice(part);
+        end += part.len();
+    }
+    &slot[..end]
+}
 
 impl TorrentFiles {
     /// SHA-1 of a whole piece.
     ///
     /// # Errors
     /// As [`Self::read_into`].
-    pub fn hash_piece(&self, piece: u32) -> io::Result<Sha1Hash> {
+    pub fn hash_piece(&self, piece: u32, buffer: &mut HashBuffer) -> io::Result<Sha1Hash> {
         let size = self.metainfo().geometry.piece_size(piece) as usize;
-        let mut buffer = vec![0; CHUNK.min(size)];
+        let buffer = buffer.room(CHUNK.min(size));
         let mut sha = Sha1::new();
         let mut at = 0;
         while at < size {
@@ -38,23 +107,32 @@ impl TorrentFiles {
     /// SHA-1 of many pieces, in their order: side by side where that is faster. A piece that cannot
     /// be read is an error of its own.
     #[must_use]
-    pub fn hash_pieces(&self, pieces: &[u32]) -> Vec<io::Result<Sha1Hash>> {
+    pub fn hash_pieces(
+        &self,
+        pieces: &[u32],
+        buffer: &mut HashBuffer,
+    ) -> Vec<io::Result<Sha1Hash>> {
         let size = |piece: &u32| self.metainfo().geometry.piece_size(*piece);
         let mut out = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|a, b| size(a) == size(b)).flat_map(|run| run.chunks(LANES)) {
             if group.len() >= WORTHWHILE && Lanes::are_fast() {
-                out.extend(self.hash_side_by_side(group, size(&group[0]) as usize));
+                out.extend(self.hash_side_by_side(group, size(&group[0]) as usize, buffer));
             } else {
-                out.extend(group.iter().map(|piece| self.hash_piece(*piece)));
+                out.extend(group.iter().map(|piece| self.hash_piece(*piece, buffer)));
             }
         }
         out
     }
 
     /// Up to sixteen pieces of one size.
-    fn hash_side_by_side(&self, pieces: &[u32], size: usize) -> Vec<io::Result<Sha1Hash>> {
+    fn hash_side_by_side(
+        &self,
+        pieces: &[u32],
+        size: usize,
+        buffer: &mut HashBuffer,
+    ) -> Vec<io::Result<Sha1Hash>> {
         let chunk = LANE_CHUNK.min(size);
-        let mut buffer = vec![0; chunk * pieces.len()];
+        let buffer = buffer.room(chunk * pieces.len());
         let mut errors: Vec<Option<io::Error>> = pieces.iter().map(|_| None).collect();
         let mut lanes = Lanes::new();
         let mut at = 0;

@@ -3,23 +3,30 @@
 
 mod files;
 mod filesystem;
+mod gather;
 mod hashing;
 mod locations;
 mod memory;
 mod operations;
 mod part_file;
 mod pool;
+mod queue;
 mod read_cache;
 mod real_file;
 mod relocation;
 mod scoped;
 mod system;
+mod unhashed;
 
+#[cfg(test)]
+mod gathering_tests;
 #[cfg(test)]
 mod tests;
 
 pub use files::{FileCache, disk_error};
 pub use filesystem::{Access, FileSystem, Found, StoredFile};
+pub use gather::Gather;
+pub use hashing::HashBuffer;
 pub use locations::{Gone, Kind, LocationError, Locations};
 pub use memory::Memory;
 pub use operations::TorrentFiles;

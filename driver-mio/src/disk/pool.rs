@@ -4,20 +4,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{DiskOpId, TorrentId};
 use eddyline::metainfo::Metainfo;
 use eddyline::{DiskError, DiskOp, DiskOutcome, Event, Placement};
 
 use super::files::{FileCache, disk_error};
-use super::hashing::WORTHWHILE;
+use super::hashing::{HashBuffer, hash_in_memory};
 use super::locations::Locations;
 use super::operations::TorrentFiles;
+use super::queue::{HashJob, Queue, Work};
 use super::read_cache::{ReadCache, ReadStats};
+use super::unhashed::Unhashed;
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
-use crate::sha1_lanes::{LANES, Lanes};
+use crate::sha1_lanes::Lanes;
 
 /// Operations that one worker performs one after the other.
 pub type Batch = Vec<(DiskOpId, DiskOp)>;
@@ -35,6 +36,8 @@ pub struct PoolOptions {
     pub open_files: usize,
     /// Most bytes kept of what was read for peers.
     pub read_cache: u64,
+    /// Most bytes kept of what was written and not hashed.
+    pub unhashed: u64,
 }
 
 /// What the workers hold.
@@ -42,6 +45,8 @@ pub struct PoolOptions {
 pub struct DiskStats {
     /// What was read for peers.
     pub reads: ReadStats,
+    /// Bytes kept of what was written and not hashed, and the most that may be.
+    pub unhashed: (u64, u64),
     /// Open files.
     pub open_files: usize,
 }
@@ -58,6 +63,8 @@ struct Shared {
     locations: Locations,
     cache: Arc<FileCache>,
     reads: ReadCache,
+    unhashed: Unhashed,
+    unhashed_limit: u64,
     store: Option<Arc<ResumeStore>>,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     mailbox: Mailbox,
@@ -66,7 +73,7 @@ struct Shared {
 /// The workers.
 #[derive(Debug)]
 pub struct DiskPool {
-    jobs: Sender<Batch>,
+    queue: Arc<Queue>,
     shared: Arc<Shared>,
 }
 
@@ -74,11 +81,13 @@ impl DiskPool {
     /// Starts the workers.
     #[must_use]
     pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
-        let (jobs, queue) = unbounded();
+        let queue = Arc::new(Queue::new(Lanes::are_fast()));
         let shared = Arc::new(Shared {
             locations: options.locations,
             cache: Arc::new(FileCache::new(options.open_files)),
             reads: ReadCache::new(options.read_cache),
+            unhashed: Unhashed::new(options.unhashed),
+            unhashed_limit: options.unhashed,
             store: options.store,
             torrents: RwLock::default(),
             mailbox,
@@ -87,7 +96,7 @@ impl DiskPool {
             let (queue, shared) = (queue.clone(), shared.clone());
             std::thread::spawn(move || work(&queue, &shared));
         }
-        Self { jobs, shared }
+        Self { queue, shared }
     }
 
     /// Gives a worker something to do. What may take hours gets a thread of its own.
@@ -97,35 +106,40 @@ impl DiskPool {
             std::thread::spawn(move || shared.work_off(batch));
             return;
         }
-        // The threads live as long as this sender.
-        let _ = self.jobs.send(batch);
+        if let [(id, DiskOp::HashPiece { torrent, piece })] = batch.as_slice() {
+            let open = self.shared.torrent(*torrent);
+            let bytes = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(*piece));
+            self.queue.put_piece((*torrent, *piece, *id), bytes.into());
+        } else {
+            self.queue.put(batch);
+        }
     }
 
     /// What the workers hold.
     #[must_use]
     pub fn stats(&self) -> DiskStats {
-        DiskStats { reads: self.shared.reads.stats(), open_files: self.shared.cache.len() }
+        let shared = &self.shared;
+        DiskStats {
+            reads: shared.reads.stats(),
+            unhashed: (shared.unhashed.held(), shared.unhashed_limit),
+            open_files: shared.cache.len(),
+        }
     }
 }
 
-fn work(queue: &Receiver<Batch>, shared: &Shared) {
-    let is_hash = |batch: &Batch| matches!(batch.as_slice(), [(_, DiskOp::HashPiece { .. })]);
-    while let Ok(mut batch) = queue.recv() {
-        let mut behind = None;
-        if is_hash(&batch) && queue.len() + 1 >= WORTHWHILE && Lanes::are_fast() {
-            while batch.len() < LANES && behind.is_none() {
-                match queue.try_recv() {
-                    Ok(next) if is_hash(&next) => batch.extend(next),
-                    Ok(next) => behind = Some(next),
-                    Err(_) => break,
-                }
-            }
-            shared.hash_off(batch);
-        } else {
-            shared.work_off(batch);
-        }
-        if let Some(batch) = behind {
-            shared.work_off(batch);
+impl Drop for DiskPool {
+    /// The workers end when they have done what they were given.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+fn work(queue: &Queue, shared: &Shared) {
+    let mut buffer = HashBuffer::default();
+    while let Some(work) = queue.take() {
+        match work {
+            Work::Batch(batch) => shared.work_off(batch),
+            Work::Pieces(jobs) => shared.hash_off(jobs, &mut buffer),
         }
     }
 }
@@ -146,35 +160,48 @@ impl Shared {
         self.mailbox.leave(events);
     }
 
-    /// Hashes pieces: those of one torrent side by side.
-    fn hash_off(&self, batch: Batch) {
-        let mut jobs: Vec<_> = batch
-            .into_iter()
-            .filter_map(|(id, op)| match op {
-                DiskOp::HashPiece { torrent, piece } => Some((torrent, piece, id)),
-                _ => None,
-            })
-            .collect();
+    /// Hashes pieces: those of one torrent side by side, what is still in memory where it is.
+    fn hash_off(&self, mut jobs: Vec<HashJob>, buffer: &mut HashBuffer) {
         jobs.sort_unstable();
         let mut events = Vec::with_capacity(jobs.len());
         for run in jobs.chunk_by(|a, b| a.0 == b.0) {
-            let pieces: Vec<u32> = run.iter().map(|(_, piece, _)| *piece).collect();
             let torrent = run[0].0;
-            let open = self.torrent(torrent).and_then(|open| {
-                self.locations.look(open.files.location(), false)?;
-                Ok(open)
-            });
-            let hashes = match &open {
-                Ok(open) => open.files.hash_pieces(&pieces),
-                Err(error) => pieces.iter().map(|_| Err(error.kind().into())).collect(),
-            };
-            for ((.., id), hash) in run.iter().zip(hashes) {
+            let mut leave = |job: &HashJob, hash: io::Result<Sha1Hash>| {
                 let outcome = match hash {
                     Ok(hash) => DiskOutcome::PieceHashed(hash),
                     Err(error) => DiskOutcome::Failed(self.judge(torrent, &error)),
                 };
-                events.push(Event::Disk(*id, outcome));
+                events.push(Event::Disk(job.2, outcome));
+            };
+            let open = self.torrent(torrent).and_then(|open| {
+                self.locations.look(open.files.location(), false)?;
+                Ok(open)
+            });
+            let open = match open {
+                Ok(open) => open,
+                Err(error) => {
+                    run.iter().for_each(|job| leave(job, Err(error.kind().into())));
+                    continue;
+                }
+            };
+            let size = |piece: u32| open.files.metainfo().geometry.piece_size(piece);
+            let (mut here, mut there) = (Vec::new(), Vec::new());
+            for job in run {
+                match self.unhashed.take((torrent, job.1), size(job.1)) {
+                    Some(blocks) => here.push((job, blocks)),
+                    None => there.push(job),
+                }
             }
+            for group in here.chunk_by_mut(|a, b| size(a.0.1) == size(b.0.1)) {
+                let blocks: Vec<_> =
+                    group.iter_mut().map(|(_, blocks)| std::mem::take(blocks)).collect();
+                let hashes = hash_in_memory(&blocks, buffer);
+                self.unhashed.give_back(blocks);
+                group.iter().zip(hashes).for_each(|((job, _), hash)| leave(job, Ok(hash)));
+            }
+            let pieces: Vec<u32> = there.iter().map(|job| job.1).collect();
+            let hashes = open.files.hash_pieces(&pieces, buffer);
+            there.into_iter().zip(hashes).for_each(|(job, hash)| leave(job, hash));
         }
         self.mailbox.leave(events);
     }
@@ -206,9 +233,17 @@ impl Shared {
                 .flat_map(|(.., payload)| payload.parts().iter().map(|part| &part[..]))
                 .collect();
             let result = self.write(*torrent, *piece, *begin, &parts);
+            match &result {
+                Ok(size) => {
+                    let blocks = run.iter().map(|(_, _, at, _, payload)| (*at, payload.clone()));
+                    self.unhashed.written((*torrent, *piece), *size, blocks);
+                }
+                // What is on disk is anybody's guess.
+                Err(_) => self.unhashed.forget_piece((*torrent, *piece)),
+            }
             for (.., id, _) in run {
                 let outcome = match &result {
-                    Ok(()) => DiskOutcome::Written,
+                    Ok(_) => DiskOutcome::Written,
                     Err(error) => DiskOutcome::Failed(*error),
                 };
                 events.push(Event::Disk(*id, outcome));
@@ -217,13 +252,14 @@ impl Shared {
         }
     }
 
+    /// Writes part of a piece. Returns the size of the piece.
     fn write(
         &self,
         torrent: TorrentId,
         piece: u32,
         begin: u32,
         parts: &[&[u8]],
-    ) -> Result<(), DiskError> {
+    ) -> Result<u32, DiskError> {
         let write = || {
             let open = self.torrent(torrent)?;
             let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -231,7 +267,8 @@ impl Shared {
             open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
             self.locations.look(open.files.location(), false)?;
             self.reads.written(torrent, piece);
-            open.files.write(piece, begin, parts)
+            open.files.write(piece, begin, parts)?;
+            Ok(open.files.metainfo().geometry.piece_size(piece))
         };
         write().map_err(|error| self.judge(torrent, &error))
     }
@@ -265,7 +302,7 @@ impl Shared {
             DiskOp::HashPiece { torrent, piece } => {
                 let open = self.torrent(torrent)?;
                 self.locations.look(open.files.location(), false)?;
-                DiskOutcome::PieceHashed(open.files.hash_piece(piece)?)
+                DiskOutcome::PieceHashed(open.files.hash_piece(piece, &mut HashBuffer::default())?)
             }
             DiskOp::HashBlocks { torrent, piece } => {
                 DiskOutcome::BlocksHashed(self.torrent(torrent)?.files.hash_blocks(piece)?)
@@ -362,6 +399,7 @@ impl Shared {
         if let Some(open) = torrents.remove(&torrent) {
             open.files.close();
             self.reads.close(torrent);
+            self.unhashed.forget(torrent);
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! This is the only module with `unsafe` code. It does two things that the compiler cannot check:
 //! - [`compress`] calls a function that needs AVX-512; it asks the processor first.
-//! - [`rounds`] loads 64 bytes at a pointer; they lie within a slice whose length was checked.
+//! - [`all_rounds`] loads 64 bytes at a pointer; they lie within a slice whose length was checked.
 #![expect(unsafe_code, reason = "vector instructions; see above")]
 
 use std::arch::x86_64::{
-    __m512i, _mm_set_epi8, _mm512_add_epi32, _mm512_broadcast_i32x4, _mm512_loadu_si512,
-    _mm512_rol_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm_set_epi8, _mm512_add_epi32, _mm512_broadcast_i32x4,
+    _mm512_loadu_si512, _mm512_rol_epi32, _mm512_set1_epi32, _mm512_shuffle_epi8,
+    _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::{BLOCK, LANES, Lanes, State};
@@ -31,7 +31,7 @@ pub(super) fn compress(state: &mut State, parts: &[&[u8]; LANES]) {
     assert!(Lanes::are_fast(), "whoever asks for lanes has them");
     // SAFETY: the processor has the features that the function is compiled for, and every part has
     // `blocks` whole blocks.
-    unsafe { rounds(state, parts, blocks) }
+    unsafe { all_rounds(state, parts, blocks) }
 }
 
 /// Sixteen rows of sixteen words become columns.
@@ -63,23 +63,21 @@ fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
     out
 }
 
-/// Twenty rounds with one function.
-macro_rules! twenty {
-    ($from:literal, $table:expr, $constant:expr, $w:ident, $s:ident) => {
+/// Rounds `$t` of one function. The numbers are literal, so that every word stays in a register.
+macro_rules! rounds {
+    ($table:expr, $constant:expr, $w:ident, $s:ident, $($t:literal)*) => {
         let constant = _mm512_set1_epi32($constant as i32);
-        let mut t = $from;
-        while t < $from + 20 {
-            let word = if t < 16 {
-                $w[t]
+        $(
+            let word = if $t < 16 {
+                $w[$t & 15]
             } else {
                 let three = _mm512_ternarylogic_epi32::<PARITY>(
-                    $w[(t + 13) & 15],
-                    $w[(t + 8) & 15],
-                    $w[(t + 2) & 15],
+                    $w[($t + 13) & 15],
+                    $w[($t + 8) & 15],
+                    $w[($t + 2) & 15],
                 );
-                let word = _mm512_rol_epi32::<1>(_mm512_xor_si512(three, $w[t & 15]));
-                $w[t & 15] = word;
-                word
+                $w[$t & 15] = _mm512_rol_epi32::<1>(_mm512_xor_si512(three, $w[$t & 15]));
+                $w[$t & 15]
             };
             let [a, b, c, d, e] = $s;
             let mixed = _mm512_ternarylogic_epi32::<{ $table }>(b, c, d);
@@ -87,15 +85,14 @@ macro_rules! twenty {
                 _mm512_add_epi32(_mm512_add_epi32(e, word), _mm512_add_epi32(constant, mixed));
             let next = _mm512_add_epi32(sum, _mm512_rol_epi32::<5>(a));
             $s = [next, a, _mm512_rol_epi32::<30>(b), c, d];
-            t += 1;
-        }
+        )*
     };
 }
 
 /// # Safety
 /// Every part holds `blocks` blocks of 64 bytes.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn rounds(state: &mut State, parts: &[&[u8]; LANES], blocks: usize) {
+unsafe fn all_rounds(state: &mut State, parts: &[&[u8]; LANES], blocks: usize) {
     // Bytes of a word come with the highest first.
     let swap =
         _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
@@ -106,14 +103,16 @@ unsafe fn rounds(state: &mut State, parts: &[&[u8]; LANES], blocks: usize) {
         // SAFETY: the caller promises so many blocks in every part.
         let rows: [__m512i; 16] = std::array::from_fn(|lane| unsafe {
             let row = parts[lane].as_ptr().add(block * BLOCK);
+            // What comes eight blocks later; a place behind the end is no error.
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(8 * BLOCK).cast());
             _mm512_shuffle_epi8(_mm512_loadu_si512(row.cast()), swap)
         });
         let mut w = transpose(rows);
         let mut s = h;
-        twenty!(0, CHOICE, PHASES[0], w, s);
-        twenty!(20, PARITY, PHASES[1], w, s);
-        twenty!(40, MAJORITY, PHASES[2], w, s);
-        twenty!(60, PARITY, PHASES[3], w, s);
+        rounds!(CHOICE, PHASES[0], w, s, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+        rounds!(PARITY, PHASES[1], w, s, 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39);
+        rounds!(MAJORITY, PHASES[2], w, s, 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59);
+        rounds!(PARITY, PHASES[3], w, s, 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79);
         for (sum, word) in h.iter_mut().zip(s) {
             *sum = _mm512_add_epi32(*sum, word);
         }

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// What a peer with requests outstanding may send even when the disk is behind or all credit is
-/// given: two blocks, so that no peer starves.
+/// What a peer with requests outstanding may send even when all credit is given: two blocks, so that
+/// no peer starves.
 pub const READ_FLOOR: u32 = 33 * 1024;
 
 /// Nodes that are known for being there, run by the makers of several clients.
@@ -61,7 +61,8 @@ pub struct Config {
     pub read_credit: u32,
     /// Most bytes granted to one connection.
     pub read_window: u32,
-    /// Payload bytes handed to the disk and not written yet, above which no more is read.
+    /// Payload bytes handed to the disk and not written yet, above which no more is read until half
+    /// of it is written.
     pub disk_intake: u32,
     /// Pieces being hashed at once; a driver with n workers sets about 2 n.
     pub hash_jobs: u32,
@@ -171,9 +172,8 @@ impl Config {
         MemoryBound {
             receive: self.most_granted(),
             assembly: connections * 128 * 1024,
-            // Above the mark every peer keeps a trickle up to twice the mark, and what was granted
-            // by then may still arrive.
-            disk: 2 * u64::from(self.disk_intake) + self.most_granted(),
+            // Above the mark nothing is granted; what was granted by then may still arrive.
+            disk: u64::from(self.disk_intake) + self.most_granted(),
             send: u64::from(self.send_budget) + connections * 16 * 1024,
             requests: connections * u64::from(self.max_queued_requests) * 12,
         }

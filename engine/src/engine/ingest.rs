@@ -225,14 +225,13 @@ impl Engine {
     }
 
     fn disk(&mut self, op: DiskOpId, outcome: DiskOutcome) {
-        let was_behind = self.ctx.disk_is_behind();
         let Some(job) = self.ctx.disk.end(op) else {
             return self.violated(ViolatedRule::UnknownCompletion);
         };
         if let DiskJob::Read { request, .. } = job {
             self.ctx.send_used -= u64::from(request.length);
         }
-        if was_behind && !self.ctx.disk_is_behind() {
+        if !self.ctx.throttled.is_empty() && !self.ctx.disk_is_behind() {
             let held = core::mem::take(&mut self.ctx.throttled);
             self.ctx.flush.extend(held);
         }

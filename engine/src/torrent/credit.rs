@@ -27,12 +27,11 @@ impl Torrent {
         if peer.requests.is_empty() {
             return IDLE_WINDOW;
         }
-        if ctx.disk_is_swamped() {
+        if ctx.disk_is_behind() {
             ctx.throttled.insert(conn);
             return 0;
         }
-        if ctx.disk_is_behind() || ctx.granted >= u64::from(ctx.config.read_credit) {
-            ctx.throttled.insert(conn);
+        if ctx.granted >= u64::from(ctx.config.read_credit) {
             return READ_FLOOR;
         }
         // A quarter of a second of what it sends, within reason.

@@ -288,7 +288,7 @@ impl Torrent {
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
         self.progress_at = ctx.now;
-        self.saving.mark();
+        self.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
         self.haves.push(piece);
         for peer in self.peers.values_mut().filter(|peer| counted && peer.pieces.has(piece)) {
             peer.interesting -= 1;

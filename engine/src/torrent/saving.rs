@@ -11,11 +11,17 @@ use crate::base::time::Instant;
 use crate::context::{Context, DiskJob, Timer};
 use crate::resume::ResumeData;
 
+/// Bytes verified after which a save begins early: the last sync of a download waits for no more
+/// than these, and the disk works while more is fetched.
+const SAVED_AT_ONCE: u64 = 256 << 20;
+
 /// When resume data is to be stored, and how far that has come.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Saving {
     /// Something changed since the last save.
     dirty: bool,
+    /// Bytes verified since the last save.
+    verified: u64,
     /// Save as soon as the save in progress allows.
     urgent: bool,
     /// When the next save is due; `None` while nothing has changed.
@@ -39,6 +45,12 @@ impl Saving {
     /// Something that resume data tells has changed.
     pub(super) fn mark(&mut self) {
         self.dirty = true;
+    }
+
+    /// A piece of so many bytes is verified.
+    pub(super) fn mark_verified(&mut self, bytes: u32) {
+        self.dirty = true;
+        self.verified += u64::from(bytes);
     }
 
     /// Whether a save is in progress.
@@ -81,7 +93,7 @@ impl Torrent {
                 due
             }
         };
-        if self.saving.urgent || due <= ctx.now {
+        if self.saving.urgent || due <= ctx.now || self.saving.verified >= SAVED_AT_ONCE {
             self.save_now(ctx);
         }
     }
@@ -94,6 +106,7 @@ impl Torrent {
         }
         self.saving.dirty = false;
         self.saving.urgent = false;
+        self.saving.verified = 0;
         self.saving.due = None;
         self.doubt.sync_begins();
         self.saving.syncing = Some(Claim {

@@ -1,0 +1,136 @@
+//! Unit tests of the queue and of what gathers blocks before it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use eddyline::DiskOp;
+use eddyline::base::ids::{DiskOpId, TorrentId};
+use eddyline::base::payload::Payload;
+
+use super::gather::Gather;
+use super::queue::{Queue, Work};
+use super::unhashed::Unhashed;
+use crate::sha1_lanes::LANES;
+
+const BLOCK: u32 = 16 * 1024;
+
+fn torrent(n: u64) -> TorrentId {
+    TorrentId::from_u64(n)
+}
+
+fn block(piece: u32, index: u32) -> (DiskOpId, DiskOp) {
+    let payload = Payload::One(Bytes::from(vec![index as u8; BLOCK as usize]));
+    let id = DiskOpId::from_u64(u64::from(piece * 100 + index));
+    (id, DiskOp::WriteBlock { torrent: torrent(1), piece, begin: index * BLOCK, payload })
+}
+
+fn ids(batch: &[(DiskOpId, DiskOp)]) -> Vec<u64> {
+    batch.iter().map(|(id, _)| id.as_u64()).collect()
+}
+
+#[test]
+fn blocks_are_written_when_their_piece_is_whole_or_they_have_waited() {
+    let mut gather = Gather::new(1 << 20);
+    let now = Instant::now();
+    let mut add = |piece, index| {
+        let (id, op) = block(piece, index);
+        gather.add(id, op, 3 * BLOCK, now)
+    };
+    assert!(add(1, 0).is_none() && add(2, 1).is_none() && add(1, 2).is_none());
+    assert_eq!(ids(&add(1, 1).unwrap()), [100, 102, 101]);
+    assert!(gather.take_due(now).is_empty());
+    let later = gather.due().unwrap();
+    let due = gather.take_due(later);
+    assert_eq!(due.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[201]]);
+    assert_eq!(gather.due(), None);
+}
+
+#[test]
+fn what_is_held_back_has_a_limit() {
+    let mut gather = Gather::new(u64::from(4 * BLOCK));
+    let now = Instant::now();
+    let mut written = Vec::new();
+    for (piece, index) in [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0)] {
+        let (id, op) = block(piece, index);
+        written.extend(gather.add(id, op, 10 * BLOCK, now));
+    }
+    assert_eq!(written.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[200, 201]]);
+}
+
+#[test]
+fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
+    let queue = Queue::new(true);
+    let job = |n: u32| (torrent(1), n, DiskOpId::from_u64(n.into()));
+    let count = LANES as u32;
+    (0..=count).for_each(|n| queue.put_piece(job(n), 1));
+    let Some(Work::Pieces(first)) = queue.take() else { panic!("nothing") };
+    assert_eq!(first, (0..count).map(job).collect::<Vec<_>>());
+    // What was written goes before what waits for others.
+    queue.put(vec![block(1, 0)]);
+    let Some(Work::Batch(batch)) = queue.take() else { panic!("nothing") };
+    assert_eq!(ids(&batch), [100]);
+    // The last one is alone, and that is told by waiting.
+    let Some(Work::Pieces(rest)) = queue.take() else { panic!("nothing") };
+    assert_eq!(rest, [job(count)]);
+    // Large ones wait for fewer others, and none when nothing more can come.
+    queue.put_piece(job(1), 100 << 20);
+    assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
+    queue.put_piece(job(2), 1);
+    queue.close();
+    assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
+    assert!(queue.take().is_none());
+}
+
+#[test]
+fn where_lanes_are_not_fast_no_piece_waits() {
+    let queue = Queue::new(false);
+    (0..3).for_each(|n| queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1));
+    let before = Instant::now();
+    for _ in 0..3 {
+        assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
+    }
+    assert!(before.elapsed() < Duration::from_secs(5));
+}
+
+fn payload(length: u32) -> Payload {
+    Payload::One(Bytes::from(vec![7; length as usize]))
+}
+
+#[test]
+fn only_a_whole_piece_is_hashed_from_memory() {
+    let unhashed = Unhashed::new(1 << 20);
+    let (one, two) = ((torrent(1), 1), (torrent(1), 2));
+    let size = 2 * BLOCK + 5;
+    unhashed.written(one, size, [(BLOCK, payload(BLOCK)), (2 * BLOCK, payload(5))].into_iter());
+    unhashed.written(two, size, [(0, payload(BLOCK)), (2 * BLOCK, payload(5))].into_iter());
+    unhashed.written(one, size, [(0, payload(BLOCK))].into_iter());
+    let whole = unhashed.take(one, size).expect("all of it is here");
+    assert_eq!(whole.iter().map(Payload::len).sum::<u32>(), size);
+    assert!(unhashed.take(one, size).is_none(), "it is taken once");
+    assert!(unhashed.take(two, size).is_none(), "the middle is missing");
+    assert_eq!(unhashed.held(), size.into(), "what is being hashed counts");
+    unhashed.give_back(vec![whole]);
+    assert_eq!(unhashed.held(), 0);
+}
+
+#[test]
+fn what_waits_to_be_hashed_stays_within_its_limit() {
+    let limit = u64::from(LANES as u32 * BLOCK);
+    let unhashed = Unhashed::new(limit);
+    for piece in 0..100 {
+        unhashed.written((torrent(1), piece), BLOCK, [(0, payload(BLOCK))].into_iter());
+        assert!(unhashed.held() <= limit);
+    }
+    assert!(unhashed.take((torrent(1), 0), BLOCK).is_none(), "the oldest went");
+    let newest = unhashed.take((torrent(1), 99), BLOCK).expect("the newest stayed");
+    unhashed.give_back(vec![newest]);
+    // A block written twice is there once, one of another torrent is not touched.
+    unhashed.written((torrent(1), 98), BLOCK, [(0, payload(BLOCK))].into_iter());
+    unhashed.written((torrent(2), 1), BLOCK, [(0, payload(BLOCK))].into_iter());
+    unhashed.forget_piece((torrent(1), 98));
+    unhashed.forget(torrent(1));
+    assert_eq!(unhashed.held(), BLOCK.into());
+    // Pieces of which too few fit are not kept at all.
+    unhashed.written((torrent(3), 1), 10 * BLOCK, [(0, payload(BLOCK))].into_iter());
+    assert_eq!(unhashed.held(), BLOCK.into());
+}

@@ -1,0 +1,178 @@
+//! What has happened since the last turn, as events: readiness of sockets, and what workers left.
+
+use std::io;
+
+use bytes::Bytes;
+use eddyline::base::addr::normalise;
+use eddyline::base::ids::{SocketToken, UdpSocketId};
+use eddyline::{CloseKind, ConnectFailure, Event, StreamEvent};
+use mio::net::TcpStream;
+use mio::{Events, Token};
+
+use super::{Driver, FIRST_STREAM, LISTENERS, UDP, WAKER};
+use crate::stream::{ReadOutcome, Stream};
+
+/// Datagrams taken from one socket in one turn; the rest is left to the kernel.
+const MAX_DATAGRAMS: usize = 128;
+
+impl Driver {
+    /// Collects everything that happened as events.
+    pub(super) fn gather(&mut self) {
+        let ready = std::mem::replace(&mut self.ready, Events::with_capacity(0));
+        for event in &ready {
+            match event.token() {
+                WAKER => {}
+                Token(token) if (UDP..UDP + 4).contains(&token) => {
+                    self.receive_datagrams(token - UDP);
+                }
+                Token(token) if token < FIRST_STREAM => self.accept(token - LISTENERS),
+                Token(token) => {
+                    let slot = token - FIRST_STREAM;
+                    if let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) {
+                        stream.readable |= event.is_readable() || event.is_read_closed();
+                        stream.readable |= event.is_error();
+                        stream.writable |= event.is_writable() || event.is_error();
+                        self.hot.push(slot);
+                    }
+                }
+            }
+        }
+        self.ready = ready;
+        self.mailbox.collect(&mut self.events);
+        let mut hot = std::mem::take(&mut self.hot);
+        hot.sort_unstable();
+        hot.dedup();
+        for slot in hot {
+            self.serve(slot);
+        }
+    }
+
+    /// Connects, writes and reads as far as a stream can.
+    fn serve(&mut self, slot: usize) {
+        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else { return };
+        let conn = stream.conn;
+        if !stream.connected && (stream.writable || stream.readable) {
+            match finished_connecting(&stream.socket) {
+                Some(Ok(())) => {
+                    stream.connected = true;
+                    let _ = stream.socket.set_nodelay(true);
+                    self.events.push(Event::Stream(conn, StreamEvent::Connected));
+                }
+                Some(Err(failure)) => {
+                    self.drop_stream(slot);
+                    let event = StreamEvent::ConnectFailed(failure);
+                    return self.events.push(Event::Stream(conn, event));
+                }
+                None => return,
+            }
+        }
+        if !self.write(slot) {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else { return };
+        match stream.read(&mut self.buffers, &mut self.received) {
+            ReadOutcome::Bytes => {
+                if stream.readable && stream.credit > 0 {
+                    self.hot.push(slot);
+                }
+                let received = self.received.drain(..).map(StreamEvent::Received);
+                self.events.extend(received.map(|event| Event::Stream(conn, event)));
+            }
+            ReadOutcome::Nothing => {}
+            ReadOutcome::End => self.closed(slot, CloseKind::Eof),
+            ReadOutcome::Broken => self.closed(slot, CloseKind::Reset),
+        }
+    }
+
+    /// Writes what is queued. Returns false when the stream is gone.
+    fn write(&mut self, slot: usize) -> bool {
+        let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else {
+            return false;
+        };
+        if stream.wants_write() {
+            match stream.write() {
+                Ok(0) => {}
+                Ok(count) => {
+                    self.events.push(Event::Stream(stream.conn, StreamEvent::Sent(count)));
+                }
+                Err(_) => {
+                    self.closed(slot, CloseKind::Reset);
+                    return false;
+                }
+            }
+        }
+        let done = stream.closing && stream.is_flushed();
+        if done {
+            self.drop_stream(slot);
+        }
+        !done
+    }
+
+    fn closed(&mut self, slot: usize, kind: CloseKind) {
+        if let Some(stream) = self.drop_stream(slot)
+            && !stream.closing
+        {
+            self.events.push(Event::Stream(stream.conn, StreamEvent::Closed(kind)));
+        }
+    }
+
+    pub(super) fn drop_stream(&mut self, slot: usize) -> Option<Stream> {
+        let mut stream = self.streams.get_mut(slot)?.take()?;
+        let _ = self.poll.registry().deregister(&mut stream.socket);
+        Some(stream)
+    }
+
+    fn accept(&mut self, listener: usize) {
+        loop {
+            let Some(listener) = self.listeners.get(listener) else { return };
+            match listener.accept() {
+                Ok((socket, remote)) => {
+                    let token = SocketToken(self.next_socket);
+                    self.next_socket += 1;
+                    self.waiting.insert(token, socket);
+                    let remote = normalise(remote);
+                    self.events.push(Event::Incoming { socket: token, remote });
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Out of descriptors, or nobody there: the next readiness tries again.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn receive_datagrams(&mut self, index: usize) {
+        let mut packet = [0; 65_536];
+        let Some(socket) = &self.udp[index] else { return };
+        for _ in 0..MAX_DATAGRAMS {
+            match socket.recv_from(&mut packet) {
+                Ok((count, from)) => self.events.push(Event::Datagram {
+                    socket: UdpSocketId(index as u32),
+                    from: normalise(from),
+                    data: Bytes::copy_from_slice(&packet[..count]),
+                }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP error of an earlier packet; the next one may be good.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Whether a connection attempt has ended, and how.
+fn finished_connecting(socket: &TcpStream) -> Option<Result<(), ConnectFailure>> {
+    match socket.take_error() {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => {
+            return Some(Err(match error.kind() {
+                io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
+                io::ErrorKind::TimedOut => ConnectFailure::TimedOut,
+                _ => ConnectFailure::Unreachable,
+            }));
+        }
+    }
+    match socket.peer_addr() {
+        Ok(_) => Some(Ok(())),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => None,
+        Err(_) => Some(Err(ConnectFailure::Unreachable)),
+    }
+}

@@ -1,0 +1,131 @@
+//! Performs what the engine asks for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use eddyline::base::ids::{ConnId, DiskOpId};
+use eddyline::{
+    Action, CloseKind, CloseMode, ConnectFailure, DiskOp, Event, HttpAction, StreamAction,
+    StreamEvent,
+};
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::{Driver, FIRST_STREAM};
+use crate::listen::connect;
+use crate::stream::Stream;
+
+impl Driver {
+    /// Performs what the engine asks for.
+    pub(super) fn perform(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Stream(conn, action) => self.stream(conn, action),
+                Action::Refuse { socket } => drop(self.waiting.remove(&socket)),
+                Action::SendDatagram { socket, to, data } => {
+                    if let Some(Some(socket)) = self.udp.get(socket.0 as usize) {
+                        let _ = socket.send_to(&data, to);
+                    }
+                }
+                Action::Disk(id, op) => self.disk_op(id, op),
+                Action::Resolve(id, name) => self.dns.resolve(id, name),
+                Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
+                Action::Notify(notice) => self.notices.push(notice),
+            }
+        }
+        self.actions = actions;
+        for batch in self.blocks.take_due(Instant::now()) {
+            self.disk.submit(batch);
+        }
+    }
+
+    fn disk_op(&mut self, id: DiskOpId, op: DiskOp) {
+        let batch = match &op {
+            DiskOp::WriteBlock { torrent, piece, .. } => {
+                let metainfo = self.engine.metainfo(*torrent);
+                let size = metainfo.map_or(0, |metainfo| metainfo.geometry.piece_size(*piece));
+                self.blocks.add(id, op, size, Instant::now())
+            }
+            _ => Some(vec![(id, op)]),
+        };
+        if let Some(batch) = batch {
+            self.disk.submit(batch);
+        }
+    }
+
+    fn stream(&mut self, conn: ConnId, action: StreamAction) {
+        let slot = slot_of(conn);
+        match action {
+            StreamAction::Connect { remote } => return self.connect(conn, remote),
+            StreamAction::Adopt { socket } => {
+                if let Some(stream) = self.waiting.remove(&socket) {
+                    let _ = stream.set_nodelay(true);
+                    self.add_stream(conn, stream, true);
+                }
+                return;
+            }
+            StreamAction::Close(CloseMode::Now) => {
+                // What the engine said last is worth an attempt: a choke, a reject, a goodbye.
+                let ours = self.streams.get(slot).and_then(Option::as_ref);
+                if ours.is_some_and(|stream| stream.conn == conn) {
+                    if let Some(stream) = self.streams[slot].as_mut() {
+                        let _ = stream.wants_write().then(|| stream.write());
+                    }
+                    self.drop_stream(slot);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let stream = self.streams.get_mut(slot).and_then(Option::as_mut);
+        let Some(stream) = stream.filter(|stream| stream.conn == conn) else { return };
+        match action {
+            StreamAction::GrantRead(count) => stream.credit += count,
+            StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
+            StreamAction::Close(_) => stream.closing = true,
+            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
+        }
+        let readable = stream.readable && stream.credit > 0;
+        if readable || stream.wants_write() || stream.closing {
+            self.hot.push(slot);
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
+        match connect(remote, &self.options) {
+            Ok(socket) => self.add_stream(conn, socket, false),
+            Err(error) => {
+                let failure = match error.kind() {
+                    io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
+                    _ => ConnectFailure::Unreachable,
+                };
+                self.events.push(Event::Stream(conn, StreamEvent::ConnectFailed(failure)));
+            }
+        }
+    }
+
+    fn add_stream(&mut self, conn: ConnId, mut socket: TcpStream, connected: bool) {
+        let slot = slot_of(conn);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(FIRST_STREAM + slot);
+        if self.poll.registry().register(&mut socket, token, interest).is_err() {
+            let event = if connected {
+                StreamEvent::Closed(CloseKind::Reset)
+            } else {
+                StreamEvent::ConnectFailed(ConnectFailure::Unreachable)
+            };
+            return self.events.push(Event::Stream(conn, event));
+        }
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+        }
+        self.streams[slot] = Some(Stream::new(conn, socket, connected));
+    }
+}
+
+/// The dense part of a connection's id.
+fn slot_of(conn: ConnId) -> usize {
+    (conn.as_u64() & 0xffff_ffff) as usize
+}
