@@ -54,6 +54,8 @@ impl Drop for Lent {
 }
 
 impl Buffers {
+    /// Bytes of one buffer.
+    pub const EACH: usize = BUFFER;
     /// Most bytes that one read brings.
     pub const MOST: usize = AT_ONCE * BUFFER;
 
@@ -70,8 +72,8 @@ impl Buffers {
     ) -> io::Result<usize> {
         let wanted = limit.div_ceil(BUFFER).min(AT_ONCE);
         while self.next.len() < wanted {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            self.next.push(kept.unwrap_or_else(|| vec![0; BUFFER].into()));
+            let buffer = self.buffer();
+            self.next.push(buffer);
         }
         let mut left = limit;
         let mut slices: [IoSliceMut<'_>; AT_ONCE] =
@@ -94,5 +96,21 @@ impl Buffers {
             }
         }
         Ok(total)
+    }
+
+    /// Lends a buffer of which `fill` has filled the first `count` bytes, at most [`Self::EACH`];
+    /// `None` when it says that it has not.
+    pub fn fill(&mut self, count: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Option<Bytes> {
+        let mut buffer = self.next.pop().unwrap_or_else(|| self.buffer());
+        if !fill(&mut buffer[..count]) {
+            self.next.push(buffer);
+            return None;
+        }
+        Some(Bytes::from_owner(Lent { buffer, count, home: self.kept.clone() }))
+    }
+
+    fn buffer(&self) -> Buffer {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| vec![0; BUFFER].into())
     }
 }

@@ -2,6 +2,7 @@
 
 mod collect;
 mod perform;
+mod reads;
 
 use std::collections::HashMap;
 use std::io;
@@ -28,6 +29,7 @@ use crate::multicast::join_groups;
 use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
 use crate::stream::Stream;
+use reads::Wanted;
 
 const WAKER: Token = Token(0);
 /// The first of four UDP sockets.
@@ -114,6 +116,8 @@ pub struct Driver {
     events: Vec<Event>,
     actions: Vec<Action>,
     blocks: Gather,
+    /// Blocks to be read for peers in this turn.
+    reads: Vec<Wanted>,
     notices: Vec<Notice>,
     wakeup: Wakeup,
 }
@@ -180,6 +184,7 @@ impl Driver {
             events: Vec::new(),
             actions: Vec::new(),
             blocks,
+            reads: Vec::new(),
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };

@@ -69,6 +69,17 @@ impl FileCache {
         Ok(file)
     }
 
+    /// The file under `key`, if it is open and nobody holds the cache.
+    #[must_use]
+    pub fn get_open(&self, key: FileKey) -> Option<Arc<dyn StoredFile>> {
+        let mut inner = self.inner.try_lock().ok()?;
+        inner.clock += 1;
+        let clock = inner.clock;
+        let (file, used) = inner.open.get_mut(&key)?;
+        *used = clock;
+        Some(file.clone())
+    }
+
     /// Closes all files of a torrent.
     pub fn close(&self, torrent: TorrentId) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

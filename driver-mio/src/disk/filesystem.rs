@@ -41,6 +41,11 @@ pub trait StoredFile: Debug + Send + Sync {
     /// # Errors
     /// `UnexpectedEof` where the file ends before; whatever the system says.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Reads as many bytes as `into` holds if they are in memory; never waits for a device. Returns
+    /// whether it did.
+    fn read_resident(&self, _into: &mut [u8], _offset: u64) -> bool {
+        false
+    }
     /// Writes all parts, one behind the other.
     ///
     /// # Errors

@@ -156,6 +156,13 @@ impl Locations {
         Ok(open)
     }
 
+    /// Whether a location was there a moment ago, so that nobody has to look.
+    #[must_use]
+    pub fn is_trusted(&self, id: LocationId) -> bool {
+        let looked = self.all().get(&id).and_then(|location| location.looked);
+        looked.is_some_and(|at| at.elapsed() < TRUST)
+    }
+
     /// Fails when a place that was opened is not there any more. Looked at once a second, or at once
     /// when there is reason to.
     ///

@@ -205,6 +205,36 @@ impl TorrentFiles {
         Ok(())
     }
 
+    /// Reads bytes of a piece into `into` if that needs no waiting. Returns whether it did.
+    #[must_use]
+    pub fn read_resident(
+        &self,
+        piece: u32,
+        begin: u32,
+        into: &mut [u8],
+        trusted: impl FnOnce(LocationId) -> bool,
+    ) -> bool {
+        let Ok(arranged) = self.arranged.try_read() else { return false };
+        if !trusted(arranged.location) {
+            return false;
+        }
+        let mut rest = into;
+        for slice in self.slices(piece, begin, rest.len() as u32) {
+            let (head, tail) = rest.split_at_mut(slice.length as usize);
+            if self.is_pad(slice) {
+                head.fill(0);
+            } else {
+                let part = arranged.parted.contains(&slice.file);
+                let file = self.cache.get_open((self.id, slice.file, false)).filter(|_| !part);
+                if !file.is_some_and(|file| file.read_resident(head, slice.offset)) {
+                    return false;
+                }
+            }
+            rest = tail;
+        }
+        true
+    }
+
     /// Reads part of a piece.
     ///
     /// # Errors

@@ -115,6 +115,22 @@ impl DiskPool {
         }
     }
 
+    /// Fills `into` with part of a piece if that needs no waiting at all: the file is open, its bytes
+    /// are in memory, and nobody is rearranging the torrent. Returns whether it did.
+    #[must_use]
+    pub fn read_resident(
+        &self,
+        torrent: TorrentId,
+        piece: u32,
+        begin: u32,
+        into: &mut [u8],
+    ) -> bool {
+        let Ok(torrents) = self.shared.torrents.try_read() else { return false };
+        let Some(open) = torrents.get(&torrent) else { return false };
+        let trusted = |location| self.shared.locations.is_trusted(location);
+        open.files.read_resident(piece, begin, into, trusted)
+    }
+
     /// What the workers hold.
     #[must_use]
     pub fn stats(&self) -> DiskStats {

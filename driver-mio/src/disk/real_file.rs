@@ -1,11 +1,11 @@
 //! A file of the operating system.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, FileType, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::filesystem::{Found, StoredFile, write_all_at};
 
@@ -19,6 +19,14 @@ pub(super) struct RealFile(pub(super) File);
 impl StoredFile for RealFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(into, offset)
+    }
+
+    fn read_resident(&self, into: &mut [u8], offset: u64) -> bool {
+        let length = into.len();
+        let mut slices = [IoSliceMut::new(into)];
+        let read = rustix::io::preadv2(&self.0, &mut slices, offset, ReadWriteFlags::NOWAIT);
+        // Part of it, or a file system that cannot tell: then a worker reads it.
+        read == Ok(length)
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {

@@ -12,6 +12,7 @@ use eddyline::{
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
+use super::reads::Wanted;
 use super::{Driver, FIRST_STREAM};
 use crate::listen::connect;
 use crate::stream::Stream;
@@ -36,6 +37,7 @@ impl Driver {
             }
         }
         self.actions = actions;
+        self.read_blocks();
         for batch in self.blocks.take_due(Instant::now()) {
             self.disk.submit(batch);
         }
@@ -47,6 +49,10 @@ impl Driver {
                 let metainfo = self.engine.metainfo(*torrent);
                 let size = metainfo.map_or(0, |metainfo| metainfo.geometry.piece_size(*piece));
                 self.blocks.add(id, op, size, Instant::now())
+            }
+            DiskOp::ReadBlock { torrent, piece, begin, length } => {
+                let (torrent, piece, begin, length) = (*torrent, *piece, *begin, *length);
+                return self.reads.push(Wanted { id, torrent, piece, begin, length });
             }
             _ => Some(vec![(id, op)]),
         };

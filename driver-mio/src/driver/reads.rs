@@ -1,0 +1,81 @@
+//! Blocks for peers. What the system has in memory is read at once, blocks that lie behind each
+//! other together; what would have to come from a disk is left to a worker, so that the loop never
+//! waits.
+
+use bytes::{Bytes, BytesMut};
+use eddyline::base::ids::{DiskOpId, TorrentId};
+use eddyline::{DiskOp, DiskOutcome, Event};
+
+use super::Driver;
+use crate::buffers::Buffers;
+
+/// Bytes read at once.
+const MOST: u32 = Buffers::EACH as u32;
+/// Runs of at least so many bytes are read into a buffer that comes back; shorter ones get what
+/// they need and no more.
+const LONG: u32 = MOST / 2;
+
+/// A block to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) id: DiskOpId,
+    pub(super) torrent: TorrentId,
+    pub(super) piece: u32,
+    pub(super) begin: u32,
+    pub(super) length: u32,
+}
+
+impl Wanted {
+    fn op(self) -> (DiskOpId, DiskOp) {
+        let Self { id, torrent, piece, begin, length } = self;
+        (id, DiskOp::ReadBlock { torrent, piece, begin, length })
+    }
+
+    /// Whether `next` lies right behind this one.
+    fn is_before(&self, next: &Self) -> bool {
+        (self.torrent, self.piece) == (next.torrent, next.piece)
+            && self.begin.checked_add(self.length) == Some(next.begin)
+    }
+}
+
+impl Driver {
+    /// Reads what this turn asked for.
+    pub(super) fn read_blocks(&mut self) {
+        let wanted = std::mem::take(&mut self.reads);
+        let mut rest = wanted.as_slice();
+        while let Some((first, behind)) = rest.split_first() {
+            let (mut count, mut length, mut last) = (1, first.length, first);
+            for next in behind {
+                if !last.is_before(next) || length + next.length > MOST {
+                    break;
+                }
+                (count, length, last) = (count + 1, length + next.length, next);
+            }
+            let (run, behind) = rest.split_at(count);
+            match self.read_at_once(first, length) {
+                Some(bytes) => {
+                    let outcomes = run.iter().map(|block| {
+                        let from = (block.begin - first.begin) as usize;
+                        let part = bytes.slice(from..from + block.length as usize);
+                        Event::Disk(block.id, DiskOutcome::Read(part))
+                    });
+                    self.events.extend(outcomes);
+                }
+                None => self.disk.submit(run.iter().map(|block| block.op()).collect()),
+            }
+            rest = behind;
+        }
+        self.reads = wanted;
+        self.reads.clear();
+    }
+
+    fn read_at_once(&mut self, first: &Wanted, length: u32) -> Option<Bytes> {
+        let Wanted { torrent, piece, begin, .. } = *first;
+        let read = |into: &mut [u8]| self.disk.read_resident(torrent, piece, begin, into);
+        if length >= LONG {
+            return self.buffers.fill(length as usize, read);
+        }
+        let mut bytes = BytesMut::zeroed(length as usize);
+        read(&mut bytes).then(|| bytes.freeze())
+    }
+}
