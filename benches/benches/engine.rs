@@ -15,7 +15,7 @@ use eddyline::dht::{Contact, DhtNode, NodeConfig, NodeId, Output, Packet, Table}
 use eddyline::metainfo::Geometry;
 use eddyline::picker::{PeerPieces, PickMode, Picker};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
-use eddyline_benches::Feed;
+use eddyline_benches::Recording;
 
 fn frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("frames");
@@ -120,23 +120,22 @@ fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step per block, request to verified");
     group.sample_size(10);
     group.throughput(Throughput::Elements(1));
-    for (pieces, peers) in [(20_000, 1), (20_000, 200), (1_000_000, 1)] {
+    for (pieces, peers) in
+        [(20_000, 1), (20_000, 10), (20_000, 200), (400_000, 1000), (1_000_000, 1)]
+    {
+        let recording = Recording::new(pieces, peers, 2000);
         group.bench_function(format!("{pieces} pieces, {peers} peers"), |b| {
             b.iter_custom(|count| {
-                let mut feed = Feed::new(pieces, peers);
-                let mut spent = Duration::ZERO;
-                let mut done = 0;
+                let (mut spent, mut done) = (Duration::ZERO, 0);
                 while done < count {
-                    if feed.is_exhausted() {
-                        feed = Feed::new(pieces, peers);
-                    }
-                    let before = feed.blocks;
-                    let start = Instant::now();
-                    feed.turn();
-                    spent += start.elapsed();
-                    done += feed.blocks - before;
+                    recording.replay(|step| {
+                        let start = Instant::now();
+                        step();
+                        spent += start.elapsed();
+                    });
+                    done += recording.blocks;
                 }
-                // A turn may bring more blocks than were asked for.
+                // A replay brings more blocks than were asked for.
                 spent.mul_f64(count as f64 / done.max(1) as f64)
             });
         });

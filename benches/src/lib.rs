@@ -1,5 +1,7 @@
 //! What the benchmarks share: an engine fed by peers that cost next to nothing.
 
+pub mod workloads;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +12,7 @@ use eddyline::base::time::Instant;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 use eddyline::wire::{FrameAssembler, Handshake, Message, PeerId, Reserved};
 use eddyline::{
-    Action, AddTorrent, Command, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus,
+    Action, AddTorrent, Command, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus, Notice,
     StreamAction, StreamEvent,
 };
 
@@ -29,59 +31,101 @@ pub fn metainfo(pieces: u32, piece_length: u32) -> Arc<Metainfo> {
     Arc::new(Metainfo::parse(&torrent).expect("valid"))
 }
 
-/// A leeching engine with `peers` seeds that answer every request at once, and a disk that takes
-/// no time.
-pub struct Feed {
+/// Steps before which nothing is measured: connections, first requests, buffers that grow.
+const WARM_UP: usize = 24;
+
+/// What a leeching engine heard of seeds that answer every request at once, and of a disk that takes
+/// no time. Replayed, nothing but the engine is measured.
+pub struct Recording {
+    fresh: Engine,
+    steps: Vec<(Instant, Vec<Event>)>,
+    /// Blocks that are verified in the measured steps.
+    pub blocks: u64,
+    /// Blocks that are verified in all steps.
+    pub all_blocks: u64,
+}
+
+impl Recording {
+    /// A download of a torrent of `pieces` pieces of four blocks from `peers` seeds, until about so
+    /// many blocks were measured.
+    pub fn new(pieces: u32, peers: u16, blocks: u64) -> Self {
+        let mut feed = Feed::new(pieces, peers);
+        let fresh = feed.engine.clone();
+        let (mut steps, mut verified, mut all_blocks) = (Vec::new(), 0, 0);
+        while verified < blocks {
+            feed.now += 100_000;
+            let now = Instant::from_nanos(feed.now);
+            let events = std::mem::take(&mut feed.events);
+            steps.push((now, events.clone()));
+            feed.engine.step(now, events, &mut feed.actions);
+            let done = feed.answer_all() * 4;
+            all_blocks += done;
+            verified += if steps.len() > WARM_UP { done } else { 0 };
+            assert!(feed.blocks < u64::from(pieces) * 4, "too small a torrent");
+        }
+        Self { fresh, steps, blocks: verified, all_blocks }
+    }
+
+    /// Replays it all; `measure` is given each measured step to call.
+    pub fn replay(&self, mut measure: impl FnMut(&mut dyn FnMut())) {
+        let mut engine = self.fresh.clone();
+        let mut actions = Vec::with_capacity(1 << 16);
+        for (index, (now, events)) in self.steps.iter().enumerate() {
+            let mut events = events.clone();
+            let mut step = || {
+                engine.step(*now, events.drain(..), &mut actions);
+            };
+            if index < WARM_UP {
+                step()
+            } else {
+                measure(&mut step)
+            }
+            actions.clear();
+        }
+    }
+}
+
+/// The engine and its world while they are recorded.
+struct Feed {
     engine: Engine,
     now: u64,
     events: Vec<Event>,
     actions: Vec<Action>,
     assemblers: Vec<(ConnId, FrameAssembler, bool)>,
     block: Bytes,
-    metainfo: Arc<Metainfo>,
-    /// Blocks received so far.
-    pub blocks: u64,
+    /// Blocks sent so far.
+    blocks: u64,
 }
 
 impl Feed {
-    /// Sets the scene up to the first request.
-    pub fn new(pieces: u32, peers: u16) -> Self {
+    fn new(pieces: u32, peers: u16) -> Self {
         let metainfo = metainfo(pieces, 65_536);
         let config = Config {
             max_connections: 5000,
             max_connections_per_torrent: 5000,
             max_half_open: 5000,
+            hash_jobs: 5000,
+            // As many as keep a step within what one turn of a loop brings.
+            max_outstanding_requests: (2000 / u32::from(peers)).clamp(8, 250),
             ..Config::default()
         };
         let engine = Engine::new(config, Seed::from_u64(1), Instant::from_millis(1000));
-        let mut add = AddTorrent::new(metainfo.clone());
-        add.peers = (0..peers).map(|n| ([10, 0, 0, 1], 1000 + n).into()).collect();
-        let mut feed = Self {
+        let mut add = AddTorrent::new(metainfo);
+        add.peers = (0..peers).map(|n| ([10, (n >> 8) as u8, n as u8, 1], 6881).into()).collect();
+        Self {
             engine,
             now: 1_000_000_000,
             events: vec![Event::Command(Command::Add(Box::new(add)))],
             actions: Vec::new(),
             assemblers: Vec::new(),
             block: Bytes::from(vec![0; 16_384]),
-            metainfo,
             blocks: 0,
-        };
-        for _ in 0..10 {
-            feed.turn();
         }
-        feed
     }
 
-    /// Whether there is nothing left to fetch.
-    pub fn is_exhausted(&self) -> bool {
-        self.blocks + 4096 > u64::from(self.metainfo.geometry.pieces()) * 4
-    }
-
-    /// One step, and the world's answer to it.
-    pub fn turn(&mut self) {
-        self.now += 100_000;
-        let now = Instant::from_nanos(self.now);
-        self.engine.step(now, self.events.drain(..), &mut self.actions);
+    /// The world's answer to a step. Returns the number of pieces that were verified in it.
+    fn answer_all(&mut self) -> u64 {
+        let mut verified = 0;
         for action in std::mem::take(&mut self.actions) {
             match action {
                 Action::Stream(conn, StreamAction::Connect { .. }) => {
@@ -94,9 +138,11 @@ impl Feed {
                     self.answer(conn, bytes);
                 }
                 Action::Disk(id, op) => self.disk(id, &op),
+                Action::Notify(Notice::PieceVerified(..)) => verified += 1,
                 _ => {}
             }
         }
+        verified
     }
 
     fn answer(&mut self, conn: ConnId, bytes: Bytes) {
@@ -121,7 +167,10 @@ impl Feed {
                 out.put_u8(7);
                 out.put_u32(request.piece);
                 out.put_u32(request.begin);
-                out.extend_from_slice(&self.block[..request.length as usize]);
+                // Content is the same for all, or a recording would be as large as the download.
+                for bytes in [out.split().freeze(), self.block.clone()] {
+                    self.events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
+                }
             }
         }
         if !out.is_empty() {

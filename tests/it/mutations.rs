@@ -209,7 +209,11 @@ const IN_A_LEECHER: &[Mutation] = &[
         *at(e, &format!("{TORRENT}.picker.first_unstarted")) = int(1_000_000);
     }),
     ("open partials are listed", |e| {
-        *at(e, &format!("{TORRENT}.picker.open")) = Value::Array(Vec::new());
+        *at(e, &format!("{TORRENT}.picker.open.listed")) = Value::Map(Vec::new());
+    }),
+    ("what is listed as open is begun", |e| {
+        let first = Value::Array(vec![int(0), int(0), int(0)]);
+        *at(e, &format!("{TORRENT}.picker.open.ranked.0")) = Value::Array(vec![first]);
     }),
     ("open blocks have no requester and lie behind the cursor", |e| {
         let block = block(at(e, TORRENT), "Open");

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::open::Offer;
 use super::partial::Partial;
 use super::{BlockRef, PeerKey, PeerPieces, Picker};
 use crate::base::rng::Rng;
@@ -53,7 +54,8 @@ impl Picker {
         let mut pick = Pick::default();
         let count = count as usize;
         let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
-        if let Some(piece) = mode.current.filter(|piece| self.open.contains(piece) && may(*piece)) {
+        if let Some(piece) = mode.current.filter(|piece| self.open.contains(*piece) && may(*piece))
+        {
             self.take(peer, piece, count, mode, &mut pick);
         }
         // A suggestion is taken up where it costs no priority: among pieces that nobody has begun.
@@ -132,36 +134,26 @@ impl Picker {
         rng: &mut Rng,
         may: &dyn Fn(u32) -> bool,
     ) -> Option<u32> {
-        let usable = |piece: &u32| may(*piece) && allowed(&self.partials[piece], peer, mode);
-        // What was begun and left by its peer, then what peers of this speed share.
-        let rank = |piece: &u32| {
-            let partial = &self.partials[piece];
-            let wanted = self.priorities[*piece as usize];
-            (u8::MAX - wanted, partial.open_blocks(), *piece)
-        };
-        let shared = |piece: &&u32| {
-            let partial = &self.partials[*piece];
-            usable(piece) && (partial.is_abandoned() || (!mode.fast && !partial.fast))
-        };
-        if !self.sequential
-            && let Some(piece) = self.open.iter().filter(shared).min_by_key(|p| rank(p)).copied()
-        {
-            return Some(piece);
-        }
-        let room = (self.open.len() as u32) < mode.max_partial;
-        let sequential = || self.open.iter().find(|piece| usable(piece)).copied();
+        let usable = |piece: u32| may(piece) && allowed(&self.partials[&piece], peer, mode);
+        let room = self.open.len() < mode.max_partial;
         if self.sequential {
-            let begun = sequential();
+            let begun = self.open.in_order().find(|piece| usable(*piece));
             let fresh = if room { self.unstarted_in_order(pieces, only) } else { None };
             return match (begun, fresh) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
         }
+        // What was begun and left by its peer, then what peers of this speed share.
+        let shared: &[Offer] =
+            if mode.fast { &[Offer::Left] } else { &[Offer::Left, Offer::Shared] };
+        if let Some(piece) = self.open.best(shared, &usable) {
+            return Some(piece);
+        }
         if room && let Some(piece) = self.unstarted_piece(pieces, only, rng) {
             return Some(piece);
         }
-        self.open.iter().filter(|piece| usable(piece)).min_by_key(|piece| rank(piece)).copied()
+        self.open.best(&[Offer::Left, Offer::Shared, Offer::Taken], &usable)
     }
 
     /// The best unstarted piece the peer has: at random for the first few, else the rarest.

@@ -6,12 +6,13 @@
 
 mod availability;
 mod choose;
+mod open;
 mod partial;
 
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::base::bits::Bits;
 use crate::metainfo::Geometry;
 use availability::Availability;
 pub use choose::{Pick, PickMode};
+use open::OpenPieces;
 use partial::{BlockState, Partial};
 
 /// Names a peer for as long as its torrent lives, across reconnections.
@@ -78,7 +80,7 @@ pub struct Picker {
     priorities: Vec<u8>,
     partials: BTreeMap<u32, Partial>,
     /// Partials with a block that nobody was asked for.
-    open: BTreeSet<u32>,
+    open: OpenPieces,
     /// Counts resets of pieces, so that late completions are not taken for new ones.
     generation: u32,
     sequential: bool,
@@ -98,7 +100,7 @@ impl Picker {
             availability: Availability::new(pieces),
             priorities: alloc::vec![4; pieces as usize],
             partials: BTreeMap::new(),
-            open: BTreeSet::new(),
+            open: OpenPieces::default(),
             generation: 0,
             sequential: false,
             first_unstarted: 0,
@@ -231,7 +233,7 @@ impl Picker {
     pub fn set_have(&mut self, piece: u32) {
         self.unlist(piece);
         self.partials.remove(&piece);
-        self.open.remove(&piece);
+        self.open.remove(piece);
         self.missing.clear(piece);
         self.have.set(piece);
         if self.missing.count() == 0 {
@@ -278,17 +280,12 @@ impl Picker {
         self.generation += 1;
         let blocks = self.geometry.blocks_in(piece);
         self.partials.insert(piece, Partial::new(blocks, self.generation, fast, only));
-        self.open.insert(piece);
+        self.refresh_open(piece);
     }
 
     fn refresh_open(&mut self, piece: u32) {
-        let is_open = self.partials.get(&piece).is_some_and(Partial::is_open);
-        let wanted = self.priorities.get(piece as usize).is_some_and(|p| *p > 0);
-        if is_open && wanted {
-            self.open.insert(piece);
-        } else {
-            self.open.remove(&piece);
-        }
+        let wanted = self.priorities.get(piece as usize).copied().unwrap_or(0);
+        self.open.refresh(piece, self.partials.get(&piece), wanted);
     }
 
     /// A request will not be answered: rejected, timed out, choked away or cancelled.
@@ -297,7 +294,7 @@ impl Picker {
             partial.forget_requester(at.block, peer);
             if partial.is_untouched() {
                 self.partials.remove(&at.piece);
-                self.open.remove(&at.piece);
+                self.open.remove(at.piece);
                 if self.missing.has(at.piece) {
                     self.list(at.piece);
                 }
@@ -354,7 +351,7 @@ impl Picker {
     /// A piece failed its hash: everything about it is forgotten, to be fetched again.
     pub fn piece_failed(&mut self, piece: u32) {
         if self.partials.remove(&piece).is_some() {
-            self.open.remove(&piece);
+            self.open.remove(piece);
             if self.missing.has(piece) {
                 self.list(piece);
             }
@@ -411,10 +408,12 @@ impl Picker {
         }
         for (piece, partial) in &self.partials {
             partial.check()?;
-            let wanted = self.priorities[*piece as usize] > 0;
-            if self.open.contains(piece) != (partial.is_open() && wanted) {
+            if !self.open.is_right(*piece, partial, self.priorities[*piece as usize]) {
                 return Err("open partials are listed");
             }
+        }
+        if !self.open.is_tidy() || self.open.in_order().any(|p| !self.partials.contains_key(&p)) {
+            return Err("what is listed as open is begun");
         }
         self.availability.check()
     }

@@ -1,5 +1,6 @@
 //! Unit tests of the picker, among them a comparison with a naive reference.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 

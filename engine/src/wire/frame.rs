@@ -174,6 +174,10 @@ impl FrameAssembler {
                 self.buffered -= count;
                 Payload::One(front.split_to(count))
             }
+            Some(front) if front.len() == count => {
+                self.buffered -= count;
+                Payload::One(self.chunks.pop_front().unwrap_or_default())
+            }
             _ => {
                 let mut left = count;
                 let mut parts = Vec::new();

@@ -1,0 +1,130 @@
+//! What is measured in instructions: each workload does one thing so many times.
+
+use std::hint::black_box;
+
+use bytes::{Bytes, BytesMut};
+use eddyline::base::bits::Bits;
+use eddyline::base::payload::Payload;
+use eddyline::base::rng::Seed;
+use eddyline::bencode::{Limits, Mode, scan};
+use eddyline::metainfo::Geometry;
+use eddyline::picker::{PeerPieces, PickMode, Picker};
+use eddyline::wire::{BlockRequest, FrameAssembler, Message};
+
+use crate::Recording;
+
+/// A workload: its name, how often it is done at first, and how.
+pub struct Workload {
+    /// What is counted, once.
+    pub name: &'static str,
+    /// Enough repetitions for a count that is not all set-up.
+    pub count: u64,
+    /// Does it about so many times. Returns how often it did.
+    pub run: fn(u64) -> u64,
+}
+
+/// All of them.
+pub const ALL: &[Workload] = &[
+    Workload { name: "step per block, 1 peer", count: 1, run: |n| steps(20_000, 1, n) },
+    Workload { name: "step per block, 10 peers", count: 1, run: |n| steps(40_000, 10, n) },
+    Workload { name: "step per block, 200 peers", count: 1, run: |n| steps(40_000, 200, n) },
+    Workload { name: "step per block, 200,000 pieces", count: 2000, run: |n| steps(200_000, 1, n) },
+    Workload { name: "decode a have and a request", count: 1000, run: small_messages },
+    Workload { name: "decode a block", count: 500, run: blocks },
+    Workload { name: "scan a file entry of a torrent", count: 5000, run: entries },
+    Workload { name: "a have, 1,000 pieces", count: 5000, run: |n| haves(1000, n) },
+    Workload { name: "a have, 100,000 pieces", count: 5000, run: |n| haves(100_000, n) },
+    Workload { name: "pick a piece, 1,000 pieces", count: 500, run: |n| picks(1000, n) },
+    Workload { name: "pick a piece, 100,000 pieces", count: 500, run: |n| picks(100_000, n) },
+];
+
+/// Replays a recording so many times. Returns the number of blocks in all of them.
+fn steps(pieces: u32, peers: u16, replays: u64) -> u64 {
+    let recording = Recording::new(pieces, peers, 2000);
+    (0..replays).for_each(|_| recording.replay(|step| step()));
+    replays * recording.all_blocks
+}
+
+fn drain(stream: &Bytes) {
+    let mut assembler = FrameAssembler::default();
+    assembler.push(stream.clone());
+    while let Ok(Some(message)) = assembler.next_message() {
+        black_box(message);
+    }
+}
+
+fn small_messages(count: u64) -> u64 {
+    let mut stream = BytesMut::new();
+    for n in 0..count as u32 {
+        Message::Have(n).encode(&mut stream);
+        Message::Request(BlockRequest { piece: n, begin: 0, length: 16_384 }).encode(&mut stream);
+    }
+    drain(&stream.freeze());
+    count
+}
+
+fn blocks(count: u64) -> u64 {
+    let mut stream = BytesMut::new();
+    let payload = Payload::One(Bytes::from(vec![0; 16_384]));
+    for n in 0..16 {
+        Message::Piece { piece: n, begin: 0, payload: payload.clone() }.encode(&mut stream);
+        stream.extend_from_slice(&[0; 16_384]);
+    }
+    let stream = stream.freeze();
+    (0..count / 16).for_each(|_| drain(&stream));
+    count / 16 * 16
+}
+
+fn entries(count: u64) -> u64 {
+    let mut files = b"d5:filesl".to_vec();
+    for n in 0..count {
+        files.extend(format!("d6:lengthi{n}e4:pathl3:dir8:{n:08}ee").bytes());
+    }
+    files.extend(b"ee");
+    assert!(scan(&files, Limits::METAINFO, Mode::Strict).is_ok());
+    count
+}
+
+/// A picker of `pieces` pieces with peers that each have about half of them.
+fn crowd(pieces: u32) -> (Picker, Vec<PeerPieces>) {
+    let geometry = Geometry::new(u64::from(pieces) * 262_144, 262_144).expect("valid");
+    let mut rng = Seed::from_u64(1).stream("bench");
+    let mut picker = Picker::new(geometry, &mut rng);
+    (0..8).for_each(|piece| picker.set_have(piece));
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        let mut wire = vec![0; pieces.div_ceil(8) as usize];
+        rng.fill(&mut wire);
+        if let Some(last) = wire.last_mut() {
+            *last = 0;
+        }
+        let theirs = PeerPieces::Some(Bits::from_wire(&wire, pieces).expect("spare bits are 0"));
+        picker.peer_joined(&theirs);
+        peers.push(theirs);
+    }
+    (picker, peers)
+}
+
+fn haves(pieces: u32, count: u64) -> u64 {
+    let (mut picker, _) = crowd(pieces);
+    for n in 0..count {
+        let piece = (n * 7919 % u64::from(pieces)) as u32;
+        picker.peer_got(piece);
+        picker.peer_lost(piece);
+    }
+    count
+}
+
+fn picks(pieces: u32, count: u64) -> u64 {
+    let (mut picker, peers) = crowd(pieces);
+    let mut rng = Seed::from_u64(2).stream("bench");
+    let mode = PickMode { fast: true, max_partial: 10_000, ..PickMode::default() };
+    for n in 0..count {
+        let key = (n % 20) as u32;
+        let pick = picker.pick(key, &peers[key as usize], None, 16, mode, &mut rng);
+        for block in &pick.blocks {
+            picker.request_dropped(*block, key);
+        }
+    }
+    count
+}
