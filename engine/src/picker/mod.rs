@@ -344,8 +344,8 @@ impl Picker {
     }
 
     /// The peers that delivered the blocks of a piece, block by block.
-    pub fn contributors(&self, piece: u32) -> Vec<Option<PeerKey>> {
-        self.partials.get(&piece).map(Partial::contributors).unwrap_or_default()
+    pub fn contributors(&self, piece: u32) -> impl Iterator<Item = Option<PeerKey>> + '_ {
+        self.partials.get(&piece).into_iter().flat_map(Partial::contributors)
     }
 
     /// A piece failed its hash: everything about it is forgotten, to be fetched again.

@@ -154,8 +154,8 @@ impl Partial {
         Some(others)
     }
 
-    pub(super) fn contributors(&self) -> Vec<Option<PeerKey>> {
-        self.blocks.iter().map(|block| block.peers.first().copied()).collect()
+    pub(super) fn contributors(&self) -> impl Iterator<Item = Option<PeerKey>> + '_ {
+        self.blocks.iter().map(|block| block.peers.first().copied())
     }
 
     pub(super) fn written_bits(&self) -> Bits {

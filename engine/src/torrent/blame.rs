@@ -36,7 +36,7 @@ pub(super) struct Blame {
 impl Torrent {
     /// A piece failed: convicts its only contributor, or suspects all of them.
     pub(super) fn suspect_contributors(&mut self, ctx: &mut Context, piece: u32) {
-        let senders = self.picker.contributors(piece);
+        let senders: Vec<_> = self.picker.contributors(piece).collect();
         let mut suspects: Vec<PeerKey> = senders.iter().flatten().copied().collect();
         suspects.sort_unstable();
         suspects.dedup();
@@ -62,7 +62,7 @@ impl Torrent {
 
     /// A piece is good: its contributors are trusted again, and old evidence can be judged.
     pub(super) fn clear_suspects(&mut self, ctx: &mut Context, piece: u32) {
-        for key in self.picker.contributors(piece).into_iter().flatten() {
+        for key in self.picker.contributors(piece).flatten() {
             let conn = self.by_key.get(&key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.parole = false;

@@ -18,6 +18,9 @@ use crate::base::payload::Payload;
 /// Longest message accepted: 1 MiB, which is a bitfield of eight million pieces.
 pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
 
+/// Longest body of the messages of the core protocol that have one length.
+const SHORT: usize = 12;
+
 /// Buffered bytes of one connection, cut into messages.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct FrameAssembler {
@@ -89,7 +92,15 @@ impl FrameAssembler {
             return Ok(Some(Message::Piece { piece: word(5), begin: word(9), payload }));
         }
         self.skip(5);
-        let body = self.take_copy(length as usize - 1);
+        let count = length as usize - 1;
+        let body = match self.chunks.front_mut() {
+            // What is short is read at once and holds no buffer.
+            Some(front) if count <= SHORT && front.len() > count => {
+                self.buffered -= count;
+                front.split_to(count)
+            }
+            _ => self.take_copy(count),
+        };
         Message::decode(id, body).map(Some)
     }
 
