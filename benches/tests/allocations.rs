@@ -6,7 +6,7 @@ use eddyline_benches::Recording;
 fn per_thousand_blocks(peers: u16) -> u64 {
     let recording = Recording::new(40_000, peers, 2000);
     let mut count = 0;
-    recording.replay(|step| count += allocation_counter::measure(|| step()).count_total);
+    recording.replay(|step| count += allocation_counter::measure(&mut *step).count_total);
     count * 1000 / recording.blocks
 }
 
