@@ -77,6 +77,9 @@ fn what_is_removed_with_its_data_leaves_nothing_and_touches_nothing_else() {
     add(&lab, lab.torrent.to_str().unwrap(), "copy");
     let mut running = Process::start(&mut session(&lab, &["run", "--port", "0", "--no-trackers"]));
     running.wait_for("READY");
+    // What is there is looked at first; only then it is on record as ours.
+    let records = || std::fs::read_dir(lab.dir("state").join("resume")).map_or(0, Iterator::count);
+    wait_until("it is on record", || records() == 1);
     running.signal("-INT");
     assert_eq!(running.wait(), 0);
     let hash = listed(&lab)[0]["hash"].as_str().unwrap().to_owned();
@@ -86,5 +89,5 @@ fn what_is_removed_with_its_data_leaves_nothing_and_touches_nothing_else() {
     assert_eq!(listed(&lab), serde_json::json!([]));
     let left: Vec<_> = std::fs::read_dir(&copy).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["mine"]);
-    assert_eq!(std::fs::read_dir(lab.dir("state").join("resume")).unwrap().count(), 0);
+    assert_eq!(records(), 0);
 }

@@ -108,8 +108,9 @@ impl DiskPool {
         }
         if let [(id, DiskOp::HashPiece { torrent, piece })] = batch.as_slice() {
             let open = self.shared.torrent(*torrent);
-            let bytes = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(*piece));
-            self.queue.put_piece((*torrent, *piece, *id), bytes.into());
+            let size = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(*piece));
+            let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
+            self.queue.put_piece((*torrent, *piece, *id), held.into());
         } else {
             self.queue.put(batch);
         }

@@ -16,7 +16,7 @@ const GAP: Duration = Duration::from_millis(6);
 /// How long the first piece waits for all others.
 const PATIENCE: Duration = Duration::from_millis(30);
 
-/// Bytes of pieces that wait for no others: they are in memory all the while.
+/// Bytes that pieces hold in memory, above which they wait for no others.
 const ENOUGH: u64 = 12 << 20;
 
 /// A piece to be hashed.
@@ -35,7 +35,7 @@ pub(super) enum Work {
 struct State {
     batches: VecDeque<Batch>,
     pieces: VecDeque<(HashJob, u64)>,
-    /// Bytes of all these pieces.
+    /// Bytes that all these pieces hold in memory.
     bytes: u64,
     /// When the oldest and the newest of the pieces came.
     came: Option<(Instant, Instant)>,
@@ -70,7 +70,7 @@ impl Queue {
         self.wake_one(&state);
     }
 
-    /// Adds a piece of so many bytes to be hashed.
+    /// Adds a piece to be hashed, which may hold `bytes` in memory.
     pub(super) fn put_piece(&self, job: HashJob, bytes: u64) {
         let now = Instant::now();
         let mut state = self.state();

@@ -62,6 +62,11 @@ impl Unhashed {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether pieces of `size` bytes are kept: those of which too few would fit are read back.
+    pub(super) fn keeps(&self, size: u32) -> bool {
+        u64::from(size) <= self.limit / LANES as u64
+    }
+
     /// Blocks of one piece of `size` bytes have been written.
     pub(super) fn written(
         &self,
@@ -69,8 +74,7 @@ impl Unhashed {
         size: u32,
         blocks: impl Iterator<Item = (u32, Payload)>,
     ) {
-        // Pieces so large that too few fit are read back.
-        if u64::from(size) > self.limit / LANES as u64 {
+        if !self.keeps(size) {
             return;
         }
         let mut dropped = Vec::new();
