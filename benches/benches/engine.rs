@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use eddyline::base::bits::Bits;
 use eddyline::base::payload::Payload;
 use eddyline::base::rng::Seed;
 use eddyline::bencode::{Limits, Mode, scan};
 use eddyline::dht::krpc::{Body, Query};
 use eddyline::dht::{Contact, DhtNode, NodeConfig, NodeId, Output, Packet, Table};
-use eddyline::metainfo::Geometry;
-use eddyline::picker::{PeerPieces, PickMode, Picker};
+use eddyline::picker::PickMode;
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
 use eddyline_benches::Recording;
+use eddyline_benches::workloads::crowd;
 
 fn frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("frames");
@@ -64,31 +63,11 @@ fn bencode(c: &mut Criterion) {
     group.finish();
 }
 
-/// A picker of `pieces` pieces with 500 peers, each with about half of them.
-fn crowded(pieces: u32) -> (Picker, Vec<PeerPieces>) {
-    let geometry = Geometry::new(u64::from(pieces) * 262_144, 262_144).expect("valid");
-    let mut rng = Seed::from_u64(1).stream("bench");
-    let mut picker = Picker::new(geometry, &mut rng);
-    (0..8).for_each(|piece| picker.set_have(piece));
-    let mut peers = Vec::new();
-    for _ in 0..500 {
-        let mut wire = vec![0; pieces.div_ceil(8) as usize];
-        rng.fill(&mut wire);
-        if let Some(last) = wire.last_mut() {
-            *last = 0;
-        }
-        let pieces = PeerPieces::Some(Bits::from_wire(&wire, pieces).expect("spare bits are 0"));
-        picker.peer_joined(&pieces);
-        peers.push(pieces);
-    }
-    (picker, peers)
-}
-
 fn picker(c: &mut Criterion) {
     let mut group = c.benchmark_group("picker, 500 peers");
     group.sample_size(20);
     for pieces in [1_000, 1_000_000] {
-        let (mut picker, peers) = crowded(pieces);
+        let (mut picker, peers) = crowd(pieces, 500);
         let mut rng = Seed::from_u64(2).stream("bench");
         let mut at = 0;
         group.throughput(Throughput::Elements(1));

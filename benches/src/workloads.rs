@@ -85,14 +85,14 @@ fn entries(count: u64) -> u64 {
     count
 }
 
-/// A picker of `pieces` pieces with peers that each have about half of them.
-fn crowd(pieces: u32) -> (Picker, Vec<PeerPieces>) {
+/// A picker of `pieces` pieces, and `count` peers that each have about half of them.
+pub fn crowd(pieces: u32, count: u32) -> (Picker, Vec<PeerPieces>) {
     let geometry = Geometry::new(u64::from(pieces) * 262_144, 262_144).expect("valid");
     let mut rng = Seed::from_u64(1).stream("bench");
     let mut picker = Picker::new(geometry, &mut rng);
     (0..8).for_each(|piece| picker.set_have(piece));
     let mut peers = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..count {
         let mut wire = vec![0; pieces.div_ceil(8) as usize];
         rng.fill(&mut wire);
         if let Some(last) = wire.last_mut() {
@@ -106,7 +106,7 @@ fn crowd(pieces: u32) -> (Picker, Vec<PeerPieces>) {
 }
 
 fn haves(pieces: u32, count: u64) -> u64 {
-    let (mut picker, _) = crowd(pieces);
+    let (mut picker, _) = crowd(pieces, 20);
     for n in 0..count {
         let piece = (n * 7919 % u64::from(pieces)) as u32;
         picker.peer_got(piece);
@@ -116,7 +116,7 @@ fn haves(pieces: u32, count: u64) -> u64 {
 }
 
 fn picks(pieces: u32, count: u64) -> u64 {
-    let (mut picker, peers) = crowd(pieces);
+    let (mut picker, peers) = crowd(pieces, 20);
     let mut rng = Seed::from_u64(2).stream("bench");
     let mode = PickMode { fast: true, max_partial: 10_000, ..PickMode::default() };
     for n in 0..count {

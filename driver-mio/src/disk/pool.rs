@@ -64,7 +64,6 @@ struct Shared {
     cache: Arc<FileCache>,
     reads: ReadCache,
     unhashed: Unhashed,
-    unhashed_limit: u64,
     store: Option<Arc<ResumeStore>>,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     mailbox: Mailbox,
@@ -87,7 +86,6 @@ impl DiskPool {
             cache: Arc::new(FileCache::new(options.open_files)),
             reads: ReadCache::new(options.read_cache),
             unhashed: Unhashed::new(options.unhashed),
-            unhashed_limit: options.unhashed,
             store: options.store,
             torrents: RwLock::default(),
             mailbox,
@@ -138,7 +136,7 @@ impl DiskPool {
         let shared = &self.shared;
         DiskStats {
             reads: shared.reads.stats(),
-            unhashed: (shared.unhashed.held(), shared.unhashed_limit),
+            unhashed: (shared.unhashed.held(), shared.unhashed.limit()),
             open_files: shared.cache.len(),
         }
     }

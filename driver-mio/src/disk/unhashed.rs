@@ -146,6 +146,11 @@ impl Unhashed {
         inner.bytes -= gone;
     }
 
+    /// Most bytes that are held.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes that are held now.
     pub(super) fn held(&self) -> u64 {
         self.inner().bytes
