@@ -10,7 +10,7 @@ use eddyline::base::digest::Digest;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::bencode::{Limits, Mode, scan};
 use eddyline::metainfo::{Magnet, Metainfo, parse_info_hash};
-use eddyline::trace::Trace;
+use eddyline::trace::{Trace, redact};
 use eddyline::tracker::{UdpRequest, UdpResponse, parse_announce, parse_scrape};
 use eddyline::wire::{
     ExtendedHandshake, FrameAssembler, Handshake, PeerId, Reserved, parse_dont_have,
@@ -161,6 +161,9 @@ pub fn trace(data: &[u8]) {
         let Ok(trace) = Trace::parse(bytes) else { continue };
         for number in 0..=trace.len() + 1 {
             let _ = trace.step(number);
+        }
+        if let Ok(redacted) = redact(&trace) {
+            assert!(Trace::parse(redacted.trace.into()).is_ok(), "what was redacted can be read");
         }
     }
 }
