@@ -29,13 +29,15 @@ use crate::multicast::join_groups;
 use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
 use crate::stream::Stream;
-use reads::Wanted;
+use reads::Reads;
 
 const WAKER: Token = Token(0);
 /// The first of four UDP sockets.
 const UDP: usize = 1;
 const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
+/// How long bytes of a file get to come into memory before they are looked for again.
+const COLD_WAIT: Duration = Duration::from_millis(2);
 /// A wait before which a trace is brought up to date.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 
@@ -116,8 +118,9 @@ pub struct Driver {
     events: Vec<Event>,
     actions: Vec<Action>,
     blocks: Gather,
-    /// Blocks to be read for peers in this turn.
-    reads: Vec<Wanted>,
+    reads: Reads,
+    /// Streams whose next bytes are not in memory at the moment.
+    cold: Vec<usize>,
     notices: Vec<Notice>,
     wakeup: Wakeup,
 }
@@ -184,7 +187,8 @@ impl Driver {
             events: Vec::new(),
             actions: Vec::new(),
             blocks,
-            reads: Vec::new(),
+            reads: Reads::default(),
+            cold: Vec::new(),
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
@@ -278,6 +282,7 @@ impl Driver {
         let busy = !self.events.is_empty() || !self.hot.is_empty();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
         let wait = wait.min(self.until_write());
+        let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
             trace.hand_over();
         }

@@ -1,16 +1,25 @@
 //! One TCP connection: a write queue, read credit, and what the poll has told of readiness.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use eddyline::base::ids::ConnId;
 use mio::net::TcpStream;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::buffers::Buffers;
+use crate::disk::{Residence, Span};
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;
+/// How long bytes of a file that were seen in memory are believed to be there.
+const BELIEVED: Duration = Duration::from_millis(100);
 
 /// A connection.
 #[derive(Debug)]
@@ -29,7 +38,17 @@ pub struct Stream {
     pub writable: bool,
     /// To be closed when everything is written.
     pub closing: bool,
-    queue: VecDeque<Bytes>,
+    /// The next to be sent is not in memory: to be tried again a little later.
+    pub cold: bool,
+    queue: VecDeque<Queued>,
+}
+
+/// Something to be sent.
+#[derive(Debug)]
+enum Queued {
+    Bytes(Bytes),
+    /// From a file, with the time when it was known to be in memory.
+    Stored(Span, Instant),
 }
 
 /// What a read brought.
@@ -57,19 +76,25 @@ impl Stream {
             readable: false,
             writable: connected,
             closing: false,
+            cold: false,
             queue: VecDeque::new(),
         }
     }
 
     /// Queues bytes.
     pub fn send(&mut self, bytes: Bytes) {
-        self.queue.push_back(bytes);
+        self.queue.push_back(Queued::Bytes(bytes));
+    }
+
+    /// Queues bytes of a file, which have just been seen in memory.
+    pub fn send_stored(&mut self, span: Span) {
+        self.queue.push_back(Queued::Stored(span, Instant::now()));
     }
 
     /// True when something waits to be written and can be.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.connected && self.writable && !self.queue.is_empty()
+        self.connected && self.writable && !self.cold && !self.queue.is_empty()
     }
 
     /// True when everything is written.
@@ -105,39 +130,83 @@ impl Stream {
     /// When the connection is broken.
     pub fn write(&mut self) -> io::Result<u32> {
         let mut total = 0;
-        while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut used = 0;
-            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(bytes);
-                used += 1;
-            }
-            let written = match self.socket.write_vectored(&slices[..used]) {
-                Ok(written) => written,
+        while let Some(front) = self.queue.front_mut() {
+            let written = match front {
+                Queued::Bytes(_) => self.write_bytes(),
+                Queued::Stored(span, seen) => match is_warm(span, seen) {
+                    true => span.send(self.socket.as_fd()),
+                    false => {
+                        self.cold = true;
+                        break;
+                    }
+                },
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    total += written as u32;
+                    self.consume(written);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = false;
                     break;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
-            };
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
             }
-            total += written as u32;
-            self.consume(written);
         }
         Ok(total)
     }
 
+    /// Writes what is queued in front of the next part of a file, with which it shares packets.
+    fn write_bytes(&self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut used = 0;
+        let mut flags = SendFlags::NOSIGNAL;
+        for queued in &self.queue {
+            match queued {
+                Queued::Bytes(bytes) if used < MAX_SLICES => slices[used] = IoSlice::new(bytes),
+                Queued::Bytes(_) => break,
+                Queued::Stored(..) => {
+                    flags |= SendFlags::MORE;
+                    break;
+                }
+            }
+            used += 1;
+        }
+        let mut control = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(&self.socket, &slices[..used], &mut control, flags)?)
+    }
+
     fn consume(&mut self, mut written: usize) {
         while let Some(front) = self.queue.front_mut() {
-            if front.len() > written {
-                front.advance(written);
+            let length = match front {
+                Queued::Bytes(bytes) => bytes.len(),
+                Queued::Stored(span, _) => span.length() as usize,
+            };
+            if length > written {
+                match front {
+                    Queued::Bytes(bytes) => bytes.advance(written),
+                    Queued::Stored(span, _) => span.advance(written),
+                }
                 return;
             }
-            written -= front.len();
+            written -= length;
             self.queue.pop_front();
         }
     }
+}
+
+/// Whether a span can be sent without waiting. What was in memory a moment ago is believed to be
+/// there still; after that it is looked for again, and asked for if it is gone.
+fn is_warm(span: &Span, seen: &mut Instant) -> bool {
+    if seen.elapsed() < BELIEVED {
+        return true;
+    }
+    if span.residence() == Residence::Device {
+        span.prefetch();
+        return false;
+    }
+    *seen = Instant::now();
+    true
 }

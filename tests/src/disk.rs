@@ -11,7 +11,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::base::payload::Payload;
 use eddyline::base::time::Instant;
 use eddyline::metainfo::{BLOCK_LENGTH, Metainfo};
-use eddyline::{DiskError, DiskOp, DiskOutcome, FileStatus};
+use eddyline::{DiskError, DiskOp, DiskOutcome, FileStatus, StoredBlock};
 
 use crate::content::Content;
 use crate::entropy::Entropy;
@@ -321,6 +321,8 @@ impl SyntheticDisk {
 
     fn read(&mut self, torrent: TorrentId, piece: u32, begin: u32, length: u32) -> DiskOutcome {
         self.reads += 1;
+        // A driver may answer in either way at any time.
+        let lends = self.reads.is_multiple_of(2);
         let lie = match self.fault {
             Some(DiskFault::ReadsFail(error)) => return DiskOutcome::Failed(error),
             Some(DiskFault::ReadsLie(one_in)) => self.reads.is_multiple_of(one_in),
@@ -333,13 +335,43 @@ impl SyntheticDisk {
             let start = volume.content.metainfo.geometry.piece_offset(piece) as usize;
             let start = start + begin as usize;
             let bytes = volume.read(start, start + length as usize);
-            DiskOutcome::Read(if lie { rotten(&bytes) } else { bytes })
+            match (lie, lends) {
+                (true, _) => DiskOutcome::Read(rotten(&bytes)),
+                (false, true) => DiskOutcome::Ready,
+                (false, false) => DiskOutcome::Read(bytes),
+            }
         })
+    }
+
+    /// Performs an operation, and brings other bytes than were written.
+    pub(crate) fn perform_badly(&mut self, op: DiskOp) -> DiskOutcome {
+        let block = match op {
+            DiskOp::ReadBlock { torrent, piece, begin, length } => {
+                Some(StoredBlock { torrent, piece, begin, length })
+            }
+            _ => None,
+        };
+        match (self.perform(op), block) {
+            (DiskOutcome::Read(bytes), _) => DiskOutcome::Read(rotten(&bytes)),
+            (DiskOutcome::Ready, Some(block)) => match self.stored(block) {
+                Some(bytes) => DiskOutcome::Read(rotten(&bytes)),
+                None => DiskOutcome::Failed(DiskError::Missing),
+            },
+            (other, _) => other,
+        }
+    }
+
+    /// What lies where a block does, for sending it from there. `None` when it is gone.
+    pub(crate) fn stored(&self, block: StoredBlock) -> Option<Bytes> {
+        let StoredBlock { torrent, piece, begin, length } = block;
+        let volume = self.volumes.get(&torrent).filter(|volume| volume.is_there(piece))?;
+        let start = volume.content.metainfo.geometry.piece_offset(piece) as usize + begin as usize;
+        Some(volume.read(start, start + length as usize))
     }
 }
 
 /// The same bytes but for one bit.
-pub(crate) fn rotten(bytes: &Bytes) -> Bytes {
+fn rotten(bytes: &Bytes) -> Bytes {
     let mut bytes = BytesMut::from(&bytes[..]);
     if let Some(first) = bytes.first_mut() {
         *first ^= 1;

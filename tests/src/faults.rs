@@ -47,6 +47,7 @@ pub const TABLE: &[(&str, &[Fault])] = &[
     ("GrantRead", &[Fault::Stalled, Fault::Split]),
     ("Send", &[Fault::Late, Fault::Broken]),
     ("SendBlock", &[Fault::Late, Fault::Broken]),
+    ("SendStored", &[Fault::Late, Fault::Broken]),
     ("Close", &[Fault::Late]),
     ("SendDatagram", &[Fault::Lost, Fault::Doubled, Fault::Late]),
     ("Open", &[Fault::Failed, Fault::Late]),

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// A path below a location, in safe components.
@@ -34,6 +34,17 @@ pub struct Found {
     pub identity: Option<(u64, u64)>,
 }
 
+/// Whether bytes of a file can be had without waiting for a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Residence {
+    /// They are in memory, as far as can be told without looking at every page.
+    Memory,
+    /// Somebody would have to wait for them, or nobody can tell.
+    Device,
+    /// The file ends before them.
+    Nowhere,
+}
+
 /// An open file.
 pub trait StoredFile: Debug + Send + Sync {
     /// Reads exactly as many bytes as `into` holds.
@@ -45,6 +56,20 @@ pub trait StoredFile: Debug + Send + Sync {
     /// whether it did.
     fn read_resident(&self, _into: &mut [u8], _offset: u64) -> bool {
         false
+    }
+    /// Whether bytes can be sent with [`Self::send`] without waiting for a device.
+    fn residence(&self, _offset: u64, _length: u32) -> Residence {
+        Residence::Device
+    }
+    /// Asks for bytes to be in memory soon.
+    fn prefetch(&self, _offset: u64, _length: u32) {}
+    /// Hands bytes to a socket without reading them. Returns how many it took; none at the end of
+    /// the file.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes none at the moment; whatever the system says.
+    fn send(&self, _socket: BorrowedFd<'_>, _offset: u64, _length: u32) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     /// Writes all parts, one behind the other.
     ///

@@ -15,6 +15,7 @@ mod read_cache;
 mod real_file;
 mod relocation;
 mod scoped;
+mod span;
 mod system;
 mod unhashed;
 
@@ -24,7 +25,7 @@ mod gathering_tests;
 mod tests;
 
 pub use files::{FileCache, disk_error};
-pub use filesystem::{Access, FileSystem, Found, StoredFile};
+pub use filesystem::{Access, FileSystem, Found, Residence, StoredFile};
 pub use gather::Gather;
 pub use hashing::HashBuffer;
 pub use locations::{Gone, Kind, LocationError, Locations};
@@ -33,4 +34,5 @@ pub use operations::TorrentFiles;
 pub use pool::{Batch, DiskPool, DiskStats, PoolOptions};
 pub use read_cache::{ReadCache, ReadStats};
 pub use scoped::Scoped;
+pub use span::Span;
 pub use system::System;

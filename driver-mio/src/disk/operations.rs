@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::part_file::PartFile;
+use super::span::Span;
 
 /// So many files or more are made durable all at once.
 const MANY_FILES: usize = 64;
@@ -233,6 +234,26 @@ impl TorrentFiles {
             rest = tail;
         }
         true
+    }
+
+    /// Where bytes of a piece lie, if they are in one file that is open, and nobody is rearranging the
+    /// torrent.
+    #[must_use]
+    pub fn span(
+        &self,
+        piece: u32,
+        begin: u32,
+        length: u32,
+        trusted: impl FnOnce(LocationId) -> bool,
+    ) -> Option<Span> {
+        let arranged = self.arranged.try_read().ok()?;
+        let mut slices = self.slices(piece, begin, length);
+        let slice = slices.next().filter(|slice| slice.length == length && !self.is_pad(*slice))?;
+        if !trusted(arranged.location) || arranged.parted.contains(&slice.file) {
+            return None;
+        }
+        let file = self.cache.get_open((self.id, slice.file, false))?;
+        Some(Span::new(file, slice.offset, length))
     }
 
     /// Reads part of a piece.

@@ -15,6 +15,7 @@ use super::locations::Locations;
 use super::operations::TorrentFiles;
 use super::queue::{HashJob, Queue, Work};
 use super::read_cache::{ReadCache, ReadStats};
+use super::span::Span;
 use super::unhashed::Unhashed;
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
@@ -128,6 +129,16 @@ impl DiskPool {
         let Some(open) = torrents.get(&torrent) else { return false };
         let trusted = |location| self.shared.locations.is_trusted(location);
         open.files.read_resident(piece, begin, into, trusted)
+    }
+
+    /// Where part of a piece lies, if it can be sent from there: it is in one open file, and nobody is
+    /// rearranging the torrent.
+    #[must_use]
+    pub fn span(&self, torrent: TorrentId, piece: u32, begin: u32, length: u32) -> Option<Span> {
+        let torrents = self.shared.torrents.try_read().ok()?;
+        let open = torrents.get(&torrent)?;
+        let trusted = |location| self.shared.locations.is_trusted(location);
+        open.files.span(piece, begin, length, trusted)
     }
 
     /// What the workers hold.

@@ -1,13 +1,16 @@
 //! Unit tests of places, open files and the error table. What torrents do with them is in
 //! `driver-mio/tests/storage.rs`.
 
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use eddyline::DiskError;
 use eddyline::base::ids::TorrentId;
 
-use super::{Access, FileCache, FileSystem, Memory, Scoped, System, disk_error};
+use super::real_file::RealFile;
+use super::{Access, FileCache, FileSystem, Memory, Residence, Scoped, Span, System, disk_error};
 
 const WRITE: Access = Access::Write { executable: false };
 
@@ -152,4 +155,36 @@ fn a_process_that_may_open_no_more_files_closes_some_and_goes_on() {
         })
         .unwrap();
     assert!(cache.len() < 50, "{}", cache.len());
+}
+
+#[test]
+fn a_span_goes_from_the_file_to_the_socket_and_notices_a_file_that_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let content: Vec<u8> = (0..200_000u32).map(|i| (i / 7) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    let mut span = Span::new(span_file(&path), 1_000, 100_000);
+    assert_eq!(span.residence(), Residence::Memory);
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let got = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).map(|_| got)
+    });
+    while span.length() > 0 {
+        let count = span.send(socket.as_fd()).unwrap();
+        span.advance(count);
+    }
+    let gone = Span::new(span_file(&path), 150_000, 10_000);
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(150_000).unwrap();
+    assert_eq!(gone.residence(), Residence::Nowhere);
+    assert_eq!(gone.send(socket.as_fd()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    drop(socket);
+    assert!(got.join().unwrap().unwrap() == content[1_000..101_000]);
+}
+
+fn span_file(path: &std::path::Path) -> Arc<RealFile> {
+    Arc::new(RealFile(std::fs::File::open(path).unwrap()))
 }

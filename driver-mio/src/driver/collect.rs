@@ -39,11 +39,22 @@ impl Driver {
         }
         self.ready = ready;
         self.mailbox.collect(&mut self.events);
+        self.warm_up();
         let mut hot = std::mem::take(&mut self.hot);
         hot.sort_unstable();
         hot.dedup();
         for slot in hot {
             self.serve(slot);
+        }
+    }
+
+    /// Those that waited for something to be in memory try again.
+    fn warm_up(&mut self) {
+        for slot in self.cold.drain(..) {
+            if let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) {
+                stream.cold = false;
+                self.hot.push(slot);
+            }
         }
     }
 
@@ -100,6 +111,9 @@ impl Driver {
                     return false;
                 }
             }
+            if stream.cold {
+                self.cold.push(slot);
+            }
         }
         let done = stream.closing && stream.is_flushed();
         if done {
@@ -108,7 +122,7 @@ impl Driver {
         !done
     }
 
-    fn closed(&mut self, slot: usize, kind: CloseKind) {
+    pub(super) fn closed(&mut self, slot: usize, kind: CloseKind) {
         if let Some(stream) = self.drop_stream(slot)
             && !stream.closing
         {

@@ -37,6 +37,7 @@ impl Driver {
             }
         }
         self.actions = actions;
+        self.reads.lent.clear();
         self.read_blocks();
         for batch in self.blocks.take_due(Instant::now()) {
             self.disk.submit(batch);
@@ -52,7 +53,7 @@ impl Driver {
             }
             DiskOp::ReadBlock { torrent, piece, begin, length } => {
                 let (torrent, piece, begin, length) = (*torrent, *piece, *begin, *length);
-                return self.reads.push(Wanted { id, torrent, piece, begin, length });
+                return self.reads.wanted.push(Wanted { id, torrent, piece, begin, length });
             }
             _ => Some(vec![(id, op)]),
         };
@@ -85,11 +86,20 @@ impl Driver {
             }
             _ => {}
         }
+        let span = match action {
+            StreamAction::SendStored(block) => self.lent(block),
+            _ => None,
+        };
         let stream = self.streams.get_mut(slot).and_then(Option::as_mut);
         let Some(stream) = stream.filter(|stream| stream.conn == conn) else { return };
         match action {
             StreamAction::GrantRead(count) => stream.credit += count,
             StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
+            StreamAction::SendStored(_) => match span {
+                Some(span) => stream.send_stored(span),
+                // Its header is sent: nothing else can follow.
+                None => return self.closed(slot, CloseKind::Reset),
+            },
             StreamAction::Close(_) => stream.closing = true,
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }

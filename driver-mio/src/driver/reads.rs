@@ -1,19 +1,25 @@
-//! Blocks for peers. What the system has in memory is read at once, blocks that lie behind each
-//! other together; what would have to come from a disk is left to a worker, so that the loop never
-//! waits.
+//! Blocks for peers. What the system has in memory is sent from there where it lies in one file, or
+//! else read at once, blocks that lie behind each other together; what would have to come from a disk
+//! is left to a worker, so that the loop never waits.
+
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::{DiskOpId, TorrentId};
-use eddyline::{DiskOp, DiskOutcome, Event};
+use eddyline::{DiskOp, DiskOutcome, Event, StoredBlock};
 
 use super::Driver;
 use crate::buffers::Buffers;
+use crate::disk::{Residence, Span};
 
 /// Bytes read at once.
 const MOST: u32 = Buffers::EACH as u32;
 /// Runs of at least so many bytes are read into a buffer that comes back; shorter ones get what
 /// they need and no more.
 const LONG: u32 = MOST / 2;
+
+/// Shorter blocks are not worth the calls that sending them from a file takes.
+const WORTHWHILE: u32 = 8 * 1024;
 
 /// A block to be read.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +29,15 @@ pub(super) struct Wanted {
     pub(super) piece: u32,
     pub(super) begin: u32,
     pub(super) length: u32,
+}
+
+/// Blocks for peers on their way.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// To be read in this turn.
+    pub(super) wanted: Vec<Wanted>,
+    /// Those that the engine was told to be ready, in that order.
+    pub(super) lent: VecDeque<(Wanted, Span)>,
 }
 
 impl Wanted {
@@ -41,7 +56,7 @@ impl Wanted {
 impl Driver {
     /// Reads what this turn asked for.
     pub(super) fn read_blocks(&mut self) {
-        let wanted = std::mem::take(&mut self.reads);
+        let wanted = std::mem::take(&mut self.reads.wanted);
         let mut rest = wanted.as_slice();
         while let Some((first, behind)) = rest.split_first() {
             let (mut count, mut length, mut last) = (1, first.length, first);
@@ -52,6 +67,10 @@ impl Driver {
                 (count, length, last) = (count + 1, length + next.length, next);
             }
             let (run, behind) = rest.split_at(count);
+            rest = behind;
+            if self.lend(run, length) {
+                continue;
+            }
             match self.read_at_once(first, length) {
                 Some(bytes) => {
                     let outcomes = run.iter().map(|block| {
@@ -63,10 +82,39 @@ impl Driver {
                 }
                 None => self.disk.submit(run.iter().map(|block| block.op()).collect()),
             }
-            rest = behind;
         }
-        self.reads = wanted;
-        self.reads.clear();
+        self.reads.wanted = wanted;
+        self.reads.wanted.clear();
+    }
+
+    /// Where they can be sent from the disk, blocks are not read at all. Returns whether that is so.
+    fn lend(&mut self, run: &[Wanted], length: u32) -> bool {
+        let [first, ..] = run else { return false };
+        if first.length < WORTHWHILE {
+            return false;
+        }
+        let span = self.disk.span(first.torrent, first.piece, first.begin, length);
+        let Some(span) = span.filter(|span| span.residence() == Residence::Memory) else {
+            return false;
+        };
+        for block in run {
+            let part = span.part(block.begin - first.begin, block.length);
+            self.reads.lent.push_back((*block, part));
+            self.events.push(Event::Disk(block.id, DiskOutcome::Ready));
+        }
+        true
+    }
+
+    /// What was said to be ready and is to be sent now. Asked for in the order in which it was said;
+    /// what is left out is not wanted any more.
+    pub(super) fn lent(&mut self, wanted: StoredBlock) -> Option<Span> {
+        while let Some((block, span)) = self.reads.lent.pop_front() {
+            let Wanted { torrent, piece, begin, length, .. } = block;
+            if (StoredBlock { torrent, piece, begin, length }) == wanted {
+                return Some(span);
+            }
+        }
+        None
     }
 
     fn read_at_once(&mut self, first: &Wanted, length: u32) -> Option<Bytes> {

@@ -85,6 +85,25 @@ pub enum StreamAction {
     SendBlock(#[serde(serialize_with = "length_only")] Bytes),
     /// Close; no further event for this id.
     Close(CloseMode),
+    /// Send the content of a block that was said to be [`DiskOutcome::Ready`] in this very step,
+    /// from where it lies. When it turns out to be gone, the connection is broken: its header is
+    /// sent already.
+    ///
+    /// [`DiskOutcome::Ready`]: crate::DiskOutcome::Ready
+    SendStored(StoredBlock),
+}
+
+/// The content of a block on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct StoredBlock {
+    /// The torrent.
+    pub torrent: TorrentId,
+    /// The piece.
+    pub piece: u32,
+    /// First byte in the piece.
+    pub begin: u32,
+    /// Number of bytes.
+    pub length: u32,
 }
 
 impl core::fmt::Debug for StreamAction {
@@ -96,6 +115,9 @@ impl core::fmt::Debug for StreamAction {
             Self::Send(bytes) => write!(f, "Send {bytes:?}"),
             Self::SendBlock(bytes) => write!(f, "SendBlock({} bytes)", bytes.len()),
             Self::Close(mode) => write!(f, "Close {mode:?}"),
+            Self::SendStored(StoredBlock { torrent, piece, begin, length }) => {
+                write!(f, "SendStored {torrent:?} {piece}+{begin} {length}")
+            }
         }
     }
 }
@@ -134,7 +156,7 @@ pub enum DiskOp {
         /// The bytes.
         payload: Payload,
     },
-    /// Reads a block.
+    /// Reads a block, or says that it can be sent from where it lies.
     ReadBlock {
         /// The torrent.
         torrent: TorrentId,

@@ -110,6 +110,10 @@ pub enum DiskOutcome {
     Done,
     /// It failed.
     Failed(DiskError),
+    /// In the place of [`Self::Read`], from a driver that can send from the disk without waiting for
+    /// it: the block is there, all of it. If it is still wanted, `StreamAction::SendStored` comes in
+    /// the same step.
+    Ready,
 }
 
 impl core::fmt::Debug for DiskOutcome {
@@ -124,6 +128,7 @@ impl core::fmt::Debug for DiskOutcome {
             Self::Synced(files) => write!(f, "Synced({files:?})"),
             Self::Done => f.write_str("Done"),
             Self::Failed(error) => write!(f, "Failed({error:?})"),
+            Self::Ready => f.write_str("Ready"),
         }
     }
 }

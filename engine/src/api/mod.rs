@@ -10,7 +10,7 @@ mod storage;
 mod views;
 mod wakeup;
 
-pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StreamAction};
+pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StoredBlock, StreamAction};
 pub use command::{
     AddPeers, AddTorrent, Command, DhtWish, FilePriority, PeerSource, Priority, RateLimits,
 };

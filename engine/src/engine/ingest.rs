@@ -113,6 +113,8 @@ impl Engine {
         let hashes = add.metainfo.info_hashes;
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
+        } else if !add.metainfo.is_consistent() {
+            Some(CommandError::Contradictory)
         } else if let Some(id) = self.by_hash.get(&hashes.wire()).copied() {
             self.merge(id, &add);
             Some(CommandError::Duplicate)
@@ -259,7 +261,8 @@ impl Engine {
             }
             (DiskJob::Read { conn, request, .. }, outcome) => {
                 let result = match outcome {
-                    DiskOutcome::Read(bytes) => Ok(bytes),
+                    DiskOutcome::Read(bytes) => Ok(Some(bytes)),
+                    DiskOutcome::Ready => Ok(None),
                     _ => Err(error),
                 };
                 torrent.read(ctx, conn, request, result);

@@ -106,6 +106,15 @@ impl Metainfo {
         Ok(metainfo)
     }
 
+    /// Whether files, pieces and hashes fit each other. So it is with what was parsed; what was put
+    /// together by hand, or read from a trace, may be otherwise.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let hashes = self.piece_hashes.len() as u64;
+        self.layout.is_consistent()
+            && self.layout.length() == self.geometry.length()
+            && (self.info_hashes.v1.is_none() || hashes == u64::from(self.geometry.pieces()) * 20)
+    }
+
     /// Parses a bare info dictionary, as metadata exchange (BEP 9) delivers it.
     ///
     /// # Errors

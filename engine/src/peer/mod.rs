@@ -202,6 +202,11 @@ impl Peer {
         message.encode(&mut self.outbox);
     }
 
+    /// Queues the header of a block, which its content has to follow at once.
+    pub fn send_block_header(&mut self, block: BlockRequest) {
+        block.encode_piece_header(&mut self.outbox);
+    }
+
     /// Takes in a request that may be served.
     pub fn take_request(&mut self, request: BlockRequest, limit: u32) -> Verdict {
         self.uploads.push(request, limit, &mut self.refused)

@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Torrent;
-use crate::api::{DiskError, DiskOp, StreamAction};
+use crate::api::{DiskError, DiskOp, StoredBlock, StreamAction};
 use crate::base::ids::ConnId;
-use crate::base::payload::Payload;
 use crate::context::{Context, DiskJob};
 use crate::peer::{Misbehaviour, Peer, PeerError, Verdict};
 use crate::wire::{BlockRequest, Message};
@@ -90,30 +89,35 @@ impl Torrent {
         true
     }
 
-    /// A block was read for a peer, or could not be.
+    /// A block was read for a peer, or could not be. Without bytes, it can be sent from the disk.
     pub(crate) fn read(
         &mut self,
         ctx: &mut Context,
         conn: ConnId,
         request: BlockRequest,
-        outcome: Result<Bytes, DiskError>,
+        outcome: Result<Option<Bytes>, DiskError>,
     ) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = peer.uploads.finish(request);
         match outcome {
-            Ok(bytes) if wanted && bytes.len() == request.length as usize => {
-                let payload = Payload::One(bytes.clone());
-                let (piece, begin) = (request.piece, request.begin);
-                peer.send(&Message::Piece { piece, begin, payload });
+            Ok(bytes)
+                if wanted && bytes.as_ref().is_none_or(|b| b.len() == request.length as usize) =>
+            {
+                let length = u64::from(request.length);
+                peer.send_block_header(request);
                 push(ctx, peer);
-                peer.unsent += bytes.len() as u64;
-                ctx.send_used += bytes.len() as u64;
-                ctx.sent += bytes.len() as u64;
-                peer.up.add(ctx.now, bytes.len() as u64);
-                self.up.add(ctx.now, bytes.len() as u64);
-                ctx.up_meter.add(ctx.now, bytes.len() as u64);
+                peer.unsent += length;
+                ctx.send_used += length;
+                ctx.sent += length;
+                peer.up.add(ctx.now, length);
+                self.up.add(ctx.now, length);
+                ctx.up_meter.add(ctx.now, length);
                 self.saving.mark();
-                ctx.stream(conn, StreamAction::SendBlock(bytes));
+                let BlockRequest { piece, begin, length } = request;
+                let torrent = self.id;
+                let stored = StoredBlock { torrent, piece, begin, length };
+                let content = bytes.map(StreamAction::SendBlock);
+                ctx.stream(conn, content.unwrap_or(StreamAction::SendStored(stored)));
             }
             Ok(_) => {}
             Err(DiskError::Missing) => {

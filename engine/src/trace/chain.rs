@@ -54,7 +54,7 @@ impl ActionMark {
     }
 }
 
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "Connect",
     "Adopt",
     "GrantRead",
@@ -70,6 +70,7 @@ const KINDS: [&str; 15] = [
     "Resolve",
     "Http",
     "Notify",
+    "SendStored",
 ];
 
 fn kind(action: &Action) -> u8 {
@@ -90,6 +91,7 @@ fn kind(action: &Action) -> u8 {
         Action::Resolve(..) => 12,
         Action::Http(..) => 13,
         Action::Notify(_) => 14,
+        Action::Stream(_, StreamAction::SendStored(_)) => 15,
     }
 }
 

@@ -296,6 +296,11 @@ impl<'a> Rerun<'a> {
                     line.unsent += bytes.len() as u64;
                 }
             }
+            Action::Stream(conn, StreamAction::SendStored(block)) => {
+                if let Some(line) = self.lines.get_mut(conn) {
+                    line.unsent += u64::from(block.length);
+                }
+            }
             Action::Stream(conn, StreamAction::Close(_)) => {
                 self.lines.remove(conn);
             }

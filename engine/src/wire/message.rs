@@ -19,6 +19,15 @@ pub struct BlockRequest {
     pub length: u32,
 }
 
+impl BlockRequest {
+    /// Appends the header of the block's `piece` message (BEP 3); its content has to follow.
+    pub fn encode_piece_header(&self, out: &mut BytesMut) {
+        head(out, 8 + self.length as usize, PIECE_ID);
+        out.put_u32(self.piece);
+        out.put_u32(self.begin);
+    }
+}
+
 /// A range of a Merkle tree, as hash requests name it (BEP 52).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HashRange {
@@ -100,6 +109,12 @@ pub enum Message {
 
 pub(super) const PIECE_ID: u8 = 7;
 
+/// Length and id of a message with `body` bytes behind the id.
+fn head(out: &mut BytesMut, body: usize, id: u8) {
+    out.put_u32(body as u32 + 1);
+    out.put_u8(id);
+}
+
 fn number(bytes: &[u8], index: usize) -> u32 {
     let at = index * 4;
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
@@ -163,10 +178,6 @@ impl Message {
     /// Appends the message to `out`. Of [`Message::Piece`] only the header is written: its payload
     /// follows as slices of its own.
     pub fn encode(&self, out: &mut BytesMut) {
-        let head = |out: &mut BytesMut, body: usize, id: u8| {
-            out.put_u32(body as u32 + 1);
-            out.put_u8(id);
-        };
         let index = |out: &mut BytesMut, id: u8, piece: u32| {
             head(out, 4, id);
             out.put_u32(piece);
@@ -191,9 +202,8 @@ impl Message {
             Self::Bitfield(bits) => blob(out, 5, bits),
             Self::Request(request) => block(out, 6, request),
             Self::Piece { piece, begin, payload } => {
-                head(out, 8 + payload.len() as usize, PIECE_ID);
-                out.put_u32(*piece);
-                out.put_u32(*begin);
+                let (piece, begin, length) = (*piece, *begin, payload.len());
+                BlockRequest { piece, begin, length }.encode_piece_header(out);
             }
             Self::Cancel(request) => block(out, 8, request),
             Self::Port(port) => {

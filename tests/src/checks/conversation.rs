@@ -38,7 +38,7 @@ struct Talk {
     has_all: bool,
     outstanding: BTreeSet<BlockRequest>,
     /// A block's header was sent; its content has to follow.
-    owed: Option<u32>,
+    owed: Option<(u32, u32, u32)>,
     sent: u64,
     taken: u64,
     granted: u64,
@@ -86,7 +86,15 @@ impl Conversations {
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
-                    if talk.owed.take() != Some(bytes.len() as u32) {
+                    if talk.owed.take().is_none_or(|(.., length)| length != bytes.len() as u32) {
+                        return Err(format!("content follows its header at once ({conn:?})"));
+                    }
+                }
+            }
+            StreamAction::SendStored(block) => {
+                if let Some(talk) = self.talks.get_mut(conn) {
+                    talk.sent += u64::from(block.length);
+                    if talk.owed.take() != Some((block.piece, block.begin, block.length)) {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
                 }
@@ -181,8 +189,8 @@ impl Talk {
             self.torrent = Some(handshake.info_hash);
         }
         while self.said.buffered() > 0 {
-            if let Some(length) = self.block_header(model)? {
-                self.owed = Some(length);
+            if let Some(block) = self.block_header(model)? {
+                self.owed = Some(block);
                 self.said = FrameAssembler::default();
                 return Ok(());
             }
@@ -193,9 +201,10 @@ impl Talk {
         Ok(())
     }
 
-    /// The header of a block ends a send; its content is sent by itself. Returns its length.
-    fn block_header(&self, model: &Model) -> Result<Option<u32>, String> {
-        let Some((piece, _, length)) = self.said.pending_piece() else { return Ok(None) };
+    /// The header of a block ends a send; its content is sent by itself. Returns piece, begin and
+    /// length.
+    fn block_header(&self, model: &Model) -> Result<Option<(u32, u32, u32)>, String> {
+        let Some((piece, begin, length)) = self.said.pending_piece() else { return Ok(None) };
         let hash = self.torrent.unwrap_or(Sha1Hash([0; 20]));
         if !model.is_verified(hash, piece) {
             return Err(format!("only what is verified is served: piece {piece}"));
@@ -203,7 +212,7 @@ impl Talk {
         if !self.serves && !self.allowed_out.contains(&piece) {
             return Err(format!("who is choked is not served: piece {piece}"));
         }
-        Ok(Some(length))
+        Ok(Some((piece, begin, length)))
     }
 
     fn check(&mut self, message: &Message, model: &Model) -> Result<(), String> {

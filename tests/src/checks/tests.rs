@@ -7,7 +7,7 @@ use eddyline::trace::{Replayer, Trace};
 use eddyline::wire::{BlockRequest, Message};
 use eddyline::{
     Action, Config, ConnectFailure, DiskOp, DiskOutcome, Engine, Event, HttpAction, Notice,
-    ResumeData, StreamAction, StreamEvent,
+    ResumeData, StoredBlock, StreamAction, StreamEvent,
 };
 
 use super::{Checks, budgets};
@@ -139,6 +139,13 @@ fn ids_and_links() {
         let Some((at, conn)) = sender(actions, |bytes| says(bytes, 6)) else { return false };
         let block = StreamAction::SendBlock(Bytes::from_static(&[0; 16]));
         actions.insert(at + 1, Action::Stream(conn, block));
+        true
+    });
+    assert_fires("content follows its header at once", |_, actions| {
+        let Some((at, conn)) = sender(actions, |bytes| says(bytes, 6)) else { return false };
+        let torrent = TorrentId::from_u64(0);
+        let block = StoredBlock { torrent, piece: 0, begin: 0, length: 16 };
+        actions.insert(at + 1, Action::Stream(conn, StreamAction::SendStored(block)));
         true
     });
     assert_fires("no more is taken than was sent", |events, actions| {

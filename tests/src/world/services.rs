@@ -10,7 +10,6 @@ use eddyline::{
 };
 
 use super::{AtNode, World};
-use crate::disk::rotten;
 use crate::faults::Fault;
 use crate::node::NodeId;
 use crate::tracker::Tracker;
@@ -64,10 +63,7 @@ impl World {
         let outcome = match fault {
             Some(Fault::Failed) => DiskOutcome::Failed(DiskError::Io),
             Some(Fault::Full) => DiskOutcome::Failed(DiskError::NoSpace),
-            Some(Fault::Rotten) => match self.nodes[id].disk.perform(what) {
-                DiskOutcome::Read(bytes) => DiskOutcome::Read(rotten(&bytes)),
-                other => other,
-            },
+            Some(Fault::Rotten) => self.nodes[id].disk.perform_badly(what),
             _ => self.nodes[id].disk.perform(what),
         };
         self.tell(id, Event::Disk(op, outcome));

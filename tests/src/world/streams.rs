@@ -106,6 +106,17 @@ impl World {
                 let report = bytes.len() as u32;
                 self.send(id, conn, Run { bytes, report }, "SendBlock");
             }
+            StreamAction::SendStored(block) => match self.nodes[id].disk.stored(block) {
+                Some(bytes) => {
+                    self.send(id, conn, Run { bytes, report: block.length }, "SendStored");
+                }
+                // What a driver does when the content is gone: the header is sent already.
+                None => {
+                    if let Some((wire, _)) = self.nodes[id].wires.get(&conn).copied() {
+                        self.at(self.now, Happening::Break { wire });
+                    }
+                }
+            },
             StreamAction::Close(mode) => {
                 if let Some((wire, end)) = self.nodes[id].wires.remove(&conn) {
                     let late = self.fault(id, "Close").is_some();

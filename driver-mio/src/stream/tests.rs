@@ -1,0 +1,103 @@
+//! Unit tests of what is sent from files.
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::disk::StoredFile;
+
+/// A file whose bytes are in memory when somebody says so.
+#[derive(Debug, Default)]
+struct Slow {
+    here: AtomicBool,
+    asked_for: AtomicBool,
+}
+
+impl StoredFile for Slow {
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+        unreachable!("nothing is read")
+    }
+
+    fn residence(&self, _: u64, _: u32) -> Residence {
+        if self.here.load(Ordering::Relaxed) { Residence::Memory } else { Residence::Device }
+    }
+
+    fn prefetch(&self, _: u64, _: u32) {
+        self.asked_for.store(true, Ordering::Relaxed);
+    }
+
+    fn send(&self, socket: BorrowedFd<'_>, offset: u64, length: u32) -> io::Result<usize> {
+        // No more than a part at once, as sockets do.
+        let bytes = vec![offset as u8; (length as usize).min(3)];
+        Ok(rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn lengthen(&self, _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn found(&self) -> io::Result<crate::disk::Found> {
+        unreachable!("nobody looks")
+    }
+}
+
+fn pair() -> (Stream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    (Stream::new(ConnId::from_u64(1), TcpStream::from_std(socket), true), peer)
+}
+
+#[test]
+fn what_lies_in_a_file_is_sent_behind_its_header_and_before_the_next() {
+    let (mut stream, mut peer) = pair();
+    let file = Arc::new(Slow::default());
+    stream.send(Bytes::from_static(b"one"));
+    stream.send_stored(Span::new(file.clone(), 7, 5));
+    stream.send(Bytes::from_static(b"two"));
+    stream.send(Bytes::from_static(b"three"));
+    stream.send_stored(Span::new(file, 50, 1));
+    assert_eq!(stream.write().unwrap(), 17);
+    assert!(stream.is_flushed());
+    let mut got = [0; 17];
+    peer.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"one\x07\x07\x07\x0a\x0atwothree\x32");
+}
+
+#[test]
+fn what_has_left_memory_is_asked_for_and_sent_when_it_is_back() {
+    let (mut stream, mut peer) = pair();
+    let file = Arc::new(Slow::default());
+    stream.send(Bytes::from_static(b"head"));
+    stream.send_stored(Span::new(file.clone(), 9, 2));
+    std::thread::sleep(BELIEVED);
+    assert_eq!(stream.write().unwrap(), 4);
+    assert!(stream.cold && !stream.wants_write() && !stream.is_flushed());
+    assert!(file.asked_for.load(Ordering::Relaxed));
+
+    stream.cold = false;
+    assert_eq!(stream.write().unwrap(), 0);
+    assert!(stream.cold);
+
+    stream.cold = false;
+    file.here.store(true, Ordering::Relaxed);
+    assert_eq!(stream.write().unwrap(), 2);
+    let mut got = [0; 6];
+    peer.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"head\x09\x09");
+}
