@@ -44,6 +44,8 @@ pub enum Timer {
     LocalDiscovery,
     /// The end of patience at shut-down.
     ShutDown,
+    /// Torrents on standby that are due.
+    Standby,
 }
 
 /// Shared by all parts of an engine.
@@ -114,6 +116,10 @@ pub struct Context {
     pub dht_contacts: Vec<SocketAddr>,
     /// There is something new to announce on the local network.
     pub lsd_hurry: bool,
+    /// Torrents that nothing has happened to since then.
+    pub idle: BTreeSet<(TorrentId, Instant)>,
+    /// Torrents that have come back from standby in this step.
+    pub woken: BTreeSet<TorrentId>,
     /// Whether the bandwidth timer is set.
     pub bandwidth_timer: bool,
     /// An interested peer came or a slot fell free since the last round.
@@ -162,6 +168,8 @@ impl Context {
             dht_secrets: BTreeSet::new(),
             dht_contacts: Vec::new(),
             lsd_hurry: false,
+            idle: BTreeSet::new(),
+            woken: BTreeSet::new(),
             bandwidth_timer: false,
             slots_changed: false,
             received: 0,

@@ -13,6 +13,7 @@ mod incoming;
 mod ingest;
 mod local;
 mod snapshot;
+mod standby;
 mod timers;
 mod trackers;
 
@@ -35,9 +36,11 @@ use crate::base::ids::TorrentId;
 use crate::base::rng::Seed;
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
+use crate::base::timer_queue::Alarm;
 use crate::choker::Choker;
 use crate::context::{Context, Timer};
 use crate::metainfo::Metainfo;
+use crate::standby::Standby;
 use crate::torrent::Torrent;
 use trackers::TrackerIo;
 
@@ -59,6 +62,8 @@ pub struct Engine {
     trackers: TrackerIo,
     dht: DhtService,
     local: LocalService,
+    standby: Standby,
+    standby_alarm: Alarm,
     shut_down: ShutDown,
     violations: BTreeMap<ViolatedRule, u32>,
     #[serde(skip)]
@@ -86,6 +91,8 @@ impl Engine {
             trackers: TrackerIo::default(),
             dht: DhtService::default(),
             local: LocalService::default(),
+            standby: Standby::default(),
+            standby_alarm: Alarm::default(),
             shut_down: ShutDown::No,
             violations: BTreeMap::new(),
             content: ContentWatch::default(),
@@ -131,6 +138,7 @@ impl Engine {
             self.flush();
             self.make_announces();
         }
+        self.call_due();
         self.finish_shut_down();
         core::mem::swap(&mut self.ctx.actions, actions);
         self.wakeup()
@@ -146,6 +154,7 @@ impl Engine {
                 }
             }
             self.give_hash_jobs();
+            self.rest_and_wake();
             if core::mem::take(&mut self.ctx.slots_changed) {
                 self.fill_free_slots();
             } else if self.ctx.touched.is_empty() {
@@ -206,6 +215,7 @@ impl Engine {
         let unchoked = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
         EngineStats {
             torrents: self.torrents.len() as u32,
+            standby: self.standby.len(),
             connections: self.ctx.conns.len(),
             half_open: self.ctx.conns.half_open(),
             handshaking: self.ctx.conns.handshaking(),
@@ -269,5 +279,6 @@ fn reason(timer: Timer) -> WakeReason {
         Timer::Dht => WakeReason::Dht,
         Timer::LocalDiscovery => WakeReason::LocalDiscovery,
         Timer::ShutDown => WakeReason::ShutDown,
+        Timer::Standby => WakeReason::Torrent,
     }
 }

@@ -86,6 +86,7 @@ pub mod peer;
 pub mod peer_exchange;
 pub mod picker;
 pub mod resume;
+mod standby;
 mod torrent;
 pub mod trace;
 pub mod tracker;

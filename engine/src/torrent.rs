@@ -15,7 +15,8 @@
 //! - `saving`: resume data;
 //! - `metadata`: the info dictionary, for magnets and for those who ask;
 //! - `exchange`: addresses of peers, told and heard;
-//! - `discovery`: trackers.
+//! - `discovery`: trackers;
+//! - `rest`: going to rest, and coming back.
 
 mod adoption;
 mod arrangement;
@@ -31,6 +32,7 @@ mod lifecycle;
 mod messages;
 mod metadata;
 mod peers;
+mod rest;
 mod saving;
 mod upload;
 mod view;
@@ -63,6 +65,7 @@ use arrangement::Arrangement;
 use blame::Blame;
 use doubt::Doubt;
 use full_disk::FullDisk;
+use rest::Rest;
 use saving::Saving;
 
 /// Where a torrent is in its life, apart from being paused.
@@ -125,6 +128,7 @@ pub(crate) struct Torrent {
     saving: Saving,
     doubt: Doubt,
     arrangement: Arrangement,
+    rest: Rest,
     /// Nothing durable says yet that the files are ours; nothing is written before that.
     unclaimed: bool,
     /// Files that are something else may be written over.
@@ -177,8 +181,7 @@ impl Torrent {
             overwrite,
             ..
         } = add;
-        let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
-        picker.set_sequential(sequential);
+        let picker = picker(&metainfo, sequential, ctx);
         if metainfo.is_known() {
             priorities.resize(metainfo.layout.files().len(), Priority::Normal);
         }
@@ -207,6 +210,7 @@ impl Torrent {
             saving: Saving::default(),
             doubt: Doubt::default(),
             arrangement: Arrangement::new(location, allocation),
+            rest: Rest::default(),
             unclaimed: false,
             overwrite,
             begun_before: Vec::new(),
@@ -284,7 +288,14 @@ impl Torrent {
         self.finish_if_done(ctx);
         self.poll_announces(ctx);
         self.save_if_due(ctx);
+        self.look_for_rest(ctx);
     }
+}
+
+fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
+    let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
+    picker.set_sequential(sequential);
+    picker
 }
 
 /// The trackers of a torrent, those that the user names behind its own.

@@ -9,6 +9,7 @@ mod magnets;
 mod mutations;
 mod peer_exchange;
 mod small_worlds;
+mod standby;
 mod storage;
 mod swarm;
 mod tidy;

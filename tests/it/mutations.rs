@@ -142,6 +142,22 @@ const IN_A_LEECHER: &[Mutation] = &[
     }),
     ("no timer is due after a step", |e| *at(e, "ctx.now") = int(i64::MAX)),
     ("every torrent is found by its hash", |e| *at(e, "by_hash") = Value::Map(Vec::new())),
+    ("nobody is left to rest or to wake after a step", |e| {
+        *at(e, "ctx.woken") = Value::Array(vec![Value::Array(vec![int(0), int(1)])]);
+    }),
+    ("what is on standby is not in memory", |e| {
+        let hash = any_hash(e);
+        let kept = [("announce", Value::Null), ("told", int(0)), ("dht", Value::Null)];
+        let totals = [("received", int(0)), ("sent", int(0))];
+        let kept = kept.into_iter().chain(totals);
+        let kept = kept.map(|(name, value)| (Value::Text(name.into()), value)).collect();
+        let Value::Map(known) = at(e, "standby.known") else { panic!("no map") };
+        known.push((hash, Value::Array(vec![Value::Map(kept), Value::Null])));
+    }),
+    ("what is on standby is either wanted or has its turn", |e| {
+        let hash = any_hash(e);
+        *at(e, "standby.due") = Value::Array(vec![Value::Array(vec![int(7), hash])]);
+    }),
     ("connection counters equal the recount", |e| add(at(e, "ctx.conns.half_open"), 1)),
     ("no decision is left over after a step", |e| {
         *at(e, &format!("{TORRENT}.haves")) = Value::Array(vec![int(0)]);
@@ -361,6 +377,12 @@ const IN_A_NODE: &[Mutation] = &[
         turns.push((Value::Array(vec![int(9), int(9)]), int(7)));
     }),
 ];
+
+/// A hash of a torrent as it is written out.
+fn any_hash(e: &mut Value) -> Value {
+    let Value::Map(hashes) = at(e, "by_hash") else { panic!("no map") };
+    hashes[0].0.clone()
+}
 
 /// 1.2.3.4:5 as it is written out.
 fn endpoint() -> Value {

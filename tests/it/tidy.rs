@@ -48,6 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("peer", &["api", "base", "metainfo", "peer_exchange", "picker", "wire"]),
     ("choker", &["api", "base"]),
     ("candidates", &["api", "base", "picker"]),
+    ("standby", &["base"]),
     ("context", &["api", "bandwidth", "base", "picker", "tracker", "wire"]),
     (
         "torrent",
@@ -63,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "peer_exchange",
             "picker",
             "resume",
+            "standby",
             "tracker",
             "wire",
         ],
@@ -78,6 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "local_discovery",
             "metainfo",
             "peer",
+            "standby",
             "torrent",
             "tracker",
             "wire",

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, TorrentId};
 use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
+use eddyline::metainfo::Metainfo;
 use eddyline::trace::{Chain, Origin, Recorder};
-use eddyline::{Action, AddTorrent, CheckDepth, Config, Engine, Event, Notice, Wakeup};
+use eddyline::{Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, Notice, Wakeup};
 
 use crate::checks::Checks;
 use crate::disk::SyntheticDisk;
@@ -52,6 +54,8 @@ pub struct Node {
     pub(crate) config: Config,
     pub(crate) seed: Seed,
     pub(crate) added: BTreeMap<Sha1Hash, AddTorrent>,
+    /// Metadata of magnets.
+    pub(crate) learned: BTreeMap<Sha1Hash, Arc<Metainfo>>,
     /// How often its power has failed.
     pub(crate) epoch: u32,
     pub(crate) group: u8,
@@ -88,6 +92,7 @@ impl Node {
             config,
             seed,
             added: BTreeMap::new(),
+            learned: BTreeMap::new(),
             epoch: 0,
             group: 0,
             nat_state: NatState::default(),
@@ -160,15 +165,26 @@ impl Node {
         if self.checks.is_some() {
             self.watch();
         }
-        let mut events = Vec::new();
-        for (hash, add) in &self.added {
-            let mut add = add.clone();
-            let resume = self.disk.resume.get(hash);
-            add.resume =
-                resume.and_then(|data| eddyline::ResumeData::decode(data).ok()).map(Box::new);
-            events.push(Event::Command(eddyline::Command::Add(Box::new(add))));
+        self.added.keys().filter_map(|hash| self.load(*hash)).collect()
+    }
+
+    /// Adds a torrent that rests again, with its metadata, as an embedder keeps it.
+    pub(crate) fn wake(&self, hash: Sha1Hash) -> Option<Event> {
+        let mut event = self.load(hash)?;
+        if let (Event::Command(Command::Add(add)), Some(metainfo)) =
+            (&mut event, self.learned.get(&hash))
+        {
+            add.metainfo = metainfo.clone();
         }
-        events
+        Some(event)
+    }
+
+    /// Adds a torrent again, with what the disk holds.
+    fn load(&self, hash: Sha1Hash) -> Option<Event> {
+        let mut add = self.added.get(&hash)?.clone();
+        let resume = self.disk.resume.get(&hash);
+        add.resume = resume.and_then(|data| eddyline::ResumeData::decode(data).ok()).map(Box::new);
+        Some(Event::Command(Command::Add(Box::new(add))))
     }
 
     /// Steps the engine with what has happened, checks its invariants and returns its actions.

@@ -463,7 +463,7 @@ fn draw_access(entropy: &mut Entropy) -> Access {
 
 fn draw_config(entropy: &mut Entropy) -> Config {
     let usual = Config::default();
-    Config {
+    let mut config = Config {
         unchoke_slots: entropy.choose(&[None, Some(1), Some(2), Some(8)]),
         seed_choking: entropy.choose(&[
             SeedChoking::RoundRobin,
@@ -481,7 +481,10 @@ fn draw_config(entropy: &mut Entropy) -> Config {
         read_credit: entropy.choose(&[64 << 10, 32 << 20]),
         resume_interval: entropy.choose(&[2, 60]),
         ..usual
-    }
+    };
+    // Those who save often also rest soon.
+    config.rest_after = (config.resume_interval == 2).then_some(3);
+    config
 }
 
 fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {

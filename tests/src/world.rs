@@ -6,6 +6,7 @@
 //! kind of action fails in every way that it can.
 
 mod datagrams;
+mod embedder;
 mod services;
 mod streams;
 
@@ -322,7 +323,9 @@ impl World {
             let known = node.engine.metainfo(id).is_some_and(|metainfo| metainfo.is_known());
             known && node.engine.torrent(id).is_some_and(|view| view.have.is_full())
         };
-        !node.torrents.is_empty() && node.torrents.iter().all(|id| complete(*id))
+        // What rests was complete before.
+        let some = !node.torrents.is_empty() || node.engine.stats().standby > 0;
+        some && node.torrents.iter().all(|id| complete(*id))
     }
 
     /// Separates the nodes of `group` from all others until [`Self::heal`].
@@ -552,19 +555,6 @@ impl World {
             Action::Resolve(lookup, name) => self.resolve(id, lookup, name),
             Action::SendDatagram { to, data, .. } => self.send_datagram(id, to, data),
             Action::Notify(notice) => self.noticed(id, notice),
-        }
-    }
-
-    fn noticed(&mut self, id: NodeId, notice: Notice) {
-        let node = &mut self.nodes[id];
-        match &notice {
-            Notice::TorrentAdded(torrent, _) => node.torrents.push(*torrent),
-            Notice::TorrentRemoved(torrent) => node.torrents.retain(|known| known != torrent),
-            Notice::Finished(_) => node.finished += 1,
-            _ => {}
-        }
-        if node.keep_notices {
-            node.notices.push(notice);
         }
     }
 

@@ -223,7 +223,20 @@ pub enum Command {
     Dht(Box<DhtWish>),
     /// Saves resume data of a torrent now.
     SaveResume(TorrentId),
-    /// Stops everything tidily; ends with `Notice::ShutDown`.
+    /// A torrent is complete and can be loaded at any time: it need not be in memory. It is asked for
+    /// with `Notice::Wanted` when somebody wants it. Needs no configuration; one that comes goes back
+    /// to standby only where [`Config::rest_after`](crate::Config::rest_after) says so.
+    StandBy {
+        /// Which.
+        info_hash: Sha1Hash,
+        /// Whether trackers and DHT are to hear of it: then it is asked for soon, with few others at
+        /// a time, and again whenever it is due.
+        announce: bool,
+    },
+    /// A torrent on standby is not there any more.
+    Forget(Sha1Hash),
+    /// Stops everything tidily; ends with `Notice::ShutDown`. Trackers hear `stopped` of torrents in
+    /// memory; those of torrents on standby forget them by themselves.
     ShutDown,
 }
 
@@ -249,6 +262,8 @@ impl Command {
             | Self::ListenLocally { .. }
             | Self::RestoreDht(_)
             | Self::Dht(_)
+            | Self::StandBy { .. }
+            | Self::Forget(_)
             | Self::ShutDown => None,
         }
     }
@@ -274,6 +289,8 @@ impl Command {
             | Self::ListenLocally { .. }
             | Self::RestoreDht(_)
             | Self::Dht(_)
+            | Self::StandBy { .. }
+            | Self::Forget(_)
             | Self::ShutDown => None,
         }
     }

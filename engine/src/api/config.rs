@@ -94,6 +94,10 @@ pub struct Config {
     pub allow_same_ip: bool,
     /// Seconds between saves of resume data while something changes.
     pub resume_interval: u32,
+    /// Seconds without peers, at least 10, after which a complete torrent goes to rest: it leaves memory, is
+    /// announced in its time all the same, and comes back when it is wanted. The embedder answers
+    /// [`Notice::Wanted`](crate::Notice::Wanted). `None` for never.
+    pub rest_after: Option<u32>,
 }
 
 impl Default for Config {
@@ -129,6 +133,7 @@ impl Default for Config {
             lsd: true,
             allow_same_ip: true,
             resume_interval: 60,
+            rest_after: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::PeerSource;
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::dht::{NodeId, Outcome as DhtOutcome};
 use crate::metainfo::InfoHashes;
@@ -141,4 +142,10 @@ pub enum Notice {
     ResumeSaved(TorrentId),
     /// The engine has stopped; nothing more will come.
     ShutDown,
+    /// Nothing has happened to a torrent for [`Config::rest_after`](crate::Config::rest_after): it is
+    /// saved, its files are closed, its id is no more, and its hash is on standby.
+    Rested(TorrentId, Sha1Hash),
+    /// A torrent on standby is wanted: to be added again, with its resume data, within half a minute;
+    /// or [`Command::Forget`](crate::Command::Forget) says that it is gone.
+    Wanted(Sha1Hash),
 }

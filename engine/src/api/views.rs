@@ -166,8 +166,10 @@ pub struct PeerView {
 /// The whole engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EngineStats {
-    /// Torrents.
+    /// Torrents in memory.
     pub torrents: u32,
+    /// Torrents on standby.
+    pub standby: u32,
     /// Connections, those being made included.
     pub connections: u32,
     /// Connections being made.

@@ -26,6 +26,12 @@ impl RateMeter {
         self.total += bytes;
     }
 
+    /// Counts from `total` on, and measures as if it were new.
+    pub fn carry(&mut self, now: Instant, total: u64) {
+        *self = Self { total, started: now.as_millis() / SLOT_MILLIS, ..Self::default() };
+        self.newest = self.started;
+    }
+
     /// Bytes per second over the window that ends at `now`. A meter younger than the window
     /// divides by its age, but by no less than one slot.
     pub fn per_second(&self, now: Instant) -> u64 {

@@ -10,7 +10,7 @@ use crate::base::ids::{ConnId, TorrentId};
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
-use crate::wire::FrameAssembler;
+use crate::wire::{FrameAssembler, Handshake};
 
 /// How far a connection has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Handshaking {
     pub granted: u32,
     /// Bytes sent and not taken by the socket.
     pub unsent: u64,
+    /// The handshake of a stranger who waits until its torrent is here.
+    pub parked: Option<Handshake>,
 }
 
 /// One connection.

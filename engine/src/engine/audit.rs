@@ -45,6 +45,7 @@ impl Engine {
                 check(torrent.check_full())?;
             }
         }
+        check(self.standby.check())?;
         check(self.dht.check())?;
         check(self.ctx.conns.check())
     }
@@ -113,6 +114,12 @@ impl Engine {
         }
         if self.by_hash.len() != self.torrents.len() {
             return Err("every torrent is found by its hash");
+        }
+        if !self.ctx.idle.is_empty() || !self.ctx.woken.is_empty() {
+            return Err("nobody is left to rest or to wake after a step");
+        }
+        if self.by_hash.keys().any(|hash| self.standby.contains(*hash)) {
+            return Err("what is on standby is not in memory");
         }
         Ok(())
     }

@@ -90,10 +90,24 @@ impl DhtService {
         may
     }
 
-    fn set_turn(&mut self, id: TorrentId, at: Instant) {
+    pub(super) fn set_turn(&mut self, id: TorrentId, at: Instant) {
         self.drop_turn(id);
         self.turns.insert(id, at);
         self.queue.insert((at, id));
+    }
+
+    /// Whether a torrent is being looked for, or is to be now.
+    pub(super) fn is_about(&self, id: TorrentId, now: Instant) -> bool {
+        let reachable = self.nodes.iter().flatten().any(|node| !node.table().is_empty());
+        (reachable && self.turns.get(&id).is_some_and(|at| *at <= now))
+            || self.running.values().any(|c| matches!(c, Client::Torrent(of) if *of == id))
+    }
+
+    /// Takes a torrent's turn from it. One that could not be taken comes again later.
+    pub(super) fn take_turn(&mut self, id: TorrentId, now: Instant) -> Option<Instant> {
+        let at = self.turns.get(&id).copied();
+        self.drop_turn(id);
+        at.map(|at| if at > now { at } else { now + INTERVAL.0 })
     }
 
     fn drop_turn(&mut self, id: TorrentId) {
@@ -327,6 +341,9 @@ impl Engine {
         match self.dht.running.remove(&(ipv6, key)) {
             Some(Client::Torrent(id)) => {
                 let Some(torrent) = self.torrents.get(id) else { return };
+                if self.ctx.config.rest_after.is_some() {
+                    self.ctx.touched.insert(id);
+                }
                 if torrent.peers.is_empty() && torrent.is_running() && !torrent.is_complete() {
                     let soon = self.ctx.now + INTERVAL.1;
                     self.dht.set_turn(id, soon);

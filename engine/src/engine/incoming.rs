@@ -101,11 +101,15 @@ impl Engine {
         let Some(entry) = self.ctx.conns.get_mut(conn) else { return };
         let (remote, outgoing) = (entry.remote, entry.key.is_some());
         let Phase::Handshaking(early) = &mut entry.phase else { return };
+        let parked = early.parked.is_some();
         let count = bytes.len() as u32;
         let within = early.granted.min(count);
         early.granted -= within;
         self.ctx.granted -= u64::from(within);
         early.assembler.push(bytes);
+        if parked {
+            return;
+        }
         let handshake = match early.assembler.take_handshake() {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return,
@@ -120,13 +124,17 @@ impl Engine {
     }
 
     /// A complete handshake: the connection becomes a peer, or is refused.
-    fn welcome(
+    pub(super) fn welcome(
         &mut self,
         conn: ConnId,
         remote: SocketAddr,
         outgoing: bool,
         handshake: &Handshake,
     ) -> Result<(), CloseReason> {
+        if !outgoing && self.can_come(handshake.info_hash) {
+            self.park(conn, remote, handshake);
+            return Ok(());
+        }
         let id = self.by_hash.get(&handshake.info_hash).copied();
         let id = id.ok_or(CloseReason::UnknownTorrent)?;
         let expected = self.ctx.conns.get(conn).and_then(|entry| entry.torrent);

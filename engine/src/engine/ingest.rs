@@ -50,13 +50,15 @@ impl Engine {
             Command::ListenLocally { udp4, udp6 } => self.listen_locally([udp4, udp6]),
             Command::RestoreDht(state) => self.restore_dht(*state),
             Command::Dht(wish) => self.dht_wish(*wish),
+            Command::StandBy { info_hash, announce } => self.stand_by(info_hash, announce),
+            Command::Forget(info_hash) => self.forget_standby(info_hash),
             Command::ShutDown => self.begin_shut_down(),
             Command::SetLimits(None, limits) => {
                 let now = self.ctx.now;
                 self.ctx.down_limit.set_rate(limits.down, now);
                 self.ctx.up_limit.set_rate(limits.up, now);
             }
-            Command::RemoveWithData(id) => self.with(id, |torrent, ctx| {
+            Command::RemoveWithData(id) => self.with_any(id, |torrent, ctx| {
                 torrent.removed = true;
                 torrent.delete_data = true;
                 torrent.close(ctx);
@@ -65,7 +67,7 @@ impl Engine {
             Command::Rename(id, rename) => {
                 self.with(id, |torrent, ctx| torrent.rename(ctx, &rename));
             }
-            Command::Remove(id) => self.with(id, |torrent, ctx| {
+            Command::Remove(id) => self.with_any(id, |torrent, ctx| {
                 torrent.removed = true;
                 torrent.close(ctx);
             }),
@@ -95,8 +97,21 @@ impl Engine {
         }
     }
 
-    /// Does something with a torrent, or says that it is not there.
+    /// Does something with a torrent, or says that it is not there, or goes to rest in this moment.
     fn with(
+        &mut self,
+        id: TorrentId,
+        act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
+    ) {
+        match self.torrents.get(id) {
+            Some(torrent) if torrent.is_going_to_rest() => {
+                self.ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
+            }
+            _ => self.with_any(id, act),
+        }
+    }
+
+    fn with_any(
         &mut self,
         id: TorrentId,
         act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
@@ -128,10 +143,14 @@ impl Engine {
         }
         let peers = add.peers.clone();
         let known = add.metainfo.is_known();
+        let returned = self.standby.remove(hashes.wire());
         let ctx = &mut self.ctx;
         let id = self.torrents.insert_with(|id| Box::new(Torrent::new(id, add, ctx)));
         self.by_hash.insert(hashes.wire(), id);
         self.ctx.notify(Notice::TorrentAdded(id, hashes));
+        if let Some(returned) = returned {
+            self.take_over(id, returned);
+        }
         self.with(id, |torrent, ctx| {
             if known {
                 torrent.open(ctx);
@@ -313,10 +332,20 @@ impl Engine {
 
     /// The files of a torrent are closed: if it was removed, it is gone.
     fn closed(&mut self, id: TorrentId) {
+        if self.torrents.get(id).is_some_and(|torrent| torrent.is_going_to_rest()) {
+            return self.rested(id);
+        }
+        if let Some(torrent) = self.torrents.get_mut(id)
+            && torrent.rests_no_more()
+        {
+            // It was removed meanwhile: what is on disk goes too.
+            return torrent.go_on_closing(&mut self.ctx);
+        }
         if self.torrents.get(id).is_some_and(|torrent| torrent.removed)
             && let Some(torrent) = self.torrents.remove(id)
         {
             self.by_hash.remove(&torrent.info_hash);
+            self.standby.off_duty(id);
             self.ctx.notify(Notice::TorrentRemoved(id));
         }
     }

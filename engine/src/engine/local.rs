@@ -51,7 +51,10 @@ impl Engine {
         let Some(machine) = &mut self.local.machine else { return };
         let Some((addr, hashes)) = machine.received(from, data, self.ctx.now) else { return };
         for hash in hashes {
-            let Some(id) = self.by_hash.get(&hash) else { continue };
+            let Some(id) = self.by_hash.get(&hash) else {
+                self.want(hash, Some(addr));
+                continue;
+            };
             if let Some(torrent) = self.torrents.get_mut(*id) {
                 torrent.add_candidate(&mut self.ctx, addr, PeerSource::Lsd);
             }

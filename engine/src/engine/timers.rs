@@ -18,7 +18,7 @@ impl Engine {
                 Timer::UdpTrackers => self.poll_udp_trackers(),
                 Timer::Dht => self.poll_dht(),
                 Timer::LocalDiscovery => self.announce_locally(),
-                Timer::ShutDown => {}
+                Timer::ShutDown | Timer::Standby => {}
             }
         }
     }

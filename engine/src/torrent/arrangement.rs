@@ -75,6 +75,11 @@ impl Arrangement {
         self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
     }
 
+    /// Whether nothing more is wanted of the files.
+    pub(super) fn is_done(&self) -> bool {
+        self.busy.is_none() && self.wishes.is_empty() && self.look_again.is_none()
+    }
+
     /// Whether everything is being copied.
     pub(super) fn is_moving(&self) -> bool {
         matches!(self.busy, Some(Wish::Move(_)))

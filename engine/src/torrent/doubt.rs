@@ -105,6 +105,11 @@ impl Doubt {
         self.idle.clear();
     }
 
+    /// Whether nothing is in doubt.
+    pub(super) fn is_certain(&self) -> bool {
+        self.suspects.is_empty() && self.idle.is_empty()
+    }
+
     /// Whether a piece waits to be hashed again.
     pub(super) fn is_waiting(&self) -> bool {
         self.suspects.len() > self.hashing.len() || !self.idle.is_empty()

@@ -22,6 +22,7 @@ impl Torrent {
             self.arrangement.restore(resume);
             self.announcer.remember(&resume.trackers);
         }
+        self.go_on_announcing(ctx.now);
         self.arrangement.placement.skipped = self.skipped_files();
         let placement = self.arrangement.placement.clone().into();
         let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone(), placement };
@@ -40,7 +41,8 @@ impl Torrent {
             Some(resume) => self.take_resume(resume, files),
             None => self.pieces_on_disk(files),
         };
-        if let Some(resume) = resume {
+        // Who was known before a rest has had time to come by itself.
+        if let Some(resume) = resume.filter(|_| !self.is_coming_or_going()) {
             let limit = ctx.config.max_candidates;
             for addr in resume.peers {
                 self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit, ctx.now);
@@ -59,6 +61,9 @@ impl Torrent {
     }
 
     fn begin_check(&mut self, ctx: &mut Context, queue: BTreeSet<u32>) {
+        if !queue.is_empty() {
+            self.saving.mark();
+        }
         self.stage = Stage::Checking { queue, hashing: 0 };
         self.go_on_checking(ctx);
     }
@@ -100,7 +105,10 @@ impl Torrent {
                 self.begun_before.push((*piece, blocks.clone()));
             }
         }
-        self.earlier = (resume.downloaded, resume.uploaded);
+        // What trackers still count as this session's is part of both.
+        let (received, sent) = (self.down.total(), self.up.total());
+        self.earlier =
+            (resume.downloaded.saturating_sub(received), resume.uploaded.saturating_sub(sent));
         let there = self.pieces_on_disk(files);
         doubtful.into_iter().filter(|piece| there.contains(piece)).collect()
     }
@@ -207,11 +215,16 @@ impl Torrent {
         self.finished = self.picker.is_finished();
         self.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
-        self.saving.mark();
+        if self.unclaimed || !self.is_coming_or_going() {
+            self.saving.mark();
+        }
         self.tell_late_haves(ctx);
+        let known = self.has_come(ctx);
         if !self.paused {
             self.announcer.start();
-            ctx.look_for_peers(self.id);
+            if !known {
+                ctx.look_for_peers(self.id);
+            }
         }
         self.restart_hashes(ctx);
         ctx.touched.insert(self.id);

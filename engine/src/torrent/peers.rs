@@ -71,6 +71,7 @@ impl Torrent {
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn { remote, torrent, key: Some(key), phase, deadline };
             let id = ctx.conns.insert(conn);
+            self.visited();
             self.connecting += 1;
             ctx.timers.schedule(deadline, Timer::Conn(id));
             ctx.stream(id, StreamAction::Connect { remote });
@@ -163,10 +164,11 @@ impl Torrent {
             Some(key) => key,
             None => *entry.key.insert(self.candidates.incoming(remote, rank)),
         };
+        self.visited();
         let source = self.candidates.get(key).map_or(PeerSource::Incoming, |c| c.source);
         let intro = Introduction { conn, key, addr: remote, incoming, source, priority: rank };
         let pieces = self.metainfo.geometry.pieces();
-        let Handshaking { assembler, granted, unsent } = early;
+        let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.unsent = unsent;
         ctx.notify(Notice::PeerConnected {

@@ -53,6 +53,11 @@ impl Saving {
         self.verified += u64::from(bytes);
     }
 
+    /// Whether everything is saved.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.dirty && !self.finished && !self.is_busy()
+    }
+
     /// Whether a save is in progress.
     pub(super) fn is_busy(&self) -> bool {
         self.syncing.is_some() || self.storing

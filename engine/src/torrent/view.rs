@@ -25,7 +25,7 @@ impl Torrent {
             Stage::Metadata => TorrentState::Metadata,
             Stage::Opening => TorrentState::Opening,
             Stage::Checking { .. } => TorrentState::Checking,
-            Stage::Active if self.picker.is_finished() => TorrentState::Seeding,
+            _ if self.picker.is_finished() => TorrentState::Seeding,
             Stage::Active | Stage::Closing { .. } => TorrentState::Downloading,
         }
     }

@@ -21,7 +21,7 @@ use crate::base::time::Instant;
 use crate::engine::{Engine, SnapshotError};
 
 pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
-pub(super) const VERSION: u8 = 4;
+pub(super) const VERSION: u8 = 5;
 /// Longest record accepted: far above any step, far below what would hurt.
 pub(super) const MAX_RECORD: u64 = 256 << 20;
 /// Most bytes that one event may bring in.

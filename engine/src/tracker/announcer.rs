@@ -158,6 +158,39 @@ impl Announcer {
         });
     }
 
+    /// Which of the first 32 trackers heard `started`, as bits.
+    pub fn told(&self) -> u32 {
+        let first = self.trackers.iter().take(32).enumerate();
+        first.fold(0, |bits, (place, tracker)| bits | u32::from(tracker.started) << place)
+    }
+
+    /// When trackers are to hear of a torrent that rests: those that know of it when they expect to,
+    /// and the others then; `None` for never.
+    pub fn next_of_all(&self) -> Option<Instant> {
+        let told = self.trackers.iter().filter(|tracker| tracker.started && !tracker.never);
+        told.map(|tracker| tracker.next_at).max().or_else(|| self.next_deadline())
+    }
+
+    /// Trackers that were `told` expect to hear of this torrent at `at`, in the session that they
+    /// know. The others are not asked earlier.
+    pub fn go_on(&mut self, at: Instant, told: u32) {
+        for (place, tracker) in self.trackers.iter_mut().enumerate() {
+            tracker.started = place < 32 && told >> place & 1 == 1;
+            tracker.completed = tracker.started;
+            (tracker.next_at, tracker.not_before) = (at, at);
+        }
+    }
+
+    /// Whether nothing is being announced or due, and who is to hear of the download's end has.
+    pub fn is_at_rest(&self, now: Instant) -> bool {
+        let untold = |tracker: &Tracker| {
+            self.completed && tracker.started && !tracker.completed && !tracker.never
+        };
+        !self.trackers.iter().any(untold)
+            && self.in_flight.is_none()
+            && self.next_deadline().is_none_or(|at| at > now)
+    }
+
     /// Begins to announce.
     pub fn start(&mut self) {
         self.running = true;

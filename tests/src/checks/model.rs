@@ -110,7 +110,7 @@ impl Model {
                 }
                 Ok(())
             }
-            Action::Notify(Notice::TorrentRemoved(torrent)) => {
+            Action::Notify(Notice::TorrentRemoved(torrent) | Notice::Rested(torrent, _)) => {
                 self.torrents.remove(torrent);
                 self.by_hash.retain(|_, id| id != torrent);
                 Ok(())

@@ -1,8 +1,9 @@
 //! Nobody is bothered more often than is polite: trackers, and addresses that do not want us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, ExchangeId};
 use eddyline::base::time::Instant;
 use eddyline::tracker::parse_announce;
@@ -25,6 +26,7 @@ pub struct Politeness {
     announced: BTreeMap<Place, Instant>,
     answered: BTreeMap<Place, Instant>,
     asking: BTreeMap<ExchangeId, (Place, Vec<u8>)>,
+    resting: BTreeSet<Sha1Hash>,
 }
 
 impl Politeness {
@@ -57,6 +59,9 @@ impl Politeness {
             Event::Http(id, HttpEvent::Failed(_)) => {
                 self.asking.remove(id);
             }
+            // What comes back from standby remembers.
+            Event::Command(Command::Add(add))
+                if self.resting.remove(&add.metainfo.info_hashes.wire()) => {}
             Event::Command(Command::Add(_) | Command::Remove(_) | Command::RemoveWithData(_)) => {
                 // What is added anew by the user knows nothing of what was before.
                 *self = Self::default();
@@ -82,6 +87,9 @@ impl Politeness {
             // A torrent that turns out private forgets whom it knew by hearsay; its tracker may
             // name them again.
             Action::Notify(Notice::MetadataReady(_)) => self.ended.clear(),
+            Action::Notify(Notice::Rested(_, hash)) => {
+                self.resting.insert(*hash);
+            }
             Action::Http(id, HttpAction::Get(get)) => {
                 let (base, query) = get.url.split_once('?').unwrap_or((&get.url, ""));
                 if base.contains("/scrape") {

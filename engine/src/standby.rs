@@ -1,0 +1,213 @@
+//! Torrents that are not in memory: whoever embeds the engine can load them at any time, and need
+//! not before somebody asks for them or an announce is due. One costs some hundred bytes.
+//!
+//! A torrent on standby becomes *wanted*: it is asked for, and comes back with `Command::Add`, or
+//! does not, and is asked for again later. Those that come only because an announce is due are *on
+//! duty* until they rest again, and there are never many of them at a time.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+use crate::base::hash::Sha1Hash;
+use crate::base::ids::TorrentId;
+use crate::base::time::Instant;
+
+/// Torrents in memory, or asked for, only because they are due.
+const MAX_ON_DUTY: usize = 32;
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When a torrent that did not come is asked for again.
+const RETRY: Duration = Duration::from_secs(600);
+/// Peers kept for a torrent that is wanted.
+const MAX_PEERS: usize = 8;
+
+/// What a torrent goes on with when it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// When its trackers are to hear of it; `None` for never.
+    pub announce: Option<Instant>,
+    /// Which of the first 32 trackers know of it, as bits.
+    pub told: u32,
+    /// When it has its turn in the DHT.
+    pub dht: Option<Instant>,
+    /// Payload received since trackers heard `started`.
+    pub received: u64,
+    /// Payload sent since then.
+    pub sent: u64,
+}
+
+impl Kept {
+    /// When it has to come back if nobody wants it before.
+    pub fn due(&self) -> Option<Instant> {
+        match (self.announce, self.dht) {
+            (Some(announce), Some(dht)) => Some(announce.min(dht)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// A torrent that was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Wanted {
+    /// When the answer is not waited for any more.
+    until: Instant,
+    /// It was due; nobody else asked for it.
+    on_duty: bool,
+    /// Who is known to have it or to want it.
+    peers: Vec<SocketAddr>,
+}
+
+/// A torrent as it comes back.
+#[derive(Debug)]
+pub struct Returned {
+    /// What it goes on with.
+    pub kept: Kept,
+    /// It comes because it was due.
+    pub on_duty: bool,
+    /// Peers for it.
+    pub peers: Vec<SocketAddr>,
+}
+
+/// Everything on standby.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Standby {
+    /// What each goes on with, and when it has to come back at the latest.
+    known: BTreeMap<Sha1Hash, (Kept, Option<Instant>)>,
+    /// Those times, of all that are not wanted.
+    due: BTreeSet<(Instant, Sha1Hash)>,
+    wanted: BTreeMap<Sha1Hash, Wanted>,
+    on_duty: BTreeSet<TorrentId>,
+}
+
+impl Standby {
+    /// Number of torrents.
+    pub fn len(&self) -> u32 {
+        self.known.len() as u32
+    }
+
+    /// Whether a torrent is on standby.
+    pub fn contains(&self, hash: Sha1Hash) -> bool {
+        self.known.contains_key(&hash)
+    }
+
+    /// All of them.
+    pub fn hashes(&self) -> impl Iterator<Item = Sha1Hash> + '_ {
+        self.known.keys().copied()
+    }
+
+    /// Puts a torrent on standby, to come back at `due` at the latest.
+    pub fn put(&mut self, hash: Sha1Hash, kept: Kept, due: Option<Instant>) {
+        self.remove(hash);
+        self.known.insert(hash, (kept, due));
+        self.due.extend(due.map(|at| (at, hash)));
+    }
+
+    /// Takes a torrent off the list: it is here, or gone for good.
+    pub fn remove(&mut self, hash: Sha1Hash) -> Option<Returned> {
+        let (kept, due) = self.known.remove(&hash)?;
+        let wanted = self.wanted.remove(&hash);
+        if let (None, Some(at)) = (&wanted, due) {
+            self.due.remove(&(at, hash));
+        }
+        let on_duty = wanted.as_ref().is_some_and(|wanted| wanted.on_duty);
+        let peers = wanted.map(|wanted| wanted.peers).unwrap_or_default();
+        Some(Returned { kept, on_duty, peers })
+    }
+
+    /// Somebody wants a torrent; `peer` may have it or want it. Returns whether it is to be asked
+    /// for now.
+    pub fn want(&mut self, hash: Sha1Hash, peer: Option<SocketAddr>, now: Instant) -> bool {
+        let Some((_, due)) = self.known.get(&hash) else { return false };
+        let new = !self.wanted.contains_key(&hash);
+        if let (true, Some(at)) = (new, due) {
+            self.due.remove(&(*at, hash));
+        }
+        let until = now + PATIENCE;
+        let unasked = || Wanted { until, on_duty: false, peers: Vec::new() };
+        let wanted = self.wanted.entry(hash).or_insert_with(unasked);
+        wanted.on_duty = false;
+        if let Some(peer) = peer.filter(|_| wanted.peers.len() < MAX_PEERS)
+            && !wanted.peers.contains(&peer)
+        {
+            wanted.peers.push(peer);
+        }
+        new
+    }
+
+    /// Those to be asked for now because they are due, as many as may be on duty.
+    pub fn call(&mut self, now: Instant) -> Vec<Sha1Hash> {
+        self.give_up(now);
+        let mut called = Vec::new();
+        while let Some((at, hash)) = self.due.first().copied()
+            && at <= now
+            && self.has_room()
+        {
+            self.due.pop_first();
+            let wanted = Wanted { until: now + PATIENCE, on_duty: true, peers: Vec::new() };
+            self.wanted.insert(hash, wanted);
+            called.push(hash);
+        }
+        called
+    }
+
+    /// Those that did not come are asked for again later.
+    fn give_up(&mut self, now: Instant) {
+        let late = self.wanted.iter().filter(|(_, wanted)| wanted.until <= now);
+        let late: Vec<Sha1Hash> = late.map(|(hash, _)| *hash).collect();
+        for hash in late {
+            self.wanted.remove(&hash);
+            if let Some((_, due @ Some(_))) = self.known.get_mut(&hash) {
+                *due = Some(now + RETRY);
+                self.due.insert((now + RETRY, hash));
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let asked = self.wanted.values().filter(|wanted| wanted.on_duty).count();
+        asked + self.on_duty.len() < MAX_ON_DUTY
+    }
+
+    /// A torrent has come because it was due.
+    pub fn reports(&mut self, id: TorrentId) {
+        self.on_duty.insert(id);
+    }
+
+    /// Whether a torrent is here only because it was due.
+    pub fn is_on_duty(&self, id: TorrentId) -> bool {
+        self.on_duty.contains(&id)
+    }
+
+    /// A torrent is gone, or is here for another reason now.
+    pub fn off_duty(&mut self, id: TorrentId) {
+        self.on_duty.remove(&id);
+    }
+
+    /// When [`Self::call`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let due = self.due.first().filter(|_| self.has_room()).map(|(at, _)| *at);
+        let late = self.wanted.values().map(|wanted| wanted.until).min();
+        due.into_iter().chain(late).min()
+    }
+
+    /// What must hold between two steps.
+    ///
+    /// # Errors
+    /// The rule that does not.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let turns = self.known.iter().filter(|(hash, _)| !self.wanted.contains_key(hash));
+        let turns = turns.filter_map(|(hash, (_, due))| Some(((*due)?, *hash)));
+        let wanted = self.wanted.keys().all(|hash| self.known.contains_key(hash));
+        if wanted && turns.collect::<BTreeSet<_>>() == self.due {
+            Ok(())
+        } else {
+            Err("what is on standby is either wanted or has its turn")
+        }
+    }
+}

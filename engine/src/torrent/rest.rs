@@ -1,0 +1,133 @@
+//! Going to rest when there is nothing to do, and coming back.
+
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+use super::{Stage, Torrent};
+use crate::base::time::Instant;
+use crate::base::timer_queue::Alarm;
+use crate::context::{Context, Timer};
+use crate::standby::Kept;
+
+/// Seconds without peers before a rest, at least.
+const LEAST_WAIT: u32 = 10;
+
+/// What a torrent knows of its rests.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Rest {
+    /// What it goes on with, until it is open.
+    kept: Option<Kept>,
+    /// It was on standby, and is not open yet.
+    coming: bool,
+    /// Its files are being closed, and then it rests.
+    going: bool,
+    /// Since when nothing has happened.
+    idle_since: Option<Instant>,
+    /// Somebody was here since it came, or was called.
+    visited: bool,
+    alarm: Alarm,
+}
+
+impl Torrent {
+    /// It was on standby. One that comes as a magnet begins anew.
+    pub(crate) fn returns(&mut self, kept: Kept) {
+        if !self.is_known() {
+            return;
+        }
+        self.rest.kept = Some(kept);
+        self.rest.coming = true;
+    }
+
+    /// It is between rest and work: whoever wants it waits.
+    pub(crate) fn is_coming_or_going(&self) -> bool {
+        self.rest.coming || self.rest.going
+    }
+
+    /// Its files are closed in order to rest.
+    pub(crate) fn is_going_to_rest(&self) -> bool {
+        self.rest.going && !self.removed
+    }
+
+    /// It was to rest, and was removed while its files were being closed: they are to be dealt with
+    /// as of any torrent that is removed. Returns whether that is so.
+    pub(crate) fn rests_no_more(&mut self) -> bool {
+        let was = self.removed && core::mem::take(&mut self.rest.going);
+        if was {
+            self.stage = Stage::Closing { save: false, last: false };
+        }
+        was
+    }
+
+    /// Somebody is here, or is being called.
+    pub(super) fn visited(&mut self) {
+        self.rest.visited = true;
+    }
+
+    /// Trackers are to hear of it when they expect to, in the session that they know.
+    pub(super) fn go_on_announcing(&mut self, now: Instant) {
+        let Some(kept) = &self.rest.kept else { return };
+        if let Some(at) = kept.announce {
+            self.announcer.go_on(at, kept.told);
+            self.down.carry(now, kept.received);
+            self.up.carry(now, kept.sent);
+        }
+    }
+
+    /// It takes part again. Returns whether DHT and local network know of it.
+    pub(super) fn has_come(&mut self, ctx: &mut Context) -> bool {
+        let known = self.rest.kept.take().is_some_and(|kept| kept.dht.is_some());
+        if core::mem::take(&mut self.rest.coming) {
+            ctx.woken.insert(self.id);
+        }
+        known
+    }
+
+    /// What it goes on with when it is wanted again.
+    pub(crate) fn kept(&self) -> Kept {
+        let announce = self.announcer.next_of_all();
+        let (received, sent) = (self.down.total(), self.up.total());
+        Kept { announce, told: self.announcer.told(), dht: None, received, sent }
+    }
+
+    /// Notes whether there is nothing to do.
+    pub(super) fn look_for_rest(&mut self, ctx: &mut Context) {
+        if ctx.config.rest_after.is_none() || !self.has_nothing_to_do(ctx) {
+            self.rest.idle_since = None;
+            return;
+        }
+        let since = *self.rest.idle_since.get_or_insert(ctx.now);
+        ctx.idle.insert((self.id, since));
+    }
+
+    fn has_nothing_to_do(&self, ctx: &Context) -> bool {
+        let id = self.id;
+        self.is_transferring()
+            && !ctx.stopping
+            && self.finished
+            && self.peers.is_empty()
+            && self.connecting == 0
+            && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
+            && self.saving.is_clean()
+            && self.doubt.is_certain()
+            && self.arrangement.is_done()
+            && self.full_disk.is_none()
+            && self.announcer.is_at_rest(ctx.now)
+            && !ctx.disk.jobs().any(|job| job.torrent() == id)
+    }
+
+    /// Nothing has happened since then: closes the files, if that is long enough. A torrent that is
+    /// here only because it was due goes as soon as nobody is there.
+    pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, on_duty: bool) {
+        let Some(seconds) = ctx.config.rest_after else { return };
+        // What is not remembered in rest, such as who was called last, must not matter after it.
+        let wait = if on_duty && !self.rest.visited { 0 } else { seconds.max(LEAST_WAIT) };
+        let at = since + Duration::from_secs(wait.into());
+        if at > ctx.now {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            return self.rest.alarm.set(queue, at, now, Timer::Torrent(self.id));
+        }
+        self.rest.going = true;
+        self.stage = Stage::Closing { save: false, last: false };
+        self.go_on_closing(ctx);
+    }
+}
