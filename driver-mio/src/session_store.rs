@@ -38,6 +38,12 @@ pub struct Entry {
     pub magnet: String,
     /// The folder its data is in.
     pub folder: String,
+    /// The folder that its data is being moved to; empty for none.
+    #[serde(default)]
+    pub moving_to: String,
+    /// Folders it has left, in which copies may be until they are removed.
+    #[serde(default)]
+    pub left: Vec<String>,
     /// Place in the order of all torrents.
     pub order: i64,
     /// Whether it stands still, 1 or 0.
@@ -255,6 +261,8 @@ mod tests {
             length: 5,
             magnet: String::new(),
             folder: "/data".into(),
+            moving_to: String::new(),
+            left: Vec::new(),
             order: 0,
             paused: 0,
             sequential: 0,

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::clients::libtorrent;
 use crate::lab::{Lab, Process, eddyline, succeed, wait_until};
+use crate::recording_tracker::RecordingTracker;
 
 fn session(lab: &Lab, words: &[&str]) -> Command {
     let mut command = eddyline();
@@ -90,4 +91,91 @@ fn what_is_removed_with_its_data_leaves_nothing_and_touches_nothing_else() {
     let left: Vec<_> = std::fs::read_dir(&copy).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["mine"]);
     assert_eq!(records(), 0);
+}
+
+/// A session with one complete torrent that its last run has left.
+fn complete_session(lab: &Lab) -> String {
+    let folder = lab.dir("there");
+    std::fs::copy(&lab.payload, folder.join("payload.bin")).unwrap();
+    add(lab, lab.torrent.to_str().unwrap(), "there");
+    let (mut running, _) = run_alone(lab, &[]);
+    wait_until("it is on record", || {
+        std::fs::read_dir(lab.dir("state").join("resume")).is_ok_and(|mut all| all.next().is_some())
+    });
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0);
+    listed(lab)[0]["hash"].as_str().unwrap().to_owned()
+}
+
+/// A session at work, and its port.
+fn run_alone(lab: &Lab, more: &[&str]) -> (Process, u16) {
+    let words = ["run", "--port", "0", "--bind", "127.0.0.1", "--no-dht", "--no-lsd"];
+    let mut running = Process::start(session(lab, &words).args(more));
+    let ready = running.wait_for("READY ");
+    let port = ready.trim_start_matches("READY ").trim().parse().unwrap();
+    (running, port)
+}
+
+#[test]
+fn what_is_complete_stands_by_is_announced_and_served_when_libtorrent_comes() {
+    let tracker = RecordingTracker::start("/announce");
+    let lab = Lab::with_file(3_000_000, std::slice::from_ref(&tracker.url));
+    complete_session(&lab);
+    let before = tracker.announces().len();
+    let (mut running, port) = run_alone(&lab, &[]);
+    wait_until("it is announced", || tracker.announces().len() > before);
+    let peer = format!("127.0.0.1:{}", port);
+    libtorrent(&lab, &lab.dir("leech"), "leech", &[peer]).wait_done();
+    lab.assert_same("leech");
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0);
+}
+
+#[test]
+fn data_that_moves_and_gets_other_names_is_served_from_where_it_is() {
+    let lab = Lab::with_file(3_000_000, &[]);
+    let hash = complete_session(&lab);
+    let away = lab.dir("away");
+    succeed(&mut session(&lab, &["rename", &hash[..8], "renamed.bin"]));
+    assert!(lab.dir("there").join("renamed.bin").exists());
+    succeed(&mut session(&lab, &["move", &hash[..8], "--to", away.to_str().unwrap()]));
+    assert_eq!(std::fs::read_dir(lab.dir("there")).unwrap().count(), 0);
+    let moved = std::fs::read(away.join("renamed.bin")).unwrap();
+    assert!(moved == std::fs::read(&lab.payload).unwrap());
+    let (mut running, port) = run_alone(&lab, &["--no-trackers"]);
+    let peer = format!("127.0.0.1:{}", port);
+    libtorrent(&lab, &lab.dir("leech"), "leech", &[peer]).wait_done();
+    lab.assert_same("leech");
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0);
+    succeed(&mut session(&lab, &["remove", &hash[..8], "--with-data"]));
+    assert_eq!(std::fs::read_dir(&away).unwrap().count(), 0);
+}
+
+#[test]
+fn a_move_that_is_killed_loses_nothing_and_goes_on_with_the_next_run() {
+    let lab = Lab::with_file(60_000_000, &[]);
+    let hash = complete_session(&lab);
+    let away = lab.dir("away");
+    let target = away.join("payload.bin");
+    for _ in 0..3 {
+        let words = ["move", &hash[..8], "--to", away.to_str().unwrap()];
+        let mut moving = Process::start(&mut session(&lab, &words));
+        wait_until("something is copied, or all is done", || {
+            std::fs::read_dir(&away).is_ok_and(|mut all| all.next().is_some()) || !moving.is_alive()
+        });
+        moving.signal("-KILL");
+        moving.wait();
+    }
+    let (mut running, port) = run_alone(&lab, &["--no-trackers"]);
+    wait_until("the move is done", || {
+        std::fs::metadata(&target).is_ok_and(|found| found.len() == 60_000_000)
+            && !lab.dir("there").join("payload.bin").exists()
+    });
+    let peer = format!("127.0.0.1:{}", port);
+    libtorrent(&lab, &lab.dir("leech"), "leech", &[peer]).wait_done();
+    lab.assert_same("leech");
+    running.signal("-INT");
+    assert_eq!(running.wait(), 0);
+    assert!(std::fs::read(&target).unwrap() == std::fs::read(&lab.payload).unwrap());
 }

@@ -230,6 +230,31 @@ fn session() -> Command {
                 .arg(flag("with-data", "Remove their files too"))
                 .arg(state()),
         )
+        .subcommand(
+            Command::new("move")
+                .about(
+                    "Move the data of torrents to another folder, while the session does not run",
+                )
+                .arg(torrents())
+                .arg(folder("to", "Their files will be here").required(true))
+                .arg(state()),
+        )
+        .subcommand(
+            Command::new("rename")
+                .about("Give a torrent's folder, or one of its files, another name on the disk")
+                .arg(torrents().num_args(1))
+                .arg(
+                    Arg::new("name")
+                        .value_name("NAME")
+                        .required(true)
+                        .help("The new name; of a file, its path below the torrent's place"),
+                )
+                .arg(
+                    option("file", "N", "This file, as numbered by `info`")
+                        .value_parser(value_parser!(u32).range(1..)),
+                )
+                .arg(state()),
+        )
         .subcommand(Command::new("pause").about("Let torrents rest").arg(torrents()).arg(state()))
         .subcommand(Command::new("resume").about("Let torrents go on").arg(torrents()).arg(state()))
         .subcommand(

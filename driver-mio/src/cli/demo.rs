@@ -156,11 +156,11 @@ fn session(
     let setup = Setup {
         folder: folder.to_owned(),
         state: None,
-        listen: ListenOptions {
+        listen: Some(ListenOptions {
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
-        },
+        }),
         // Nothing leaves this machine.
         engine: Config { dht: false, lsd: false, ..Config::default() },
         limits: RateLimits::default(),

@@ -14,6 +14,7 @@ mod published;
 mod replay;
 mod selection;
 mod session;
+
 mod session_set;
 mod signals;
 mod source;

@@ -1,5 +1,6 @@
 //! Torrents of one run, from options to the end: what `download`, `seed` and `demo` share.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
@@ -74,6 +76,9 @@ pub struct Session {
     /// When the run began.
     pub started: Instant,
     store: Option<Arc<ResumeStore>>,
+    /// Where each is among the items, by hash and by id.
+    places: HashMap<Sha1Hash, usize>,
+    ids: HashMap<TorrentId, usize>,
 }
 
 /// How to set a session up.
@@ -83,8 +88,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Where resume data is.
     pub state: Option<PathBuf>,
-    /// What to listen on.
-    pub listen: ListenOptions,
+    /// What to listen on; `None` for nothing.
+    pub listen: Option<ListenOptions>,
     /// The engine's configuration.
     pub engine: Config,
     /// Limits on everything.
@@ -117,7 +122,7 @@ impl Setup {
         Ok(Self {
             folder: folder.cloned().unwrap_or_else(|| ".".into()),
             state: state_dir(matches),
-            listen: listen_options(matches)?,
+            listen: Some(listen_options(matches)?),
             engine,
             limits: RateLimits {
                 down: matches.get_one::<u64>("max-down").copied(),
@@ -190,7 +195,7 @@ impl Session {
             read_cache: READ_CACHE,
             unhashed: UNHASHED,
             store: store.clone(),
-            listen: Some(setup.listen),
+            listen: setup.listen,
             disk_threads: disk_threads(),
             record: setup.record,
         };
@@ -210,7 +215,13 @@ impl Session {
         if let Some(bytes) = store.as_ref().and_then(|store| store.load_dht()) {
             driver.command(Command::RestoreDht(Box::new(DhtState::decode(&bytes))));
         }
-        Ok(Self { driver, items: Vec::new(), started: Instant::now(), store })
+        let (places, ids) = (HashMap::new(), HashMap::new());
+        Ok(Self { driver, items: Vec::new(), started: Instant::now(), store, places, ids })
+    }
+
+    /// Where resume data is.
+    pub fn store(&self) -> Option<&ResumeStore> {
+        self.store.as_deref()
     }
 
     /// Adds a torrent with the flags that `download` and `seed` share.
@@ -220,33 +231,7 @@ impl Session {
         matches: &ArgMatches,
         options: AddOptions,
     ) -> Result<(), Failure> {
-        let mut add = match &source {
-            Source::Torrent(metainfo) => AddTorrent::new(Arc::new((**metainfo).clone())),
-            Source::Magnet(magnet) => AddTorrent::magnet(magnet),
-        };
-        if add.metainfo.info_hashes.v1.is_none() {
-            let text = format!(
-                "{}: torrents of the v2 format alone cannot be transferred yet",
-                add.metainfo.name
-            );
-            return Err(Failure::new(UNEXPECTED, text));
-        }
-        if let Source::Magnet(magnet) = &source {
-            // A peer that is named in passing may well be gone.
-            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer).ok());
-            add.peers.extend(found.flatten());
-        }
-        add.priorities = options.priorities;
-        add.sequential = options.sequential;
-        add.hold_metadata = options.hold;
-        add.location = options.location;
-        add.limits = options.limits;
-        add.overwrite = options.overwrite;
-        add.allocation = match options.allocation.as_deref() {
-            Some("sparse") => Allocation::Sparse,
-            Some("full") => Allocation::Full,
-            _ => Allocation::None,
-        };
+        let mut add = prepare(source, options)?;
         let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
         add.trackers = list("tracker").cloned().collect();
         for peer in list("peer") {
@@ -257,7 +242,7 @@ impl Session {
         }
         // A file and a magnet of one torrent are one torrent.
         let hash = add.metainfo.info_hashes.wire();
-        if self.items.iter().any(|item| item.metainfo.info_hashes.wire() == hash) {
+        if self.places.contains_key(&hash) {
             self.driver.command(Command::Add(Box::new(add)));
             return Ok(());
         }
@@ -265,9 +250,29 @@ impl Session {
         Ok(())
     }
 
+    /// Adds a torrent as it is, with its resume data, and nobody's flags.
+    pub fn restore(&mut self, source: Source, options: AddOptions) -> Result<(), Failure> {
+        let mut add = prepare(source, options)?;
+        add.resume = self.load_resume(&add.metainfo);
+        self.push(add);
+        Ok(())
+    }
+
+    /// A torrent is not in the engine any more.
+    pub fn forget(&mut self, id: TorrentId) {
+        self.items.retain(|item| item.id != Some(id));
+        self.places.clear();
+        let ids = self.items.iter().enumerate().filter_map(|(place, item)| Some((item.id?, place)));
+        self.ids = ids.collect();
+        for (place, item) in self.items.iter().enumerate() {
+            self.places.insert(item.metainfo.info_hashes.wire(), place);
+        }
+    }
+
     /// Adds a torrent.
     pub fn push(&mut self, add: AddTorrent) {
         let metainfo = add.metainfo.clone();
+        self.places.insert(metainfo.info_hashes.wire(), self.items.len());
         self.items.push(Item { id: None, metainfo, done: false, failure: None });
         self.driver.command(Command::Add(Box::new(add)));
     }
@@ -302,9 +307,9 @@ impl Session {
     fn keep_book(&mut self, notice: &Notice) {
         match notice {
             Notice::TorrentAdded(id, hashes) => {
-                let item = self.items.iter_mut().find(|item| item.metainfo.info_hashes == *hashes);
-                if let Some(item) = item {
-                    item.id = Some(*id);
+                if let Some(place) = self.places.get(&hashes.wire()) {
+                    self.items[*place].id = Some(*id);
+                    self.ids.insert(*id, *place);
                 }
             }
             // The second of two equal sources is one with the first.
@@ -358,12 +363,12 @@ impl Session {
     }
 
     fn item_mut(&mut self, id: TorrentId) -> Option<&mut Item> {
-        self.items.iter_mut().find(|item| item.id == Some(id))
+        self.ids.get(&id).and_then(|place| self.items.get_mut(*place))
     }
 
     /// The torrent with this id.
     pub fn item(&self, id: TorrentId) -> Option<&Item> {
-        self.items.iter().find(|item| item.id == Some(id))
+        self.ids.get(&id).and_then(|place| self.items.get(*place))
     }
 
     /// Whether every torrent is done, and none has failed.
@@ -406,6 +411,37 @@ impl Session {
             .finish_recording()
             .map_err(|error| Failure::new(DISK, format!("the trace is incomplete: {error}")))
     }
+}
+
+/// A torrent as its source and the options say.
+fn prepare(source: Source, options: AddOptions) -> Result<AddTorrent, Failure> {
+    let mut add = match source {
+        Source::Torrent(metainfo) => AddTorrent::new(Arc::new(*metainfo)),
+        Source::Magnet(magnet) => {
+            let mut add = AddTorrent::magnet(&magnet);
+            // A peer that is named in passing may well be gone.
+            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer).ok());
+            add.peers.extend(found.flatten());
+            add
+        }
+    };
+    if add.metainfo.info_hashes.v1.is_none() {
+        let name = &add.metainfo.name;
+        let text = format!("{name}: torrents of the v2 format alone cannot be transferred yet");
+        return Err(Failure::new(UNEXPECTED, text));
+    }
+    add.priorities = options.priorities;
+    add.sequential = options.sequential;
+    add.hold_metadata = options.hold;
+    add.location = options.location;
+    add.limits = options.limits;
+    add.overwrite = options.overwrite;
+    add.allocation = match options.allocation.as_deref() {
+        Some("sparse") => Allocation::Sparse,
+        Some("full") => Allocation::Full,
+        _ => Allocation::None,
+    };
+    Ok(add)
 }
 
 /// Why the state folder cannot be used.

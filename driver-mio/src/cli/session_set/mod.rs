@@ -1,31 +1,29 @@
 //! `session`: a set of torrents that is kept from run to run.
 
-use std::collections::BTreeMap;
+mod entries;
+mod files;
+mod run;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ArgMatches;
-use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
-use eddyline::{LocationId, Notice, Placement, Priority, RateLimits, ResumeData};
-use eddyline_mio::disk::{FileCache, Kind, Scoped, TorrentFiles};
+use eddyline::metainfo::Metainfo;
+use eddyline::{Placement, Priority};
+use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
 use serde_json::json;
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
 use super::output::{json as print_json, line, printable};
-use super::progress::Reporter;
 use super::selection::select;
-use super::session::{AddOptions, Session, Setup, state_dir, store_failure};
-use super::signals::Signals;
+use super::session::{state_dir, store_failure};
 use super::source::{Source, load};
 use super::units::size;
-
-const FRAME: Duration = Duration::from_millis(200);
+use entries::{hash_of, place_of, resume_of, title};
 
 /// Does what the subcommand says.
 pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -35,7 +33,9 @@ pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("remove", m)) => remove(m),
         Some(("pause", m)) => set_paused(m, true),
         Some(("resume", m)) => set_paused(m, false),
-        Some(("run", m)) => run(m),
+        Some(("move", m)) => files::move_data(m),
+        Some(("rename", m)) => files::rename(m),
+        Some(("run", m)) => run::run(m),
         _ => Err(Failure::new(USAGE, "no command given; see `eddyline session --help`")),
     }
 }
@@ -103,6 +103,8 @@ fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
             magnet,
             folder: folder.to_string_lossy().into_owned(),
+            moving_to: String::new(),
+            left: Vec::new(),
             order: 0,
             paused: matches.get_flag("paused").into(),
             sequential: matches.get_flag("sequential").into(),
@@ -117,11 +119,6 @@ fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     set.put(entries).map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
     names.iter().for_each(|name| line(&format!("added {name}")));
     Ok(ExitCode::SUCCESS)
-}
-
-fn title(entry: &Entry) -> String {
-    let name = if entry.name.is_empty() { "(a magnet)".into() } else { printable(&entry.name) };
-    format!("{name} {}", entry.hash)
 }
 
 fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -153,17 +150,6 @@ fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 fn have(store: &ResumeStore, entry: &Entry) -> Option<(u32, u32)> {
     let resume = resume_of(store, entry)?;
     Some((resume.have.count(), resume.have.len()))
-}
-
-fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData> {
-    ResumeData::decode(&store.load(hash_of(entry)?)?).ok()
-}
-
-fn hash_of(entry: &Entry) -> Option<Sha1Hash> {
-    match parse_info_hash(&entry.hash) {
-        Ok(InfoHash::V1(hash)) => Some(hash),
-        _ => None,
-    }
 }
 
 /// The torrents that a user names by the beginning of their hashes, or by name.
@@ -219,109 +205,23 @@ fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::i
     // Of one that never ran, what stands under its names is somebody else's.
     let Some(resume) = resume_of(store, entry) else { return Ok(()) };
     let metainfo = Metainfo::parse(&bytes).map_err(std::io::Error::other)?;
-    let fs = match Scoped::open(Path::new(&entry.folder)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => Arc::new(other?),
-    };
-    let placement = Placement {
-        skipped: (0..metainfo.layout.files().len() as u32).collect(),
-        renamed: resume.renamed,
-        ..Placement::default()
-    };
-    let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
-    TorrentFiles::new(id, Arc::new(metainfo), fs, &placement, cache)?.delete()
-}
-
-/// Runs all torrents of the set until stopped.
-fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let folder = folder_of(matches)?;
-    let signals = Signals::listen()
-        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))?;
-    let mut reporter = Reporter::new(matches);
-    let mut session = Session::start(Setup::from_flags(matches)?)?;
-    let mut set = open_set(&folder)?;
-    let mut places: BTreeMap<String, LocationId> = BTreeMap::new();
-    // One that is paused stays what it is in the set: a few hundred bytes.
-    for entry in set.list().into_iter().filter(|entry| entry.paused == 0) {
-        let locations = session.driver.locations().clone();
-        let location = *places
-            .entry(entry.folder.clone())
-            .or_insert_with(|| locations.register(Kind::Scoped(entry.folder.clone().into())));
-        match source_of(&set, entry) {
-            Ok(source) => {
-                let options = options_of(entry, &source, location);
-                session.add(source, matches, options)?;
-            }
-            Err(failure) => eprintln!("warning: {}: {}", title(entry), failure.message),
-        }
+    let metainfo = Arc::new(metainfo);
+    // A move that was cut short leaves it where it was; one that was done may leave copies.
+    let moved = !entry.moving_to.is_empty() && resume.location == place_of(&entry.moving_to);
+    let folder = if moved { &entry.moving_to } else { &entry.folder };
+    let left = entry.left.iter().filter(|left| resume.left_at.contains(&place_of(left)));
+    for folder in left.chain([folder]) {
+        let fs = match Scoped::open(Path::new(folder)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => Arc::new(other?),
+        };
+        let placement = Placement {
+            skipped: (0..metainfo.layout.files().len() as u32).collect(),
+            renamed: resume.renamed.clone(),
+            ..Placement::default()
+        };
+        let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
+        TorrentFiles::new(id, metainfo.clone(), fs, &placement, cache)?.delete()?;
     }
-    reporter.ready(&session);
-    let outcome = loop {
-        let notices = session.turn(FRAME)?;
-        reporter.show(&session, &notices);
-        for notice in &notices {
-            match notice {
-                Notice::MetadataReady(id) => keep_metadata(&session, &mut set, *id),
-                Notice::TorrentFailed(id, _) => {
-                    let failure = session.item(*id).and_then(|item| item.failure.as_ref());
-                    if let Some(failure) = failure {
-                        eprintln!("warning: {}", failure.message);
-                    }
-                }
-                _ => {}
-            }
-        }
-        if signals.exit_code().is_some() {
-            // Being stopped is how a session ends.
-            break Ok(None);
-        }
-    };
-    reporter.stopping();
-    session.stop()?;
-    reporter.finish(&session, &outcome);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn source_of(set: &SessionStore, entry: &Entry) -> Result<Source, Failure> {
-    match set.torrent(&entry.hash) {
-        Ok(bytes) => Metainfo::parse(&bytes)
-            .map(|metainfo| Source::Torrent(metainfo.into()))
-            .map_err(|error| Failure::torrent(&entry.name, &error)),
-        Err(_) => load(&entry.magnet),
-    }
-}
-
-fn options_of(entry: &Entry, source: &Source, location: LocationId) -> AddOptions {
-    let mut priorities = Vec::new();
-    if let Source::Torrent(metainfo) = source {
-        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
-        for file in &entry.skipped {
-            if let Some(priority) = priorities.get_mut(*file as usize) {
-                *priority = Priority::Skip;
-            }
-        }
-    }
-    let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);
-    AddOptions {
-        priorities,
-        sequential: entry.sequential != 0,
-        location,
-        limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
-        ..AddOptions::default()
-    }
-}
-
-/// The next run needs nobody to tell it what the magnet meant. That it is not kept costs a fetch.
-fn keep_metadata(session: &Session, set: &mut SessionStore, id: TorrentId) {
-    let Some(item) = session.item(id) else { return };
-    let hash = item.metainfo.info_hashes.wire().to_hex();
-    let Some(entry) = set.get(&hash).cloned() else { return };
-    let entry = Entry {
-        name: item.metainfo.name.clone(),
-        length: i64::try_from(item.metainfo.layout.payload_length()).unwrap_or(i64::MAX),
-        ..entry
-    };
-    if let Err(error) = set.put(vec![(entry, item.metainfo.encode())]) {
-        eprintln!("warning: the metadata of {} is not kept: {error}", item.metainfo.name);
-    }
+    Ok(())
 }

@@ -1,0 +1,114 @@
+//! What an entry of the set means to an engine: its source, its options, its place.
+
+use std::path::Path;
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
+use eddyline::{LocationId, Priority, RateLimits, ResumeData};
+use eddyline_mio::disk::{Kind, Locations};
+use eddyline_mio::resume_store::ResumeStore;
+use eddyline_mio::session_store::{Entry, SessionStore};
+
+use super::super::exit::{Failure, UNEXPECTED};
+use super::super::output::printable;
+use super::super::session::{AddOptions, Session};
+use super::super::source::{Source, load};
+
+/// How a torrent is called on the screen.
+pub(super) fn title(entry: &Entry) -> String {
+    let name = if entry.name.is_empty() { "(a magnet)".into() } else { printable(&entry.name) };
+    format!("{name} {}", entry.hash)
+}
+
+/// What the last run left of it.
+pub(super) fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData> {
+    ResumeData::decode(&store.load(hash_of(entry)?)?).ok()
+}
+
+/// Its hash.
+pub(super) fn hash_of(entry: &Entry) -> Option<Sha1Hash> {
+    match parse_info_hash(&entry.hash) {
+        Ok(InfoHash::V1(hash)) => Some(hash),
+        _ => None,
+    }
+}
+
+/// What the set says of a torrent whose data has moved.
+pub(super) fn moved(entry: Entry) -> Entry {
+    if entry.moving_to.is_empty() {
+        return entry;
+    }
+    let mut left = entry.left.clone();
+    left.retain(|folder| ![&entry.folder, &entry.moving_to].contains(&folder));
+    left.push(entry.folder);
+    Entry { folder: entry.moving_to, moving_to: String::new(), left, ..entry }
+}
+
+/// What a torrent of the set is.
+pub(super) fn source_of(set: &SessionStore, entry: &Entry) -> Result<Source, Failure> {
+    match set.torrent(&entry.hash) {
+        Ok(bytes) => Metainfo::parse(&bytes)
+            .map(|metainfo| Source::Torrent(metainfo.into()))
+            .map_err(|error| Failure::torrent(&entry.name, &error)),
+        Err(_) => load(&entry.magnet),
+    }
+}
+
+/// The number of a folder: the same in every run, since resume data tells numbers.
+pub(super) fn place_of(folder: &str) -> LocationId {
+    let Sha1Hash([a, b, c, d, ..]) = Sha1Hash::of(folder.as_bytes());
+    // Location 0 is the folder that the program was started with.
+    LocationId(u32::from_be_bytes([a, b, c, d]) | 1)
+}
+
+fn register(locations: &Locations, folder: &str) -> Result<LocationId, Failure> {
+    let (id, kind) = (place_of(folder), Kind::Scoped(folder.into()));
+    match locations.list().into_iter().find(|(other, _)| *other == id) {
+        None => locations.restore(id, kind),
+        Some((_, Kind::Scoped(path))) if path == Path::new(folder) => {}
+        Some(_) => {
+            let text =
+                format!("the folder {folder} cannot be told from another one; use its parent");
+            return Err(Failure::new(UNEXPECTED, text));
+        }
+    }
+    Ok(id)
+}
+
+/// How a torrent of the set is added; all folders that it knows of are registered.
+pub(super) fn options_of(
+    session: &Session,
+    entry: &Entry,
+    source: &Source,
+) -> Result<AddOptions, Failure> {
+    let locations = session.driver.locations();
+    let mut location = register(locations, &entry.folder)?;
+    for folder in &entry.left {
+        register(locations, folder)?;
+    }
+    if !entry.moving_to.is_empty() {
+        let to = register(locations, &entry.moving_to)?;
+        // The set may not have heard of the end of the move; resume data has.
+        let resume = session.store().and_then(|store| resume_of(store, entry));
+        if resume.is_some_and(|resume| resume.location == to) {
+            location = to;
+        }
+    }
+    let mut priorities = Vec::new();
+    if let Source::Torrent(metainfo) = source {
+        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        for file in &entry.skipped {
+            if let Some(priority) = priorities.get_mut(*file as usize) {
+                *priority = Priority::Skip;
+            }
+        }
+    }
+    let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);
+    Ok(AddOptions {
+        priorities,
+        sequential: entry.sequential != 0,
+        location,
+        limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
+        ..AddOptions::default()
+    })
+}
