@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import subprocess
 import urllib.request
 
 from client import Client
@@ -82,6 +83,30 @@ class Eddyline(Client):
             ],
             done=("text", "READY"),
         )
+
+
+class EddylineSession(Eddyline):
+    """The same program with its set of torrents: complete ones stand by until somebody wants them."""
+
+    name = "eddyline-session"
+
+    def scale(self, J):
+        if J.cold:
+            # Adding is not starting; it is done once.
+            subprocess.run(
+                [
+                    self.bin,
+                    "session",
+                    "add",
+                    *sorted(glob.glob(J.torrents + "/*.torrent")),
+                    "--dir",
+                    J.dir,
+                ],
+                env=self.env(J),
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+        return dict(argv=[self.bin, "session", "run", *self._o(J)], done=("text", "READY"))
 
 
 class LT(Client):

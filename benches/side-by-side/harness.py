@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from client import Template
-from clients import HERE, LT, Aria2, Eddyline, Floor, Rqbit
+from clients import HERE, LT, Aria2, Eddyline, EddylineSession, Floor, Rqbit
 from daemons import Qbt, Rtorrent, Transmission
 from payloads import IP_PROBE, MIB
 from processes import Job, Proc, lo_rx
@@ -37,6 +37,7 @@ class Bench:
         self.n = 0
         tbl = {
             "eddyline": lambda: Eddyline(self),
+            "eddyline-session": lambda: EddylineSession(self),
             "libtorrent": lambda: LT(self),
             "aria2": Aria2,
             "rqbit": lambda: Rqbit(self),

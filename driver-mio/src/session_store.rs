@@ -44,6 +44,9 @@ pub struct Entry {
     /// Folders it has left, in which copies may be until they are removed.
     #[serde(default)]
     pub left: Vec<String>,
+    /// Whether it names trackers, 1 or 0; 2 where nobody has looked.
+    #[serde(default = "unknown")]
+    pub trackers: u8,
     /// Place in the order of all torrents.
     pub order: i64,
     /// Whether it stands still, 1 or 0.
@@ -61,6 +64,10 @@ pub struct Entry {
     /// Bytes per second it may send; 0 for no limit.
     #[serde(default)]
     pub max_up: i64,
+}
+
+fn unknown() -> u8 {
+    2
 }
 
 #[derive(Serialize, Deserialize)]
@@ -263,6 +270,7 @@ mod tests {
             folder: "/data".into(),
             moving_to: String::new(),
             left: Vec::new(),
+            trackers: 1,
             order: 0,
             paused: 0,
             sequential: 0,

@@ -105,6 +105,7 @@ fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             folder: folder.to_string_lossy().into_owned(),
             moving_to: String::new(),
             left: Vec::new(),
+            trackers: (!metainfo.trackers.is_empty()).into(),
             order: 0,
             paused: matches.get_flag("paused").into(),
             sequential: matches.get_flag("sequential").into(),

@@ -34,9 +34,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut set = open_set(&folder)?;
     // One that is paused stays what it is in the set.
     let entries: Vec<Entry> = set.list().into_iter().filter(|e| e.paused == 0).cloned().collect();
+    let config = session.driver.engine().config().clone();
     for entry in &entries {
-        if let Some(hash) = complete(session.store(), entry) {
-            session.driver.command(Command::StandBy { info_hash: hash, announce: true });
+        if let Some(info_hash) = complete(session.store(), entry) {
+            let tracked = entry.trackers != 0 || matches.contains_id("tracker");
+            let announce = config.dht || (config.trackers && tracked);
+            session.driver.command(Command::StandBy { info_hash, announce });
         } else {
             begin(&mut session, &set, entry, matches);
         }
