@@ -10,17 +10,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::base::ids::TorrentId;
+use eddyline::base::ids::{DiskOpId, TorrentId};
+use eddyline::base::payload::Payload;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 use eddyline::{
-    AddTorrent, Allocation, Command, Config, DiskError, LocationId, Notice, Placement, RateLimits,
-    Renamed, ResumeData,
+    AddTorrent, Allocation, Command, Config, DiskError, DiskOp, LocationId, Notice, Placement,
+    RateLimits, Renamed, ResumeData,
 };
 use eddyline_mio::disk::{
-    Access, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory, ReadCache,
-    Scoped, TorrentFiles, disk_error,
+    Access, DiskPool, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory,
+    PoolOptions, ReadCache, Scoped, TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::mailbox::Mailbox;
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::{Driver, DriverConfig};
 use places::{Durable, Failing};
@@ -473,7 +475,7 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(ResumeStore::open(folder.path()).unwrap());
     let durable = Arc::new(Mutex::new(BTreeMap::new()));
-    let place = Durable { inner: memory(), durable: durable.clone() };
+    let place = Durable { inner: memory(), durable: durable.clone(), gate: Arc::default() };
     let custom = |fs: Arc<dyn FileSystem>| {
         let locations = Locations::default();
         locations.restore(LocationId(0), Kind::Custom(fs));
@@ -542,4 +544,40 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
         let gone = (10..=22).contains(piece);
         assert_eq!(hash.is_err(), gone, "piece {piece}");
     }
+}
+
+#[test]
+fn a_sync_beside_a_write_leaves_the_write_to_the_next_one() {
+    let (metainfo, bytes) = torrent(&[PIECE.into()]);
+    let (durable, gate) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(Mutex::new(())));
+    let place = Durable { inner: memory(), durable: durable.clone(), gate: gate.clone() };
+    let locations = Locations::default();
+    locations.restore(LocationId(0), Kind::Custom(Arc::new(place)));
+    let poll = mio::Poll::new().unwrap();
+    let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+    let (store, threads, open_files) = (None, 2, 16);
+    let options =
+        PoolOptions { locations, store, threads, open_files, read_cache: 0, unhashed: 1 << 20 };
+    let (pool, mut events) = (DiskPool::start(options, mailbox.clone()), Vec::new());
+    let id = TorrentId::from_u64(1);
+    let submit = |op| pool.submit(vec![(DiskOpId::from_u64(1), op)]);
+    let mut ended = |count| {
+        while events.len() < count {
+            std::thread::sleep(Duration::from_millis(1));
+            mailbox.collect(&mut events);
+        }
+    };
+    submit(DiskOp::Open { torrent: id, metainfo: metainfo.clone(), placement: Box::default() });
+    ended(1);
+    let closed = gate.lock().unwrap();
+    let payload = Payload::One(bytes.clone().into());
+    submit(DiskOp::WriteBlock { torrent: id, piece: 0, begin: 0, payload });
+    std::thread::sleep(Duration::from_millis(20));
+    submit(DiskOp::Sync { torrent: id });
+    ended(2);
+    drop(closed);
+    ended(3);
+    submit(DiskOp::Sync { torrent: id });
+    ended(4);
+    assert!(durable.lock().unwrap()[&parts("t/d0/f0")] == bytes);
 }

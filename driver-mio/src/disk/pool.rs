@@ -289,11 +289,13 @@ impl Shared {
         let write = || {
             let open = self.torrent(torrent)?;
             let length: usize = parts.iter().map(|part| part.len()).sum();
-            let touched = open.files.files_of(piece, begin, length as u32);
-            open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
             self.locations.look(open.files.location(), false)?;
             self.reads.written(torrent, piece);
-            open.files.write(piece, begin, parts)?;
+            let written = open.files.write(piece, begin, parts);
+            // Not before: a sync that ran beside the write would have taken the mark for its own.
+            let touched = open.files.files_of(piece, begin, length as u32);
+            open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
+            written?;
             Ok(open.files.metainfo().geometry.piece_size(piece))
         };
         write().map_err(|error| self.judge(torrent, &error))

@@ -115,6 +115,8 @@ impl FileSystem for Failing {
 pub struct Durable {
     pub inner: Arc<dyn FileSystem>,
     pub durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
+    /// Held by whoever wants writes to wait.
+    pub gate: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ struct DurableFile {
     inner: Arc<dyn StoredFile>,
     path: Vec<String>,
     durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
+    gate: Arc<Mutex<()>>,
 }
 
 impl StoredFile for DurableFile {
@@ -129,6 +132,7 @@ impl StoredFile for DurableFile {
         self.inner.read_at(into, offset)
     }
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        drop(self.gate.lock());
         self.inner.write_at(parts, offset)
     }
     fn lengthen(&self, length: u64) -> io::Result<()> {
@@ -153,7 +157,8 @@ impl FileSystem for Durable {
     fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
         let inner = self.inner.open(path, access)?;
         let durable = self.durable.clone();
-        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable }))
+        let gate = self.gate.clone();
+        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable, gate }))
     }
     fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
         self.inner.find(path)
