@@ -9,13 +9,13 @@ pub mod disk;
 pub mod dns;
 pub mod driver;
 pub mod http;
+pub mod lanes;
 pub mod listen;
 pub mod mailbox;
 mod multicast;
 pub mod recorder;
 pub mod resume_store;
 pub mod session_store;
-pub mod sha1_lanes;
 pub mod stream;
 
 pub use driver::{Driver, DriverConfig, DriverError};

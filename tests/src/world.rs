@@ -21,7 +21,7 @@ use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, U
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, Notice, RateLimits,
+    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, RateLimits,
 };
 
 use crate::content::Content;

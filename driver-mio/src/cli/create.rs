@@ -9,10 +9,13 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use eddyline::base::hash::{Sha1Hash, Sha256Hash};
 use eddyline::metainfo::{
-    BLOCK_LENGTH, CreateNeed, CreateOptions, Creator, Format, InputFile, default_piece_length,
+    BLOCK_LENGTH, CreateNeed, CreateOptions, Creator, Format, Geometry, InputFile, Layout,
+    default_piece_length,
 };
+use eddyline_mio::disk::{HashBuffer, side_by_side};
+use eddyline_mio::lanes::LANES;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
 use sha2::Sha256;
 
 use super::exit::{Failure, USAGE, WOULD_OVERWRITE};
@@ -177,34 +180,24 @@ fn build(options: CreateOptions, input: &Input, workers: usize) -> Result<Vec<u8
     }
     let needs: Vec<CreateNeed> = creator.needs().collect();
     let layout = creator.layout().clone();
-    let geometry = creator.geometry();
-    let work = |need: &CreateNeed, (): &mut ()| match *need {
-        CreateNeed::Piece { index } => {
-            let mut sha = Sha1::new();
-            for slice in layout.slices(geometry.piece_offset(index), geometry.piece_size(index)) {
-                let mut data = vec![0; slice.length as usize];
-                if let Some(path) = paths[slice.file as usize] {
-                    read(path, slice.offset, &mut data)?;
+    let hasher = Hasher { geometry: creator.geometry(), layout: &layout, paths: &paths };
+    // What is hashed side by side is one piece of work.
+    let alike = |a: &CreateNeed, b: &CreateNeed| hasher.size(a) == hasher.size(b);
+    let groups: Vec<&[CreateNeed]> =
+        needs.chunk_by(alike).flat_map(|run| run.chunks(LANES)).collect();
+    let work = |group: &&[CreateNeed], own: &mut Own| hasher.hash(group, own);
+    in_parallel(&groups, workers, work, |group, hashed| {
+        for (need, hashed) in group.iter().zip(hashed) {
+            match (*need, hashed) {
+                (CreateNeed::Piece { index }, Hashed::Piece(hash)) => {
+                    creator.provide_piece(index, hash);
                 }
-                sha.update(&data);
+                (CreateNeed::Blocks { file, offset, .. }, Hashed::Blocks(hashes)) => {
+                    creator.provide_blocks(file, offset, hashes);
+                }
+                _ => {}
             }
-            Ok(Hashed::Piece(Sha1Hash(sha.finalize().into())))
         }
-        CreateNeed::Blocks { file, offset, length } => {
-            let mut data = vec![0; length as usize];
-            if let Some(path) = paths[file as usize] {
-                read(path, offset, &mut data)?;
-            }
-            let blocks = data.chunks(BLOCK_LENGTH as usize);
-            Ok(Hashed::Blocks(blocks.map(|b| Sha256Hash(Sha256::digest(b).into())).collect()))
-        }
-    };
-    in_parallel(&needs, workers, work, |need, hashed| match (*need, hashed) {
-        (CreateNeed::Piece { index }, Hashed::Piece(hash)) => creator.provide_piece(index, hash),
-        (CreateNeed::Blocks { file, offset, .. }, Hashed::Blocks(hashes)) => {
-            creator.provide_blocks(file, offset, hashes);
-        }
-        _ => {}
     })?;
     creator.finish().map_err(usage)
 }
@@ -214,9 +207,97 @@ enum Hashed {
     Blocks(Vec<Sha256Hash>),
 }
 
-fn read(path: &Path, offset: u64, into: &mut [u8]) -> Result<(), Failure> {
-    let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
-    file.read_exact_at(into, offset).map_err(|error| Failure::io(path, &error))
+/// What a thread keeps: a buffer, and the file that it read last.
+#[derive(Default)]
+struct Own {
+    buffer: HashBuffer,
+    file: Option<(u32, File)>,
+}
+
+/// Hashes parts of the input.
+struct Hasher<'a> {
+    geometry: Geometry,
+    layout: &'a Layout,
+    /// Where each file is; nothing for padding.
+    paths: &'a [Option<&'a Path>],
+}
+
+impl Hasher<'_> {
+    /// Bytes of a piece; nothing for blocks, which are hashed side by side among themselves.
+    fn size(&self, need: &CreateNeed) -> Option<u32> {
+        match need {
+            CreateNeed::Piece { index } => Some(self.geometry.piece_size(*index)),
+            CreateNeed::Blocks { .. } => None,
+        }
+    }
+
+    fn hash(&self, group: &[CreateNeed], own: &mut Own) -> Result<Vec<Hashed>, Failure> {
+        let Own { buffer, file } = own;
+        if let Some(size) = group.first().and_then(|need| self.size(need)) {
+            let read = |lane: usize, at: usize, into: &mut [u8]| match group[lane] {
+                CreateNeed::Piece { index } => {
+                    self.read(file, self.geometry.piece_offset(index) + at as u64, into)
+                }
+                CreateNeed::Blocks { .. } => Ok(()),
+            };
+            let digests = side_by_side::<Sha1, _>(group.len(), size as usize, buffer, read);
+            let hashes = digests.into_iter();
+            return hashes.map(|hash| Ok(Hashed::Piece(Sha1Hash(hash?.into())))).collect();
+        }
+        group.iter().map(|need| self.hash_blocks(need, own)).collect()
+    }
+
+    fn hash_blocks(&self, need: &CreateNeed, own: &mut Own) -> Result<Hashed, Failure> {
+        let CreateNeed::Blocks { file, offset, length } = *need else {
+            return Ok(Hashed::Blocks(Vec::new()));
+        };
+        let Own { buffer, file: open } = own;
+        let start = self.layout.files()[file as usize].offset + offset;
+        let mut hashes = Vec::new();
+        let mut at = 0;
+        while at < length {
+            // Whole blocks go sixteen at a time, and the last of a file by itself.
+            let whole = ((length - at) / BLOCK_LENGTH).min(LANES as u32);
+            let (count, size) =
+                if whole > 0 { (whole, BLOCK_LENGTH) } else { (1, (length - at) % BLOCK_LENGTH) };
+            let read = |lane: usize, from: usize, into: &mut [u8]| {
+                let place = u64::from(at) + lane as u64 * u64::from(BLOCK_LENGTH) + from as u64;
+                self.read(open, start + place, into)
+            };
+            let digests = side_by_side::<Sha256, _>(count as usize, size as usize, buffer, read);
+            for digest in digests {
+                hashes.push(Sha256Hash(digest?.into()));
+            }
+            at += count * size;
+        }
+        Ok(Hashed::Blocks(hashes))
+    }
+
+    /// Fills `into` with content from `offset` on.
+    fn read(
+        &self,
+        open: &mut Option<(u32, File)>,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), Failure> {
+        let mut rest = into;
+        for slice in self.layout.slices(offset, rest.len() as u32) {
+            let (part, behind) = rest.split_at_mut(slice.length as usize);
+            rest = behind;
+            let Some(path) = self.paths[slice.file as usize] else {
+                part.fill(0);
+                continue;
+            };
+            let failed = |error| Failure::io(path, &error);
+            if open.as_ref().is_none_or(|(number, _)| *number != slice.file) {
+                *open = Some((slice.file, File::open(path).map_err(failed)?));
+            }
+            if let Some((_, file)) = open {
+                file.read_exact_at(part, slice.offset).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Writes the torrent, at once or not at all.

@@ -16,10 +16,11 @@ use eddyline::{
     AddTorrent, Allocation, Command, Config, LocationId, Notice, Priority, RateLimits, ResumeData,
 };
 use eddyline_mio::disk::Locations;
+use eddyline_mio::lanes::{self, LANES};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
-use eddyline_mio::sha1_lanes::{LANES, Lanes};
 use eddyline_mio::{Driver, DriverConfig, DriverError};
+use sha1::Sha1;
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
 use super::source::Source;
@@ -160,7 +161,7 @@ fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
 
 /// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
 fn hash_jobs() -> u32 {
-    let each = if Lanes::are_fast() { LANES } else { 2 };
+    let each = if lanes::are_fast::<Sha1>() { LANES } else { 2 };
     (each * disk_threads()) as u32
 }
 

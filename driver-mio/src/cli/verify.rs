@@ -9,7 +9,7 @@ use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
-use eddyline_mio::sha1_lanes::LANES;
+use eddyline_mio::lanes::LANES;
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};

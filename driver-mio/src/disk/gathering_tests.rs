@@ -10,7 +10,7 @@ use eddyline::base::payload::Payload;
 use super::gather::Gather;
 use super::queue::{Queue, Work};
 use super::unhashed::Unhashed;
-use crate::sha1_lanes::LANES;
+use crate::lanes::LANES;
 
 const BLOCK: u32 = 16 * 1024;
 
@@ -108,7 +108,7 @@ fn only_a_whole_piece_is_hashed_from_memory() {
     assert_eq!(whole.iter().map(Payload::len).sum::<u32>(), size);
     assert!(unhashed.take(one, size).is_none(), "it is taken once");
     assert!(unhashed.take(two, size).is_none(), "the middle is missing");
-    assert_eq!(unhashed.held(), size.into(), "what is being hashed counts");
+    assert_eq!(unhashed.held(), u64::from(size), "what is being hashed counts");
     unhashed.give_back(vec![whole]);
     assert_eq!(unhashed.held(), 0);
 }
@@ -129,8 +129,8 @@ fn what_waits_to_be_hashed_stays_within_its_limit() {
     unhashed.written((torrent(2), 1), BLOCK, [(0, payload(BLOCK))].into_iter());
     unhashed.forget_piece((torrent(1), 98));
     unhashed.forget(torrent(1));
-    assert_eq!(unhashed.held(), BLOCK.into());
+    assert_eq!(unhashed.held(), u64::from(BLOCK));
     // Pieces of which too few fit are not kept at all.
     unhashed.written((torrent(3), 1), 10 * BLOCK, [(0, payload(BLOCK))].into_iter());
-    assert_eq!(unhashed.held(), BLOCK.into());
+    assert_eq!(unhashed.held(), u64::from(BLOCK));
 }

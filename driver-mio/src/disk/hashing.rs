@@ -5,18 +5,17 @@ use std::io;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::payload::Payload;
 use eddyline::metainfo::BLOCK_LENGTH;
+use sha1::digest::Output;
 use sha1::{Digest, Sha1};
 
 use super::operations::TorrentFiles;
 use super::unhashed::Blocks;
-use crate::sha1_lanes::{LANES, Lanes};
+use crate::lanes::{self, LANES, LaneHash, Lanes, WORTHWHILE};
 
 /// Bytes read at once while one piece is hashed.
 const CHUNK: usize = 256 * 1024;
 /// Bytes read at once of each of many pieces: those of all lanes stay in the processor's own cache.
 const LANE_CHUNK: usize = 32 * 1024;
-/// Fewer pieces than these are hashed faster one after the other.
-const WORTHWHILE: usize = 5;
 
 /// Where pieces are read into. Whoever hashes often keeps it, so that its pages are touched once.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ impl HashBuffer {
 pub(super) fn hash_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> Vec<Sha1Hash> {
     let mut out = Vec::with_capacity(pieces.len());
     for group in pieces.chunks(LANES) {
-        if group.len() >= WORTHWHILE && Lanes::are_fast() {
+        if group.len() >= WORTHWHILE && lanes::are_fast::<Sha1>() {
             out.extend(side_by_side_in_memory(group, buffer).into_iter().take(group.len()));
             continue;
         }
@@ -52,7 +51,7 @@ pub(super) fn hash_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> Vec<
 fn side_by_side_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> [Sha1Hash; LANES] {
     const BLOCK: usize = BLOCK_LENGTH as usize;
     let buffer = buffer.room(BLOCK * LANES);
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::<Sha1>::of_first(pieces.len());
     let mut blocks: Vec<_> = pieces.iter().map(|piece| piece.iter().peekable()).collect();
     loop {
         let mut slots: Vec<&mut [u8]> = buffer.chunks_mut(BLOCK).collect();
@@ -66,7 +65,7 @@ fn side_by_side_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> [Sha1Ha
         let first = parts[0];
         parts[pieces.len()..].fill(first);
         if last {
-            return lanes.finish(&parts);
+            return lanes.finish(&parts).map(|digest| Sha1Hash(digest.into()));
         }
         lanes.update(&parts);
     }
@@ -83,6 +82,43 @@ fn whole<'a>(payload: &'a Payload, slot: &'a mut [u8]) -> &'a [u8] {
         end += part.len();
     }
     &slot[..end]
+}
+
+/// Digests of up to sixteen messages of `size` bytes, which `read` brings: bytes of a message, from a
+/// place on. A message that cannot be read is an error of its own.
+///
+/// # Panics
+/// When there are more than sixteen.
+pub fn side_by_side<H: LaneHash, E>(
+    count: usize,
+    size: usize,
+    buffer: &mut HashBuffer,
+    mut read: impl FnMut(usize, usize, &mut [u8]) -> Result<(), E>,
+) -> Vec<Result<Output<H::One>, E>> {
+    let chunk = LANE_CHUNK.min(size);
+    let buffer = buffer.room(chunk * count);
+    let mut errors: Vec<Option<E>> = (0..count).map(|_| None).collect();
+    let mut lanes = Lanes::<H>::of_first(count);
+    let mut at = 0;
+    loop {
+        let length = chunk.min(size - at);
+        for (lane, error) in errors.iter_mut().enumerate() {
+            let place = &mut buffer[lane * chunk..][..length];
+            if error.is_none() {
+                *error = read(lane, at, place).err();
+            }
+        }
+        // Lanes that nobody needs repeat the first.
+        let part = |lane: usize| &buffer[if lane < count { lane } else { 0 } * chunk..];
+        let parts = std::array::from_fn(|lane| &part(lane)[..length]);
+        at += length;
+        if at == size {
+            let digests = lanes.finish(&parts);
+            let each = errors.into_iter().zip(digests);
+            return each.map(|(error, digest)| error.map_or(Ok(digest), Err)).collect();
+        }
+        lanes.update(&parts);
+    }
 }
 
 impl TorrentFiles {
@@ -115,7 +151,7 @@ impl TorrentFiles {
         let size = |piece: &u32| self.metainfo().geometry.piece_size(*piece);
         let mut out = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|a, b| size(a) == size(b)).flat_map(|run| run.chunks(LANES)) {
-            if group.len() >= WORTHWHILE && Lanes::are_fast() {
+            if group.len() >= WORTHWHILE && lanes::are_fast::<Sha1>() {
                 out.extend(self.hash_side_by_side(group, size(&group[0]) as usize, buffer));
             } else {
                 out.extend(group.iter().map(|piece| self.hash_piece(*piece, buffer)));
@@ -131,33 +167,10 @@ impl TorrentFiles {
         size: usize,
         buffer: &mut HashBuffer,
     ) -> Vec<io::Result<Sha1Hash>> {
-        let chunk = LANE_CHUNK.min(size);
-        let buffer = buffer.room(chunk * pieces.len());
-        let mut errors: Vec<Option<io::Error>> = pieces.iter().map(|_| None).collect();
-        let mut lanes = Lanes::new();
-        let mut at = 0;
-        loop {
-            let count = chunk.min(size - at);
-            for (lane, piece) in pieces.iter().enumerate() {
-                let place = &mut buffer[lane * chunk..][..count];
-                if errors[lane].is_none() {
-                    errors[lane] = self.read_into(*piece, at as u32, place).err();
-                }
-            }
-            // Lanes that nobody needs repeat the first.
-            let part = |lane: usize| &buffer[if lane < pieces.len() { lane } else { 0 } * chunk..];
-            let parts = std::array::from_fn(|lane| &part(lane)[..count]);
-            at += count;
-            if at == size {
-                let digests = lanes.finish(&parts);
-                return errors
-                    .into_iter()
-                    .zip(digests)
-                    .map(|(error, digest)| error.map_or(Ok(digest), Err))
-                    .collect();
-            }
-            lanes.update(&parts);
-        }
+        let read =
+            |lane: usize, at: usize, into: &mut [u8]| self.read_into(pieces[lane], at as u32, into);
+        let digests = side_by_side::<Sha1, _>(pieces.len(), size, buffer, read);
+        digests.into_iter().map(|digest| digest.map(|digest| Sha1Hash(digest.into()))).collect()
     }
 
     /// SHA-1 of each block of a piece.

@@ -27,7 +27,7 @@ mod tests;
 pub use files::{FileCache, disk_error};
 pub use filesystem::{Access, FileSystem, Found, Residence, StoredFile};
 pub use gather::Gather;
-pub use hashing::HashBuffer;
+pub use hashing::{HashBuffer, side_by_side};
 pub use locations::{Gone, Kind, LocationError, Locations};
 pub use memory::Memory;
 pub use operations::TorrentFiles;

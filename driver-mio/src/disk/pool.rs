@@ -17,9 +17,10 @@ use super::queue::{HashJob, Queue, Work};
 use super::read_cache::{ReadCache, ReadStats};
 use super::span::Span;
 use super::unhashed::Unhashed;
+use crate::lanes;
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
-use crate::sha1_lanes::Lanes;
+use sha1::Sha1;
 
 /// Operations that one worker performs one after the other.
 pub type Batch = Vec<(DiskOpId, DiskOp)>;
@@ -81,7 +82,7 @@ impl DiskPool {
     /// Starts the workers.
     #[must_use]
     pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
-        let queue = Arc::new(Queue::new(Lanes::are_fast()));
+        let queue = Arc::new(Queue::new(lanes::are_fast::<Sha1>()));
         let shared = Arc::new(Shared {
             locations: options.locations,
             cache: Arc::new(FileCache::new(options.open_files)),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::ids::{DiskOpId, TorrentId};
 
 use super::pool::Batch;
-use crate::sha1_lanes::LANES;
+use crate::lanes::LANES;
 
 /// How long the last piece waits for another one.
 const GAP: Duration = Duration::from_millis(6);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use eddyline::base::ids::TorrentId;
 use eddyline::base::payload::Payload;
 
-use crate::sha1_lanes::LANES;
+use crate::lanes::LANES;
 
 type Key = (TorrentId, u32);
 
