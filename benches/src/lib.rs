@@ -1,5 +1,6 @@
 //! What the benchmarks share: an engine fed by peers that cost next to nothing.
 
+pub mod crowd;
 pub mod workloads;
 
 use std::sync::Arc;

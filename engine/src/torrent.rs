@@ -37,6 +37,7 @@ mod saving;
 mod upload;
 mod view;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -108,7 +109,8 @@ pub(crate) struct Torrent {
     /// Then its files go too.
     pub(crate) delete_data: bool,
     pub(crate) picker: Picker,
-    pub(crate) peers: BTreeMap<ConnId, Peer>,
+    /// Each by itself: nodes of a tree are half empty where ids only grow.
+    pub(crate) peers: BTreeMap<ConnId, Box<Peer>>,
     by_key: BTreeMap<PeerKey, ConnId>,
     pub(crate) candidates: Candidates,
     /// Connections being made or shaking hands.
@@ -137,7 +139,7 @@ pub(crate) struct Torrent {
     /// find the whole piece.
     begun_before: Vec<(u32, Bits)>,
     /// What an earlier run left, until the files have been looked at.
-    resume: Option<alloc::boxed::Box<ResumeData>>,
+    resume: Option<Box<ResumeData>>,
     priorities: Vec<Priority>,
     /// The search for the info dictionary, while it is not known.
     fetch: Option<MetadataFetch>,

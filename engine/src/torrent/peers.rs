@@ -1,5 +1,6 @@
 //! Who joins, who leaves, and whom to connect to.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -182,7 +183,7 @@ impl Torrent {
         peer.tick_at = ctx.now + Duration::from_millis(FIRST_TICK_MILLIS);
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         self.by_key.insert(key, conn);
-        self.peers.insert(conn, peer);
+        self.peers.insert(conn, Box::new(peer));
         if !incoming {
             self.list_peer(conn);
         }

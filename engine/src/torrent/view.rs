@@ -1,5 +1,6 @@
 //! What an embedder may see of a torrent.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Stage, Torrent};
@@ -126,7 +127,7 @@ impl Torrent {
 
     /// Its peers.
     pub(crate) fn peer_views(&self, now: Instant) -> Vec<PeerView> {
-        let view = |peer: &crate::peer::Peer| PeerView {
+        let view = |peer: &Box<crate::peer::Peer>| PeerView {
             conn: peer.intro.conn,
             addr: peer.intro.addr,
             client: peer.client.clone(),
