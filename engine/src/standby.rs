@@ -19,7 +19,7 @@ use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 
 /// Torrents in memory, or asked for, only because they are due.
-const MAX_ON_DUTY: usize = 32;
+const MAX_ON_DUTY: usize = 128;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// When a torrent that did not come is asked for again.

@@ -1,6 +1,7 @@
 //! Recording, replaying, cutting, redacting, shrinking; snapshots that go on in another engine.
 
 use bytes::Bytes;
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::time::Instant;
 use eddyline::trace::{
     Condition, Origin, Plan, Recorder, Replayer, Rerun, Trace, TraceError, Watch, changes,
@@ -24,8 +25,11 @@ fn recorded() -> Bytes {
     world.trackers.insert(URL.into(), tracker);
     world.seed(seed, &content);
     world.add(leech, &content, PeerOptions { peers: vec![liar], ..PeerOptions::default() });
+    let info_hash = Sha1Hash(*b"a secret torrent now");
+    world.command(leech, Command::StandBy { info_hash, announce: true });
     assert!(world.run_until(300, |world| world.is_complete(leech)));
     world.run(5);
+    world.command(leech, Command::Forget(info_hash));
     world.command(leech, Command::ShutDown);
     world.run(6);
     world.node_mut(leech).trace()
@@ -191,8 +195,9 @@ fn a_redacted_trace_tells_no_names_and_replays_to_the_same_decisions() {
     assert!(redacted.replaced > 10);
     let steps = replay(redacted.trace.clone().into()).unwrap().0;
     assert_eq!(steps, trace.len());
-    let secret: [&[u8]; 6] = [
+    let secret: [&[u8]; 7] = [
         b"holiday",
+        b"a secret torrent now",
         b"user.example",
         b"passkey",
         &[10, 1, 0, 2, 26, 225],

@@ -190,15 +190,45 @@ fn seed() -> Command {
         .arg(folder("dir", "Where the data is").required(true))
 }
 
+fn session_torrents() -> Arg {
+    Arg::new("torrent")
+        .value_name("TORRENT")
+        .num_args(1..)
+        .required(true)
+        .help("The beginning of a hash, as `session list` shows it, or a name")
+}
+
+fn session_state() -> Arg {
+    folder("state-dir", "The session is kept here, with resume data")
+}
+
+fn session_move() -> Command {
+    Command::new("move")
+        .about("Move the data of torrents to another folder, while the session does not run")
+        .arg(session_torrents())
+        .arg(folder("to", "Their files will be here").required(true))
+        .arg(session_state())
+}
+
+fn session_rename() -> Command {
+    Command::new("rename")
+        .about("Give a torrent's folder, or one of its files, another name on the disk")
+        .arg(session_torrents().num_args(1))
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .required(true)
+                .help("The new name; of a file, its path below the torrent's place"),
+        )
+        .arg(
+            option("file", "N", "This file, as numbered by `info`")
+                .value_parser(value_parser!(u32).range(1..)),
+        )
+        .arg(session_state())
+}
+
 fn session() -> Command {
-    let torrents = || {
-        Arg::new("torrent")
-            .value_name("TORRENT")
-            .num_args(1..)
-            .required(true)
-            .help("The beginning of a hash, as `session list` shows it, or a name")
-    };
-    let state = || folder("state-dir", "The session is kept here, with resume data");
+    let (torrents, state) = (session_torrents, session_state);
     Command::new("session")
         .about("A set of torrents that is kept from run to run")
         .subcommand_required(true)
@@ -230,31 +260,8 @@ fn session() -> Command {
                 .arg(flag("with-data", "Remove their files too"))
                 .arg(state()),
         )
-        .subcommand(
-            Command::new("move")
-                .about(
-                    "Move the data of torrents to another folder, while the session does not run",
-                )
-                .arg(torrents())
-                .arg(folder("to", "Their files will be here").required(true))
-                .arg(state()),
-        )
-        .subcommand(
-            Command::new("rename")
-                .about("Give a torrent's folder, or one of its files, another name on the disk")
-                .arg(torrents().num_args(1))
-                .arg(
-                    Arg::new("name")
-                        .value_name("NAME")
-                        .required(true)
-                        .help("The new name; of a file, its path below the torrent's place"),
-                )
-                .arg(
-                    option("file", "N", "This file, as numbered by `info`")
-                        .value_parser(value_parser!(u32).range(1..)),
-                )
-                .arg(state()),
-        )
+        .subcommand(session_move())
+        .subcommand(session_rename())
         .subcommand(Command::new("pause").about("Let torrents rest").arg(torrents()).arg(state()))
         .subcommand(Command::new("resume").about("Let torrents go on").arg(torrents()).arg(state()))
         .subcommand(

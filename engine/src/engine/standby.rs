@@ -44,7 +44,7 @@ impl Engine {
 
     /// Somebody wants a torrent that may be on standby.
     pub(super) fn want(&mut self, hash: Sha1Hash, peer: Option<SocketAddr>) {
-        if self.standby.want(hash, peer, self.ctx.now) {
+        if self.shut_down == ShutDown::No && self.standby.want(hash, peer, self.ctx.now) {
             self.ctx.notify(Notice::Wanted(hash));
         }
     }

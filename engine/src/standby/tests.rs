@@ -54,7 +54,7 @@ fn what_is_wanted_is_asked_for_once_and_comes_back_with_what_was_kept() {
 #[test]
 fn only_so_many_are_here_because_they_are_due() {
     let mut standby = Standby::default();
-    (0..100).for_each(|number| standby.put(hash(number), Kept::default(), Some(at(1))));
+    (0..200).for_each(|number| standby.put(hash(number), Kept::default(), Some(at(1))));
     let called = standby.call(at(1));
     assert_eq!(called.len(), MAX_ON_DUTY);
     assert!(standby.call(at(2)).is_empty());

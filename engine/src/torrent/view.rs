@@ -1,6 +1,5 @@
 //! What an embedder may see of a torrent.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Stage, Torrent};
@@ -127,7 +126,7 @@ impl Torrent {
 
     /// Its peers.
     pub(crate) fn peer_views(&self, now: Instant) -> Vec<PeerView> {
-        let view = |peer: &Box<crate::peer::Peer>| PeerView {
+        let view = |peer: &crate::peer::Peer| PeerView {
             conn: peer.intro.conn,
             addr: peer.intro.addr,
             client: peer.client.clone(),
@@ -146,6 +145,6 @@ impl Torrent {
             downloaded: peer.down.total(),
             uploaded: peer.up.total(),
         };
-        self.peers.values().map(view).collect()
+        self.peers.values().map(|peer| view(peer)).collect()
     }
 }

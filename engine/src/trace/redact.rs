@@ -345,6 +345,10 @@ impl Writer<'_> {
                 rename(names, &mut add.peers);
                 Command::AddPeers(Box::new(*add))
             }
+            Command::StandBy { info_hash, announce } => {
+                Command::StandBy { info_hash: names.info_hash(info_hash), announce }
+            }
+            Command::Forget(info_hash) => Command::Forget(names.info_hash(info_hash)),
             other => other,
         }
     }
