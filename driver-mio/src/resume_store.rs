@@ -71,6 +71,20 @@ impl ResumeStore {
         fs::read(self.file(hash)).ok()
     }
 
+    /// What was noted of the folders that a torrent found.
+    #[must_use]
+    pub(crate) fn load_folders(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
+        fs::read(self.file(hash).with_extension("folders")).ok()
+    }
+
+    /// Stores it durably.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was there is then there still.
+    pub(crate) fn store_folders(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
+        replace(&self.file(hash).with_extension("folders"), data)
+    }
+
     /// What an earlier run left of the DHT.
     #[must_use]
     pub fn load_dht(&self) -> Option<Vec<u8>> {
@@ -94,6 +108,7 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
+        let _ = fs::remove_file(self.file(hash).with_extension("folders"));
         match fs::remove_file(self.file(hash)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::open(&self.folder)?.sync_all(),

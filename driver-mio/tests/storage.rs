@@ -2,7 +2,7 @@
 
 mod places;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,46 +10,22 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::base::ids::{DiskOpId, TorrentId};
-use eddyline::base::payload::Payload;
-use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Metainfo;
 use eddyline::{
-    AddTorrent, Allocation, Command, Config, DiskError, DiskOp, LocationId, Notice, Placement,
-    RateLimits, Renamed, ResumeData,
+    AddTorrent, Allocation, Command, Config, DiskError, LocationId, Notice, Placement, RateLimits,
+    Renamed, ResumeData,
 };
 use eddyline_mio::disk::{
-    Access, DiskPool, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory,
-    PoolOptions, ReadCache, Scoped, TorrentFiles, disk_error,
+    Access, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory, ReadCache,
+    Scoped, TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
-use eddyline_mio::mailbox::Mailbox;
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::{Driver, DriverConfig};
-use places::{Durable, Failing};
-
-const PIECE: u32 = 65_536;
-
-/// A torrent of files of these lengths below the folder `t`, and its content.
-fn torrent(lengths: &[u64]) -> (Arc<Metainfo>, Vec<u8>) {
-    let options =
-        CreateOptions { name: "t".into(), piece_length: PIECE, ..CreateOptions::default() };
-    let files = lengths.iter().enumerate().map(|(index, length)| InputFile {
-        path: vec![format!("d{index}"), format!("f{index}")],
-        length: *length,
-        executable: false,
-    });
-    let mut creator = Creator::new(options, files.collect()).unwrap();
-    let length: u64 = lengths.iter().sum();
-    let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8 + 1).collect();
-    for need in creator.needs().collect::<Vec<_>>() {
-        if let CreateNeed::Piece { index } = need {
-            let start = creator.geometry().piece_offset(index) as usize;
-            let end = start + creator.geometry().piece_size(index) as usize;
-            creator.provide_piece(index, Sha1Hash::of(&bytes[start..end]));
-        }
-    }
-    (Arc::new(Metainfo::parse(&creator.finish().unwrap()).unwrap()), bytes)
-}
+use places::durable::Durable;
+use places::failing::Failing;
+use places::torrents::{PIECE, torrent};
 
 fn failing(inner: &Arc<dyn FileSystem>, changes: usize) -> Arc<dyn FileSystem> {
     Arc::new(Failing { inner: inner.clone(), left: Arc::new(AtomicUsize::new(changes)) })
@@ -218,7 +194,7 @@ fn data_moves_to_another_place_and_what_it_left_goes_last() {
     assert_eq!(files.location(), LocationId(4));
     assert_right(&files, &pieces, "moved");
     assert!(from.find(&parts("t/d1/f1")).unwrap().is_some(), "it stays until it is discarded");
-    files.discard(&*from).unwrap();
+    files.discard(&*from, &BTreeSet::new()).unwrap();
     assert!(from.find(&parts("t/d1/f1")).unwrap().is_none());
     assert_right(&files, &pieces, "discarded");
     files.select(&[]).unwrap();
@@ -263,7 +239,7 @@ fn a_move_writes_over_nothing_and_not_over_itself() {
     assert_eq!(&found, b"precious");
     let refused = files.move_to(&from, LocationId(2)).unwrap_err();
     assert_eq!(disk_error(&refused), DiskError::InTheWay);
-    files.discard(&*from).unwrap();
+    files.discard(&*from, &BTreeSet::new()).unwrap();
     assert_right(&files, &pieces, "still there");
 }
 
@@ -281,7 +257,7 @@ fn on_one_file_system_a_move_needs_no_room() {
     files.move_to(&to, LocationId(1)).unwrap();
     let inode = |fs: &Arc<dyn FileSystem>| fs.find(&parts("t/d1/f1")).unwrap().unwrap().identity;
     assert_eq!(inode(&from), inode(&to), "a second name of the same file");
-    files.discard(&*from).unwrap();
+    files.discard(&*from, &BTreeSet::new()).unwrap();
     assert_right(&files, &pieces, "moved");
     assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 0);
 }
@@ -544,40 +520,4 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
         let gone = (10..=22).contains(piece);
         assert_eq!(hash.is_err(), gone, "piece {piece}");
     }
-}
-
-#[test]
-fn a_sync_beside_a_write_leaves_the_write_to_the_next_one() {
-    let (metainfo, bytes) = torrent(&[PIECE.into()]);
-    let (durable, gate) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(Mutex::new(())));
-    let place = Durable { inner: memory(), durable: durable.clone(), gate: gate.clone() };
-    let locations = Locations::default();
-    locations.restore(LocationId(0), Kind::Custom(Arc::new(place)));
-    let poll = mio::Poll::new().unwrap();
-    let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
-    let (store, threads, open_files) = (None, 2, 16);
-    let options =
-        PoolOptions { locations, store, threads, open_files, read_cache: 0, unhashed: 1 << 20 };
-    let (pool, mut events) = (DiskPool::start(options, mailbox.clone()), Vec::new());
-    let id = TorrentId::from_u64(1);
-    let submit = |op| pool.submit(vec![(DiskOpId::from_u64(1), op)]);
-    let mut ended = |count| {
-        while events.len() < count {
-            std::thread::sleep(Duration::from_millis(1));
-            mailbox.collect(&mut events);
-        }
-    };
-    submit(DiskOp::Open { torrent: id, metainfo: metainfo.clone(), placement: Box::default() });
-    ended(1);
-    let closed = gate.lock().unwrap();
-    let payload = Payload::One(bytes.clone().into());
-    submit(DiskOp::WriteBlock { torrent: id, piece: 0, begin: 0, payload });
-    std::thread::sleep(Duration::from_millis(20));
-    submit(DiskOp::Sync { torrent: id });
-    ended(2);
-    drop(closed);
-    ended(3);
-    submit(DiskOp::Sync { torrent: id });
-    ended(4);
-    assert!(durable.lock().unwrap()[&parts("t/d0/f0")] == bytes);
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use console::style;
 use eddyline::base::bits::Bits;
+use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, PeerSource, Stall, TorrentState, TorrentView};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -160,17 +161,21 @@ impl Reporter {
 
     fn announce_torrents(&self, session: &Session) {
         for item in &session.items {
-            let hashes = item.metainfo.info_hashes;
-            self.event(
-                session,
-                json!({
-                    "event": "ready",
-                    "port": session.driver.port(),
-                    "info_hash_v1": hashes.v1.map(|hash| hash.to_hex()),
-                    "info_hash_v2": hashes.v2.map(|hash| hash.to_hex()),
-                }),
-            );
+            self.torrent_ready(session, item.metainfo.info_hashes);
         }
+    }
+
+    /// A torrent can be had: it is here, or stands by.
+    pub fn torrent_ready(&self, session: &Session, hashes: InfoHashes) {
+        self.event(
+            session,
+            json!({
+                "event": "ready",
+                "port": session.driver.port(),
+                "info_hash_v1": hashes.v1.map(|hash| hash.to_hex()),
+                "info_hash_v2": hashes.v2.map(|hash| hash.to_hex()),
+            }),
+        );
     }
 
     /// Shows what the engine told, and how things stand.

@@ -3,6 +3,7 @@
 
 mod files;
 mod filesystem;
+mod found_folders;
 mod gather;
 mod hashing;
 mod locations;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use files::{FileCache, disk_error};
 pub use filesystem::{Access, FileSystem, Found, Residence, StoredFile};
+pub use found_folders::found_folders;
 pub use gather::Gather;
 pub use hashing::{HashBuffer, side_by_side};
 pub use locations::{Gone, Kind, LocationError, Locations};

@@ -30,6 +30,8 @@ pub(super) struct Arranged {
     /// Files whose bytes are in the part file.
     pub(super) parted: BTreeSet<u32>,
     pub(super) part: PartFile,
+    /// Folders that were there before the torrent.
+    pub(super) found: BTreeSet<Vec<String>>,
 }
 
 /// An open torrent.
@@ -69,6 +71,7 @@ impl TorrentFiles {
             location: placement.location,
             allocation: placement.allocation,
             renamed: placement.renamed.iter().map(|(file, r)| (*file, r.to.clone())).collect(),
+            found: BTreeSet::new(),
         };
         let files =
             Self { id, metainfo, cache, arranged: RwLock::new(arranged), named: RwLock::default() };
@@ -88,6 +91,26 @@ impl TorrentFiles {
     #[must_use]
     pub fn metainfo(&self) -> &Metainfo {
         &self.metainfo
+    }
+
+    /// These folders were there before the torrent, and are not removed with it.
+    pub fn leave_alone(&self, found: BTreeSet<Vec<String>>) {
+        self.write_lock().found = found;
+    }
+
+    /// Those folders.
+    #[must_use]
+    pub fn found(&self) -> BTreeSet<Vec<String>> {
+        self.read_lock().found.clone()
+    }
+
+    /// Paths of all files as they are now.
+    #[must_use]
+    pub fn paths(&self) -> Vec<Vec<String>> {
+        let arranged = self.read_lock();
+        let all = self.metainfo.layout.files().iter().enumerate();
+        let stored = all.filter(|(_, entry)| entry.is_stored() || entry.symlink.is_some());
+        stored.map(|(index, entry)| arranged.path(index as u32, entry).to_vec()).collect()
     }
 
     /// Where it lies.

@@ -10,6 +10,8 @@ use eddyline::metainfo::Metainfo;
 use eddyline::{DiskError, DiskOp, DiskOutcome, Event, Placement};
 
 use super::files::{FileCache, disk_error};
+use super::filesystem::FileSystem;
+use super::found_folders::{found_folders, note};
 use super::hashing::{HashBuffer, hash_in_memory};
 use super::locations::Locations;
 use super::operations::TorrentFiles;
@@ -345,11 +347,21 @@ impl Shared {
             DiskOp::Move { torrent, to } => {
                 let fs = self.locations.open(to)?;
                 self.reads.close(torrent);
-                DiskOutcome::Opened(self.torrent(torrent)?.files.move_to(&fs, to)?)
+                let open = self.torrent(torrent)?;
+                let before = open.files.found();
+                self.heed_folders(&open.files, &*fs, true)?;
+                let moved = open.files.move_to(&fs, to);
+                if moved.is_err() {
+                    open.files.leave_alone(before);
+                }
+                DiskOutcome::Opened(moved?)
             }
             DiskOp::Discard { torrent, from } => {
                 let fs = self.locations.open(from)?;
-                self.torrent(torrent)?.files.discard(&*fs)?;
+                let open = self.torrent(torrent)?;
+                let hash = open.files.metainfo().info_hashes.wire();
+                let found = self.store.as_ref().map(|store| found_folders(store, hash, &*fs));
+                open.files.discard(&*fs, &found.unwrap_or_default())?;
                 DiskOutcome::Done
             }
             DiskOp::Rename { torrent, renamed } => {
@@ -373,12 +385,28 @@ impl Shared {
         let fs = self.locations.open(placement.location)?;
         // It may be open: the location was gone and is back. Nothing opened before is of use.
         self.close(torrent);
-        let files = TorrentFiles::new(torrent, metainfo, fs, placement, self.cache.clone())?;
+        let files =
+            TorrentFiles::new(torrent, metainfo, fs.clone(), placement, self.cache.clone())?;
+        let hash = files.metainfo().info_hashes.wire();
+        let new = self.store.as_ref().is_some_and(|store| store.load(hash).is_none());
+        self.heed_folders(&files, &*fs, new)?;
         let status = files.open()?;
         let open = Arc::new(Open { files, dirty: Mutex::default() });
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
         torrents.insert(torrent, open);
         Ok(DiskOutcome::Opened(status))
+    }
+
+    /// Sees to it that folders in `fs` that are not the torrent's own outlive it. Where it is `new`,
+    /// those are the folders that are there now.
+    fn heed_folders(&self, files: &TorrentFiles, fs: &dyn FileSystem, new: bool) -> io::Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let hash = files.metainfo().info_hashes.wire();
+        if new {
+            note(store, hash, fs, files.paths().iter().map(Vec::as_slice))?;
+        }
+        files.leave_alone(found_folders(store, hash, fs));
+        Ok(())
     }
 
     fn read(

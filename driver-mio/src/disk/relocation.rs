@@ -10,6 +10,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Path};
+use super::found_folders::on_the_way;
 use super::operations::{Arranged, TorrentFiles};
 use super::part_file::PartFile;
 
@@ -100,7 +101,7 @@ impl TorrentFiles {
         let old: Vec<Vec<String>> = renamed.iter().map(|(_, names)| names.from.clone()).collect();
         arranged.renamed.extend(renamed.iter().map(|(file, names)| (*file, names.to.clone())));
         self.forget_names();
-        remove_empty_folders(&*arranged.fs, old.iter().map(Vec::as_slice));
+        remove_empty_folders(&*arranged.fs, old.iter().map(Vec::as_slice), &arranged.found);
         Ok(())
     }
 
@@ -148,17 +149,18 @@ impl TorrentFiles {
         files.map(|(index, entry)| arranged.status(index as u32, entry)).collect()
     }
 
-    /// Removes what a move left behind in `fs`.
+    /// Removes what a move left behind in `fs`, but for the folders that were `found` there.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn discard(&self, fs: &dyn FileSystem) -> io::Result<()> {
+    pub fn discard(&self, fs: &dyn FileSystem, found: &BTreeSet<Vec<String>>) -> io::Result<()> {
         let arranged = self.read_lock();
         let both = arranged.fs.identity().is_some() && arranged.fs.identity() == fs.identity();
-        if both { Ok(()) } else { self.remove_from(&arranged, fs) }
+        if both { Ok(()) } else { self.remove_from(&arranged, fs, found) }
     }
 
-    /// Removes the torrent's files, and folders that are empty then.
+    /// Removes the torrent's files, and folders that are empty then, but for those that were there
+    /// before it came.
     ///
     /// # Errors
     /// Whatever the system says.
@@ -166,10 +168,15 @@ impl TorrentFiles {
         self.close();
         let arranged = self.write_lock();
         arranged.part.remove()?;
-        self.remove_from(&arranged, &*arranged.fs)
+        self.remove_from(&arranged, &*arranged.fs, &arranged.found)
     }
 
-    fn remove_from(&self, arranged: &Arranged, fs: &dyn FileSystem) -> io::Result<()> {
+    fn remove_from(
+        &self,
+        arranged: &Arranged,
+        fs: &dyn FileSystem,
+        found: &BTreeSet<Vec<String>>,
+    ) -> io::Result<()> {
         let mut paths: Vec<&Path> = Vec::new();
         let part = PartFile::name(&self.metainfo);
         for index in 0..self.metainfo.layout.files().len() as u32 {
@@ -184,18 +191,19 @@ impl TorrentFiles {
                 _ => {}
             }
         }
-        remove_empty_folders(fs, paths.into_iter());
+        remove_empty_folders(fs, paths.into_iter(), found);
         Ok(())
     }
 }
 
 /// Removes the folders on the way to files that are no more, the deepest first. One that is not
-/// empty, or was never there, is left as it is.
-fn remove_empty_folders<'a>(fs: &dyn FileSystem, paths: impl Iterator<Item = &'a Path>) {
-    let folders: BTreeSet<&Path> =
-        paths.flat_map(|path| (1..path.len()).map(move |depth| &path[..depth])).collect();
-    // Behind each other in this order are a folder and what is in it.
-    for folder in folders.into_iter().rev() {
+/// empty, was never there, or was there before, is left as it is.
+fn remove_empty_folders<'a>(
+    fs: &dyn FileSystem,
+    paths: impl Iterator<Item = &'a Path>,
+    found: &BTreeSet<Vec<String>>,
+) {
+    for folder in on_the_way(paths).into_iter().rev().filter(|folder| !found.contains(*folder)) {
         let _ = fs.remove_folder(folder);
     }
 }

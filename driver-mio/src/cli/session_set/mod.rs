@@ -12,7 +12,7 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{Placement, Priority};
-use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
+use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles, found_folders};
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
 use serde_json::json;
@@ -222,7 +222,9 @@ fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::i
             ..Placement::default()
         };
         let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
-        TorrentFiles::new(id, metainfo.clone(), fs, &placement, cache)?.delete()?;
+        let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache)?;
+        files.leave_alone(found_folders(store, metainfo.info_hashes.wire(), &*fs));
+        files.delete()?;
     }
     Ok(())
 }

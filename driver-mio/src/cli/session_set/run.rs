@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::InfoHashes;
 use eddyline::{Command, Notice, StorageTask};
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
@@ -33,13 +34,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut session = Session::start(setup)?;
     let mut set = open_set(&folder)?;
     // One that is paused stays what it is in the set.
-    let entries: Vec<Entry> = set.list().into_iter().filter(|e| e.paused == 0).cloned().collect();
     let config = session.driver.engine().config().clone();
-    for entry in &entries {
+    for entry in set.list().into_iter().filter(|entry| entry.paused == 0) {
         if let Some(info_hash) = complete(session.store(), entry) {
             let tracked = entry.trackers != 0 || matches.contains_id("tracker");
             let announce = config.dht || (config.trackers && tracked);
             session.driver.command(Command::StandBy { info_hash, announce });
+            reporter.torrent_ready(&session, InfoHashes { v1: Some(info_hash), v2: None });
         } else {
             begin(&mut session, &set, entry, matches);
         }

@@ -1,0 +1,137 @@
+//! The worker threads: what they do beside each other, and what they leave behind.
+
+#[path = "places/durable.rs"]
+mod durable;
+#[path = "places/torrents.rs"]
+mod torrents;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use durable::Durable;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::{DiskOpId, TorrentId};
+use eddyline::base::payload::Payload;
+use eddyline::metainfo::Metainfo;
+use eddyline::{DiskOp, DiskOutcome, Event, LocationId};
+use eddyline_mio::disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
+use eddyline_mio::mailbox::Mailbox;
+use eddyline_mio::resume_store::ResumeStore;
+use torrents::{PIECE, torrent};
+
+/// Workers, and what they have done.
+struct Pool {
+    pool: DiskPool,
+    mailbox: Mailbox,
+    ended: Vec<Event>,
+    _poll: mio::Poll,
+}
+
+const ID: TorrentId = TorrentId::from_u64(1);
+
+impl Pool {
+    fn start(locations: Locations, store: Option<Arc<ResumeStore>>) -> Self {
+        let poll = mio::Poll::new().unwrap();
+        let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let (threads, open_files, read_cache, unhashed) = (2, 16, 0, 1 << 20);
+        let options = PoolOptions { locations, store, threads, open_files, read_cache, unhashed };
+        let pool = DiskPool::start(options, mailbox.clone());
+        Self { pool, mailbox, ended: Vec::new(), _poll: poll }
+    }
+
+    fn submit(&self, op: DiskOp) {
+        self.pool.submit(vec![(DiskOpId::from_u64(1), op)]);
+    }
+
+    /// Waits until so many operations have ended.
+    fn wait(&mut self, count: usize) {
+        while self.ended.len() < count {
+            std::thread::sleep(Duration::from_millis(1));
+            self.mailbox.collect(&mut self.ended);
+        }
+    }
+
+    /// Does one thing to the end.
+    fn perform(&mut self, op: DiskOp) {
+        self.submit(op);
+        self.wait(self.ended.len() + 1);
+        let last = self.ended.last().unwrap();
+        assert!(!matches!(last, Event::Disk(_, DiskOutcome::Failed(_))), "{last:?}");
+    }
+
+    fn open(&mut self, metainfo: &Arc<Metainfo>) {
+        let (metainfo, placement) = (metainfo.clone(), Box::default());
+        self.perform(DiskOp::Open { torrent: ID, metainfo, placement });
+    }
+
+    fn write(&mut self, piece: u32, bytes: &[u8]) {
+        let payload = Payload::One(bytes.to_vec().into());
+        self.perform(DiskOp::WriteBlock { torrent: ID, piece, begin: 0, payload });
+    }
+}
+
+#[test]
+fn a_sync_beside_a_write_leaves_the_write_to_the_next_one() {
+    let (metainfo, bytes) = torrent(&[PIECE.into()]);
+    let (durable, gate) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(Mutex::new(())));
+    let inner = Arc::new(Memory::new(1 << 30));
+    let place = Durable { inner, durable: durable.clone(), gate: gate.clone() };
+    let locations = Locations::default();
+    locations.restore(LocationId(0), Kind::Custom(Arc::new(place)));
+    let mut pool = Pool::start(locations, None);
+    pool.open(&metainfo);
+    let closed = gate.lock().unwrap();
+    let payload = Payload::One(bytes.clone().into());
+    pool.submit(DiskOp::WriteBlock { torrent: ID, piece: 0, begin: 0, payload });
+    std::thread::sleep(Duration::from_millis(20));
+    pool.perform(DiskOp::Sync { torrent: ID });
+    drop(closed);
+    pool.wait(3);
+    pool.perform(DiskOp::Sync { torrent: ID });
+    let path: Vec<String> = ["t", "d0", "f0"].map(String::from).into();
+    assert!(durable.lock().unwrap()[&path] == bytes);
+}
+
+/// Everything below a folder.
+fn below(root: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(below(&path).into_iter().map(|inner| format!("{name}/{inner}")));
+        }
+        found.push(name);
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn folders_that_were_there_before_a_torrent_outlive_it() {
+    let (metainfo, bytes) = torrent(&[40_000, 40_000]);
+    let (data, other, state) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(data.path().join("t/d1")).unwrap();
+    std::fs::create_dir_all(other.path().join("t/d0")).unwrap();
+    let store = Arc::new(ResumeStore::open(state.path()).unwrap());
+    let locations = Locations::folder(data.path());
+    let to = locations.register(Kind::Scoped(other.path().into()));
+    let mut pool = Pool::start(locations, Some(store));
+    pool.open(&metainfo);
+    for (piece, part) in bytes.chunks(PIECE as usize).enumerate() {
+        pool.write(piece as u32, part);
+    }
+    let data_of_resume = bytes::Bytes::from_static(b"anything");
+    pool.perform(DiskOp::StoreResume { torrent: ID, data: data_of_resume });
+    pool.perform(DiskOp::Close { torrent: ID });
+    pool.open(&metainfo);
+    pool.perform(DiskOp::Move { torrent: ID, to });
+    pool.perform(DiskOp::Discard { torrent: ID, from: LocationId(0) });
+    assert_eq!(below(data.path()), ["t", "t/d1"], "what was there before the torrent");
+    let info_hash = metainfo.info_hashes.v1.unwrap_or(Sha1Hash([0; 20]));
+    pool.perform(DiskOp::Delete { torrent: ID, info_hash, data: true });
+    assert_eq!(below(other.path()), ["t", "t/d0"], "what was there before it came");
+    assert_eq!(below(state.path()), ["lock", "resume"]);
+}
