@@ -139,7 +139,7 @@ impl Query {
 pub struct ItemFields {
     /// `k`: the public key of a mutable item.
     pub key: Option<Bytes>,
-    /// `salt`.
+    /// `salt`, of a query only: an answer has none.
     pub salt: Option<Bytes>,
     /// `seq`.
     pub seq: Option<i64>,
@@ -346,7 +346,9 @@ fn reply(root: &Dict<'_, '_>) -> Option<Reply> {
         (samples.collect(), number(b"num"), number(b"interval"))
     });
     let filters = bytes(&r, b"BFsd").zip(bytes(&r, b"BFpe"));
-    let (token, item) = (bytes(&r, b"token"), item_fields(&r));
+    // An answer has no salt (BEP 44): whoever asked knows it, and must not be told another.
+    let item = ItemFields { salt: None, ..item_fields(&r) };
+    let token = bytes(&r, b"token");
     Some(Reply { id, nodes, families, token, values, filters, samples, item })
 }
 

@@ -199,6 +199,15 @@ fn items_are_checked_before_they_are_believed() {
 }
 
 #[test]
+fn an_answer_names_no_salt_but_the_one_that_was_asked_for() {
+    let bytes = b"d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa4:salt5:other1:v5:helloe1:t2:ab1:y1:re";
+    let answer = Packet::decode(bytes).unwrap();
+    assert_eq!(Packet::decode(&answer.encode()).as_ref(), Ok(&answer));
+    let item = reply(answer).item;
+    assert_eq!((item.salt, item.value), (None, Some(Bytes::from_static(b"5:hello"))));
+}
+
+#[test]
 fn a_lookup_ends_with_the_nearest_nodes_though_liars_name_nearer_ones() {
     let mut rng = rng();
     let mut all: Vec<Contact> = (0..300).map(|n| contact(n, &mut rng)).collect();
