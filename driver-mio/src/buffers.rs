@@ -16,8 +16,11 @@ const BUFFER: usize = 128 * 1024;
 const AT_ONCE: usize = 4;
 /// What is shorter is copied, so that what is kept of a read pins no more than four times itself.
 const COPIED: usize = BUFFER / 4;
-/// Buffers kept for later use.
-const MAX_KEPT: usize = 64;
+/// Buffers kept for later use: all that one fast download has on their way. What does not fit is
+/// given to the system, which wipes each page before it is used again.
+const MAX_KEPT: usize = 160;
+/// Buffers kept while nothing comes.
+const KEPT_AT_REST: usize = 8;
 
 type Buffer = Box<[u8]>;
 type Kept = Arc<Mutex<Vec<Buffer>>>;
@@ -107,6 +110,15 @@ impl Buffers {
             return None;
         }
         Some(Bytes::from_owner(Lent { buffer, count, home: self.kept.clone() }))
+    }
+
+    /// Nothing has come for a while: gives back what is kept for more than a little.
+    pub fn rest(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() > KEPT_AT_REST {
+            kept.truncate(KEPT_AT_REST);
+            kept.shrink_to_fit();
+        }
     }
 
     fn buffer(&self) -> Buffer {

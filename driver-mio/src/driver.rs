@@ -38,7 +38,7 @@ const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
 /// How long bytes of a file get to come into memory before they are looked for again.
 const COLD_WAIT: Duration = Duration::from_millis(2);
-/// A wait before which a trace is brought up to date.
+/// A wait before which a trace is brought up to date, and after which nothing is kept for speed.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 
 /// What a driver needs to know.
@@ -290,6 +290,9 @@ impl Driver {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ready.clear(),
             Err(error) => return Err(error),
+        }
+        if wait >= LONG_WAIT && self.ready.is_empty() {
+            self.buffers.rest();
         }
         self.gather();
         let (now, events) = (self.clock.now(), self.events.drain(..));

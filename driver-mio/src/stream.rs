@@ -86,9 +86,9 @@ impl Stream {
         self.queue.push_back(Queued::Bytes(bytes));
     }
 
-    /// Queues bytes of a file, which have just been seen in memory.
-    pub fn send_stored(&mut self, span: Span) {
-        self.queue.push_back(Queued::Stored(span, Instant::now()));
+    /// Queues bytes of a file, which were seen in memory at that time.
+    pub fn send_stored(&mut self, span: Span, seen: Instant) {
+        self.queue.push_back(Queued::Stored(span, seen));
     }
 
     /// True when something waits to be written and can be.
@@ -130,10 +130,11 @@ impl Stream {
     /// When the connection is broken.
     pub fn write(&mut self) -> io::Result<u32> {
         let mut total = 0;
+        let now = Instant::now();
         while let Some(front) = self.queue.front_mut() {
             let written = match front {
                 Queued::Bytes(_) => self.write_bytes(),
-                Queued::Stored(span, seen) => match is_warm(span, seen) {
+                Queued::Stored(span, seen) => match is_warm(span, seen, now) {
                     true => span.send(self.socket.as_fd()),
                     false => {
                         self.cold = true;
@@ -174,6 +175,10 @@ impl Stream {
             }
             used += 1;
         }
+        // The header of a block goes alone; without a list of slices that costs less.
+        if let ([Queued::Bytes(one), ..], 1) = (self.queue.as_slices().0, used) {
+            return Ok(rustix::net::send(&self.socket, one, flags)?);
+        }
         let mut control = SendAncillaryBuffer::default();
         Ok(rustix::net::sendmsg(&self.socket, &slices[..used], &mut control, flags)?)
     }
@@ -199,14 +204,14 @@ impl Stream {
 
 /// Whether a span can be sent without waiting. What was in memory a moment ago is believed to be
 /// there still; after that it is looked for again, and asked for if it is gone.
-fn is_warm(span: &Span, seen: &mut Instant) -> bool {
-    if seen.elapsed() < BELIEVED {
+fn is_warm(span: &Span, seen: &mut Instant, now: Instant) -> bool {
+    if now.saturating_duration_since(*seen) < BELIEVED {
         return true;
     }
     if span.residence() == Residence::Device {
         span.prefetch();
         return false;
     }
-    *seen = Instant::now();
+    *seen = now;
     true
 }

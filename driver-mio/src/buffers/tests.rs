@@ -34,9 +34,17 @@ fn a_buffer_is_used_again_when_nobody_holds_any_part_of_it() {
     into.clear();
     buffers.read(&mut source, 2 * BUFFER, &mut into).unwrap();
     assert!(into.iter().any(|part| part.as_ptr() == place));
+    // What is kept for more is little when nothing comes.
+    let kept = |buffers: &Buffers| buffers.kept.lock().unwrap().len();
+    into.clear();
+    let many: Vec<Bytes> = (0..30).filter_map(|_| buffers.fill(1, |_| true)).collect();
+    drop(many);
+    assert!(kept(&buffers) >= 30);
+    buffers.rest();
+    assert_eq!(kept(&buffers), KEPT_AT_REST);
     // What is short holds no buffer.
     let mut short = Vec::new();
     buffers.read(&mut source, 10, &mut short).unwrap();
     into.clear();
-    assert_eq!(buffers.kept.lock().unwrap().len() + buffers.next.len(), 3);
+    assert_eq!(kept(&buffers) + buffers.next.len(), KEPT_AT_REST);
 }

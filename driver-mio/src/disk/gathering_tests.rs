@@ -66,8 +66,8 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     let Some(Work::Pieces(first)) = queue.take() else { panic!("nothing") };
     assert_eq!(first, (0..count).map(job).collect::<Vec<_>>());
     // What was written goes before what waits for others.
-    queue.put(vec![block(1, 0)]);
-    let Some(Work::Batch(batch)) = queue.take() else { panic!("nothing") };
+    queue.put(vec![block(1, 0)], None);
+    let Some(Work::Batch(batch, None)) = queue.take() else { panic!("nothing") };
     assert_eq!(ids(&batch), [100]);
     // The last one is alone, and that is told by waiting.
     let Some(Work::Pieces(rest)) = queue.take() else { panic!("nothing") };
@@ -79,6 +79,23 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     queue.close();
     assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
     assert!(queue.take().is_none());
+}
+
+#[test]
+fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
+    let queue = Queue::new(true);
+    let (one, two) = ((torrent(1), 0), (torrent(1), 1));
+    queue.put(vec![block(1, 0)], Some(one));
+    queue.put(vec![block(2, 0)], Some(one));
+    queue.put(vec![block(3, 0)], Some(two));
+    queue.put(vec![block(4, 0)], None);
+    let next = || match queue.take() {
+        Some(Work::Batch(batch, file)) => (ids(&batch)[0], file),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([next(), next(), next()], [(100, Some(one)), (300, Some(two)), (400, None)]);
+    queue.done(one);
+    assert_eq!(next(), (200, Some(one)));
 }
 
 #[test]
@@ -105,11 +122,11 @@ fn only_a_whole_piece_is_hashed_from_memory() {
     unhashed.written(two, size, [(0, payload(BLOCK)), (2 * BLOCK, payload(5))].into_iter());
     unhashed.written(one, size, [(0, payload(BLOCK))].into_iter());
     let whole = unhashed.take(one, size).expect("all of it is here");
-    assert_eq!(whole.iter().map(Payload::len).sum::<u32>(), size);
     assert!(unhashed.take(one, size).is_none(), "it is taken once");
     assert!(unhashed.take(two, size).is_none(), "the middle is missing");
     assert_eq!(unhashed.held(), u64::from(size), "what is being hashed counts");
-    unhashed.give_back(vec![whole]);
+    assert_eq!(whole.into_blocks().map(|block| block.len()).sum::<u32>(), size);
+    unhashed.freed(size.into());
     assert_eq!(unhashed.held(), 0);
 }
 
@@ -122,8 +139,8 @@ fn what_waits_to_be_hashed_stays_within_its_limit() {
         assert!(unhashed.held() <= limit);
     }
     assert!(unhashed.take((torrent(1), 0), BLOCK).is_none(), "the oldest went");
-    let newest = unhashed.take((torrent(1), 99), BLOCK).expect("the newest stayed");
-    unhashed.give_back(vec![newest]);
+    assert!(unhashed.take((torrent(1), 99), BLOCK).is_some(), "the newest stayed");
+    unhashed.freed(BLOCK.into());
     // A block written twice is there once, one of another torrent is not touched.
     unhashed.written((torrent(1), 98), BLOCK, [(0, payload(BLOCK))].into_iter());
     unhashed.written((torrent(2), 1), BLOCK, [(0, payload(BLOCK))].into_iter());

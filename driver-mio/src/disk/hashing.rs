@@ -30,17 +30,30 @@ impl HashBuffer {
     }
 }
 
-/// SHA-1 of pieces of one size that are in memory: side by side where that is faster.
-pub(super) fn hash_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> Vec<Sha1Hash> {
+/// SHA-1 of pieces of one size that are in memory: side by side where that is faster. What is hashed
+/// is let go of at once, so that what comes meanwhile finds room; `freed` hears how many bytes.
+pub(super) fn hash_in_memory(
+    pieces: Vec<Blocks>,
+    buffer: &mut HashBuffer,
+    freed: impl Fn(u64),
+) -> Vec<Sha1Hash> {
     let mut out = Vec::with_capacity(pieces.len());
-    for group in pieces.chunks(LANES) {
-        if group.len() >= WORTHWHILE && lanes::are_fast::<Sha1>() {
-            out.extend(side_by_side_in_memory(group, buffer).into_iter().take(group.len()));
+    let mut pieces = pieces.into_iter();
+    while pieces.len() > 0 {
+        let group: Vec<Blocks> = pieces.by_ref().take(LANES).collect();
+        let count = group.len();
+        if count >= WORTHWHILE && lanes::are_fast::<Sha1>() {
+            out.extend(side_by_side_in_memory(group, buffer, &freed).into_iter().take(count));
             continue;
         }
-        out.extend(group.iter().map(|piece| {
+        out.extend(group.into_iter().map(|piece| {
             let mut sha = Sha1::new();
-            piece.iter().flat_map(|block| block.parts()).for_each(|part| sha.update(part));
+            for block in piece.into_blocks() {
+                block.parts().iter().for_each(|part| sha.update(part));
+                let length = block.len();
+                drop(block);
+                freed(length.into());
+            }
             Sha1Hash(sha.finalize().into())
         }));
     }
@@ -48,26 +61,36 @@ pub(super) fn hash_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> Vec<
 }
 
 /// Block by block: those in one part are hashed where they are, the few others are put together.
-fn side_by_side_in_memory(pieces: &[Blocks], buffer: &mut HashBuffer) -> [Sha1Hash; LANES] {
+fn side_by_side_in_memory(
+    pieces: Vec<Blocks>,
+    buffer: &mut HashBuffer,
+    freed: impl Fn(u64),
+) -> [Sha1Hash; LANES] {
     const BLOCK: usize = BLOCK_LENGTH as usize;
     let buffer = buffer.room(BLOCK * LANES);
     let mut lanes = Lanes::<Sha1>::of_first(pieces.len());
-    let mut blocks: Vec<_> = pieces.iter().map(|piece| piece.iter().peekable()).collect();
+    let count = pieces.len();
+    let mut blocks: Vec<_> =
+        pieces.into_iter().map(|piece| piece.into_blocks().peekable()).collect();
     loop {
-        let mut slots: Vec<&mut [u8]> = buffer.chunks_mut(BLOCK).collect();
+        let row: Vec<Payload> = blocks.iter_mut().filter_map(Iterator::next).collect();
         let mut parts: [&[u8]; LANES] = [&[]; LANES];
-        let mut last = true;
-        for ((block, slot), part) in blocks.iter_mut().zip(slots.drain(..)).zip(&mut parts) {
-            *part = block.next().map_or(&[], |payload| whole(payload, slot));
-            last &= block.peek().is_none();
+        for ((payload, slot), part) in row.iter().zip(buffer.chunks_mut(BLOCK)).zip(&mut parts) {
+            *part = whole(payload, slot);
         }
         // Lanes that nobody needs repeat the first.
         let first = parts[0];
-        parts[pieces.len()..].fill(first);
-        if last {
-            return lanes.finish(&parts).map(|digest| Sha1Hash(digest.into()));
+        parts[count..].fill(first);
+        let bytes = row.iter().map(|payload| u64::from(payload.len())).sum();
+        if blocks.iter_mut().all(|rest| rest.peek().is_none()) {
+            let hashes = lanes.finish(&parts);
+            drop(row);
+            freed(bytes);
+            return hashes.map(|digest| Sha1Hash(digest.into()));
         }
         lanes.update(&parts);
+        drop(row);
+        freed(bytes);
     }
 }
 

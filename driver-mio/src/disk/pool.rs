@@ -15,7 +15,7 @@ use super::found_folders::{found_folders, note};
 use super::hashing::{HashBuffer, hash_in_memory};
 use super::locations::Locations;
 use super::operations::TorrentFiles;
-use super::queue::{HashJob, Queue, Work};
+use super::queue::{HashJob, Queue, Work, Written};
 use super::read_cache::{ReadCache, ReadStats};
 use super::span::Span;
 use super::unhashed::Unhashed;
@@ -114,7 +114,8 @@ impl DiskPool {
             let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
             self.queue.put_piece((*torrent, *piece, *id), held.into());
         } else {
-            self.queue.put(batch);
+            let file = self.shared.written_by(&batch);
+            self.queue.put(batch, file);
         }
     }
 
@@ -167,13 +168,26 @@ fn work(queue: &Queue, shared: &Shared) {
     let mut buffer = HashBuffer::default();
     while let Some(work) = queue.take() {
         match work {
-            Work::Batch(batch) => shared.work_off(batch),
+            Work::Batch(batch, file) => {
+                shared.work_off(batch);
+                file.into_iter().for_each(|file| queue.done(file));
+            }
             Work::Pieces(jobs) => shared.hash_off(jobs, &mut buffer),
         }
     }
 }
 
 impl Shared {
+    /// The file that operations write to; the first, where there are more.
+    fn written_by(&self, batch: &Batch) -> Option<Written> {
+        let [(_, DiskOp::WriteBlock { torrent, piece, begin, payload }), ..] = batch.as_slice() else {
+            return None;
+        };
+        let open = self.torrent(*torrent).ok()?;
+        let file = open.files.files_of(*piece, *begin, payload.len()).next()?;
+        Some((*torrent, file))
+    }
+
     fn work_off(&self, batch: Batch) {
         let mut events = Vec::with_capacity(batch.len());
         let mut writes = Batch::new();
@@ -224,8 +238,7 @@ impl Shared {
             for group in here.chunk_by_mut(|a, b| size(a.0.1) == size(b.0.1)) {
                 let blocks: Vec<_> =
                     group.iter_mut().map(|(_, blocks)| std::mem::take(blocks)).collect();
-                let hashes = hash_in_memory(&blocks, buffer);
-                self.unhashed.give_back(blocks);
+                let hashes = hash_in_memory(blocks, buffer, |bytes| self.unhashed.freed(bytes));
                 group.iter().zip(hashes).for_each(|((job, _), hash)| leave(job, Ok(hash)));
             }
             let pieces: Vec<u32> = there.iter().map(|job| job.1).collect();

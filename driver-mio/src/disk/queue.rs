@@ -1,6 +1,7 @@
 //! What waits for a worker. Pieces to be hashed are gathered for a moment: many side by side cost a
 //! third of as many one after the other, and at the speed at which that matters they come in quick
-//! succession.
+//! succession. One file is written to by one worker at a time: the system lets no second one in, and
+//! has it spin at the door meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,18 +23,24 @@ const ENOUGH: u64 = 12 << 20;
 /// A piece to be hashed.
 pub(super) type HashJob = (TorrentId, u32, DiskOpId);
 
+/// A file of a torrent that is written to.
+pub(super) type Written = (TorrentId, u32);
+
 /// Something for a worker to do.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Operations, one after the other.
-    Batch(Batch),
+    /// Operations, one after the other. When they are done, the queue has to be told which file they
+    /// wrote to.
+    Batch(Batch, Option<Written>),
     /// Pieces to be hashed, as many as the lanes take.
     Pieces(Vec<HashJob>),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<(Batch, Option<Written>)>,
+    /// Files that workers write to at the moment.
+    written: Vec<Written>,
     pieces: VecDeque<(HashJob, u64)>,
     /// Bytes that all these pieces hold in memory.
     bytes: u64,
@@ -63,11 +70,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds operations.
-    pub(super) fn put(&self, batch: Batch) {
+    /// Adds operations, and the file that they write to.
+    pub(super) fn put(&self, batch: Batch, file: Option<Written>) {
         let mut state = self.state();
-        state.batches.push_back(batch);
-        self.wake_one(&state);
+        state.batches.push_back((batch, file));
+        if state.next_batch().is_some() {
+            self.wake_one(&state);
+        }
+    }
+
+    /// Nobody writes to a file any more. Whoever says so comes back for more at once.
+    pub(super) fn done(&self, file: Written) {
+        self.state().written.retain(|other| *other != file);
     }
 
     /// Adds a piece to be hashed, which may hold `bytes` in memory.
@@ -108,9 +122,9 @@ impl Queue {
                 self.pass_on(&state);
                 return Some(Work::Pieces(pieces));
             }
-            if let Some(batch) = state.batches.pop_front() {
+            if let Some((batch, file)) = state.take_batch() {
                 self.pass_on(&state);
-                return Some(Work::Batch(batch));
+                return Some(Work::Batch(batch, file));
             }
             if state.closed && state.pieces.is_empty() {
                 return None;
@@ -132,7 +146,7 @@ impl Queue {
 
     /// What is left is for another worker to watch.
     fn pass_on(&self, state: &State) {
-        if !state.pieces.is_empty() || !state.batches.is_empty() {
+        if !state.pieces.is_empty() || state.next_batch().is_some() {
             self.wake_one(state);
         }
     }
@@ -145,6 +159,18 @@ impl Queue {
 }
 
 impl State {
+    /// The first operations that can be performed now.
+    fn next_batch(&self) -> Option<usize> {
+        let free = |file: &Option<Written>| file.is_none_or(|file| !self.written.contains(&file));
+        self.batches.iter().position(|(_, file)| free(file))
+    }
+
+    fn take_batch(&mut self) -> Option<(Batch, Option<Written>)> {
+        let next = self.batches.remove(self.next_batch()?)?;
+        self.written.extend(next.1);
+        Some(next)
+    }
+
     /// Whether nothing is gained by waiting for more pieces.
     fn are_enough(&self) -> bool {
         self.pieces.len() >= LANES || self.bytes >= ENOUGH

@@ -36,9 +36,9 @@ pub(super) struct Unhashed {
 }
 
 impl Blocks {
-    /// The parts of each block, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Payload> {
-        self.blocks.values()
+    /// The blocks, in order.
+    pub(super) fn into_blocks(self) -> impl Iterator<Item = Payload> {
+        self.blocks.into_values()
     }
 
     /// Whether these are all of a piece of `size` bytes.
@@ -108,7 +108,8 @@ impl Unhashed {
         drop(dropped);
     }
 
-    /// Takes a piece of `size` bytes out to be hashed, if all of it is here. To be given back.
+    /// Takes a piece of `size` bytes out to be hashed, if all of it is here. Its bytes count until
+    /// they are said to be [`freed`](Self::freed).
     pub(super) fn take(&self, key: Key, size: u32) -> Option<Blocks> {
         let mut inner = self.inner();
         let piece = inner.pieces.remove(&key)?;
@@ -119,10 +120,8 @@ impl Unhashed {
         None
     }
 
-    /// Pieces are hashed.
-    pub(super) fn give_back(&self, pieces: Vec<Blocks>) {
-        let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
-        drop(pieces);
+    /// Bytes that were taken out are not held any more.
+    pub(super) fn freed(&self, bytes: u64) {
         self.inner().bytes -= bytes;
     }
 

@@ -96,7 +96,7 @@ impl Driver {
             StreamAction::GrantRead(count) => stream.credit += count,
             StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
             StreamAction::SendStored(_) => match span {
-                Some(span) => stream.send_stored(span),
+                Some((span, seen)) => stream.send_stored(span, seen),
                 // Its header is sent: nothing else can follow.
                 None => return self.closed(slot, CloseKind::Reset),
             },

@@ -3,6 +3,7 @@
 //! is left to a worker, so that the loop never waits.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::{DiskOpId, TorrentId};
@@ -38,6 +39,8 @@ pub(super) struct Reads {
     pub(super) wanted: Vec<Wanted>,
     /// Those that the engine was told to be ready, in that order.
     pub(super) lent: VecDeque<(Wanted, Span)>,
+    /// Those were in memory not before this.
+    seen: Option<Instant>,
 }
 
 impl Wanted {
@@ -57,6 +60,7 @@ impl Driver {
     /// Reads what this turn asked for.
     pub(super) fn read_blocks(&mut self) {
         let wanted = std::mem::take(&mut self.reads.wanted);
+        self.reads.seen = (!wanted.is_empty()).then(Instant::now);
         let mut rest = wanted.as_slice();
         while let Some((first, behind)) = rest.split_first() {
             let (mut count, mut length, mut last) = (1, first.length, first);
@@ -106,12 +110,13 @@ impl Driver {
     }
 
     /// What was said to be ready and is to be sent now. Asked for in the order in which it was said;
-    /// what is left out is not wanted any more.
-    pub(super) fn lent(&mut self, wanted: StoredBlock) -> Option<Span> {
+    /// what is left out is not wanted any more. With it comes the time at which it was in memory.
+    pub(super) fn lent(&mut self, wanted: StoredBlock) -> Option<(Span, Instant)> {
+        let seen = self.reads.seen?;
         while let Some((block, span)) = self.reads.lent.pop_front() {
             let Wanted { torrent, piece, begin, length, .. } = block;
             if (StoredBlock { torrent, piece, begin, length }) == wanted {
-                return Some(span);
+                return Some((span, seen));
             }
         }
         None

@@ -68,10 +68,10 @@ fn what_lies_in_a_file_is_sent_behind_its_header_and_before_the_next() {
     let (mut stream, mut peer) = pair();
     let file = Arc::new(Slow::default());
     stream.send(Bytes::from_static(b"one"));
-    stream.send_stored(Span::new(file.clone(), 7, 5));
+    stream.send_stored(Span::new(file.clone(), 7, 5), Instant::now());
     stream.send(Bytes::from_static(b"two"));
     stream.send(Bytes::from_static(b"three"));
-    stream.send_stored(Span::new(file, 50, 1));
+    stream.send_stored(Span::new(file, 50, 1), Instant::now());
     assert_eq!(stream.write().unwrap(), 17);
     assert!(stream.is_flushed());
     let mut got = [0; 17];
@@ -84,7 +84,7 @@ fn what_has_left_memory_is_asked_for_and_sent_when_it_is_back() {
     let (mut stream, mut peer) = pair();
     let file = Arc::new(Slow::default());
     stream.send(Bytes::from_static(b"head"));
-    stream.send_stored(Span::new(file.clone(), 9, 2));
+    stream.send_stored(Span::new(file.clone(), 9, 2), Instant::now());
     std::thread::sleep(BELIEVED);
     assert_eq!(stream.write().unwrap(), 4);
     assert!(stream.cold && !stream.wants_write() && !stream.is_flushed());
