@@ -99,11 +99,18 @@ fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step per block, request to verified");
     group.sample_size(10);
     group.throughput(Throughput::Elements(1));
-    for (pieces, peers) in
-        [(20_000, 1), (20_000, 10), (20_000, 200), (400_000, 1000), (1_000_000, 1)]
-    {
-        let recording = Recording::new(pieces, peers, 2000);
-        group.bench_function(format!("{pieces} pieces, {peers} peers"), |b| {
+    for (each, pieces, peers) in [
+        (4, 20_000, 1),
+        (4, 20_000, 10),
+        (4, 20_000, 200),
+        (4, 400_000, 1000),
+        (4, 1_000_000, 1),
+        // What so many pieces are like: 256 KiB in a torrent of a quarter of a terabyte.
+        (16, 20_000, 1),
+        (16, 1_000_000, 1),
+    ] {
+        let recording = Recording::in_pieces_of(each, pieces, peers, 2000);
+        group.bench_function(format!("{pieces} pieces of {each} blocks, {peers} peers"), |b| {
             b.iter_custom(|count| {
                 let (mut spent, mut done) = (Duration::ZERO, 0);
                 while done < count {

@@ -50,7 +50,12 @@ impl Recording {
     /// A download of a torrent of `pieces` pieces of four blocks from `peers` seeds, until about so
     /// many blocks were measured.
     pub fn new(pieces: u32, peers: u16, blocks: u64) -> Self {
-        let mut feed = Feed::new(pieces, peers);
+        Self::in_pieces_of(4, pieces, peers, blocks)
+    }
+
+    /// The same with pieces of `each` blocks.
+    pub fn in_pieces_of(each: u32, pieces: u32, peers: u16, blocks: u64) -> Self {
+        let mut feed = Feed::new(pieces, each * 16_384, peers);
         // What a torrent costs once is no part of what its blocks cost.
         for _ in 0..2 {
             feed.now += 100_000;
@@ -66,10 +71,10 @@ impl Recording {
             let events = std::mem::take(&mut feed.events);
             steps.push((now, events.clone()));
             feed.engine.step(now, events, &mut feed.actions);
-            let done = feed.answer_all() * 4;
+            let done = feed.answer_all() * u64::from(each);
             all_blocks += done;
             verified += if steps.len() > WARM_UP { done } else { 0 };
-            assert!(feed.blocks < u64::from(pieces) * 4, "too small a torrent");
+            assert!(feed.blocks < u64::from(pieces) * u64::from(each), "too small a torrent");
         }
         Self { fresh, steps, blocks: verified, all_blocks }
     }
@@ -107,8 +112,8 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(pieces: u32, peers: u16) -> Self {
-        let metainfo = metainfo(pieces, 65_536);
+    fn new(pieces: u32, piece_length: u32, peers: u16) -> Self {
+        let metainfo = metainfo(pieces, piece_length);
         let config = Config {
             max_connections: 5000,
             max_connections_per_torrent: 5000,
@@ -128,7 +133,7 @@ impl Feed {
             actions: Vec::new(),
             assemblers: Vec::new(),
             block: Bytes::from(vec![0; 16_384]),
-            length: u64::from(pieces) * 65_536,
+            length: u64::from(pieces) * u64::from(piece_length),
             blocks: 0,
         }
     }

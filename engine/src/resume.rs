@@ -4,13 +4,14 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
-use crate::bencode::{self, Limits, ScanError};
+use crate::bencode::{self, Encoder, Limits, ScanError};
 use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
 
 /// Version of the format that is written; later ones are not read.
@@ -73,7 +74,7 @@ impl core::fmt::Display for ResumeError {
 
 impl core::error::Error for ResumeError {}
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Stored {
     version: u32,
     #[serde(with = "serde_bytes")]
@@ -105,21 +106,21 @@ fn one() -> u8 {
     1
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredTracker {
     url: String,
     #[serde(default, with = "serde_bytes")]
     id: Vec<u8>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredName {
     file: u32,
     from: Vec<String>,
     to: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredPartial {
     piece: u32,
     blocks: u32,
@@ -130,44 +131,57 @@ struct StoredPartial {
 impl ResumeData {
     /// The bytes to store: bencode, with a SHA-1 of it in front.
     pub fn encode(&self) -> Vec<u8> {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let stored = Stored {
-            version: VERSION,
-            info_hash: self.info_hash.0.to_vec(),
-            pieces: self.have.len(),
-            have: self.have.to_wire(),
-            partial: self
-                .partial
-                .iter()
-                .map(|(piece, blocks)| StoredPartial {
-                    piece: *piece,
-                    blocks: blocks.len(),
-                    written: blocks.to_wire(),
-                })
-                .collect(),
-            lengths: self.files.iter().map(|f| f.length.map_or(-1, signed)).collect(),
-            modified: self.files.iter().map(|f| f.modified).collect(),
-            downloaded: signed(self.downloaded),
-            uploaded: signed(self.uploaded),
-            completed: self.completed.into(),
-            peers: self.peers.iter().map(alloc::string::ToString::to_string).collect(),
-            clean: self.clean.into(),
-            location: self.location.0,
-            left_at: self.left_at.iter().map(|location| location.0).collect(),
-            trackers: self.trackers.iter().map(StoredTracker::new).collect(),
-            renamed: self
-                .renamed
-                .iter()
-                .map(|(file, Renamed { from, to })| StoredName {
-                    file: *file,
-                    from: from.clone(),
-                    to: to.clone(),
-                })
-                .collect(),
-        };
-        // Every type above is one that bencode has.
-        let body = bencode::to_bytes(&stored).unwrap_or_default();
-        let mut out = Sha1Hash::of(&body).0.to_vec();
+        // Written as a stream: this happens every few seconds of a fast download, and typed values
+        // would take memory for each key. The keys are those of `Stored`, in the order of bencode.
+        let mut out = Encoder::default();
+        out.dict();
+        out.bytes(b"clean").int(self.clean.into());
+        out.bytes(b"completed").int(self.completed.into());
+        out.bytes(b"downloaded").int(signed(self.downloaded));
+        out.bytes(b"have").bytes(&self.have.as_wire());
+        out.bytes(b"info_hash").bytes(&self.info_hash.0);
+        integers(&mut out, b"left_at", self.left_at.iter().map(|location| location.0.into()));
+        let lengths = self.files.iter().map(|file| file.length.map_or(-1, signed));
+        integers(&mut out, b"lengths", lengths);
+        out.bytes(b"location").int(self.location.0.into());
+        integers(&mut out, b"modified", self.files.iter().map(|file| file.modified));
+        out.bytes(b"partial").list();
+        for (piece, blocks) in &self.partial {
+            out.dict().bytes(b"blocks").int(blocks.len().into());
+            out.bytes(b"piece").int((*piece).into());
+            out.bytes(b"written").bytes(&blocks.as_wire()).end();
+        }
+        out.end();
+        out.bytes(b"peers").list();
+        let mut name = String::new();
+        for peer in &self.peers {
+            name.clear();
+            // Text takes whatever is written to it.
+            let _ = write!(name, "{peer}");
+            out.bytes(name.as_bytes());
+        }
+        out.end();
+        out.bytes(b"pieces").int(self.have.len().into());
+        out.bytes(b"renamed").list();
+        for (file, Renamed { from, to }) in &self.renamed {
+            out.dict().bytes(b"file").int((*file).into());
+            path(&mut out, b"from", from);
+            path(&mut out, b"to", to);
+            out.end();
+        }
+        out.end();
+        out.bytes(b"trackers").list();
+        for (url, id) in &self.trackers {
+            out.dict().bytes(b"id").bytes(id.as_deref().unwrap_or_default());
+            out.bytes(b"url").bytes(url.as_bytes()).end();
+        }
+        out.end();
+        out.bytes(b"uploaded").int(signed(self.uploaded));
+        out.bytes(b"version").int(VERSION.into());
+        out.end();
+        let body = out.finish();
+        let mut out = Vec::with_capacity(20 + body.len());
+        out.extend(Sha1Hash::of(&body).0);
         out.extend(body);
         out
     }
@@ -225,13 +239,29 @@ impl ResumeData {
 }
 
 impl StoredTracker {
-    fn new((url, id): &(String, Option<Vec<u8>>)) -> Self {
-        Self { url: url.clone(), id: id.clone().unwrap_or_default() }
-    }
-
     fn known(self) -> (String, Option<Vec<u8>>) {
         (self.url, Some(self.id).filter(|id| !id.is_empty()))
     }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn integers(out: &mut Encoder, key: &[u8], numbers: impl Iterator<Item = i64>) {
+    out.bytes(key).list();
+    for number in numbers {
+        out.int(number);
+    }
+    out.end();
+}
+
+fn path(out: &mut Encoder, key: &[u8], parts: &[String]) {
+    out.bytes(key).list();
+    for part in parts {
+        out.bytes(part.as_bytes());
+    }
+    out.end();
 }
 
 /// Names that no file of a torrent could have are damage.

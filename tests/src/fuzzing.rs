@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use bytes::{Bytes, BytesMut};
 use eddyline::base::digest::Digest;
 use eddyline::base::hash::Sha1Hash;
-use eddyline::bencode::{Limits, Mode, scan};
+use eddyline::bencode::{Encoder, Limits, Mode, scan, to_bytes};
 use eddyline::metainfo::{Magnet, Metainfo, parse_info_hash};
 use eddyline::trace::{Trace, redact};
 use eddyline::tracker::{UdpRequest, UdpResponse, parse_announce, parse_scrape};
@@ -51,7 +51,8 @@ pub const TARGETS: &[Target] = &[
     ("scenario", scenario),
 ];
 
-/// The scanner never panics, and what it accepts it accepts again by itself.
+/// The scanner never panics, and what it accepts it accepts again by itself. Both writers write the
+/// same.
 pub fn bencode(data: &[u8]) {
     if let Ok(document) = scan(data, Limits::METAINFO, Mode::Lenient) {
         let raw = document.root().raw();
@@ -61,6 +62,15 @@ pub fn bencode(data: &[u8]) {
     if scan(data, Limits::METAINFO, Mode::Strict).is_ok() {
         assert!(scan(data, Limits::METAINFO, Mode::Lenient).is_ok());
     }
+    let numbers: Vec<i64> =
+        data.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
+    let mut out = Encoder::default();
+    out.list();
+    for number in &numbers {
+        out.int(*number);
+    }
+    out.end();
+    assert_eq!(to_bytes(&numbers), Some(out.finish()));
 }
 
 /// No torrent panics the parser, and no accepted path could leave the folder.

@@ -180,7 +180,8 @@ fn work(queue: &Queue, shared: &Shared) {
 impl Shared {
     /// The file that operations write to; the first, where there are more.
     fn written_by(&self, batch: &Batch) -> Option<Written> {
-        let [(_, DiskOp::WriteBlock { torrent, piece, begin, payload }), ..] = batch.as_slice() else {
+        let [(_, DiskOp::WriteBlock { torrent, piece, begin, payload }), ..] = batch.as_slice()
+        else {
             return None;
         };
         let open = self.torrent(*torrent).ok()?;

@@ -1,5 +1,6 @@
 //! Sets of piece or block numbers as a bit field with a maintained count.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use bitvec::order::Msb0;
 use bitvec::vec::BitVec;
@@ -42,12 +43,22 @@ impl Bits {
 
     /// The bytes of a bitfield message, spare bits zero.
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut bytes = self.bits.as_raw_slice().to_vec();
-        let spare = bytes.len() * 8 - self.bits.len();
-        if let Some(last) = bytes.last_mut() {
-            *last &= 0xffu8.checked_shl(spare as u32).unwrap_or(0);
+        self.as_wire().into_owned()
+    }
+
+    /// The same without a copy where the spare bits are zero as they are.
+    pub fn as_wire(&self) -> Cow<'_, [u8]> {
+        let raw = self.bits.as_raw_slice();
+        let spare = raw.len() * 8 - self.bits.len();
+        let mask = 0xffu8.checked_shl(spare as u32).unwrap_or(0);
+        if raw.last().is_none_or(|last| last & !mask == 0) {
+            return raw.into();
         }
-        bytes
+        let mut bytes = raw.to_vec();
+        if let Some(last) = bytes.last_mut() {
+            *last &= mask;
+        }
+        bytes.into()
     }
 
     /// The size of the universe, not the number of members.
@@ -168,7 +179,7 @@ impl<'de> Deserialize<'de> for Bits {
 impl core::fmt::Debug for Bits {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Bits({}/{} ", self.count, self.bits.len())?;
-        for byte in self.to_wire() {
+        for byte in self.as_wire().iter() {
             write!(f, "{byte:02x}")?;
         }
         f.write_str(")")

@@ -271,8 +271,8 @@ impl Picker {
 
     /// Pieces begun and the blocks of each that are on disk.
     pub fn written_blocks(&self) -> Vec<(u32, Bits)> {
-        let all = self.partials.iter().map(|(piece, partial)| (*piece, partial.written_bits()));
-        all.filter(|(_, bits)| bits.count() > 0).collect()
+        let begun = self.partials.iter().filter(|(_, partial)| partial.has_written());
+        begun.map(|(piece, partial)| (*piece, partial.written_bits())).collect()
     }
 
     fn begin(&mut self, piece: u32, fast: bool, only: Option<PeerKey>) {

@@ -158,6 +158,10 @@ impl Partial {
         self.blocks.iter().map(|block| block.peers.first().copied())
     }
 
+    pub(super) fn has_written(&self) -> bool {
+        self.blocks.iter().any(|block| block.state == BlockState::Written)
+    }
+
     pub(super) fn written_bits(&self) -> Bits {
         let mut bits = Bits::new(self.blocks.len() as u32);
         for (index, block) in self.blocks.iter().enumerate() {

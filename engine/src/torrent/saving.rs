@@ -13,7 +13,7 @@ use crate::resume::ResumeData;
 
 /// Bytes verified after which a save begins early: the last sync of a download waits for no more
 /// than these, and the disk works while more is fetched.
-const SAVED_AT_ONCE: u64 = 128 << 20;
+const SAVED_AT_ONCE: u64 = 64 << 20;
 
 /// When resume data is to be stored, and how far that has come.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
