@@ -18,8 +18,9 @@ from harness import Bench
 
 
 class Scenarios(Bench):
-    def dl(self, sc, C, run, P, seeders, kind, tmo, storage, utp=False, magnet=False, extra=None):
-        """one download run: start seeders with seeders(), then the client; verify; record"""
+    def dl(self, sc, C, run, P, seeders, kind, tmo, storage, utp=False, magnet=False, extra=None, keep=None):
+        """one download run: start seeders with seeders(), then the client; verify; record.
+        keep: a folder in which the result stays"""
         d, h = self.dirs(storage)
         sp = []
         try:
@@ -67,6 +68,8 @@ class Scenarios(Bench):
                 x.stop()
             for x in list(PROCS):
                 x.stop()
+            if keep:
+                os.rename(d, os.path.join(keep, "%s-%d" % (C.name, run)))
             shutil.rmtree(d, ignore_errors=True)
             if storage == "disk":
                 os.sync()
@@ -354,6 +357,11 @@ class Scenarios(Bench):
 
     def s6(self):
         P = payload(self.work, "files20k")
+        # ext4 looks at every inode that was deleted in the last minutes before it takes a free one:
+        # whoever comes after a run that was deleted pays for that.
+        keep = os.path.join(self.work, "kept") if self.A.storage == "disk" else None
+        if keep:
+            os.makedirs(keep, exist_ok=True)
 
         def go(C, run):
             a = (IP_SEED, port())
@@ -366,10 +374,13 @@ class Scenarios(Bench):
                 "download",
                 self.A.timeout,
                 self.A.storage,
+                keep=keep,
             )
 
         self.clients = [c for c in self.clients if not isinstance(c, Floor)]
         self.each("download", go)
+        if keep:
+            shutil.rmtree(keep, ignore_errors=True)
 
     def s7(self):
         P = payload(self.work, self.A.payload or "g1")

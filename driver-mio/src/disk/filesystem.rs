@@ -110,6 +110,16 @@ pub trait FileSystem: Debug + Send + Sync {
     /// # Errors
     /// As [`Self::open`].
     fn find(&self, path: &Path) -> io::Result<Option<Found>>;
+    /// What stands at each of many paths, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn find_all<'a>(
+        &self,
+        paths: &mut dyn Iterator<Item = &'a Path>,
+    ) -> io::Result<Vec<Option<Found>>> {
+        paths.map(|path| self.find(path)).collect()
+    }
     /// Makes a symbolic link to `target`, both below this place, unless something is there.
     ///
     /// # Errors

@@ -129,7 +129,6 @@ impl TorrentFiles {
     /// `ELOOP` when something else stands at a path, or a file there is longer than it should be.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
-        let mut all = Vec::new();
         for (index, entry) in self.metainfo.layout.files().iter().enumerate() {
             let index = index as u32;
             if let Some(target) = &entry.symlink {
@@ -141,13 +140,16 @@ impl TorrentFiles {
                     self.open_file(&arranged, index, true)?;
                 }
             }
-            let status = arranged.status(index, entry)?;
-            if status.length.is_some_and(|length| length > entry.length) {
-                return Err(Errno::LOOP.into());
-            }
-            all.push(status);
         }
-        Ok(all.into())
+        let files = self.metainfo.layout.files();
+        let all = arranged.status(files)?;
+        let longer = |(status, entry): (&FileStatus, &FileEntry)| {
+            status.length.is_some_and(|length| length > entry.length)
+        };
+        if all.iter().zip(files).any(longer) {
+            return Err(Errno::LOOP.into());
+        }
+        Ok(all)
     }
 
     pub(super) fn open_file(
@@ -302,8 +304,7 @@ impl TorrentFiles {
             }
             arranged.part.sync()?;
         }
-        let files = self.metainfo.layout.files().iter().enumerate();
-        files.map(|(index, entry)| arranged.status(index as u32, entry)).collect()
+        arranged.status(self.metainfo.layout.files())
     }
 
     fn sync_one(&self, arranged: &Arranged, index: u32) -> io::Result<()> {
@@ -341,18 +342,26 @@ impl Arranged {
         self.renamed.get(&index).map_or(entry.path.as_slice(), Vec::as_slice)
     }
 
-    /// What the disk says of a file.
-    pub(super) fn status(&self, index: u32, entry: &FileEntry) -> io::Result<FileStatus> {
-        if !entry.is_stored() {
-            return Ok(FileStatus::default());
-        }
-        if self.parted.contains(&index) {
-            return Ok(FileStatus { length: None, modified: self.part.changed(index)? });
-        }
-        match self.fs.find(self.path(index, entry))? {
-            None => Ok(FileStatus::default()),
-            Some(found) if !found.is_file => Err(Errno::LOOP.into()),
-            Some(found) => Ok(FileStatus { length: Some(found.length), modified: found.modified }),
-        }
+    /// What the disk says of each file.
+    pub(super) fn status(&self, files: &[FileEntry]) -> io::Result<Box<[FileStatus]>> {
+        let all = files.iter().enumerate().map(|(index, entry)| (index as u32, entry));
+        let own =
+            |(index, entry): &(u32, &FileEntry)| entry.is_stored() && !self.parted.contains(index);
+        let mut paths = all.clone().filter(own).map(|(index, entry)| self.path(index, entry));
+        let mut found = self.fs.find_all(&mut paths)?.into_iter();
+        let status = |(index, entry): (u32, &FileEntry)| {
+            if !own(&(index, entry)) {
+                let parted = entry.is_stored().then(|| self.part.changed(index)).transpose()?;
+                return Ok(FileStatus { length: None, modified: parted.unwrap_or_default() });
+            }
+            match found.next().flatten() {
+                None => Ok(FileStatus::default()),
+                Some(found) if !found.is_file => Err(Errno::LOOP.into()),
+                Some(found) => {
+                    Ok(FileStatus { length: Some(found.length), modified: found.modified })
+                }
+            }
+        };
+        all.clone().map(status).collect()
     }
 }

@@ -145,8 +145,7 @@ impl TorrentFiles {
         arranged.location = to;
         self.close();
         self.forget_names();
-        let files = self.metainfo.layout.files().iter().enumerate();
-        files.map(|(index, entry)| arranged.status(index as u32, entry)).collect()
+        arranged.status(self.metainfo.layout.files())
     }
 
     /// Removes what a move left behind in `fs`, but for the folders that were `found` there.

@@ -1,5 +1,6 @@
 //! A folder that nothing leaves, not even through symbolic links that somebody puts there while we
-//! work: every folder on the way is opened by itself, without following links.
+//! work. The system is asked to follow none on the whole way (`openat2`); where it cannot, or
+//! something is missing, every folder on the way is opened by itself, without following links.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
@@ -24,6 +25,9 @@ pub struct Scoped {
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Nothing on the way is a link, and the way leads down.
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
 impl Scoped {
     /// Opens the folder at `path`, which may itself be reached through links.
     ///
@@ -38,6 +42,15 @@ impl Scoped {
 
     /// Opens the folder of `parts`, making what is missing if asked to.
     fn folder(&self, parts: &[String], make: bool) -> rustix::io::Result<OwnedFd> {
+        if !parts.is_empty() {
+            let way = parts.join("/");
+            match rustix::fs::openat2(&self.folder, way, FOLDER, Mode::empty(), INSIDE) {
+                Ok(folder) => return Ok(folder),
+                Err(Errno::NOENT) if !make => return Err(Errno::NOENT),
+                // Step by step it may work, and if not, the error tells why.
+                Err(_) => {}
+            }
+        }
         let mut current = rustix::fs::openat(&self.folder, ".", FOLDER, Mode::empty())?;
         for part in parts {
             let next = rustix::fs::openat(&current, part.as_str(), FOLDER, Mode::empty());
@@ -56,6 +69,14 @@ impl Scoped {
         Ok(current)
     }
 
+    /// The folder of `parts`, if it is there.
+    fn existing(&self, parts: &[String]) -> io::Result<Option<OwnedFd>> {
+        match self.folder(parts, false) {
+            Err(Errno::NOENT) => Ok(None),
+            other => Ok(Some(other?)),
+        }
+    }
+
     /// The folder of a file, and its name there.
     fn parent<'a>(&self, path: &'a Path, make: bool) -> io::Result<(OwnedFd, &'a str)> {
         let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
@@ -65,7 +86,6 @@ impl Scoped {
 
 impl FileSystem for Scoped {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StoredFile>> {
-        let (folder, name) = self.parent(path, access != Access::Read)?;
         let (flags, mode) = match access {
             Access::Read => (OFlags::RDONLY, Mode::empty()),
             Access::Write { executable } => {
@@ -75,7 +95,14 @@ impl FileSystem for Scoped {
         };
         // Without NONBLOCK, opening a pipe that stands in the way would hang.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(&folder, name, flags, mode)?;
+        let file = match rustix::fs::openat2(&self.folder, path.join("/"), flags, mode, INSIDE) {
+            Ok(file) => file,
+            // A folder may be missing; or step by step it may work.
+            Err(_) => {
+                let (folder, name) = self.parent(path, access != Access::Read)?;
+                rustix::fs::openat(&folder, name, flags, mode)?
+            }
+        };
         if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(Errno::LOOP.into());
         }
@@ -84,14 +111,26 @@ impl FileSystem for Scoped {
 
     fn find(&self, path: &Path) -> io::Result<Option<Found>> {
         let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
-        let folder = match self.folder(folders, false) {
-            Err(Errno::NOENT) => return Ok(None),
-            other => other?,
-        };
-        match rustix::fs::statat(&folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Ok(None),
-            other => Ok(Some(found(&other?))),
+        self.existing(folders)?.map_or(Ok(None), |folder| look(&folder, name))
+    }
+
+    /// Neighbours share a folder, which is opened once for all that follow each other.
+    fn find_all<'a>(
+        &self,
+        paths: &mut dyn Iterator<Item = &'a Path>,
+    ) -> io::Result<Vec<Option<Found>>> {
+        let mut last: Option<(&Path, Option<OwnedFd>)> = None;
+        let mut all = Vec::new();
+        for path in paths {
+            let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+            let folder = match last.take() {
+                Some((same, folder)) if same == folders => folder,
+                _ => self.existing(folders)?,
+            };
+            all.push(folder.as_ref().map_or(Ok(None), |folder| look(folder, name))?);
+            last = Some((folders, folder));
         }
+        Ok(all)
     }
 
     fn link(&self, path: &Path, target: &Path) -> io::Result<()> {
@@ -154,6 +193,14 @@ impl FileSystem for Scoped {
     fn handle(&self, path: &Path, make: bool) -> io::Result<Option<(OwnedFd, String)>> {
         let (folder, name) = self.parent(path, make)?;
         Ok(Some((folder, name.to_owned())))
+    }
+}
+
+/// What stands in a folder under a name.
+fn look(folder: &OwnedFd, name: &str) -> io::Result<Option<Found>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        other => Ok(Some(found(&other?))),
     }
 }
 
