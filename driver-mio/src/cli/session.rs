@@ -30,7 +30,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Most bytes kept of what was read for peers.
 pub const READ_CACHE: u64 = 16 << 20;
-/// Most bytes kept of what was written and is not hashed: twelve pieces of 1 MiB, and what comes
+/// Most bytes kept of what was written and is not hashed: eleven pieces of 1 MiB, and what comes
 /// while they are hashed.
 const UNHASHED: u64 = 16 << 20;
 /// Payload that may wait for the disk.

@@ -18,7 +18,7 @@ const GAP: Duration = Duration::from_millis(6);
 const PATIENCE: Duration = Duration::from_millis(30);
 
 /// Bytes that pieces hold in memory, above which they wait for no others.
-const ENOUGH: u64 = 12 << 20;
+const ENOUGH: u64 = 11 << 20;
 
 /// A piece to be hashed.
 pub(super) type HashJob = (TorrentId, u32, DiskOpId);
