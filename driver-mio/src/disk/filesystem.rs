@@ -114,10 +114,7 @@ pub trait FileSystem: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Self::open`].
-    fn find_all<'a>(
-        &self,
-        paths: &mut dyn Iterator<Item = &'a Path>,
-    ) -> io::Result<Vec<Option<Found>>> {
+    fn find_all(&self, paths: &mut dyn Iterator<Item = &Path>) -> io::Result<Vec<Option<Found>>> {
         paths.map(|path| self.find(path)).collect()
     }
     /// Makes a symbolic link to `target`, both below this place, unless something is there.

@@ -115,10 +115,7 @@ impl FileSystem for Scoped {
     }
 
     /// Neighbours share a folder, which is opened once for all that follow each other.
-    fn find_all<'a>(
-        &self,
-        paths: &mut dyn Iterator<Item = &'a Path>,
-    ) -> io::Result<Vec<Option<Found>>> {
+    fn find_all(&self, paths: &mut dyn Iterator<Item = &Path>) -> io::Result<Vec<Option<Found>>> {
         let mut last: Option<(&Path, Option<OwnedFd>)> = None;
         let mut all = Vec::new();
         for path in paths {
