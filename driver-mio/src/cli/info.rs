@@ -56,6 +56,7 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
     json!({
         "kind": "torrent",
         "name": metainfo.name,
+        "name_in_torrent": metainfo.name_in_torrent(),
         "info_hash_v1": metainfo.info_hashes.v1.map(|hash| hash.to_hex()),
         "info_hash_v2": metainfo.info_hashes.v2.map(|hash| hash.to_hex()),
         "piece_length": metainfo.geometry.piece_length(),
@@ -113,6 +114,9 @@ fn print_hashes(v1: Option<String>, v2: Option<String>) {
 
 fn print_torrent(metainfo: &Metainfo) {
     row("Name", &metainfo.name);
+    if let Some(name) = metainfo.name_in_torrent() {
+        row("", &format!("(the torrent says '{name}')"));
+    }
     let hashes = metainfo.info_hashes;
     print_hashes(hashes.v1.map(|hash| hash.to_hex()), hashes.v2.map(|hash| hash.to_hex()));
     let length = metainfo.layout.payload_length();

@@ -22,6 +22,10 @@ pub enum MetainfoError {
     Files,
     /// A path has more components than `MAX_PATH_DEPTH` (100).
     PathTooDeep,
+    /// All paths together are out of proportion to the torrent (`PATH_BYTES_PER_BYTE`).
+    PathsTooLong,
+    /// There are more files than `MAX_FILES` (a million).
+    TooManyFiles,
     /// `pieces` is missing or of the wrong type.
     Pieces,
     /// The number of piece hashes does not match the length.
@@ -54,6 +58,8 @@ impl fmt::Display for MetainfoError {
             Self::Length => "the length is missing, negative or too large",
             Self::Files => "the list of files is malformed",
             Self::PathTooDeep => "a path has too many folders",
+            Self::PathsTooLong => "the paths of all files are too long together",
+            Self::TooManyFiles => "there are too many files",
             Self::Pieces => "'pieces' is missing or malformed",
             Self::PieceCount => "the number of piece hashes does not match the length",
             Self::TooManyPieces => "there are too many pieces",

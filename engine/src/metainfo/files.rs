@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::hash::Sha256Hash;
@@ -58,10 +59,36 @@ pub struct FileSlice {
 }
 
 /// All files of a torrent, in the order in which the content concatenates them.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Plain")]
 pub struct Layout {
     files: Vec<FileEntry>,
     length: u64,
+    /// The files that have bytes, where some have none: a torrent may have hundreds of thousands of
+    /// empty ones, and no request looks at them.
+    #[serde(skip)]
+    filled: Option<Vec<u32>>,
+}
+
+/// A layout as it is stored: what follows from the files is not.
+#[derive(Deserialize)]
+#[serde(rename = "Layout")]
+struct Plain {
+    files: Vec<FileEntry>,
+    length: u64,
+}
+
+impl From<Plain> for Layout {
+    fn from(plain: Plain) -> Self {
+        Self::of(plain.files, plain.length)
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { files, length, .. } = self;
+        f.debug_struct("Layout").field("files", files).field("length", length).finish()
+    }
 }
 
 impl Layout {
@@ -73,7 +100,15 @@ impl Layout {
             file.offset = offset;
             offset = offset.checked_add(file.length).filter(|sum| *sum <= i64::MAX as u64)?;
         }
-        Some(Self { files, length: offset })
+        Some(Self::of(files, offset))
+    }
+
+    fn of(files: Vec<FileEntry>, length: u64) -> Self {
+        let all = files.iter().enumerate();
+        let filled = all.filter(|(_, file)| file.length > 0).map(|(index, _)| index as u32);
+        let some_are_empty = files.iter().any(|file| file.length == 0);
+        let filled = some_are_empty.then(|| filled.collect());
+        Self { files, length, filled }
     }
 
     /// The files, in content order.
@@ -119,25 +154,58 @@ impl Layout {
     }
 
     /// Cuts `length` bytes of content at `offset` into slices of files, in order. Bytes behind the
-    /// end are left out. Costs a binary search plus the number of slices.
-    pub fn slices(&self, offset: u64, length: u32) -> impl Iterator<Item = FileSlice> + '_ {
-        let first = self.files.partition_point(|file| file.offset + file.length <= offset);
-        let mut at = offset;
-        let mut left = u64::from(length);
-        self.files
-            .iter()
-            .enumerate()
-            .skip(first)
-            .map_while(move |(index, file)| {
-                if left == 0 {
-                    return None;
-                }
-                let inside = at - file.offset;
-                let take = left.min(file.length - inside);
-                at += take;
-                left -= take;
-                Some(FileSlice { file: index as u32, offset: inside, length: take as u32 })
-            })
-            .filter(|slice| slice.length > 0)
+    /// end are left out. Costs a binary search plus the number of slices: empty files cost nothing.
+    pub fn slices(&self, offset: u64, length: u32) -> Slices<'_> {
+        let ends_before = |file: &FileEntry| file.offset.saturating_add(file.length) <= offset;
+        let next = match &self.filled {
+            Some(filled) => filled.partition_point(|index| {
+                self.files.get(*index as usize).is_some_and(ends_before)
+            }),
+            None => self.files.partition_point(ends_before),
+        };
+        Slices { layout: self, next, at: offset, left: u64::from(length), looked_at: 0 }
+    }
+}
+
+/// The slices of files that bytes of content lie in; see [`Layout::slices`].
+#[derive(Clone, Debug)]
+pub struct Slices<'a> {
+    layout: &'a Layout,
+    /// Place of the next file among those that have bytes.
+    next: usize,
+    at: u64,
+    left: u64,
+    looked_at: u32,
+}
+
+impl Slices<'_> {
+    /// How many files were looked at so far: what the work is proportional to.
+    pub fn looked_at(&self) -> u32 {
+        self.looked_at
+    }
+}
+
+impl Iterator for Slices<'_> {
+    type Item = FileSlice;
+
+    fn next(&mut self) -> Option<FileSlice> {
+        if self.left == 0 {
+            return None;
+        }
+        let index = match &self.layout.filled {
+            Some(filled) => *filled.get(self.next)?,
+            None => self.next as u32,
+        };
+        let file = self.layout.files.get(index as usize)?;
+        self.next += 1;
+        self.looked_at += 1;
+        let inside = self.at.checked_sub(file.offset)?;
+        let take = self.left.min(file.length.saturating_sub(inside));
+        if take == 0 {
+            return None;
+        }
+        self.at += take;
+        self.left -= take;
+        Some(FileSlice { file: index, offset: inside, length: take as u32 })
     }
 }

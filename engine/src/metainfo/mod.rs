@@ -19,9 +19,12 @@ mod tests;
 pub use create::default_piece_length;
 pub use create::{CreateError, CreateNeed, CreateOptions, Creator, Format, InputFile};
 pub use error::MetainfoError;
-pub use files::{FileAttributes, FileEntry, FileSlice, Layout};
+pub use files::{FileAttributes, FileEntry, FileSlice, Layout, Slices};
 pub use geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
 pub use magnet::{InfoHash, Magnet, MagnetError, Publisher, parse_info_hash};
 pub use merkle::{MerkleTree, layer_root, pad_hash};
-pub use names::{MAX_COMPONENT_BYTES, MAX_PATH_DEPTH, safe_component};
+pub use names::{
+    MAX_COMPONENT_BYTES, MAX_FILES, MAX_PATH_DEPTH, PATH_BYTES_FREE, PATH_BYTES_PER_BYTE, is_reserved,
+    safe_component, safe_name,
+};
 pub use parse::{InfoHashes, Metainfo, Node};

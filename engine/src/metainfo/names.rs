@@ -7,16 +7,89 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::error::MetainfoError;
+
 /// Longest component, in bytes: what ext4, NTFS and APFS all hold, with room for a suffix.
 pub const MAX_COMPONENT_BYTES: usize = 240;
 
-/// Most components one path may have.
+/// Most components one path may have, the target of a link too.
 pub const MAX_PATH_DEPTH: usize = 100;
+
+/// Most files of one torrent, padding included.
+pub const MAX_FILES: usize = 1_000_000;
+
+/// Bytes that all paths of a torrent may take in memory beyond [`PATH_BYTES_PER_BYTE`]: room for
+/// small torrents whose folders have long names.
+pub const PATH_BYTES_FREE: u64 = 1 << 20;
+
+/// Bytes that all paths of a torrent may take in memory for each byte of its info dictionary. The
+/// list of v1 cannot reach it; the tree of v2, in which a folder is written once for all that is below
+/// it, can, but not with paths that people make.
+pub const PATH_BYTES_PER_BYTE: u64 = 32;
+
+/// Bytes that a component takes in memory beside its text.
+const COMPONENT_COST: u64 = 32;
+
+/// What the ends of names that this program itself gives to files look like.
+const PART_FILE: &str = ".parts";
+const MOVING: &str = ".eddyline-moving";
+
+/// What the paths of a torrent may take together.
+#[derive(Debug)]
+pub(super) struct PathBudget {
+    bytes: u64,
+    files: usize,
+}
+
+impl PathBudget {
+    /// For an info dictionary of `length` bytes.
+    pub(super) fn for_info(length: usize) -> Self {
+        let bytes = PATH_BYTES_FREE + PATH_BYTES_PER_BYTE * length as u64;
+        Self { bytes, files: MAX_FILES }
+    }
+
+    /// Takes what a path needs.
+    pub(super) fn take(&mut self, path: &[String]) -> Result<(), MetainfoError> {
+        let cost = path.iter().map(|part| part.len() as u64 + COMPONENT_COST).sum();
+        self.bytes = self.bytes.checked_sub(cost).ok_or(MetainfoError::PathsTooLong)?;
+        Ok(())
+    }
+
+    /// Takes a file.
+    pub(super) fn take_file(&mut self) -> Result<(), MetainfoError> {
+        self.files = self.files.checked_sub(1).ok_or(MetainfoError::TooManyFiles)?;
+        Ok(())
+    }
+}
+
+/// As [`safe_component`], for what stands directly in the download folder: a leading dot becomes an
+/// underscore. Whoever downloads into a home folder would else be given settings and programs that
+/// start by themselves. Dots further down stay; so do leading dashes, which honest names have.
+pub fn safe_name(raw: &[u8]) -> Option<String> {
+    let name = safe_component(raw)?;
+    Some(match name.strip_prefix('.') {
+        Some(rest) => alloc::format!("_{rest}"),
+        None => name,
+    })
+}
+
+/// Whether a name is one that only this program gives: of a part file (`.` and the hex of an
+/// info-hash in front, `.parts` behind), or of a copy that is not whole yet.
+pub fn is_reserved(name: &str) -> bool {
+    let ends = |end: &str| {
+        let at = name.len().checked_sub(end.len());
+        at.and_then(|at| name.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    let hash = name.as_bytes().get(1..41).unwrap_or_default();
+    let part = name.starts_with('.') && hash.len() == 40 && hash.iter().all(u8::is_ascii_hexdigit);
+    (part && ends(PART_FILE)) || ends(MOVING)
+}
 
 /// A safe component made of `raw`, or `None` when nothing usable is left (empty, `.`, `..`).
 ///
 /// Bytes that are not UTF-8 are replaced; separators, control and invisible direction characters,
-/// characters Windows forbids, trailing dots and spaces are neutralised.
+/// characters Windows forbids, trailing dots and spaces are neutralised, and so are names that this
+/// program gives to its own files ([`is_reserved`]).
 pub fn safe_component(raw: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let mut name = String::with_capacity(text.len());
@@ -38,12 +111,25 @@ pub fn safe_component(raw: &[u8]) -> Option<String> {
         name.truncate(kept);
         name.extend(core::iter::repeat_n('_', tail.min(8)));
     }
-    Some(truncated(name))
+    let name = truncated(name);
+    Some(if is_reserved(&name) { unreserved(name) } else { name })
 }
 
-/// The safe components of a path, the unusable ones left out.
-pub(super) fn safe_path<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
-    parts.filter_map(safe_component).collect()
+fn unreserved(mut name: String) -> String {
+    if name.starts_with('.') {
+        name.replace_range(..1, "_");
+    }
+    if is_reserved(&name) {
+        // Cut and extended, it is no longer than before.
+        name.pop();
+        name.push('_');
+    }
+    name
+}
+
+/// Adds the safe components of a path to `path`, the unusable ones left out.
+pub(super) fn extend_safely<'a>(path: &mut Vec<String>, parts: impl Iterator<Item = &'a [u8]>) {
+    path.extend(parts.filter_map(safe_component));
 }
 
 /// Zero-width and direction-changing characters that make a name look like another one.

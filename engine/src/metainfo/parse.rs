@@ -11,7 +11,7 @@ use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{Geometry, MAX_PIECE_LENGTH};
 use super::magnet::Magnet;
-use super::names::{MAX_PATH_DEPTH, safe_component, safe_path};
+use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, safe_name};
 use super::parse_v2;
 use super::unclash::unclash;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
@@ -134,8 +134,12 @@ impl Metainfo {
         let name = name(&info)?;
         // A hybrid is a v1 torrent with a file tree beside it; its v1 half decides the layout.
         let v1 = !v2 || info.get(b"pieces").is_some();
-        let v2_layout = if v2 { Some(parse_v2::layout(&info, &name, piece_length)?) } else { None };
-        let mut layout = if v1 { v1_layout(&info, &name)? } else { Layout::default() };
+        let budget = || PathBudget::for_info(info.raw().len());
+        let v2_layout = match v2 {
+            true => Some(parse_v2::layout(&info, &name, piece_length, budget())?),
+            false => None,
+        };
+        let mut layout = if v1 { v1_layout(&info, &name, budget())? } else { Layout::default() };
         match v2_layout {
             Some(tree) if v1 => parse_v2::merge_hybrid(&mut layout, &tree, piece_length)?,
             Some(tree) => layout = tree,
@@ -183,6 +187,14 @@ impl Metainfo {
         Sha1Hash::from_slice(self.piece_hashes.get(start..start + 20)?)
     }
 
+    /// The name as the torrent has it, where [`Self::name`] is another one: because it would not have
+    /// been safe, or because a single file of v2 goes by its name in the tree.
+    pub fn name_in_torrent(&self) -> Option<String> {
+        let document = scan(&self.info, Limits::METAINFO, Mode::Lenient).ok()?;
+        let raw = String::from_utf8_lossy(raw_name(&document.root())?).into_owned();
+        (raw != self.name).then_some(raw)
+    }
+
     /// The magnet URI that leads to this torrent.
     pub fn magnet(&self) -> Magnet {
         Magnet {
@@ -210,10 +222,13 @@ fn piece_length(info: &Value<'_, '_>, v2: bool) -> Result<u32, MetainfoError> {
 }
 
 fn name(info: &Value<'_, '_>) -> Result<String, MetainfoError> {
-    let raw = utf8_variant(info, b"name.utf-8")
-        .or_else(|| info.get(b"name").and_then(|v| v.as_bytes()))
-        .ok_or(MetainfoError::Name)?;
-    safe_component(raw).ok_or(MetainfoError::Name)
+    let raw = raw_name(info).ok_or(MetainfoError::Name)?;
+    safe_name(raw).ok_or(MetainfoError::Name)
+}
+
+fn raw_name<'a>(info: &Value<'a, '_>) -> Option<&'a [u8]> {
+    let other = || info.get(b"name").and_then(|v| v.as_bytes());
+    utf8_variant(info, b"name.utf-8").or_else(other)
 }
 
 /// The `.utf-8` spelling of a key, where it is there and really is UTF-8.
@@ -221,7 +236,11 @@ fn utf8_variant<'a>(dict: &Value<'a, '_>, key: &[u8]) -> Option<&'a [u8]> {
     dict.get(key).and_then(|v| v.as_str()).filter(|s| !s.is_empty()).map(str::as_bytes)
 }
 
-fn v1_layout(info: &Value<'_, '_>, name: &str) -> Result<Layout, MetainfoError> {
+fn v1_layout(
+    info: &Value<'_, '_>,
+    name: &str,
+    mut budget: PathBudget,
+) -> Result<Layout, MetainfoError> {
     let Some(files) = info.get(b"files") else {
         let length = file_length(info)?;
         let entry = FileEntry {
@@ -239,17 +258,21 @@ fn v1_layout(info: &Value<'_, '_>, name: &str) -> Result<Layout, MetainfoError> 
     }
     let mut entries = Vec::new();
     for file in files.items() {
-        entries.push(v1_file(&file, name)?);
+        entries.push(v1_file(&file, name, &mut budget)?);
     }
     Layout::new(entries).ok_or(MetainfoError::Length)
 }
 
-fn v1_file(file: &Value<'_, '_>, name: &str) -> Result<FileEntry, MetainfoError> {
+fn v1_file(
+    file: &Value<'_, '_>,
+    name: &str,
+    budget: &mut PathBudget,
+) -> Result<FileEntry, MetainfoError> {
     if !file.is_dict() {
         return Err(MetainfoError::Files);
     }
     let mut attributes = attributes(file);
-    let symlink = symlink(file, name);
+    let symlink = symlink(file, name, budget)?;
     let length = if symlink.is_some() { 0 } else { file_length(file)? };
     let list = file.get(b"path.utf-8").filter(Value::is_list).or_else(|| file.get(b"path"));
     let list = list.filter(Value::is_list).ok_or(MetainfoError::Name)?;
@@ -266,10 +289,12 @@ fn v1_file(file: &Value<'_, '_>, name: &str) -> Result<FileEntry, MetainfoError>
     // Padding as it was marked before BEP 47.
     attributes.pad |= parts.last().is_some_and(|last| last.starts_with(b"_____padding_file_"));
     let mut path = vec![String::from(name)];
-    path.extend(safe_path(parts.into_iter()));
+    extend_safely(&mut path, parts.into_iter());
     if path.len() == 1 {
         path.push("_".into());
     }
+    budget.take_file()?;
+    budget.take(&path)?;
     Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root: None })
 }
 
@@ -288,16 +313,24 @@ pub(super) fn attributes(file: &Value<'_, '_>) -> FileAttributes {
 }
 
 /// The target of a symbolic link, always inside the torrent's own folder (BEP 47).
-pub(super) fn symlink(file: &Value<'_, '_>, name: &str) -> Option<Vec<String>> {
+pub(super) fn symlink(
+    file: &Value<'_, '_>,
+    name: &str,
+    budget: &mut PathBudget,
+) -> Result<Option<Vec<String>>, MetainfoError> {
     let attr = file.get(b"attr").and_then(|v| v.as_bytes()).unwrap_or_default();
-    if !attr.contains(&b'l') {
-        return None;
-    }
-    let target = file.get(b"symlink path").filter(Value::is_list)?;
-    let parts: Option<Vec<_>> = target.items().map(|part| part.as_bytes()).collect();
+    let target = file.get(b"symlink path").filter(|v| v.is_list() && attr.contains(&b'l'));
+    let Some(target) = target else { return Ok(None) };
     let mut path = vec![String::from(name)];
-    path.extend(safe_path(parts?.into_iter()));
-    Some(path)
+    for part in target.items() {
+        let Some(part) = part.as_bytes() else { return Ok(None) };
+        extend_safely(&mut path, core::iter::once(part));
+        if path.len() > MAX_PATH_DEPTH {
+            return Err(MetainfoError::PathTooDeep);
+        }
+    }
+    budget.take(&path)?;
+    Ok(Some(path))
 }
 
 fn piece_hashes(info: &Value<'_, '_>, geometry: Geometry) -> Result<Bytes, MetainfoError> {

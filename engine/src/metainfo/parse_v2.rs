@@ -10,7 +10,7 @@ use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::Geometry;
 use super::merkle::{layer_root, pad_hash};
-use super::names::{MAX_PATH_DEPTH, safe_component};
+use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, safe_name};
 use super::parse::{attributes, file_length, symlink};
 use crate::base::hash::Sha256Hash;
 use crate::bencode::Value;
@@ -31,48 +31,60 @@ pub(super) fn layout(
     info: &Value<'_, '_>,
     name: &str,
     piece_length: u32,
+    mut budget: PathBudget,
 ) -> Result<Layout, MetainfoError> {
     let tree = info.get(b"file tree").filter(Value::is_dict).ok_or(MetainfoError::NoFileTree)?;
     check_order(&tree)?;
     let mut entries = Vec::new();
-    let mut stack: Vec<(Vec<String>, Value<'_, '_>)> = vec![(Vec::new(), tree)];
-    while let Some((path, node)) = stack.pop() {
-        if path.len() > MAX_PATH_DEPTH {
-            return Err(MetainfoError::PathTooDeep);
-        }
+    // The way to what is looked at, and what waits: how deep its folder is, its name, what it is.
+    let mut path: Vec<String> = Vec::new();
+    let mut stack: Vec<(usize, &[u8], Value<'_, '_>)> = vec![(0, b"", tree)];
+    while let Some((depth, key, node)) = stack.pop() {
+        path.truncate(depth);
         if !node.is_dict() {
             return Err(MetainfoError::Files);
         }
-        if let Some(properties) = node.get(b"").filter(|_| !path.is_empty()) {
+        let at_top = key.is_empty();
+        let properties = node.get(b"").filter(|_| !at_top);
+        extend_safely(&mut path, core::iter::once(key));
+        if !at_top && (path.is_empty() || (properties.is_some() && path.len() == depth)) {
+            path.push("_".into());
+        }
+        if path.len() > MAX_PATH_DEPTH {
+            return Err(MetainfoError::PathTooDeep);
+        }
+        if let Some(properties) = properties {
             // A file has no siblings below its own name.
             if node.entries().count() != 1 || !properties.is_dict() {
                 return Err(MetainfoError::Files);
             }
-            entries.push(file(&properties, path, name)?);
+            budget.take_file()?;
+            budget.take(&path)?;
+            entries.push(file(&properties, path.clone(), name, &mut budget)?);
             continue;
         }
-        let mut children = Vec::new();
+        let first = stack.len();
         for (key, child) in node.entries() {
             if key.is_empty() {
                 return Err(MetainfoError::Files);
             }
-            let mut below = path.clone();
-            below.extend(safe_component(key));
-            if below.is_empty() || (child.get(b"").is_some() && below.len() == path.len()) {
-                below.push("_".into());
-            }
-            children.push((below, child));
+            stack.push((path.len(), key, child));
         }
-        stack.extend(children.into_iter().rev());
+        stack[first..].reverse();
     }
     if entries.is_empty() {
         return Err(MetainfoError::Files);
     }
     // One file at the top stands alone; all else lies in a folder.
-    let single = entries.len() == 1 && entries[0].path.len() == 1;
-    if !single {
-        for entry in &mut entries {
-            entry.path.insert(0, name.into());
+    match entries.as_mut_slice() {
+        [only] if only.path.len() == 1 => {
+            only.path[0] = safe_name(only.path[0].as_bytes()).ok_or(MetainfoError::Name)?;
+        }
+        _ => {
+            for entry in &mut entries {
+                entry.path.insert(0, name.into());
+                budget.take(&entry.path[..1])?;
+            }
         }
     }
     Layout::new(with_pads(entries, piece_length)?).ok_or(MetainfoError::Length)
@@ -98,12 +110,13 @@ fn file(
     properties: &Value<'_, '_>,
     path: Vec<String>,
     name: &str,
+    budget: &mut PathBudget,
 ) -> Result<FileEntry, MetainfoError> {
     let attributes = attributes(properties);
     if attributes.pad {
         return Err(MetainfoError::PadInFileTree);
     }
-    let symlink = symlink(properties, name);
+    let symlink = symlink(properties, name, budget)?;
     let length = if symlink.is_some() { 0 } else { file_length(properties)? };
     let pieces_root = if length == 0 {
         None

@@ -123,6 +123,122 @@ fn slices_cross_files_and_skip_empty_ones() {
     assert_eq!(layout.slices(0, 0).count(), 0);
 }
 
+fn plain(path: Vec<String>, length: u64) -> FileEntry {
+    let attributes = FileAttributes::default();
+    FileEntry { path, length, offset: 0, attributes, symlink: None, pieces_root: None }
+}
+
+#[test]
+fn empty_files_cost_a_request_nothing() {
+    let empty = |count: usize| (0..count).map(|n| plain(vec![alloc::format!("{n}")], 0));
+    let with = |count| {
+        let ends = [plain(vec!["a".into()], 10), plain(vec!["z".into()], 10)];
+        let [a, z] = ends;
+        let files = core::iter::once(a).chain(empty(count)).chain([z]).collect();
+        let layout = Layout::new(files).unwrap();
+        let mut slices = layout.slices(8, 4);
+        let found: Vec<_> = slices.by_ref().map(|s| (s.file, s.offset, s.length)).collect();
+        assert_eq!(found, [(0, 8, 2), (count as u32 + 1, 0, 2)]);
+        assert_eq!(layout.slices(9, 1).map(|s| s.file).collect::<Vec<_>>(), [0]);
+        slices.looked_at()
+    };
+    assert_eq!((with(1000), with(300_000)), (2, 2));
+}
+
+/// The info dictionary of a v2 torrent: so many files in the innermost of so many folders.
+fn deep_tree(files: usize, depth: usize) -> Vec<u8> {
+    let mut tree = "d1:a".repeat(depth) + "d";
+    for number in 0..files {
+        tree += &alloc::format!("6:{number:06}d0:d6:lengthi0eee");
+    }
+    tree += "1:xd0:d6:lengthi1e11:pieces root32:RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRReee";
+    tree += &"e".repeat(depth);
+    alloc::format!("d9:file tree{tree}12:meta versioni2e4:name1:n12:piece lengthi16384ee").into()
+}
+
+#[test]
+fn paths_out_of_proportion_to_the_torrent_are_refused() {
+    let parsed = |files, depth| Metainfo::parse_info(&deep_tree(files, depth)).map(|_| ());
+    assert_eq!(parsed(20_000, 10), Ok(()));
+    assert_eq!(parsed(100, 95), Ok(()));
+    assert_eq!(parsed(20_000, 95), Err(MetainfoError::PathsTooLong));
+    // What is kept is proportional to what was sent, for any depth that is let in.
+    for depth in [1, 10, 20, 40] {
+        let info = deep_tree(20_000, depth);
+        let Ok(metainfo) = Metainfo::parse_info(&info) else { continue };
+        let kept: usize =
+            metainfo.layout.files().iter().flat_map(|f| &f.path).map(|part| part.len() + 32).sum();
+        assert!(kept as u64 <= PATH_BYTES_FREE + PATH_BYTES_PER_BYTE * info.len() as u64);
+    }
+}
+
+#[test]
+fn folders_without_files_cost_nothing_however_deep_they_are() {
+    // Each names two hundred letters on the way down, and ten thousand empty folders at the end.
+    let way = (0..90).map(|_| "d200:".to_string() + &"w".repeat(200)).collect::<String>();
+    let empty = (0..10_000).map(|n| alloc::format!("6:{n:06}de")).collect::<String>();
+    let tree = way + "d" + &empty + "e" + &"e".repeat(90);
+    let info =
+        alloc::format!("d9:file tree{tree}12:meta versioni2e4:name1:n12:piece lengthi16384ee");
+    assert_eq!(Metainfo::parse_info(info.as_bytes()).map(|_| ()), Err(MetainfoError::Files));
+}
+
+#[test]
+fn links_lead_no_deeper_than_files_do() {
+    let target = "1:a".repeat(101);
+    let file = alloc::format!("d4:attr1:l6:lengthi0e4:pathl1:le12:symlink pathl{target}ee");
+    let info = alloc::format!("d5:filesl{file}e4:name1:n12:piece lengthi16384e6:pieces0:e");
+    assert_eq!(Metainfo::parse_info(info.as_bytes()).unwrap_err(), MetainfoError::PathTooDeep);
+}
+
+fn single(name: &str) -> Metainfo {
+    let (length, hash) = (name.len(), "h".repeat(20));
+    let info = alloc::format!(
+        "d6:lengthi1e4:name{length}:{name}12:piece lengthi16384e6:pieces20:{hash}e"
+    );
+    Metainfo::parse_info(info.as_bytes()).unwrap()
+}
+
+#[test]
+fn nothing_that_stands_directly_in_the_folder_begins_with_a_dot() {
+    let named = |name: &str| (single(name).name, single(name).name_in_torrent());
+    let changed = |to: &str, from: &str| (to.to_string(), Some(from.to_string()));
+    assert_eq!(named(".config"), changed("_config", ".config"));
+    assert_eq!(named("\u{200b}.bashrc"), changed("_bashrc", "\u{200b}.bashrc"));
+    assert_eq!(named("...x"), changed("_..x", "...x"));
+    assert_eq!(named("-=x=-"), ("-=x=-".to_string(), None));
+    // In folders, of a tree of v2, and of a magnet before its metadata has come.
+    let info = deep_tree(2, 1);
+    let hidden = String::from_utf8(info).unwrap().replace("4:name1:n", "4:name2:.n");
+    let metainfo = Metainfo::parse_info(hidden.as_bytes()).unwrap();
+    assert!(metainfo.layout.files().iter().all(|f| f.path[0] == "_n" || f.attributes.pad));
+    let tree = "d2:.xd0:d6:lengthi1e11:pieces root32:RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRReee";
+    let info =
+        alloc::format!("d9:file tree{tree}12:meta versioni2e4:name2:.x12:piece lengthi16384ee");
+    assert_eq!(Metainfo::parse_info(info.as_bytes()).unwrap().name, "_x");
+    let uri = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd&dn=.ssh";
+    assert_eq!(Metainfo::from_magnet(&Magnet::parse(uri).unwrap()).name, "_ssh");
+}
+
+#[test]
+fn names_that_the_program_gives_to_its_own_files_are_never_those_of_a_torrent() {
+    let hash = "cd".repeat(20);
+    for reserved in [
+        alloc::format!(".{hash}.parts"),
+        alloc::format!(".{}.PARTS", hash.to_uppercase()),
+        alloc::format!(".{hash}.0123456789abcdef.parts"),
+        "film.mkv.eddyline-moving".into(),
+        alloc::format!(".{hash}.parts.Eddyline-Moving"),
+    ] {
+        assert!(is_reserved(&reserved), "{reserved}");
+        let safe = safe_component(reserved.as_bytes()).unwrap();
+        assert!(!is_reserved(&safe), "{reserved} became {safe}");
+    }
+    for free in [".parts", "x.parts", ".git", "eddyline-moving"] {
+        assert_eq!(safe_component(free.as_bytes()).as_deref(), Some(free));
+    }
+}
+
 #[test]
 fn names_lose_what_could_hurt_and_keep_the_rest() {
     let safe = |raw: &str| safe_component(raw.as_bytes());
