@@ -158,9 +158,8 @@ impl Layout {
     pub fn slices(&self, offset: u64, length: u32) -> Slices<'_> {
         let ends_before = |file: &FileEntry| file.offset.saturating_add(file.length) <= offset;
         let next = match &self.filled {
-            Some(filled) => filled.partition_point(|index| {
-                self.files.get(*index as usize).is_some_and(ends_before)
-            }),
+            Some(filled) => filled
+                .partition_point(|index| self.files.get(*index as usize).is_some_and(ends_before)),
             None => self.files.partition_point(ends_before),
         };
         Slices { layout: self, next, at: offset, left: u64::from(length), looked_at: 0 }

@@ -193,9 +193,8 @@ fn links_lead_no_deeper_than_files_do() {
 
 fn single(name: &str) -> Metainfo {
     let (length, hash) = (name.len(), "h".repeat(20));
-    let info = alloc::format!(
-        "d6:lengthi1e4:name{length}:{name}12:piece lengthi16384e6:pieces20:{hash}e"
-    );
+    let info =
+        alloc::format!("d6:lengthi1e4:name{length}:{name}12:piece lengthi16384e6:pieces20:{hash}e");
     Metainfo::parse_info(info.as_bytes()).unwrap()
 }
 
