@@ -17,6 +17,7 @@ use crate::base::rate::RateMeter;
 use crate::base::rng::{Rng, Seed};
 use crate::base::time::Instant;
 use crate::base::timer_queue::TimerQueue;
+use crate::base::work::Work;
 use crate::tracker::Order;
 
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
@@ -58,6 +59,9 @@ pub struct Context {
     /// What this step asks of the world.
     #[serde(skip)]
     pub actions: Vec<Action>,
+    /// What this step has cost so far.
+    #[serde(skip)]
+    pub work: Work,
     /// Deadlines.
     pub timers: TimerQueue<Timer>,
     /// Disk operations in progress.
@@ -140,6 +144,7 @@ impl Context {
             identity: Identity::new(config.peer_id_prefix, &mut seed.stream("peer-id")),
             config,
             actions: Vec::new(),
+            work: Work::default(),
             timers: TimerQueue::default(),
             disk: DiskLedger::default(),
             conns: ConnTable::default(),

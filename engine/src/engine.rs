@@ -16,6 +16,7 @@ mod snapshot;
 mod standby;
 mod timers;
 mod trackers;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -37,12 +38,14 @@ use crate::base::rng::Seed;
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
+use crate::base::work::{Payer, STEP_UNITS, Work};
 use crate::choker::Choker;
 use crate::context::{Context, Timer};
 use crate::metainfo::Metainfo;
 use crate::standby::Standby;
 use crate::torrent::Torrent;
 use trackers::TrackerIo;
+use turns::Turns;
 
 pub use audit::{CheckDepth, InvariantViolation};
 pub use content::ContentRange;
@@ -56,6 +59,7 @@ pub use snapshot::SnapshotError;
 pub struct Engine {
     ctx: Context,
     torrents: SlotMap<TorrentId, Box<Torrent>>,
+    turns: Turns,
     by_hash: BTreeMap<Sha1Hash, TorrentId>,
     choker: Choker,
     choke_timer: bool,
@@ -85,6 +89,7 @@ impl Engine {
         Self {
             ctx: Context::new(config, seed, now),
             torrents: SlotMap::default(),
+            turns: Turns::default(),
             by_hash: BTreeMap::new(),
             choker: Choker::default(),
             choke_timer: false,
@@ -121,11 +126,15 @@ impl Engine {
         }
         self.ctx.now = self.ctx.now.max(now);
         self.content.begin_step();
+        self.ctx.work.begin_step();
         // The caller's vector is used directly, so that its capacity is.
         core::mem::swap(&mut self.ctx.actions, actions);
+        self.hear_left_over();
     }
 
     fn finish(&mut self, actions: &mut Vec<Action>) -> Wakeup {
+        self.hear_waiting(STEP_UNITS);
+        self.ctx.work.charge(Payer::Engine);
         self.fire_timers();
         self.settle();
         self.flush();
@@ -165,6 +174,7 @@ impl Engine {
 
     fn wakeup(&self) -> Wakeup {
         match self.ctx.timers.next_deadline() {
+            _ if !self.turns.is_empty() => Wakeup::Immediately,
             None => Wakeup::OnEvent,
             Some((at, _)) if at <= self.ctx.now => Wakeup::Immediately,
             Some((deadline, timer)) => Wakeup::At { deadline, reason: reason(timer) },
@@ -173,6 +183,11 @@ impl Engine {
 
     fn violated(&mut self, rule: ViolatedRule) {
         *self.violations.entry(rule).or_default() += 1;
+    }
+
+    /// What the last step cost, and on whose behalf: the same numbers on every machine.
+    pub fn work(&self) -> &Work {
+        &self.ctx.work
     }
 
     /// The time of the last step.

@@ -122,6 +122,8 @@ pub(crate) struct Torrent {
     candidate_alarm: Alarm,
     /// Peers about which something is to be decided in this step.
     touched: BTreeSet<ConnId>,
+    /// Blocks were given up in this step: they may be of use to every peer that has something.
+    reopened: bool,
     /// Pieces verified in this step, to be told to peers.
     haves: Vec<u32>,
     /// Pieces whose blocks are all written.
@@ -173,7 +175,7 @@ impl Torrent {
             resume,
             paused,
             sequential,
-            mut priorities,
+            priorities,
             trackers,
             limits,
             select,
@@ -184,9 +186,6 @@ impl Torrent {
             ..
         } = add;
         let picker = picker(&metainfo, sequential, ctx);
-        if metainfo.is_known() {
-            priorities.resize(metainfo.layout.files().len(), Priority::Normal);
-        }
         let mut torrent = Self {
             id,
             info_hash: metainfo.info_hashes.wire(),
@@ -206,6 +205,7 @@ impl Torrent {
             journal: Journal::default(),
             candidate_alarm: Alarm::default(),
             touched: BTreeSet::new(),
+            reopened: false,
             haves: Vec::new(),
             hash_queue: BTreeSet::new(),
             blame: Blame::default(),
@@ -217,7 +217,7 @@ impl Torrent {
             overwrite,
             begun_before: Vec::new(),
             resume,
-            priorities,
+            priorities: priorities_of(&metainfo, priorities),
             fetch: None,
             select,
             hold: hold_metadata,
@@ -275,6 +275,7 @@ impl Torrent {
     pub(crate) fn settle(&mut self, ctx: &mut Context) {
         self.tell_haves(ctx);
         self.look_for_room(ctx);
+        self.offer_reopened(ctx);
         for conn in core::mem::take(&mut self.touched) {
             self.update_interest(ctx, conn);
             self.fill_requests(ctx, conn);
@@ -298,6 +299,14 @@ fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
     let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
     picker.set_sequential(sequential);
     picker
+}
+
+/// A priority for each file, as far as the files are known.
+fn priorities_of(metainfo: &Metainfo, mut given: Vec<Priority>) -> Vec<Priority> {
+    if metainfo.is_known() {
+        given.resize(metainfo.layout.files().len(), Priority::Normal);
+    }
+    given
 }
 
 /// The trackers of a torrent, those that the user names behind its own.

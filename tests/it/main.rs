@@ -1,5 +1,6 @@
 //! Everything that is tested from outside the engine, in one binary.
 
+mod costs;
 mod determinism;
 mod dht;
 mod download;

@@ -197,6 +197,9 @@ const IN_A_LEECHER: &[Mutation] = &[
         let counted = |value: &&mut Value| **value != int(0) && **value != int(1);
         add(interesting.into_iter().find(counted).expect("a peer with something"), -1);
     }),
+    ("whoever has not been heard stands in line once", |e| {
+        *at(e, &format!("{TORRENT}.peers.0.unheard")) = Value::Bool(true);
+    }),
     ("no message waits after a step", |e| {
         *at(e, &format!("{TORRENT}.peers.0.outbox")) = Value::Bytes(vec![0, 0, 0, 0]);
     }),

@@ -39,6 +39,7 @@ mod checks;
 pub mod command_line;
 mod content;
 mod dht_world;
+pub mod direct;
 mod disk;
 mod entropy;
 mod explore;

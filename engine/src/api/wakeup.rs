@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// later costs quality and never correctness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wakeup {
-    /// At once: the turn's work budget ran out.
+    /// At once: messages of peers are left that did not fit into the work of one step.
     Immediately,
     /// At `deadline`, or with the next event if that comes first.
     At {

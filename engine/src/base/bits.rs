@@ -106,6 +106,26 @@ impl Bits {
         true
     }
 
+    /// The members that `other` does not have.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = self.clone();
+        for (ours, theirs) in left.bits.as_raw_mut_slice().iter_mut().zip(other.bits.as_raw_slice())
+        {
+            *ours &= !theirs;
+        }
+        left.count = left.bits.count_ones() as u32;
+        left
+    }
+
+    /// Adds all members of `other` that lie in this universe.
+    pub fn extend(&mut self, other: &Self) {
+        for (ours, theirs) in self.bits.as_raw_mut_slice().iter_mut().zip(other.bits.as_raw_slice())
+        {
+            *ours |= theirs;
+        }
+        self.count = self.bits.count_ones() as u32;
+    }
+
     /// The members in ascending order.
     pub fn ones(&self) -> impl Iterator<Item = u32> + '_ {
         self.bits.iter_ones().map(|i| i as u32)

@@ -11,6 +11,7 @@ pub mod rng;
 pub mod slots;
 pub mod time;
 pub mod timer_queue;
+pub mod work;
 
 #[cfg(test)]
 mod tests;

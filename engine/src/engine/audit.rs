@@ -1,8 +1,11 @@
 //! Invariants of the whole engine, for tests and simulation.
 
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::Engine;
+use crate::base::ids::ConnId;
 use crate::context::{DiskJob, Phase};
 
 /// How thoroughly to look.
@@ -111,6 +114,14 @@ impl Engine {
         }
         if self.ctx.timers.next_deadline().is_some_and(|(at, _)| at <= self.ctx.now) {
             return Err("no timer is due after a step");
+        }
+        let peers = self.torrents.iter().flat_map(|(_, torrent)| &torrent.peers);
+        let unheard: BTreeSet<_> =
+            peers.filter(|(_, peer)| peer.unheard).map(|(conn, _)| *conn).collect();
+        let alive = |conn: &ConnId| self.ctx.conns.get(*conn).is_some();
+        let in_line: Vec<_> = self.turns.iter().filter(alive).collect();
+        if in_line.len() != unheard.len() || in_line.iter().any(|conn| !unheard.contains(conn)) {
+            return Err("whoever has not been heard stands in line once");
         }
         if self.by_hash.len() != self.torrents.len() {
             return Err("every torrent is found by its hash");

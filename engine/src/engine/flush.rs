@@ -31,7 +31,7 @@ impl Engine {
         }
     }
 
-    fn torrent_of(&mut self, conn: ConnId) -> Option<(&mut Torrent, &mut Context)> {
+    pub(super) fn torrent_of(&mut self, conn: ConnId) -> Option<(&mut Torrent, &mut Context)> {
         let id = self.ctx.conns.get(conn)?.torrent?;
         self.torrents.get_mut(id).map(|torrent| (&mut **torrent, &mut self.ctx))
     }

@@ -154,7 +154,9 @@ impl Engine {
             if outgoing {
                 torrent.connecting = torrent.connecting.saturating_sub(1);
             }
-            torrent.join(&mut self.ctx, conn, handshake, early);
+            if torrent.join(&mut self.ctx, conn, handshake, early) {
+                self.turns.wait(conn);
+            }
         }
         Ok(())
     }

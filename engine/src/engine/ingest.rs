@@ -3,8 +3,6 @@
 use alloc::boxed::Box;
 use core::ops::Bound;
 
-use bytes::Bytes;
-
 use super::{Engine, ShutDown};
 use crate::api::{Action, CloseReason};
 use crate::api::{
@@ -12,11 +10,23 @@ use crate::api::{
     ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
+use crate::base::work::Payer;
 use crate::context::{DiskJob, Phase};
 use crate::torrent::Torrent;
 
+/// On whose behalf an event is dealt with.
+fn payer(event: &Event) -> Payer {
+    match event {
+        Event::Stream(conn, _) => Payer::Conn(*conn),
+        Event::Datagram { from, .. } => Payer::Datagram(crate::base::addr::normalise(*from)),
+        Event::Http(exchange, _) => Payer::Exchange(*exchange),
+        _ => Payer::Engine,
+    }
+}
+
 impl Engine {
     pub(super) fn ingest(&mut self, event: Event) {
+        self.ctx.work.charge(payer(&event));
         match event {
             Event::Command(command) => self.command(command),
             Event::Incoming { socket, remote } => self.incoming(socket, remote),
@@ -197,27 +207,6 @@ impl Engine {
             StreamEvent::Received(bytes) => self.received_early(conn, bytes),
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
             StreamEvent::Closed(_) => self.lost(conn, CloseReason::Remote),
-        }
-    }
-
-    fn received(&mut self, conn: ConnId, torrent: Option<TorrentId>, bytes: Bytes) {
-        self.ctx.received += bytes.len() as u64;
-        let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
-        let Some(peer) = torrent.peers.get_mut(&conn) else { return };
-        let count = bytes.len() as u32;
-        let within = peer.granted.min(count);
-        peer.granted -= within;
-        self.ctx.granted -= u64::from(within);
-        peer.last_received = self.ctx.now;
-        peer.assembler.push(bytes);
-        if self.content.on {
-            for range in peer.assembler.content_in_tail(count as usize) {
-                self.content.note(range.start, range.end);
-            }
-        }
-        torrent.hear(&mut self.ctx, conn);
-        if within < count {
-            self.violated(ViolatedRule::MoreThanGranted);
         }
     }
 

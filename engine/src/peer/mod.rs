@@ -3,6 +3,7 @@
 //! The machine knows the rules of the protocol (BEP 3, 6, 9, 10, 11, 21, 54) and nothing about other peers
 //! or the disk; the torrent that owns it makes the decisions.
 
+mod calm;
 mod early;
 mod error;
 mod extensions;
@@ -28,6 +29,7 @@ use crate::peer_exchange::PexLedger;
 use crate::picker::{PeerKey, PeerPieces};
 use crate::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId};
 
+pub use calm::Calm;
 pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
 pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
@@ -73,7 +75,7 @@ pub struct Peer {
     pub pieces: PeerPieces,
     /// How many pieces it has.
     pub piece_count: u32,
-    /// How often it has said what it has.
+    /// How often it has said that it has all or nothing.
     declared: u32,
     /// How many of them are missing here.
     pub interesting: u32,
@@ -99,6 +101,12 @@ pub struct Peer {
     pub uploads: Uploads,
     /// Received bytes that are not decoded yet.
     pub assembler: FrameAssembler,
+    /// Complete messages wait in it for the next step.
+    pub unheard: bool,
+    /// How often it changed whether it wants something.
+    pub interest_calm: Calm,
+    /// How often it changed whether it serves us.
+    pub choke_calm: Calm,
     /// Messages to be sent with the next flush.
     pub outbox: BytesMut,
     /// Bytes handed to the driver and not taken by the socket.
@@ -174,6 +182,9 @@ impl Peer {
             requests: Requests::new(now),
             uploads: Uploads::default(),
             assembler,
+            unheard: false,
+            interest_calm: Calm::default(),
+            choke_calm: Calm::default(),
             outbox: BytesMut::new(),
             unsent: 0,
             granted,
@@ -219,7 +230,10 @@ impl Peer {
 
     /// Whether it has everything.
     pub fn is_seed(&self) -> bool {
-        matches!(self.pieces, PeerPieces::All)
+        match &self.pieces {
+            PeerPieces::All => true,
+            PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => bits.is_full() && !bits.is_empty(),
+        }
     }
 
     /// Whether it will never download (BEP 21).

@@ -7,6 +7,7 @@ use super::extensions::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
 use super::{Misbehaviour, Peer, PeerError};
 use crate::base::bits::Bits;
 use crate::base::payload::Payload;
+use crate::base::work::{STEPS_A_UNIT, Work};
 use crate::metainfo::{BLOCK_LENGTH, Geometry};
 use crate::picker::PeerPieces;
 use crate::wire::{
@@ -17,24 +18,30 @@ use crate::wire::{
 const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 /// Pieces a peer may allow or suggest that are remembered.
 const MAX_ALLOWED_FAST: usize = 32;
+/// How often a peer may say that it has everything or nothing: BEP 6 allows once.
+const MAX_DECLARATIONS: u32 = 8;
 /// Requests while choked that are put down to crossing messages.
 const MAX_CHOKED_REQUESTS: u32 = 500;
 
 /// Something a peer said that the torrent has to act on. Flags are updated already.
 #[derive(Clone, Debug)]
 pub enum PeerEvent {
-    /// It said which pieces it has; `Peer::pieces` is new.
-    Declared {
+    /// It has everything; `Peer::pieces` is new.
+    HasAll {
         /// What it had been taken to have until then.
         before: PeerPieces,
     },
+    /// It has these pieces, none of which it had until then.
+    Gained(Bits),
     /// It got a piece that it did not have.
     Have(u32),
     /// It lost a piece that it had (BEP 54).
     DontHave(u32),
     /// It serves us nothing any more.
     Choked,
-    /// It serves us now, or allows another piece while choking.
+    /// It serves us now.
+    Unchoked,
+    /// It allows another piece while choking.
     MayRequest,
     /// It began or ceased to want something.
     Interest,
@@ -64,16 +71,21 @@ pub enum PeerEvent {
 }
 
 impl Peer {
-    /// Decodes buffered bytes up to the next message that matters. Without a `geometry`, what is
-    /// said of pieces is kept for [`Peer::learn_geometry`].
+    /// Decodes buffered bytes up to the next message that matters, as long as `work` has not reached
+    /// `until`. Without a `geometry`, what is said of pieces is kept for [`Peer::learn_geometry`].
     ///
     /// # Errors
     /// A malformed message or a broken rule; the peer is at fault.
     pub fn next_event(
         &mut self,
         geometry: Option<Geometry>,
+        work: &mut Work,
+        until: u64,
     ) -> Result<Option<PeerEvent>, PeerError> {
-        while let Some(message) = self.assembler.next_message()? {
+        while work.total() < until
+            && let Some(message) = self.assembler.next_message()?
+        {
+            work.add(units(&message));
             let event = match geometry {
                 Some(geometry) => self.take(message, geometry)?,
                 None => self.take_early(message)?,
@@ -154,10 +166,13 @@ impl Peer {
             Message::Have(piece) => self.have(index(*piece, pieces)?),
             Message::Bitfield(bytes) => {
                 let bits = Bits::from_wire(bytes, pieces).ok_or(Misbehaviour::Bitfield)?;
-                Some(self.declare(bits)?)
+                self.gain(&bits)
             }
-            Message::HaveAll => Some(self.declare(Bits::full(pieces))?),
-            Message::HaveNone => Some(self.declare(Bits::new(pieces))?),
+            Message::HaveAll => self.has_all(pieces)?,
+            Message::HaveNone => {
+                self.count_declaration()?;
+                None
+            }
             Message::AllowedFast(piece) => self.allowed_fast(index(*piece, pieces)?),
             Message::Suggest(piece) => {
                 self.suggested = Some(index(*piece, pieces)?);
@@ -175,12 +190,12 @@ impl Peer {
     ) -> Result<Option<PeerEvent>, PeerError> {
         Ok(match message {
             Message::Choke => {
-                self.peer_choking = true;
-                Some(PeerEvent::Choked)
+                let changed = !core::mem::replace(&mut self.peer_choking, true);
+                changed.then_some(PeerEvent::Choked)
             }
             Message::Unchoke => {
-                self.peer_choking = false;
-                Some(PeerEvent::MayRequest)
+                let changed = core::mem::replace(&mut self.peer_choking, false);
+                changed.then_some(PeerEvent::Unchoked)
             }
             Message::Interested => self.interest(true),
             Message::NotInterested => self.interest(false),
@@ -197,7 +212,9 @@ impl Peer {
     }
 
     fn have(&mut self, piece: u32) -> Option<PeerEvent> {
-        let PeerPieces::Some(bits) = &mut self.pieces else { return None };
+        let (PeerPieces::Some(bits) | PeerPieces::AllBut(bits)) = &mut self.pieces else {
+            return None;
+        };
         if !bits.set(piece) {
             return None;
         }
@@ -206,25 +223,42 @@ impl Peer {
     }
 
     /// A peer may say again what it has (aria2 sends a bitfield where many haves are due); what it
-    /// had before it still has. Each time costs as much as there are pieces, so it is bounded.
-    fn declare(&mut self, mut bits: Bits) -> Result<PeerEvent, Misbehaviour> {
+    /// had before it still has. Only what is new costs anything.
+    fn gain(&mut self, bits: &Bits) -> Option<PeerEvent> {
+        let (PeerPieces::Some(known) | PeerPieces::AllBut(known)) = &self.pieces else {
+            return None;
+        };
+        let gained = bits.without(known);
+        if gained.count() == 0 {
+            return None;
+        }
+        self.piece_count += gained.count();
+        if let (PeerPieces::Some(_), true) = (&self.pieces, self.piece_count == bits.len()) {
+            let before = core::mem::replace(&mut self.pieces, PeerPieces::All);
+            return Some(PeerEvent::HasAll { before });
+        }
+        if let PeerPieces::Some(known) | PeerPieces::AllBut(known) = &mut self.pieces {
+            known.extend(&gained);
+        }
+        Some(PeerEvent::Gained(gained))
+    }
+
+    fn has_all(&mut self, pieces: u32) -> Result<Option<PeerEvent>, Misbehaviour> {
+        self.count_declaration()?;
+        if self.piece_count == pieces {
+            return Ok(None);
+        }
+        self.piece_count = pieces;
+        let before = core::mem::replace(&mut self.pieces, PeerPieces::All);
+        Ok(Some(PeerEvent::HasAll { before }))
+    }
+
+    fn count_declaration(&mut self) -> Result<(), Misbehaviour> {
         self.declared += 1;
-        if self.declared > 8 + bits.len() {
+        if self.declared > MAX_DECLARATIONS {
             return Err(Misbehaviour::DeclaresTooOften);
         }
-        match &self.pieces {
-            PeerPieces::All => bits = Bits::full(bits.len()),
-            PeerPieces::Some(known) if self.piece_count > 0 => {
-                for piece in known.ones() {
-                    bits.set(piece);
-                }
-            }
-            PeerPieces::Some(_) => {}
-        }
-        self.piece_count = bits.count();
-        let complete = bits.is_full() && !bits.is_empty();
-        let now = if complete { PeerPieces::All } else { PeerPieces::Some(bits) };
-        Ok(PeerEvent::Declared { before: core::mem::replace(&mut self.pieces, now) })
+        Ok(())
     }
 
     fn request(
@@ -308,15 +342,28 @@ impl Peer {
 
     /// Takes a lost piece out of what the peer has, giving a seed a bit field.
     pub fn forget_piece(&mut self, piece: u32, pieces: u32) {
-        if self.is_seed() {
-            self.pieces = PeerPieces::Some(Bits::full(pieces));
+        if matches!(self.pieces, PeerPieces::All) {
+            self.pieces = PeerPieces::AllBut(Bits::full(pieces));
         }
-        if let PeerPieces::Some(bits) = &mut self.pieces
+        if let PeerPieces::Some(bits) | PeerPieces::AllBut(bits) = &mut self.pieces
             && bits.clear(piece)
         {
             self.piece_count -= 1;
         }
     }
+}
+
+/// What a message costs before anybody acts on it: one unit, and what its bytes take to look at.
+/// Blocks are not looked at.
+fn units(message: &Message) -> u64 {
+    let bytes = match message {
+        Message::Bitfield(bytes)
+        | Message::Extended { payload: bytes, .. }
+        | Message::Unknown { payload: bytes, .. } => bytes.len(),
+        Message::Hashes(_, hashes) => hashes.len() * 32,
+        _ => 0,
+    };
+    1 + bytes as u64 / STEPS_A_UNIT
 }
 
 fn index(piece: u32, pieces: u32) -> Result<u32, Misbehaviour> {

@@ -165,6 +165,17 @@ impl Requests {
         true
     }
 
+    /// Gives up all requests for blocks of a piece and returns them.
+    pub fn cancel_piece(&mut self, piece: u32) -> Vec<BlockRef> {
+        let gone = self.outstanding.iter().map(|request| request.at).filter(|at| at.piece == piece);
+        let gone: Vec<BlockRef> = gone.collect();
+        if !gone.is_empty() {
+            self.outstanding.retain(|request| request.at.piece != piece);
+            gone.iter().for_each(|at| self.remember(*at));
+        }
+        gone
+    }
+
     /// Gives every request up and returns them.
     pub fn cancel_all(&mut self) -> Vec<BlockRef> {
         let all: Vec<_> = self.outstanding.drain(..).map(|request| request.at).collect();

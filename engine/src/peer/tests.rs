@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::base::hash::Sha1Hash;
 use crate::base::payload::Payload;
+use crate::base::work::Work;
 use crate::metainfo::Geometry;
 use crate::picker::BlockRef;
 use crate::wire::{BlockRequest, Reserved};
@@ -41,7 +42,7 @@ fn hear(peer: &mut Peer, messages: &[Message]) -> Result<Vec<PeerEvent>, PeerErr
     }
     peer.assembler.push(stream.freeze());
     let mut events = Vec::new();
-    while let Some(event) = peer.next_event(Some(geometry()))? {
+    while let Some(event) = peer.next_event(Some(geometry()), &mut Work::default(), u64::MAX)? {
         events.push(event);
     }
     Ok(events)
@@ -248,7 +249,11 @@ fn requests_of_up_to_128_kib_are_taken_and_longer_ones_are_not() {
         let mut stream = BytesMut::new();
         request(0, 0, length).encode(&mut stream);
         peer.assembler.push(stream.freeze());
-        assert_eq!(peer.next_event(Some(geometry)).is_ok(), fine, "{length}");
+        assert_eq!(
+            peer.next_event(Some(geometry), &mut Work::default(), u64::MAX).is_ok(),
+            fine,
+            "{length}"
+        );
     }
 }
 
@@ -256,7 +261,7 @@ quickcheck::quickcheck! {
     fn arbitrary_streams_never_panic_a_peer(bytes: Vec<u8>, fast: bool) -> bool {
         let mut peer = peer(if fast { Reserved::OURS } else { Reserved::default() });
         peer.assembler.push(bytes.into());
-        while let Ok(Some(_)) = peer.next_event(Some(geometry())) {}
+        while let Ok(Some(_)) = peer.next_event(Some(geometry()), &mut Work::default(), u64::MAX) {}
         true
     }
 }
@@ -281,7 +286,7 @@ fn what_is_said_of_pieces_before_their_number_is_known_holds_afterwards() {
             message.encode(&mut bytes);
             peer.assembler.push(bytes.freeze());
         }
-        while peer.next_event(None).unwrap().is_some() {}
+        while peer.next_event(None, &mut Work::default(), u64::MAX).unwrap().is_some() {}
         peer.learn_geometry(geometry()).unwrap();
         assert_eq!(peer.piece_count, count, "{said:?}");
         assert_eq!(peer.is_seed(), count == geometry().pieces());
@@ -292,6 +297,6 @@ fn what_is_said_of_pieces_before_their_number_is_known_holds_afterwards() {
     let mut bytes = BytesMut::new();
     Message::Have(1_000_000).encode(&mut bytes);
     liar.assembler.push(bytes.freeze());
-    assert!(liar.next_event(None).unwrap().is_none());
+    assert!(liar.next_event(None, &mut Work::default(), u64::MAX).unwrap().is_none());
     assert_eq!(liar.learn_geometry(geometry()), Err(Misbehaviour::PieceIndex));
 }

@@ -1,6 +1,7 @@
 //! The rarity index: unstarted pieces in buckets by priority and number of holders.
 //!
-//! Seeds raise all pieces alike and are one counter. Every change moves one piece between two
+//! Seeds raise all pieces alike and are one counter; what one of them has lost since is counted as a
+//! holder less. Every change moves one piece between two
 //! buckets by swapping it with the last, so it costs the same for a thousand pieces and a million.
 
 use alloc::vec;
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Holders that are told apart; pieces with more are equally common.
 const LEVELS: usize = 64;
+/// Level of a piece that nobody but the seeds has; below it stand those that seeds have lost.
+const NOBODY: i32 = 4;
 /// Priorities 1 to 7.
 const PRIORITIES: usize = 7;
 const UNLISTED: u32 = u32::MAX;
@@ -17,8 +20,8 @@ const UNLISTED: u32 = u32::MAX;
 pub(super) struct Availability {
     /// Peers that have everything.
     pub(super) seeds: u32,
-    /// Other holders of each piece.
-    holders: Vec<u16>,
+    /// Other holders of each piece, less the seeds that have lost it.
+    holders: Vec<i16>,
     /// Place of each listed piece in its bucket.
     place: Vec<u32>,
     /// Priority under which each piece is listed.
@@ -42,13 +45,14 @@ impl Availability {
         }
     }
 
-    pub(super) fn count(&self, piece: u32) -> u32 {
+    /// Holders that are no seeds, less the seeds that have lost the piece.
+    pub(super) fn count(&self, piece: u32) -> i32 {
         self.holders[piece as usize].into()
     }
 
     /// Bucket of a piece: the most wanted first, the rarest first among those.
     fn bucket(&self, piece: u32) -> usize {
-        let level = usize::from(self.holders[piece as usize]).min(LEVELS - 1);
+        let level = level(self.holders[piece as usize]);
         let rank = PRIORITIES - usize::from(self.priority[piece as usize]).clamp(1, PRIORITIES);
         rank * LEVELS + level
     }
@@ -98,10 +102,9 @@ impl Availability {
         self.change(piece, |holders| holders.saturating_sub(1));
     }
 
-    fn change(&mut self, piece: u32, by: impl Fn(u16) -> u16) {
+    fn change(&mut self, piece: u32, by: impl Fn(i16) -> i16) {
         let Some(holders) = self.holders.get(piece as usize).copied() else { return };
-        let crosses = usize::from(holders.max(by(holders))) < LEVELS;
-        if crosses && self.is_listed(piece) {
+        if level(holders) != level(by(holders)) && self.is_listed(piece) {
             let priority = self.priority[piece as usize];
             self.remove(piece);
             self.holders[piece as usize] = by(holders);
@@ -155,6 +158,11 @@ impl Availability {
         }
         Ok(())
     }
+}
+
+/// Where pieces with so many holders stand.
+fn level(holders: i16) -> usize {
+    (i32::from(holders) + NOBODY).clamp(0, LEVELS as i32 - 1) as usize
 }
 
 /// The buckets of one priority that are not empty.

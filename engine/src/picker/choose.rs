@@ -198,7 +198,7 @@ impl Picker {
     fn common_unstarted(&self, pieces: &PeerPieces, start: u32, limit: usize) -> Vec<u32> {
         let theirs = match pieces {
             PeerPieces::All => &self.unstarted,
-            PeerPieces::Some(bits) => bits,
+            PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => bits,
         };
         self.unstarted.common_from(theirs, start, limit)
     }

@@ -23,6 +23,9 @@ pub use choose::{Pick, PickMode};
 use open::OpenPieces;
 use partial::{BlockState, Partial};
 
+/// What moving one piece in the index costs, in small steps.
+pub const STEPS_TO_INDEX: u32 = 16;
+
 /// Names a peer for as long as its torrent lives, across reconnections.
 pub type PeerKey = u32;
 
@@ -42,6 +45,10 @@ pub enum PeerPieces {
     All,
     /// These.
     Some(Bits),
+    /// These; it had all of them and has lost some since (BEP 54). The index counts it as a seed still
+    /// and each lost piece by itself, so that losing one costs the same for a thousand pieces and a
+    /// million.
+    AllBut(Bits),
 }
 
 impl PeerPieces {
@@ -49,7 +56,7 @@ impl PeerPieces {
     pub fn has(&self, piece: u32) -> bool {
         match self {
             Self::All => true,
-            Self::Some(bits) => bits.has(piece),
+            Self::Some(bits) | Self::AllBut(bits) => bits.has(piece),
         }
     }
 }
@@ -148,7 +155,7 @@ impl Picker {
     pub fn interesting(&self, pieces: &PeerPieces) -> u32 {
         match pieces {
             PeerPieces::All => self.missing.count(),
-            PeerPieces::Some(bits) => self.missing.count_common(bits),
+            PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => self.missing.count_common(bits),
         }
     }
 
@@ -198,11 +205,25 @@ impl Picker {
         }
     }
 
+    /// What it costs to count in, or out, a peer with these pieces, in small steps.
+    pub fn cost_of(&self, pieces: &PeerPieces) -> u64 {
+        let (words, changes) = match pieces {
+            PeerPieces::All => (0, 0),
+            PeerPieces::Some(bits) => (bits.len() / 8, bits.count()),
+            PeerPieces::AllBut(bits) => (bits.len() / 8, bits.len() - bits.count()),
+        };
+        u64::from(words) + u64::from(changes) * u64::from(STEPS_TO_INDEX)
+    }
+
     /// A peer with these pieces came.
     pub fn peer_joined(&mut self, pieces: &PeerPieces) {
         match pieces {
             PeerPieces::All => self.availability.seeds += 1,
             PeerPieces::Some(bits) => bits.ones().for_each(|piece| self.availability.add(piece)),
+            PeerPieces::AllBut(bits) => {
+                self.availability.seeds += 1;
+                bits.zeros().for_each(|piece| self.availability.sub(piece));
+            }
         }
     }
 
@@ -211,22 +232,26 @@ impl Picker {
         match pieces {
             PeerPieces::All => self.availability.seeds -= 1,
             PeerPieces::Some(bits) => bits.ones().for_each(|piece| self.availability.sub(piece)),
+            PeerPieces::AllBut(bits) => {
+                self.availability.seeds -= 1;
+                bits.zeros().for_each(|piece| self.availability.add(piece));
+            }
         }
     }
 
-    /// A peer that is no seed got a piece.
+    /// A peer got a piece that it did not have.
     pub fn peer_got(&mut self, piece: u32) {
         self.availability.add(piece);
     }
 
-    /// A peer that is no seed lost a piece (BEP 54).
+    /// A peer lost a piece (BEP 54); of a seed, that was turned into [`PeerPieces::AllBut`] before.
     pub fn peer_lost(&mut self, piece: u32) {
         self.availability.sub(piece);
     }
 
     /// How many connected peers have `piece`.
     pub fn available(&self, piece: u32) -> u32 {
-        self.availability.count(piece) + self.availability.seeds
+        self.availability.seeds.saturating_add_signed(self.availability.count(piece))
     }
 
     /// A piece was found good by a check or taken from resume data.

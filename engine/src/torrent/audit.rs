@@ -13,7 +13,7 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_fast(&self, ctx: &Context) -> Result<(), &'static str> {
-        if !self.touched.is_empty() || !self.haves.is_empty() {
+        if !self.touched.is_empty() || self.reopened || !self.haves.is_empty() {
             return Err("no decision is left over after a step");
         }
         for (conn, peer) in &self.peers {
@@ -76,7 +76,9 @@ impl Torrent {
             && layout.is_consistent()
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
-                PeerPieces::Some(bits) => bits.len() == geometry.pieces(),
+                PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => {
+                    bits.len() == geometry.pieces()
+                }
             });
         if fits { Ok(()) } else { Err("every list of a torrent has its length") }
     }

@@ -24,6 +24,10 @@ impl Torrent {
     /// How many bytes a peer should be allowed to send.
     fn window(&self, ctx: &mut Context, conn: ConnId) -> u32 {
         let Some(peer) = self.peers.get(&conn) else { return 0 };
+        // What it has sent already comes first.
+        if peer.unheard {
+            return 0;
+        }
         if peer.requests.is_empty() {
             return IDLE_WINDOW;
         }

@@ -5,11 +5,13 @@ use core::time::Duration;
 
 use super::Torrent;
 use crate::api::CloseReason;
+use crate::base::bits::Bits;
 use crate::base::ids::ConnId;
+use crate::base::work::{STEP_UNITS, TURN_UNITS};
 use crate::context::{Context, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, PeerError, PeerEvent};
-use crate::picker::{BlockRef, PeerPieces};
+use crate::picker::{BlockRef, PeerPieces, STEPS_TO_INDEX};
 use crate::wire::{BlockRequest, ExtendedHandshake, Message};
 
 /// Silence after which a peer is given up, in milliseconds: keep-alives come every two minutes.
@@ -33,13 +35,15 @@ pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
 }
 
 impl Torrent {
-    /// Bytes have been appended to a peer's assembler: acts on every complete message.
-    pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) {
+    /// A peer has its turn: acts on the complete messages in its assembler, as far as a turn and the
+    /// work of a step go. Returns whether some are left for another turn.
+    pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
+        let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
         loop {
             // It may become known in the middle of what a peer says.
             let geometry = self.is_known().then_some(self.metainfo.geometry);
-            let Some(peer) = self.peers.get_mut(&conn) else { return };
-            let outcome = match peer.next_event(geometry) {
+            let Some(peer) = self.peers.get_mut(&conn) else { return false };
+            let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
                 Ok(None) => break,
                 Err(error) => Err(error),
@@ -49,8 +53,16 @@ impl Torrent {
                     PeerError::Decode(_) => CloseReason::BadMessage,
                     PeerError::Misbehaved(_) => CloseReason::Misbehaved,
                 };
-                return self.close_peer(ctx, conn, reason, true);
+                self.close_peer(ctx, conn, reason, true);
+                return false;
             }
+        }
+        ctx.flush.insert(conn);
+        self.touch(ctx, conn);
+        let Some(peer) = self.peers.get_mut(&conn) else { return false };
+        peer.unheard = ctx.work.total() >= until && peer.assembler.has_message();
+        if peer.unheard {
+            return true;
         }
         let bitfield = match self.is_known() {
             true => u64::from(self.metainfo.geometry.pieces() / 8),
@@ -59,10 +71,9 @@ impl Torrent {
         let longest = MAX_UNFINISHED + bitfield;
         let unfinished = self.peers.get(&conn).map_or(0, |peer| peer.assembler.buffered() as u64);
         if unfinished > longest {
-            return self.close_peer(ctx, conn, CloseReason::BadMessage, true);
+            self.close_peer(ctx, conn, CloseReason::BadMessage, true);
         }
-        ctx.flush.insert(conn);
-        self.touch(ctx, conn);
+        false
     }
 
     fn act_on(
@@ -72,8 +83,9 @@ impl Torrent {
         event: PeerEvent,
     ) -> Result<(), PeerError> {
         match event {
-            PeerEvent::Declared { before } => self.declared(conn, &before),
-            PeerEvent::Have(piece) => self.peer_has(conn, piece),
+            PeerEvent::HasAll { before } => self.peer_has_all(ctx, conn, &before),
+            PeerEvent::Gained(gained) => self.peer_gained(ctx, conn, &gained),
+            PeerEvent::Have(piece) => self.peer_has(ctx, conn, piece),
             PeerEvent::DontHave(piece) => self.peer_lost(ctx, conn, piece),
             PeerEvent::Choked => self.choked(ctx, conn),
             PeerEvent::MayRequest => {
@@ -81,7 +93,18 @@ impl Torrent {
                     peer.requests.go_on();
                 }
             }
-            PeerEvent::Interest => ctx.slots_changed = true,
+            PeerEvent::Unchoked => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    match peer.choke_calm.follow(ctx.now) {
+                        true => peer.requests.go_on(),
+                        false => drop(peer.requests.pause(ctx.now)),
+                    }
+                }
+            }
+            PeerEvent::Interest => {
+                let peer = self.peers.get_mut(&conn);
+                ctx.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
+            }
             PeerEvent::Request(request) => return self.requested(ctx, conn, request),
             PeerEvent::Cancel(request) => self.cancelled(conn, request),
             PeerEvent::Block { piece, begin, payload } => {
@@ -101,20 +124,36 @@ impl Torrent {
         Ok(())
     }
 
-    fn declared(&mut self, conn: ConnId, before: &PeerPieces) {
+    fn peer_has_all(&mut self, ctx: &mut Context, conn: ConnId, before: &PeerPieces) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
+        ctx.work.add_steps(self.picker.cost_of(before));
         self.picker.peer_left(before);
         self.picker.peer_joined(&peer.pieces);
         peer.interesting = self.picker.interesting(&peer.pieces);
     }
 
-    fn peer_has(&mut self, conn: ConnId, piece: u32) {
+    fn peer_gained(&mut self, ctx: &mut Context, conn: ConnId, gained: &Bits) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        ctx.work.add_steps(u64::from(gained.len() / 8 + gained.count() * STEPS_TO_INDEX));
+        gained.ones().for_each(|piece| self.picker.peer_got(piece));
+        peer.interesting += self.picker.missing().count_common(gained);
+        self.seed_if_complete(ctx, conn);
+    }
+
+    fn peer_has(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         self.picker.peer_got(piece);
         peer.interesting += u32::from(self.picker.is_missing(piece));
-        // A peer that has become complete needs no bit field.
+        self.seed_if_complete(ctx, conn);
+    }
+
+    /// A peer that has become complete needs no bit field. One that had everything before and lost
+    /// something keeps it, so that a piece lost and found again and again costs nothing but itself.
+    fn seed_if_complete(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
         let complete = peer.piece_count == self.metainfo.geometry.pieces();
         if let (true, PeerPieces::Some(_)) = (complete, &peer.pieces) {
+            ctx.work.add_steps(self.picker.cost_of(&peer.pieces));
             self.picker.peer_left(&peer.pieces);
             peer.pieces = PeerPieces::All;
             self.picker.peer_joined(&peer.pieces);
@@ -123,17 +162,17 @@ impl Torrent {
 
     fn peer_lost(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        self.picker.peer_left(&peer.pieces);
         peer.forget_piece(piece, self.metainfo.geometry.pieces());
-        self.picker.peer_joined(&peer.pieces);
-        peer.interesting = self.picker.interesting(&peer.pieces);
-        let lost = peer.requests.iter().map(|request| request.at).filter(|at| at.piece == piece);
-        let lost: alloc::vec::Vec<_> = lost.collect();
-        for at in lost {
-            peer.requests.cancel(at);
-            self.picker.request_dropped(at, peer.intro.key);
+        self.picker.peer_lost(piece);
+        peer.interesting -= u32::from(self.picker.is_missing(piece));
+        ctx.work.add_steps(peer.requests.len().into());
+        let lost = peer.requests.cancel_piece(piece);
+        for at in &lost {
+            self.picker.request_dropped(*at, peer.intro.key);
         }
-        self.touch_interested(ctx);
+        if !lost.is_empty() {
+            self.touch_interested(ctx);
+        }
     }
 
     /// Without the fast extension a choke silently drops all requests; with it each is answered
@@ -141,21 +180,30 @@ impl Torrent {
     fn choked(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let key = peer.intro.key;
+        ctx.work.add_steps(self.picker.partial_count().into());
         self.picker.release(key);
-        if peer.fast {
-            return self.touch_interested(ctx);
-        }
-        for at in peer.requests.cancel_all() {
-            self.picker.request_dropped(at, key);
+        if !peer.fast {
+            for at in peer.requests.cancel_all() {
+                self.picker.request_dropped(at, key);
+            }
         }
         self.touch_interested(ctx);
     }
 
-    /// Open blocks may be of use to every peer that has something.
+    /// Open blocks may be of use to every peer that has something: all of them are looked at when
+    /// this step is settled, however often this is called.
     pub(super) fn touch_interested(&mut self, ctx: &mut Context) {
-        let idle = self.peers.values().filter(|p| p.interesting > 0);
-        self.touched.extend(idle.map(|peer| peer.intro.conn));
+        self.reopened = true;
         ctx.touched.insert(self.id);
+    }
+
+    /// Marks those to whom open blocks may be of use.
+    pub(super) fn offer_reopened(&mut self, ctx: &mut Context) {
+        if core::mem::take(&mut self.reopened) {
+            ctx.work.add(self.peers.len() as u64 / 4);
+            let useful = self.peers.values().filter(|p| p.interesting > 0);
+            self.touched.extend(useful.map(|peer| peer.intro.conn));
+        }
     }
 
     fn extended(&mut self, ctx: &mut Context, conn: ConnId, handshake: &ExtendedHandshake) {
@@ -201,6 +249,7 @@ impl Torrent {
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         // With a rate limit of our own, nothing arriving may be our doing.
         let withheld = peer.granted == 0;
+        ctx.slots_changed |= peer.interest_calm.take_held();
         if !withheld && peer.requests.check_snub(now) {
             self.snubbed(ctx, conn);
         }

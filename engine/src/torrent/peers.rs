@@ -11,7 +11,6 @@ use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::context::{Conn, Context, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
-use crate::picker::PeerPieces;
 use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
 
 /// Seconds until a connection stands.
@@ -148,15 +147,16 @@ impl Torrent {
             && peer.up.per_second(ctx.now) == 0
     }
 
-    /// Makes an admitted connection a peer: says what we have and what we can do.
+    /// Makes an admitted connection a peer: says what we have and what we can do. Returns whether
+    /// messages of it are left for another turn.
     pub(crate) fn join(
         &mut self,
         ctx: &mut Context,
         conn: ConnId,
         handshake: &Handshake,
         early: Handshaking,
-    ) {
-        let Some(entry) = ctx.conns.get_mut(conn) else { return };
+    ) -> bool {
+        let Some(entry) = ctx.conns.get_mut(conn) else { return false };
         let remote = entry.remote;
         let incoming = entry.key.is_none();
         entry.torrent = Some(self.id);
@@ -188,7 +188,7 @@ impl Torrent {
             self.list_peer(conn);
         }
         ctx.flush.insert(conn);
-        self.hear(ctx, conn);
+        self.hear(ctx, conn)
     }
 
     /// The first messages: pieces (BEP 3, 6), extended handshake (BEP 10), allowed-fast set.
@@ -297,9 +297,7 @@ impl Torrent {
             _ => self.candidates.closed(key, useless, ctx.now),
         }
         // Blocks it was asked for are open again, for everyone.
-        for other in self.peers.values().filter(|p| p.interesting > 0) {
-            self.touched.insert(other.intro.conn);
-        }
+        self.touch_interested(ctx);
         let (torrent, addr) = (Some(self.id), peer.intro.addr);
         ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
         ctx.touched.insert(self.id);
@@ -346,11 +344,7 @@ impl Torrent {
             return;
         }
         let Some(peer) = self.peers.get(&conn) else { return };
-        let both = match peer.pieces {
-            PeerPieces::All => true,
-            PeerPieces::Some(_) => peer.extensions.upload_only,
-        };
-        if both && peer.interesting == 0 && !peer.peer_interested {
+        if peer.is_upload_only() && peer.interesting == 0 && !peer.peer_interested {
             self.close_peer(ctx, conn, CloseReason::BothComplete, true);
         }
     }

@@ -42,6 +42,16 @@ impl FrameAssembler {
         self.buffered
     }
 
+    /// Whether [`Self::next_message`] would give something: a message, or a fault.
+    pub fn has_message(&self) -> bool {
+        let mut head = [0; 4];
+        if self.peek(&mut head) < 4 {
+            return false;
+        }
+        let length = u32::from_be_bytes(head);
+        length > MAX_MESSAGE_LENGTH || self.buffered >= 4 + length as usize
+    }
+
     /// Takes the handshake off the front; `None` while more bytes are needed.
     ///
     /// # Errors

@@ -1,0 +1,82 @@
+//! Whose messages wait for the next step: a step does a bounded amount of work for peers, and who has
+//! sent more than its turn allows stands in line with everybody else.
+
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use crate::api::ViolatedRule;
+use crate::base::ids::{ConnId, TorrentId};
+use crate::base::work::{Payer, STEP_UNITS};
+
+/// The line of connections in whose buffers complete messages wait.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Turns {
+    waiting: VecDeque<ConnId>,
+}
+
+impl Turns {
+    /// A connection joins the line. It must not stand in it.
+    pub(super) fn wait(&mut self, conn: ConnId) {
+        self.waiting.push_back(conn);
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Everybody in the line; those whose connection is gone are still in it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> + '_ {
+        self.waiting.iter().copied()
+    }
+}
+
+impl Engine {
+    /// Bytes came from a peer.
+    pub(super) fn received(&mut self, conn: ConnId, torrent: Option<TorrentId>, bytes: Bytes) {
+        self.ctx.received += bytes.len() as u64;
+        let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
+        let Some(peer) = torrent.peers.get_mut(&conn) else { return };
+        let count = bytes.len() as u32;
+        let within = peer.granted.min(count);
+        peer.granted -= within;
+        self.ctx.granted -= u64::from(within);
+        peer.last_received = self.ctx.now;
+        peer.assembler.push(bytes);
+        if self.content.on {
+            for range in peer.assembler.content_in_tail(count as usize) {
+                self.content.note(range.start, range.end);
+            }
+        }
+        // Who stands in the line has its turn there.
+        if !peer.unheard && torrent.hear(&mut self.ctx, conn) {
+            self.turns.wait(conn);
+        }
+        if within < count {
+            self.violated(ViolatedRule::MoreThanGranted);
+        }
+    }
+
+    /// Gives those in the line one turn after the other, until the work of this step has reached
+    /// `until`.
+    pub(super) fn hear_waiting(&mut self, until: u64) {
+        while self.ctx.work.total() < until
+            && let Some(conn) = self.turns.waiting.pop_front()
+        {
+            self.ctx.work.charge(Payer::Conn(conn));
+            if let Some((torrent, ctx)) = self.torrent_of(conn)
+                && torrent.hear(ctx, conn)
+            {
+                self.turns.wait(conn);
+            }
+        }
+    }
+
+    /// What was left from the step before: it gets half of this one, so that neither what waits nor
+    /// what comes can keep the other out.
+    pub(super) fn hear_left_over(&mut self) {
+        self.hear_waiting(STEP_UNITS / 2);
+    }
+}

@@ -1,0 +1,187 @@
+//! What a stranger's bytes may cost: work of a step, memory of a connection, the turn of others.
+
+use bytes::Bytes;
+use eddyline::base::bits::Bits;
+use eddyline::base::ids::ConnId;
+use eddyline::base::work::{Payer, STEP_UNITS, TURN_UNITS};
+use eddyline::wire::{ExtendedHandshake, Message};
+use eddyline::{CheckDepth, CloseReason, Config, Wakeup};
+use eddyline_sim::direct::{Direct, torrent};
+use eddyline_sim::encode;
+
+/// The id under which the engine takes `lt_donthave`.
+const DONT_HAVE: u8 = 7;
+
+fn address(host: u8) -> std::net::SocketAddr {
+    ([10, 0, host, 1], 50_000).into()
+}
+
+fn lost(piece: u32) -> Message {
+    Message::Extended { id: DONT_HAVE, payload: Bytes::copy_from_slice(&piece.to_be_bytes()) }
+}
+
+/// Units of work that a step did on behalf of a connection.
+fn units(direct: &Direct, conn: ConnId) -> u64 {
+    let spent = direct.engine.work().spent().iter();
+    spent.filter(|(payer, _)| *payer == Payer::Conn(conn)).map(|(_, units)| units).sum()
+}
+
+/// Units of work that messages of one peer cost in a torrent of so many pieces.
+fn cost(pieces: u32, opening: &[Message], messages: &[Message]) -> u64 {
+    let mut direct = Direct::new(Config::default(), torrent(pieces, 16_384), false);
+    let conn = direct.connect(address(1), true).expect("let in");
+    direct.say(conn, opening);
+    direct.settle();
+    direct.say(conn, messages);
+    let mut total = units(&direct, conn);
+    while direct.wakeup == Wakeup::Immediately {
+        direct.pass(0);
+        total += units(&direct, conn);
+    }
+    direct.engine.check_invariants(CheckDepth::Full).expect("the index is right");
+    assert!(direct.lines.contains_key(&conn), "{:?}", direct.closed);
+    total
+}
+
+#[test]
+fn a_piece_lost_and_found_costs_the_same_for_a_thousand_pieces_and_a_hundred_thousand() {
+    let all_but_one = |pieces: u32| {
+        let mut bits = Bits::full(pieces);
+        bits.clear(1);
+        Message::Bitfield(bits.to_wire().into())
+    };
+    for seed in [true, false] {
+        let opening = |pieces| vec![if seed { Message::HaveAll } else { all_but_one(pieces) }];
+        let toggles: Vec<Message> = (0..200).flat_map(|_| [lost(0), Message::Have(0)]).collect();
+        let [few, many] = [1000, 100_000].map(|pieces| cost(pieces, &opening(pieces), &toggles));
+        assert_eq!(few, many, "seed: {seed}");
+        assert!(many <= 3 * toggles.len() as u64, "{many} units for {} messages", toggles.len());
+    }
+}
+
+#[test]
+fn saying_again_that_one_has_everything_costs_no_more_than_saying_nothing() {
+    let again = [Message::HaveAll, Message::HaveNone, Message::HaveAll, Message::HaveNone];
+    let [few, many] = [1000, 100_000].map(|pieces| cost(pieces, &[Message::HaveAll], &again));
+    assert_eq!(few, many);
+    assert_eq!(many, again.len() as u64);
+}
+
+#[test]
+fn what_the_engine_counts_survives_every_way_of_saying_what_one_has() {
+    let mut half = Bits::new(400);
+    (0..200).for_each(|piece| assert!(half.set(piece * 2)));
+    let half = || Message::Bitfield(half.to_wire().into());
+    let all = || Message::HaveAll;
+    for messages in [
+        vec![half(), Message::Have(1), half(), all(), lost(3), lost(4), half(), Message::Have(3)],
+        vec![all(), lost(0), lost(1), lost(399), all(), lost(7)],
+        vec![lost(0), all(), lost(5), Message::HaveNone, lost(5), Message::Have(5)],
+        vec![half(), all(), lost(0), Message::Choke, Message::Unchoke, lost(2), Message::Choke],
+    ] {
+        cost(400, &[], &messages);
+        // One message in each step, with requests out in between.
+        let mut direct = Direct::new(Config::default(), torrent(400, 16_384), false);
+        let conn = direct.connect(address(1), true).expect("let in");
+        direct.say(conn, &[Message::Unchoke]);
+        for message in messages {
+            direct.say(conn, &[message]);
+            direct.settle();
+            direct.engine.check_invariants(CheckDepth::Full).expect("the index is right");
+        }
+        // It leaves.
+        direct.say(conn, &[Message::Have(u32::MAX)]);
+        assert_eq!(direct.reason(conn), Some(CloseReason::Misbehaved));
+        direct.engine.check_invariants(CheckDepth::Full).expect("the index is right");
+    }
+}
+
+#[test]
+fn a_read_of_thousands_of_messages_is_dealt_with_in_bounded_steps_and_in_turn() {
+    let mut direct = Direct::new(Config::default(), torrent(100, 16_384), true);
+    let flooders: Vec<_> =
+        (1..=8).map(|host| direct.connect(address(host), true).expect("let in")).collect();
+    let honest = direct.connect(address(99), true).expect("let in");
+    // All of it in one event each, whatever was granted: a driver may be wrong.
+    let flood = encode(&vec![Message::Have(1); 20_000]);
+    for conn in &flooders {
+        direct.lines.get_mut(conn).expect("open").granted = 1 << 20;
+        assert_eq!(direct.put(*conn, &flood), flood.len());
+    }
+    direct.put(honest, &encode(&[Message::Interested]));
+    direct.pass(0);
+    assert_eq!(direct.wakeup, Wakeup::Immediately);
+    assert!(direct.engine.work().total() <= STEP_UNITS + TURN_UNITS);
+    let shares: Vec<u64> = flooders.iter().map(|conn| units(&direct, *conn)).collect();
+    assert!(shares.iter().all(|units| *units <= TURN_UNITS), "{shares:?}");
+    let mut heard = shares.iter().sum::<u64>();
+    let mut steps = 1;
+    while direct.wakeup == Wakeup::Immediately {
+        direct.pass(0);
+        assert!(direct.engine.work().total() <= STEP_UNITS + TURN_UNITS);
+        let shares: Vec<u64> = flooders.iter().map(|conn| units(&direct, *conn)).collect();
+        let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+        assert!(most - least <= TURN_UNITS, "in turn: {shares:?}");
+        heard += shares.iter().sum::<u64>();
+        steps += 1;
+    }
+    assert_eq!(heard, 8 * 20_000, "nothing is lost");
+    assert!(steps >= 8 * 20_000 / STEP_UNITS, "{steps} steps");
+    let torrent = direct.torrent.expect("there");
+    let peers = direct.engine.peers(torrent);
+    assert!(peers.iter().any(|peer| !peer.am_choking), "the honest one was served at once");
+}
+
+#[test]
+fn whoever_has_not_been_heard_is_granted_nothing_more() {
+    let mut direct = Direct::new(Config::default(), torrent(100, 16_384), true);
+    let conn = direct.connect(address(1), true).expect("let in");
+    let granted = direct.lines[&conn].granted as usize;
+    let flood = encode(&vec![Message::KeepAlive; 200_000]);
+    let sent = direct.send(conn, &flood);
+    assert_eq!(sent, granted.min(flood.len()));
+    let mut rest = flood.len() - sent;
+    while rest > 0 {
+        if direct.wakeup == Wakeup::Immediately {
+            assert_eq!(direct.lines[&conn].granted, 0, "what it has sent comes first");
+            direct.pass(0);
+            continue;
+        }
+        let sent = direct.send(conn, &flood[..rest.min(flood.len())]);
+        assert!(sent > 0 || direct.wakeup == Wakeup::Immediately);
+        rest -= sent;
+    }
+}
+
+#[test]
+fn a_peer_that_changes_its_mind_all_the_time_is_followed_now_and_then() {
+    let mut direct = Direct::new(Config::default(), torrent(1000, 16_384), false);
+    let others: Vec<_> = (10..60).map(|host| direct.connect(address(host), true)).collect();
+    for conn in others.iter().flatten() {
+        direct.say(*conn, &[Message::HaveAll]);
+    }
+    let conn = direct.connect(address(1), true).expect("let in");
+    direct.say(conn, &[Message::HaveAll]);
+    let mut asked = 0;
+    for _ in 0..200 {
+        direct.say(conn, &[Message::Unchoke]);
+        direct.say(conn, &[Message::Choke]);
+        let heard = std::mem::take(&mut direct.lines.get_mut(&conn).expect("open").heard);
+        asked += heard.iter().filter(|m| matches!(m, Message::Request(_))).count();
+    }
+    assert!((8..=400).contains(&asked), "{asked} requests for 200 changes");
+    // An honest one that unchokes once is asked at once.
+    let honest = others[0].expect("let in");
+    direct.say(honest, &[Message::Unchoke]);
+    let heard = &direct.lines[&honest].heard;
+    assert!(heard.iter().any(|message| matches!(message, Message::Request(_))));
+}
+
+#[test]
+fn an_extended_handshake_costs_what_it_is_long() {
+    let handshake = ExtendedHandshake { v: Some("x".repeat(90)), ..Default::default() };
+    let payload: Bytes = handshake.encode().into();
+    let many = vec![Message::Extended { id: 0, payload: payload.clone() }; 100];
+    let units = cost(1000, &[], &many);
+    assert!(units <= 100 * (2 + payload.len() as u64 / 32), "{units}");
+}
