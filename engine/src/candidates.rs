@@ -52,6 +52,16 @@ pub struct Candidate {
     named_at: Instant,
 }
 
+impl Candidate {
+    /// A connection is being made or has come. How the last one ended says nothing about this one:
+    /// without that, an address that was left as complete, failed later and waits for that would
+    /// be recalled at once.
+    fn begin(&mut self) {
+        self.busy = true;
+        self.whole = false;
+    }
+}
+
 type Rank = (u32, core::cmp::Reverse<PeerSource>, core::cmp::Reverse<u32>, PeerKey);
 
 /// All addresses of one torrent.
@@ -138,7 +148,7 @@ impl Candidates {
         };
         self.unlist(key);
         if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.busy = true;
+            candidate.begin();
         }
         key
     }
@@ -227,7 +237,7 @@ impl Candidates {
         }
         let (.., key) = self.ready.pop_first()?;
         let candidate = self.known.get_mut(&key)?;
-        candidate.busy = true;
+        candidate.begin();
         Some((key, candidate.addr))
     }
 

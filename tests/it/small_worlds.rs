@@ -69,13 +69,34 @@ fn random_scenarios_hold() {
 #[test]
 fn scenarios_that_failed_once_hold() {
     let seeds = [
-        5, 58, 347, 1003, 1013, 1061, 1994, 2011, 2221, 3021, 3059, 3082, 4090, 5035, 6023, 6446,
-        203_122, 900_802, 907_666,
+        5,
+        58,
+        347,
+        1003,
+        1013,
+        1061,
+        1994,
+        2011,
+        2221,
+        3021,
+        3059,
+        3082,
+        4090,
+        5035,
+        6023,
+        6446,
+        203_122,
+        900_802,
+        907_666,
+        77_028_592,
+        3_786_737_604,
     ];
     for seed in seeds {
         assert_eq!(Scenario::seeded(seed).run(false).verdict, Verdict::Fine, "{seed}");
     }
-    for seed in [100_889, 107_682, 504_919, 700_166, 700_425, 702_532, 3_025_468, 3_049_959] {
+    let stormy =
+        [100_889, 107_682, 504_919, 700_166, 700_425, 702_532, 3_025_468, 3_049_959, 20_277_724];
+    for seed in stormy {
         assert_eq!(Scenario::stormy(seed).run(false).verdict, Verdict::Fine, "{seed}");
     }
 }

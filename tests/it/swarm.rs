@@ -1,6 +1,10 @@
 //! Several engines: trading, slots, duplicate connections.
 
-use eddyline::{AddPeers, Command, Config, PeerSource};
+use std::time::Duration;
+
+use eddyline::{
+    AddPeers, CloseReason, Command, Config, FilePriority, Notice, PeerSource, Priority,
+};
 use eddyline_sim::{Content, World};
 
 #[test]
@@ -69,6 +73,38 @@ fn seeds_do_not_keep_connections_to_seeds() {
     for node in nodes {
         assert_eq!(world.node(node).engine.stats().connections, 0, "node {node}");
     }
+}
+
+/// A seed that was left, for both had everything, is of use again when more is wanted. But one that
+/// has failed since then waits for that like any other.
+#[test]
+fn who_failed_a_moment_ago_is_not_recalled_when_more_is_wanted() {
+    let content = Content::with_files("recall", &[100_000, 100_000], 16_384, &[]);
+    let mut world = World::new(18);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    let priority = |world: &mut World, priority| {
+        let torrent = world.node(leech).torrents()[0];
+        let change = vec![FilePriority { file: 1, priority }];
+        world.command(leech, Command::SetPriorities(torrent, change));
+    };
+    world.run_until(1, |world| !world.node(leech).torrents().is_empty());
+    priority(&mut world, Priority::Skip);
+    world.run(30);
+    let left =
+        |n: &Notice| matches!(n, Notice::PeerClosed { reason: CloseReason::BothComplete, .. });
+    assert!(world.node(leech).notices.iter().any(left), "both have what they want");
+    let torrent = world.node(seed).torrents()[0];
+    world.command(seed, Command::Pause(torrent));
+    world.jump_clock(leech, Duration::from_secs(1800));
+    // It is tried again and refuses; three seconds later more is wanted. The checker of politeness
+    // looks at what is done then.
+    world.run(3);
+    priority(&mut world, Priority::Normal);
+    world.run(3);
+    world.command(seed, Command::Resume(torrent));
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
 }
 
 #[test]

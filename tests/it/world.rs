@@ -145,6 +145,65 @@ fn a_partition_that_holds_delays_and_one_that_drops_breaks_and_both_heal() {
     }
 }
 
+/// A hole in a stream is no fault of whoever sent it, and no connection delivers one: a seed was
+/// banned for a block whose middle a partition had swallowed, and the download had nobody left.
+#[test]
+fn nothing_of_a_connection_arrives_behind_what_was_lost_or_held() {
+    for (partition, closes, tenths) in [Partition::Drop, Partition::Hold]
+        .into_iter()
+        .flat_map(|partition| [(partition, false), (partition, true)])
+        .flat_map(|(partition, closes)| (5..15).map(move |tenths| (partition, closes, tenths)))
+    {
+        let content = content();
+        let mut world = World::new(39);
+        world.weather = Weather { latency: Duration::from_millis(200), ..Weather::default() };
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.node_mut(seed).access = Access { up: Some(20_000 * tenths), ..Access::default() };
+        world.seed(seed, &content);
+        world.leech(leech, &content, &[seed]);
+        world.run(4);
+        world.divide(&[seed], partition);
+        world.run(1);
+        let torrent = world.node(seed).torrents()[0];
+        if closes {
+            // One end is gone, and what it sent is still under way.
+            world.command(seed, Command::Pause(torrent));
+            world.run(3);
+        }
+        world.heal();
+        world.run(1);
+        world.command(seed, Command::Resume(torrent));
+        let done = world.run_until(600, |world| world.is_complete(leech));
+        assert!(done, "{partition:?}, closes: {closes}, {tenths}");
+        let blamed = world
+            .node(leech)
+            .notices
+            .iter()
+            .find(|notice| matches!(notice, Notice::PieceFailed(..) | Notice::PeerBanned(..)));
+        assert_eq!(blamed, None, "{partition:?}, closes: {closes}, {tenths}");
+        assert!(!closed_for(&world, leech, CloseReason::BadMessage), "{partition:?}");
+        world.check_links().unwrap();
+    }
+}
+
+/// A partition that gives way to another one lets go what it held, in order.
+#[test]
+fn what_one_partition_held_is_not_overtaken_when_another_one_comes() {
+    let content = content();
+    let mut world = World::new(40);
+    let nodes: Vec<_> = (0..3).map(|_| world.add_node()).collect();
+    world.node_mut(nodes[0]).access = Access { up: Some(100_000), ..Access::default() };
+    world.seed(nodes[0], &content);
+    world.leech(nodes[1], &content, &nodes[..1]);
+    world.leech(nodes[2], &content, &nodes[..1]);
+    world.run(2);
+    for group in [&nodes[..1], &nodes[2..], &nodes[1..2], &[]] {
+        world.divide(group, Partition::Hold);
+        world.run(2);
+    }
+    assert!(world.run_until(600, |world| world.is_complete(1) && world.is_complete(2)));
+}
+
 #[test]
 fn a_slow_disk_takes_its_time_for_seeks_transfers_and_hashes() {
     let seconds = |speed: Option<DiskSpeed>| {

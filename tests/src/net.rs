@@ -172,6 +172,9 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     pub(crate) ends: [End; 2],
+    /// The nodes at both ends, also after one of them has closed: what is under way then is still
+    /// on the same network.
+    pub(crate) nodes: [Option<NodeId>; 2],
     pub(crate) addrs: [IpAddr; 2],
     pub(crate) ways: [Way; 2],
 }
@@ -200,10 +203,13 @@ pub(crate) struct Way {
     pub(crate) credit: u64,
     /// Nothing is given out before then.
     pub(crate) stalled_until: Instant,
+    /// Bytes were lost for good. No connection delivers what is behind a gap.
+    pub(crate) torn: bool,
     /// The sender has closed; the end is reported once everything has been read.
     pub(crate) finished: bool,
-    /// Bytes given by the sender, arrived, and given to the receiver.
+    /// Bytes given by the sender, put on their way, arrived, and given to the receiver.
     pub(crate) given: u64,
+    pub(crate) launched: u64,
     pub(crate) arrived: u64,
     pub(crate) delivered: u64,
 }

@@ -63,6 +63,8 @@ pub(crate) enum Happening {
     Arrive {
         wire: usize,
         from: usize,
+        /// Bytes that were sent before these.
+        place: u64,
         bytes: Bytes,
     },
     Deliver {
@@ -332,6 +334,8 @@ impl World {
     pub fn divide(&mut self, group: &[NodeId], partition: Partition) {
         self.nodes.iter_mut().for_each(|node| node.group = 0);
         group.iter().for_each(|node| self.nodes[*node].group = 1);
+        // What another partition held comes before anything that is sent from now on.
+        self.heal();
         self.partition = Some(partition);
         if partition == Partition::Drop {
             for wire in 0..self.wires.len() {
@@ -348,7 +352,9 @@ impl World {
     pub fn heal(&mut self) {
         self.partition = None;
         for what in std::mem::take(&mut self.held) {
-            self.at(self.now, what);
+            // Not rounded: nothing that was sent later may come first.
+            self.sequence += 1;
+            self.queue.push(Reverse(Scheduled { when: self.now, sequence: self.sequence, what }));
         }
     }
 
@@ -471,7 +477,9 @@ impl World {
             }
             Happening::At(..) => {}
             Happening::Departed { wire, from, report } => self.departed(wire, from, report),
-            Happening::Arrive { wire, from, bytes } => self.arrive(wire, from, bytes),
+            Happening::Arrive { wire, from, place, bytes } => {
+                self.arrive(wire, from, place, bytes);
+            }
             Happening::Deliver { wire, from } => self.deliver(wire, from),
             Happening::Finish { wire, from } => self.finish(wire, from),
             Happening::Break { wire } => self.break_wire(wire),

@@ -72,3 +72,23 @@ fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
     list.forget_sources(PeerSource::is_hearsay);
     assert_eq!(list.sources().collect::<Vec<_>>(), [PeerSource::Tracker]);
 }
+
+#[test]
+fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
+    let mut list = Candidates::default();
+    let keys: Vec<_> =
+        (1..4).map(|n| list.add(addr(n), PeerSource::Tracker, n, 20, at(0)).unwrap()).collect();
+    while list.next(at(0)).is_some() {}
+    keys.iter().for_each(|key| list.left_whole(*key, at(0)));
+    // One is tried again half an hour later and fails, one comes of itself and goes.
+    let (tried, _) = list.next(at(1800)).unwrap();
+    list.closed(tried, true, at(1800));
+    let came = *keys.iter().find(|key| **key != tried).unwrap();
+    let addr = list.get(came).unwrap().addr;
+    assert_eq!(list.incoming(addr, 1), came);
+    list.closed(came, true, at(1801));
+    list.recall_whole(at(1801));
+    let (left, _) = list.next(at(1801)).expect("the third is of use at once");
+    assert!(left != tried && left != came);
+    assert_eq!((list.next(at(1809)), list.next_deadline()), (None, Some(at(1810))));
+}

@@ -74,7 +74,12 @@ impl World {
                 ways[1 - n].credit = u64::MAX / 2;
             }
         }
-        self.wires.push(Wire { ends, addrs, ways });
+        let node = |end: &End| match end {
+            End::Engine(node, _) | End::Waiting(node) => Some(*node),
+            End::Script(_) | End::Gone => None,
+        };
+        let nodes = [node(&ends[0]), node(&ends[1])];
+        self.wires.push(Wire { ends, nodes, addrs, ways });
         self.wires.len() - 1
     }
 
@@ -201,9 +206,11 @@ impl World {
             let report = report + if emptied { rest } else { 0 };
             way.unread += count as u64;
             way.sending = true;
+            let place = way.launched;
+            way.launched += count as u64;
             let departs = self.uplink(wire, from, count);
             let (arrives, waits) = self.arrival(wire, from, departs, count);
-            self.at(arrives, Happening::Arrive { wire, from, bytes });
+            self.at(arrives, Happening::Arrive { wire, from, place, bytes });
             // Congestion control: the line's queue is kept short, the rest waits in the sender,
             // which forgets it when the connection ends.
             let next = departs + waits.saturating_sub(LINE_QUEUE);
@@ -286,21 +293,24 @@ impl World {
     }
 
     fn partition_on(&self, wire: usize) -> Option<Partition> {
-        let node = |end: &End| match end {
-            End::Engine(node, _) | End::Waiting(node) => Some(*node),
-            End::Script(_) | End::Gone => None,
-        };
-        let [a, b] = &self.wires[wire].ends;
-        self.partition_between(node(a)?, node(b)?)
+        let [a, b] = self.wires[wire].nodes;
+        self.partition_between(a?, b?)
     }
 
-    pub(super) fn arrive(&mut self, wire: usize, from: usize, bytes: Bytes) {
+    pub(super) fn arrive(&mut self, wire: usize, from: usize, place: u64, bytes: Bytes) {
         match self.partition_on(wire) {
-            Some(Partition::Hold) => return self.hold(Happening::Arrive { wire, from, bytes }),
-            Some(Partition::Drop) => return,
+            Some(Partition::Hold) => {
+                return self.hold(Happening::Arrive { wire, from, place, bytes });
+            }
+            Some(Partition::Drop) => self.wires[wire].ways[from].torn = true,
             None => {}
         }
         let way = &mut self.wires[wire].ways[from];
+        if way.torn {
+            // Both sides find out when the connection breaks.
+            return;
+        }
+        assert_eq!(way.arrived, place, "bytes of a connection keep their order, without a gap");
         way.arrived += bytes.len() as u64;
         way.inbound.push_back(bytes);
         if way.inbound.len() == 1 {
@@ -450,10 +460,15 @@ impl World {
     }
 
     pub(super) fn finish(&mut self, wire: usize, from: usize) {
-        if self.partition_on(wire) == Some(Partition::Hold) {
-            return self.hold(Happening::Finish { wire, from });
+        match self.partition_on(wire) {
+            Some(Partition::Hold) => return self.hold(Happening::Finish { wire, from }),
+            Some(Partition::Drop) => self.wires[wire].ways[from].torn = true,
+            None => {}
         }
         let way = &mut self.wires[wire].ways[from];
+        if way.torn {
+            return;
+        }
         way.finished = true;
         if way.inbound.is_empty() {
             self.report_end(wire, 1 - from, CloseKind::Eof);
