@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::checks::Strain;
 use crate::explore::SmallWorld;
 use crate::faults::Coverage;
 use crate::large::{LargeSwarm, Report};
@@ -146,13 +147,14 @@ fn scenario(arguments: &Arguments, seed: u64) -> Scenario {
 fn many(arguments: &Arguments, count: Option<u64>, hours: Option<u64>) -> ExitCode {
     let started = Instant::now();
     let end = hours.map(|hours| started + Duration::from_secs(3600 * hours));
-    let mut coverage = Coverage::default();
+    let (mut coverage, mut strain) = (Coverage::default(), Strain::default());
     let (mut done, mut steps, mut virtual_time) = (0u64, 0u64, Duration::ZERO);
     while count.is_none_or(|count| done < count) && end.is_none_or(|end| Instant::now() < end) {
         let seed = arguments.seed.wrapping_add(done);
         match play(arguments, seed) {
             Ok(outcome) => {
                 coverage.add(&outcome.coverage);
+                strain.add(&outcome.strain);
                 steps += outcome.steps;
                 virtual_time += outcome.virtual_time;
             }
@@ -164,7 +166,7 @@ fn many(arguments: &Arguments, count: Option<u64>, hours: Option<u64>) -> ExitCo
         }
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
-    print!("{coverage}");
+    print!("{coverage}{strain}");
     println!("{done} scenarios from seed {}, no violation", arguments.seed);
     println!("{:.0} scenarios a minute, {steps} steps", done as f64 / minutes.max(1e-9));
     println!("{:.1} hours of virtual time", virtual_time.as_secs_f64() / 3600.0);

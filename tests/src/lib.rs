@@ -58,6 +58,7 @@ mod tamper;
 mod tracker;
 mod world;
 
+pub use checks::{Account, Cost, Measure, Strain, Stranger};
 pub use content::Content;
 pub use dht_world::{DhtManner, DhtWorld, LookupReport, dht_table};
 pub use disk::{DiskFault, DiskSpeed, SyntheticDisk};

@@ -13,7 +13,7 @@ use eddyline::metainfo::Metainfo;
 use eddyline::trace::{Chain, Origin, Recorder};
 use eddyline::{Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, Notice, Wakeup};
 
-use crate::checks::Checks;
+use crate::checks::{Checks, Cost};
 use crate::disk::SyntheticDisk;
 use crate::net::{Access, Nat, NatState, NodeClock};
 use crate::tamper::Tamper;
@@ -145,6 +145,11 @@ impl Node {
     /// Watches every step with the checkers that stand outside the engine.
     pub fn watch(&mut self) {
         self.checks = Some(Checks::default());
+    }
+
+    /// What strangers gave and cost, where it is watched.
+    pub fn cost(&self) -> Option<&Cost> {
+        self.checks.as_ref().map(|checks| &checks.cost)
     }
 
     /// Starts again with what the disk holds, as after a crash. Returns the events that the driver

@@ -14,12 +14,13 @@ use eddyline::{
     Rename, SeedChoking, TorrentState,
 };
 
+use crate::checks::Strain;
 use crate::content::Content;
 use crate::entropy::Entropy;
 use crate::faults::{Coverage, FaultRates};
 use crate::metadata_manner::MetadataManner;
 use crate::net::{Access, Nat, Partition, Weather};
-use crate::node::NodeId;
+use crate::node::{Node, NodeId};
 use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
@@ -108,6 +109,8 @@ pub struct Outcome {
     pub virtual_time: Duration,
     /// What went wrong on purpose.
     pub coverage: Coverage,
+    /// How near strangers came to the bounds on what they cost.
+    pub strain: Strain,
     /// The trace of the engine that broke a rule, where traces were wanted.
     pub trace: Option<Bytes>,
 }
@@ -198,8 +201,11 @@ impl Scenario {
         };
         let trace = suspect.filter(|_| record).map(|node| world.node_mut(node).trace());
         let digest = world.nodes().fold(0u64, |sum, node| sum.rotate_left(7) ^ node.digest());
+        let mut strain = Strain::default();
+        world.nodes().filter_map(Node::cost).for_each(|cost| strain.add(cost.strain()));
         Outcome {
             verdict,
+            strain,
             digest,
             steps: world.nodes().map(|node| node.steps).sum(),
             virtual_time: world.now().since(eddyline::base::time::Instant::from_millis(1000)),

@@ -1,20 +1,25 @@
 //! What an engine says to its peers, held against what they said: the rules of BEP 3 and 6.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use eddyline::base::bits::Bits;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
-use eddyline::wire::{BlockRequest, FrameAssembler, Message};
+use eddyline::peer::{OUR_METADATA_ID, OUR_PEX_ID};
+use eddyline::wire::{BlockRequest, FrameAssembler, Message, MetadataMessage, PexMessage};
 use eddyline::{Action, Event, StreamAction, StreamEvent};
 
+use super::cost::Asked;
 use super::model::Model;
 
 /// All conversations of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Conversations {
     talks: BTreeMap<ConnId, Talk>,
+    asked: Option<Asked>,
+    metadata: Option<(ConnId, u64)>,
 }
 
 /// One conversation.
@@ -44,6 +49,11 @@ struct Talk {
     granted: u64,
     received: u64,
     garbled: bool,
+    /// Of the last run of bytes: content and pieces of metadata that were asked for, peers named.
+    wants: (u64, u64),
+    named: Vec<SocketAddr>,
+    /// Bytes of metadata in the last send.
+    metadata: u64,
 }
 
 impl Conversations {
@@ -54,6 +64,11 @@ impl Conversations {
             StreamEvent::Received(bytes) => {
                 talk.received += bytes.len() as u64;
                 talk.hear(bytes);
+                if talk.wants != (0, 0) || !talk.named.is_empty() {
+                    let (content, metadata) = std::mem::take(&mut talk.wants);
+                    let named = std::mem::take(&mut talk.named);
+                    self.asked = Some(Asked { conn: *conn, content, metadata, named });
+                }
             }
             StreamEvent::Sent(count) => talk.taken += u64::from(*count),
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
@@ -61,6 +76,16 @@ impl Conversations {
             }
             StreamEvent::Connected => {}
         }
+    }
+
+    /// What was asked for and named in the event that was just heard.
+    pub(super) fn take_heard(&mut self) -> Option<Asked> {
+        self.asked.take()
+    }
+
+    /// Bytes of metadata in the action that was just seen.
+    pub(super) fn take_metadata(&mut self) -> Option<(ConnId, u64)> {
+        self.metadata.take()
     }
 
     pub(super) fn see(&mut self, action: &Action, model: &Model) -> Result<(), String> {
@@ -81,6 +106,8 @@ impl Conversations {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
                     talk.say(bytes, model).map_err(|rule| format!("{rule} ({conn:?})"))?;
+                    let metadata = std::mem::take(&mut talk.metadata);
+                    self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
             }
             StreamAction::SendBlock(bytes) => {
@@ -175,6 +202,16 @@ impl Talk {
             Message::Reject(request) => {
                 self.outstanding.remove(&request);
             }
+            Message::Request(request) => self.wants.0 += u64::from(request.length),
+            Message::Extended { id: OUR_METADATA_ID, payload } => {
+                let asks = MetadataMessage::decode(&payload);
+                self.wants.1 += u64::from(matches!(asks, Ok(MetadataMessage::Request(_))));
+            }
+            Message::Extended { id: OUR_PEX_ID, payload } => {
+                let pex = PexMessage::decode(&payload).ok();
+                let added = pex.into_iter().flat_map(|pex| pex.added);
+                self.named.extend(added.map(|(addr, _)| addr));
+            }
             _ => {}
         }
     }
@@ -248,6 +285,11 @@ impl Talk {
                 self.serves = true;
             }
             Message::Choke => self.serves = false,
+            Message::Extended { id: 1.., payload } => {
+                if let Ok(MetadataMessage::Data { .. }) = MetadataMessage::decode(payload) {
+                    self.metadata += payload.len() as u64 + 6;
+                }
+            }
             Message::Request(request) => self.check_request(*request)?,
             Message::Cancel(request) => {
                 self.outstanding.remove(request);

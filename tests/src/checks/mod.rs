@@ -2,6 +2,7 @@
 //! events in and actions out, and know nothing of the engine's state but its public views.
 
 mod conversation;
+mod cost;
 mod ids;
 mod model;
 mod politeness;
@@ -11,6 +12,7 @@ use eddyline::base::time::Instant;
 use eddyline::{Action, Engine, Event};
 
 pub use conversation::Conversations;
+pub use cost::{Account, Cost, Measure, Strain, Stranger};
 pub use ids::Ids;
 pub use model::Model;
 pub use politeness::Politeness;
@@ -24,6 +26,7 @@ pub struct Checks {
     conversations: Conversations,
     politeness: Politeness,
     privacy: Privacy,
+    pub(crate) cost: Cost,
     unchoked: u32,
 }
 
@@ -36,6 +39,10 @@ impl Checks {
             self.conversations.hear(event);
             self.politeness.hear(now, event);
             self.privacy.hear(event);
+            self.cost.hear(now, event);
+            if let Some(heard) = self.conversations.take_heard() {
+                self.cost.heard(heard);
+            }
         }
     }
 
@@ -55,6 +62,10 @@ impl Checks {
             self.conversations.see(action, &self.model)?;
             self.politeness.see(now, action)?;
             self.privacy.see(action, engine)?;
+            self.cost.see(action);
+            if let Some((conn, bytes)) = self.conversations.take_metadata() {
+                self.cost.sent_metadata(conn, bytes);
+            }
         }
         self.model.compare(engine)?;
         // Fewer slots than before are no reason to choke somebody at once.
@@ -64,6 +75,7 @@ impl Checks {
             let (unchoked, slots) = (stats.unchoked, stats.unchoke_slots);
             return Err(format!("no more are served than there are slots: {unchoked} of {slots}"));
         }
+        self.cost.settle(engine, actions.len(), stats.torrents + stats.standby)?;
         budgets(engine)
     }
 }
