@@ -21,6 +21,8 @@ use crate::resume_store::replace;
 
 /// Longest record; what claims to be longer is damage.
 const MAX_RECORD: usize = 1 << 20;
+/// Bytes that are hashed for each byte of a damaged journal, in search of the next whole record.
+const SEARCH_PER_BYTE: usize = 16;
 /// So many records more than torrents, and the journal is written anew.
 const SLACK: usize = 256;
 
@@ -108,10 +110,7 @@ impl SessionStore {
             at += length;
             records += 1;
         }
-        // A torn end is one record at the most; more than that is damage.
-        let rest = &bytes[at..];
-        let damaged =
-            (1..rest.len().min(2 * MAX_RECORD)).any(|start| read_record(&rest[start..]).is_some());
+        let damaged = is_damage(&bytes[at..], &mut 0);
         if damaged {
             fs::write(folder.join("session.log.damaged"), &bytes)?;
         }
@@ -242,17 +241,40 @@ fn write_record(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(&body);
 }
 
-/// The record that `bytes` begin with, and its length; `None` when there is no whole one.
-fn read_record(bytes: &[u8]) -> Option<(Record, usize)> {
+/// Whether what follows the last readable record is more than a torn end: whether a whole record
+/// stands in it somewhere. Any four bytes may be taken for the length of one, and finding out costs a
+/// hash of that many: `hashed` counts them, and where they are too many it is taken for damage, which
+/// loses nothing, for then the whole journal is kept.
+fn is_damage(rest: &[u8], hashed: &mut usize) -> bool {
+    let most = SEARCH_PER_BYTE * rest.len() + MAX_RECORD;
+    for start in 1..rest.len() {
+        let Some((_, body)) = framed(&rest[start..]) else { continue };
+        *hashed += body.len();
+        if *hashed > most || read_record(&rest[start..]).is_some() {
+            return true;
+        }
+    }
+    false
+}
+
+/// The checksum and the body of a record, if `bytes` begin with what may be one.
+fn framed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
     let body = bytes.get(8..8usize.checked_add(length)?).filter(|_| length <= MAX_RECORD)?;
-    if Sha1Hash::of(body).0[..4] != bytes[4..8] {
+    // A record is a dictionary: most of what is none is seen without a hash.
+    (body.first() == Some(&b'd') && body.last() == Some(&b'e')).then_some((&bytes[4..8], body))
+}
+
+/// The record that `bytes` begin with, and its length; `None` when there is no whole one.
+fn read_record(bytes: &[u8]) -> Option<(Record, usize)> {
+    let (sum, body) = framed(bytes)?;
+    if Sha1Hash::of(body).0[..4] != *sum {
         return None;
     }
     let record: Record = bencode::from_scanned(body, Limits::METAINFO).ok()?;
     let safe = |hash: &str| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     let named = record.put.iter().map(|entry| &entry.hash).chain(&record.remove);
-    named.into_iter().all(|hash| safe(hash)).then_some((record, 8 + length))
+    named.into_iter().all(|hash| safe(hash)).then_some((record, 8 + body.len()))
 }
 
 #[cfg(test)]
@@ -336,6 +358,34 @@ mod tests {
         let store = SessionStore::open(folder.path()).unwrap();
         assert!(store.was_damaged());
         assert_eq!(names(&store).len(), 4);
+        assert_eq!(fs::read(folder.path().join("session.log.damaged")).unwrap(), journal);
+    }
+
+    #[test]
+    fn a_damaged_journal_is_searched_in_proportion_to_its_length() {
+        // Everywhere something that may be a record of a third of the rest.
+        let hostile = |length: usize| {
+            let claimed = (length as u32 / 36 * 12 + 9).to_le_bytes();
+            let unit = [claimed, *b"eeee", *b"dddd"].concat();
+            [0].into_iter().chain(unit.into_iter().cycle()).take(length).collect::<Vec<u8>>()
+        };
+        let work = |length| {
+            let mut hashed = 0;
+            assert!(is_damage(&hostile(length), &mut hashed));
+            hashed
+        };
+        let (once, twice) = (work(200_000), work(400_000));
+        assert!(twice <= 400_000 * SEARCH_PER_BYTE + 2 * MAX_RECORD, "{once} and {twice}");
+        // It is put aside, and what is before it is used.
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        store.put(vec![(entry(1), None)]).unwrap();
+        let path = folder.path().join("session.log");
+        let journal = [fs::read(&path).unwrap(), hostile(300_000)].concat();
+        fs::write(&path, &journal).unwrap();
+        let store = SessionStore::open(folder.path()).unwrap();
+        assert!(store.was_damaged());
+        assert_eq!(names(&store), ["torrent 1"]);
         assert_eq!(fs::read(folder.path().join("session.log.damaged")).unwrap(), journal);
     }
 

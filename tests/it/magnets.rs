@@ -191,6 +191,28 @@ fn metadata_with_the_right_hash_that_is_no_torrent_fails_with_a_reason() {
 }
 
 #[test]
+fn a_v1_magnet_that_leads_to_a_v2_dictionary_fails_and_costs_nothing() {
+    let content = content();
+    let mut world = World::new(11);
+    let leech = world.add_node();
+    // A hundred million pieces, in 145 bytes.
+    let mut info = b"d9:file treed1:ad0:d6:lengthi1638400000000e11:pieces root32:".to_vec();
+    info.extend([b'R'; 32]);
+    info.extend(b"eee12:meta versioni2e4:name1:x12:piece lengthi16384ee");
+    let hash = eddyline::base::hash::Sha1Hash::of(&info);
+    let peer = world.add_script(move || MetadataManner::holding(&content, hash, info.clone()));
+    let magnet = Magnet { v1: Some(hash), peers: vec![peer], ..Magnet::default() };
+    world.command(leech, Command::Add(Box::new(AddTorrent::magnet(&magnet))));
+    let failed = |notice: &Notice| {
+        matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
+    };
+    assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(failed)));
+    let torrent = world.node(leech).torrents()[0];
+    let view = world.node(leech).engine.torrent(torrent).unwrap();
+    assert_eq!(view.have.len(), 0);
+}
+
+#[test]
 fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
     let content = content();
     let pieces = content.metainfo.info.len().div_ceil(16_384) as u32;

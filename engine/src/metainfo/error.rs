@@ -46,6 +46,9 @@ pub enum MetainfoError {
     HybridMismatch,
     /// A `file tree` whose keys are not sorted or not unique (BEP 52).
     UnsortedTree,
+    /// The dictionary has the hash that was asked for and is of the other version: a v1 hash must
+    /// lead to a dictionary with a v1 half, a v2 hash to one with a v2 half.
+    Identity,
 }
 
 impl fmt::Display for MetainfoError {
@@ -69,6 +72,7 @@ impl fmt::Display for MetainfoError {
             Self::PadInFileTree => "the v2 file tree contains padding",
             Self::PieceLayer => "a piece layer does not match its 'pieces root'",
             Self::HybridMismatch => "the v1 and v2 halves describe different files",
+            Self::Identity => "it is not of the version that its info-hash stands for",
             Self::UnsortedTree => "the v2 info dictionary is not in canonical order",
         };
         f.write_str(text)

@@ -1,6 +1,5 @@
 //! Magnet URIs (BEP 9, BEP 46, BEP 53, v2 form of BEP 52) and bare info-hashes.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,14 +8,13 @@ use core::net::SocketAddr;
 use data_encoding::{BASE32, HEXLOWER, HEXLOWER_PERMISSIVE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
+use super::limits::{
+    Distinct, MAX_FILE_INDEX, MAX_MAGNET_BYTES, MAX_MAGNET_PEERS, MAX_NODES, MAX_SELECTED,
+    MAX_TRACKERS, MAX_URL_BYTES, MAX_WEB_SEEDS,
+};
 use super::parse::InfoHashes;
 use crate::base::addr::is_dialable;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
-
-/// Most file numbers that `so` may select.
-const MAX_SELECTED: usize = 100_000;
-/// Highest file number that `so` may name.
-const MAX_FILE_INDEX: u32 = 0x00ff_ffff;
 
 /// Why a magnet URI or an info-hash is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +26,7 @@ pub enum MagnetError {
     NoInfoHash,
     /// An `xt` whose info-hash is malformed, or a text that is no info-hash.
     BadInfoHash,
-    /// Longer than 1 MiB.
+    /// Longer than [`MAX_MAGNET_BYTES`](super::MAX_MAGNET_BYTES).
     TooLong,
 }
 
@@ -94,7 +92,7 @@ impl Magnet {
     /// # Errors
     /// When it is no magnet URI, or names no torrent.
     pub fn parse(uri: &str) -> Result<Self, MagnetError> {
-        if uri.len() > 1 << 20 {
+        if uri.len() > MAX_MAGNET_BYTES {
             return Err(MagnetError::TooLong);
         }
         let scheme = uri.get(..8).ok_or(MagnetError::NotMagnet)?;
@@ -102,7 +100,8 @@ impl Magnet {
             return Err(MagnetError::NotMagnet);
         }
         let mut magnet = Self::default();
-        let mut selected: Option<BTreeSet<u32>> = None;
+        let mut lists = Lists::new();
+        let mut selected: Vec<(u32, u32)> = Vec::new();
         let mut salt = Vec::new();
         for parameter in uri[8..].split('&') {
             let Some((key, value)) = parameter.split_once('=') else { continue };
@@ -116,17 +115,18 @@ impl Magnet {
             match base {
                 "xt" => magnet.add_topic(&value)?,
                 "dn" => magnet.name = Some(value),
-                "tr" => push_new(&mut magnet.trackers, value),
-                "ws" => push_new(&mut magnet.web_seeds, value),
-                "x.pe" => magnet.add_peer(&value),
-                "dht" => push_new(&mut magnet.nodes, value),
-                "so" => select(&value, &mut selected),
+                "tr" => add_text(&mut lists.trackers, &value),
+                "ws" => add_text(&mut lists.web_seeds, &value),
+                "x.pe" => lists.add_peer(&value),
+                "dht" => add_text(&mut lists.nodes, &value),
+                "so" => selected.extend(ranges(&value)),
                 "xs" => magnet.add_source(&value),
                 "s" => salt = hex(&value).unwrap_or_default(),
                 _ => {}
             }
         }
-        magnet.select_only = selected.map(|set| set.into_iter().collect());
+        lists.give_to(&mut magnet);
+        magnet.select_only = (!selected.is_empty()).then(|| numbers_in(selected));
         if let Some(publisher) = &mut magnet.publisher {
             publisher.salt = salt;
         }
@@ -166,12 +166,41 @@ impl Magnet {
                 key.map(|key| Publisher { key, salt: Vec::new() }).or(self.publisher.take());
         }
     }
+}
+
+/// The lists of a magnet while it is read.
+struct Lists {
+    trackers: Distinct<String>,
+    web_seeds: Distinct<String>,
+    nodes: Distinct<String>,
+    peers: Distinct<SocketAddr>,
+    named_peers: Distinct<String>,
+}
+
+impl Lists {
+    fn new() -> Self {
+        Self {
+            trackers: Distinct::new(MAX_TRACKERS),
+            web_seeds: Distinct::new(MAX_WEB_SEEDS),
+            nodes: Distinct::new(MAX_NODES),
+            peers: Distinct::new(MAX_MAGNET_PEERS),
+            named_peers: Distinct::new(MAX_MAGNET_PEERS),
+        }
+    }
+
+    fn give_to(self, magnet: &mut Magnet) {
+        magnet.trackers = self.trackers.into_vec();
+        magnet.web_seeds = self.web_seeds.into_vec();
+        magnet.nodes = self.nodes.into_vec();
+        magnet.peers = self.peers.into_vec();
+        magnet.named_peers = self.named_peers.into_vec();
+    }
 
     fn add_peer(&mut self, value: &str) {
         let value = value.trim();
         if let Ok(addr) = value.parse::<SocketAddr>() {
-            if is_dialable(addr) && !self.peers.contains(&addr) {
-                self.peers.push(addr);
+            if is_dialable(addr) {
+                self.peers.add(addr);
             }
             return;
         }
@@ -183,7 +212,7 @@ impl Magnet {
             && !host.is_empty()
             && port.parse::<u16>().is_ok_and(|port| port != 0)
         {
-            push_new(&mut self.named_peers, value.into());
+            add_text(&mut self.named_peers, value);
         }
     }
 }
@@ -253,28 +282,32 @@ fn escape(value: &str) -> String {
     utf8_percent_encode(value, SET).to_string()
 }
 
-fn push_new(list: &mut Vec<String>, value: String) {
+fn add_text(list: &mut Distinct<String>, value: &str) {
     let value = value.trim();
-    if !value.is_empty() && !list.iter().any(|known| known == value) {
-        list.push(value.into());
+    if !list.is_full() && (1..=MAX_URL_BYTES).contains(&value.len()) {
+        list.add(value.into());
     }
 }
 
-/// Adds the ranges of one `so` value. Parts that are no numbers, or out of all proportion, are
-/// left out; a value of nothing but such parts selects nothing by itself.
-fn select(value: &str, selected: &mut Option<BTreeSet<u32>>) {
-    for part in value.split(',') {
+/// The ranges of one `so` value. Parts that are no numbers, or out of all proportion, are left out;
+/// a value of nothing but such parts selects nothing by itself.
+fn ranges(value: &str) -> impl Iterator<Item = (u32, u32)> + '_ {
+    value.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { continue };
-        if first > last || last > MAX_FILE_INDEX {
-            continue;
-        }
-        let set = selected.get_or_insert_default();
-        for index in first..=last {
-            if set.len() >= MAX_SELECTED {
-                return;
-            }
-            set.insert(index);
-        }
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        (first <= last && last <= MAX_FILE_INDEX).then_some((first, last))
+    })
+}
+
+/// The numbers in any of the ranges, ascending, each once; the lowest ones where there are too many.
+fn numbers_in(mut ranges: Vec<(u32, u32)>) -> Vec<u32> {
+    ranges.sort_unstable();
+    let mut numbers = Vec::new();
+    let mut next = 0;
+    for (first, last) in ranges {
+        let room = MAX_SELECTED - numbers.len();
+        numbers.extend((first.max(next)..=last).take(room));
+        next = next.max(last + 1);
     }
+    numbers
 }

@@ -5,6 +5,7 @@ mod encode;
 mod error;
 mod files;
 mod geometry;
+mod limits;
 mod magnet;
 mod merkle;
 mod names;
@@ -21,6 +22,10 @@ pub use create::{CreateError, CreateNeed, CreateOptions, Creator, Format, InputF
 pub use error::MetainfoError;
 pub use files::{FileAttributes, FileEntry, FileSlice, Layout, Slices};
 pub use geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
+pub use limits::{
+    MAX_FILE_INDEX, MAX_MAGNET_BYTES, MAX_MAGNET_PEERS, MAX_NODES, MAX_SELECTED, MAX_TRACKERS,
+    MAX_URL_BYTES, MAX_WEB_SEEDS,
+};
 pub use magnet::{InfoHash, Magnet, MagnetError, Publisher, parse_info_hash};
 pub use merkle::{MerkleTree, layer_root, pad_hash};
 pub use names::{

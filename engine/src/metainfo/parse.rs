@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{Geometry, MAX_PIECE_LENGTH};
+use super::limits::{Distinct, MAX_NODES, MAX_TRACKERS, MAX_URL_BYTES, MAX_WEB_SEEDS};
 use super::magnet::Magnet;
 use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, safe_name};
 use super::parse_v2;
@@ -96,8 +97,8 @@ impl Metainfo {
                 parse_v2::piece_layers(layers, &metainfo.layout, metainfo.geometry)?;
         }
         metainfo.trackers = trackers(&root);
-        metainfo.web_seeds = strings(root.get(b"url-list"));
-        metainfo.http_seeds = strings(root.get(b"httpseeds"));
+        metainfo.web_seeds = urls(root.get(b"url-list"));
+        metainfo.http_seeds = urls(root.get(b"httpseeds"));
         metainfo.nodes = nodes(&root);
         metainfo.comment = text(&root, b"comment.utf-8").or_else(|| text(&root, b"comment"));
         metainfo.created_by =
@@ -346,51 +347,59 @@ fn text(dict: &Value<'_, '_>, key: &[u8]) -> Option<String> {
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// A string, or a list from which everything but strings is left out.
-fn strings(value: Option<Value<'_, '_>>) -> Vec<String> {
-    let Some(value) = value else { return Vec::new() };
-    let one = value.as_str().into_iter();
-    let many = value.items().filter_map(|item| item.as_str());
-    let mut out: Vec<String> = Vec::new();
-    for url in one.chain(many).map(str::trim).filter(|url| !url.is_empty()) {
-        if !out.iter().any(|known| known == url) {
-            out.push(url.into());
-        }
-    }
-    out
+/// A string, or the strings of a list; everything else in it is left out.
+fn strings<'a>(value: Option<Value<'a, '_>>) -> impl Iterator<Item = &'a str> {
+    let one = value.and_then(|value| value.as_str());
+    let many = value.into_iter().flat_map(|value| value.items());
+    one.into_iter().chain(many.filter_map(|item| item.as_str())).map(str::trim)
 }
 
-/// The tiers of `announce-list`, else `announce` (BEP 12). What is no tracker URL is left out.
+fn is_url_sized(url: &&str) -> bool {
+    (1..=MAX_URL_BYTES).contains(&url.len())
+}
+
+/// URLs of web seeds, each once.
+fn urls(value: Option<Value<'_, '_>>) -> Vec<String> {
+    let mut urls = Distinct::new(MAX_WEB_SEEDS);
+    for url in strings(value).filter(is_url_sized) {
+        urls.add(url);
+    }
+    urls.into_vec().into_iter().map(String::from).collect()
+}
+
+/// The tiers of `announce-list`, else `announce` (BEP 12). What is no tracker URL is left out, and
+/// so is what an earlier place of the list names already.
 fn trackers(root: &Value<'_, '_>) -> Vec<Vec<String>> {
-    let is_tracker = |url: &String| {
+    let is_tracker = |url: &&str| {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         ["http", "https", "udp", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s))
     };
+    let mut known = Distinct::new(MAX_TRACKERS);
+    let mut tier_of = |value| -> Vec<String> {
+        let urls = strings(value).filter(is_url_sized).filter(is_tracker);
+        urls.filter(|url| known.add(*url)).map(String::from).collect()
+    };
     let mut tiers = Vec::new();
     if let Some(list) = root.get(b"announce-list") {
-        for tier in list.items().filter(Value::is_list) {
-            let mut urls = strings(Some(tier));
-            urls.retain(is_tracker);
-            if !urls.is_empty() {
-                tiers.push(urls);
-            }
-        }
+        tiers.extend(list.items().filter(Value::is_list).map(|tier| tier_of(Some(tier))));
+        tiers.retain(|tier| !tier.is_empty());
     }
     if tiers.is_empty() {
-        let announce = strings(root.get(b"announce"));
-        tiers.extend(announce.into_iter().filter(is_tracker).map(|url| vec![url]));
+        tiers.extend(tier_of(root.get(b"announce")).into_iter().map(|url| vec![url]));
     }
     tiers
 }
 
 fn nodes(root: &Value<'_, '_>) -> Vec<Node> {
     let Some(list) = root.get(b"nodes") else { return Vec::new() };
-    list.items()
-        .filter_map(|node| {
-            let mut parts = node.items();
-            let host = parts.next()?.as_str()?.trim();
-            let port = u16::try_from(parts.next()?.as_int()?).ok()?;
-            (!host.is_empty() && port != 0).then(|| Node { host: host.into(), port })
-        })
-        .collect()
+    let mut nodes = Distinct::new(MAX_NODES);
+    for node in list.items() {
+        let mut parts = node.items();
+        let host = parts.next().and_then(|host| host.as_str()).map(str::trim).unwrap_or_default();
+        let port = parts.next().and_then(|port| u16::try_from(port.as_int()?).ok()).unwrap_or(0);
+        if (1..=MAX_URL_BYTES).contains(&host.len()) && port != 0 {
+            nodes.add((host, port));
+        }
+    }
+    nodes.into_vec().into_iter().map(|(host, port)| Node { host: host.into(), port }).collect()
 }

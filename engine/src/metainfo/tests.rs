@@ -271,6 +271,147 @@ fn selections_out_of_all_proportion_are_left_out() {
     assert_eq!(Magnet::parse(uri).unwrap().select_only, Some(vec![7]));
 }
 
+std::thread_local! {
+    static COMPARED: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+}
+
+/// A value that counts how often it is compared.
+#[derive(Clone, PartialEq, Eq)]
+struct Counted(u32);
+
+impl Ord for Counted {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        COMPARED.set(COMPARED.get() + 1);
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Counted {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[test]
+fn twice_as_long_a_list_is_freed_of_duplicates_in_little_more_than_twice_the_work() {
+    let work = |count: u32, most: usize| {
+        COMPARED.set(0);
+        let mut list = limits::Distinct::new(most);
+        // Everything once, then everything again.
+        for n in 0..2 * count {
+            list.add(Counted(n * 7919 % count));
+        }
+        assert_eq!(list.into_vec().len(), most.min(count as usize));
+        COMPARED.get()
+    };
+    let (once, twice) = (work(5_000, usize::MAX), work(10_000, usize::MAX));
+    assert!(twice < once * 23 / 10, "{once} and {twice}");
+    // A list that is full costs nothing more.
+    assert!(work(100_000, 100) < 2_000);
+}
+
+/// A `.torrent` of one file with more entries.
+fn torrent_with(more: &str) -> Metainfo {
+    let text = alloc::format!(
+        "d{more}4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:{}ee",
+        "h".repeat(20)
+    );
+    Metainfo::parse(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn lists_of_a_torrent_end_where_their_caps_are() {
+    let string = |text: &str| alloc::format!("{}:{text}", text.len());
+    let urls: String = (0..5_000).map(|n| string(&alloc::format!("http://h/{n}"))).collect();
+    let seeds = torrent_with(&alloc::format!("9:httpseedsl{urls}e8:url-listl{urls}e"));
+    assert_eq!((seeds.web_seeds.len(), seeds.http_seeds.len()), (MAX_WEB_SEEDS, MAX_WEB_SEEDS));
+    assert_eq!(seeds.web_seeds[255], "http://h/255");
+    // In one tier, each a tier of its own, and the same in every tier.
+    let one = torrent_with(&alloc::format!("13:announce-listll{urls}ee"));
+    assert_eq!(one.trackers.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_TRACKERS]);
+    let tiers: String = (0..5_000)
+        .map(|n| alloc::format!("l{}e", string(&alloc::format!("udp://h/{n}"))))
+        .collect();
+    let many = torrent_with(&alloc::format!("13:announce-listl{tiers}e"));
+    assert_eq!(many.trackers.len(), MAX_TRACKERS);
+    let same = torrent_with(&alloc::format!("13:announce-listl{}e", "l8:udp://h/e".repeat(5_000)));
+    assert_eq!(same.trackers, [["udp://h/"]]);
+    let long = "x".repeat(MAX_URL_BYTES);
+    let long =
+        torrent_with(&alloc::format!("8:url-list{}", string(&alloc::format!("ftp://{long}"))));
+    assert_eq!(long.web_seeds, Vec::<String>::new());
+    let nodes: String = (1..5_000)
+        .map(|port| alloc::format!("l4:hosti{port}ee"))
+        .chain(["l4:hosti1ee".into()])
+        .collect();
+    assert_eq!(torrent_with(&alloc::format!("5:nodesl{nodes}e")).nodes.len(), MAX_NODES);
+}
+
+#[test]
+fn lists_of_a_magnet_end_where_their_caps_are() {
+    let mut uri = String::from("magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd");
+    for n in 1..5_000 {
+        let more = [
+            alloc::format!("&tr=udp://h:{n}&ws=http://h/{n}&dht=h:{n}"),
+            alloc::format!("&x.pe=9.9.9.9:{n}&x.pe=h:{n}"),
+        ];
+        more.iter().for_each(|part| uri.push_str(part));
+    }
+    let magnet = Magnet::parse(&uri).unwrap();
+    assert_eq!(magnet.trackers.len(), MAX_TRACKERS);
+    assert_eq!(magnet.web_seeds.len(), MAX_WEB_SEEDS);
+    assert_eq!(magnet.nodes.len(), MAX_NODES);
+    assert_eq!(
+        (magnet.peers.len(), magnet.named_peers.len()),
+        (MAX_MAGNET_PEERS, MAX_MAGNET_PEERS)
+    );
+    assert_eq!(Magnet::parse(&"x".repeat(MAX_MAGNET_BYTES + 1)), Err(MagnetError::TooLong));
+}
+
+#[test]
+fn ranges_of_files_that_overlap_are_counted_once() {
+    let start = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+    let select = |so: &str| Magnet::parse(&alloc::format!("{start}&so={so}")).unwrap().select_only;
+    assert_eq!(select("7-9,1,8-11,1,10&so=3"), Some(vec![1, 3, 7, 8, 9, 10, 11]));
+    // 150,000 ranges of 99,999 files each: expanded one by one they are 15 thousand million.
+    let many = select(&"0-99998,".repeat(100_000)).unwrap();
+    assert_eq!((many.len(), many[99_998]), (99_999, 99_998));
+    let most = select("5-16777215,0-3").unwrap();
+    assert_eq!((most.len(), most[4]), (MAX_SELECTED, 5));
+}
+
+/// The info dictionary of a v2 torrent that declares a file of so many pieces.
+fn v2_dictionary(pieces: u64) -> Vec<u8> {
+    let tree = alloc::format!("d1:ad0:d6:lengthi{}e11:pieces root32:", pieces * 16_384);
+    let mut info = alloc::format!("d9:file tree{tree}").into_bytes();
+    info.extend([b'R'; 32]);
+    info.extend(b"eee12:meta versioni2e4:name1:x12:piece lengthi16384ee");
+    info
+}
+
+#[test]
+fn a_hash_of_one_version_does_not_lead_to_a_dictionary_of_the_other() {
+    let v2 = v2_dictionary(100_000_000);
+    assert_eq!(Metainfo::parse_info(&v2).unwrap().geometry.pieces(), 100_000_000);
+    let v1 = torrent_with("").info;
+    let asked = |v1: Option<&[u8]>, v2: Option<&[u8]>| {
+        let (v1, v2) = (v1.map(Sha1Hash::of), v2.map(Sha256Hash::of));
+        Metainfo::from_magnet(&Magnet { v1, v2, ..Magnet::default() })
+    };
+    let error = |asked: Metainfo, info: &[u8]| asked.with_info(info).unwrap_err();
+    assert_eq!(error(asked(Some(&v2), None), &v2), MetainfoError::Identity);
+    assert_eq!(error(asked(Some(&v2), Some(&v2)), &v2), MetainfoError::Identity);
+    assert_eq!(error(asked(None, Some(&v1)), &v1), MetainfoError::Identity);
+    assert_eq!(error(asked(Some(&v1), Some(&v1)), &v1), MetainfoError::Identity);
+    assert!(asked(Some(&v1), None).with_info(&v1).is_ok());
+    assert!(asked(None, Some(&v2)).with_info(&v2).is_ok());
+    // Either hash of a hybrid leads to it.
+    let hybrid = zeros(Format::Hybrid, 16_384, vec![file(&["a"], 100_000), file(&["b"], 5)]);
+    let hybrid = Metainfo::parse(&hybrid).unwrap().info;
+    assert!(asked(Some(&hybrid), None).with_info(&hybrid).is_ok());
+    assert!(asked(None, Some(&hybrid)).with_info(&hybrid).is_ok());
+}
+
 quickcheck::quickcheck! {
     fn safe_components_never_escape_and_are_stable(raw: Vec<u8>) -> bool {
         safe_component(&raw).is_none_or(|name| {

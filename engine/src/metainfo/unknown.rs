@@ -9,7 +9,7 @@ use super::files::Layout;
 use super::geometry::Geometry;
 use super::magnet::Magnet;
 use super::names::safe_name;
-use super::{Metainfo, Node};
+use super::{InfoHashes, Metainfo, Node};
 
 impl Metainfo {
     /// What a magnet says, with no files and no pieces.
@@ -49,9 +49,17 @@ impl Metainfo {
     /// The info dictionary `info` in the place of nothing; trackers, web seeds and nodes stay.
     ///
     /// # Errors
-    /// The first rule that the dictionary breaks.
+    /// The first rule that the dictionary breaks; [`Identity`](super::MetainfoError::Identity) where
+    /// it is not what the hashes of the magnet stand for. One that is read by its v1 hash and has no
+    /// v1 half would declare pieces without bringing a hash for each, and nobody could check them.
     pub fn with_info(&self, info: &[u8]) -> Result<Self, super::MetainfoError> {
         let found = Self::parse_info(info)?;
+        let InfoHashes { v1, v2 } = self.info_hashes;
+        let contradicts = (v1.is_some() && v1 != found.info_hashes.v1)
+            || (v2.is_some() && v2 != found.info_hashes.v2);
+        if contradicts {
+            return Err(super::MetainfoError::Identity);
+        }
         Ok(Self {
             trackers: self.trackers.clone(),
             web_seeds: self.web_seeds.clone(),

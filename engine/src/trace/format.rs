@@ -22,10 +22,19 @@ use crate::engine::{Engine, SnapshotError};
 
 pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
 pub(super) const VERSION: u8 = 5;
-/// Longest record accepted: far above any step, far below what would hurt.
+/// Longest record accepted: far above any step, far below what would hurt. It has to be there: memory
+/// for what is in a record is at most some thirty times its bytes.
 pub(super) const MAX_RECORD: u64 = 256 << 20;
-/// Most bytes that one event may bring in.
+/// Bytes that one event may bring in, left-out content included. A socket is granted 512 KiB.
 pub(super) const MAX_EVENT_BYTES: u64 = 16 << 20;
+/// Bytes of a block that was read for a peer: the longest request that is served.
+pub(super) const MAX_READ_BYTES: u64 = 128 << 10;
+/// Bytes that all events of a step may bring in, left-out content included. With the usual
+/// configuration 48 MiB can be granted at a time.
+pub(super) const MAX_STEP_BYTES: u64 = 64 << 20;
+/// Where all steps are held in memory: bytes that they may bring in together for each byte of the
+/// trace, [`MAX_STEP_BYTES`] on top. A download leaves a byte for each 600 to 1,000.
+pub(super) const MAX_BYTES_PER_BYTE: u64 = 2048;
 
 /// How the recorded engine came to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +94,9 @@ pub enum TraceError {
     Header,
     /// The record of this step is damaged.
     Record(u64),
+    /// The events of this step bring in more than a step can, or all steps together more than a trace
+    /// of that length can.
+    TooMuch(u64),
     /// The snapshot that it begins with cannot be restored.
     Snapshot(SnapshotError),
 }
@@ -98,6 +110,7 @@ impl fmt::Display for TraceError {
             }
             Self::Header => f.write_str("the beginning of the trace is cut or damaged"),
             Self::Record(step) => write!(f, "the record of step {step} is damaged"),
+            Self::TooMuch(step) => write!(f, "step {step} brings in more than it can have"),
             Self::Snapshot(error) => write!(f, "the trace cannot begin: {error}"),
         }
     }
@@ -115,6 +128,9 @@ pub(super) enum Segment {
     /// So many bytes of content.
     Content(u32),
 }
+
+/// The first byte of [`Stored::Received`]: the number of the variant.
+pub(super) const RECEIVED: u8 = 0;
 
 /// An event as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]

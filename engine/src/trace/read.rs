@@ -1,12 +1,15 @@
-//! Reading a trace. Every byte of it is taken for hostile.
+//! Reading a trace. Every byte of it is taken for hostile: what is in it takes memory in proportion
+//! to its bytes, and what was left out of it, which takes a few bytes however long it was, is
+//! bounded for an event, for a step, and for all steps where they are kept.
 
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
 
 use super::chain::ActionMark;
 use super::format::{
-    Header, MAGIC, MAX_EVENT_BYTES, MAX_RECORD, Segment, Step, Stored, TraceError, VERSION,
-    take_number, take_time,
+    Header, MAGIC, MAX_BYTES_PER_BYTE, MAX_EVENT_BYTES, MAX_READ_BYTES, MAX_RECORD, MAX_STEP_BYTES,
+    RECEIVED, Segment, Step, Stored, TraceError, VERSION, take_number, take_time,
 };
 use crate::api::{DiskOutcome, Event, StreamEvent};
 use crate::base::time::Instant;
@@ -19,6 +22,8 @@ pub struct Trace {
     /// Where the body of each record lies, and the time of its step.
     index: Vec<(usize, usize, Instant)>,
     cut: bool,
+    /// What stands for a block that was read: nobody looks at it, so one is enough.
+    block: Bytes,
 }
 
 impl Trace {
@@ -52,7 +57,8 @@ impl Trace {
             index.push((end - body.len(), end, now));
             last = now;
         }
-        Ok(Self { header, bytes, index, cut })
+        let block = BytesMut::zeroed(MAX_READ_BYTES as usize).freeze();
+        Ok(Self { header, bytes, index, cut, block })
     }
 
     /// The header.
@@ -97,10 +103,13 @@ impl Trace {
         take_time(&mut body, now).ok_or(damaged)?;
         let count = take_number(&mut body).ok_or(damaged)?;
         let mut events = Vec::new();
+        let mut left = MAX_STEP_BYTES;
         for _ in 0..count {
-            let (stored, rest) = postcard::take_from_bytes::<Stored>(body).map_err(|_| damaged)?;
-            body = rest;
-            events.push(event(stored).ok_or(damaged)?);
+            let event = self.take_event(&mut body, &mut left).map_err(|fault| match fault {
+                Fault::Damaged => damaged,
+                Fault::TooMuch => TraceError::TooMuch(number),
+            })?;
+            events.push(event);
         }
         let marks = take_number(&mut body).and_then(|n| usize::try_from(n).ok()).ok_or(damaged)?;
         let (marks, digest) = body.split_at_checked(marks).ok_or(damaged)?;
@@ -118,48 +127,89 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(body)
 }
 
-fn event(stored: Stored) -> Option<Event> {
-    Some(match stored {
-        Stored::Received(conn, segments) => {
-            Event::Stream(conn, StreamEvent::Received(fill(&segments)?))
-        }
-        Stored::Read(op, length) => {
-            let length = usize::try_from(length).ok()?;
-            if length as u64 > MAX_EVENT_BYTES {
-                return None;
-            }
-            Event::Disk(op, DiskOutcome::Read(BytesMut::zeroed(length).freeze()))
-        }
-        Stored::Other(event) => event,
-    })
+/// What is wrong with an event.
+enum Fault {
+    Damaged,
+    TooMuch,
 }
 
-/// Received bytes with zeros in the place of content.
-fn fill(segments: &[Segment]) -> Option<Bytes> {
-    let lengths = segments.iter().map(|segment| match segment {
-        Segment::Verbatim(bytes) => Some(bytes.len() as u64),
-        Segment::Block { length, missing, .. } => {
-            length.checked_sub(*missing).map(|here| u64::from(here) + 13)
-        }
-        Segment::Content(count) => Some(u64::from(*count)),
-    });
-    let total = lengths.sum::<Option<u64>>()?;
-    if total > MAX_EVENT_BYTES {
-        return None;
+fn take<T: DeserializeOwned>(body: &mut &[u8]) -> Result<T, Fault> {
+    let (value, rest) = postcard::take_from_bytes(body).map_err(|_| Fault::Damaged)?;
+    *body = rest;
+    Ok(value)
+}
+
+impl Trace {
+    /// Bytes that all steps may bring in together where they are kept in memory.
+    pub(super) fn most_kept(&self) -> u64 {
+        MAX_STEP_BYTES.saturating_add((self.bytes.len() as u64).saturating_mul(MAX_BYTES_PER_BYTE))
     }
-    let mut out = BytesMut::with_capacity(total as usize);
-    for segment in segments {
-        match segment {
-            Segment::Verbatim(bytes) => out.extend_from_slice(bytes),
-            Segment::Block { piece, begin, length, missing } => {
-                out.put_u32(length.checked_add(9)?);
-                out.put_u8(7);
-                out.put_u32(*piece);
-                out.put_u32(*begin);
-                out.put_bytes(0, (length - missing) as usize);
+
+    /// The event at the front of `body`; `left` is what the step may still bring in.
+    fn take_event(&self, body: &mut &[u8], left: &mut u64) -> Result<Event, Fault> {
+        if body.first() == Some(&RECEIVED) {
+            *body = &body[1..];
+            let conn = take(body)?;
+            let bytes = take_received(body, left)?;
+            return Ok(Event::Stream(conn, StreamEvent::Received(bytes)));
+        }
+        match take(body)? {
+            Stored::Read(op, length) => {
+                let length = u64::from(length);
+                *left = left.checked_sub(length).ok_or(Fault::TooMuch)?;
+                if length > MAX_READ_BYTES {
+                    return Err(Fault::TooMuch);
+                }
+                Ok(Event::Disk(op, DiskOutcome::Read(self.block.slice(..length as usize))))
             }
-            Segment::Content(count) => out.put_bytes(0, *count as usize),
+            Stored::Other(event) => Ok(event),
+            // Its first byte would have said so.
+            Stored::Received(..) => Err(Fault::Damaged),
         }
     }
-    Some(out.freeze())
+}
+
+/// Received bytes with zeros in the place of content. They are measured before they are made, and
+/// never held as segments, which take more than their bytes.
+fn take_received(body: &mut &[u8], left: &mut u64) -> Result<Bytes, Fault> {
+    let count = take_number(body).ok_or(Fault::Damaged)?;
+    let mut ahead = *body;
+    let mut total = 0u64;
+    for _ in 0..count {
+        total = total.saturating_add(length_of(&take(&mut ahead)?).ok_or(Fault::Damaged)?);
+        if total > MAX_EVENT_BYTES {
+            return Err(Fault::TooMuch);
+        }
+    }
+    *left = left.checked_sub(total).ok_or(Fault::TooMuch)?;
+    let mut out = BytesMut::with_capacity(total as usize);
+    for _ in 0..count {
+        put_segment(&mut out, &take(body)?).ok_or(Fault::Damaged)?;
+    }
+    Ok(out.freeze())
+}
+
+/// Bytes of a segment, which is never empty: else many of them would cost time and bring nothing.
+fn length_of(segment: &Segment) -> Option<u64> {
+    let length = match segment {
+        Segment::Verbatim(bytes) => bytes.len() as u64,
+        Segment::Block { length, missing, .. } => u64::from(length.checked_sub(*missing)?) + 13,
+        Segment::Content(count) => u64::from(*count),
+    };
+    (length > 0).then_some(length)
+}
+
+fn put_segment(out: &mut BytesMut, segment: &Segment) -> Option<()> {
+    match segment {
+        Segment::Verbatim(bytes) => out.extend_from_slice(bytes),
+        Segment::Block { piece, begin, length, missing } => {
+            out.put_u32(length.checked_add(9)?);
+            out.put_u8(7);
+            out.put_u32(*piece);
+            out.put_u32(*begin);
+            out.put_bytes(0, (length - missing) as usize);
+        }
+        Segment::Content(count) => out.put_bytes(0, *count as usize),
+    }
+    Some(())
 }

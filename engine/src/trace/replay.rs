@@ -14,6 +14,9 @@ use crate::engine::Engine;
 const INTERVAL: u64 = 1000;
 /// Snapshots kept; beyond that every second one goes and the interval doubles.
 const MAX_SNAPSHOTS: usize = 64;
+/// Bytes of all snapshots as they would be written; in memory they take a few times as much. Beyond
+/// that it is the same, but for the first and the last.
+const MAX_SNAPSHOT_BYTES: usize = 32 << 20;
 
 /// A step in which the engine did something else than was recorded.
 #[derive(Clone, Debug)]
@@ -38,10 +41,19 @@ pub struct Replayer {
     chain: Chain,
     at: u64,
     last: Option<LastStep>,
-    snapshots: BTreeMap<u64, (Engine, Chain)>,
+    snapshots: BTreeMap<u64, Snapshot>,
     interval: u64,
     /// What the last step but one asked for: why the last step came about without an event.
     woken_by: Wakeup,
+}
+
+/// The state behind a step.
+#[derive(Clone, Debug)]
+struct Snapshot {
+    engine: Engine,
+    chain: Chain,
+    /// Its length as it would be written.
+    bytes: usize,
 }
 
 /// What the last step took in and gave out.
@@ -66,7 +78,8 @@ impl Replayer {
     /// When the trace begins with a snapshot that cannot be restored.
     pub fn new(trace: Trace) -> Result<Self, TraceError> {
         let engine = trace.header().origin.engine()?;
-        let snapshots = BTreeMap::from([(0, (engine.clone(), Chain::default()))]);
+        let first = Snapshot { engine: engine.clone(), chain: Chain::default(), bytes: 0 };
+        let snapshots = BTreeMap::from([(0, first)]);
         Ok(Self {
             trace,
             engine,
@@ -132,11 +145,14 @@ impl Replayer {
         if !self.at.is_multiple_of(self.interval) {
             return;
         }
-        self.snapshots.insert(self.at, (self.engine.clone(), self.chain));
-        if self.snapshots.len() > MAX_SNAPSHOTS {
-            self.interval *= 2;
-            let interval = self.interval;
-            self.snapshots.retain(|at, _| at.is_multiple_of(interval));
+        let (engine, chain) = (self.engine.clone(), self.chain);
+        let bytes = engine.snapshot().len();
+        self.snapshots.insert(self.at, Snapshot { engine, chain, bytes });
+        let (interval, newest) = (self.interval * 2, self.at);
+        let bytes: usize = self.snapshots.values().map(|snapshot| snapshot.bytes).sum();
+        if self.snapshots.len() > MAX_SNAPSHOTS || bytes > MAX_SNAPSHOT_BYTES {
+            self.interval = interval;
+            self.snapshots.retain(|at, _| at.is_multiple_of(interval) || *at == newest);
         }
     }
 
@@ -150,10 +166,10 @@ impl Replayer {
         let wanted = number.saturating_sub(1);
         let nearest = self.snapshots.range(..=wanted).next_back();
         if number < self.at || nearest.is_some_and(|(at, _)| *at > self.at) {
-            let Some((at, (engine, chain))) = nearest else { return Ok(()) };
+            let Some((at, snapshot)) = nearest else { return Ok(()) };
             self.at = *at;
-            self.engine = engine.clone();
-            self.chain = *chain;
+            self.engine = snapshot.engine.clone();
+            self.chain = snapshot.chain;
             self.last = None;
             self.woken_by = Wakeup::Immediately;
         }

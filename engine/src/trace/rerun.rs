@@ -66,8 +66,11 @@ impl Plan {
         let mut engine = origin.engine()?;
         let mut names = Names::default();
         let mut steps = Vec::new();
+        let mut left = trace.most_kept();
         for number in 1..=trace.len() {
             let Some(step) = trace.step(number)? else { break };
+            let brought = step.events.iter().map(content_of).sum();
+            left = left.checked_sub(brought).ok_or(TraceError::TooMuch(number))?;
             let planned = step.events.iter().map(|event| names.plan(event.clone())).collect();
             steps.push((step.now, planned));
             let (mut actions, mut events) = (Vec::new(), step.events);
@@ -107,6 +110,14 @@ impl Plan {
             }
         }
         Ok(recorder.take())
+    }
+}
+
+/// Bytes that an event brings in and that may have been left out of its trace.
+fn content_of(event: &Event) -> u64 {
+    match event {
+        Event::Stream(_, StreamEvent::Received(bytes)) => bytes.len() as u64,
+        _ => 0,
     }
 }
 
