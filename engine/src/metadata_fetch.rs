@@ -1,18 +1,26 @@
 //! Fetching the info dictionary of a magnet from many peers at once (BEP 9).
 //!
 //! Peers say how long the dictionary is, and some lie. What is fetched is kept apart by that length,
-//! so that a liar spoils nothing but what liars of the same length send. Memory is taken only as
-//! pieces arrive. When a dictionary has the wrong hash and one peer sent all of it, that peer is a
-//! liar; when several did, one peer after the other has to deliver a whole one, until one is right.
+//! in a [`Line`] each, so that a liar spoils nothing but what liars of the same length send. When a
+//! dictionary put together from several peers has the wrong hash, nobody knows whose fault it is, and
+//! from then on each peer of that length has a line of its own and has to deliver a whole one.
+//!
+//! A few lines are asked for at a time: they hold places (`places.rs`). Whatever liars do, a line
+//! with an honest peer has its turn: an address holds one place, half of the places go to who was
+//! tried least, and who does not bring a share of its length in a turn makes room for whoever waits.
+//! Memory is taken only for pieces that have arrived.
+
+mod line;
+mod places;
 
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -22,12 +30,12 @@ use crate::base::time::Instant;
 use crate::metainfo::InfoHashes;
 use crate::picker::PeerKey;
 use crate::wire::METADATA_PIECE;
+use line::Line;
+use places::Places;
 
 /// Requests outstanding at one peer.
 const MAX_ASKED: usize = 4;
-/// Lengths that are fetched at the same time.
-const MAX_ATTEMPTS: usize = 4;
-/// Peers that are asked for the same piece at the same time.
+/// Addresses that are asked for the same piece at the same time.
 const MAX_ASKERS: usize = 3;
 /// A request unanswered for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -37,10 +45,12 @@ const SECOND_CHANCE: Duration = Duration::from_secs(3);
 const AFTER_SILENCE: Duration = Duration::from_secs(3);
 /// A peer that rejected is left alone for so long.
 const AFTER_REJECT: Duration = Duration::from_secs(60);
-/// A length for which nothing came for so long makes room for another.
-const STALLED: Duration = Duration::from_secs(30);
-/// How often requests are looked at.
+/// How often requests and places are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Lines of which something is kept though nobody offers their length any more.
+const MAX_ORPHANS: usize = 16;
+/// What is kept of all lines together, in lengths of the longest dictionary.
+const MAX_BUFFERED: u64 = 2;
 
 /// Why a peer's message is refused. The peer is at fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,30 +86,23 @@ pub enum Arrival {
     Wrong(Option<PeerKey>),
 }
 
+/// A dictionary that is put together: its length and, where those of that length do not agree, the
+/// peer that has to deliver all of it.
+type LineKey = (u32, Option<PeerKey>);
+
 /// A connected peer that offers the dictionary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Holder {
     size: u32,
+    /// Its address; of IPv6, its /64.
+    host: IpAddr,
     /// Pieces asked for, and when.
     asked: SmallVec<[(u32, Instant); MAX_ASKED]>,
     /// Asked and given up; an answer may still come.
     late: SmallVec<[u32; 8]>,
     not_before: Instant,
-    /// How often it was the only one to be asked, in vain.
-    turns: u32,
-    /// When its length last had to make room for another.
-    stalled_at: Instant,
-}
-
-/// What has come of a dictionary of one length.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Attempt {
-    pieces: BTreeMap<u32, (PeerKey, Bytes)>,
-    /// Bytes of all those pieces.
-    bytes: u64,
-    progress_at: Instant,
-    /// The hash was wrong once, and nobody knows by whose fault: whose turn it is to deliver all.
-    sole: Option<Option<PeerKey>>,
+    /// Requests that it let pass or rejected: whoever has fewer is asked first.
+    failures: u32,
 }
 
 /// The fetching of one info dictionary.
@@ -107,52 +110,93 @@ struct Attempt {
 pub struct MetadataFetch {
     wanted: InfoHashes,
     max_size: u32,
-    attempts: BTreeMap<u32, Attempt>,
     holders: BTreeMap<PeerKey, Holder>,
+    lines: BTreeMap<LineKey, Line>,
+    /// Lengths of which those who offer them do not agree.
+    disputed: BTreeSet<u32>,
+    places: Places,
+    /// Something happened since the last look.
+    stirred: bool,
     next_look: Option<Instant>,
+}
+
+/// What stands for one host: an address of IPv4, a /64 of IPv6.
+fn host_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
 }
 
 impl MetadataFetch {
     /// Fetches the dictionary with these hashes, of at most `max_size` bytes.
     pub fn new(wanted: InfoHashes, max_size: u32) -> Self {
-        let (attempts, holders) = (BTreeMap::new(), BTreeMap::new());
-        Self { wanted, max_size, attempts, holders, next_look: None }
+        Self {
+            wanted,
+            max_size,
+            holders: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            disputed: BTreeSet::new(),
+            places: Places::default(),
+            stirred: false,
+            next_look: None,
+        }
     }
 
-    /// A peer says that it has the dictionary and that it is so many bytes long.
+    /// A peer at `ip` says that it has the dictionary and that it is so many bytes long. It may say
+    /// so again, and something else.
     ///
     /// # Errors
     /// [`FetchError::Size`] for a length that cannot be.
-    pub fn offered(&mut self, key: PeerKey, size: i64, now: Instant) -> Result<(), FetchError> {
+    pub fn offered(
+        &mut self,
+        key: PeerKey,
+        ip: IpAddr,
+        size: i64,
+        now: Instant,
+    ) -> Result<(), FetchError> {
         let size = u32::try_from(size).ok().filter(|size| (1..=self.max_size).contains(size));
         let size = size.ok_or(FetchError::Size)?;
         if self.holders.get(&key).is_some_and(|holder| holder.size == size) {
             return Ok(());
         }
+        let failures = self.holders.get(&key).map_or(0, |holder| holder.failures + 1);
+        self.left(key);
         let holder = Holder {
             size,
+            host: host_of(ip),
             asked: SmallVec::new(),
             late: SmallVec::new(),
             not_before: now,
-            turns: 0,
-            stalled_at: Instant::ZERO,
+            failures,
         };
         self.holders.insert(key, holder);
+        self.stirred = true;
         Ok(())
     }
 
-    /// A peer is connected no more. What it sent stays.
+    /// A peer is connected no more. What it sent stays, where others may add to it.
     pub fn left(&mut self, key: PeerKey) {
-        self.holders.remove(&key);
+        if let Some(holder) = self.holders.remove(&key) {
+            self.lines.remove(&(holder.size, Some(key)));
+            self.places.vacate((holder.size, Some(key)));
+            self.stirred = true;
+        }
     }
 
     /// A peer does not give a piece.
     pub fn rejected(&mut self, key: PeerKey, piece: u32, now: Instant) {
-        if let Some(holder) = self.holders.get_mut(&key) {
-            holder.asked.retain(|(asked, _)| *asked != piece);
-            holder.not_before = now + AFTER_REJECT;
-            self.pass_on(key);
-        }
+        let Some(holder) = self.holders.get_mut(&key) else { return };
+        let Some(place) = holder.asked.iter().position(|(asked, _)| *asked == piece) else {
+            return;
+        };
+        holder.asked.remove(place);
+        holder.not_before = now + AFTER_REJECT;
+        holder.failures += 1;
+        self.stirred = true;
     }
 
     /// A piece came.
@@ -165,7 +209,6 @@ impl MetadataFetch {
         piece: u32,
         total_size: Option<u32>,
         data: &[u8],
-        now: Instant,
     ) -> Result<Arrival, FetchError> {
         let holder = self.holders.get_mut(&key).ok_or(FetchError::Unasked)?;
         let place = holder.asked.iter().position(|(asked, _)| *asked == piece);
@@ -180,96 +223,102 @@ impl MetadataFetch {
         {
             return Err(FetchError::Length);
         }
-        let Some(attempt) = self.attempts.get_mut(&size) else { return Ok(Arrival::More) };
-        if attempt.sole.is_some_and(|sole| sole != Some(key)) {
+        self.stirred = true;
+        let at = self.line_of(size, key);
+        let Some(line) = self.lines.get_mut(&at) else { return Ok(Arrival::More) };
+        line.put(piece, key, data);
+        if !line.is_whole(size) {
+            self.make_space();
             return Ok(Arrival::More);
         }
-        attempt.progress_at = now;
-        if let Entry::Vacant(place) = attempt.pieces.entry(piece) {
-            place.insert((key, Bytes::copy_from_slice(data)));
-            attempt.bytes += data.len() as u64;
-        }
-        if (attempt.pieces.len() as u32) < pieces(size) {
-            self.make_space(now);
-            return Ok(Arrival::More);
-        }
-        Ok(self.judge(size))
+        Ok(self.judge(at))
     }
 
-    /// Whoever lies about the length may send a lot: what is kept of all lengths together is bounded,
-    /// and what the fewest peers stand for goes first.
-    fn make_space(&mut self, now: Instant) {
+    /// The line to which what a peer of that length sends belongs.
+    fn line_of(&self, size: u32, key: PeerKey) -> LineKey {
+        (size, self.disputed.contains(&size).then_some(key))
+    }
+
+    /// What is kept of all lines together is bounded: of those who brought most, the line with the
+    /// most bytes for each address behind it goes.
+    fn make_space(&mut self) {
         while self.buffered() > self.most_buffered() {
-            let holders = |size: u32| self.holders.values().filter(|h| h.size == size).count();
-            let weakest = self.attempts.iter().min_by_key(|(size, attempt)| {
-                (holders(**size), core::cmp::Reverse(attempt.bytes), **size)
-            });
-            let Some(size) = weakest.map(|(size, _)| *size) else { return };
-            self.drop_attempt(size, now);
+            let burden = |at: LineKey, line: &Line| line.bytes() / self.hosts_of(at).max(1) as u64;
+            let worst = self.lines.iter().max_by_key(|(at, line)| (burden(**at, line), **at));
+            let Some(at) = worst.map(|(at, _)| *at) else { return };
+            self.drop_line(at);
         }
+    }
+
+    /// Addresses behind a line.
+    fn hosts_of(&self, at: LineKey) -> usize {
+        let hosts: BTreeSet<IpAddr> = self.behind(at).map(|(_, holder)| holder.host).collect();
+        hosts.len()
+    }
+
+    /// The peers that may add to a line.
+    fn behind(&self, (size, sole): LineKey) -> impl Iterator<Item = (PeerKey, &Holder)> {
+        let all = self.holders.iter().map(|(key, holder)| (*key, holder));
+        all.filter(move |(key, holder)| holder.size == size && sole.is_none_or(|sole| sole == *key))
     }
 
     fn most_buffered(&self) -> u64 {
-        2 * u64::from(self.max_size)
+        MAX_BUFFERED * u64::from(self.max_size)
     }
 
-    /// Forgets what has come of a length; another one has its turn first.
-    fn drop_attempt(&mut self, size: u32, now: Instant) {
-        self.attempts.remove(&size);
-        for holder in self.holders.values_mut().filter(|holder| holder.size == size) {
-            holder.give_up_all();
-            holder.stalled_at = now;
-        }
+    /// Forgets what has come of a line.
+    fn drop_line(&mut self, at: LineKey) {
+        self.lines.remove(&at);
+        self.give_up_all(at);
+        self.places.vacate(at);
     }
 
-    /// All pieces of a length are there: is it the dictionary that is wanted?
-    fn judge(&mut self, size: u32) -> Arrival {
-        let Some(attempt) = self.attempts.get_mut(&size) else { return Arrival::More };
-        let pieces = core::mem::take(&mut attempt.pieces);
-        attempt.bytes = 0;
-        let mut whole = Vec::with_capacity(size as usize);
-        let mut senders = SmallVec::<[PeerKey; 8]>::new();
-        for (sender, bytes) in pieces.values() {
-            whole.extend_from_slice(bytes);
-            if !senders.contains(sender) {
-                senders.push(*sender);
-            }
-        }
+    /// What is outstanding for a line is given up; an answer is taken all the same.
+    fn give_up_all(&mut self, (size, sole): LineKey) {
+        let behind = self
+            .holders
+            .iter_mut()
+            .filter(|(key, holder)| holder.size == size && sole.is_none_or(|sole| sole == **key));
+        behind.for_each(|(_, holder)| holder.give_up_all());
+    }
+
+    /// All pieces of a line are there: is it the dictionary that is wanted?
+    fn judge(&mut self, at: LineKey) -> Arrival {
+        let Some(line) = self.lines.remove(&at) else { return Arrival::More };
+        self.places.vacate(at);
+        let (whole, senders) = line.into_whole();
         let v1 = self.wanted.v1.is_none_or(|hash| Sha1Hash::of(&whole) == hash);
         let v2 = self.wanted.v2.is_none_or(|hash| Sha256Hash::of(&whole) == hash);
         if v1 && v2 {
             return Arrival::Complete(whole.into());
         }
-        let liar = match senders.as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        };
-        attempt.sole = Some(None);
-        if let Some(liar) = liar {
-            self.holders.remove(&liar);
-        }
         // Whatever else is on its way for this length belongs to no whole one.
-        for holder in self.holders.values_mut().filter(|holder| holder.size == size) {
-            holder.give_up_all();
+        self.give_up_all(at);
+        if let [liar] = senders.as_slice() {
+            if let Some(holder) = self.holders.get(liar) {
+                self.places.blame(holder.host);
+            }
+            self.left(*liar);
+            return Arrival::Wrong(Some(*liar));
         }
-        Arrival::Wrong(liar)
+        self.disputed.insert(at.0);
+        Arrival::Wrong(None)
     }
 
-    /// Requests to be made now.
+    /// Requests to be made now. What costs anything is done only where something has happened since
+    /// the last time, or a second has passed.
     pub fn poll(&mut self, now: Instant) -> Vec<(PeerKey, u32)> {
         let mut requests = Vec::new();
-        self.give_up(now);
-        self.make_attempts(now);
-        let sizes: SmallVec<[u32; MAX_ATTEMPTS]> = self.attempts.keys().copied().collect();
-        for size in sizes {
-            self.choose_sole(size, now);
-            while let Some((key, piece)) = self.next_request(size, now) {
-                if let Some(holder) = self.holders.get_mut(&key) {
-                    holder.asked.push((piece, now));
-                }
-                requests.push((key, piece));
-            }
+        if !self.stirred && self.next_look.is_none_or(|at| now < at) {
+            return requests;
         }
+        self.stirred = false;
+        self.give_up(now);
+        self.take_turns(now);
+        for at in self.places.held() {
+            self.ask_for(at, now, &mut requests);
+        }
+        self.forget_orphans();
         self.next_look = (!self.holders.is_empty()).then_some(now + LOOK);
         requests
     }
@@ -281,7 +330,7 @@ impl MetadataFetch {
 
     /// Bytes that have come, of any length.
     pub fn buffered(&self) -> u64 {
-        self.attempts.values().map(|attempt| attempt.bytes).sum()
+        self.lines.values().map(Line::bytes).sum()
     }
 
     /// Peers that offer the dictionary.
@@ -291,102 +340,65 @@ impl MetadataFetch {
 
     /// Takes back what was asked too long ago.
     fn give_up(&mut self, now: Instant) {
-        let mut silent = SmallVec::<[PeerKey; 8]>::new();
-        for (key, holder) in &mut self.holders {
+        for holder in self.holders.values_mut() {
             let overdue = holder.asked.iter().filter(|(_, since)| now.since(*since) >= PATIENCE);
             let overdue: SmallVec<[u32; MAX_ASKED]> = overdue.map(|(piece, _)| *piece).collect();
             if !overdue.is_empty() {
                 holder.asked.retain(|(piece, _)| !overdue.contains(piece));
                 overdue.iter().for_each(|piece| holder.remember(*piece));
                 holder.not_before = now + AFTER_SILENCE;
-                silent.push(*key);
+                holder.failures += 1;
             }
-        }
-        silent.into_iter().for_each(|key| self.pass_on(key));
-    }
-
-    /// The peer whose turn it was did not deliver: the next one begins from the start.
-    fn pass_on(&mut self, key: PeerKey) {
-        let Some(holder) = self.holders.get_mut(&key) else { return };
-        let Some(attempt) = self.attempts.get_mut(&holder.size) else { return };
-        if attempt.sole == Some(Some(key)) {
-            attempt.sole = Some(None);
-            attempt.clear();
-            holder.turns += 1;
-            holder.give_up_all();
         }
     }
 
-    /// Lets every length that somebody offers have its chance, a few at a time.
-    fn make_attempts(&mut self, now: Instant) {
-        let offered = |size: &u32, holders: &BTreeMap<PeerKey, Holder>| {
-            holders.values().any(|holder| holder.size == *size)
-        };
-        let mut waiting: Vec<_> = self.holders.values().map(|h| (h.stalled_at, h.size)).collect();
-        waiting.sort_unstable();
-        for (_, size) in waiting {
-            if self.attempts.contains_key(&size) {
-                continue;
-            }
-            if self.attempts.len() >= MAX_ATTEMPTS {
-                let stalled = self.attempts.iter().filter(|(size, attempt)| {
-                    !offered(size, &self.holders) || now.since(attempt.progress_at) >= STALLED
-                });
-                let oldest = stalled.min_by_key(|(size, attempt)| (attempt.progress_at, **size));
-                let Some(oldest) = oldest.map(|(size, _)| *size) else { return };
-                self.drop_attempt(oldest, now);
-            }
-            let (pieces, bytes, progress_at, sole) = (BTreeMap::new(), 0, now, None);
-            self.attempts.insert(size, Attempt { pieces, bytes, progress_at, sole });
-        }
+    /// Of lines that nobody stands behind, a few are kept, the fullest ones.
+    fn forget_orphans(&mut self) {
+        let orphans = self.lines.iter().filter(|(at, _)| self.behind(**at).next().is_none());
+        let mut orphans: Vec<_> = orphans.map(|(at, line)| (line.bytes(), *at)).collect();
+        orphans.sort_unstable();
+        let empty = orphans.iter().take_while(|(bytes, _)| *bytes == 0).count();
+        let gone = empty.max(orphans.len().saturating_sub(MAX_ORPHANS));
+        orphans.into_iter().take(gone).for_each(|(_, at)| self.drop_line(at));
     }
 
-    /// Where one peer has to deliver everything, says whose turn it is.
-    fn choose_sole(&mut self, size: u32, now: Instant) {
-        let Some(attempt) = self.attempts.get_mut(&size) else { return };
-        let Some(sole) = attempt.sole else { return };
-        if sole.is_some_and(|key| self.holders.contains_key(&key)) {
-            return;
-        }
-        let able = self.holders.iter().filter(|(_, h)| h.size == size && h.not_before <= now);
-        let next = able.min_by_key(|(key, holder)| (holder.turns, **key)).map(|(key, _)| *key);
-        attempt.sole = Some(next);
-        attempt.clear();
-    }
-
-    /// The next request for a dictionary of this length: a piece that nobody was asked for, else
-    /// one that is overdue, of the peer with the fewest requests.
-    fn next_request(&self, size: u32, now: Instant) -> Option<(PeerKey, u32)> {
-        let attempt = self.attempts.get(&size)?;
-        let able = self.holders.iter().filter(|(key, holder)| {
-            let turn = attempt.sole.is_none_or(|sole| sole == Some(**key));
-            turn && holder.size == size
-                && holder.not_before <= now
-                && holder.asked.len() < MAX_ASKED
-        });
-        let mut able: Vec<_> = able.collect();
-        able.sort_by_key(|(key, holder)| (holder.asked.len(), **key));
-        let first = able.first()?;
-        let missing = || (0..pieces(size)).filter(|piece| !attempt.pieces.contains_key(piece));
-        let asked = |piece: u32| {
-            let all = self.holders.values().filter(move |holder| holder.size == size);
-            all.flat_map(|holder| &holder.asked).filter(move |(asked, _)| *asked == piece)
-        };
-        if let Some(piece) = missing().find(|piece| asked(*piece).next().is_none()) {
-            return Some((*first.0, piece));
-        }
-        for (key, holder) in able {
-            let again = missing().find(|piece| {
-                let overdue = |(_, since): &(u32, Instant)| now.since(*since) >= SECOND_CHANCE;
-                !holder.asked.iter().any(|(asked, _)| asked == piece)
-                    && asked(*piece).count() < MAX_ASKERS
-                    && asked(*piece).all(overdue)
-            });
-            if let Some(piece) = again {
-                return Some((*key, piece));
+    /// Makes the requests of one line: pieces that nobody was asked for, else those that are overdue,
+    /// of the peers that failed least and have the fewest requests.
+    fn ask_for(&mut self, at: LineKey, now: Instant, requests: &mut Vec<(PeerKey, u32)>) {
+        let mut asked: BTreeMap<u32, SmallVec<[(IpAddr, Instant); MAX_ASKERS]>> = BTreeMap::new();
+        let mut able = Vec::new();
+        for (key, holder) in self.behind(at) {
+            for (piece, since) in &holder.asked {
+                asked.entry(*piece).or_default().push((holder.host, *since));
+            }
+            if holder.not_before <= now {
+                able.push((holder.failures, holder.asked.len(), key));
             }
         }
-        None
+        able.sort_unstable();
+        let Some(line) = self.lines.get_mut(&at) else { return };
+        // In rounds, so that all peers share the work.
+        for round in 0..MAX_ASKED {
+            for (_, before, key) in &able {
+                let Some(holder) = self.holders.get_mut(key) else { continue };
+                if *before > round || holder.asked.len() >= MAX_ASKED {
+                    continue;
+                }
+                let may = |piece: u32| {
+                    asked.get(&piece).is_none_or(|askers| {
+                        askers.len() < MAX_ASKERS
+                            && askers.iter().all(|(host, since)| {
+                                *host != holder.host && now.since(*since) >= SECOND_CHANCE
+                            })
+                    })
+                };
+                let Some(piece) = line.next_missing(at.0, may) else { continue };
+                holder.asked.push((piece, now));
+                holder.late.retain(|late| *late != piece);
+                asked.entry(piece).or_default().push((holder.host, now));
+                requests.push((*key, piece));
+            }
+        }
     }
 
     /// What must hold after every step.
@@ -394,35 +406,22 @@ impl MetadataFetch {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
-        if self.attempts.len() > MAX_ATTEMPTS {
-            return Err("metadata is fetched in few lengths at a time");
+        for (at, line) in &self.lines {
+            if at.0 > self.max_size {
+                return Err("metadata is fetched in lengths that can be");
+            }
+            line.check(at.0)?;
+            if at.1.is_some_and(|key| !self.holders.contains_key(&key)) {
+                return Err("who has to deliver all of the metadata is there");
+            }
         }
-        for (size, attempt) in &self.attempts {
-            let fits = |(piece, (_, bytes)): (&u32, &(PeerKey, Bytes))| {
-                *piece < pieces(*size) && bytes.len() as u32 == length(*size, *piece)
-            };
-            if *size > self.max_size || !attempt.pieces.iter().all(fits) {
-                return Err("metadata pieces fit the length that was said");
-            }
-            let counted: u64 = attempt.pieces.values().map(|(_, bytes)| bytes.len() as u64).sum();
-            if counted != attempt.bytes || self.buffered() > self.most_buffered() {
-                return Err("metadata that has come is counted and bounded");
-            }
-            if attempt.pieces.len() as u32 >= pieces(*size) {
-                return Err("complete metadata is judged at once");
-            }
+        if self.buffered() > self.most_buffered() {
+            return Err("metadata that has come is bounded");
         }
         if self.holders.values().any(|holder| holder.asked.len() > MAX_ASKED) {
             return Err("few metadata pieces are asked of a peer at a time");
         }
-        Ok(())
-    }
-}
-
-impl Attempt {
-    fn clear(&mut self) {
-        self.pieces.clear();
-        self.bytes = 0;
+        self.places.check()
     }
 }
 

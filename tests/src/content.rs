@@ -79,7 +79,8 @@ impl Content {
         let mut info = self.metainfo.info.to_vec();
         info.truncate(info.len() - 1);
         info.extend_from_slice(b"7:privatei1ee");
-        let metainfo = self.metainfo.with_info(&info).expect("a mark more changes nothing else");
+        let found = Metainfo::parse_info(&info).expect("a mark more changes nothing else");
+        let metainfo = Metainfo { trackers: self.metainfo.trackers.clone(), ..found };
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 

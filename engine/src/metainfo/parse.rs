@@ -367,25 +367,33 @@ fn urls(value: Option<Value<'_, '_>>) -> Vec<String> {
     urls.into_vec().into_iter().map(String::from).collect()
 }
 
-/// The tiers of `announce-list`, else `announce` (BEP 12). What is no tracker URL is left out, and
-/// so is what an earlier place of the list names already.
+/// The tiers of `announce-list`, else `announce` (BEP 12). What is no tracker URL is left out.
 fn trackers(root: &Value<'_, '_>) -> Vec<Vec<String>> {
     let is_tracker = |url: &&str| {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         ["http", "https", "udp", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s))
     };
-    let mut known = Distinct::new(MAX_TRACKERS);
-    let mut tier_of = |value| -> Vec<String> {
-        let urls = strings(value).filter(is_url_sized).filter(is_tracker);
-        urls.filter(|url| known.add(*url)).map(String::from).collect()
+    let tier_of = |value, room| -> Vec<String> {
+        let mut tier = Distinct::new(room);
+        for url in strings(value).filter(is_url_sized).filter(is_tracker) {
+            tier.add(url);
+        }
+        tier.into_vec().into_iter().map(String::from).collect()
     };
-    let mut tiers = Vec::new();
-    if let Some(list) = root.get(b"announce-list") {
-        tiers.extend(list.items().filter(Value::is_list).map(|tier| tier_of(Some(tier))));
-        tiers.retain(|tier| !tier.is_empty());
+    let mut tiers: Vec<Vec<String>> = Vec::new();
+    let mut room = MAX_TRACKERS;
+    let list = root.get(b"announce-list");
+    for tier in list.iter().flat_map(|list| list.items()).filter(Value::is_list) {
+        if room == 0 {
+            break;
+        }
+        let urls = tier_of(Some(tier), room);
+        room -= urls.len();
+        tiers.extend((!urls.is_empty()).then_some(urls));
     }
     if tiers.is_empty() {
-        tiers.extend(tier_of(root.get(b"announce")).into_iter().map(|url| vec![url]));
+        let urls = tier_of(root.get(b"announce"), room);
+        tiers.extend(urls.into_iter().map(|url| vec![url]));
     }
     tiers
 }

@@ -56,7 +56,7 @@ impl Torrent {
         let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
         let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
         // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.
-        if fetch.offered(peer.intro.key, size, ctx.now).is_ok() {
+        if fetch.offered(peer.intro.key, peer.intro.addr.ip(), size, ctx.now).is_ok() {
             ctx.touched.insert(self.id);
         }
     }
@@ -115,7 +115,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         // Somebody else was faster.
         let Some(fetch) = &mut self.fetch else { return Ok(()) };
-        let arrival = fetch.arrived(peer.intro.key, piece, total_size, data, ctx.now);
+        let arrival = fetch.arrived(peer.intro.key, piece, total_size, data);
         let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
         peer.useful_at = ctx.now;
         ctx.touched.insert(self.id);

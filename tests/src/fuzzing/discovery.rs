@@ -1,7 +1,7 @@
 //! Targets for everything by which peers are found without a tracker: DHT, metadata, peer exchange,
 //! local discovery.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,9 +100,11 @@ pub fn metadata(data: &[u8]) {
     for step in data.chunks_exact(3) {
         let [op, peer, value] = [step[0], step[1], step[2]];
         let key = u32::from(peer % 8);
+        // Two share an address.
+        let ip = IpAddr::from([11, 0, 0, peer % 7]);
         match op % 6 {
-            0 => drop(fetch.offered(key, 40_000, now)),
-            1 => drop(fetch.offered(key, i64::from(value) * 500, now)),
+            0 => drop(fetch.offered(key, ip, 40_000, now)),
+            1 => drop(fetch.offered(key, ip, i64::from(value) * 500, now)),
             2 => fetch.left(key),
             3 => fetch.rejected(key, u32::from(value % 4), now),
             4 => now = now + Duration::from_millis(u64::from(value) * 100),
@@ -113,7 +115,7 @@ pub fn metadata(data: &[u8]) {
                 let start = piece as usize * 16_384;
                 let mut bytes = right[start..start + size].to_vec();
                 bytes[0] ^= u8::from(key % 2 == 1);
-                match fetch.arrived(key, piece, None, &bytes, now) {
+                match fetch.arrived(key, piece, None, &bytes) {
                     Ok(Arrival::Complete(whole)) => {
                         assert_eq!(whole, right);
                         return;
