@@ -4,7 +4,7 @@ mod collect;
 mod perform;
 mod reads;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +111,10 @@ pub struct Driver {
     /// Accepted and not adopted.
     waiting: HashMap<SocketToken, TcpStream>,
     next_socket: u64,
+    /// Listeners and datagram sockets, by token, at which something may wait.
+    pending: BTreeSet<usize>,
+    /// Nobody is accepted until then, for want of descriptors.
+    accept_rest: Option<std::time::Instant>,
     /// Connections to be looked at before the next poll: they may be readable or writable.
     hot: Vec<usize>,
     buffers: Buffers,
@@ -181,6 +185,8 @@ impl Driver {
             streams: Vec::new(),
             waiting: HashMap::new(),
             next_socket: 0,
+            pending: BTreeSet::new(),
+            accept_rest: None,
             hot: Vec::new(),
             buffers: Buffers::default(),
             received: Vec::new(),
@@ -279,9 +285,9 @@ impl Driver {
     /// # Errors
     /// When the poll itself fails.
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
-        let busy = !self.events.is_empty() || !self.hot.is_empty();
+        let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
-        let wait = wait.min(self.until_write());
+        let wait = wait.min(self.until_write()).min(self.until_accept());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
             trace.hand_over();

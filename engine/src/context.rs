@@ -4,10 +4,10 @@
 mod conn_table;
 mod disk_ledger;
 mod identity;
+mod introductions;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
@@ -23,6 +23,7 @@ use crate::tracker::Order;
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use identity::Identity;
+pub use introductions::Introductions;
 
 /// What a timer wakes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -116,8 +117,8 @@ pub struct Context {
     pub dht_wishes: BTreeSet<TorrentId>,
     /// Torrents that the DHT must hear no more of: they turned out to be private.
     pub dht_secrets: BTreeSet<TorrentId>,
-    /// Nodes that peers told of in this step.
-    pub dht_contacts: Vec<SocketAddr>,
+    /// Nodes of the DHT that peers told of.
+    pub introductions: Introductions,
     /// There is something new to announce on the local network.
     pub lsd_hurry: bool,
     /// Torrents that nothing has happened to since then.
@@ -171,7 +172,7 @@ impl Context {
             dht_runs: false,
             dht_wishes: BTreeSet::new(),
             dht_secrets: BTreeSet::new(),
-            dht_contacts: Vec::new(),
+            introductions: Introductions::default(),
             lsd_hurry: false,
             idle: BTreeSet::new(),
             woken: BTreeSet::new(),

@@ -9,6 +9,7 @@ mod lifecycle;
 mod magnets;
 mod mutations;
 mod peer_exchange;
+mod requests;
 mod small_worlds;
 mod standby;
 mod storage;

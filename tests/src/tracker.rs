@@ -90,6 +90,8 @@ pub struct Tracker {
     pub registry: Option<Registry>,
     /// Seconds between announces that it asks for.
     pub interval: u32,
+    /// What it answers, word by word, in place of an honest reply.
+    pub says: Option<Vec<u8>>,
     /// Whether it answers at all.
     pub down: bool,
     /// Which address families reach it.
@@ -137,6 +139,9 @@ impl Tracker {
         }
         if self.down {
             return None;
+        }
+        if self.says.is_some() {
+            return self.says.clone();
         }
         let mut out = Encoder::default();
         out.dict().bytes(b"interval").int(self.interval.max(60).into());

@@ -1,6 +1,7 @@
 //! What has happened since the last turn, as events: readiness of sockets, and what workers left.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eddyline::base::addr::normalise;
@@ -12,8 +13,13 @@ use mio::{Events, Token};
 use super::{Driver, FIRST_STREAM, LISTENERS, UDP, WAKER};
 use crate::stream::{ReadOutcome, Stream};
 
-/// Datagrams taken from one socket in one turn; the rest is left to the kernel.
+/// Datagrams taken from one socket in one turn. The rest comes with the next turn, which begins at
+/// once, so that a flood of them holds up neither the other sockets nor itself.
 const MAX_DATAGRAMS: usize = 128;
+/// Connections taken from one listener in one turn.
+const MAX_ACCEPTED: usize = 64;
+/// How long a listener rests that the system gives no socket for: there may be descriptors then.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 impl Driver {
     /// Collects everything that happened as events.
@@ -22,10 +28,9 @@ impl Driver {
         for event in &ready {
             match event.token() {
                 WAKER => {}
-                Token(token) if (UDP..UDP + 4).contains(&token) => {
-                    self.receive_datagrams(token - UDP);
+                Token(token) if token < FIRST_STREAM => {
+                    self.pending.insert(token);
                 }
-                Token(token) if token < FIRST_STREAM => self.accept(token - LISTENERS),
                 Token(token) => {
                     let slot = token - FIRST_STREAM;
                     if let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) {
@@ -38,6 +43,7 @@ impl Driver {
             }
         }
         self.ready = ready;
+        self.serve_doors();
         self.mailbox.collect(&mut self.events);
         self.warm_up();
         let mut hot = std::mem::take(&mut self.hot);
@@ -46,6 +52,35 @@ impl Driver {
         for slot in hot {
             self.serve(slot);
         }
+    }
+
+    /// Takes what came to listeners and datagram sockets. The poll tells of each only once, so one
+    /// that is not empty stays pending.
+    fn serve_doors(&mut self) {
+        if self.accept_rest.is_some_and(|until| until <= Instant::now()) {
+            self.accept_rest = None;
+        }
+        for token in std::mem::take(&mut self.pending) {
+            let more = match token {
+                token if token >= LISTENERS => self.accept(token - LISTENERS),
+                token => self.receive_datagrams(token - UDP),
+            };
+            if more {
+                self.pending.insert(token);
+            }
+        }
+    }
+
+    /// Whether something waits that the poll will not tell of again.
+    pub(super) fn has_pending(&self) -> bool {
+        let resting = self.accept_rest.is_some();
+        self.pending.iter().any(|token| *token < LISTENERS || !resting)
+    }
+
+    /// How long until a listener that rests is tried again.
+    pub(super) fn until_accept(&self) -> Duration {
+        let until = self.accept_rest.filter(|_| !self.pending.is_empty());
+        until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Those that waited for something to be in memory try again.
@@ -136,9 +171,13 @@ impl Driver {
         Some(stream)
     }
 
-    fn accept(&mut self, listener: usize) {
-        loop {
-            let Some(listener) = self.listeners.get(listener) else { return };
+    /// Accepts who waits. Returns whether there may be more.
+    fn accept(&mut self, listener: usize) -> bool {
+        if self.accept_rest.is_some() {
+            return true;
+        }
+        for _ in 0..MAX_ACCEPTED {
+            let Some(listener) = self.listeners.get(listener) else { return false };
             match listener.accept() {
                 Ok((socket, remote)) => {
                     let token = SocketToken(self.next_socket);
@@ -147,16 +186,24 @@ impl Driver {
                     let remote = normalise(remote);
                     self.events.push(Event::Incoming { socket: token, remote });
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // Whoever hung up while it waited.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Out of descriptors, or nobody there: the next readiness tries again.
-                Err(_) => return,
+                // Out of descriptors: whoever waits still waits when there are some again.
+                Err(_) => {
+                    self.accept_rest = Some(Instant::now() + ACCEPT_REST);
+                    return true;
+                }
             }
         }
+        true
     }
 
-    fn receive_datagrams(&mut self, index: usize) {
+    /// Takes datagrams. Returns whether there may be more.
+    fn receive_datagrams(&mut self, index: usize) -> bool {
         let mut packet = [0; 65_536];
-        let Some(socket) = &self.udp[index] else { return };
+        let Some(Some(socket)) = self.udp.get(index) else { return false };
         for _ in 0..MAX_DATAGRAMS {
             match socket.recv_from(&mut packet) {
                 Ok((count, from)) => self.events.push(Event::Datagram {
@@ -164,11 +211,12 @@ impl Driver {
                     from: normalise(from),
                     data: Bytes::copy_from_slice(&packet[..count]),
                 }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An ICMP error of an earlier packet; the next one may be good.
                 Err(_) => {}
             }
         }
+        true
     }
 }
 

@@ -5,6 +5,7 @@ pub mod bits;
 pub mod digest;
 pub mod hash;
 pub mod ids;
+pub mod pace;
 pub mod payload;
 pub mod rate;
 pub mod rng;

@@ -50,6 +50,9 @@ impl Engine {
         }
         check(self.standby.check())?;
         check(self.dht.check())?;
+        if !self.ctx.introductions.is_bounded() {
+            check(Err("nodes that peers tell of are bounded"))?;
+        }
         check(self.ctx.conns.check())
     }
 

@@ -258,7 +258,7 @@ impl Engine {
 
     /// Nodes that peers told of (BEP 5 PORT), and torrents that want to be looked for.
     pub(super) fn serve_dht_wishes(&mut self) {
-        let contacts = core::mem::take(&mut self.ctx.dht_contacts);
+        let contacts = self.ctx.introductions.take();
         let wishes = core::mem::take(&mut self.ctx.dht_wishes);
         self.keep_secrets();
         if !self.ctx.dht_runs {

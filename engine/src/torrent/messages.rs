@@ -117,7 +117,8 @@ impl Torrent {
             PeerEvent::Pex(message) => return self.hear_of_peers(ctx, conn, &message),
             PeerEvent::DhtPort(port) => {
                 if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.dht_runs) {
-                    ctx.dht_contacts.push(SocketAddr::new(peer.intro.addr.ip(), port));
+                    let node = SocketAddr::new(peer.intro.addr.ip(), port);
+                    ctx.introductions.tell(node, ctx.now);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! its tier. `started` is said once, `completed` once and only after a real download, `stopped` only
 //! where `started` was heard.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -19,6 +20,10 @@ const DEFAULT_INTERVAL: u32 = 1800;
 const INTERVAL_BOUNDS: (u32, u32) = (30, 24 * 3600);
 /// Longest wait after failures, in seconds.
 const MAX_BACKOFF: u64 = 3600;
+/// Longest wait that a tracker may ask for when it refuses, in seconds.
+const MAX_RETRY: u64 = 24 * 3600;
+/// Trackers of one torrent that are kept; the largest lists that are passed around have some 200.
+const MAX_TRACKERS: usize = 500;
 
 /// A tracker of a torrent; stable for the life of the announcer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -101,10 +106,11 @@ impl Announcer {
     pub fn new(tiers: &[Vec<String>], rng: &mut Rng) -> Self {
         let mut trackers: Vec<Tracker> = Vec::new();
         let mut order = Vec::new();
+        let mut known = BTreeSet::new();
         for (tier, urls) in tiers.iter().enumerate() {
             let first = order.len();
             for url in urls {
-                if trackers.iter().any(|known| known.url == *url) {
+                if trackers.len() >= MAX_TRACKERS || !known.insert(url) {
                     continue;
                 }
                 order.push(TrackerRef(trackers.len() as u32));
@@ -127,7 +133,8 @@ impl Announcer {
 
     /// Adds a tracker as a tier of its own, unless it is there.
     pub fn add(&mut self, url: &str) {
-        if self.trackers.iter().any(|known| known.url == url) {
+        let known = self.trackers.iter().any(|known| known.url == url);
+        if known || self.trackers.len() >= MAX_TRACKERS {
             return;
         }
         let tier = self.trackers.iter().map(|tracker| tracker.tier + 1).max().unwrap_or(0);
@@ -314,18 +321,17 @@ impl Announcer {
         tracker.failures = tracker.failures.saturating_add(1);
         tracker.message = Some(failure.message.clone());
         let fails = u64::from(tracker.failures.min(1000));
-        let backoff = match failure.retry_in {
-            Some(Some(minutes)) => u64::from(minutes) * 60,
+        let own = (5 + 5 * fails * fails * 5 / 2).min(MAX_BACKOFF);
+        // A tracker may ask for more patience than we have anyway, not for less.
+        let wait = match failure.retry_in {
+            Some(Some(minutes)) => (u64::from(minutes) * 60).clamp(own, MAX_RETRY),
             Some(None) => {
                 tracker.never = true;
                 MAX_BACKOFF
             }
-            None => 5 + 5 * fails * fails * 5 / 2,
+            None => own,
         };
-        tracker.next_at = now + Duration::from_secs(backoff.min(MAX_BACKOFF * 24));
-        if failure.retry_in.is_none() {
-            tracker.next_at = now + Duration::from_secs(backoff.min(MAX_BACKOFF));
-        }
+        tracker.next_at = now + Duration::from_secs(wait);
         tracker.not_before = tracker.next_at;
     }
 

@@ -135,15 +135,15 @@ pub fn parse_announce(body: &[u8]) -> Result<HttpAnnounceReply, ScanError> {
     }
     let mut reply = HttpAnnounceReply {
         failure: text(&root, b"failure reason"),
-        retry_in: root.get(b"retry in").map(retry_in),
+        retry_in: root.get(b"retry in").and_then(retry_in),
         ..HttpAnnounceReply::default()
     };
     if reply.failure.is_some() {
         return Ok(reply);
     }
     reply.warning = text(&root, b"warning message");
-    reply.interval = count(&root, b"interval");
-    reply.min_interval = count(&root, b"min interval");
+    reply.interval = seconds(&root, b"interval");
+    reply.min_interval = seconds(&root, b"min interval");
     reply.tracker_id = root.get(b"tracker id").and_then(|v| v.as_bytes()).map(<[u8]>::to_vec);
     reply.tracker_id = reply.tracker_id.filter(|id| id.len() <= 256);
     reply.counts = counts(&root);
@@ -199,10 +199,27 @@ fn text(dict: &Value<'_, '_>, key: &[u8]) -> Option<String> {
     Some(text.chars().filter(|c| !c.is_control()).take(300).collect())
 }
 
-/// Minutes, or the word `never`.
-fn retry_in(value: Value<'_, '_>) -> Option<u32> {
-    let number = value.as_int().and_then(|n| u32::try_from(n).ok());
-    number.or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+/// Minutes, also as text, or the word `never`; anything else says nothing.
+fn retry_in(value: Value<'_, '_>) -> Option<Option<u32>> {
+    if let Some(number) = value.as_int() {
+        return Some(Some(saturated(number)));
+    }
+    match value.as_str()?.trim() {
+        text if text.eq_ignore_ascii_case("never") => Some(None),
+        text => text.parse().ok().map(|number| Some(saturated(number))),
+    }
+}
+
+/// A span of time in seconds, also as text; what is below zero or beyond all measure is the nearest
+/// that there is.
+fn seconds(dict: &Value<'_, '_>, key: &[u8]) -> Option<u32> {
+    let value = dict.get(key)?;
+    let number = value.as_int().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Some(saturated(number))
+}
+
+fn saturated(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 fn listed_peer(peer: &Value<'_, '_>) -> Option<PeerHost> {

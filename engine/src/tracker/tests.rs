@@ -53,6 +53,47 @@ fn retry_in_is_minutes_or_never() {
     assert_eq!(reply.retry_in, Some(Some(5)));
     let reply = parse_announce(b"d14:failure reason1:x8:retry in5:nevere").unwrap();
     assert_eq!(reply.retry_in, Some(None));
+    for (text, understood) in [
+        ("i-1e", Some(Some(0))),
+        ("i99999999999e", Some(Some(u32::MAX))),
+        ("1:0", Some(Some(0))),
+        ("4:soon", None),
+        ("le", None),
+    ] {
+        let body = alloc::format!("d14:failure reason1:x8:retry in{text}e");
+        assert_eq!(parse_announce(body.as_bytes()).unwrap().retry_in, understood, "{text}");
+    }
+}
+
+#[test]
+fn no_tracker_names_a_wait_that_is_too_short_or_too_long() {
+    for retry_in in [Some(0), Some(1), Some(u32::MAX)] {
+        let mut a = announcer(&[&["http://a"]]);
+        let mut now = 0;
+        for failure in 1..40u64 {
+            let order = a.poll(secs(now)).unwrap();
+            a.failed(order.tracker, &Failure { retry_in: Some(retry_in), ..refusal() }, secs(now));
+            let wait = a.next_deadline().unwrap().since(secs(now)).as_secs();
+            assert!(wait >= (5 + 12 * failure * failure).min(3600) && wait <= 24 * 3600, "{wait}");
+            now += wait;
+        }
+    }
+    for (interval, min_interval) in [(Some(0), None), (Some(0), Some(0)), (None, None)] {
+        let mut a = announcer(&[&["http://a"]]);
+        let order = a.poll(secs(0)).unwrap();
+        let answer = Answer { interval, min_interval, ..Answer::default() };
+        a.succeeded(order.tracker, &answer, secs(0));
+        a.force();
+        assert!(a.next_deadline().unwrap() >= secs(30));
+    }
+}
+
+#[test]
+fn a_long_list_of_trackers_is_cut_and_read_in_one_pass() {
+    let urls: Vec<String> = (0..100_000).map(|n| alloc::format!("http://t{}", n / 2)).collect();
+    let mut a = Announcer::new(&[urls], &mut Seed::from_u64(1).stream("t"));
+    a.add("http://one-more");
+    assert_eq!(a.trackers().count(), 500);
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Nodes of the DHT that peers tell of (BEP 5 PORT). Each of them costs a query to a stranger, so
+//! peers get a small share of what the DHT may ask: one node an address, and few in all.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
+
+use crate::base::pace::{Pace, PaceLedger, Taken, owner};
+use crate::base::time::Instant;
+
+/// One address is asked once in five minutes, whatever ports it tells.
+const EACH: Pace = Pace::new(1, 300_000);
+/// Of the hundred queries a second that the DHT sends, peers cause one.
+const ALL: Pace = Pace::new(10, 1000);
+/// Addresses that are told apart.
+const MAX_ADDRESSES: usize = 2000;
+
+/// Nodes to get in touch with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Introductions {
+    by_owner: PaceLedger<(IpAddr, u16)>,
+    in_all: Taken,
+    waiting: Vec<SocketAddr>,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        let by_owner = PaceLedger::new(MAX_ADDRESSES);
+        Self { by_owner, in_all: Taken::default(), waiting: Vec::new() }
+    }
+}
+
+impl Introductions {
+    /// A peer says that there is a node at `addr`. What is too much is forgotten.
+    pub fn tell(&mut self, addr: SocketAddr, now: Instant) {
+        if addr.port() == 0 || !self.in_all.wait(ALL, now).is_zero() {
+            return;
+        }
+        // On one machine ports tell nodes apart.
+        let port = if addr.ip().to_canonical().is_loopback() { addr.port() } else { 0 };
+        if self.by_owner.take((owner(addr.ip()), port), EACH, now) {
+            self.in_all.charge(ALL, now);
+            self.waiting.push(addr);
+        }
+    }
+
+    /// Takes those that are to be asked.
+    pub fn take(&mut self) -> Vec<SocketAddr> {
+        core::mem::take(&mut self.waiting)
+    }
+
+    /// Whether its memory is bounded.
+    pub fn is_bounded(&self) -> bool {
+        self.by_owner.is_bounded() && self.waiting.len() <= ALL.burst as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of introductions.
+
+    use super::*;
+
+    #[test]
+    fn an_address_counts_once_and_many_addresses_get_a_small_share() {
+        let mut told = Introductions::default();
+        let node = |host: u32, port| SocketAddr::new(IpAddr::from(host.to_be_bytes()), port);
+        let now = Instant::from_millis(1_000_000);
+        (1..2000).for_each(|port| told.tell(node(7, port), now));
+        assert_eq!(told.take().len(), 1);
+        for second in 0..100 {
+            let now = Instant::from_millis(1_000_000 + second * 1000);
+            (0..100).for_each(|n| told.tell(node(second as u32 * 100 + n, 6881), now));
+        }
+        assert!(told.take().len() <= 110);
+        let later = Instant::from_millis(2_000_000);
+        told.tell(node(7, 9), later);
+        assert_eq!(told.take(), [node(7, 9)]);
+    }
+}
