@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
 use crate::bandwidth::TokenBucket;
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::rate::RateMeter;
 use crate::base::rng::{Rng, Seed};
@@ -22,7 +23,7 @@ use crate::tracker::Order;
 
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
-pub use identity::Identity;
+pub use identity::{Identity, Persona};
 pub use introductions::Introductions;
 
 /// What a timer wakes.
@@ -142,7 +143,7 @@ impl Context {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         Self {
             now,
-            identity: Identity::new(config.peer_id_prefix, &mut seed.stream("peer-id")),
+            identity: Identity::default(),
             config,
             actions: Vec::new(),
             work: Work::default(),
@@ -187,6 +188,11 @@ impl Context {
     /// Asks for something about a connection.
     pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
         self.actions.push(Action::Stream(conn, action));
+    }
+
+    /// Who we are in the torrent of `info_hash`.
+    pub fn persona(&self, info_hash: Sha1Hash) -> Persona {
+        self.identity.persona(self.config.peer_id_prefix, &self.seed, info_hash)
     }
 
     /// Tells the embedder something.

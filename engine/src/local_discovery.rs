@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,6 +16,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::hash::Sha1Hash;
+use crate::base::prefix::Prefix;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -35,8 +37,8 @@ const PAUSE_NEW: Duration = Duration::from_secs(5);
 const MAX_HASHES: usize = 15;
 /// Longest announcement that is read.
 const MAX_PACKET: usize = 1400;
-/// Announcements of others that are heeded in ten seconds.
-const MAX_HEARD: u32 = 100;
+/// Announcements of others that are heeded in ten seconds, and of one sender among them.
+const MAX_HEARD: (u32, u32) = (100, 10);
 
 /// What somebody announces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -105,14 +107,15 @@ impl Announcement {
 pub struct LocalDiscovery {
     cookie: String,
     next_at: Instant,
-    heard: (Instant, u32),
+    /// Since when announcements are counted, how many came, and from whom.
+    heard: (Instant, u32, BTreeMap<IpAddr, u32>),
 }
 
 impl LocalDiscovery {
     /// With a cookie of its own.
     pub fn new(rng: &mut Rng, now: Instant) -> Self {
         let cookie = format!("{:08x}", rng.next_u32());
-        Self { cookie, next_at: now, heard: (now, 0) }
+        Self { cookie, next_at: now, heard: (now, 0, BTreeMap::new()) }
     }
 
     /// When a torrent is due that was last announced then; at once for one that never was.
@@ -154,18 +157,16 @@ impl LocalDiscovery {
     }
 
     /// A packet came on the group's port: who listens where for which torrents, unless it is ours.
+    /// Anybody on the internet can send one there, so only senders on the same network count:
+    /// [`Self::is_local`]. `own` is our address as others see it.
     pub fn received(
         &mut self,
         from: SocketAddr,
+        own: IpAddr,
         packet: &[u8],
         now: Instant,
     ) -> Option<(SocketAddr, Vec<Sha1Hash>)> {
-        let (since, count) = &mut self.heard;
-        if now.since(*since) >= Duration::from_secs(10) {
-            (*since, *count) = (now, 0);
-        }
-        *count += 1;
-        if *count > MAX_HEARD {
+        if !Self::is_local(from.ip(), own) || !self.is_within_bounds(from.ip(), now) {
             return None;
         }
         let announcement = Announcement::decode(packet).ok()?;
@@ -174,5 +175,37 @@ impl LocalDiscovery {
         }
         let addr = SocketAddr::new(from.ip(), announcement.port);
         Some((addr, announcement.info_hashes))
+    }
+
+    /// Whether a sender is on our network: it has an address that means something only here, or one
+    /// of the /64 of `own`, since hosts of IPv6 use their global addresses at home too.
+    pub fn is_local(from: IpAddr, own: IpAddr) -> bool {
+        match from.to_canonical() {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_loopback(),
+            IpAddr::V6(v6) => {
+                let same = own.is_ipv6() && Prefix::of(from) == Prefix::of(own);
+                let ours = v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback();
+                ours || (same && !v6.is_unspecified())
+            }
+        }
+    }
+
+    /// Counts an announcement; one sender cannot use up what there is for all.
+    fn is_within_bounds(&mut self, from: IpAddr, now: Instant) -> bool {
+        let (since, count, senders) = &mut self.heard;
+        if now.since(*since) >= Duration::from_secs(10) {
+            (*since, *count) = (now, 0);
+            senders.clear();
+        }
+        if *count >= MAX_HEARD.0 {
+            return false;
+        }
+        let own = senders.entry(from).or_default();
+        if *own >= MAX_HEARD.1 {
+            return false;
+        }
+        *own += 1;
+        *count += 1;
+        true
     }
 }

@@ -53,7 +53,7 @@ use crate::base::rate::RateMeter;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 use crate::candidates::Candidates;
-use crate::context::Context;
+use crate::context::{Context, Persona};
 use crate::metadata_fetch::MetadataFetch;
 use crate::metainfo::Metainfo;
 use crate::peer::Peer;
@@ -101,6 +101,8 @@ pub(crate) struct Torrent {
     pub(crate) metainfo: Arc<Metainfo>,
     /// As handshakes and announces name it.
     pub(crate) info_hash: Sha1Hash,
+    /// Who we are to its peers and trackers.
+    pub(crate) persona: Persona,
     pub(crate) stage: Stage,
     pub(crate) paused: bool,
     pub(crate) error: Option<TorrentError>,
@@ -189,6 +191,7 @@ impl Torrent {
         let mut torrent = Self {
             id,
             info_hash: metainfo.info_hashes.wire(),
+            persona: ctx.persona(metainfo.info_hashes.wire()),
             stage: Stage::Opening,
             paused,
             error: None,

@@ -7,6 +7,7 @@ pub mod hash;
 pub mod ids;
 pub mod pace;
 pub mod payload;
+pub mod prefix;
 pub mod rate;
 pub mod rng;
 pub mod slots;

@@ -22,9 +22,15 @@ impl Seed {
 
     /// The independent stream that belongs to `label`.
     pub fn stream(&self, label: &str) -> Rng {
+        self.stream_of(label, &[])
+    }
+
+    /// The independent stream that belongs to `label` and to the thing that `name` names.
+    pub fn stream_of(&self, label: &str, name: &[u8]) -> Rng {
         let mut sha = sha1_smol::Sha1::new();
         sha.update(&self.0);
         sha.update(label.as_bytes());
+        sha.update(name);
         let mut seed = self.0;
         for (byte, extra) in seed.iter_mut().zip(sha.digest().bytes()) {
             *byte ^= extra;

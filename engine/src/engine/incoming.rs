@@ -12,7 +12,7 @@ use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, SocketToken};
 use crate::context::{Conn, Handshaking, Phase, Timer};
-use crate::wire::{Handshake, Reserved};
+use crate::wire::{Handshake, PeerId, Reserved};
 
 /// Seconds a stranger has for its handshake.
 const HANDSHAKE_SECONDS: u64 = 10;
@@ -65,7 +65,9 @@ impl Engine {
     pub(super) fn connected(&mut self, conn: ConnId) {
         let Some(entry) = self.ctx.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
-        let Some(info_hash) = torrent.map(|torrent| torrent.info_hash) else { return };
+        let Some(us) = torrent.map(|torrent| (torrent.info_hash, torrent.persona.peer_id)) else {
+            return;
+        };
         let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
         self.ctx.conns.set_phase(conn, Phase::Handshaking(Box::new(early)));
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
@@ -74,14 +76,13 @@ impl Engine {
         }
         self.ctx.timers.schedule(deadline, Timer::Conn(conn));
         self.ctx.granted += u64::from(HANDSHAKE_CREDIT);
-        self.send_handshake(conn, info_hash);
+        self.send_handshake(conn, us);
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
         // Another connection may be begun in its place.
         self.ctx.room_for_connections();
     }
 
-    fn send_handshake(&mut self, conn: ConnId, info_hash: Sha1Hash) {
-        let peer_id = self.ctx.identity.peer_id;
+    fn send_handshake(&mut self, conn: ConnId, (info_hash, peer_id): (Sha1Hash, PeerId)) {
         let reserved = Reserved::ours(self.ctx.dht_runs);
         let handshake = Handshake { reserved, info_hash, peer_id };
         let bytes = Bytes::copy_from_slice(&handshake.encode());
@@ -143,8 +144,9 @@ impl Engine {
         }
         let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
         torrent.admit(&mut self.ctx, remote, outgoing, handshake)?;
+        let us = (torrent.info_hash, torrent.persona.peer_id);
         if !outgoing {
-            self.send_handshake(conn, handshake.info_hash);
+            self.send_handshake(conn, us);
         }
         let early = match self.ctx.conns.set_phase(conn, Phase::Active) {
             Some(Phase::Handshaking(early)) => *early,

@@ -49,7 +49,9 @@ impl Engine {
     /// A packet on a group's port.
     pub(super) fn local_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let Some(machine) = &mut self.local.machine else { return };
-        let Some((addr, hashes)) = machine.received(from, data, self.ctx.now) else { return };
+        let own = self.ctx.identity.external(from.is_ipv6()).ip();
+        let heard = machine.received(from, own, data, self.ctx.now);
+        let Some((addr, hashes)) = heard else { return };
         for hash in hashes {
             let Some(id) = self.by_hash.get(&hash) else {
                 self.want(hash, Some(addr));

@@ -89,9 +89,7 @@ impl Engine {
 impl Engine {
     /// Takes the names by which others would know this run again out of a fresh engine.
     pub(crate) fn disguise(&mut self) {
-        let id = &mut self.ctx.identity.peer_id.0;
-        id[8..].fill(b'x');
-        self.ctx.identity.key = 0;
+        self.ctx.identity.disguise();
     }
 }
 

@@ -27,12 +27,12 @@ impl Torrent {
         let stopped = order.event == AnnounceEvent::Stopped;
         AnnounceParams {
             info_hash: self.info_hash,
-            peer_id: ctx.identity.peer_id,
+            peer_id: self.persona.peer_id,
             uploaded: self.up.total(),
             downloaded: self.down.total(),
             left: self.left(),
             event: order.event,
-            key: ctx.identity.key,
+            key: self.persona.key,
             num_want: if stopped { 0 } else { self.peers_wanted(ctx) },
             // A tracker refuses port 0; port 1 says the same.
             port: ctx.identity.port.unwrap_or(1),

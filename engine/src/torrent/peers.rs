@@ -93,7 +93,7 @@ impl Torrent {
         outgoing: bool,
         handshake: &Handshake,
     ) -> Result<(), CloseReason> {
-        if handshake.peer_id == ctx.identity.peer_id {
+        if handshake.peer_id == self.persona.peer_id {
             return Err(CloseReason::Ourselves);
         }
         if !self.is_running() || ctx.stopping {
@@ -105,7 +105,7 @@ impl Torrent {
         let twin = self.peers.values().find(|peer| peer.peer_id == handshake.peer_id);
         if let Some(twin) = twin {
             // Both sides must keep the same one: that which the larger peer id began.
-            let ours_is_larger = ctx.identity.peer_id > handshake.peer_id;
+            let ours_is_larger = self.persona.peer_id > handshake.peer_id;
             let keep_new = outgoing == ours_is_larger && twin.intro.incoming == outgoing;
             if !keep_new {
                 return Err(CloseReason::Duplicate);

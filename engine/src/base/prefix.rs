@@ -1,0 +1,109 @@
+//! Blocks of addresses: how many hosts a stranger may stand for.
+//!
+//! One host of IPv4 has one address. One host of IPv6 has a whole /64 to choose from, so addresses of
+//! one /64 count as one. Whoever rents servers often has a wider block too: a /24, or a /48. That is
+//! a weak sign, since neighbours in a data centre or a university need not know each other.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
+
+/// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056) is
+/// the host whose IPv4 address stands in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Prefix(IpAddr);
+
+impl Prefix {
+    /// The prefix of an address. Mapped IPv4 counts as IPv4.
+    pub fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(v4) => v4.into(),
+            IpAddr::V6(v6) => match v6.segments() {
+                [0x2002, high, low, ..] => {
+                    let [a, b] = high.to_be_bytes();
+                    let [c, d] = low.to_be_bytes();
+                    Ipv4Addr::new(a, b, c, d).into()
+                }
+                [a, b, c, d, ..] => Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(),
+            },
+        })
+    }
+
+    /// The block around it that one owner may have: /24 for IPv4, /48 for IPv6.
+    pub fn wide(self) -> Self {
+        Self(match self.0 {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                Ipv4Addr::new(a, b, c, 0).into()
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, ..] = v6.segments();
+                Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
+            }
+        })
+    }
+
+    /// Whether it is this machine, where ports tell hosts apart and addresses do not.
+    pub fn is_loopback(self) -> bool {
+        match self.0 {
+            IpAddr::V4(v4) => v4.is_loopback(),
+            // The /64 of `::1` holds nothing else that anybody uses.
+            IpAddr::V6(v6) => v6.is_unspecified(),
+        }
+    }
+
+    /// The first address of it.
+    pub const fn first(self) -> IpAddr {
+        self.0
+    }
+
+    /// The lowest and the highest address with a port in it, without those of 6to4.
+    pub fn bounds(self) -> (SocketAddr, SocketAddr) {
+        let last = match self.0 {
+            IpAddr::V4(v4) => v4.into(),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) | u128::from(u64::MAX))),
+        };
+        (SocketAddr::new(self.0, 0), SocketAddr::new(last, u16::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(ip: &str) -> Prefix {
+        Prefix::of(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn one_host_has_one_address_of_ipv4_and_a_64_of_ipv6() {
+        assert_ne!(prefix("203.0.113.1"), prefix("203.0.113.2"));
+        assert_eq!(prefix("203.0.113.1"), prefix("::ffff:203.0.113.1"));
+        assert_eq!(prefix("2001:db8:1:2::1"), prefix("2001:db8:1:2:ffff::9"));
+        assert_ne!(prefix("2001:db8:1:2::1"), prefix("2001:db8:1:3::1"));
+        // A host of 6to4 has 65,536 networks.
+        assert_eq!(prefix("2002:cb00:7101:5::1"), prefix("203.0.113.1"));
+    }
+
+    #[test]
+    fn wider_blocks_are_a_24_and_a_48() {
+        assert_eq!(prefix("203.0.113.1").wide(), prefix("203.0.113.200").wide());
+        assert_ne!(prefix("203.0.113.1").wide(), prefix("203.0.114.1").wide());
+        assert_eq!(prefix("2001:db8:1:2::1").wide(), prefix("2001:db8:1:77::1").wide());
+        assert_ne!(prefix("2001:db8:1:2::1").wide(), prefix("2001:db8:2:2::1").wide());
+    }
+
+    #[test]
+    fn this_machine_is_known_in_both_families() {
+        assert!(prefix("127.0.0.1").is_loopback() && prefix("127.9.9.9").is_loopback());
+        assert!(prefix("::1").is_loopback() && prefix("::ffff:127.0.0.1").is_loopback());
+        assert!(!prefix("128.0.0.1").is_loopback() && !prefix("fe80::1").is_loopback());
+    }
+
+    #[test]
+    fn bounds_hold_every_port_of_a_prefix() {
+        let (first, last) = prefix("2001:db8::7").bounds();
+        let within = |addr: &str| (first..=last).contains(&addr.parse::<SocketAddr>().unwrap());
+        assert!(within("[2001:db8::1]:1") && within("[2001:db8::ffff:ffff:ffff:ffff]:65535"));
+        assert!(!within("[2001:db8:0:1::]:1"));
+    }
+}
