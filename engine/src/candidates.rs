@@ -1,18 +1,27 @@
-//! Addresses of peers that a torrent knows: whom to try next, when, and whom never again.
+//! Addresses of peers that a torrent knows: whom to try next, and when.
+//!
+//! The list is bounded whoever names the addresses, and nobody can fill it: a source, a stranger who
+//! names others, and an address with its many ports each have a share. When the list is full,
+//! whoever named most gives way to who named less.
 
+mod shares;
 #[cfg(test)]
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::PeerSource;
 use crate::base::addr::{is_dialable, normalise};
+use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
+
+use shares::Shares;
+pub use shares::{MAX_PORTS, Namer};
 
 /// Seconds before the first retry; doubled with each failure in a row.
 const RETRY_SECONDS: u64 = 5;
@@ -26,23 +35,23 @@ const MAX_DOUBLINGS: u32 = 8;
 const HOPELESS: u32 = 3;
 /// An address that nobody has named for so long makes room for a fresh one.
 const STALE: Duration = Duration::from_secs(600);
-/// Addresses that may be banned at once; the oldest is pardoned beyond that.
-const MAX_BANNED: usize = 10_000;
+/// How long an address waits while as many connections to its host stand as may.
+const CROWDED_SECONDS: u64 = 60;
 
 /// One address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// Where it listens.
     pub addr: SocketAddr,
-    /// Who named it first.
+    /// Who named it first, or who is trusted more and named it since.
     pub source: PeerSource,
+    /// Whose share it is counted in.
+    namer: Namer,
     /// Whether `addr` can be connected to: not so for one that connected to us.
     dialable: bool,
     /// A connection stands or is being made.
     busy: bool,
     failures: u32,
-    /// Wrong behaviour that is no proof of ill will.
-    strikes: u32,
     /// BEP 40 priority towards us.
     priority: u32,
     next_try: Instant,
@@ -50,16 +59,6 @@ pub struct Candidate {
     whole: bool,
     /// When somebody named it last, or it was connected.
     named_at: Instant,
-}
-
-impl Candidate {
-    /// A connection is being made or has come. How the last one ended says nothing about this one:
-    /// without that, an address that was left as complete, failed later and waits for that would
-    /// be recalled at once.
-    fn begin(&mut self) {
-        self.busy = true;
-        self.whole = false;
-    }
 }
 
 type Rank = (u32, core::cmp::Reverse<PeerSource>, core::cmp::Reverse<u32>, PeerKey);
@@ -73,9 +72,15 @@ pub struct Candidates {
     ready: BTreeSet<Rank>,
     /// May be tried later.
     waiting: BTreeSet<(Instant, PeerKey)>,
-    banned: BTreeSet<IpAddr>,
-    banned_ports: BTreeSet<SocketAddr>,
+    shares: Shares,
     next_key: PeerKey,
+}
+
+impl Candidate {
+    /// Whether it can be called: not so for one that connected to us and has named no port.
+    pub fn is_dialable(&self) -> bool {
+        self.dialable
+    }
 }
 
 impl Candidates {
@@ -89,50 +94,52 @@ impl Candidates {
         self.known.is_empty()
     }
 
-    /// Whether a peer at `addr` is refused.
-    pub fn is_banned(&self, addr: SocketAddr) -> bool {
-        let addr = normalise(addr);
-        self.banned.contains(&addr.ip()) || self.banned_ports.contains(&addr)
-    }
-
     /// Takes in an address that somebody named. Returns its key when it is new and of use.
     pub fn add(
         &mut self,
         addr: SocketAddr,
-        source: PeerSource,
+        namer: Namer,
         priority: u32,
         limit: u32,
         now: Instant,
     ) -> Option<PeerKey> {
         let addr = normalise(addr);
-        if !is_dialable(addr) || self.is_banned(addr) {
+        if !is_dialable(addr) {
             return None;
         }
         if let Some(key) = self.by_addr.get(&addr).copied() {
-            self.vouch(key, source, now);
+            self.vouch(key, namer, limit, now);
             return None;
         }
-        if self.known.len() >= limit as usize && !self.make_room(source, now) {
+        if !self.shares.admits(namer, Prefix::of(addr.ip()), limit) {
             return None;
         }
-        let key = self.insert(addr, source, priority, true);
+        if self.known.len() >= limit as usize && !self.make_room(namer, now) {
+            return None;
+        }
+        let key = self.insert(addr, namer, priority, true);
         self.named(key, now);
         self.list(key, Instant::ZERO);
         Some(key)
     }
 
     /// Somebody else names a known address; it counts as of the source that is trusted more.
-    fn vouch(&mut self, key: PeerKey, source: PeerSource, now: Instant) {
+    fn vouch(&mut self, key: PeerKey, namer: Namer, limit: u32, now: Instant) {
         self.named(key, now);
+        let source = namer.source;
         // Who came of itself is known for that, whatever others say of it.
         let better = |c: &&Candidate| {
             c.source < source && !(c.source == PeerSource::Incoming && source.is_hearsay())
         };
         let Some(candidate) = self.known.get(&key).filter(better) else { return };
         let (busy, next_try) = (candidate.busy, candidate.next_try);
+        if !self.shares.has_room(namer, limit) {
+            return;
+        }
         self.unlist(key);
         if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.source = source;
+            self.shares.passes(candidate.namer, namer);
+            (candidate.source, candidate.namer) = (source, namer);
         }
         if !busy {
             self.list(key, next_try);
@@ -144,30 +151,45 @@ impl Candidates {
         let addr = normalise(addr);
         let key = match self.by_addr.get(&addr) {
             Some(key) => *key,
-            None => self.insert(addr, PeerSource::Incoming, priority, false),
+            None => self.insert(addr, Namer::itself(addr.ip()), priority, false),
         };
         self.unlist(key);
-        if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.begin();
-        }
+        self.set_busy(key, true);
         key
     }
 
-    fn insert(
-        &mut self,
-        addr: SocketAddr,
-        source: PeerSource,
-        priority: u32,
-        dialable: bool,
-    ) -> PeerKey {
+    /// Whether a connection to exactly this address stands or is being made.
+    pub fn is_busy(&self, addr: SocketAddr) -> bool {
+        let key = self.by_addr.get(&normalise(addr));
+        key.and_then(|key| self.known.get(key)).is_some_and(|candidate| candidate.busy)
+    }
+
+    /// Connections that stand or are being made to the host at `prefix`.
+    pub fn busy_at(&self, prefix: Prefix) -> u32 {
+        self.shares.busy_at(prefix)
+    }
+
+    fn set_busy(&mut self, key: PeerKey, busy: bool) {
+        let Some(candidate) = self.known.get_mut(&key) else { return };
+        if candidate.busy != busy {
+            candidate.busy = busy;
+            // How the last connection ended says nothing about this one: without that, an address that
+            // was left as complete, failed later and waits for that would be recalled at once.
+            candidate.whole &= !busy;
+            self.shares.count_busy(Prefix::of(candidate.addr.ip()), busy);
+        }
+    }
+
+    fn insert(&mut self, addr: SocketAddr, namer: Namer, priority: u32, dialable: bool) -> PeerKey {
         self.next_key += 1;
+        self.shares.take(namer, Prefix::of(addr.ip()));
         let candidate = Candidate {
             addr,
-            source,
+            source: namer.source,
+            namer,
             dialable,
             busy: false,
             failures: 0,
-            strikes: 0,
             priority,
             next_try: Instant::ZERO,
             whole: false,
@@ -185,25 +207,46 @@ impl Candidates {
     }
 
     /// Forgets the address that failed most often, if any seems hopeless; else, for a source that is
-    /// trusted as much, the one that nobody has named for longest, if that is long.
-    fn make_room(&mut self, source: PeerSource, now: Instant) -> bool {
-        let idle = self.known.iter().filter(|(_, c)| !c.busy && c.failures >= HOPELESS);
-        let worst = idle.max_by_key(|(key, c)| (c.failures, **key)).map(|(key, _)| *key);
+    /// trusted as much, the one that nobody has named for longest, if that is long; else one of
+    /// those whom the most were named by, if that is more than the newcomer's namer has.
+    fn make_room(&mut self, namer: Namer, now: Instant) -> bool {
+        let idle = || self.known.iter().filter(|(_, c)| !c.busy);
+        let hopeless = idle().filter(|(_, c)| c.failures >= HOPELESS);
+        let worst = hopeless.max_by_key(|(key, c)| (c.failures, **key)).map(|(key, _)| *key);
         let stale = || {
-            let idle = self
-                .known
-                .iter()
-                .filter(|(_, c)| !c.busy && c.source <= source && now.since(c.named_at) >= STALE);
-            idle.min_by_key(|(key, c)| (c.source, c.named_at, **key)).map(|(key, _)| *key)
+            let stale =
+                idle().filter(|(_, c)| c.source <= namer.source && now.since(c.named_at) >= STALE);
+            stale.min_by_key(|(key, c)| (c.source, c.named_at, **key)).map(|(key, _)| *key)
         };
-        worst.or_else(stale).is_some_and(|key| self.forget(key))
+        let excess = || {
+            let fullest = self.shares.fullest_but(namer)?;
+            let theirs = idle().filter(|(_, c)| c.namer == fullest && c.source <= namer.source);
+            theirs.max_by_key(|(key, c)| Self::rank(**key, c)).map(|(key, _)| *key)
+        };
+        worst.or_else(stale).or_else(excess).is_some_and(|key| self.forget(key))
     }
 
     fn forget(&mut self, key: PeerKey) -> bool {
         self.unlist(key);
+        self.set_busy(key, false);
         let Some(candidate) = self.known.remove(&key) else { return false };
-        self.by_addr.remove(&candidate.addr);
+        self.shares.give(candidate.namer, Prefix::of(candidate.addr.ip()));
+        if self.by_addr.get(&candidate.addr) == Some(&key) {
+            self.by_addr.remove(&candidate.addr);
+        }
         true
+    }
+
+    /// Forgets the idle addresses of one host that shall not be kept.
+    pub fn forget_at(&mut self, prefix: Prefix, gone: impl Fn(SocketAddr) -> bool) {
+        let (first, last) = prefix.bounds();
+        let there = self.by_addr.range(first..=last).filter(|(addr, _)| gone(**addr));
+        let there: Vec<PeerKey> = there.map(|(_, key)| *key).collect();
+        for key in there {
+            if self.known.get(&key).is_some_and(|candidate| !candidate.busy) {
+                self.forget(key);
+            }
+        }
     }
 
     fn rank(key: PeerKey, c: &Candidate) -> Rank {
@@ -229,16 +272,24 @@ impl Candidates {
         }
     }
 
-    /// Takes the best address that may be tried at `now`; it is busy until [`Self::closed`].
-    pub fn next(&mut self, now: Instant) -> Option<(PeerKey, SocketAddr)> {
+    /// Takes the best address that may be tried at `now`; it is busy until [`Self::closed`]. No host
+    /// is connected to more than `per_host` times, but for this machine.
+    pub fn next(&mut self, per_host: u32, now: Instant) -> Option<(PeerKey, SocketAddr)> {
         while let Some((at, key)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
             self.waiting.remove(&(at, key));
             self.list(key, Instant::ZERO);
         }
-        let (.., key) = self.ready.pop_first()?;
-        let candidate = self.known.get_mut(&key)?;
-        candidate.begin();
-        Some((key, candidate.addr))
+        while let Some((.., key)) = self.ready.pop_first() {
+            let Some(addr) = self.known.get(&key).map(|candidate| candidate.addr) else { continue };
+            let prefix = Prefix::of(addr.ip());
+            if !prefix.is_loopback() && self.shares.busy_at(prefix) >= per_host {
+                self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
+                continue;
+            }
+            self.set_busy(key, true);
+            return Some((key, addr));
+        }
+        None
     }
 
     /// When the next address may be tried: zero for at once, `None` for never.
@@ -251,41 +302,51 @@ impl Candidates {
     }
 
     /// A connection to `key` ended, or none came about. After `failed` the wait grows.
-    pub fn closed(&mut self, key: PeerKey, failed: bool, now: Instant) {
+    pub fn closed(&mut self, key: PeerKey, failed: bool, limit: u32, now: Instant) {
         self.unlist(key);
+        self.set_busy(key, false);
         let Some(candidate) = self.known.get_mut(&key) else { return };
-        let addr = candidate.addr;
-        candidate.busy = false;
         if !failed {
             candidate.named_at = now;
         }
         candidate.failures = if failed { candidate.failures.saturating_add(1) } else { 0 };
-        let dialable = candidate.dialable;
-        if !dialable || self.is_banned(addr) {
-            // Its blame is remembered by address, not by port.
+        let wait = RETRY_SECONDS << candidate.failures.min(MAX_DOUBLINGS);
+        self.keep(key, now + Duration::from_secs(wait), limit, now);
+    }
+
+    /// Keeps an address that is not connected any more, to be tried again at `at`, if it can be
+    /// and there is room for it.
+    fn keep(&mut self, key: PeerKey, at: Instant, limit: u32, now: Instant) {
+        let Some(candidate) = self.known.get(&key) else { return };
+        let namer = candidate.namer;
+        if !candidate.dialable {
             self.forget(key);
             return;
         }
-        let failures = self.known.get(&key).map_or(0, |candidate| candidate.failures);
-        let wait = RETRY_SECONDS << failures.min(MAX_DOUBLINGS);
-        self.list(key, now + Duration::from_secs(wait));
-    }
-
-    /// A connection to `key` was never of use and shall not be tried again soon.
-    pub fn postpone(&mut self, key: PeerKey, now: Instant, seconds: u64) {
-        self.unlist(key);
-        let Some(candidate) = self.known.get_mut(&key) else { return };
-        candidate.busy = false;
-        if candidate.dialable {
-            self.list(key, now + Duration::from_secs(seconds));
-        } else {
+        self.list(key, at);
+        if self.shares.exceeds(namer, limit) {
+            // Of those who came by themselves the ones that were here last are kept.
+            let same = self.known.iter().filter(|(_, c)| !c.busy && c.source == namer.source);
+            let oldest = same.min_by_key(|(key, c)| (c.named_at, **key)).map(|(key, _)| *key);
+            if let Some(key) = oldest {
+                self.forget(key);
+            }
+        }
+        if self.known.len() > limit as usize && !self.make_room(namer, now) {
             self.forget(key);
         }
     }
 
+    /// A connection to `key` was never of use and shall not be tried again soon.
+    pub fn postpone(&mut self, key: PeerKey, seconds: u64, limit: u32, now: Instant) {
+        self.unlist(key);
+        self.set_busy(key, false);
+        self.keep(key, now + Duration::from_secs(seconds), limit, now);
+    }
+
     /// A peer that has everything was left because we have everything too.
-    pub fn left_whole(&mut self, key: PeerKey, now: Instant) {
-        self.postpone(key, now, WHOLE_SECONDS);
+    pub fn left_whole(&mut self, key: PeerKey, limit: u32, now: Instant) {
+        self.postpone(key, WHOLE_SECONDS, limit, now);
         if let Some(candidate) = self.known.get_mut(&key) {
             (candidate.whole, candidate.named_at) = (true, now);
         }
@@ -318,12 +379,14 @@ impl Candidates {
         }
     }
 
-    /// Where a peer that connected to us listens, as it says (BEP 10 `p`).
+    /// Where a peer that connected to us listens, as it says (BEP 10 `p`). The first port that it
+    /// names counts, if not too many of its host are known already.
     pub fn listens_on(&mut self, key: PeerKey, port: u16) {
         let Some(candidate) = self.known.get(&key).filter(|c| !c.dialable) else { return };
-        let addr = SocketAddr::new(candidate.addr.ip(), port);
         let old = candidate.addr;
-        if self.by_addr.contains_key(&addr) {
+        let addr = SocketAddr::new(old.ip(), port);
+        let crowded = self.shares.is_crowded(Prefix::of(addr.ip()));
+        if self.by_addr.contains_key(&addr) || !is_dialable(addr) || crowded {
             return;
         }
         self.by_addr.remove(&old);
@@ -332,46 +395,6 @@ impl Candidates {
             candidate.addr = addr;
             candidate.dialable = true;
         }
-    }
-
-    /// Notes wrong behaviour; the third time is a ban. Returns whether it is banned now.
-    pub fn strike(&mut self, key: PeerKey) -> bool {
-        let Some(candidate) = self.known.get_mut(&key) else { return false };
-        candidate.strikes += 1;
-        if candidate.strikes < 3 {
-            return false;
-        }
-        self.ban(key);
-        true
-    }
-
-    /// Bans `key` for the life of the torrent: its whole address, or only its port where another
-    /// peer that nobody complains of is connected from the same address.
-    pub fn ban(&mut self, key: PeerKey) -> Option<SocketAddr> {
-        let addr = self.known.get(&key)?.addr;
-        let shared = self.known.iter().any(|(other, candidate)| {
-            *other != key && candidate.busy && candidate.addr.ip() == addr.ip()
-        });
-        if self.banned.len() + self.banned_ports.len() >= MAX_BANNED {
-            self.banned.pop_first();
-            self.banned_ports.pop_first();
-        }
-        if shared {
-            self.banned_ports.insert(addr);
-        } else {
-            self.banned.insert(addr.ip());
-        }
-        self.unlist(key);
-        let idle: Vec<PeerKey> = self
-            .known
-            .iter()
-            .filter(|(_, candidate)| !candidate.busy && self.is_banned(candidate.addr))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in idle {
-            self.forget(key);
-        }
-        Some(addr)
     }
 
     /// One address.
@@ -383,5 +406,27 @@ impl Candidates {
     pub fn worth_keeping(&self) -> Vec<SocketAddr> {
         let good = self.known.values().filter(|c| c.dialable && c.failures == 0);
         good.map(|c| c.addr).take(100).collect()
+    }
+
+    /// What must hold between two steps. `connections` is how many the torrent may have: those that
+    /// came by themselves are known too as long as they stand.
+    ///
+    /// # Errors
+    /// The rule that does not.
+    pub fn check(&self, limit: u32, connections: u32) -> Result<(), &'static str> {
+        let bounded = self.known.len() <= limit.saturating_add(connections) as usize;
+        let mut shares = Shares::default();
+        for candidate in self.known.values() {
+            let prefix = Prefix::of(candidate.addr.ip());
+            shares.take(candidate.namer, prefix);
+            if candidate.busy {
+                shares.count_busy(prefix, true);
+            }
+        }
+        if bounded && shares == self.shares {
+            Ok(())
+        } else {
+            Err("known addresses are bounded and counted, whoever names them")
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::base::rng::{Rng, Seed};
 use crate::base::time::Instant;
 use crate::base::timer_queue::TimerQueue;
 use crate::base::work::Work;
+use crate::standing::Standing;
 use crate::tracker::Order;
 
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
@@ -72,6 +73,8 @@ pub struct Context {
     pub conns: ConnTable,
     /// Who we are.
     pub identity: Identity,
+    /// What is held against addresses.
+    pub standing: Standing,
     /// Randomness for picking pieces.
     pub picks: Rng,
     /// Randomness for transactions with trackers.
@@ -144,6 +147,7 @@ impl Context {
         Self {
             now,
             identity: Identity::default(),
+            standing: Standing::default(),
             config,
             actions: Vec::new(),
             work: Work::default(),

@@ -5,6 +5,7 @@
 //! checks the result.
 
 mod audit;
+mod bans;
 mod choking;
 mod content;
 mod dht;
@@ -162,6 +163,7 @@ impl Engine {
                     torrent.settle(&mut self.ctx);
                 }
             }
+            self.enforce_bans();
             self.give_hash_jobs();
             self.rest_and_wake();
             if core::mem::take(&mut self.ctx.slots_changed) {

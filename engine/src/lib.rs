@@ -87,6 +87,7 @@ pub mod peer_exchange;
 pub mod picker;
 pub mod resume;
 mod standby;
+pub mod standing;
 mod torrent;
 pub mod trace;
 pub mod tracker;

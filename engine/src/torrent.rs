@@ -10,6 +10,7 @@
 //! - `full_disk`: what is done while there is no room;
 //! - `download`: what is asked for, what comes, what is verified;
 //! - `upload`: what is served;
+//! - `places`: who gets a place among the peers, and who gives way;
 //! - `blame`: who sent a bad block;
 //! - `credit`: how much each peer may send;
 //! - `saving`: resume data;
@@ -32,6 +33,7 @@ mod lifecycle;
 mod messages;
 mod metadata;
 mod peers;
+mod places;
 mod rest;
 mod saving;
 mod upload;

@@ -19,6 +19,7 @@ mod traces;
 mod trackerless;
 mod trackers;
 mod traps;
+mod trust;
 mod upload;
 mod vectors;
 mod world;

@@ -268,6 +268,18 @@ const IN_A_LEECHER: &[Mutation] = &[
         let known = at(e, &format!("{TORRENT}.candidates.known.0"));
         *entry(known, "source") = Value::Text("Pex".into());
     }),
+    ("known addresses are bounded and counted, whoever names them", |e| {
+        let busy = at(e, &format!("{TORRENT}.candidates.known.0.busy"));
+        *busy = Value::Bool(*busy != Value::Bool(true));
+    }),
+    ("evidence is counted and bounded", |e| {
+        add(at(e, &format!("{TORRENT}.blame.evidence")), 1);
+    }),
+    ("bans are enforced at once, and what is held against addresses is bounded", |e| {
+        let Value::Map(hosts) = at(e, "ctx.conns.per_host") else { panic!("no map") };
+        let host = hosts[0].0.clone();
+        *at(e, "ctx.standing.fresh") = Value::Array(vec![host]);
+    }),
     ("requests on record equal those outstanding at peers", |e| {
         let block = block(at(e, TORRENT), "Requested");
         *entry(block, "peers") = Value::Array(vec![int(4_000_000)]);

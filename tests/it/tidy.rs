@@ -49,7 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("choker", &["api", "base"]),
     ("candidates", &["api", "base", "picker"]),
     ("standby", &["base"]),
-    ("context", &["api", "bandwidth", "base", "picker", "tracker", "wire"]),
+    ("standing", &["base"]),
+    ("context", &["api", "bandwidth", "base", "picker", "standing", "tracker", "wire"]),
     (
         "torrent",
         &[
@@ -65,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "picker",
             "resume",
             "standby",
+            "standing",
             "tracker",
             "wire",
         ],
@@ -74,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "api",
             "base",
+            "candidates",
             "choker",
             "context",
             "dht",
@@ -81,6 +84,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metainfo",
             "peer",
             "standby",
+            "standing",
             "torrent",
             "tracker",
             "wire",

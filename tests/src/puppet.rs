@@ -14,6 +14,8 @@ use crate::scripted::{Script, ScriptAction};
 
 /// What a puppet heard, shared with the test.
 pub type Heard = Rc<RefCell<Vec<Message>>>;
+/// The handshake that a puppet was shown, shared with the test.
+pub type Shown = Rc<RefCell<Option<Handshake>>>;
 type Answer = Box<dyn FnMut(&Message) -> Vec<Message>>;
 
 /// A scripted peer.
@@ -23,6 +25,7 @@ pub struct Puppet {
     raw: Vec<u8>,
     answer: Answer,
     heard: Heard,
+    shown: Shown,
     assembler: FrameAssembler,
     shaken: bool,
 }
@@ -40,6 +43,7 @@ impl Puppet {
             raw: Vec::new(),
             answer: Box::new(|_| Vec::new()),
             heard: Heard::default(),
+            shown: Shown::default(),
             assembler: FrameAssembler::default(),
             shaken: false,
         }
@@ -100,6 +104,17 @@ impl Puppet {
         self.heard.clone()
     }
 
+    /// The handshake that it is shown.
+    pub fn shown(&self) -> Shown {
+        self.shown.clone()
+    }
+
+    /// With a peer id of its own choice.
+    pub fn called(mut self, peer_id: PeerId) -> Self {
+        self.handshake.peer_id = peer_id;
+        self
+    }
+
     /// Ready to be connected.
     pub fn boxed(self) -> Box<dyn Script> {
         Box::new(self)
@@ -155,7 +170,9 @@ impl Script for Puppet {
     fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction> {
         self.assembler.push(Bytes::copy_from_slice(bytes));
         if !self.shaken {
-            self.shaken = self.assembler.take_handshake().unwrap().is_some();
+            let handshake = self.assembler.take_handshake().unwrap();
+            self.shaken = handshake.is_some();
+            *self.shown.borrow_mut() = handshake;
         }
         let mut actions = Vec::new();
         while self.shaken

@@ -44,8 +44,10 @@ pub struct Config {
     pub max_half_open: u32,
     /// Incoming connections that have not sent a handshake yet.
     pub max_handshaking: u32,
-    /// Connections from one address.
-    pub max_connections_per_ip: u32,
+    /// Connections of one torrent to one address (of IPv6: to one /64), and connections from one
+    /// that have not sent a handshake yet. This machine is exempt. Several people may share an
+    /// address, so it is more than one.
+    pub max_connections_per_address: u32,
     /// Upload slots; `None` follows the measured capacity.
     pub unchoke_slots: Option<u32>,
     /// How slots are given while seeding.
@@ -72,7 +74,7 @@ pub struct Config {
     pub send_budget: u32,
     /// Bytes of the longest info dictionary that is fetched for a magnet.
     pub max_metadata: u32,
-    /// Addresses remembered per torrent.
+    /// Addresses remembered per torrent, whoever names them.
     pub max_candidates: u32,
     /// Whether IPv4 is used.
     pub ipv4: bool,
@@ -90,8 +92,6 @@ pub struct Config {
     pub dht_bootstrap: Vec<String>,
     /// Whether torrents are announced on the local network (BEP 14).
     pub lsd: bool,
-    /// Whether several connections from one address are honest (tests on loopback, NAT).
-    pub allow_same_ip: bool,
     /// Seconds between saves of resume data while something changes.
     pub resume_interval: u32,
     /// Seconds without peers, at least 10, after which a complete torrent goes to rest: it leaves memory, is
@@ -109,7 +109,7 @@ impl Default for Config {
             max_connections_per_torrent: 100,
             max_half_open: 30,
             max_handshaking: 100,
-            max_connections_per_ip: 8,
+            max_connections_per_address: 8,
             unchoke_slots: None,
             seed_choking: SeedChoking::RoundRobin,
             max_outstanding_requests: 1000,
@@ -131,7 +131,6 @@ impl Default for Config {
             dht_read_only: false,
             dht_bootstrap: DHT_BOOTSTRAP.map(String::from).into(),
             lsd: true,
-            allow_same_ip: true,
             resume_interval: 60,
             rest_after: None,
         }

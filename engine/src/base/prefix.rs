@@ -8,7 +8,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056) is
-/// the host whose IPv4 address stands in it.
+/// the host whose IPv4 address stands in it. Link-local addresses count one by one: all hosts of a
+/// link have the same /64 there, and nobody else has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Prefix(IpAddr);
 
@@ -23,6 +24,7 @@ impl Prefix {
                     let [c, d] = low.to_be_bytes();
                     Ipv4Addr::new(a, b, c, d).into()
                 }
+                [0xfe80..=0xfebf, ..] => v6.into(),
                 [a, b, c, d, ..] => Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(),
             },
         })
@@ -80,6 +82,7 @@ mod tests {
         assert_eq!(prefix("203.0.113.1"), prefix("::ffff:203.0.113.1"));
         assert_eq!(prefix("2001:db8:1:2::1"), prefix("2001:db8:1:2:ffff::9"));
         assert_ne!(prefix("2001:db8:1:2::1"), prefix("2001:db8:1:3::1"));
+        assert_ne!(prefix("fe80::1"), prefix("fe80::2"));
         // A host of 6to4 has 65,536 networks.
         assert_eq!(prefix("2002:cb00:7101:5::1"), prefix("203.0.113.1"));
     }

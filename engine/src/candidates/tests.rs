@@ -15,7 +15,7 @@ fn at(seconds: u64) -> Instant {
 fn full() -> Candidates {
     let mut list = Candidates::default();
     for n in 0..20 {
-        assert!(list.add(addr(n), PeerSource::Dht, n, 20, at(u64::from(n))).is_some());
+        assert!(list.add(addr(n), Namer::all(PeerSource::Dht), n, 20, at(u64::from(n))).is_some());
     }
     list
 }
@@ -25,11 +25,11 @@ fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
     let mut list = Candidates::default();
     let sources = [PeerSource::Pex, PeerSource::User, PeerSource::Dht, PeerSource::Tracker];
     for (n, source) in sources.into_iter().enumerate() {
-        list.add(addr(n as u32), source, 5, 100, at(0));
+        list.add(addr(n as u32), Namer::all(source), 5, 100, at(0));
     }
-    list.add(addr(9), PeerSource::Dht, 7, 100, at(0));
+    list.add(addr(9), Namer::all(PeerSource::Dht), 7, 100, at(0));
     let order: Vec<SocketAddr> =
-        core::iter::from_fn(|| list.next(at(1))).map(|(_, addr)| addr).collect();
+        core::iter::from_fn(|| list.next(8, at(1))).map(|(_, addr)| addr).collect();
     assert_eq!(order, [1, 3, 9, 2, 0].map(addr));
 }
 
@@ -37,38 +37,44 @@ fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
 fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
     let mut list = full();
     // Everything is fresh, and nothing has failed.
-    assert!(list.add(addr(100), PeerSource::Dht, 1, 20, at(30)).is_none());
+    assert!(list.add(addr(100), Namer::all(PeerSource::Dht), 1, 20, at(30)).is_none());
     // Ten minutes later the oldest goes, but not for somebody who is trusted less.
-    assert!(list.add(addr(100), PeerSource::Pex, 1, 20, at(605)).is_none());
-    assert!(list.add(addr(100), PeerSource::Dht, 1, 20, at(605)).is_some());
-    assert!(list.add(addr(0), PeerSource::Dht, 1, 20, at(601)).is_some(), "0 was forgotten");
+    assert!(list.add(addr(100), Namer::all(PeerSource::Pex), 1, 20, at(605)).is_none());
+    assert!(list.add(addr(100), Namer::all(PeerSource::Dht), 1, 20, at(605)).is_some());
+    assert!(
+        list.add(addr(0), Namer::all(PeerSource::Dht), 1, 20, at(601)).is_some(),
+        "0 was forgotten"
+    );
     // One that is named again is not old.
-    list.add(addr(2), PeerSource::Dht, 1, 20, at(606));
-    assert!(list.add(addr(200), PeerSource::Dht, 1, 20, at(606)).is_some());
-    assert!(list.add(addr(2), PeerSource::Dht, 1, 20, at(606)).is_none(), "2 is still there");
+    list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(606));
+    assert!(list.add(addr(200), Namer::all(PeerSource::Dht), 1, 20, at(606)).is_some());
+    assert!(
+        list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(606)).is_none(),
+        "2 is still there"
+    );
     assert_eq!(list.len(), 20);
     // A hopeless one goes before any other.
-    let (key, _) = list.next(at(607)).unwrap();
+    let (key, _) = list.next(8, at(607)).unwrap();
     for n in 0..3 {
-        list.closed(key, true, at(607 + n));
+        list.closed(key, true, 100, at(607 + n));
     }
-    assert!(list.add(addr(300), PeerSource::Pex, 1, 20, at(620)).is_some());
+    assert!(list.add(addr(300), Namer::all(PeerSource::Pex), 1, 20, at(620)).is_some());
     assert!(list.get(key).is_none());
 }
 
 #[test]
 fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
     let mut list = Candidates::default();
-    let key = list.add(addr(1), PeerSource::Pex, 1, 20, at(0)).unwrap();
-    list.next(at(0)).unwrap();
-    list.closed(key, true, at(0));
+    let key = list.add(addr(1), Namer::all(PeerSource::Pex), 1, 20, at(0)).unwrap();
+    list.next(8, at(0)).unwrap();
+    list.closed(key, true, 100, at(0));
     assert_eq!(list.next_deadline(), Some(at(10)));
     // Being named again is no reason to try it at once.
-    list.add(addr(1), PeerSource::Tracker, 1, 20, at(1));
+    list.add(addr(1), Namer::all(PeerSource::Tracker), 1, 20, at(1));
     assert_eq!(list.get(key).unwrap().source, PeerSource::Tracker);
-    assert_eq!((list.next(at(9)), list.next_deadline()), (None, Some(at(10))));
+    assert_eq!((list.next(8, at(9)), list.next_deadline()), (None, Some(at(10))));
     // What a private torrent must not know is forgotten, the rest is not.
-    list.add(addr(2), PeerSource::Dht, 1, 20, at(1));
+    list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(1));
     list.forget_sources(PeerSource::is_hearsay);
     assert_eq!(list.sources().collect::<Vec<_>>(), [PeerSource::Tracker]);
 }
@@ -77,18 +83,151 @@ fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
 fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
     let mut list = Candidates::default();
     let keys: Vec<_> =
-        (1..4).map(|n| list.add(addr(n), PeerSource::Tracker, n, 20, at(0)).unwrap()).collect();
-    while list.next(at(0)).is_some() {}
-    keys.iter().for_each(|key| list.left_whole(*key, at(0)));
+        (1..4).map(|n| list.add(addr(n), Namer::all(PeerSource::Tracker), n, 20, at(0)).unwrap()).collect();
+    while list.next(8, at(0)).is_some() {}
+    keys.iter().for_each(|key| list.left_whole(*key, 20, at(0)));
     // One is tried again half an hour later and fails, one comes of itself and goes.
-    let (tried, _) = list.next(at(1800)).unwrap();
-    list.closed(tried, true, at(1800));
+    let (tried, _) = list.next(8, at(1800)).unwrap();
+    list.closed(tried, true, 20, at(1800));
     let came = *keys.iter().find(|key| **key != tried).unwrap();
     let addr = list.get(came).unwrap().addr;
     assert_eq!(list.incoming(addr, 1), came);
-    list.closed(came, true, at(1801));
+    list.closed(came, true, 20, at(1801));
     list.recall_whole(at(1801));
-    let (left, _) = list.next(at(1801)).expect("the third is of use at once");
+    let (left, _) = list.next(8, at(1801)).expect("the third is of use at once");
     assert!(left != tried && left != came);
-    assert_eq!((list.next(at(1809)), list.next_deadline()), (None, Some(at(1810))));
+    assert_eq!((list.next(8, at(1809)), list.next_deadline()), (None, Some(at(1810))));
+}
+
+fn at_port(host: u32, port: u16) -> SocketAddr {
+    SocketAddr::new(addr(host).ip(), port)
+}
+
+fn peer(n: u32) -> Namer {
+    Namer::at(PeerSource::Pex, addr(1_000_000 + n).ip())
+}
+
+fn named_by(list: &Candidates, namer: Namer) -> usize {
+    list.known.values().filter(|candidate| candidate.namer == namer).count()
+}
+
+#[test]
+fn one_stranger_who_names_others_fills_no_more_than_its_share() {
+    let mut list = Candidates::default();
+    for n in 0..1000 {
+        list.add(addr(n), peer(1), 1, 80, at(0));
+    }
+    assert_eq!(named_by(&list, peer(1)), 10);
+    // Nor do many of them fill all there is.
+    for n in 0..1000 {
+        list.add(addr(10_000 + n), peer(n), 1, 80, at(0));
+    }
+    assert_eq!(list.len(), 40);
+    // Whoever is trusted more finds room.
+    for n in 0..40 {
+        assert!(
+            list.add(addr(20_000 + n), Namer::all(PeerSource::Tracker), 1, 80, at(0)).is_some()
+        );
+    }
+    assert_eq!(list.len(), 80);
+    list.check(80, 0).unwrap();
+}
+
+#[test]
+fn when_all_places_are_taken_who_named_most_gives_way() {
+    let mut list = Candidates::default();
+    let node = |n: u32| Namer::at(PeerSource::Dht, addr(2_000_000 + n).ip());
+    for n in 0..40 {
+        list.add(addr(n), node(n / 10), 1, 80, at(0));
+        list.add(addr(100 + n), peer(n / 10), 1, 80, at(0));
+    }
+    assert_eq!(list.len(), 80);
+    // Those whom peers named give way to a node, and none of a node's to a peer.
+    for n in 0..3 {
+        assert!(list.add(addr(200 + n), node(9), 1, 80, at(1)).is_none(), "half are the DHT's");
+    }
+    assert!(list.add(addr(300), peer(9), 1, 80, at(1)).is_none(), "and half are other peers'");
+    list.forget_sources(|source| source == PeerSource::Dht);
+    for n in 0..40 {
+        list.add(addr(400 + n), Namer::all(PeerSource::Tracker), 1, 80, at(1));
+    }
+    for n in 0..5 {
+        assert!(list.add(addr(500 + n), node(n), 1, 80, at(1)).is_some());
+    }
+    assert_eq!((list.len(), named_by(&list, peer(0)) + named_by(&list, peer(3))), (80, 18));
+    list.check(80, 0).unwrap();
+}
+
+#[test]
+fn a_host_has_a_few_ports_and_this_machine_as_many_as_it_likes() {
+    let mut list = Candidates::default();
+    let mut add =
+        |addr: SocketAddr, source| list.add(addr, Namer::all(source), 1, 1000, at(0)).is_some();
+    let known = (1..100).filter(|port| add(at_port(1, *port), PeerSource::Tracker)).count();
+    assert_eq!(known, 8);
+    assert!(add(at_port(1, 200), PeerSource::User));
+    let v6 = |n: u16| SocketAddr::new([0x2001, 0xdb8, 1, 2, n, n, n, n].map(u16::from).into(), 7);
+    assert_eq!((1..100).filter(|n| add(v6(*n), PeerSource::Tracker)).count(), 8);
+    let here = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    assert!((1..100).all(|port| add(here(port), PeerSource::Tracker)));
+}
+
+#[test]
+fn a_host_is_not_called_more_often_than_it_may_be_connected() {
+    let mut list = Candidates::default();
+    for port in 1..=5 {
+        list.add(at_port(1, port), Namer::all(PeerSource::Tracker), 1, 100, at(0));
+    }
+    list.add(addr(2), Namer::all(PeerSource::Pex), 1, 100, at(0));
+    list.incoming(at_port(1, 50_000), 1);
+    let called: Vec<_> = core::iter::from_fn(|| list.next(3, at(1))).collect();
+    assert_eq!(called.len(), 3);
+    assert_eq!(called[2].1, addr(2));
+    assert_eq!(list.busy_at(Prefix::of(addr(1).ip())), 3);
+    assert_eq!(list.next_deadline(), Some(at(61)));
+    // A place falls free, and somebody else of that host is called.
+    list.closed(called[0].0, false, 100, at(2));
+    assert!(list.next(3, at(61)).is_some());
+    list.check(100, 100).unwrap();
+}
+
+#[test]
+fn peers_that_came_by_themselves_and_name_ports_are_kept_within_bounds() {
+    let mut list = Candidates::default();
+    for n in 0..1000 {
+        let key = list.incoming(at_port(n, 50_000), 1);
+        list.listens_on(key, 6881);
+        list.closed(key, false, 40, at(u64::from(n)));
+        list.check(40, 1).unwrap();
+    }
+    assert_eq!(list.len(), 10);
+    // The last of them are kept.
+    assert!(list.by_addr.contains_key(&addr(999)) && !list.by_addr.contains_key(&addr(0)));
+    // In a full list of what is trusted more there is no place for them.
+    let mut list = Candidates::default();
+    for n in 0..40 {
+        list.add(addr(n), Namer::all(PeerSource::User), 1, 40, at(0));
+    }
+    let key = list.incoming(at_port(100, 50_000), 1);
+    list.listens_on(key, 6881);
+    list.closed(key, false, 40, at(1));
+    assert_eq!(list.len(), 40);
+    list.check(40, 0).unwrap();
+}
+
+#[test]
+fn addresses_of_a_banned_host_are_forgotten() {
+    let mut list = Candidates::default();
+    for port in 1..=3 {
+        list.add(at_port(1, port), Namer::all(PeerSource::Tracker), 1, 100, at(0));
+    }
+    list.add(addr(2), Namer::all(PeerSource::Tracker), 1, 100, at(0));
+    let (_, busy) = list.next(8, at(1)).unwrap();
+    list.forget_at(Prefix::of(addr(1).ip()), |addr| addr.port() != 2);
+    let left: Vec<_> = list.by_addr.keys().copied().collect();
+    let mut kept = alloc::vec![busy, at_port(1, 2), addr(2)];
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(left, kept);
+    list.check(100, 0).unwrap();
 }

@@ -3,10 +3,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{ConnId, TorrentId};
+use crate::base::prefix::Prefix;
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
@@ -51,11 +52,19 @@ pub struct Conn {
     pub deadline: Instant,
 }
 
+impl Conn {
+    /// Whether it came by itself and has not said yet what it wants.
+    pub fn is_stranger(&self) -> bool {
+        self.torrent.is_none()
+    }
+}
+
 /// All connections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ConnTable {
     conns: SlotMap<ConnId, Conn>,
-    per_ip: BTreeMap<IpAddr, u32>,
+    /// Connections with each host, and how many of them are strangers.
+    per_host: BTreeMap<Prefix, (u32, u32)>,
     half_open: u32,
     handshaking: u32,
 }
@@ -63,7 +72,9 @@ pub struct ConnTable {
 impl ConnTable {
     /// Adds a connection.
     pub fn insert(&mut self, conn: Conn) -> ConnId {
-        *self.per_ip.entry(conn.remote.ip()).or_default() += 1;
+        let (all, strangers) = self.per_host.entry(Prefix::of(conn.remote.ip())).or_default();
+        *all += 1;
+        *strangers += u32::from(conn.is_stranger());
         self.count(&conn.phase, 1);
         self.conns.insert(conn)
     }
@@ -72,14 +83,25 @@ impl ConnTable {
     pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.conns.remove(id)?;
         self.count(&conn.phase, -1);
-        let ip = conn.remote.ip();
-        if let Some(count) = self.per_ip.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_ip.remove(&ip);
+        let host = Prefix::of(conn.remote.ip());
+        if let Some((all, strangers)) = self.per_host.get_mut(&host) {
+            *all -= 1;
+            *strangers -= u32::from(conn.is_stranger());
+            if *all == 0 {
+                self.per_host.remove(&host);
             }
         }
         Some(conn)
+    }
+
+    /// A stranger has shaken hands, and belongs to a torrent from now on.
+    pub fn introduce(&mut self, id: ConnId, torrent: TorrentId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let was = conn.is_stranger();
+        conn.torrent = Some(torrent);
+        if let Some((_, strangers)) = self.per_host.get_mut(&Prefix::of(conn.remote.ip())) {
+            *strangers -= u32::from(was);
+        }
     }
 
     fn count(&mut self, phase: &Phase, by: i32) {
@@ -105,7 +127,8 @@ impl ConnTable {
         self.conns.get(id)
     }
 
-    /// One connection. Phases are changed by [`Self::set_phase`] only.
+    /// One connection. Phases are changed by [`Self::set_phase`] only, torrents by
+    /// [`Self::introduce`].
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.conns.get_mut(id)
     }
@@ -130,9 +153,31 @@ impl ConnTable {
         self.handshaking
     }
 
-    /// Connections with this address.
-    pub fn count_from(&self, ip: IpAddr) -> u32 {
-        self.per_ip.get(&ip).copied().unwrap_or(0)
+    /// Connections with this host.
+    pub fn count_at(&self, host: Prefix) -> u32 {
+        self.per_host.get(&host).map_or(0, |(all, _)| *all)
+    }
+
+    /// Connections from this host that have not shaken hands.
+    pub fn strangers_at(&self, host: Prefix) -> u32 {
+        self.per_host.get(&host).map_or(0, |(_, strangers)| *strangers)
+    }
+
+    /// The stranger that has been here for longest, of those from a host with more strangers than
+    /// `than`; of the host with the most, if there are several.
+    pub fn crowding_stranger(&self, than: u32) -> Option<ConnId> {
+        let strangers = self.iter().filter(|(_, conn)| conn.is_stranger());
+        let counted = strangers
+            .map(|(id, conn)| (self.strangers_at(Prefix::of(conn.remote.ip())), conn.deadline, id));
+        let crowding = counted.filter(|(count, ..)| *count > than);
+        crowding.min_by_key(|(count, at, id)| (u32::MAX - count, *at, *id)).map(|(.., id)| id)
+    }
+
+    /// The host with the most connections, if it has more than `than`. This machine is exempt.
+    pub fn fullest_host(&self, than: u32) -> Option<Prefix> {
+        let hosts = self.per_host.iter().filter(|(host, _)| !host.is_loopback());
+        let (host, (count, _)) = hosts.max_by_key(|(host, (count, _))| (*count, **host))?;
+        (*count > than).then_some(*host)
     }
 
     /// Checks the counters against a recount.
@@ -145,10 +190,15 @@ impl ConnTable {
         };
         let half_open = count(|phase| matches!(phase, Phase::Connecting));
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
-        let per_ip: u64 = self.per_ip.values().map(|count| u64::from(*count)).sum();
+        let mut per_host: BTreeMap<Prefix, (u32, u32)> = BTreeMap::new();
+        for (_, conn) in self.iter() {
+            let (all, strangers) = per_host.entry(Prefix::of(conn.remote.ip())).or_default();
+            *all += 1;
+            *strangers += u32::from(conn.is_stranger());
+        }
         let same = half_open == self.half_open
             && handshaking == self.handshaking
-            && per_ip == u64::from(self.len());
+            && per_host == self.per_host;
         if same { Ok(()) } else { Err("connection counters equal the recount") }
     }
 }

@@ -54,7 +54,14 @@ pub type LookupKey = u64;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DhtEvent {
     /// A lookup found peers; more may come.
-    Peers(LookupKey, Vec<SocketAddr>),
+    Peers {
+        /// Which lookup.
+        key: LookupKey,
+        /// The node that named them.
+        from: IpAddr,
+        /// The peers.
+        peers: Vec<SocketAddr>,
+    },
     /// A lookup has ended.
     Done(LookupKey, Box<Outcome>),
     /// A node says that our address is this.
@@ -445,7 +452,7 @@ impl DhtNode {
         running.lookup.answered(reply.id, reply.token.clone(), &near);
         let found = running.take_values(from, reply);
         if !found.is_empty() {
-            out.events.push(DhtEvent::Peers(key, found));
+            out.events.push(DhtEvent::Peers { key, from: from.ip(), peers: found });
         }
         if reply.item.value.is_some() && matches!(running.goal, Goal::Get(_) | Goal::Put(..)) {
             let fine = reply.item.key.is_none() || self.guard.admit_signature(now);

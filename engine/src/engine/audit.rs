@@ -45,10 +45,11 @@ impl Engine {
         for (_, torrent) in self.torrents.iter() {
             check(torrent.check_fast(&self.ctx))?;
             if depth == CheckDepth::Full {
-                check(torrent.check_full())?;
+                check(torrent.check_full(&self.ctx))?;
             }
         }
         check(self.standby.check())?;
+        check(self.ctx.standing.check())?;
         check(self.dht.check())?;
         if !self.ctx.introductions.is_bounded() {
             check(Err("nodes that peers tell of are bounded"))?;

@@ -13,6 +13,7 @@ use crate::api::{Action, DhtWish, Notice, PeerSource};
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
+use crate::candidates::Namer;
 use crate::context::Timer;
 use crate::dht::{
     DhtEvent, DhtNode, DhtState, Goal, LookupKey, NodeConfig, NodeId, Outcome, Output,
@@ -201,7 +202,7 @@ impl Engine {
         }
         for event in out.events {
             match event {
-                DhtEvent::Peers(key, peers) => self.dht_found(ipv6, key, &peers),
+                DhtEvent::Peers { key, from, peers } => self.dht_found(ipv6, key, from, &peers),
                 DhtEvent::Done(key, outcome) => self.dht_done(ipv6, key, *outcome),
                 DhtEvent::Voice { from, addr } => {
                     self.ctx.identity.hear(from, addr.ip());
@@ -327,13 +328,14 @@ impl Engine {
         }
     }
 
-    fn dht_found(&mut self, ipv6: bool, key: LookupKey, peers: &[SocketAddr]) {
+    fn dht_found(&mut self, ipv6: bool, key: LookupKey, from: IpAddr, peers: &[SocketAddr]) {
         let Some(Client::Torrent(id)) = self.dht.running.get(&(ipv6, key)) else { return };
         let id = *id;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let own = self.ctx.identity.external(ipv6);
+        let namer = Namer::at(PeerSource::Dht, from);
         for addr in peers.iter().filter(|addr| **addr != own) {
-            torrent.add_candidate(&mut self.ctx, *addr, PeerSource::Dht);
+            torrent.add_candidate(&mut self.ctx, *addr, namer);
         }
     }
 

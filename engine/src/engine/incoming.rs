@@ -7,11 +7,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Engine, ShutDown};
-use crate::api::{Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, ViolatedRule};
+use crate::api::{
+    Action, CloseMode, CloseReason, Config, Notice, PeerSource, StreamAction, ViolatedRule,
+};
 use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, SocketToken};
+use crate::base::prefix::Prefix;
 use crate::context::{Conn, Handshaking, Phase, Timer};
+use crate::standing::Way;
 use crate::wire::{Handshake, PeerId, Reserved};
 
 /// Seconds a stranger has for its handshake.
@@ -23,18 +27,8 @@ impl Engine {
     /// Somebody connected: adopted while there is room, refused otherwise.
     pub(super) fn incoming(&mut self, socket: SocketToken, remote: SocketAddr) {
         let remote = normalise(remote);
-        let conns = &self.ctx.conns;
-        let config = &self.ctx.config;
-        let full = conns.len() >= config.max_connections
-            || conns.handshaking() >= config.max_handshaking
-            || (!config.allow_same_ip
-                && conns.count_from(remote.ip()) >= config.max_connections_per_ip)
-            || self.shut_down != ShutDown::No;
-        // Strangers who say nothing make room for the next one, oldest first.
-        if full && self.shut_down == ShutDown::No && !self.drop_oldest_stranger() {
-            return self.ctx.actions.push(Action::Refuse { socket });
-        }
-        if self.shut_down != ShutDown::No {
+        let banned = self.ctx.standing.refuses(remote, Way::In, self.ctx.now);
+        if self.shut_down != ShutDown::No || banned || !self.has_place_for(remote) {
             return self.ctx.actions.push(Action::Refuse { socket });
         }
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
@@ -48,16 +42,75 @@ impl Engine {
         self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
     }
 
-    /// Drops the stranger that has been silent for longest, if it had at least a second.
-    fn drop_oldest_stranger(&mut self) -> bool {
+    /// Whether somebody at `remote` can be let in. Places are shared by host: strangers of the host
+    /// that has most make room first, then those who have been silent for longest.
+    fn has_place_for(&mut self, remote: SocketAddr) -> bool {
+        let host = Prefix::of(remote.ip());
+        let Config { max_connections, max_handshaking, max_connections_per_address, .. } =
+            self.ctx.config;
+        let strangers = self.ctx.conns.strangers_at(host);
+        if !host.is_loopback()
+            && strangers >= max_connections_per_address
+            && !self.drop_oldest_stranger(Some(host))
+        {
+            return false;
+        }
+        if self.ctx.conns.handshaking() >= max_handshaking
+            && !self.drop_crowding_stranger(host)
+            && !self.drop_oldest_stranger(None)
+        {
+            return false;
+        }
+        self.ctx.conns.len() < max_connections
+            || self.drop_crowding_stranger(host)
+            || self.displace(host)
+            || self.drop_oldest_stranger(None)
+    }
+
+    /// Drops the stranger that has been silent for longest, of one host or of all, if it had at least
+    /// a second.
+    fn drop_oldest_stranger(&mut self, host: Option<Prefix>) -> bool {
         let strangers = self.ctx.conns.iter().filter(|(_, conn)| {
-            conn.torrent.is_none() && matches!(conn.phase, Phase::Handshaking(_))
+            let there = host.is_none_or(|host| Prefix::of(conn.remote.ip()) == host);
+            conn.is_stranger() && there
         });
         let oldest = strangers.min_by_key(|(id, conn)| (conn.deadline, *id));
         let patience = Duration::from_secs(HANDSHAKE_SECONDS - 1);
         let oldest = oldest.filter(|(_, conn)| conn.deadline <= self.ctx.now + patience);
         let Some(id) = oldest.map(|(id, _)| id) else { return false };
         self.forget_early(id, CloseReason::HandshakeTimeout, true);
+        true
+    }
+
+    /// Drops a stranger of the host that has most, if it has clearly more than `host`.
+    fn drop_crowding_stranger(&mut self, host: Prefix) -> bool {
+        let own = self.ctx.conns.strangers_at(host);
+        let Some(id) = self.ctx.conns.crowding_stranger(own + 1) else { return false };
+        self.forget_early(id, CloseReason::Limit, true);
+        true
+    }
+
+    /// Closes a connection of the host that has most, if it has clearly more than `host`: one that
+    /// is not a peer yet, or the peer that brings least.
+    fn displace(&mut self, host: Prefix) -> bool {
+        let own = self.ctx.conns.count_at(host);
+        let Some(fullest) = self.ctx.conns.fullest_host(own + 1) else { return false };
+        let there = |conn: &Conn| Prefix::of(conn.remote.ip()) == fullest;
+        let unfinished = |conn: &Conn| there(conn) && !matches!(conn.phase, Phase::Active);
+        let unfinished = self.ctx.conns.iter().find(|(_, conn)| unfinished(conn));
+        if let Some(id) = unfinished.map(|(id, _)| id) {
+            self.forget_early(id, CloseReason::Limit, true);
+            return true;
+        }
+        let now = self.ctx.now;
+        let least = self
+            .torrents
+            .iter()
+            .filter_map(|(id, torrent)| torrent.least_at(now, fullest).map(|worth| (worth, id)));
+        let Some(((.., conn), id)) = least.min() else { return false };
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.close_peer(&mut self.ctx, conn, CloseReason::Limit, true);
+        }
         true
     }
 

@@ -6,11 +6,12 @@ use core::ops::Bound;
 use super::{Engine, ShutDown};
 use crate::api::{Action, CloseReason};
 use crate::api::{
-    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, Notice, StreamEvent,
-    ViolatedRule,
+    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, Notice, PeerSource,
+    StreamEvent, ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
+use crate::candidates::Namer;
 use crate::context::{DiskJob, Phase};
 use crate::torrent::Torrent;
 
@@ -101,7 +102,7 @@ impl Engine {
             }),
             Command::AddPeers(add) => self.with(add.torrent, |torrent, ctx| {
                 for addr in &add.peers {
-                    torrent.add_candidate(ctx, *addr, add.source);
+                    torrent.add_candidate(ctx, *addr, Namer::all(add.source));
                 }
             }),
         }
@@ -168,7 +169,7 @@ impl Engine {
                 torrent.begin_metadata(ctx);
             }
             for addr in peers {
-                torrent.add_candidate(ctx, addr, crate::api::PeerSource::User);
+                torrent.add_candidate(ctx, addr, Namer::all(PeerSource::User));
             }
         });
     }
@@ -184,7 +185,7 @@ impl Engine {
                 urls.for_each(|url| torrent.announcer.add(url));
             }
             for addr in &add.peers {
-                torrent.add_candidate(ctx, *addr, crate::api::PeerSource::User);
+                torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
             }
             ctx.touched.insert(id);
         });

@@ -12,6 +12,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
+use crate::candidates::Namer;
 use crate::context::Timer;
 use crate::local_discovery::{GROUP_V4, GROUP_V6, LocalDiscovery};
 
@@ -58,7 +59,8 @@ impl Engine {
                 continue;
             };
             if let Some(torrent) = self.torrents.get_mut(*id) {
-                torrent.add_candidate(&mut self.ctx, addr, PeerSource::Lsd);
+                let namer = Namer::at(PeerSource::Lsd, addr.ip());
+                torrent.add_candidate(&mut self.ctx, addr, namer);
             }
         }
     }

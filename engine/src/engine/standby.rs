@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::{Engine, ShutDown};
-use crate::api::{CloseReason, CommandError, Notice};
+use crate::api::{CloseReason, CommandError, Notice, PeerSource};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
+use crate::candidates::Namer;
 use crate::context::{Phase, Timer};
 use crate::standby::{Kept, Returned};
 use crate::wire::Handshake;
@@ -61,7 +62,8 @@ impl Engine {
         if let Some(torrent) = self.torrents.get_mut(id) {
             torrent.returns(kept);
             for peer in peers {
-                torrent.add_candidate(&mut self.ctx, peer, crate::api::PeerSource::Lsd);
+                let namer = Namer::at(PeerSource::Lsd, peer.ip());
+                torrent.add_candidate(&mut self.ctx, peer, namer);
             }
         }
     }

@@ -75,7 +75,9 @@ fn only_senders_on_the_same_network_are_believed() {
         assert!(believed(local), "{local}");
     }
     assert!(believed("2001:db8:1:2::77"), "a neighbour with a global address");
-    for foreign in ["8.8.8.8", "100.64.3.4", "2001:db8:1:3::5", "::ffff:8.8.8.8", "0.0.0.0", "::", "224.0.0.1"] {
+    for foreign in
+        ["8.8.8.8", "100.64.3.4", "2001:db8:1:3::5", "::ffff:8.8.8.8", "0.0.0.0", "::", "224.0.0.1"]
+    {
         assert!(!believed(foreign), "{foreign}");
     }
 }

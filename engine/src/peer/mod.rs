@@ -131,6 +131,10 @@ pub struct Peer {
     pub choked_at: Instant,
     /// It shares the blame for a bad piece and has to prove itself.
     pub parole: bool,
+    /// How many good pieces it had a part in.
+    pub verified: u32,
+    /// It has brought something that was needed, and answers for it.
+    pub is_sender: bool,
     /// Requests it sent while choked that no allowance covers.
     choked_requests: u32,
     /// Requests it sent beyond what is queued for it.
@@ -197,6 +201,8 @@ impl Peer {
             unchoked_at: Instant::ZERO,
             choked_at: Instant::ZERO,
             parole: false,
+            verified: 0,
+            is_sender: false,
             choked_requests: 0,
             refused: 0,
             unasked: 0,

@@ -336,6 +336,22 @@ impl Picker {
         }
     }
 
+    /// Reserves for `peer`, which has to prove itself, a piece that others have begun and nobody is
+    /// being asked for. Returns whether there is one.
+    pub fn entrust(&mut self, peer: PeerKey, pieces: &PeerPieces, only: Option<&[u32]>) -> bool {
+        let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
+        let missing = &self.missing;
+        let left = self.partials.iter_mut().find(|(piece, partial)| {
+            let free = partial.only.is_none() && partial.is_open() && partial.is_abandoned();
+            free && missing.has(**piece) && may(**piece)
+        });
+        let Some((piece, partial)) = left else { return false };
+        partial.only = Some(peer);
+        let piece = *piece;
+        self.refresh_open(piece);
+        true
+    }
+
     /// A block came from `peer`; it is on its way to the disk if it was needed.
     pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
         let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };

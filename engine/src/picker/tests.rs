@@ -313,3 +313,23 @@ fn what_was_reserved_for_a_peer_that_left_is_open_to_everyone() {
     picker.release(1);
     assert_eq!(picker.pick(2, &PeerPieces::All, None, 9, usual, &mut rng).blocks.len(), 1);
 }
+
+#[test]
+fn what_was_left_half_done_is_entrusted_to_a_suspect_that_has_nothing_else() {
+    let geometry = Geometry::new(65_536, 65_536).unwrap();
+    let mut rng = Seed::from_u64(3).stream("picker");
+    let mut picker = Picker::new(geometry, &mut rng);
+    picker.peer_joined(&PeerPieces::All);
+    let mode = PickMode { parole: true, max_partial: 8, ..PickMode::default() };
+    // Somebody brings one block and leaves; another is being asked for the rest.
+    let first =
+        picker.pick(1, &PeerPieces::All, None, 2, PickMode { parole: false, ..mode }, &mut rng);
+    picker.received(first.blocks[0], 1);
+    assert!(!picker.entrust(2, &PeerPieces::All, None), "somebody is being asked for it");
+    picker.request_dropped(first.blocks[1], 1);
+    assert!(picker.pick(2, &PeerPieces::All, None, 9, mode, &mut rng).blocks.is_empty());
+    assert!(picker.entrust(2, &PeerPieces::All, None));
+    assert_eq!(picker.pick(2, &PeerPieces::All, None, 9, mode, &mut rng).blocks.len(), 3);
+    assert!(picker.pick(3, &PeerPieces::All, None, 9, mode, &mut rng).blocks.is_empty());
+    picker.check().unwrap();
+}

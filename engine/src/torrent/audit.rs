@@ -45,6 +45,7 @@ impl Torrent {
         }
         self.check_full_disk(ctx.now)?;
         self.doubt.check()?;
+        self.blame.check()?;
         let asked: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
         if self.unclaimed && asked > 0 {
             return Err("nothing is asked for before it is on record whose files these are");
@@ -87,10 +88,12 @@ impl Torrent {
     ///
     /// # Errors
     /// The name of the first rule that does not hold.
-    pub(crate) fn check_full(&self) -> Result<(), &'static str> {
+    pub(crate) fn check_full(&self, ctx: &Context) -> Result<(), &'static str> {
         if self.metainfo.private && self.candidates.sources().any(PeerSource::is_hearsay) {
             return Err("a private torrent knows only peers of its trackers");
         }
+        let config = &ctx.config;
+        self.candidates.check(config.max_candidates, config.max_connections_per_torrent)?;
         self.picker.check()?;
         self.picker.check_availability(self.peers.values().map(|peer| &peer.pieces))?;
         let mut outstanding = BTreeSet::new();

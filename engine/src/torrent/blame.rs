@@ -4,19 +4,30 @@
 //! remembered with its sender, and all of them are on parole: they get only pieces of their own, so
 //! that the next failure convicts. When the piece is good at last, its blocks are hashed again, and
 //! whoever sent one that differs is banned.
+//!
+//! Who sent what is known by address, not only by connection: hanging up before a piece is hashed
+//! changes nothing. What follows from it is kept in [`crate::standing`].
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Torrent;
 use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
+use crate::base::ids::ConnId;
+use crate::base::prefix::Prefix;
 use crate::context::{Context, DiskJob};
 use crate::picker::PeerKey;
+use crate::standing::Way;
 
 /// Failed pieces about which evidence is kept.
 const MAX_CASES: usize = 256;
+/// Blocks about which evidence is kept, in all cases together: 32 bytes each.
+const MAX_EVIDENCE: usize = 65_536;
+/// Senders whose addresses are remembered after they have left; the first to come goes first.
+const MAX_SENDERS: usize = 4096;
 
 /// One failed piece.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -31,9 +42,56 @@ struct Case {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Blame {
     cases: BTreeMap<u32, Case>,
+    /// Blocks in all cases.
+    evidence: usize,
+    /// Where peers are, or were, that sent anything.
+    senders: BTreeMap<PeerKey, SocketAddr>,
+}
+
+impl Blame {
+    /// A peer sends something for the first time since it was connected.
+    pub(super) fn remember(&mut self, key: PeerKey, addr: SocketAddr) {
+        self.senders.insert(key, addr);
+        if self.senders.len() > MAX_SENDERS {
+            self.senders.pop_first();
+        }
+    }
+
+    fn close_case(&mut self, piece: u32) -> Option<Case> {
+        let case = self.cases.remove(&piece)?;
+        self.evidence -= case.evidence.len();
+        Some(case)
+    }
+
+    /// What must hold between two steps.
+    ///
+    /// # Errors
+    /// The rule that does not.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let evidence: usize = self.cases.values().map(|case| case.evidence.len()).sum();
+        let bounded = self.cases.len() <= MAX_CASES
+            && self.evidence <= MAX_EVIDENCE
+            && self.senders.len() <= MAX_SENDERS;
+        let counted = evidence == self.evidence;
+        if bounded && counted { Ok(()) } else { Err("evidence is counted and bounded") }
+    }
 }
 
 impl Torrent {
+    /// A peer brought something for the first time: from now on it answers for what it sends.
+    pub(super) fn remember_sender(&mut self, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.is_sender) {
+            peer.is_sender = true;
+            self.blame.remember(peer.intro.key, peer.intro.addr);
+        }
+    }
+
+    fn sender(&self, key: PeerKey) -> Option<SocketAddr> {
+        let peer = self.by_key.get(&key).and_then(|conn| self.peers.get(conn));
+        let addr = peer.map(|peer| peer.intro.addr);
+        addr.or_else(|| self.blame.senders.get(&key).copied())
+    }
+
     /// A piece failed: convicts its only contributor, or suspects all of them.
     pub(super) fn suspect_contributors(&mut self, ctx: &mut Context, piece: u32) {
         let senders: Vec<_> = self.picker.contributors(piece).collect();
@@ -46,15 +104,21 @@ impl Torrent {
             return self.ban(ctx, *only);
         }
         for key in &suspects {
+            if let Some(addr) = self.sender(*key) {
+                ctx.standing.suspect(addr.ip(), ctx.now);
+            }
             let conn = self.by_key.get(key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.parole = true;
             }
         }
-        if self.blame.cases.len() >= MAX_CASES && !self.blame.cases.contains_key(&piece) {
+        let blame = &mut self.blame;
+        let full = blame.evidence + senders.len() > MAX_EVIDENCE
+            || (blame.cases.len() >= MAX_CASES && !blame.cases.contains_key(&piece));
+        if full {
             return;
         }
-        self.blame.cases.entry(piece).or_default().senders = senders;
+        blame.cases.entry(piece).or_default().senders = senders;
         let torrent = self.id;
         let job = DiskJob::Evidence { torrent, piece, good: false };
         ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
@@ -62,10 +126,18 @@ impl Torrent {
 
     /// A piece is good: its contributors are trusted again, and old evidence can be judged.
     pub(super) fn clear_suspects(&mut self, ctx: &mut Context, piece: u32) {
+        let mut last = None;
         for key in self.picker.contributors(piece).flatten() {
+            // One peer usually sends many blocks in a row.
+            if last.replace(key) == Some(key) {
+                continue;
+            }
             let conn = self.by_key.get(&key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
-                peer.parole = false;
+                peer.verified = peer.verified.saturating_add(1);
+                if core::mem::take(&mut peer.parole) {
+                    ctx.standing.clear(peer.intro.addr.ip(), ctx.now);
+                }
             }
         }
         if self.blame.cases.contains_key(&piece) {
@@ -84,20 +156,24 @@ impl Torrent {
         outcome: Result<&[Sha1Hash], DiskError>,
     ) {
         let Ok(hashes) = outcome else {
-            self.blame.cases.remove(&piece);
+            self.blame.close_case(piece);
             return;
         };
         if !good {
             let Some(case) = self.blame.cases.get_mut(&piece) else { return };
             let senders = core::mem::take(&mut case.senders);
-            for (block, (sender, hash)) in senders.iter().zip(hashes).enumerate() {
-                if let Some(sender) = sender {
-                    case.evidence.push((block as u32, *sender, *hash));
-                }
-            }
+            let sent = senders.iter().zip(hashes).enumerate();
+            let sent = sent.filter_map(|(block, (sender, hash))| {
+                sender.map(|sender| (block as u32, sender, *hash))
+            });
+            // Several pieces may have failed since there was room.
+            let room = MAX_EVIDENCE - self.blame.evidence;
+            let before = case.evidence.len();
+            case.evidence.extend(sent.take(room));
+            self.blame.evidence += case.evidence.len() - before;
             return;
         }
-        let Some(case) = self.blame.cases.remove(&piece) else { return };
+        let Some(case) = self.blame.close_case(piece) else { return };
         let liars = case.evidence.into_iter().filter(|(block, _, sent)| {
             hashes.get(*block as usize).is_some_and(|right| right != sent)
         });
@@ -107,12 +183,37 @@ impl Torrent {
         liars.into_iter().for_each(|key| self.ban(ctx, key));
     }
 
-    /// Bans a peer that is proven to have sent a bad block.
-    fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
-        if let Some(addr) = self.candidates.ban(key) {
-            ctx.notify(Notice::PeerBanned(self.id, addr));
+    /// Bans a peer that is proven to have sent bad data, and closes it if it is still there.
+    pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
+        let listens = self.candidates.get(key).map(|candidate| candidate.addr);
+        if let Some(addr) = self.sender(key).or(listens) {
+            ctx.standing.convict(addr, listens, ctx.now);
+            ctx.notify(Notice::PeerBanned(self.id, listens.unwrap_or(addr)));
+            // The ban is enforced before the end of the step.
+            ctx.touched.insert(self.id);
         }
         if let Some(conn) = self.by_key.get(&key).copied() {
+            self.close_peer(ctx, conn, CloseReason::Banned, true);
+        }
+    }
+
+    /// The address of a peer is banned because of another one. Who has proven itself stays, and may
+    /// be called again where it listens.
+    pub(crate) fn meet_ban(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else { return };
+        if peer.verified > 0 && !peer.parole {
+            let candidate = self.candidates.get(peer.intro.key);
+            if let Some(candidate) = candidate.filter(|candidate| candidate.is_dialable()) {
+                ctx.standing.spare(candidate.addr);
+            }
+            return;
+        }
+        // On this machine a connection that did nothing itself is somebody else's, as far as we know.
+        if Prefix::of(peer.intro.addr.ip()).is_loopback() {
+            return;
+        }
+        let way = if peer.intro.incoming { Way::In } else { Way::Out };
+        if ctx.standing.refuses(peer.intro.addr, way, ctx.now) {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
     }

@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::Torrent;
 use crate::api::{Notice, PeerSource};
+use crate::candidates::Namer;
 use crate::context::{Context, Timer};
 use crate::tracker::{AnnounceEvent, AnnounceParams, Answer, Failure, Order, TrackerRef};
 
@@ -68,7 +69,7 @@ impl Torrent {
         let own = [ctx.identity.external(false), ctx.identity.external(true)];
         let others: Vec<_> = peers.iter().filter(|peer| !own.contains(peer)).copied().collect();
         for addr in &others {
-            self.add_candidate(ctx, *addr, PeerSource::Tracker);
+            self.add_candidate(ctx, *addr, Namer::all(PeerSource::Tracker));
         }
         if let Some(tracker) = self.announcer.tracker(at) {
             let (torrent, url) = (self.id, tracker.url.clone());
@@ -92,7 +93,8 @@ impl Torrent {
     /// A tracker named a peer by host name, which has been resolved.
     pub(crate) fn peer_resolved(&mut self, ctx: &mut Context, ips: &[IpAddr], port: u16) {
         for ip in ips.iter().take(4) {
-            self.add_candidate(ctx, SocketAddr::new(*ip, port), PeerSource::Tracker);
+            let namer = Namer::all(PeerSource::Tracker);
+            self.add_candidate(ctx, SocketAddr::new(*ip, port), namer);
         }
     }
 }

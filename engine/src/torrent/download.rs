@@ -69,6 +69,14 @@ impl Torrent {
         let (key, count) = (peer.intro.key, depth - outstanding);
         let mut blocks =
             self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
+        // What somebody left half done is all that remains for a suspect, or it could not go on.
+        if blocks.is_empty()
+            && peer.parole
+            && outstanding == 0
+            && self.picker.entrust(key, &peer.pieces, only)
+        {
+            blocks = self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
+        }
         if blocks.is_empty() && !peer.parole && ctx.config.endgame {
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
                 && let Some(at) = self.picker.pick_endgame(key, &peer.pieces, only, &mut ctx.picks)
@@ -110,6 +118,7 @@ impl Torrent {
         match self.picker.received(at, peer.intro.key) {
             Received::Needed { also_asked } => {
                 peer.useful_at = ctx.now;
+                self.remember_sender(conn);
                 for key in also_asked {
                     self.cancel_at(ctx, key, at);
                 }

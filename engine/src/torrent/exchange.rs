@@ -6,6 +6,7 @@ use super::Torrent;
 use crate::api::PeerSource;
 use crate::base::addr::{Scope, is_dialable, normalise, scope};
 use crate::base::ids::ConnId;
+use crate::candidates::Namer;
 use crate::context::Context;
 use crate::peer::{Misbehaviour, Peer, PeerError};
 use crate::peer_exchange::MAX_TOLD;
@@ -86,11 +87,12 @@ impl Torrent {
         let taken = peer.pex.hear(message.added.len(), ctx.now);
         let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
         let teller = scope(peer.intro.addr.ip());
+        let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
         for (addr, _) in message.added.iter().take(taken) {
             // Somebody far away has nothing to say about our own network.
             let foreign = teller == Scope::Public && scope(addr.ip()) == Scope::Local;
             if !foreign && *addr != ctx.identity.external(addr.is_ipv6()) {
-                self.add_candidate(ctx, *addr, PeerSource::Pex);
+                self.add_candidate(ctx, *addr, namer);
             }
         }
         Ok(())

@@ -6,10 +6,12 @@ use alloc::vec::Vec;
 
 use super::{Stage, Torrent};
 use crate::api::{
-    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, Priority, TorrentError,
+    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, Priority,
+    TorrentError,
 };
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
+use crate::candidates::Namer;
 use crate::context::{Context, DiskJob, HashPurpose};
 use crate::resume::ResumeData;
 use crate::wire::{ExtendedHandshake, Message};
@@ -43,9 +45,8 @@ impl Torrent {
         };
         // Who was known before a rest has had time to come by itself.
         if let Some(resume) = resume.filter(|_| !self.is_coming_or_going()) {
-            let limit = ctx.config.max_candidates;
             for addr in resume.peers {
-                self.candidates.add(addr, crate::api::PeerSource::Resume, 0, limit, ctx.now);
+                self.add_candidate(ctx, addr, Namer::all(PeerSource::Resume));
             }
         }
         self.recount_interest();

@@ -118,6 +118,7 @@ impl Torrent {
         let arrival = fetch.arrived(peer.intro.key, piece, total_size, data);
         let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
         peer.useful_at = ctx.now;
+        self.remember_sender(conn);
         ctx.touched.insert(self.id);
         match arrival {
             Arrival::More => {}
@@ -129,12 +130,8 @@ impl Torrent {
 
     /// Whoever sent a whole dictionary of the wrong hash has nothing to say any more.
     fn metadata_wrong(&mut self, ctx: &mut Context, liar: Option<PeerKey>) {
-        let Some(key) = liar else { return };
-        if let Some(addr) = self.candidates.ban(key) {
-            ctx.notify(Notice::PeerBanned(self.id, addr));
-        }
-        if let Some(conn) = self.by_key.get(&key).copied() {
-            self.close_peer(ctx, conn, CloseReason::Banned, true);
+        if let Some(key) = liar {
+            self.ban(ctx, key);
         }
     }
 

@@ -9,16 +9,17 @@ use super::{Stage, Torrent};
 use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
+use crate::base::prefix::Prefix;
+use crate::candidates::Namer;
 use crate::context::{Conn, Context, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
+use crate::standing::Way;
 use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
 
 /// Seconds until a connection stands.
 const CONNECT_SECONDS: u64 = 15;
 /// Pieces a choked newcomer may fetch (BEP 6).
 const ALLOWED_FAST: u32 = 10;
-/// For so long a peer may bring nothing while others wait for its place.
-const USELESS_MILLIS: u64 = 60_000;
 /// Seconds until an address is tried again that gave way to another.
 const GAVE_WAY_SECONDS: u64 = 600;
 /// How soon a peer is looked at for the first time, in milliseconds.
@@ -26,20 +27,15 @@ const FIRST_TICK_MILLIS: u64 = 2_000;
 
 impl Torrent {
     /// Takes in an address.
-    pub(crate) fn add_candidate(
-        &mut self,
-        ctx: &mut Context,
-        addr: SocketAddr,
-        source: PeerSource,
-    ) {
-        let wrong_family =
-            if addr::normalise(addr).is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
-        let unwanted = self.metainfo.private && source.is_hearsay();
-        if wrong_family || unwanted {
+    pub(crate) fn add_candidate(&mut self, ctx: &mut Context, addr: SocketAddr, namer: Namer) {
+        let addr = addr::normalise(addr);
+        let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
+        let unwanted = self.metainfo.private && namer.source.is_hearsay();
+        if wrong_family || unwanted || ctx.standing.refuses(addr, Way::Out, ctx.now) {
             return;
         }
         let rank = priority(addr, ctx.identity.external(addr.is_ipv6()));
-        if self.candidates.add(addr, source, rank, ctx.config.max_candidates, ctx.now).is_some() {
+        if self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now).is_some() {
             ctx.touched.insert(self.id);
         }
     }
@@ -62,10 +58,11 @@ impl Torrent {
             return;
         }
         let limit = ctx.config.max_connections_per_torrent;
+        let per_host = ctx.config.max_connections_per_address;
         while ctx.conns.half_open() < ctx.config.max_half_open
             && ctx.conns.len() < ctx.config.max_connections
             && self.peers.len() as u32 + self.connecting < limit
-            && let Some((key, remote)) = self.candidates.next(ctx.now)
+            && let Some((key, remote)) = self.candidates.next(per_host, ctx.now)
         {
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
@@ -99,10 +96,32 @@ impl Torrent {
         if !self.is_running() || ctx.stopping {
             return Err(CloseReason::Stopped);
         }
-        if self.candidates.is_banned(remote) {
+        let way = if outgoing { Way::Out } else { Way::In };
+        if ctx.standing.refuses(remote, way, ctx.now) {
             return Err(CloseReason::Banned);
         }
-        let twin = self.peers.values().find(|peer| peer.peer_id == handshake.peer_id);
+        // It calls from the very port that we have called.
+        if !outgoing && self.candidates.is_busy(remote) {
+            return Err(CloseReason::Duplicate);
+        }
+        self.settle_twins(ctx, remote, outgoing, handshake)?;
+        self.find_place(ctx, remote, outgoing)
+    }
+
+    /// Two connections to one peer are one too many. A peer id alone proves nothing, since everybody
+    /// can show that of somebody else: whoever shows it at another address is somebody else, and
+    /// takes nothing from one that has proven itself.
+    fn settle_twins(
+        &mut self,
+        ctx: &mut Context,
+        remote: SocketAddr,
+        outgoing: bool,
+        handshake: &Handshake,
+    ) -> Result<(), CloseReason> {
+        let host = Prefix::of(remote.ip());
+        let twins = || self.peers.values().filter(|peer| peer.peer_id == handshake.peer_id);
+        let is_here = |peer: &&Box<Peer>| Prefix::of(peer.intro.addr.ip()) == host;
+        let twin = twins().find(is_here);
         if let Some(twin) = twin {
             // Both sides must keep the same one: that which the larger peer id began.
             let ours_is_larger = self.persona.peer_id > handshake.peer_id;
@@ -112,39 +131,10 @@ impl Torrent {
             }
             let old = twin.intro.conn;
             self.close_peer(ctx, old, CloseReason::Duplicate, true);
-        }
-        if self.peers.len() as u32 >= ctx.config.max_connections_per_torrent {
-            self.make_room(ctx, remote)?;
+        } else if twins().any(|peer| peer.verified > 0) {
+            return Err(CloseReason::Duplicate);
         }
         Ok(())
-    }
-
-    /// Drops the peer with the lowest BEP 40 priority, if `remote` has a higher one.
-    fn make_room(&mut self, ctx: &mut Context, remote: SocketAddr) -> Result<(), CloseReason> {
-        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
-        let lowest = self.peers.values().min_by_key(|p| (p.intro.priority, p.intro.conn));
-        match lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn) {
-            Some(conn) => {
-                self.close_peer(ctx, conn, CloseReason::Limit, true);
-                Ok(())
-            }
-            None => Err(CloseReason::Limit),
-        }
-    }
-
-    /// Whether a peer that brings nothing, and takes nothing, keeps out somebody who might: all
-    /// places are taken, and addresses wait. Otherwise a few silent peers could stop a download.
-    pub(super) fn should_give_way(&self, ctx: &Context, conn: ConnId) -> bool {
-        let Some(peer) = self.peers.get(&conn) else { return false };
-        let limit = ctx.config.max_connections_per_torrent;
-        let full = self.peers.len() as u32 + self.connecting >= limit
-            || ctx.conns.len() >= ctx.config.max_connections;
-        let waiting = self.candidates.next_deadline().is_some_and(|at| at <= ctx.now);
-        full && waiting
-            && self.is_running()
-            && !(self.is_known() && self.picker.is_finished())
-            && ctx.now.millis_since(peer.useful_at) >= USELESS_MILLIS
-            && peer.up.per_second(ctx.now) == 0
     }
 
     /// Makes an admitted connection a peer: says what we have and what we can do. Returns whether
@@ -156,10 +146,10 @@ impl Torrent {
         handshake: &Handshake,
         early: Handshaking,
     ) -> bool {
+        ctx.conns.introduce(conn, self.id);
         let Some(entry) = ctx.conns.get_mut(conn) else { return false };
         let remote = entry.remote;
         let incoming = entry.key.is_none();
-        entry.torrent = Some(self.id);
         let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
         let key = match entry.key {
             Some(key) => key,
@@ -172,6 +162,8 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.unsent = unsent;
+        // It may have left to be trusted again.
+        peer.parole = ctx.standing.is_on_parole(remote.ip());
         ctx.notify(Notice::PeerConnected {
             torrent: self.id,
             conn,
@@ -241,12 +233,13 @@ impl Torrent {
     pub(crate) fn connection_lost(&mut self, ctx: &mut Context, conn: &Conn, reason: CloseReason) {
         self.connecting = self.connecting.saturating_sub(1);
         if let Some(key) = conn.key {
+            let limit = ctx.config.max_candidates;
             match reason {
                 CloseReason::Ourselves => {
-                    self.candidates.postpone(key, ctx.now, 365 * 24 * 3600);
+                    self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);
                 }
-                CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
-                _ => self.candidates.closed(key, true, ctx.now),
+                CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, ctx.now),
+                _ => self.candidates.closed(key, true, limit, ctx.now),
             }
         }
         ctx.touched.insert(self.id);
@@ -284,17 +277,19 @@ impl Torrent {
             ctx.stream(conn, StreamAction::Close(CloseMode::Now));
         }
         let useless = peer.down.total() == 0 && peer.up.total() == 0;
+        let (limit, now) = (ctx.config.max_candidates, ctx.now);
         match reason {
-            CloseReason::BothComplete => self.candidates.left_whole(key, ctx.now),
-            CloseReason::Duplicate => self.candidates.postpone(key, ctx.now, 120),
-            CloseReason::Limit => self.candidates.postpone(key, ctx.now, GAVE_WAY_SECONDS),
+            CloseReason::BothComplete => self.candidates.left_whole(key, limit, now),
+            CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, now),
+            CloseReason::Limit => self.candidates.postpone(key, GAVE_WAY_SECONDS, limit, now),
             CloseReason::Misbehaved | CloseReason::BadMessage => {
-                if self.candidates.strike(key) {
+                if ctx.standing.strike(peer.intro.addr, now) {
                     ctx.notify(Notice::PeerBanned(self.id, peer.intro.addr));
                 }
-                self.candidates.closed(key, true, ctx.now);
+                self.candidates.closed(key, true, limit, now);
             }
-            _ => self.candidates.closed(key, useless, ctx.now),
+            CloseReason::Banned => self.candidates.closed(key, true, limit, now),
+            _ => self.candidates.closed(key, useless, limit, now),
         }
         // Blocks it was asked for are open again, for everyone.
         self.touch_interested(ctx);

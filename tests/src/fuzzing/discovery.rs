@@ -172,7 +172,7 @@ pub fn local_discovery(data: &[u8]) {
     let mut rng = Seed::from_u64(1).stream("fuzz");
     let now = Instant::from_millis(1000);
     let mut machine = LocalDiscovery::new(&mut rng, now);
-    if let Some((addr, hashes)) = machine.received(party(3), data, now) {
+    if let Some((addr, hashes)) = machine.received(party(3), party(4).ip(), data, now) {
         assert!(addr.port() != 0 && !hashes.is_empty());
     }
 }

@@ -1,0 +1,147 @@
+//! Who gets a place among the peers, and who gives way where there are too few.
+//!
+//! Places are shared by host (an address, or a /64 of IPv6), not by connection: connections are free.
+//! One host has a handful at the most. When all places are taken, the host that has most gives one
+//! to a host that has clearly fewer, and loses the connection that brings least.
+
+use alloc::collections::BTreeMap;
+use core::cmp::Reverse;
+use core::net::SocketAddr;
+
+use super::Torrent;
+use crate::api::CloseReason;
+use crate::base::addr::{Scope, priority, scope};
+use crate::base::ids::ConnId;
+use crate::base::prefix::Prefix;
+use crate::base::time::Instant;
+use crate::context::Context;
+use crate::peer::Peer;
+
+/// For so long a peer may bring nothing while others wait for its place, in milliseconds.
+const USELESS_MILLIS: u64 = 60_000;
+/// The same for one of several from one host.
+const CROWDING_MILLIS: u64 = 10_000;
+/// Connections of one host that do not crowd others out.
+const FEW: u32 = 2;
+/// Connections from one block that one owner may have (/24, /48), above which idle ones give way.
+const MANY_OF_BLOCK: u32 = 16;
+
+/// What a peer is worth: what it moves now, and then how long it has been here.
+type Worth = (u64, Reverse<Instant>, ConnId);
+
+impl Torrent {
+    /// A place for a peer at `remote`, which has shaken hands.
+    pub(super) fn find_place(
+        &mut self,
+        ctx: &mut Context,
+        remote: SocketAddr,
+        outgoing: bool,
+    ) -> Result<(), CloseReason> {
+        let host = Prefix::of(remote.ip());
+        // One that we called is counted already.
+        let here = self.candidates.busy_at(host).saturating_sub(u32::from(outgoing));
+        if !host.is_loopback() && here >= ctx.config.max_connections_per_address {
+            let least = self.least(ctx.now, |peer| host_of(peer) == host);
+            let useless = least.filter(|conn| self.is_useless(ctx.now, *conn));
+            let conn = useless.ok_or(CloseReason::Limit)?;
+            self.close_peer(ctx, conn, CloseReason::Limit, true);
+        }
+        if (self.peers.len() as u32) < ctx.config.max_connections_per_torrent {
+            return Ok(());
+        }
+        let conn = self.who_gives_way(ctx, remote, here).ok_or(CloseReason::Limit)?;
+        self.close_peer(ctx, conn, CloseReason::Limit, true);
+        Ok(())
+    }
+
+    /// Who makes room for a peer at `remote`, of whose host `here` are connected: one of the host
+    /// that has most; one that is idle, of the block that has most; or the one with the lowest
+    /// BEP 40 priority, if that of `remote` is higher.
+    fn who_gives_way(&self, ctx: &Context, remote: SocketAddr, here: u32) -> Option<ConnId> {
+        let now = ctx.now;
+        let shared = |peer: &Peer| Some(host_of(peer)).filter(|host| !host.is_loopback());
+        if let Some(host) = self.fullest(shared, here + 1) {
+            return self.least(now, |peer| host_of(peer) == host);
+        }
+        let block = block_of(remote);
+        let in_block = |peer: &&Peer| block.is_some() && block_of(peer.intro.addr) == block;
+        let near = self.peers.values().map(|peer| &**peer).filter(in_block).count() as u32;
+        let blocks = |peer: &Peer| block_of(peer.intro.addr);
+        if let Some(block) = self.fullest(blocks, MANY_OF_BLOCK.max(near + 1)) {
+            let idle =
+                |peer: &Peer| block_of(peer.intro.addr) == Some(block) && rate(peer, now) == 0;
+            if let Some(conn) = self.least(now, idle) {
+                return Some(conn);
+            }
+        }
+        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
+        let lowest = self.peers.values().min_by_key(|p| (p.intro.priority, p.intro.conn));
+        lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn)
+    }
+
+    /// The group with the most peers, if it has more than `than`.
+    fn fullest(&self, group: impl Fn(&Peer) -> Option<Prefix>, than: u32) -> Option<Prefix> {
+        let mut counts: BTreeMap<Prefix, u32> = BTreeMap::new();
+        for group in self.peers.values().filter_map(|peer| group(peer)) {
+            *counts.entry(group).or_default() += 1;
+        }
+        let (group, count) = counts.into_iter().max_by_key(|(group, count)| (*count, *group))?;
+        (count > than).then_some(group)
+    }
+
+    /// The least worth of some peers.
+    fn least(&self, now: Instant, such: impl Fn(&Peer) -> bool) -> Option<ConnId> {
+        let such = self.peers.values().filter(|peer| such(peer));
+        such.map(|peer| worth(peer, now)).min().map(|(.., conn)| conn)
+    }
+
+    /// The peer of a host that is worth least.
+    pub(crate) fn least_at(&self, now: Instant, host: Prefix) -> Option<Worth> {
+        let there = self.peers.values().filter(|peer| host_of(peer) == host);
+        there.map(|peer| worth(peer, now)).min()
+    }
+
+    fn is_useless(&self, now: Instant, conn: ConnId) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| {
+            now.millis_since(peer.useful_at) >= USELESS_MILLIS && rate(peer, now) == 0
+        })
+    }
+
+    /// Whether a peer that brings nothing, and takes nothing, keeps out somebody who might: all
+    /// places are taken, and addresses wait. Otherwise a few silent peers could stop a download.
+    /// One of several from one host has less time.
+    pub(super) fn should_give_way(&self, ctx: &Context, conn: ConnId) -> bool {
+        let Some(peer) = self.peers.get(&conn) else { return false };
+        let limit = ctx.config.max_connections_per_torrent;
+        let full = self.peers.len() as u32 + self.connecting >= limit
+            || ctx.conns.len() >= ctx.config.max_connections;
+        let waiting = self.candidates.next_deadline().is_some_and(|at| at <= ctx.now);
+        if !full || !waiting || !self.is_running() {
+            return false;
+        }
+        let finished = self.is_known() && self.picker.is_finished();
+        let host = host_of(peer);
+        let crowding = !host.is_loopback()
+            && self.candidates.busy_at(host) > FEW
+            && ctx.now.millis_since(peer.connected_at) >= CROWDING_MILLIS
+            && rate(peer, ctx.now) == 0;
+        crowding || (!finished && self.is_useless(ctx.now, conn))
+    }
+}
+
+fn host_of(peer: &Peer) -> Prefix {
+    Prefix::of(peer.intro.addr.ip())
+}
+
+/// The block that one owner may have; none in a local network, where it means nothing.
+fn block_of(addr: SocketAddr) -> Option<Prefix> {
+    (scope(addr.ip()) == Scope::Public).then(|| Prefix::of(addr.ip()).wide())
+}
+
+fn rate(peer: &Peer, now: Instant) -> u64 {
+    peer.down.per_second(now) + peer.up.per_second(now)
+}
+
+fn worth(peer: &Peer, now: Instant) -> Worth {
+    (rate(peer, now), Reverse(peer.connected_at), peer.intro.conn)
+}
