@@ -11,11 +11,11 @@ fn at(seconds: u64) -> Instant {
     Instant::from_millis(1_000_000 + seconds * 1000)
 }
 
-/// A full list of twenty addresses from the DHT.
+/// A full list of twenty addresses that the user named.
 fn full() -> Candidates {
     let mut list = Candidates::default();
     for n in 0..20 {
-        assert!(list.add(addr(n), Namer::all(PeerSource::Dht), n, 20, at(u64::from(n))).is_some());
+        assert!(list.add(addr(n), Namer::all(PeerSource::User), n, 20, at(u64::from(n))).is_some());
     }
     list
 }
@@ -37,19 +37,19 @@ fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
 fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
     let mut list = full();
     // Everything is fresh, and nothing has failed.
-    assert!(list.add(addr(100), Namer::all(PeerSource::Dht), 1, 20, at(30)).is_none());
+    assert!(list.add(addr(100), Namer::all(PeerSource::User), 1, 20, at(30)).is_none());
     // Ten minutes later the oldest goes, but not for somebody who is trusted less.
     assert!(list.add(addr(100), Namer::all(PeerSource::Pex), 1, 20, at(605)).is_none());
-    assert!(list.add(addr(100), Namer::all(PeerSource::Dht), 1, 20, at(605)).is_some());
+    assert!(list.add(addr(100), Namer::all(PeerSource::User), 1, 20, at(605)).is_some());
     assert!(
-        list.add(addr(0), Namer::all(PeerSource::Dht), 1, 20, at(601)).is_some(),
+        list.add(addr(0), Namer::all(PeerSource::User), 1, 20, at(601)).is_some(),
         "0 was forgotten"
     );
     // One that is named again is not old.
-    list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(606));
-    assert!(list.add(addr(200), Namer::all(PeerSource::Dht), 1, 20, at(606)).is_some());
+    list.add(addr(2), Namer::all(PeerSource::User), 1, 20, at(606));
+    assert!(list.add(addr(200), Namer::all(PeerSource::User), 1, 20, at(606)).is_some());
     assert!(
-        list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(606)).is_none(),
+        list.add(addr(2), Namer::all(PeerSource::User), 1, 20, at(606)).is_none(),
         "2 is still there"
     );
     assert_eq!(list.len(), 20);
@@ -154,7 +154,7 @@ fn when_all_places_are_taken_who_named_most_gives_way() {
     for n in 0..5 {
         assert!(list.add(addr(500 + n), node(n), 1, 80, at(1)).is_some());
     }
-    assert_eq!((list.len(), named_by(&list, peer(0)) + named_by(&list, peer(3))), (80, 18));
+    assert_eq!((list.len(), named_by(&list, peer(0)) + named_by(&list, peer(3))), (80, 17));
     list.check(80, 0).unwrap();
 }
 
