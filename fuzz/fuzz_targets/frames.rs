@@ -1,4 +1,4 @@
 //! See `eddyline_sim::fuzzing::frames`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_sim::fuzzing::frames(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("frames", data));

@@ -1,4 +1,4 @@
 //! See `eddyline_sim::fuzzing::metadata`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_sim::fuzzing::metadata(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("metadata", data));

@@ -5,6 +5,7 @@ mod determinism;
 mod dht;
 mod download;
 mod hostile;
+mod input_costs;
 mod lifecycle;
 mod magnets;
 mod mutations;
@@ -23,3 +24,6 @@ mod trust;
 mod upload;
 mod vectors;
 mod world;
+/// Counts what each test takes.
+#[global_allocator]
+static ALLOCATOR: eddyline_sim::oracle::Counting = eddyline_sim::oracle::Counting;

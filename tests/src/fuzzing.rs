@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use eddyline::base::digest::Digest;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::bencode::{Encoder, Limits, Mode, scan, to_bytes};
-use eddyline::metainfo::{Magnet, Metainfo, parse_info_hash};
+use eddyline::metainfo::{Magnet, MagnetError, Metainfo, parse_info_hash};
 use eddyline::trace::{Trace, redact};
 use eddyline::tracker::{UdpRequest, UdpResponse, parse_announce, parse_scrape};
 use eddyline::wire::{
@@ -94,7 +94,10 @@ pub fn magnet(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = parse_info_hash(text);
     if let Ok(magnet) = Magnet::parse(text) {
-        assert_eq!(Magnet::parse(&magnet.to_string()), Ok(magnet));
+        let written = magnet.to_string();
+        // Escapes may make it longer than what is read.
+        let again = Magnet::parse(&written);
+        assert!(again == Ok(magnet) || again == Err(MagnetError::TooLong), "{written:.2000}");
     }
 }
 
@@ -236,6 +239,11 @@ fn small_content() -> &'static Content {
         .get_or_init(|| Content::tracked("fuzz", 300_000, 32_768, &["http://t.example/announce"]))
 }
 
+fn many_pieces() -> &'static Content {
+    static CONTENT: OnceLock<Content> = OnceLock::new();
+    CONTENT.get_or_init(|| Content::new("many", 320_000, 16))
+}
+
 /// A peer that says what the fuzzer wants, a run of bytes for each thing that it hears.
 struct Hostile {
     runs: Vec<Bytes>,
@@ -254,10 +262,12 @@ impl Script for Hostile {
 }
 
 /// One peer against an engine. The first byte says how it shakes hands and whether the engine is a
-/// seed; a byte of length stands before each run of the others.
+/// seed; a byte of length stands before each run of the others. When its upper five bits are set,
+/// the others are one run, and a torrent that is fetched has many pieces.
 pub fn session(data: &[u8]) {
     let Some((mode, mut rest)) = data.split_first() else { return };
-    let content = small_content();
+    let at_once = mode & 0xf8 == 0xf8;
+    let content = if at_once && mode & 4 != 0 { many_pieces() } else { small_content() };
     let mut world = World::new(3);
     let node = world.add_node();
     let mut runs = Vec::new();
@@ -266,6 +276,9 @@ pub fn session(data: &[u8]) {
         let (info_hash, peer_id) = (content.hash(), PeerId([b'f'; 20]));
         let handshake = Handshake { reserved, info_hash, peer_id }.encode();
         runs.push(BytesMut::from(&handshake[..]).freeze());
+    }
+    if at_once {
+        runs.push(Bytes::copy_from_slice(std::mem::take(&mut rest)));
     }
     while let Some((length, tail)) = rest.split_first() {
         let (run, tail) = tail.split_at(tail.len().min(usize::from(*length) * 4));

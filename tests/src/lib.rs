@@ -49,6 +49,7 @@ mod large;
 mod metadata_manner;
 mod net;
 mod node;
+pub mod oracle;
 mod puppet;
 mod report;
 mod scenario;

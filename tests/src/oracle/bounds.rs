@@ -1,0 +1,163 @@
+//! What each target of the fuzzers may cost, in one table.
+//!
+//! An allowance covers what a target makes for itself, a factor what follows from the input. Both
+//! are some three times what the worst shapes and the committed inputs take, so that a fault which
+//! multiplies stands out and a few fields more do not. Time is for a slow machine that does other
+//! things as well; it is to catch what takes no memory, such as a list that is searched for each of
+//! its own items.
+
+/// What a run may cost: each an allowance and so much more for each byte of the input.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The target.
+    pub target: &'static str,
+    /// Bytes held at once, and for a byte of input.
+    pub memory: (u64, u64),
+    /// Units of work, and for a byte of input; see [`super::Spent::work`].
+    pub work: (u64, u64),
+    /// Milliseconds of the processor, and nanoseconds for a byte of input.
+    pub time: (u64, u64),
+    /// What the figures follow from.
+    pub reason: &'static str,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+const fn bound(
+    target: &'static str,
+    memory: (u64, u64),
+    work: (u64, u64),
+    time: (u64, u64),
+    reason: &'static str,
+) -> Bound {
+    Bound { target, memory, work, time, reason }
+}
+
+/// The bounds of all targets.
+pub const BOUNDS: &[Bound] = &[
+    bound(
+        "bencode",
+        (64 * KIB, 40),
+        (1_000, 2),
+        (200, 500),
+        "a token is 20 bytes and stands for two bytes at the least; the list of them doubles",
+    ),
+    bound(
+        "metainfo",
+        (256 * KIB, 256),
+        (1_000, 40),
+        (500, 10_000),
+        "a file is an entry, its path, and a path folded to find others of the name",
+    ),
+    bound(
+        "magnet",
+        (8 * MIB, 24),
+        (400_000, 4),
+        (500, 10_000),
+        "a range of `so` names files that no byte stands for, up to a fixed number",
+    ),
+    bound(
+        "frames",
+        (64 * KIB, 100),
+        (1_000, 5),
+        (200, 1_000),
+        "the target keeps each message as text, and a chunk for each byte",
+    ),
+    bound("messages", (64 * KIB, 12), (1_000, 8), (200, 1_000), "each message is written again"),
+    bound(
+        "extended",
+        (256 * KIB, 24),
+        (4_000, 4),
+        (200, 500),
+        "no more than 4,096 values are read, whatever the length",
+    ),
+    bound(
+        "tracker_replies",
+        (64 * KIB, 40),
+        (1_000, 4),
+        (200, 500),
+        "an address of six bytes is 32 in memory, and the list doubles",
+    ),
+    bound(
+        "krpc",
+        (128 * KIB, 24),
+        (4_000, 4),
+        (200, 500),
+        "no more than 4,096 values are read, and no more than 500 nodes of a state",
+    ),
+    bound(
+        "dht_node",
+        (MIB, 16),
+        (10_000, 100),
+        (500, 5_000),
+        "three bytes may begin a look-up, which sends eight packets",
+    ),
+    bound(
+        "metadata",
+        (512 * KIB, 8),
+        (100_000, 250),
+        (500, 40_000),
+        "three bytes of script bring a piece of 16 KiB, and may have 40 KB hashed",
+    ),
+    bound("pex", (256 * KIB, 8), (10_000, 20), (200, 1_000), "two bytes of script read a message"),
+    bound("local_discovery", (64 * KIB, 8), (1_000, 4), (200, 500), "a packet is 1,400 bytes"),
+    bound(
+        "resume",
+        (64 * KIB, 100),
+        (1_000, 12),
+        (200, 1_000),
+        "a component of a renamed path takes three bytes and is a string; it is written again",
+    ),
+    bound(
+        "trace",
+        (32 * MIB, 64),
+        (1_000_000, 16),
+        (2_000, 5_000),
+        "an event of five bytes is 72 in memory; beside the input, a run of 7 MB is changed and read",
+    ),
+    bound(
+        "snapshot",
+        (16 * MIB, 64),
+        (100_000, 16),
+        (500, 2_000),
+        "beside the input, the state of an engine is changed and restored",
+    ),
+    bound(
+        "session",
+        (16 * MIB, 32),
+        (4_000_000, 64),
+        (10_000, 5_000),
+        "a world of thirty seconds and a torrent of 20,000 pieces around one peer",
+    ),
+    bound(
+        "pair",
+        (4 * MIB, 8),
+        (1_000_000, 32),
+        (5_000, 1_000),
+        "a download in a world; the input decides how it is split",
+    ),
+    bound(
+        "scenario",
+        (512 * MIB, 1_000),
+        (50_000_000, 1_000),
+        (60_000, 10_000),
+        "a whole random world, whatever the length; the first bytes decide how large it is",
+    ),
+    bound(
+        "lanes",
+        (2 * MIB, 32),
+        (1_000_000, 100),
+        (2_000, 200_000),
+        "sixteen messages of 4 KiB, hashed in every width; a byte is a place to cut",
+    ),
+];
+
+/// The bound of a target.
+///
+/// # Panics
+/// When it has none.
+pub fn bound_of(target: &str) -> &'static Bound {
+    let bound = BOUNDS.iter().find(|bound| bound.target == target);
+    bound.unwrap_or_else(|| panic!("{target} has no bound in tests/src/oracle/bounds.rs"))
+}
