@@ -13,7 +13,6 @@ fn driver(folder: &std::path::Path) -> Driver {
         engine: Config {
             lsd: false,
             dht_bootstrap: Vec::new(),
-            max_connections_per_ip: 1000,
             max_handshaking: 1000,
             ..Config::default()
         },
