@@ -35,7 +35,8 @@ use places::Places;
 
 /// Requests outstanding at one peer.
 const MAX_ASKED: usize = 4;
-/// Addresses that are asked for the same piece at the same time.
+/// Addresses that are asked for the same piece at the same time, before one that gives what it is asked
+/// for is asked all the same.
 const MAX_ASKERS: usize = 3;
 /// A request unanswered for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -101,8 +102,10 @@ struct Holder {
     /// Asked and given up; an answer may still come.
     late: SmallVec<[u32; 8]>,
     not_before: Instant,
-    /// Requests that it let pass or rejected: whoever has fewer is asked first.
+    /// Requests that it let pass or rejected.
     failures: u32,
+    /// Pieces that it gave.
+    given: u32,
 }
 
 /// The fetching of one info dictionary.
@@ -172,6 +175,7 @@ impl MetadataFetch {
             late: SmallVec::new(),
             not_before: now,
             failures,
+            given: 0,
         };
         self.holders.insert(key, holder);
         self.stirred = true;
@@ -218,6 +222,7 @@ impl MetadataFetch {
             (None, Some(late)) => drop(holder.late.remove(late)),
             (None, None) => return Err(FetchError::Unasked),
         }
+        holder.given += 1;
         let size = holder.size;
         if total_size.is_some_and(|total| total != size) || data.len() as u32 != length(size, piece)
         {
@@ -363,7 +368,8 @@ impl MetadataFetch {
     }
 
     /// Makes the requests of one line: pieces that nobody was asked for, else those that are overdue,
-    /// of the peers that failed least and have the fewest requests.
+    /// of the peers that failed least and have the fewest requests. Silent peers cannot keep a piece
+    /// from one that gives what it is asked for.
     fn ask_for(&mut self, at: LineKey, now: Instant, requests: &mut Vec<(PeerKey, u32)>) {
         let mut asked: BTreeMap<u32, SmallVec<[(IpAddr, Instant); MAX_ASKERS]>> = BTreeMap::new();
         let mut able = Vec::new();
@@ -372,7 +378,8 @@ impl MetadataFetch {
                 asked.entry(*piece).or_default().push((holder.host, *since));
             }
             if holder.not_before <= now {
-                able.push((holder.failures, holder.asked.len(), key));
+                let balance = holder.failures.saturating_sub(holder.given);
+                able.push((balance, holder.asked.len(), key));
             }
         }
         able.sort_unstable();
@@ -384,9 +391,10 @@ impl MetadataFetch {
                 if *before > round || holder.asked.len() >= MAX_ASKED {
                     continue;
                 }
+                let proven = holder.given > holder.failures;
                 let may = |piece: u32| {
                     asked.get(&piece).is_none_or(|askers| {
-                        askers.len() < MAX_ASKERS
+                        (proven || askers.len() < MAX_ASKERS)
                             && askers.iter().all(|(host, since)| {
                                 *host != holder.host && now.since(*since) >= SECOND_CHANCE
                             })

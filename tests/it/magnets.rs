@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use eddyline::metainfo::{BLOCK_LENGTH, Magnet, Metainfo};
 use eddyline::wire::{ExtendedHandshake, Message, MetadataMessage};
-use eddyline::{AddTorrent, Command, Config, Notice, TorrentState};
+use eddyline::{AddPeers, AddTorrent, Command, Config, Notice, TorrentState};
 use eddyline_sim::{Content, MetadataManner, PeerOptions, Puppet, World};
 
 /// Content whose info dictionary has several metadata pieces.
@@ -188,6 +188,31 @@ fn metadata_with_the_right_hash_that_is_no_torrent_fails_with_a_reason() {
         matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
     };
     assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(failed)));
+}
+
+#[test]
+fn forty_lengths_that_nobody_delivers_delay_the_right_one_by_a_few_turns() {
+    let content = content();
+    let mut world = World::new(13);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    let mut peers = vec![];
+    for number in 0..40 {
+        let content = content.clone();
+        let manner = MetadataManner::SilentAbout(60_000_000 + u32::from(number) * BLOCK_LENGTH);
+        peers.push(world.add_script(move || manner.peer(&content, number)));
+    }
+    world.add_magnet(leech, &content, peers_of(&peers));
+    world.run(3);
+    // They were there first.
+    let torrent = world.node(leech).torrents()[0];
+    let add = AddPeers {
+        torrent,
+        peers: vec![world.node(seed).addr],
+        source: eddyline::PeerSource::User,
+    };
+    world.command(leech, Command::AddPeers(Box::new(add)));
+    assert!(world.run_until(30, |world| has_metadata(world, leech)));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub enum MetadataManner {
     Rejecting,
     /// Says that it has it and does not answer.
     Silent,
+    /// Says that it is so many bytes longer than it is, and does not answer.
+    SilentAbout(u32),
 }
 
 impl MetadataManner {
@@ -50,7 +52,7 @@ impl MetadataManner {
         let info = content.metainfo.info.clone();
         let real = info.len() as u32;
         let size = match self {
-            Self::WrongSize(more) => real.saturating_add(more),
+            Self::WrongSize(more) | Self::SilentAbout(more) => real.saturating_add(more),
             _ => real,
         };
         let puppet = match self {
@@ -62,7 +64,7 @@ impl MetadataManner {
             let (id, piece) = asked(message)?;
             let answer = match self {
                 Self::Rejecting => MetadataMessage::Reject(piece),
-                Self::Silent => return None,
+                Self::Silent | Self::SilentAbout(_) => return None,
                 _ => {
                     given += 1;
                     let wrong = match self {

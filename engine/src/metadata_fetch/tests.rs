@@ -110,7 +110,7 @@ fn among_several_senders_each_has_to_deliver_alone_until_one_is_right() {
     }
     let content = |key| Some(if key == 3 { bytes.clone() } else { vec![9; 200_000] });
     let mut liars = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..60 {
         match serve(&mut fetch, now, content) {
             Some(Arrival::Wrong(liar)) => liars.extend(liar),
             Some(Arrival::Complete(whole)) => {

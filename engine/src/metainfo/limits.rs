@@ -7,6 +7,7 @@
 //! | a `.torrent` or info dictionary | [`Limits::METAINFO`](crate::bencode::Limits::METAINFO) | refused |
 //! | pieces | [`Geometry::MAX_PIECES`](super::Geometry::MAX_PIECES), each with its 20 bytes of hash in v1 | refused |
 //! | piece length | [`MAX_PIECE_LENGTH`](super::MAX_PIECE_LENGTH) | refused |
+//! | files | [`MAX_FILES`](super::MAX_FILES) | refused |
 //! | components of a path | [`MAX_PATH_DEPTH`](super::MAX_PATH_DEPTH) | refused |
 //! | bytes of a component | [`MAX_COMPONENT_BYTES`](super::MAX_COMPONENT_BYTES) | shortened |
 //! | bytes of a magnet | [`MAX_MAGNET_BYTES`] | refused |
