@@ -111,10 +111,7 @@ impl Candidates {
             self.vouch(key, namer, limit, now);
             return None;
         }
-        if !self.shares.admits(namer, Prefix::of(addr.ip()), limit) {
-            return None;
-        }
-        if self.known.len() >= limit as usize && !self.make_room(namer, now) {
+        if !self.has_room_for(namer, Prefix::of(addr.ip()), limit, now) {
             return None;
         }
         let key = self.insert(addr, namer, priority, true);
@@ -133,7 +130,7 @@ impl Candidates {
         };
         let Some(candidate) = self.known.get(&key).filter(better) else { return };
         let (busy, next_try) = (candidate.busy, candidate.next_try);
-        if !self.shares.has_room(namer, limit) {
+        if self.shares.is_namer_full(namer, limit) || self.shares.is_source_full(source, limit) {
             return;
         }
         self.unlist(key);
@@ -206,11 +203,26 @@ impl Candidates {
         }
     }
 
-    /// Forgets the address that failed most often, if any seems hopeless; else, for a source that is
-    /// trusted as much, the one that nobody has named for longest, if that is long; else one of
-    /// those whom the most were named by, if that is more than the newcomer's namer has.
-    fn make_room(&mut self, namer: Namer, now: Instant) -> bool {
-        let idle = || self.known.iter().filter(|(_, c)| !c.busy);
+    /// Whether there is room for an address of `host`; where a share or the list is full, something
+    /// that counts in the same makes room, if it is worth less.
+    fn has_room_for(&mut self, namer: Namer, host: Prefix, limit: u32, now: Instant) -> bool {
+        let shares = &self.shares;
+        if namer.source != PeerSource::User && shares.is_crowded(host) {
+            self.make_room(namer, |c| Prefix::of(c.addr.ip()) == host, now)
+        } else if shares.is_namer_full(namer, limit) {
+            self.make_room(namer, |c| c.namer == namer, now)
+        } else if shares.is_source_full(namer.source, limit) {
+            self.make_room(namer, |c| c.source == namer.source, now)
+        } else {
+            self.known.len() < limit as usize || self.make_room(namer, |_| true, now)
+        }
+    }
+
+    /// Forgets, among such addresses, the one that failed most often, if any seems hopeless; else, for
+    /// a source that is trusted as much, the one that nobody has named for longest, if that is long;
+    /// else one of those whom the most were named by, if that is more than the newcomer's namer has.
+    fn make_room(&mut self, namer: Namer, such: impl Fn(&Candidate) -> bool, now: Instant) -> bool {
+        let idle = || self.known.iter().filter(|(_, c)| !c.busy && such(c));
         let hopeless = idle().filter(|(_, c)| c.failures >= HOPELESS);
         let worst = hopeless.max_by_key(|(key, c)| (c.failures, **key)).map(|(key, _)| *key);
         let stale = || {
@@ -332,7 +344,7 @@ impl Candidates {
                 self.forget(key);
             }
         }
-        if self.known.len() > limit as usize && !self.make_room(namer, now) {
+        if self.known.len() > limit as usize && !self.make_room(namer, |_| true, now) {
             self.forget(key);
         }
     }

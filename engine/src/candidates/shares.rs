@@ -59,18 +59,15 @@ fn most_of(source: PeerSource, limit: u32) -> u32 {
 }
 
 impl Shares {
-    /// Whether a namer may name one more, apart from what it names.
-    pub(super) fn has_room(&self, namer: Namer, limit: u32) -> bool {
-        let of_source = self.by_source.get(&namer.source).copied().unwrap_or(0);
-        let share = (limit / NAMER_SHARE).max(1);
-        let of_namer = self.by_namer.get(&namer).copied().unwrap_or(0);
-        of_source < most_of(namer.source, limit) && (namer.from.is_none() || of_namer < share)
+    /// Whether a stranger who names others has used up its share of `limit` places.
+    pub(super) fn is_namer_full(&self, namer: Namer, limit: u32) -> bool {
+        let count = self.by_namer.get(&namer).copied().unwrap_or(0);
+        namer.from.is_some() && count >= (limit / NAMER_SHARE).max(1)
     }
 
-    /// Whether a namer may name one more, of the host at `prefix`.
-    pub(super) fn admits(&self, namer: Namer, prefix: Prefix, limit: u32) -> bool {
-        let user = namer.source == PeerSource::User;
-        self.has_room(namer, limit) && (user || !self.is_crowded(prefix))
+    /// Whether a kind of source has used up its share of `limit` places.
+    pub(super) fn is_source_full(&self, source: PeerSource, limit: u32) -> bool {
+        self.by_source.get(&source).copied().unwrap_or(0) >= most_of(source, limit)
     }
 
     /// Whether as many ports of one host are known as may be.

@@ -231,3 +231,22 @@ fn addresses_of_a_banned_host_are_forgotten() {
     assert_eq!(left, kept);
     list.check(100, 0).unwrap();
 }
+
+#[test]
+fn what_is_stale_makes_room_within_its_own_share() {
+    let mut list = Candidates::default();
+    for n in 0..200 {
+        list.add(addr(n), peer(n % 20), 1, 80, at(0));
+    }
+    assert_eq!(list.len(), 40);
+    assert!(list.add(addr(500), peer(3), 1, 80, at(599)).is_none());
+    assert!(list.add(addr(500), peer(3), 1, 80, at(600)).is_some());
+    // A host that has moved from port to port too.
+    for port in 1..=8 {
+        list.add(at_port(900, port), Namer::all(PeerSource::Tracker), 1, 80, at(600));
+    }
+    let moved = at_port(900, 9);
+    assert!(list.add(moved, Namer::all(PeerSource::Tracker), 1, 80, at(700)).is_none());
+    assert!(list.add(moved, Namer::all(PeerSource::Tracker), 1, 80, at(1200)).is_some());
+    list.check(80, 0).unwrap();
+}
