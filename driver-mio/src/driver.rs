@@ -61,6 +61,8 @@ pub struct DriverConfig {
     pub disk_threads: usize,
     /// Record the run into this file.
     pub record: Option<PathBuf>,
+    /// Make files executable where their torrent says so.
+    pub keep_executable: bool,
 }
 
 /// Why a driver cannot start.
@@ -145,6 +147,7 @@ impl Driver {
             listen: options,
             disk_threads,
             record,
+            keep_executable,
         } = config;
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
@@ -165,6 +168,7 @@ impl Driver {
             open_files: open_files(),
             read_cache,
             unhashed,
+            keep_executable,
         };
         let blocks = Gather::new(u64::from(engine_config.disk_intake) / 4);
         let mut driver = Self {

@@ -13,6 +13,7 @@ pub mod lanes;
 pub mod listen;
 pub mod mailbox;
 mod multicast;
+pub mod private;
 pub mod recorder;
 pub mod resume_store;
 pub mod session_store;

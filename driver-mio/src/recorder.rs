@@ -1,6 +1,5 @@
 //! Recording a run into a file, on a thread of its own so that no step waits for the disk.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,6 +10,8 @@ use crossbeam_channel::{Sender, bounded};
 use eddyline::base::time::Instant;
 use eddyline::trace::{Origin, Recorder};
 use eddyline::{Action, Engine, Event, Wakeup};
+
+use crate::private;
 
 /// Bytes gathered before they are handed to the thread.
 const CHUNK: usize = 64 * 1024;
@@ -36,7 +37,7 @@ impl TraceFile {
     /// # Errors
     /// When the file cannot be created.
     pub fn create(path: &Path, origin: Origin) -> io::Result<Self> {
-        let mut file = File::create(path)?;
+        let mut file = private::create(path)?;
         let (chunks, queue) = bounded::<Vec<u8>>(QUEUE);
         let failure = Arc::new(Mutex::new(None));
         let told = failure.clone();

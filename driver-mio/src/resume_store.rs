@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use eddyline::base::hash::Sha1Hash;
 
+use crate::private;
+
 /// A state folder that this process holds.
 #[derive(Debug)]
 pub struct ResumeStore {
@@ -47,15 +49,18 @@ impl ResumeStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let io = |error| StoreError::Io(path.to_owned(), error);
         let folder = path.join("resume");
-        fs::create_dir_all(&folder).map_err(io)?;
-        let lock = File::options()
+        private::make_folder(&folder).map_err(io)?;
+        let lock = private::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path.join("lock"))
             .map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Ok(()) => {
+                private::correct(path);
+                Ok(Self { folder, _lock: lock })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
             Err(fs::TryLockError::Error(error)) => Err(io(error)),
         }
@@ -85,6 +90,27 @@ impl ResumeStore {
         replace(&self.file(hash).with_extension("folders"), data)
     }
 
+    /// What tells the part file of a torrent from any other file.
+    #[must_use]
+    pub(crate) fn load_tag(&self, hash: Sha1Hash) -> Option<[u8; 16]> {
+        fs::read(self.file(hash).with_extension("tag")).ok()?.try_into().ok()
+    }
+
+    /// Stores it durably.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn store_tag(&self, hash: Sha1Hash, tag: [u8; 16]) -> io::Result<()> {
+        replace(&self.file(hash).with_extension("tag"), &tag)
+    }
+
+    /// As [`Self::load_tag`], for whoever only looks and needs no lock.
+    #[must_use]
+    pub fn look_up_tag(state: &Path, hash: Sha1Hash) -> Option<[u8; 16]> {
+        let file = state.join("resume").join(format!("{}.tag", hash.to_hex()));
+        fs::read(file).ok()?.try_into().ok()
+    }
+
     /// What an earlier run left of the DHT.
     #[must_use]
     pub fn load_dht(&self) -> Option<Vec<u8>> {
@@ -109,6 +135,7 @@ impl ResumeStore {
     /// When the disk refuses.
     pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
         let _ = fs::remove_file(self.file(hash).with_extension("folders"));
+        let _ = fs::remove_file(self.file(hash).with_extension("tag"));
         match fs::remove_file(self.file(hash)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::open(&self.folder)?.sync_all(),
@@ -133,7 +160,7 @@ impl ResumeStore {
 /// Replaces a file at once or not at all, durably.
 pub(crate) fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
     let draft = target.with_extension("new");
-    let mut file = File::create(&draft)?;
+    let mut file = private::create(&draft)?;
     file.write_all(data)?;
     file.sync_all()?;
     fs::rename(&draft, target)?;

@@ -17,6 +17,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::bencode::{self, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::private;
 use crate::resume_store::replace;
 
 /// Longest record; what claims to be longer is damage.
@@ -98,7 +99,8 @@ impl SessionStore {
     /// When the disk refuses. A journal that is torn at its end is cut there; one that is damaged
     /// before is put aside and begun anew with what is in front of the damage.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder.join("torrents"))?;
+        private::make_folder(&folder.join("torrents"))?;
+        private::correct(folder);
         let path = folder.join("session.log");
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -112,9 +114,9 @@ impl SessionStore {
         }
         let damaged = is_damage(&bytes[at..], &mut 0);
         if damaged {
-            fs::write(folder.join("session.log.damaged"), &bytes)?;
+            private::write(&folder.join("session.log.damaged"), &bytes)?;
         }
-        let journal = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let journal = private::options().create(true).truncate(false).write(true).open(&path)?;
         journal.set_len(at as u64)?;
         journal.sync_all()?;
         File::open(folder)?.sync_all()?;

@@ -134,7 +134,7 @@ impl Stream {
         while let Some(front) = self.queue.front_mut() {
             let written = match front {
                 Queued::Bytes(_) => self.write_bytes(),
-                Queued::Stored(span, seen) => match is_warm(span, seen, now) {
+                Queued::Stored(span, seen) => match is_warm(span, seen, now)? {
                     true => span.send(self.socket.as_fd()),
                     false => {
                         self.cold = true;
@@ -203,15 +203,19 @@ impl Stream {
 }
 
 /// Whether a span can be sent without waiting. What was in memory a moment ago is believed to be
-/// there still; after that it is looked for again, and asked for if it is gone.
-fn is_warm(span: &Span, seen: &mut Instant, now: Instant) -> bool {
+/// there still; after that it is looked for again, and asked for if it is gone. Where somebody has
+/// changed the file meanwhile, the block cannot be sent any more, and its header is out: an error.
+fn is_warm(span: &Span, seen: &mut Instant, now: Instant) -> io::Result<bool> {
     if now.saturating_duration_since(*seen) < BELIEVED {
-        return true;
+        return Ok(true);
+    }
+    if !span.is_unchanged() {
+        return Err(io::ErrorKind::InvalidData.into());
     }
     if span.residence() == Residence::Device {
         span.prefetch();
-        return false;
+        return Ok(false);
     }
     *seen = now;
-    true
+    Ok(true)
 }

@@ -92,6 +92,7 @@ fn driver(folder: &std::path::Path) -> Driver {
         listen: Some(listen),
         disk_threads: 2,
         record: None,
+        keep_executable: false,
     };
     Driver::new(config).unwrap()
 }
@@ -210,6 +211,7 @@ fn start_pool(folder: &std::path::Path, threads: usize, mailbox: &Mailbox) -> Di
         open_files: 64,
         read_cache: 1 << 20,
         unhashed: 1 << 20,
+        keep_executable: false,
     };
     DiskPool::start(options, mailbox.clone())
 }

@@ -35,7 +35,15 @@ impl Pool {
         let poll = mio::Poll::new().unwrap();
         let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let (threads, open_files, read_cache, unhashed) = (2, 16, 0, 1 << 20);
-        let options = PoolOptions { locations, store, threads, open_files, read_cache, unhashed };
+        let options = PoolOptions {
+            locations,
+            store,
+            threads,
+            open_files,
+            read_cache,
+            unhashed,
+            keep_executable: false,
+        };
         let pool = DiskPool::start(options, mailbox.clone());
         Self { pool, mailbox, ended: Vec::new(), _poll: poll }
     }
@@ -134,4 +142,63 @@ fn folders_that_were_there_before_a_torrent_outlive_it() {
     pool.perform(DiskOp::Delete { torrent: ID, info_hash, data: true });
     assert_eq!(below(other.path()), ["t", "t/d0"], "what was there before it came");
     assert_eq!(below(state.path()), ["lock", "resume"]);
+}
+
+#[test]
+fn nothing_is_read_for_peers_from_a_file_that_others_have_changed() {
+    let (metainfo, bytes) = torrent(&[PIECE.into(), PIECE.into()]);
+    let data = tempfile::tempdir().unwrap();
+    let mut pool = Pool::start(Locations::folder(data.path()), None);
+    pool.open(&metainfo);
+    for (piece, part) in bytes.chunks(PIECE as usize).enumerate() {
+        pool.write(piece as u32, part);
+    }
+    let read = DiskOp::ReadBlock { torrent: ID, piece: 0, begin: 0, length: 16_384 };
+    let turn = |pool: &mut Pool| {
+        pool.pool.turn_begins();
+        pool.mailbox.collect(&mut pool.ended);
+    };
+    let lent = |pool: &Pool, piece| pool.pool.span(ID, piece, 0, 16_384).is_some();
+    let resident = |pool: &Pool| pool.pool.read_resident(ID, 0, 0, &mut [0; 16_384]);
+    for piece in 0..2 {
+        // Opens the files for reading.
+        pool.perform(DiskOp::ReadBlock { torrent: ID, piece, begin: 0, length: 16_384 });
+    }
+    turn(&mut pool);
+    let first = pool.pool.span(ID, 0, 0, 16_384).unwrap();
+    assert!(first.is_unchanged() && resident(&pool) && lent(&pool, 1));
+    // The clock that files are dated by ticks some hundred times a second.
+    std::thread::sleep(Duration::from_millis(20));
+    let path = data.path().join("t/d0/f0");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"theirs", 30_000).unwrap();
+    assert!(!first.is_unchanged(), "what waits for a socket is not sent");
+    assert!(!lent(&pool, 0) && !resident(&pool) && lent(&pool, 1), "the other file is as it was");
+    pool.perform(read.clone());
+    let told = pool.ended.last().unwrap();
+    let Event::Disk(_, DiskOutcome::Changed(files)) = told else { panic!("{told:?}") };
+    assert_eq!(files[0].0, 0);
+    // From then on the engine knows, and decides what is served; the loop waits for the next turn.
+    while !lent(&pool, 0) {
+        turn(&mut pool);
+    }
+    pool.perform(read);
+    assert!(matches!(pool.ended.last(), Some(Event::Disk(_, DiskOutcome::Read(_)))));
+}
+
+#[test]
+fn without_a_state_folder_a_part_file_goes_with_its_torrent() {
+    let (metainfo, bytes) = torrent(&[100_000, 150_000]);
+    let data = tempfile::tempdir().unwrap();
+    let mut pool = Pool::start(Locations::folder(data.path()), None);
+    let placement = eddyline::Placement { skipped: vec![0], ..Default::default() };
+    let open = DiskOp::Open { torrent: ID, metainfo, placement: Box::new(placement) };
+    pool.perform(open);
+    pool.write(1, &bytes[PIECE as usize..2 * PIECE as usize]);
+    let parts = |data: &tempfile::TempDir| {
+        below(data.path()).into_iter().filter(|name| name.ends_with(".parts")).count()
+    };
+    assert_eq!(parts(&data), 1);
+    pool.perform(DiskOp::Close { torrent: ID });
+    assert_eq!(parts(&data), 0);
 }

@@ -17,8 +17,8 @@ use eddyline::{
     Renamed, ResumeData,
 };
 use eddyline_mio::disk::{
-    Access, FileCache, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory, ReadCache,
-    Scoped, TorrentFiles, disk_error,
+    Access, FileCache, FileOptions, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory,
+    PartTag, ReadCache, Scoped, TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::ResumeStore;
@@ -42,9 +42,14 @@ fn open(
 ) -> io::Result<TorrentFiles> {
     let cache = Arc::new(FileCache::new(64));
     let id = TorrentId::from_u64(1);
-    let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), placement, cache)?;
+    let options = FileOptions { tag: tag(), keep_executable: false };
+    let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), placement, cache, options)?;
     files.open()?;
     Ok(files)
+}
+
+fn tag() -> PartTag {
+    PartTag::new(*b"known to us only")
 }
 
 fn skipping(skipped: &[u32]) -> Placement {
@@ -100,7 +105,7 @@ fn skipped_files_leave_nothing_but_a_part_file_and_that_goes_when_they_are_wante
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert_eq!(names("t"), ["d1"], "no skipped file, no folder of one");
-    let part = format!(".{}.parts", metainfo.info_hashes.wire().to_hex());
+    let part = tag().file_name(&metainfo);
     assert!(names(".").contains(&part));
     // A restart finds what is in it.
     drop(files);
@@ -173,10 +178,10 @@ fn a_part_file_that_is_damaged_or_of_another_torrent_is_no_part_file() {
     let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
     write(&files, &bytes, &pieces);
     drop(files);
-    let part = vec![format!(".{}.parts", metainfo.info_hashes.wire().to_hex())];
+    let part = vec![tag().file_name(&metainfo)];
     let stored = fs.open(&part, Access::Write { executable: false }).unwrap();
     // Two pieces in one slot.
-    stored.write_at(&[&[1, 0, 0, 0, 1, 0, 0, 0]], 24 + 4).unwrap();
+    stored.write_at(&[&[1, 0, 0, 0, 1, 0, 0, 0]], 40 + 4).unwrap();
     let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
     assert_eq!(disk_error(&hash_piece(&files, 1).unwrap_err()), DiskError::Missing);
     write(&files, &bytes, &pieces);
@@ -436,6 +441,7 @@ fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {
         }),
         disk_threads: 2,
         record: None,
+        keep_executable: false,
     };
     Driver::new(config).unwrap()
 }

@@ -107,6 +107,7 @@ fn driver(lab: &Lab, folder: PathBuf, add: impl FnOnce(&mut AddTorrent)) -> Driv
         }),
         disk_threads: 2,
         record: None,
+        keep_executable: false,
     };
     let mut driver = Driver::new(config).unwrap();
     let metainfo = Metainfo::parse(&std::fs::read(&lab.torrent).unwrap()).unwrap();

@@ -153,6 +153,7 @@ fn our_node(lab: &Lab, nodes: &[Client]) -> Driver {
         }),
         disk_threads: 1,
         record: None,
+        keep_executable: false,
     };
     let mut driver = Driver::new(config).unwrap();
     let started = Instant::now();

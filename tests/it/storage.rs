@@ -80,6 +80,43 @@ fn a_file_with_one_good_piece_is_adopted() {
 }
 
 #[test]
+fn a_small_file_of_the_right_length_is_not_ours_for_that() {
+    // All three lie in one piece, so none of them has a whole one.
+    let content = Content::with_files("small", &[10_000, 10_000, 12_000], 32_768, &[]);
+    let foreign = vec![0x55; 32_000];
+    let mut world = World::new(107);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.node_mut(leech).disk.preset(&content, &foreign);
+    let peers = vec![world.node(seed).addr];
+    world.add(leech, &content, PeerOptions { peers, careful: true, ..PeerOptions::default() });
+    world.run(30);
+    let torrent = world.node(leech).torrents()[0];
+    let refused = Notice::TorrentFailed(torrent, TorrentError::Foreign(0));
+    assert!(said(&world, leech, |n| *n == refused));
+    assert!(world.node(leech).disk.content(torrent).unwrap() == foreign[..]);
+}
+
+#[test]
+fn nothing_is_served_from_a_file_that_others_change_before_it_is_verified_again() {
+    let content = content();
+    let mut world = World::new(108);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.node_mut(seed).access = Access { up: Some(100_000), ..Access::default() };
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(4);
+    assert!(!world.is_complete(leech));
+    let torrent = world.node(seed).torrents()[0];
+    for piece in 0..30 {
+        world.node_mut(seed).disk.change(torrent, piece * 32_768 + 7);
+    }
+    world.run(40);
+    assert_eq!(count(&world, leech, |n| matches!(n, Notice::PieceFailed(..))), 0);
+    assert_eq!(count(&world, seed, |n| matches!(n, Notice::PieceWithdrawn(..))), 30);
+}
+
+#[test]
 fn nothing_is_written_before_it_is_on_record_that_the_files_are_ours() {
     let content = content();
     let mut world = World::new(102);

@@ -197,6 +197,23 @@ fn the_engine_contains_nothing_that_differs_between_runs() {
 }
 
 #[test]
+fn one_module_prints_so_that_nothing_reaches_a_terminal_raw() {
+    for (name, text) in sources("driver-mio/src") {
+        // Completions and the man page are text of our own; what redraws says so itself.
+        let own = ["output.rs", "args.rs", "terminal.rs", "progress.rs"];
+        if own.iter().any(|own| name.ends_with(&format!("cli/{own}"))) || is_test(&name) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in ["print!(", "println!(", "io::stdout", "io::stderr", "dbg!("] {
+                assert!(!code.contains(word), "{name}:{}: {word}", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
 fn layers_point_one_way() {
     let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
     let mut faults = Vec::new();

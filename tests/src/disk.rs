@@ -1,7 +1,7 @@
 //! A disk that stores nothing: what a good block holds is known, so only its state is kept, and the
 //! bytes of bad ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ struct Volume {
     /// The files as the disk tells them, and as they were at the last sync.
     files: Vec<FileStatus>,
     synced_files: Vec<FileStatus>,
+    /// Files that somebody else changed and that nobody was told of yet.
+    changed: BTreeSet<usize>,
     closed: bool,
 }
 
@@ -146,6 +148,17 @@ impl SyntheticDisk {
             let mut bytes = BytesMut::from(&volume.read(start, end)[..]);
             bytes[offset - start] ^= 1;
             volume.blocks[at] = volume.judge(at, &bytes.freeze());
+        }
+    }
+
+    /// Changes one byte of a torrent in the middle of a run, as another program might.
+    pub fn change(&mut self, torrent: TorrentId, offset: usize) {
+        self.damage(torrent, offset);
+        if let Some(volume) = self.volumes.get_mut(&torrent) {
+            for file in volume.files_between(offset, offset + 1) {
+                volume.touch(file);
+                volume.changed.insert(file);
+            }
         }
     }
 
@@ -334,6 +347,10 @@ impl SyntheticDisk {
             }
             let start = volume.content.metainfo.geometry.piece_offset(piece) as usize;
             let start = start + begin as usize;
+            let changed = volume.take_changed(start, start + length as usize);
+            if !changed.is_empty() {
+                return DiskOutcome::Changed(changed.into());
+            }
             let bytes = volume.read(start, start + length as usize);
             match (lie, lends) {
                 (true, _) => DiskOutcome::Read(rotten(&bytes)),
@@ -394,6 +411,7 @@ impl Volume {
             unsynced: Vec::new(),
             files: vec![FileStatus::default(); files],
             synced_files: vec![FileStatus::default(); files],
+            changed: BTreeSet::new(),
             closed: false,
         }
     }
@@ -486,6 +504,16 @@ impl Volume {
     fn files_between(&self, start: usize, end: usize) -> Vec<usize> {
         let slices = self.content.metainfo.layout.slices(start as u64, (end - start) as u32);
         slices.map(|slice| slice.file as usize).collect()
+    }
+
+    /// Files with a byte between two places that somebody else changed, and how they look now: told once.
+    fn take_changed(&mut self, start: usize, end: usize) -> Vec<(u32, FileStatus)> {
+        if self.changed.is_empty() {
+            return Vec::new();
+        }
+        let mut found = self.files_between(start, end);
+        found.retain(|file| self.changed.remove(file));
+        found.into_iter().map(|file| (file as u32, self.files[file])).collect()
     }
 
     /// A file is written: it is there in its whole length, and its time changes.

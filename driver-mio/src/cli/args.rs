@@ -100,6 +100,10 @@ fn transfer_flags(command: Command) -> Command {
         .arg(flag("no-resume", "Ignore saved state: check the data again"))
 }
 
+fn keep_executable() -> Arg {
+    flag("keep-executable", "Make files executable where the torrent says so")
+}
+
 fn record() -> Arg {
     option("record", "TRACE", "Record the run into this file, for `replay`")
         .value_parser(value_parser!(std::path::PathBuf))
@@ -172,6 +176,7 @@ fn download() -> Command {
                 .value_parser(["none", "sparse", "full"])
                 .default_value("none"),
         )
+        .arg(keep_executable())
         .arg(flag("allow-overwrite", "Write over files that have nothing of the torrent in them"))
         .arg(flag("metadata-only", "Of a magnet: save the .torrent and exit"))
         .arg(
@@ -265,7 +270,9 @@ fn session() -> Command {
         .subcommand(Command::new("pause").about("Let torrents rest").arg(torrents()).arg(state()))
         .subcommand(Command::new("resume").about("Let torrents go on").arg(torrents()).arg(state()))
         .subcommand(
-            transfer_flags(Command::new("run")).about("Download and seed them all until stopped"),
+            transfer_flags(Command::new("run"))
+                .about("Download and seed them all until stopped")
+                .arg(keep_executable()),
         )
 }
 
@@ -369,6 +376,7 @@ pub fn command() -> Command {
                 .about("Hash what is on disk and say what is good")
                 .arg(source("torrent", "A .torrent file"))
                 .arg(folder("dir", "Where the data is").required(true))
+                .arg(folder("state-dir", "Look here for what is known of parts of skipped files"))
                 .arg(flag("json", "Print one JSON object"))
                 .arg(
                     option("threads", "N", "Hash on so many threads")

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
+use super::output::{say, steers};
 
 /// Parses the command line with the environment and the configuration file behind it.
 pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
@@ -17,7 +18,13 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
     let command = with_fallbacks(command(), &file);
     command.try_get_matches_from(arguments).map_err(|error| {
         // Help and version are no failures; clap prints them where they belong.
-        let _ = error.print();
+        let text = error.render();
+        if text.to_string().chars().any(|c| steers(c) && c != '\n') {
+            // What was given on the command line, as a magnet, may be from anybody.
+            say(&text.to_string());
+        } else {
+            let _ = error.print();
+        }
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
     })

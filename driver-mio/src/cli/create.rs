@@ -20,6 +20,7 @@ use sha2::Sha256;
 
 use super::exit::{Failure, USAGE, WOULD_OVERWRITE};
 use super::hashing::{in_parallel, threads};
+use super::output::{bytes, warn};
 
 /// Files to put in, with their places on disk in the same order.
 struct Input {
@@ -40,7 +41,7 @@ pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         if matches.get_flag("strict") {
             return Err(Failure::new(USAGE, warning));
         }
-        eprintln!("warning: {warning}");
+        warn(&warning);
     }
     let workers = threads(matches.get_one::<u16>("threads").copied());
     let torrent = build(options, &input, workers)?;
@@ -303,7 +304,7 @@ impl Hasher<'_> {
 /// Writes the torrent, at once or not at all.
 fn write(output: &str, torrent: &[u8], force: bool) -> Result<(), Failure> {
     if output == "-" {
-        let written = io::stdout().write_all(torrent);
+        let written = bytes(torrent);
         return written.map_err(|error| Failure::io(Path::new("stdout"), &error));
     }
     let path = Path::new(output);

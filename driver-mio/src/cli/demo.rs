@@ -165,6 +165,7 @@ fn session(
         engine: Config { dht: false, lsd: false, ..Config::default() },
         limits: RateLimits::default(),
         record,
+        keep_executable: false,
     };
     let mut session = Session::start(setup)?;
     session.push(AddTorrent::new(metainfo.clone()));

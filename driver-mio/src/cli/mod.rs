@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
 
 fn report(failure: &Failure) -> ExitCode {
     if !failure.message.is_empty() {
-        eprintln!("eddyline: {}", failure.message);
+        output::say_styled(&format!("eddyline: {}", output::printable(&failure.message)));
     }
     ExitCode::from(failure.code)
 }

@@ -1,5 +1,7 @@
-//! How things look: colours, and printing to a pipe that may be gone.
+//! How things look: colours, and printing to a pipe that may be gone. Nothing else in the program
+//! prints text, so that what strangers call things reaches no terminal and no reader of JSON raw.
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use clap::ArgMatches;
@@ -22,20 +24,111 @@ pub fn choose_colors(matches: &ArgMatches) {
     }
 }
 
-/// Prints a line to stdout. A reader that has gone away ends the program as it would any other.
+/// Prints to stdout, in one or more lines. A reader that has gone away ends the program as it would any
+/// other.
 pub fn line(text: &str) {
+    put(&lines(text));
+}
+
+/// Prints a JSON value on a line of its own.
+pub fn json(value: &Value) {
+    put(&escaped(&value.to_string()));
+}
+
+fn put(text: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
 }
 
-/// Prints a JSON value on a line of its own.
-pub fn json(value: &Value) {
-    line(&value.to_string());
+/// Prints bytes to stdout as they are: a file that was asked for.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn bytes(bytes: &[u8]) -> std::io::Result<()> {
+    std::io::stdout().write_all(bytes)
 }
 
-/// Text that cannot move the cursor or change colours.
+/// Prints to stderr, in one or more lines. That nobody reads it is no failure.
+pub fn say(text: &str) {
+    say_styled(&lines(text));
+}
+
+/// Prints to stderr what this program has made itself, colours and all.
+pub fn say_styled(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints to stderr what one should know, in one line.
+pub fn warn(text: &str) {
+    say_styled(&format!("warning: {}", printable(text)));
+}
+
+/// Text in one line that cannot move the cursor, change colours or the direction of reading.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// As [`printable`], but for ends of lines and tabs: text of our own with names in it.
+fn lines(text: &str) -> String {
+    let kept = |c| !steers(c) || matches!(c, '\n' | '\t');
+    text.chars().map(|c| if kept(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// JSON in which everything that [`steers`] a terminal is escaped. Outside of strings there is no such
+/// thing.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a character does something else than to be seen: C0, DEL and C1, separators of lines and
+/// paragraphs, marks, embeddings, overrides and isolates of direction, tags.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061c}' | '\u{180e}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0001}')
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of text that strangers have written.
+
+    use super::*;
+
+    const EVIL: &str =
+        "a\x1b[31m\u{9b}2J\u{202e}b\u{2066}\u{2028}\u{7f}\u{61c}\u{200f}\n\r\u{e0001}z";
+
+    #[test]
+    fn nothing_that_steers_is_left_and_the_rest_stays() {
+        for text in [printable(EVIL), lines(EVIL).replace('\n', ""), escaped(EVIL)] {
+            assert!(!text.chars().any(steers), "{text:?}");
+            assert!(text.starts_with('a') && text.ends_with('z') && text.contains("[31m"));
+        }
+        for harmless in ["日本語 русский עברית العربية", "👩‍👩‍👧 é", "a b_c-d.e", ""]
+        {
+            assert_eq!(printable(harmless), harmless);
+            assert_eq!(escaped(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn escaped_json_says_the_same() {
+        let value = serde_json::json!({ EVIL: [EVIL, "plain"] });
+        let text = escaped(&value.to_string());
+        assert!(!text.chars().any(steers));
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
-use super::output::{json as print_json, line, printable};
+use super::output::{json as print_json, line, printable, say_styled};
 use super::session::Session;
 use super::terminal::QuietControlKeys;
 use super::units::{clock, size};
@@ -132,12 +132,17 @@ impl Reporter {
 
     /// A line for people, above the progress where there is one.
     fn say(&self, text: &str) {
+        self.say_styled(&printable(text));
+    }
+
+    /// As [`Self::say`], with colours: for what holds no word of a stranger.
+    fn say_styled(&self, text: &str) {
         if self.json || self.quiet {
             return;
         }
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => say_styled(text),
         }
     }
 
@@ -202,7 +207,7 @@ impl Reporter {
         }
         if line_due {
             self.last_line = now;
-            eprintln!("{}", console::strip_ansi_codes(&status_line(&totals)));
+            say_styled(&console::strip_ansi_codes(&status_line(&totals)));
         }
         if let Some(bar) = &self.bar {
             bar.set_message(frame(session, &totals, self.stall_told));
@@ -248,11 +253,16 @@ impl Reporter {
                 if let Some(item) = session.item(*id).filter(|item| item.metainfo.is_known()) {
                     let files = item.metainfo.layout.files();
                     let stored = files.iter().filter(|file| !file.attributes.pad).count();
+                    let name = &item.metainfo.name;
+                    if let Some(called) = item.misnamed() {
+                        self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
+                    }
                     self.event(
                         session,
                         json!({
                             "event": "metadata",
-                            "name": item.metainfo.name,
+                            "name": name,
+                            "magnet_name": item.called,
                             "length": item.metainfo.layout.payload_length(),
                             "files": stored,
                         }),
@@ -271,7 +281,6 @@ impl Reporter {
             }
             Notice::PeerConnected { addr, client, source, .. } if self.verbose > 0 => {
                 self.peer(session, &addr.to_string(), "connected", client, Some(*source));
-                let client = printable(client);
                 let source = source_name(*source);
                 self.say(&format!("peer {addr} connected ({client}, by {source})"));
             }
@@ -289,9 +298,8 @@ impl Reporter {
             }
             Notice::TrackerReplied { url, peers, warning, .. } => {
                 self.event(session, json!({ "event": "tracker", "url": url, "peers": peers }));
-                let url = printable(url);
                 if let Some(warning) = warning {
-                    self.say(&format!("{url} says: {}", printable(warning)));
+                    self.say(&format!("{url} says: {warning}"));
                 }
                 if self.verbose > 0 {
                     self.say(&format!("{url} knows {peers} peers"));
@@ -299,7 +307,7 @@ impl Reporter {
             }
             Notice::TrackerFailed { url, error, .. } => {
                 self.event(session, json!({ "event": "tracker", "url": url, "error": error }));
-                self.say(&format!("{}: {}", printable(url), printable(error)));
+                self.say(&format!("{url}: {error}"));
             }
             Notice::DiskHasRoom(_) => self.say("there is room on the disk again"),
             Notice::DiskFull(id) | Notice::TorrentFailed(id, _) => {
@@ -352,7 +360,7 @@ impl Reporter {
             }),
         );
         let rate = (totals.downloaded as f64 / seconds.max(0.001)) as u64;
-        self.say(&format!(
+        self.say_styled(&format!(
             "{} {} in {seconds:.1} s ({}/s)",
             style("complete:").green().for_stderr(),
             size(totals.length),

@@ -23,6 +23,7 @@ use eddyline_mio::{Driver, DriverConfig, DriverError};
 use sha1::Sha1;
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
+use super::output::warn;
 use super::source::Source;
 
 /// Longest wait for a tidy stop.
@@ -47,6 +48,16 @@ pub struct Item {
     pub done: bool,
     /// Why it stands still.
     pub failure: Option<Failure>,
+    /// What the magnet it came from is called.
+    pub called: Option<String>,
+}
+
+impl Item {
+    /// What the magnet is called, where what it leads to has another name.
+    pub fn misnamed(&self) -> Option<&str> {
+        let called = self.called.as_deref().filter(|_| self.metainfo.is_known());
+        called.filter(|called| *called != self.metainfo.name)
+    }
 }
 
 /// How a source is added, beyond what its flags say.
@@ -97,6 +108,8 @@ pub struct Setup {
     pub limits: RateLimits,
     /// Record the run here.
     pub record: Option<PathBuf>,
+    /// Make files executable where their torrent says so.
+    pub keep_executable: bool,
 }
 
 impl Setup {
@@ -130,13 +143,14 @@ impl Setup {
                 up: matches.get_one::<u64>("max-up").copied(),
             },
             record: matches.get_one::<PathBuf>("record").cloned(),
+            keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
         })
     }
 }
 
 /// Where state is kept: as the flag says, or where the system keeps such things.
 pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
-    if let Some(path) = matches.get_one::<PathBuf>("state-dir") {
+    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("state-dir") {
         return Some(path.clone());
     }
     let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
@@ -199,6 +213,7 @@ impl Session {
             listen: setup.listen,
             disk_threads: disk_threads(),
             record: setup.record,
+            keep_executable: setup.keep_executable,
         };
         let mut driver = Driver::new(config).map_err(|error| match &error {
             DriverError::Listen(why) => {
@@ -274,7 +289,9 @@ impl Session {
     pub fn push(&mut self, add: AddTorrent) {
         let metainfo = add.metainfo.clone();
         self.places.insert(metainfo.info_hashes.wire(), self.items.len());
-        self.items.push(Item { id: None, metainfo, done: false, failure: None });
+        let named = !metainfo.is_known() && metainfo.name != metainfo.info_hashes.wire().to_hex();
+        let called = named.then(|| metainfo.name.clone());
+        self.items.push(Item { id: None, metainfo, done: false, failure: None, called });
         self.driver.command(Command::Add(Box::new(add)));
     }
 
@@ -286,7 +303,7 @@ impl Session {
         match ResumeData::decode(&bytes) {
             Ok(resume) => Some(Box::new(resume)),
             Err(error) => {
-                eprintln!("warning: {}: {error}; the data is checked again", metainfo.name);
+                warn(&format!("{}: {error}; the data is checked again", metainfo.name));
                 store.set_aside(hash);
                 None
             }
@@ -393,7 +410,7 @@ impl Session {
         if let (Some(store), Some(state)) = (&self.store, state)
             && let Err(error) = store.store_dht(&state.encode())
         {
-            eprintln!("warning: cannot save the DHT's nodes: {}", io_text(&error));
+            warn(&format!("cannot save the DHT's nodes: {}", io_text(&error)));
         }
     }
 

@@ -11,6 +11,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, WOULD_OVERWRITE};
+use super::output::bytes as print_bytes;
 use super::progress::{Reporter, Totals};
 use super::published::look_up;
 use super::selection::select;
@@ -69,8 +70,9 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             Source::Torrent(metainfo) => select(metainfo, &selections)?,
             Source::Magnet(_) => Vec::new(),
         };
-        // What to fetch is chosen when it is known what there is.
-        let hold = metadata_only || !selections.is_empty();
+        // What to fetch is chosen when it is known what there is, and what it is called is told before
+        // anything is written.
+        let hold = metadata_only || matches!(source, Source::Magnet(_));
         let sequential = matches.get_flag("sequential");
         let overwrite = matches.get_flag("allow-overwrite");
         let allocation = matches.get_one::<String>("allocation").cloned();
@@ -128,7 +130,7 @@ fn save_metadata(session: &Session, matches: &ArgMatches) -> Result<(), Failure>
         let Some(bytes) = item.metainfo.encode() else { continue };
         match output.map(String::as_str) {
             Some("-") => {
-                let written = std::io::stdout().write_all(&bytes);
+                let written = print_bytes(&bytes);
                 written.map_err(|error| Failure::io(Path::new("stdout"), &error))?;
             }
             Some(path) => write_new(Path::new(path), &bytes)?,
@@ -182,6 +184,7 @@ fn fetch(
                     | Notice::MetadataReady(_)
             )
         };
+        reporter.show(session, &notices);
         for notice in &notices {
             if let Notice::MetadataReady(id) = notice {
                 choose_files(session, *id, &end.selections)?;
@@ -190,7 +193,6 @@ fn fetch(
         if notices.iter().any(moved) || is_checking(session) {
             last_progress = Instant::now();
         }
-        reporter.show(session, &notices);
         if session.all_ended()
             && let Some(failure) = session.failure()
         {
@@ -215,18 +217,19 @@ fn fetch(
     }
 }
 
-/// The files of a magnet are known: those that are wanted are fetched.
+/// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
 fn choose_files(
     session: &mut Session,
     id: TorrentId,
     selections: &[String],
 ) -> Result<(), Failure> {
-    let Some(item) = session.item(id).filter(|_| !selections.is_empty()) else { return Ok(()) };
-    let chosen = select(&item.metainfo, selections)?;
-    let priorities = chosen.into_iter().enumerate();
-    let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });
-    let priorities = priorities.collect();
-    session.driver.command(Command::SetPriorities(id, priorities));
+    if let Some(item) = session.item(id).filter(|_| !selections.is_empty()) {
+        let chosen = select(&item.metainfo, selections)?;
+        let priorities = chosen.into_iter().enumerate();
+        let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });
+        let priorities = priorities.collect();
+        session.driver.command(Command::SetPriorities(id, priorities));
+    }
     session.driver.command(Command::Resume(id));
     Ok(())
 }

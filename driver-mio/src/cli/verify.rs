@@ -8,13 +8,15 @@ use clap::ArgMatches;
 use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles};
+use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
 use eddyline_mio::lanes::LANES;
+use eddyline_mio::resume_store::ResumeStore;
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
 use super::hashing::{in_parallel, threads};
 use super::output::{json as print_json, line, printable};
+use super::session::state_dir;
 use super::source::load_torrent;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,8 +42,15 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     // Whatever is not there is looked for in the part file; nothing is changed.
     let skipped = (0..metainfo.layout.files().len() as u32).collect();
     let placement = Placement { skipped, ..Placement::default() };
-    let files = Scoped::open(dir)
-        .and_then(|fs| TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache))
+    // Whether there is a part file is known to the state folder, which is only looked at.
+    let hash = metainfo.info_hashes.wire();
+    let tag = state_dir(matches).and_then(|state| ResumeStore::look_up_tag(&state, hash));
+    let tag = tag.map_or_else(PartTag::random, |tag| Ok(PartTag::new(tag)));
+    let files = tag
+        .and_then(|tag| {
+            let (fs, options) = (Scoped::open(dir)?, FileOptions { tag, keep_executable: false });
+            TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
+        })
         .map_err(|error| Failure::io(dir, &error))?;
     let pieces: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
     let mut states = vec![State::Missing; pieces.len()];

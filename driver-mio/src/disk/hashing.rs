@@ -8,7 +8,7 @@ use eddyline::metainfo::BLOCK_LENGTH;
 use sha1::digest::Output;
 use sha1::{Digest, Sha1};
 
-use super::operations::TorrentFiles;
+use super::operations::{Arranged, TorrentFiles};
 use super::unhashed::Blocks;
 use crate::lanes::{self, LANES, LaneHash, Lanes, WORTHWHILE};
 
@@ -150,13 +150,29 @@ impl TorrentFiles {
     /// # Errors
     /// As [`Self::read_into`].
     pub fn hash_piece(&self, piece: u32, buffer: &mut HashBuffer) -> io::Result<Sha1Hash> {
+        self.hash_with(piece, buffer, |at, into| self.read_into(piece, at, into))
+    }
+
+    /// Whether a piece is good as the files lie.
+    pub(super) fn is_good(&self, arranged: &Arranged, piece: u32) -> bool {
+        let read = |at, into: &mut [u8]| self.read_arranged(arranged, piece, at, into);
+        let hash = self.hash_with(piece, &mut HashBuffer::default(), read);
+        hash.is_ok_and(|hash| self.metainfo().piece_hash(piece) == Some(hash))
+    }
+
+    fn hash_with(
+        &self,
+        piece: u32,
+        buffer: &mut HashBuffer,
+        read: impl Fn(u32, &mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Sha1Hash> {
         let size = self.metainfo().geometry.piece_size(piece) as usize;
         let buffer = buffer.room(CHUNK.min(size));
         let mut sha = Sha1::new();
         let mut at = 0;
         while at < size {
             let chunk = CHUNK.min(size - at);
-            self.read_into(piece, at as u32, &mut buffer[..chunk])?;
+            read(at as u32, &mut buffer[..chunk])?;
             sha.update(&buffer[..chunk]);
             at += chunk;
         }

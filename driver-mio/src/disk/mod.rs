@@ -10,6 +10,7 @@ mod locations;
 mod memory;
 mod operations;
 mod part_file;
+mod part_tag;
 mod pool;
 mod queue;
 mod read_cache;
@@ -19,6 +20,7 @@ mod scoped;
 mod span;
 mod system;
 mod unhashed;
+mod watch;
 
 #[cfg(test)]
 mod gathering_tests;
@@ -32,7 +34,8 @@ pub use gather::Gather;
 pub use hashing::{HashBuffer, side_by_side};
 pub use locations::{Gone, Kind, LocationError, Locations};
 pub use memory::Memory;
-pub use operations::TorrentFiles;
+pub use operations::{FileOptions, TorrentFiles};
+pub use part_tag::PartTag;
 pub use pool::{Batch, DiskPool, DiskStats, PoolOptions};
 pub use read_cache::{ReadCache, ReadStats};
 pub use scoped::Scoped;

@@ -14,7 +14,9 @@ use rustix::io::Errno;
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::part_file::PartFile;
+use super::part_tag::PartTag;
 use super::span::Span;
+use super::watch::{Changed, Watch};
 
 /// So many files or more are made durable all at once.
 const MANY_FILES: usize = 64;
@@ -34,12 +36,23 @@ pub(super) struct Arranged {
     pub(super) found: BTreeSet<Vec<String>>,
 }
 
+/// What is to be known of files beside where they lie.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// What tells the part file from others.
+    pub tag: PartTag,
+    /// Whether files are made executable where the torrent says so.
+    pub keep_executable: bool,
+}
+
 /// An open torrent.
 #[derive(Debug)]
 pub struct TorrentFiles {
     pub(super) id: TorrentId,
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) cache: Arc<FileCache>,
+    keep_executable: bool,
+    pub(super) watch: Arc<Watch>,
     arranged: RwLock<Arranged>,
     /// Files whose names are durable.
     named: RwLock<BTreeSet<u32>>,
@@ -57,13 +70,14 @@ impl TorrentFiles {
         fs: Arc<dyn FileSystem>,
         placement: &Placement,
         cache: Arc<FileCache>,
+        options: FileOptions,
     ) -> io::Result<Self> {
         for renamed in placement.renamed.values() {
             if fs.find(&renamed.to)?.is_none() && fs.find(&renamed.from)?.is_some() {
                 fs.rename(&renamed.from, &renamed.to)?;
             }
         }
-        let part = PartFile::open(&fs, &metainfo)?;
+        let part = PartFile::open(&fs, &metainfo, options.tag)?;
         let arranged = Arranged {
             parted: part.files(),
             part,
@@ -73,8 +87,9 @@ impl TorrentFiles {
             renamed: placement.renamed.iter().map(|(file, r)| (*file, r.to.clone())).collect(),
             found: BTreeSet::new(),
         };
-        let files =
-            Self { id, metainfo, cache, arranged: RwLock::new(arranged), named: RwLock::default() };
+        let (keep_executable, arranged) = (options.keep_executable, RwLock::new(arranged));
+        let (watch, named) = (Arc::default(), RwLock::default());
+        let files = Self { id, metainfo, cache, keep_executable, watch, arranged, named };
         files.settle_parts(&placement.skipped)?;
         Ok(files)
     }
@@ -149,6 +164,7 @@ impl TorrentFiles {
         if all.iter().zip(files).any(longer) {
             return Err(Errno::LOOP.into());
         }
+        self.watch.begin(&all);
         Ok(all)
     }
 
@@ -159,11 +175,15 @@ impl TorrentFiles {
         write: bool,
     ) -> io::Result<Arc<dyn StoredFile>> {
         self.cache.get((self.id, index, write), || {
-            let entry = self.entry(index);
-            let executable = entry.attributes.executable;
-            let access = if write { Access::Write { executable } } else { Access::Read };
-            arranged.fs.open(arranged.path(index, entry), access)
+            let access = if write { self.writing(index) } else { Access::Read };
+            arranged.fs.open(arranged.path(index, self.entry(index)), access)
         })
+    }
+
+    /// How a file is opened to be written to. It is executable only if that was asked for.
+    pub(super) fn writing(&self, index: u32) -> Access {
+        let executable = self.keep_executable && self.entry(index).attributes.executable;
+        Access::Write { executable }
     }
 
     fn slices(&self, piece: u32, begin: u32, length: u32) -> impl Iterator<Item = FileSlice> + '_ {
@@ -201,11 +221,41 @@ impl TorrentFiles {
             if arranged.parted.contains(&slice.file) {
                 arranged.part.write(slice.file, piece, at, &run)?;
             } else if !self.is_pad(slice) {
-                self.open_file(&arranged, slice.file, true)?.write_at(&run, slice.offset)?;
+                let file = self.open_file(&arranged, slice.file, true)?;
+                self.change(slice.file, &*file, || file.write_at(&run, slice.offset))?;
             }
             at += slice.length;
         }
         Ok(())
+    }
+
+    /// Changes a file ourselves, in a way that is known not to be another's.
+    pub(super) fn change(
+        &self,
+        index: u32,
+        file: &dyn StoredFile,
+        act: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.watch.write_begins(index, file)?;
+        let result = act();
+        self.watch.write_ends(index, file);
+        result
+    }
+
+    /// Fails when files that bytes of a piece lie in are not what they were: [`Changed`].
+    fn check_unchanged(&self, piece: u32, begin: u32, length: u32) -> io::Result<()> {
+        let arranged = self.read_lock();
+        let mut changed = Vec::new();
+        for slice in self.slices(piece, begin, length) {
+            if arranged.parted.contains(&slice.file) || self.is_pad(slice) {
+                continue;
+            }
+            let file = self.open_file(&arranged, slice.file, false)?;
+            if let Err(now) = self.watch.check(slice.file, &*file, None)? {
+                changed.push((slice.file, now));
+            }
+        }
+        if changed.is_empty() { Ok(()) } else { Err(io::Error::other(Changed(changed))) }
     }
 
     /// Reads bytes of a piece into `into`.
@@ -213,7 +263,16 @@ impl TorrentFiles {
     /// # Errors
     /// Whatever the system says; the end of a file is an error.
     pub fn read_into(&self, piece: u32, begin: u32, into: &mut [u8]) -> io::Result<()> {
-        let arranged = self.read_lock();
+        self.read_arranged(&self.read_lock(), piece, begin, into)
+    }
+
+    pub(super) fn read_arranged(
+        &self,
+        arranged: &Arranged,
+        piece: u32,
+        begin: u32,
+        into: &mut [u8],
+    ) -> io::Result<()> {
         let mut rest = into;
         let mut at = begin;
         for slice in self.slices(piece, begin, rest.len() as u32) {
@@ -223,7 +282,7 @@ impl TorrentFiles {
             } else if self.is_pad(slice) {
                 head.fill(0);
             } else {
-                self.open_file(&arranged, slice.file, false)?.read_at(head, slice.offset)?;
+                self.open_file(arranged, slice.file, false)?.read_at(head, slice.offset)?;
             }
             rest = tail;
             at += slice.length;
@@ -238,6 +297,7 @@ impl TorrentFiles {
         piece: u32,
         begin: u32,
         into: &mut [u8],
+        turn: u64,
         trusted: impl FnOnce(LocationId) -> bool,
     ) -> bool {
         let Ok(arranged) = self.arranged.try_read() else { return false };
@@ -252,7 +312,10 @@ impl TorrentFiles {
             } else {
                 let part = arranged.parted.contains(&slice.file);
                 let file = self.cache.get_open((self.id, slice.file, false)).filter(|_| !part);
-                if !file.is_some_and(|file| file.read_resident(head, slice.offset)) {
+                let Some(file) = file.filter(|file| file.read_resident(head, slice.offset)) else {
+                    return false;
+                };
+                if !self.is_unchanged(slice.file, &*file, turn) {
                     return false;
                 }
             }
@@ -269,6 +332,7 @@ impl TorrentFiles {
         piece: u32,
         begin: u32,
         length: u32,
+        turn: u64,
         trusted: impl FnOnce(LocationId) -> bool,
     ) -> Option<Span> {
         let arranged = self.arranged.try_read().ok()?;
@@ -278,16 +342,25 @@ impl TorrentFiles {
             return None;
         }
         let file = self.cache.get_open((self.id, slice.file, false))?;
-        Some(Span::new(file, slice.offset, length))
+        if !self.is_unchanged(slice.file, &*file, turn) {
+            return None;
+        }
+        let span = Span::new(file, slice.offset, length);
+        Some(span.watched(self.watch.clone(), slice.file))
     }
 
-    /// Reads part of a piece.
+    fn is_unchanged(&self, index: u32, file: &dyn StoredFile, turn: u64) -> bool {
+        matches!(self.watch.check(index, file, Some(turn)), Ok(Ok(())))
+    }
+
+    /// Reads part of a piece for a peer.
     ///
     /// # Errors
-    /// As [`Self::read_into`].
+    /// As [`Self::read_into`], and when somebody has changed a file that it lies in.
     pub fn read(&self, piece: u32, begin: u32, length: u32) -> io::Result<Bytes> {
         let mut buffer = BytesMut::zeroed(length as usize);
         self.read_into(piece, begin, &mut buffer)?;
+        self.check_unchanged(piece, begin, length)?;
         Ok(buffer.freeze())
     }
 
@@ -304,7 +377,9 @@ impl TorrentFiles {
             }
             arranged.part.sync()?;
         }
-        arranged.status(self.metainfo.layout.files())
+        let mut files = arranged.status(self.metainfo.layout.files())?;
+        self.watch.mark_shared(dirty, &mut files);
+        Ok(files)
     }
 
     fn sync_one(&self, arranged: &Arranged, index: u32) -> io::Result<()> {
@@ -328,6 +403,16 @@ impl TorrentFiles {
     /// Closes all files.
     pub fn close(&self) {
         self.cache.close(self.id);
+    }
+
+    /// Nobody works with the torrent any more. A part file that no other run can know goes.
+    pub(super) fn leave(&self) {
+        self.close();
+        let arranged = self.write_lock();
+        if !arranged.part.tag().is_lasting() {
+            // That it stays is untidy and no more.
+            let _ = arranged.part.remove();
+        }
     }
 
     /// The names of files are to be made durable again.

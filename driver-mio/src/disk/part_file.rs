@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! "EDDYPART", version, piece length, pieces, files        8 + 4 × 4 bytes, little endian
+//! tag                                                     16 bytes
 //! for each piece: 0, or 1 + the number of its slot          4 bytes
 //! for each file: a bit, set while its bytes are in here
 //! slots of a piece length each, from the next multiple of 4096
@@ -9,6 +10,11 @@
 //! The bits decide: a file whose bit is set is read from here and nowhere else, even if a file of
 //! its name is there, as a crash while its bytes were moving out leaves it. Everything else is
 //! verified by hashes, like all data.
+//!
+//! What is in it is copied into wanted files before anybody has hashed it, so a file is a part file
+//! only if it bears the tag of its torrent ([`PartTag`]): sixteen random bytes that stand beside the
+//! resume data and nowhere else. A torrent that brings a file of such a name cannot know it. Part
+//! files of version 1 had none; they are left alone, and what was in them is fetched again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,10 +23,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use eddyline::metainfo::Metainfo;
 
 use super::filesystem::{Access, FileSystem, StoredFile};
+use super::part_tag::PartTag;
 
 const MAGIC: &[u8; 8] = b"EDDYPART";
-const VERSION: u32 = 1;
-const HEAD: u64 = 24;
+const VERSION: u32 = 2;
+const HEAD: u64 = 40;
 const PAGE: u64 = 4096;
 
 #[derive(Debug)]
@@ -39,18 +46,28 @@ pub(super) struct PartFile {
     fs: Arc<dyn FileSystem>,
     path: Vec<String>,
     metainfo: Arc<Metainfo>,
+    tag: PartTag,
     index: Mutex<Index>,
 }
 
 impl PartFile {
-    /// The name of the part file of a torrent.
-    pub(super) fn name(metainfo: &Metainfo) -> Vec<String> {
-        vec![format!(".{}.parts", metainfo.info_hashes.wire().to_hex())]
+    /// The name of this part file.
+    pub(super) fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// What tells it from any other.
+    pub(super) fn tag(&self) -> &PartTag {
+        &self.tag
     }
 
     /// Reads what an earlier run left; a file that is none of ours counts as not there.
-    pub(super) fn open(fs: &Arc<dyn FileSystem>, metainfo: &Arc<Metainfo>) -> io::Result<Self> {
-        let path = Self::name(metainfo);
+    pub(super) fn open(
+        fs: &Arc<dyn FileSystem>,
+        metainfo: &Arc<Metainfo>,
+        tag: PartTag,
+    ) -> io::Result<Self> {
+        let path = vec![tag.file_name(metainfo)];
         let mut index = Index {
             slots: BTreeMap::new(),
             free: BTreeSet::new(),
@@ -59,13 +76,16 @@ impl PartFile {
         };
         if fs.find(&path)?.is_some_and(|found| found.is_file) {
             let file = fs.open(&path, Access::Write { executable: false })?;
-            if read_index(&*file, metainfo, &mut index)?.is_none() {
+            if read_index(&*file, metainfo, &tag, &mut index)?.is_some() {
+                index.file = Some(file);
+            } else {
+                // Damaged: what takes its place is made anew.
                 index.slots.clear();
                 index.files.clear();
             }
-            index.file = Some(file);
         }
-        Ok(Self { fs: fs.clone(), path, metainfo: metainfo.clone(), index: Mutex::new(index) })
+        let (fs, metainfo, index) = (fs.clone(), metainfo.clone(), Mutex::new(index));
+        Ok(Self { fs, path, metainfo, tag, index })
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -136,6 +156,11 @@ impl PartFile {
         if let Some(file) = &index.file {
             return Ok(file.clone());
         }
+        // Without the tag on record, the next run would not find what is in it.
+        self.tag.keep()?;
+        if self.fs.find(&self.path)?.is_some() {
+            self.fs.remove(&self.path)?;
+        }
         let file = self.fs.open(&self.path, Access::Write { executable: false })?;
         let numbers = [
             VERSION,
@@ -144,7 +169,7 @@ impl PartFile {
             self.metainfo.layout.files().len() as u32,
         ];
         let numbers: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        file.write_at(&[MAGIC, &numbers], 0)?;
+        file.write_at(&[MAGIC, &numbers, &self.tag.bytes()], 0)?;
         file.lengthen(self.slot_offset(0))?;
         index.file = Some(file.clone());
         Ok(file)
@@ -175,12 +200,12 @@ impl PartFile {
         }
     }
 
-    /// Copies what is here of a file into it: `write` gets the place in the file and the bytes. The
-    /// file has to be durable before [`Self::forget`].
+    /// Copies what is here of a file into it: `write` gets the piece, the place in the file and the
+    /// bytes. The file has to be durable before [`Self::forget`].
     pub(super) fn copy_out(
         &self,
         file: u32,
-        mut write: impl FnMut(u64, &[u8]) -> io::Result<()>,
+        mut write: impl FnMut(u32, u64, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let entry = &self.metainfo.layout.files()[file as usize];
         let geometry = self.metainfo.geometry;
@@ -196,7 +221,7 @@ impl PartFile {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
                 other => other?,
             }
-            write(from - entry.offset, &bytes)?;
+            write(piece, from - entry.offset, &bytes)?;
         }
         Ok(())
     }
@@ -257,6 +282,7 @@ fn files(metainfo: &Metainfo) -> u64 {
 fn read_index(
     file: &dyn StoredFile,
     metainfo: &Metainfo,
+    tag: &PartTag,
     index: &mut Index,
 ) -> io::Result<Option<()>> {
     let mut table = vec![0; (HEAD + 4 * pieces(metainfo) + files(metainfo).div_ceil(8)) as usize];
@@ -269,6 +295,9 @@ fn read_index(
     };
     let geometry = metainfo.geometry;
     let head = [VERSION, geometry.piece_length(), geometry.pieces(), files(metainfo) as u32];
+    if table[24..40] != tag.bytes() {
+        return Ok(None);
+    }
     if &table[..8] != MAGIC || head.iter().enumerate().any(|(n, is)| number(8 + 4 * n) != *is) {
         return Ok(None);
     }

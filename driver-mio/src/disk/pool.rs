@@ -14,11 +14,13 @@ use super::filesystem::FileSystem;
 use super::found_folders::{found_folders, note};
 use super::hashing::{HashBuffer, hash_in_memory};
 use super::locations::Locations;
-use super::operations::TorrentFiles;
+use super::operations::{FileOptions, TorrentFiles};
+use super::part_tag::PartTag;
 use super::queue::{HashJob, Queue, Work, Written};
 use super::read_cache::{ReadCache, ReadStats};
 use super::span::Span;
 use super::unhashed::Unhashed;
+use super::watch::{Changed, Turns};
 use crate::lanes;
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
@@ -42,6 +44,8 @@ pub struct PoolOptions {
     pub read_cache: u64,
     /// Most bytes kept of what was written and not hashed.
     pub unhashed: u64,
+    /// Whether files are made executable where their torrent says so.
+    pub keep_executable: bool,
 }
 
 /// What the workers hold.
@@ -69,6 +73,8 @@ struct Shared {
     reads: ReadCache,
     unhashed: Unhashed,
     store: Option<Arc<ResumeStore>>,
+    keep_executable: bool,
+    turns: Turns,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     mailbox: Mailbox,
 }
@@ -91,6 +97,8 @@ impl DiskPool {
             reads: ReadCache::new(options.read_cache),
             unhashed: Unhashed::new(options.unhashed),
             store: options.store,
+            keep_executable: options.keep_executable,
+            turns: Turns::default(),
             torrents: RwLock::default(),
             mailbox,
         });
@@ -132,7 +140,7 @@ impl DiskPool {
         let Ok(torrents) = self.shared.torrents.try_read() else { return false };
         let Some(open) = torrents.get(&torrent) else { return false };
         let trusted = |location| self.shared.locations.is_trusted(location);
-        open.files.read_resident(piece, begin, into, trusted)
+        open.files.read_resident(piece, begin, into, self.shared.turns.now(), trusted)
     }
 
     /// Where part of a piece lies, if it can be sent from there: it is in one open file, and nobody is
@@ -142,7 +150,12 @@ impl DiskPool {
         let torrents = self.shared.torrents.try_read().ok()?;
         let open = torrents.get(&torrent)?;
         let trusted = |location| self.shared.locations.is_trusted(location);
-        open.files.span(piece, begin, length, trusted)
+        open.files.span(piece, begin, length, self.shared.turns.now(), trusted)
+    }
+
+    /// The loop is about to collect what workers have left.
+    pub fn turn_begins(&self) {
+        self.shared.turns.begin();
     }
 
     /// What the workers hold.
@@ -191,17 +204,28 @@ impl Shared {
 
     fn work_off(&self, batch: Batch) {
         let mut events = Vec::with_capacity(batch.len());
-        let mut writes = Batch::new();
+        let (mut writes, mut changed) = (Batch::new(), Vec::new());
         for (id, op) in batch {
             if matches!(op, DiskOp::WriteBlock { .. }) {
                 writes.push((id, op));
                 continue;
             }
             self.write_off(&mut writes, &mut events);
-            events.push(Event::Disk(id, self.perform(op)));
+            let torrent = torrent_of(&op);
+            let outcome = self.perform(op);
+            if let DiskOutcome::Changed(files) = &outcome {
+                changed.push((torrent, files.clone()));
+            }
+            events.push(Event::Disk(id, outcome));
         }
         self.write_off(&mut writes, &mut events);
         self.mailbox.leave(events);
+        // Not before: what is read from now on is answered behind what was left.
+        for (torrent, files) in changed {
+            if let Ok(open) = self.torrent(torrent) {
+                open.files.watch.told(&files, self.turns.now());
+            }
+        }
     }
 
     /// Hashes pieces: those of one torrent side by side, what is still in memory where it is.
@@ -399,9 +423,11 @@ impl Shared {
         let fs = self.locations.open(placement.location)?;
         // It may be open: the location was gone and is back. Nothing opened before is of use.
         self.close(torrent);
-        let files =
-            TorrentFiles::new(torrent, metainfo, fs.clone(), placement, self.cache.clone())?;
-        let hash = files.metainfo().info_hashes.wire();
+        let hash = metainfo.info_hashes.wire();
+        let tag = PartTag::of(self.store.as_ref(), hash)?;
+        let options = FileOptions { tag, keep_executable: self.keep_executable };
+        let cache = self.cache.clone();
+        let files = TorrentFiles::new(torrent, metainfo, fs.clone(), placement, cache, options)?;
         let new = self.store.as_ref().is_some_and(|store| store.load(hash).is_none());
         self.heed_folders(&files, &*fs, new)?;
         let status = files.open()?;
@@ -434,8 +460,13 @@ impl Shared {
         self.locations.look(open.files.location(), false)?;
         let size = open.files.metainfo().geometry.piece_size(piece);
         let read = |begin, length| open.files.read(piece, begin, length);
-        let bytes = self.reads.get((torrent, piece), (begin, length), size, read)?;
-        Ok(DiskOutcome::Read(bytes))
+        match self.reads.get((torrent, piece), (begin, length), size, read) {
+            Ok(bytes) => Ok(DiskOutcome::Read(bytes)),
+            Err(error) => match error.downcast::<Changed>() {
+                Ok(Changed(files)) => Ok(DiskOutcome::Changed(files.into())),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     fn sync(&self, torrent: TorrentId) -> io::Result<DiskOutcome> {
@@ -468,7 +499,7 @@ impl Shared {
     fn close(&self, torrent: TorrentId) {
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = torrents.remove(&torrent) {
-            open.files.close();
+            open.files.leave();
             self.reads.close(torrent);
             self.unhashed.forget(torrent);
         }

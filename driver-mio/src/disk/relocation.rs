@@ -37,10 +37,10 @@ impl TorrentFiles {
                 continue;
             }
             let file = self.open_file(&arranged, index, true)?;
-            match arranged.allocation {
-                Allocation::Full => file.allocate(entry.length)?,
-                _ => file.lengthen(entry.length)?,
-            }
+            self.change(index, &*file, || match arranged.allocation {
+                Allocation::Full => file.allocate(entry.length),
+                _ => file.lengthen(entry.length),
+            })?;
         }
         Ok(())
     }
@@ -52,15 +52,11 @@ impl TorrentFiles {
         let skipped: BTreeSet<u32> = skipped.iter().copied().collect();
         let wanted: Vec<u32> = arranged.parted.difference(&skipped).copied().collect();
         for file in wanted {
-            let entry = self.entry(file);
-            let access = Access::Write { executable: entry.attributes.executable };
-            let path = arranged.path(file, entry).to_vec();
-            let target = arranged.fs.open(&path, access)?;
-            arranged.part.copy_out(file, |offset, bytes| target.write_at(&[bytes], offset))?;
-            target.sync()?;
-            arranged.fs.sync_folders(&path)?;
-            arranged.part.forget(file)?;
             arranged.parted.remove(&file);
+            if let Err(error) = self.move_out(&arranged, file) {
+                arranged.parted.insert(file);
+                return Err(error);
+            }
         }
         for file in skipped {
             let Some(entry) = self.metainfo.layout.files().get(file as usize) else { continue };
@@ -71,6 +67,24 @@ impl TorrentFiles {
         }
         self.close();
         Ok(())
+    }
+
+    /// Copies what the part file has of a file that is wanted now into it. Where the file is there and
+    /// has good bytes, because somebody has put it there meanwhile, those stay.
+    fn move_out(&self, arranged: &Arranged, file: u32) -> io::Result<()> {
+        let path = arranged.path(file, self.entry(file)).to_vec();
+        let there = arranged.fs.find(&path)?.map_or(0, |found| found.length);
+        let target = arranged.fs.open(&path, self.writing(file))?;
+        arranged.part.copy_out(file, |piece, offset, bytes| {
+            if offset < there && self.is_good(arranged, piece) {
+                return Ok(());
+            }
+            self.change(file, &*target, || target.write_at(&[bytes], offset))
+        })?;
+        self.close();
+        target.sync()?;
+        arranged.fs.sync_folders(&path)?;
+        arranged.part.forget(file)
     }
 
     /// Files get other names. When one cannot, those before it get their old ones back.
@@ -130,9 +144,9 @@ impl TorrentFiles {
                     paths.push(path.to_vec());
                 }
             }
-            let part = PartFile::name(&self.metainfo);
-            if arranged.fs.find(&part)?.is_some() {
-                paths.push(part);
+            let part = arranged.part.path();
+            if arranged.fs.find(part)?.is_some() {
+                paths.push(part.to_vec());
             }
             paths.iter().try_for_each(|path| bring(&*arranged.fs, &**fs, path))?;
             for path in &paths {
@@ -140,12 +154,14 @@ impl TorrentFiles {
             }
         }
         let mut arranged = self.write_lock();
-        arranged.part = PartFile::open(fs, &self.metainfo)?;
+        arranged.part = PartFile::open(fs, &self.metainfo, arranged.part.tag().clone())?;
         arranged.fs = fs.clone();
         arranged.location = to;
         self.close();
         self.forget_names();
-        arranged.status(self.metainfo.layout.files())
+        let files = arranged.status(self.metainfo.layout.files())?;
+        self.watch.begin(&files);
+        Ok(files)
     }
 
     /// Removes what a move left behind in `fs`, but for the folders that were `found` there.
@@ -177,14 +193,14 @@ impl TorrentFiles {
         found: &BTreeSet<Vec<String>>,
     ) -> io::Result<()> {
         let mut paths: Vec<&Path> = Vec::new();
-        let part = PartFile::name(&self.metainfo);
+        let part = arranged.part.path();
         for index in 0..self.metainfo.layout.files().len() as u32 {
             let entry = self.entry(index);
             if entry.is_stored() || entry.symlink.is_some() {
                 paths.push(arranged.path(index, entry));
             }
         }
-        for path in paths.iter().copied().chain([part.as_slice()]) {
+        for path in paths.iter().copied().chain([part]) {
             match fs.remove(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -217,8 +233,13 @@ fn bring(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<
         return Ok(());
     }
     let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    // No system takes more than 255 bytes of a name.
+    let mut stem = name.as_str();
+    while stem.len() + UNFINISHED.len() > 255 {
+        stem = &stem[..stem.floor_char_boundary(stem.len() - 1)];
+    }
     let draft: Vec<String> =
-        folders.iter().cloned().chain([format!("{name}{UNFINISHED}")]).collect();
+        folders.iter().cloned().chain([format!("{stem}{UNFINISHED}")]).collect();
     match to.remove(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

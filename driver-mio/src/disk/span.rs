@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::filesystem::{Residence, StoredFile};
+use super::watch::Watch;
 
 /// A run of bytes in an open file.
 #[derive(Clone, Debug)]
@@ -12,11 +13,26 @@ pub struct Span {
     file: Arc<dyn StoredFile>,
     offset: u64,
     length: u32,
+    /// Who knows how the file has to look, and the number of the file.
+    watched: Option<(Arc<Watch>, u32)>,
 }
 
 impl Span {
     pub(crate) fn new(file: Arc<dyn StoredFile>, offset: u64, length: u32) -> Self {
-        Self { file, offset, length }
+        Self { file, offset, length, watched: None }
+    }
+
+    /// The same span, of a file that has to look as `watch` knows the one with this number.
+    pub(super) fn watched(self, watch: Arc<Watch>, index: u32) -> Self {
+        Self { watched: Some((watch, index)), ..self }
+    }
+
+    /// Whether nobody else has changed the file.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.watched.as_ref().is_none_or(|(watch, index)| {
+            matches!(watch.check(*index, &*self.file, None), Ok(Ok(())))
+        })
     }
 
     /// Bytes in it.
@@ -29,7 +45,8 @@ impl Span {
     #[must_use]
     pub fn part(&self, at: u32, length: u32) -> Self {
         debug_assert!(at + length <= self.length);
-        Self { file: self.file.clone(), offset: self.offset + u64::from(at), length }
+        let (file, watched) = (self.file.clone(), self.watched.clone());
+        Self { file, offset: self.offset + u64::from(at), length, watched }
     }
 
     /// Whether it can be sent without waiting.

@@ -44,6 +44,7 @@ impl Driver {
         }
         self.ready = ready;
         self.serve_doors();
+        self.disk.turn_begins();
         self.mailbox.collect(&mut self.events);
         self.warm_up();
         let mut hot = std::mem::take(&mut self.hot);

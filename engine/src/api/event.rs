@@ -114,6 +114,10 @@ pub enum DiskOutcome {
     /// it: the block is there, all of it. If it is still wanted, `StreamAction::SendStored` comes in
     /// the same step.
     Ready,
+    /// In the place of [`Self::Read`], from a driver that looks at files before it serves from them:
+    /// these are neither as the engine was last told of them nor as the driver has left them since. How
+    /// they look now is told with their numbers. What is read from them later is answered later.
+    Changed(Box<[(u32, FileStatus)]>),
 }
 
 impl core::fmt::Debug for DiskOutcome {
@@ -129,6 +133,7 @@ impl core::fmt::Debug for DiskOutcome {
             Self::Done => f.write_str("Done"),
             Self::Failed(error) => write!(f, "Failed({error:?})"),
             Self::Ready => f.write_str("Ready"),
+            Self::Changed(files) => write!(f, "Changed({files:?})"),
         }
     }
 }

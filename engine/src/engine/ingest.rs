@@ -268,6 +268,10 @@ impl Engine {
                 let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
                 torrent.written(ctx, at, generation, result);
             }
+            (DiskJob::Read { conn, request, .. }, DiskOutcome::Changed(files)) => {
+                torrent.changed_in_place(ctx, &files);
+                torrent.read(ctx, conn, request, Err(DiskError::Missing));
+            }
             (DiskJob::Read { conn, request, .. }, outcome) => {
                 let result = match outcome {
                     DiskOutcome::Read(bytes) => Ok(Some(bytes)),

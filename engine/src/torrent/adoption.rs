@@ -4,8 +4,9 @@ use super::Torrent;
 use crate::metainfo::FileEntry;
 
 impl Torrent {
-    /// After a check without resume data: the first file that was there before and is something
-    /// else. One piece of it that is good shows that it belongs to the torrent.
+    /// After a check without resume data: the first file that was there before and of which nothing
+    /// shows that it belongs to the torrent. Only a hash does: one good piece that has bytes of it. Its
+    /// length says nothing, and a file in which no piece lies whole is no exception.
     pub(super) fn foreign_file(&self) -> Option<u32> {
         let all = self.metainfo.layout.files().iter().zip(self.doubt.files()).enumerate();
         all.filter(|(_, (file, _))| file.is_stored())
@@ -17,17 +18,7 @@ impl Torrent {
     }
 
     fn is_ours(&self, file: &FileEntry, length: u64) -> bool {
-        let geometry = self.metainfo.geometry;
-        let mut pieces = geometry.pieces_of(file.offset, length);
-        if pieces.any(|piece| self.picker.have().has(piece)) {
-            return true;
-        }
-        // Of a file in which no piece lies whole nothing can be said; its length has to do.
-        let end = file.offset + file.length;
-        let whole = geometry.pieces_of(file.offset, file.length).any(|piece| {
-            let start = geometry.piece_offset(piece);
-            start >= file.offset && start + u64::from(geometry.piece_size(piece)) <= end
-        });
-        length == file.length && !whole
+        let mut pieces = self.metainfo.geometry.pieces_of(file.offset, length.min(file.length));
+        pieces.any(|piece| self.picker.have().has(piece))
     }
 }

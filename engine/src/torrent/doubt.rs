@@ -156,6 +156,23 @@ impl Torrent {
         self.suspect(ctx, suspects);
     }
 
+    /// A read found that files are not what they were. What a sync has told already is known.
+    pub(crate) fn changed_in_place(&mut self, ctx: &mut Context, files: &[(u32, FileStatus)]) {
+        let mut suspects = BTreeSet::new();
+        for (index, status) in files {
+            let entry = self.metainfo.layout.files().get(*index as usize);
+            let known = self.doubt.files.get_mut(*index as usize);
+            if let (Some(entry), Some(known)) = (entry, known)
+                && known != status
+            {
+                *known = *status;
+                let pieces = self.metainfo.geometry.pieces_of(entry.offset, entry.length);
+                suspects.extend(pieces.filter(|piece| self.picker.have().has(*piece)));
+            }
+        }
+        self.suspect(ctx, suspects);
+    }
+
     /// The location was gone and is back: whatever was not durable, or is not what it was, is in
     /// doubt.
     pub(super) fn compare_after_absence(&mut self, ctx: &mut Context, files: &[FileStatus]) {

@@ -97,9 +97,15 @@ impl Torrent {
         request: BlockRequest,
         outcome: Result<Option<Bytes>, DiskError>,
     ) {
+        // It may have come into doubt while it was read.
+        let sure = self.picker.have().has(request.piece) && !self.doubt.about(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = peer.uploads.finish(request);
         match outcome {
+            Ok(_) if wanted && !sure => {
+                refuse(peer, request);
+                ctx.flush.insert(conn);
+            }
             Ok(bytes)
                 if wanted && bytes.as_ref().is_none_or(|b| b.len() == request.length as usize) =>
             {

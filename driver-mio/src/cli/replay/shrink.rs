@@ -42,7 +42,7 @@ pub fn minimise(
     let before = plan.events();
     let found = shrink(plan, &mut |plan| fault(plan).as_ref() == Some(&wanted));
     let bytes = found.plan.to_trace(&mut |step| quietly(step).is_ok()).map_err(damaged)?;
-    std::fs::write(target, bytes).map_err(|error| Failure::io(target, &error))?;
+    eddyline_mio::private::write(target, &bytes).map_err(|error| Failure::io(target, &error))?;
     let what = match &wanted {
         Fault::Found => "it still comes about".to_owned(),
         Fault::Panic(why) => format!("the engine still breaks down: {why}"),

@@ -29,6 +29,7 @@ fn start(matches: &ArgMatches) -> Result<Session, Failure> {
         engine: quiet,
         limits: RateLimits::default(),
         record: None,
+        keep_executable: false,
     })
 }
 

@@ -12,13 +12,13 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{Placement, Priority};
-use eddyline_mio::disk::{FileCache, Scoped, TorrentFiles, found_folders};
+use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
 use serde_json::json;
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
-use super::output::{json as print_json, line, printable};
+use super::output::{json as print_json, line, printable, warn};
 use super::selection::select;
 use super::session::{state_dir, store_failure};
 use super::source::{Source, load};
@@ -58,11 +58,10 @@ fn disk(path: &Path, error: &std::io::Error) -> Failure {
 fn open_set(folder: &Path) -> Result<SessionStore, Failure> {
     let set = SessionStore::open(folder).map_err(|error| disk(folder, &error))?;
     if set.was_damaged() {
-        eprintln!(
-            "warning: {} was damaged and is kept as session.log.damaged; what stood before the \
-             damage is used",
+        warn(&format!(
+            "{} was damaged and is kept as session.log.damaged; what stood before the damage is used",
             folder.join("session.log").display()
-        );
+        ));
     }
     Ok(set)
 }
@@ -201,7 +200,7 @@ fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// Removes the files of a torrent. Of one whose metadata never came there are none.
-fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::io::Result<()> {
+fn delete_data(set: &SessionStore, store: &Arc<ResumeStore>, entry: &Entry) -> std::io::Result<()> {
     let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
     // Of one that never ran, what stands under its names is somebody else's.
     let Some(resume) = resume_of(store, entry) else { return Ok(()) };
@@ -222,8 +221,11 @@ fn delete_data(set: &SessionStore, store: &ResumeStore, entry: &Entry) -> std::i
             ..Placement::default()
         };
         let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
-        let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache)?;
-        files.leave_alone(found_folders(store, metainfo.info_hashes.wire(), &*fs));
+        let hash = metainfo.info_hashes.wire();
+        let options = FileOptions { tag: PartTag::of(Some(store), hash)?, keep_executable: false };
+        let files =
+            TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options)?;
+        files.leave_alone(found_folders(store, hash, &*fs));
         files.delete()?;
     }
     Ok(())

@@ -13,9 +13,11 @@ use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
 
 use super::super::exit::Failure;
+use super::super::output::warn;
 use super::super::progress::Reporter;
 use super::super::session::{Session, Setup};
 use super::super::signals::Signals;
+use super::super::source::Source;
 use super::entries::{hash_of, moved, options_of, place_of, resume_of, source_of, title};
 use super::{disk, folder_of, open_set};
 
@@ -74,11 +76,13 @@ fn complete(store: Option<&ResumeStore>, entry: &Entry) -> Option<Sha1Hash> {
 /// Loads a torrent of the set. One that cannot be loaded is told of and left out.
 fn begin(session: &mut Session, set: &SessionStore, entry: &Entry, matches: &ArgMatches) -> bool {
     let begun = source_of(set, entry).and_then(|source| {
-        let options = options_of(session, entry, &source)?;
+        let mut options = options_of(session, entry, &source)?;
+        // What a magnet leads to is told before anything of it is written.
+        options.hold = matches!(source, Source::Magnet(_));
         session.add(source, matches, options)
     });
     if let Err(failure) = &begun {
-        eprintln!("warning: {}: {}", title(entry), failure.message);
+        warn(&format!("{}: {}", title(entry), failure.message));
     }
     begun.is_ok()
 }
@@ -110,10 +114,13 @@ fn heard(
                 set.put(vec![(moved(entry), None)])?;
             }
         }
-        Notice::MetadataReady(id) => keep_metadata(session, set, *id),
+        Notice::MetadataReady(id) => {
+            keep_metadata(session, set, *id);
+            session.driver.command(Command::Resume(*id));
+        }
         Notice::TorrentFailed(id, _) => {
             if let Some(failure) = session.item(*id).and_then(|item| item.failure.as_ref()) {
-                eprintln!("warning: {}", failure.message);
+                warn(&failure.message);
             }
         }
         _ => {}
@@ -132,6 +139,6 @@ fn keep_metadata(session: &Session, set: &mut SessionStore, id: TorrentId) {
         ..entry
     };
     if let Err(error) = set.put(vec![(entry, item.metainfo.encode())]) {
-        eprintln!("warning: the metadata of {} is not kept: {error}", item.metainfo.name);
+        warn(&format!("the metadata of {} is not kept: {error}", item.metainfo.name));
     }
 }
