@@ -131,6 +131,12 @@ pub struct Driver {
     wakeup: Wakeup,
 }
 
+fn random_seed() -> io::Result<Seed> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(Seed(seed))
+}
+
 impl Driver {
     /// Starts an engine with a seed from the system.
     ///
@@ -152,11 +158,9 @@ impl Driver {
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
         let mailbox = Mailbox::new(waker);
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| system(io::Error::other(error)))?;
         let clock = Clock::start();
         let http = Http::start(&mailbox, &engine_config.client);
-        let (seed, began) = (Seed(seed), clock.now());
+        let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let trace = record.map(|path| {
             let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
             TraceFile::create(&path, origin).map_err(|error| DriverError::Record(path, error))
@@ -203,12 +207,15 @@ impl Driver {
             wakeup: Wakeup::Immediately,
         };
         if let Some(options) = options {
-            let listening = listen(&options).map_err(DriverError::Listen)?;
-            let local =
-                if driver.engine.config().lsd { join_groups(&options) } else { [None, None] };
-            driver.register(listening, local).map_err(system)?;
+            driver.open_ports(&options)?;
         }
         Ok(driver)
+    }
+
+    fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
+        let listening = listen(options).map_err(DriverError::Listen)?;
+        let local = if self.engine.config().lsd { join_groups(options) } else { [None, None] };
+        self.register(listening, local).map_err(DriverError::System)
     }
 
     fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {

@@ -19,6 +19,7 @@ fn driver(folder: &std::path::Path) -> Driver {
         locations: Locations::folder(folder),
         read_cache: 1 << 20,
         unhashed: 4 << 20,
+        keep_executable: false,
         store: None,
         listen: Some(ListenOptions {
             port: Some(0),

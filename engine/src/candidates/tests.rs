@@ -82,8 +82,9 @@ fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
 #[test]
 fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
     let mut list = Candidates::default();
-    let keys: Vec<_> =
-        (1..4).map(|n| list.add(addr(n), Namer::all(PeerSource::Tracker), n, 20, at(0)).unwrap()).collect();
+    let keys: Vec<_> = (1..4)
+        .map(|n| list.add(addr(n), Namer::all(PeerSource::Tracker), n, 20, at(0)).unwrap())
+        .collect();
     while list.next(8, at(0)).is_some() {}
     keys.iter().for_each(|key| list.left_whole(*key, 20, at(0)));
     // One is tried again half an hour later and fails, one comes of itself and goes.

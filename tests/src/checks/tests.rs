@@ -61,7 +61,10 @@ fn check(change: Change<'_>) -> Result<(), String> {
 
 /// Changes the history once, at the first step in which `change` finds what it looks for, and
 /// asserts that the rule fires.
-pub(super) fn assert_fires(rule: &str, mut change: impl FnMut(&mut Vec<Event>, &mut Vec<Action>) -> bool) {
+pub(super) fn assert_fires(
+    rule: &str,
+    mut change: impl FnMut(&mut Vec<Event>, &mut Vec<Action>) -> bool,
+) {
     let mut done = false;
     let outcome = check(&mut |_, events, actions| done = done || change(events, actions));
     assert!(done, "{rule}: nothing was changed");
@@ -70,7 +73,10 @@ pub(super) fn assert_fires(rule: &str, mut change: impl FnMut(&mut Vec<Event>, &
 }
 
 /// The number of times the peer of this connection was sent something, for finding one that talks.
-pub(super) fn sender(actions: &[Action], wanted: impl Fn(&Bytes) -> bool) -> Option<(usize, ConnId)> {
+pub(super) fn sender(
+    actions: &[Action],
+    wanted: impl Fn(&Bytes) -> bool,
+) -> Option<(usize, ConnId)> {
     actions.iter().enumerate().find_map(|(at, action)| match action {
         Action::Stream(conn, StreamAction::Send(bytes)) if wanted(bytes) => Some((at, *conn)),
         _ => None,

@@ -112,8 +112,7 @@ fn a_tracker_that_is_asked_all_the_time_is_noticed() {
 #[test]
 fn who_sends_us_to_many_others_is_noticed() {
     let (mut cost, engine) = connected();
-    let named: Vec<SocketAddr> =
-        (0..200).map(|n| SocketAddr::from(([10, 8, 0, n], 80))).collect();
+    let named: Vec<SocketAddr> = (0..200).map(|n| SocketAddr::from(([10, 8, 0, n], 80))).collect();
     cost.heard(Asked { conn: CONN, content: 0, metadata: 0, named: named.clone() });
     for (number, remote) in (2..).zip(&named) {
         let conn = ConnId::from_u64(number << 32);
