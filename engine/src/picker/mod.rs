@@ -352,6 +352,27 @@ impl Picker {
         true
     }
 
+    /// `peer` has sent bad data: its blocks of unfinished pieces that are on disk are fetched again.
+    /// Returns whether there are any. Pieces of which nothing is missing are hashed as they are.
+    pub fn reopen(&mut self, peer: PeerKey) -> bool {
+        let unfinished = self.partials.iter_mut().filter(|(_, partial)| !partial.is_complete());
+        let reopened =
+            unfinished.filter_map(|(piece, partial)| partial.reopen(peer).then_some(*piece));
+        let reopened: Vec<u32> = reopened.collect();
+        for piece in &reopened {
+            if self.partials.get(piece).is_some_and(Partial::is_untouched) {
+                self.partials.remove(piece);
+                self.open.remove(*piece);
+                if self.missing.has(*piece) {
+                    self.list(*piece);
+                }
+            } else {
+                self.refresh_open(*piece);
+            }
+        }
+        !reopened.is_empty()
+    }
+
     /// A block came from `peer`; it is on its way to the disk if it was needed.
     pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
         let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };

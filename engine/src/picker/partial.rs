@@ -154,6 +154,19 @@ impl Partial {
         Some(others)
     }
 
+    /// Takes back what `peer` delivered and is on disk. Returns whether there was anything.
+    pub(super) fn reopen(&mut self, peer: PeerKey) -> bool {
+        let theirs = |block: &Block| {
+            block.state == BlockState::Written && block.peers.first() == Some(&peer)
+        };
+        let theirs: Vec<u32> =
+            (0..self.len()).filter(|block| theirs(&self.blocks[*block as usize])).collect();
+        for block in &theirs {
+            self.set(*block, BlockState::Open);
+        }
+        !theirs.is_empty()
+    }
+
     pub(super) fn contributors(&self) -> impl Iterator<Item = Option<PeerKey>> + '_ {
         self.blocks.iter().map(|block| block.peers.first().copied())
     }

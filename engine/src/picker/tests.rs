@@ -333,3 +333,25 @@ fn what_was_left_half_done_is_entrusted_to_a_suspect_that_has_nothing_else() {
     assert!(picker.pick(3, &PeerPieces::All, None, 9, mode, &mut rng).blocks.is_empty());
     picker.check().unwrap();
 }
+
+#[test]
+fn blocks_of_a_peer_that_sent_bad_data_are_fetched_again_unless_the_piece_is_whole() {
+    let mut picker = picker(3, 2);
+    picker.peer_joined(&PeerPieces::All);
+    let asked = picker.pick(1, &PeerPieces::All, None, 6, mode(), &mut rng()).blocks;
+    // One whole piece, half of another one, and a block that is still being written.
+    for at in &asked[..3] {
+        picker.received(*at, 1);
+        let generation = picker.generation_of(at.piece).unwrap();
+        picker.written(*at, generation);
+    }
+    picker.received(asked[4], 1);
+    for at in [asked[3], asked[5]] {
+        picker.request_dropped(at, 1);
+    }
+    assert!(picker.reopen(1) && !picker.reopen(1) && !picker.reopen(2));
+    picker.check().unwrap();
+    assert_eq!(picker.contributors(asked[0].piece).flatten().count(), 2);
+    assert!(picker.generation_of(asked[2].piece).is_none(), "it is as good as not begun");
+    assert_eq!(picker.contributors(asked[4].piece).flatten().count(), 1);
+}

@@ -19,6 +19,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::context::{Context, DiskJob};
+use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
 
@@ -44,14 +45,14 @@ pub(super) struct Blame {
     cases: BTreeMap<u32, Case>,
     /// Blocks in all cases.
     evidence: usize,
-    /// Where peers are, or were, that sent anything.
-    senders: BTreeMap<PeerKey, SocketAddr>,
+    /// Where peers are, or were, that sent anything, and whether they came by themselves.
+    senders: BTreeMap<PeerKey, (SocketAddr, bool)>,
 }
 
 impl Blame {
     /// A peer sends something for the first time since it was connected.
-    pub(super) fn remember(&mut self, key: PeerKey, addr: SocketAddr) {
-        self.senders.insert(key, addr);
+    fn remember(&mut self, peer: &Introduction) {
+        self.senders.insert(peer.key, (peer.addr, peer.incoming));
         if self.senders.len() > MAX_SENDERS {
             self.senders.pop_first();
         }
@@ -82,14 +83,37 @@ impl Torrent {
     pub(super) fn remember_sender(&mut self, conn: ConnId) {
         if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.is_sender) {
             peer.is_sender = true;
-            self.blame.remember(peer.intro.key, peer.intro.addr);
+            self.blame.remember(&peer.intro);
         }
     }
 
-    fn sender(&self, key: PeerKey) -> Option<SocketAddr> {
-        let peer = self.by_key.get(&key).and_then(|conn| self.peers.get(conn));
-        let addr = peer.map(|peer| peer.intro.addr);
-        addr.or_else(|| self.blame.senders.get(&key).copied())
+    fn peer(&self, key: PeerKey) -> Option<&Peer> {
+        self.by_key.get(&key).and_then(|conn| self.peers.get(conn)).map(|peer| &**peer)
+    }
+
+    fn sender(&self, key: PeerKey) -> Option<(SocketAddr, bool)> {
+        let here = self.peer(key).map(|peer| (peer.intro.addr, peer.intro.incoming));
+        here.or_else(|| self.blame.senders.get(&key).copied())
+    }
+
+    /// Whom a sender counts as: its host. On this machine ports that we call are judged one by one.
+    fn account(&self, key: PeerKey) -> Option<(Prefix, Option<u16>)> {
+        let (addr, incoming) = self.sender(key)?;
+        let prefix = Prefix::of(addr.ip());
+        Some((prefix, (prefix.is_loopback() && !incoming).then_some(addr.port())))
+    }
+
+    /// Those of several senders who are guilty for certain: nobody but connections of one host sent
+    /// anything, and these have not proven themselves. Otherwise it would be enough to come back in
+    /// the middle of each piece.
+    fn guilty_together(&self, suspects: &[PeerKey]) -> Vec<PeerKey> {
+        let mut accounts = suspects.iter().map(|key| self.account(*key));
+        let Some(first) = accounts.next().flatten() else { return Vec::new() };
+        if accounts.any(|account| account != Some(first)) {
+            return Vec::new();
+        }
+        let proven = |key: &PeerKey| self.peer(*key).is_some_and(|peer| peer.verified > 0);
+        suspects.iter().copied().filter(|key| !proven(key)).collect()
     }
 
     /// A piece failed: convicts its only contributor, or suspects all of them.
@@ -103,8 +127,16 @@ impl Torrent {
         if let ([only], true) = (suspects.as_slice(), all_known) {
             return self.ban(ctx, *only);
         }
+        if all_known {
+            let guilty = self.guilty_together(&suspects);
+            suspects.retain(|key| !guilty.contains(key));
+            guilty.into_iter().for_each(|key| self.ban(ctx, key));
+            if suspects.is_empty() {
+                return;
+            }
+        }
         for key in &suspects {
-            if let Some(addr) = self.sender(*key) {
+            if let Some((addr, _)) = self.sender(*key) {
                 ctx.standing.suspect(addr.ip(), ctx.now);
             }
             let conn = self.by_key.get(key);
@@ -186,7 +218,7 @@ impl Torrent {
     /// Bans a peer that is proven to have sent bad data, and closes it if it is still there.
     pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
         let listens = self.candidates.get(key).map(|candidate| candidate.addr);
-        if let Some(addr) = self.sender(key).or(listens) {
+        if let Some(addr) = self.sender(key).map(|(addr, _)| addr).or(listens) {
             ctx.standing.convict(addr, listens, ctx.now);
             ctx.notify(Notice::PeerBanned(self.id, listens.unwrap_or(addr)));
             // The ban is enforced before the end of the step.
@@ -194,6 +226,10 @@ impl Torrent {
         }
         if let Some(conn) = self.by_key.get(&key).copied() {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
+        }
+        // What else it has sent is fetched again, before others share the blame for it.
+        if self.picker.reopen(key) {
+            self.touch_interested(ctx);
         }
     }
 
