@@ -196,7 +196,7 @@ impl Context {
 
     /// Who we are in the torrent of `info_hash`.
     pub fn persona(&self, info_hash: Sha1Hash) -> Persona {
-        self.identity.persona(self.config.peer_id_prefix, &self.seed, info_hash)
+        Persona::new(self.config.peer_id_prefix, &self.seed, info_hash)
     }
 
     /// Tells the embedder something.

@@ -10,6 +10,7 @@ mod lifecycle;
 mod magnets;
 mod mutations;
 mod peer_exchange;
+mod redaction;
 mod requests;
 mod small_worlds;
 mod standby;

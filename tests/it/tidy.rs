@@ -90,7 +90,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("trace", &["api", "base", "bencode", "engine", "metainfo", "peer", "wire"]),
+    ("trace", &["api", "base", "bencode", "dht", "engine", "metainfo", "peer", "resume", "wire"]),
 ];
 
 fn root() -> PathBuf {

@@ -43,13 +43,6 @@ impl Persona {
         }
         Self { peer_id: PeerId(id), key: rng.next_u32() }
     }
-
-    /// One that says nothing of the seed.
-    fn nameless(prefix: [u8; 8]) -> Self {
-        let mut id = [b'x'; 20];
-        id[..8].copy_from_slice(&prefix);
-        Self { peer_id: PeerId(id), key: 0 }
-    }
 }
 
 /// Who we are.
@@ -61,26 +54,11 @@ pub struct Identity {
     pub udp4: Option<UdpSocketId>,
     /// UDP socket for IPv6.
     pub udp6: Option<UdpSocketId>,
-    /// Nobody shall recognise this run.
-    disguised: bool,
     /// Who says which address we have, the latest voter last.
     votes: VecDeque<(Prefix, IpAddr)>,
 }
 
 impl Identity {
-    /// Who we are in the torrent of `info_hash`.
-    pub fn persona(&self, prefix: [u8; 8], seed: &Seed, info_hash: Sha1Hash) -> Persona {
-        if self.disguised {
-            return Persona::nameless(prefix);
-        }
-        Persona::new(prefix, seed, info_hash)
-    }
-
-    /// From now on torrents get names that say nothing of this run.
-    pub(crate) fn disguise(&mut self) {
-        self.disguised = true;
-    }
-
     /// `from` says that our address is `ip` (BEP 10 `yourip`, BEP 24, BEP 42).
     ///
     /// A block of addresses that one owner may have is one voter, and the last to vote replaces the

@@ -87,9 +87,11 @@ impl Engine {
 }
 
 impl Engine {
-    /// Takes the names by which others would know this run again out of a fresh engine.
-    pub(crate) fn disguise(&mut self) {
-        self.ctx.identity.disguise();
+    /// Makes the choices that name nobody as `other` makes them: which pieces, and which peers.
+    pub(crate) fn choose_as(&mut self, other: &Self) {
+        let (here, there) = (&mut self.ctx, &other.ctx);
+        here.picks = there.picks.clone();
+        here.chokes = there.chokes.clone();
     }
 }
 

@@ -5,7 +5,9 @@
 //! [`Condition`] finds the step one is looking for, [`changes`] says what a step changed,
 //! [`redact`] takes out whose run it was, and [`minimise`] shrinks a failing one.
 
+mod allowed;
 mod chain;
+mod commands;
 mod condition;
 mod explain;
 mod format;
@@ -16,6 +18,7 @@ mod redact;
 mod replay;
 mod rerun;
 mod stand_ins;
+mod survey;
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,15 @@
-//! Stand-ins for what a redacted trace must not tell.
+//! Stand-ins for what a redacted trace must not tell: each is the same wherever it occurs, and keeps
+//! nothing of what it stands for but its kind and its place among its like.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::api::LocationId;
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
-use crate::bencode::{Limits, Mode, Value, scan};
-use crate::peer::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+use crate::dht::NodeId;
 use crate::wire::PeerId;
 
 /// What stands for what. Addresses and peer ids are met first and settled all at once, so that
@@ -23,6 +23,12 @@ pub(super) struct StandIns {
     pieces: BTreeMap<Sha1Hash, Sha1Hash>,
     names: BTreeMap<String, String>,
     urls: BTreeMap<String, String>,
+    nodes: BTreeMap<NodeId, NodeId>,
+    places: BTreeMap<LocationId, LocationId>,
+    moments: BTreeMap<i64, i64>,
+    /// Ids of conversations with UDP trackers: theirs in the record, and ours now.
+    transactions: BTreeMap<u32, u32>,
+    settled: bool,
 }
 
 impl StandIns {
@@ -35,12 +41,24 @@ impl StandIns {
             + self.pieces.len()
             + self.names.len()
             + self.urls.len()
+            + self.nodes.len()
+            + self.places.len()
     }
 
-    /// Notes an address.
+    /// Notes an address, until [`Self::settle`].
     pub(super) fn meet(&mut self, ip: IpAddr) {
-        let ip = ip.to_canonical();
-        self.ips.insert(ip, ip);
+        if !self.settled {
+            let ip = ip.to_canonical();
+            self.ips.insert(ip, ip);
+        }
+    }
+
+    /// Notes the address in a URL.
+    pub(super) fn meet_in_url(&mut self, url: &str) {
+        let (name, ..) = parts_of(url.split_once("://").map_or(url, |(_, rest)| rest));
+        if let Ok(ip) = name.trim_matches(['[', ']']).parse() {
+            self.meet(ip);
+        }
     }
 
     /// Notes a peer id.
@@ -48,50 +66,87 @@ impl StandIns {
         self.peers.insert(id, id);
     }
 
-    /// Notes the addresses in a packet of a UDP tracker.
-    pub(super) fn meet_in_datagram(&mut self, data: &[u8], ipv6: bool) {
-        for entry in announced(data, ipv6) {
-            self.meet(entry_ip(&data[entry]));
-        }
-    }
-
-    /// Notes the addresses in the reply of an HTTP tracker.
-    pub(super) fn meet_in_reply(&mut self, body: &[u8]) {
-        rewrite_reply(self, body);
-    }
-
-    /// Notes the addresses in an extended message.
-    pub(super) fn meet_in_extended(&mut self, id: u8, payload: &[u8]) {
-        rewrite_extended(self, id, payload);
-    }
-
     /// Chooses the stand-ins of all addresses and peer ids, in their order.
     pub(super) fn settle(&mut self) {
+        self.settled = true;
         let mut next = BTreeMap::<u8, u32>::new();
         for (ip, stand_in) in &mut self.ips {
             let (class, make): (u8, fn(u32) -> IpAddr) = match ip {
-                ip if ip.is_unspecified() || ip.is_multicast() => continue,
+                ip if ip.is_unspecified() => continue,
+                IpAddr::V4(v4) if v4.is_multicast() => (5, |n| v4_in([239, 0], n)),
+                IpAddr::V6(v6) if v6.is_multicast() => (6, |n| v6_in(0xff02, 0, n)),
                 IpAddr::V4(v4) if v4.is_broadcast() => continue,
                 IpAddr::V4(v4) if v4.is_loopback() => (0, |n| v4_in([127, 0], n)),
                 IpAddr::V4(_) if scope(*ip) == Scope::Local => (1, |n| v4_in([10, 0], n)),
-                IpAddr::V4(_) => (2, |n| v4_in([198, 18], n)),
+                IpAddr::V4(_) => (2, |n| v4_in([11, 0], n)),
                 IpAddr::V6(v6) if v6.is_loopback() => continue,
                 IpAddr::V6(_) if scope(*ip) == Scope::Local => (3, |n| v6_in(0xfd00, 0, n)),
-                IpAddr::V6(_) => (4, |n| v6_in(0x2001, 0xdb8, n)),
+                IpAddr::V6(_) => (4, |n| v6_in(0x2000, 0, n)),
             };
             let number = next.entry(class).or_default();
             *number += 1;
             *stand_in = make(*number);
         }
-        for (number, (id, stand_in)) in self.peers.iter_mut().enumerate() {
-            let mut bytes = id.0;
-            bytes[8..].copy_from_slice(format!("{number:012}").as_bytes());
+        for (number, stand_in) in self.peers.values_mut().enumerate() {
+            let mut bytes = *b"-XX0000-000000000000";
+            bytes[8..].copy_from_slice(format!("{:012}", number % 1_000_000_000_000).as_bytes());
             *stand_in = PeerId(bytes);
         }
     }
 
     pub(super) fn ip(&self, ip: IpAddr) -> IpAddr {
-        self.ips.get(&ip.to_canonical()).copied().unwrap_or(ip)
+        // Whatever was not met stands for nobody.
+        let nobody = || match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.ips.get(&ip.to_canonical()).copied().unwrap_or_else(nobody)
+    }
+
+    pub(super) fn peer(&self, id: PeerId) -> PeerId {
+        self.peers.get(&id).copied().unwrap_or(PeerId([b'x'; 20]))
+    }
+
+    pub(super) fn node(&mut self, id: NodeId) -> NodeId {
+        let number = self.nodes.len();
+        let make = || NodeId(Sha1Hash::of(format!("node {number}").as_bytes()).0);
+        *self.nodes.entry(id).or_insert_with(make)
+    }
+
+    /// The folder that the program was started with is number 0 everywhere.
+    pub(super) fn place(&mut self, place: LocationId) -> LocationId {
+        let number = self.places.len() as u32 + 1;
+        match place {
+            LocationId(0) => place,
+            _ => *self.places.entry(place).or_insert(LocationId(number)),
+        }
+    }
+
+    /// The time of a change, which is only compared; 0 means that there is none.
+    pub(super) fn moment(&mut self, moment: i64) -> i64 {
+        let number = self.moments.len() as i64 + 1;
+        match moment {
+            0 => 0,
+            _ => *self.moments.entry(moment).or_insert(number),
+        }
+    }
+
+    /// A host and its port, as `HOST:PORT`.
+    pub(super) fn host(&mut self, host: &str) -> String {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let known = self.names.len() + 1;
+        let stand_in = self.names.entry(name.to_string());
+        let name = stand_in.or_insert_with(|| format!("host-{known}.example")).clone();
+        format!("{name}:6881")
+    }
+
+    /// What stood in the record for this conversation is called `now` here.
+    pub(super) fn pair(&mut self, recorded: u32, now: u32) {
+        self.transactions.insert(recorded, now);
+    }
+
+    pub(super) fn transaction(&self, recorded: u32) -> u32 {
+        self.transactions.get(&recorded).copied().unwrap_or(0)
     }
 
     pub(super) fn addr(&self, addr: SocketAddr) -> SocketAddr {
@@ -128,13 +183,10 @@ impl StandIns {
             return known.clone();
         }
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        let place = rest.split(['?', '#']).next().unwrap_or_default();
-        let (host, path) = place.split_once('/').unwrap_or((place, ""));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, port),
-            _ => (host, ""),
-        };
+        let known = ["http", "https", "udp", "ws", "wss"];
+        let scheme = known.into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
+        let scheme = scheme.unwrap_or("http");
+        let (name, port, path) = parts_of(rest);
         let bare = name.trim_matches(['[', ']']);
         let name = match bare.parse::<IpAddr>() {
             Ok(ip) => match self.ip(ip) {
@@ -150,34 +202,16 @@ impl StandIns {
         self.urls.insert(url.to_string(), stand_in.clone());
         stand_in
     }
+}
 
-    /// A handshake with other names.
-    pub(super) fn handshake(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = bytes.to_vec();
-        if let (Some(hash), Some(id)) = (bytes.get(28..48), bytes.get(48..68)) {
-            let hash = Sha1Hash::from_slice(hash).unwrap_or(Sha1Hash([0; 20]));
-            out[28..48].copy_from_slice(&self.info_hash(hash).0);
-            let known = id.try_into().ok().and_then(|id| self.peers.get(&PeerId(id)));
-            out[48..68].copy_from_slice(&known.map_or([b'x'; 20], |id| id.0));
-        }
-        out
-    }
-
-    /// A packet of a UDP tracker with other addresses.
-    pub(super) fn datagram(&self, data: &[u8], ipv6: bool) -> Vec<u8> {
-        let mut out = data.to_vec();
-        match action(data) {
-            Some(1) => {
-                for entry in announced(data, ipv6) {
-                    let ip = self.ip(entry_ip(&data[entry.clone()]));
-                    put_ip(&mut out[entry], ip);
-                }
-            }
-            // Connection ids and counts name nobody.
-            Some(0 | 2) => {}
-            _ => out.iter_mut().skip(8).for_each(|byte| *byte = b'x'),
-        }
-        out
+/// Host, port and path of what stands behind the scheme of a URL, without user and query.
+fn parts_of(rest: &str) -> (&str, &str, &str) {
+    let place = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = place.split_once('/').unwrap_or((place, ""));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port, path),
+        _ => (host, "", path),
     }
 }
 
@@ -187,184 +221,4 @@ fn v4_in(net: [u8; 2], number: u32) -> IpAddr {
 
 fn v6_in(first: u16, second: u16, number: u32) -> IpAddr {
     Ipv6Addr::new(first, second, 0, 0, 0, 0, (number >> 16) as u16, number as u16).into()
-}
-
-fn action(data: &[u8]) -> Option<u32> {
-    data.first_chunk().map(|head| u32::from_be_bytes(*head))
-}
-
-/// Where the entries of an announce reply lie.
-fn announced(data: &[u8], ipv6: bool) -> impl Iterator<Item = core::ops::Range<usize>> + use<> {
-    let width = if ipv6 { 18 } else { 6 };
-    let count = if action(data) == Some(1) { data.len().saturating_sub(20) / width } else { 0 };
-    (0..count).map(move |n| 20 + n * width..20 + (n + 1) * width)
-}
-
-/// The address at the front of a compact entry.
-fn entry_ip(entry: &[u8]) -> IpAddr {
-    match (entry.first_chunk::<16>(), entry.first_chunk::<4>()) {
-        (Some(v6), _) => IpAddr::from(*v6),
-        (None, Some(v4)) => IpAddr::from(*v4),
-        (None, None) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    }
-}
-
-/// Writes an address over the front of an entry of the same family.
-fn put_ip(entry: &mut [u8], ip: IpAddr) {
-    match ip {
-        IpAddr::V4(v4) if entry.len() < 16 => entry[..4].copy_from_slice(&v4.octets()),
-        IpAddr::V4(v4) => entry[..16].copy_from_slice(&v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) if entry.len() >= 16 => entry[..16].copy_from_slice(&v6.octets()),
-        IpAddr::V6(_) => {}
-    }
-}
-
-/// The reply of a tracker with other addresses and without texts. On the first pass the addresses
-/// stand for themselves and are noted.
-pub(super) fn rewrite_reply(names: &mut StandIns, body: &[u8]) -> Vec<u8> {
-    let Ok(document) = scan(body, Limits::TRACKER, Mode::Lenient) else {
-        return alloc::vec![b'x'; body.len()];
-    };
-    let mut edits = Vec::new();
-    for (key, value) in document.root().entries() {
-        match key {
-            b"peers" if value.as_bytes().is_some() => edits.push(compact(names, &value, 6)),
-            b"peers6" => edits.push(compact(names, &value, 18)),
-            b"peers" => {
-                for peer in value.items() {
-                    for (key, value) in peer.entries() {
-                        edits.extend(named_peer(names, key, &value));
-                    }
-                }
-            }
-            b"external ip" => {
-                let width = value.as_bytes().map_or(0, <[u8]>::len);
-                edits.push(compact(names, &value, width.max(1)));
-            }
-            b"files" => {
-                // A scrape: the keys are info-hashes, each right before its value.
-                for (key, value) in value.entries() {
-                    let hash = Sha1Hash::from_slice(key).map(|hash| names.info_hash(hash));
-                    let new = hash.map_or_else(|| alloc::vec![b'x'; key.len()], |h| h.0.to_vec());
-                    edits.push((value.start() - key.len(), key.len(), new));
-                }
-            }
-            b"failure reason" | b"warning message" | b"tracker id" => {
-                edits.push(edit(
-                    &value,
-                    &alloc::vec![
-                        b'x';
-                        value.as_bytes().map_or(0, <[u8]>::len)
-                    ],
-                ));
-            }
-            _ => {}
-        }
-    }
-    apply(body, edits)
-}
-
-/// An extended message with other addresses and no names. Of kinds that are not understood the
-/// length is kept.
-pub(super) fn rewrite_extended(names: &mut StandIns, id: u8, payload: &[u8]) -> Vec<u8> {
-    if id == OUR_DONT_HAVE_ID {
-        return payload.to_vec();
-    }
-    let Ok(document) = scan(payload, Limits::MESSAGE, Mode::Lenient) else {
-        return alloc::vec![0; payload.len()];
-    };
-    let dictionary = document.root().raw().len();
-    match id {
-        0 => {}
-        OUR_PEX_ID => return rewrite_pex(names, payload, &document.root()),
-        OUR_METADATA_ID => {
-            // What follows the dictionary describes the torrent.
-            let mut out = payload.to_vec();
-            out[dictionary..].fill(b'x');
-            return out;
-        }
-        _ => return alloc::vec![0; payload.len()],
-    }
-    let mut edits = Vec::new();
-    for (key, value) in document.root().entries() {
-        let length = value.as_bytes().map_or(0, <[u8]>::len);
-        match key {
-            b"yourip" | b"ipv4" | b"ipv6" if length == 4 || length == 16 => {
-                edits.push(compact(names, &value, length));
-            }
-            b"v" => edits.push(edit(&value, &alloc::vec![b'x'; length])),
-            _ => {}
-        }
-    }
-    apply(payload, edits)
-}
-
-fn rewrite_pex(names: &mut StandIns, payload: &[u8], root: &Value<'_, '_>) -> Vec<u8> {
-    let mut edits = Vec::new();
-    for (key, value) in root.entries().filter(|(_, value)| value.as_bytes().is_some()) {
-        match key {
-            b"added" | b"dropped" => edits.push(compact(names, &value, 6)),
-            b"added6" | b"dropped6" => edits.push(compact(names, &value, 18)),
-            _ => {}
-        }
-    }
-    apply(payload, edits)
-}
-
-type Edit = (usize, usize, Vec<u8>);
-
-/// Puts `content` in the place of a string.
-fn edit(value: &Value<'_, '_>, content: &[u8]) -> Edit {
-    let mut token = format!("{}:", content.len()).into_bytes();
-    token.extend(content);
-    (value.start(), value.raw().len(), token)
-}
-
-fn compact(names: &mut StandIns, value: &Value<'_, '_>, width: usize) -> Edit {
-    let mut content = value.as_bytes().unwrap_or_default().to_vec();
-    for entry in content.chunks_exact_mut(width).filter(|entry| entry.len() >= 4) {
-        let ip = entry_ip(entry);
-        if !names.ips.contains_key(&ip.to_canonical()) {
-            names.meet(ip);
-        }
-        put_ip(entry, names.ip(ip));
-    }
-    edit(value, &content)
-}
-
-fn named_peer(names: &mut StandIns, key: &[u8], value: &Value<'_, '_>) -> Option<Edit> {
-    let text = value.as_str();
-    match (key, text) {
-        (b"peer id", _) => {
-            let length = value.as_bytes().map_or(0, <[u8]>::len);
-            Some(edit(value, &alloc::vec![b'x'; length]))
-        }
-        (b"ip", Some(text)) => {
-            let new = match text.parse::<IpAddr>() {
-                Ok(ip) => {
-                    if !names.ips.contains_key(&ip.to_canonical()) {
-                        names.meet(ip);
-                    }
-                    names.ip(ip).to_string()
-                }
-                Err(_) => names.name(text),
-            };
-            Some(edit(value, new.as_bytes()))
-        }
-        _ => None,
-    }
-}
-
-/// Applies edits, which do not overlap.
-fn apply(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
-    edits.sort();
-    let mut out = Vec::with_capacity(body.len());
-    let mut done = 0;
-    for (start, length, token) in edits {
-        out.extend_from_slice(&body[done..start]);
-        out.extend(token);
-        done = start + length;
-    }
-    out.extend_from_slice(&body[done..]);
-    out
 }

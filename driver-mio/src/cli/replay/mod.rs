@@ -176,7 +176,7 @@ fn write_redacted(trace: &Trace, target: &Path) -> Result<ExitCode, Failure> {
         target.display()
     ));
     for (step, text) in &redacted.differences {
-        line(&format!("step {step} depends on the bits of an address: {text}"));
+        line(&format!("step {step} depends on what was taken out: {text}"));
     }
     if redacted.differences.is_empty() {
         line("every decision is the same as before");

@@ -1,0 +1,211 @@
+//! Commands of a redacted trace. Each kind is named and each field of what holds names is: a new one
+//! does not compile before somebody has said what it may tell.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+use super::redact::status;
+use super::stand_ins::StandIns;
+use crate::api::{AddPeers, AddTorrent, Command, DhtWish, Rename, Renamed};
+use crate::base::hash::Sha1Hash;
+use crate::dht::{Contact, DhtState, NodeId};
+use crate::metainfo::{InfoHashes, Metainfo};
+use crate::resume::ResumeData;
+
+pub(super) fn rewrite(names: &mut StandIns, command: &Command) -> Command {
+    match command {
+        Command::Add(add) => Command::Add(Box::new(add_torrent(names, add))),
+        Command::AddPeers(add) => {
+            let AddPeers { torrent, peers, source } = &**add;
+            let (torrent, source) = (*torrent, *source);
+            let add = AddPeers { torrent, peers: addrs(names, peers), source };
+            Command::AddPeers(Box::new(add))
+        }
+        Command::Move(torrent, to) => Command::Move(*torrent, names.place(*to)),
+        Command::Rename(torrent, Rename::Torrent(name)) => {
+            Command::Rename(*torrent, Rename::Torrent(names.name(name)))
+        }
+        Command::Rename(torrent, Rename::File(file, path)) => {
+            let path: Vec<String> = path.split('/').map(|part| names.name(part)).collect();
+            Command::Rename(*torrent, Rename::File(*file, path.join("/")))
+        }
+        Command::RestoreDht(state) => Command::RestoreDht(Box::new(dht_state(names, state))),
+        Command::Dht(wish) => Command::Dht(Box::new(dht_wish(names, wish))),
+        Command::StandBy { info_hash, announce } => {
+            Command::StandBy { info_hash: names.info_hash(*info_hash), announce: *announce }
+        }
+        Command::Forget(info_hash) => Command::Forget(names.info_hash(*info_hash)),
+        // Numbers and switches.
+        Command::Remove(_)
+        | Command::RemoveWithData(_)
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Recheck(_)
+        | Command::Announce(_)
+        | Command::SetPriorities(..)
+        | Command::SetSequential(..)
+        | Command::SetLimits(..)
+        | Command::ListenOn { .. }
+        | Command::ListenLocally { .. }
+        | Command::SaveResume(_)
+        | Command::ShutDown => command.clone(),
+    }
+}
+
+fn addrs(names: &StandIns, addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+    addrs.iter().map(|addr| names.addr(*addr)).collect()
+}
+
+fn urls(names: &mut StandIns, urls: &[String]) -> Vec<String> {
+    urls.iter().map(|url| names.url(url)).collect()
+}
+
+fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
+    let AddTorrent {
+        metainfo,
+        resume,
+        paused,
+        sequential,
+        priorities,
+        peers,
+        trackers,
+        limits,
+        select,
+        hold_metadata,
+        location,
+        allocation,
+        overwrite,
+    } = add;
+    AddTorrent {
+        metainfo: Arc::new(rename_metainfo(names, metainfo)),
+        resume: resume.as_ref().map(|resume| Box::new(resume_data(names, resume))),
+        paused: *paused,
+        sequential: *sequential,
+        priorities: priorities.clone(),
+        peers: addrs(names, peers),
+        trackers: urls(names, trackers),
+        limits: *limits,
+        select: select.clone(),
+        hold_metadata: *hold_metadata,
+        location: names.place(*location),
+        allocation: *allocation,
+        overwrite: *overwrite,
+    }
+}
+
+fn rename_metainfo(names: &mut StandIns, original: &Metainfo) -> Metainfo {
+    let Metainfo {
+        info_hashes: InfoHashes { v1, v2 },
+        name,
+        layout,
+        geometry,
+        piece_hashes,
+        piece_layers: _,
+        trackers,
+        web_seeds,
+        http_seeds,
+        nodes: _,
+        private,
+        comment: _,
+        created_by: _,
+        creation_date: _,
+        source: _,
+        info,
+    } = original;
+    let v2 = v2.map(|hash| names.long_hash(hash));
+    let v1 = v1.map(|hash| names.info_hash(hash));
+    let name = names.name(name);
+    let mut layout = layout.clone();
+    layout.rename(|part| names.name(part));
+    let pieces = piece_hashes.chunks_exact(20).filter_map(Sha1Hash::from_slice);
+    let pieces: Vec<u8> = pieces.flat_map(|hash| names.piece(hash).0).collect();
+    Metainfo {
+        info_hashes: InfoHashes { v1, v2 },
+        name,
+        layout,
+        geometry: *geometry,
+        piece_hashes: pieces.into(),
+        piece_layers: BTreeMap::new(),
+        trackers: trackers.iter().map(|tier| urls(names, tier)).collect(),
+        web_seeds: urls(names, web_seeds),
+        http_seeds: urls(names, http_seeds),
+        nodes: Vec::new(),
+        private: *private,
+        comment: None,
+        created_by: None,
+        creation_date: None,
+        source: None,
+        // As long as it was: its length is told to peers.
+        info: Bytes::from(alloc::vec![b'x'; info.len()]),
+    }
+}
+
+fn resume_data(names: &mut StandIns, original: &ResumeData) -> ResumeData {
+    let ResumeData {
+        info_hash,
+        have,
+        partial,
+        files,
+        downloaded,
+        uploaded,
+        completed,
+        peers,
+        clean,
+        location,
+        renamed,
+        left_at,
+        trackers,
+    } = original;
+    let mut path = |parts: &[String]| parts.iter().map(|part| names.name(part)).collect();
+    let renamed = renamed
+        .iter()
+        .map(|(file, Renamed { from, to })| (*file, Renamed { from: path(from), to: path(to) }))
+        .collect();
+    ResumeData {
+        info_hash: names.info_hash(*info_hash),
+        have: have.clone(),
+        partial: partial.clone(),
+        files: files.iter().map(|file| status(names, *file)).collect(),
+        downloaded: *downloaded,
+        uploaded: *uploaded,
+        completed: *completed,
+        peers: addrs(names, peers),
+        clean: *clean,
+        location: names.place(*location),
+        renamed,
+        left_at: left_at.iter().map(|place| names.place(*place)).collect(),
+        trackers: trackers
+            .iter()
+            .map(|(url, id)| (names.url(url), id.as_ref().map(|id| alloc::vec![b'x'; id.len()])))
+            .collect(),
+    }
+}
+
+fn dht_state(names: &mut StandIns, state: &DhtState) -> DhtState {
+    let DhtState { ids, nodes } = state;
+    let nodes = nodes
+        .iter()
+        .map(|Contact { id, addr }| Contact { id: names.node(*id), addr: names.addr(*addr) });
+    let nodes = nodes.collect();
+    DhtState { ids: ids.map(|id| id.map(|id| names.node(id))), nodes }
+}
+
+/// What is looked for is known by its hash or its key; another one is looked for in its place.
+fn dht_wish(names: &mut StandIns, wish: &DhtWish) -> DhtWish {
+    match wish {
+        DhtWish::Contact(host) => DhtWish::Contact(names.host(host)),
+        DhtWish::Get { target, salt } => {
+            let salt = salt.as_ref().map(|salt| Bytes::from(alloc::vec![b'x'; salt.len()]));
+            DhtWish::Get { target: names.node(*target), salt }
+        }
+        // Nobody but the owner of the key could sign another item.
+        DhtWish::Put { .. } => DhtWish::Samples(NodeId([0; 20])),
+        DhtWish::Scrape(info_hash) => DhtWish::Scrape(names.info_hash(*info_hash)),
+        DhtWish::Samples(target) => DhtWish::Samples(names.node(*target)),
+    }
+}
