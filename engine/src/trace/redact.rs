@@ -270,6 +270,10 @@ fn disk(names: &mut StandIns, outcome: &DiskOutcome) -> DiskOutcome {
         DiskOutcome::Done => DiskOutcome::Done,
         DiskOutcome::Failed(error) => DiskOutcome::Failed(*error),
         DiskOutcome::Ready => DiskOutcome::Ready,
+        DiskOutcome::Changed(found) => {
+            let told = found.iter().map(|(file, seen)| (*file, status(names, *seen)));
+            DiskOutcome::Changed(told.collect())
+        }
     }
 }
 
