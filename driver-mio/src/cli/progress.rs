@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use console::style;
 use eddyline::base::bits::Bits;
+use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, PeerSource, Stall, TorrentState, TorrentView};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -250,24 +251,7 @@ impl Reporter {
     fn notice(&self, session: &Session, notice: &Notice) {
         match notice {
             Notice::TorrentAdded(id, _) | Notice::MetadataReady(id) => {
-                if let Some(item) = session.item(*id).filter(|item| item.metainfo.is_known()) {
-                    let files = item.metainfo.layout.files();
-                    let stored = files.iter().filter(|file| !file.attributes.pad).count();
-                    let name = &item.metainfo.name;
-                    if let Some(called) = item.misnamed() {
-                        self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
-                    }
-                    self.event(
-                        session,
-                        json!({
-                            "event": "metadata",
-                            "name": name,
-                            "magnet_name": item.called,
-                            "length": item.metainfo.layout.payload_length(),
-                            "files": stored,
-                        }),
-                    );
-                }
+                self.known(session, *id);
             }
             Notice::PieceVerified(_, piece) if self.verbose > 0 => {
                 self.event(session, json!({ "event": "piece", "index": piece }));
@@ -317,6 +301,28 @@ impl Reporter {
             }
             _ => {}
         }
+    }
+
+    /// What a torrent holds, and whether a magnet called it otherwise.
+    fn known(&self, session: &Session, id: TorrentId) {
+        let item = session.item(id).filter(|item| item.metainfo.is_known());
+        let Some(item) = item else { return };
+        let files = item.metainfo.layout.files();
+        let stored = files.iter().filter(|file| !file.attributes.pad).count();
+        let name = &item.metainfo.name;
+        if let Some(called) = item.misnamed() {
+            self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
+        }
+        self.event(
+            session,
+            json!({
+                "event": "metadata",
+                "name": name,
+                "magnet_name": item.called,
+                "length": item.metainfo.layout.payload_length(),
+                "files": stored,
+            }),
+        );
     }
 
     fn peer(
