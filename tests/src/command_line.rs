@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::adversary::Search;
 use crate::checks::Strain;
 use crate::explore::SmallWorld;
 use crate::faults::Coverage;
@@ -57,6 +58,13 @@ struct Arguments {
     /// Explore the largest of the small worlds: four pieces, two peers, some minutes.
     #[arg(long)]
     explore: bool,
+    /// Search for what strangers can do that hurts most, and print the worst that was found. The
+    /// committed table is `--adversaries` with the usual rounds and seed; a night takes 1,000 rounds.
+    #[arg(long, conflicts_with = "scenarios")]
+    adversaries: bool,
+    /// Tries for each strategy of `--adversaries`.
+    #[arg(long, default_value_t = 4)]
+    rounds: u32,
     /// Run this one scenario.
     #[arg(long)]
     scenario: Option<u64>,
@@ -88,6 +96,9 @@ pub fn run() -> ExitCode {
         print!("{}", crate::report::swarm_table());
         return ExitCode::SUCCESS;
     }
+    if arguments.adversaries {
+        return adversaries(&arguments);
+    }
     if arguments.explore {
         return explore();
     }
@@ -98,6 +109,13 @@ pub fn run() -> ExitCode {
         (None, None) => large(&arguments),
         (count, hours) => many(&arguments, count, hours),
     }
+}
+
+fn adversaries(arguments: &Arguments) -> ExitCode {
+    let search = Search { rounds: arguments.rounds, seed: arguments.seed };
+    let (table, broken) = search.table();
+    print!("{table}");
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(INVARIANT) }
 }
 
 fn explore() -> ExitCode {

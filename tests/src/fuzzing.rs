@@ -17,6 +17,7 @@ use eddyline::wire::{
 };
 use eddyline::{Engine, ResumeData};
 
+use crate::adversary::{Arena, Damage, Strategy};
 use crate::content::Content;
 use crate::entropy::Entropy;
 use crate::puppet::encode;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("session", session),
     ("pair", pair),
     ("scenario", scenario),
+    ("adversary", adversary),
 ];
 
 /// The scanner never panics, and what it accepts it accepts again by itself. Both writers write the
@@ -306,6 +308,18 @@ pub fn pair(data: &[u8]) {
     world.leech(leech, content, &[seed]);
     assert!(world.run_until(120, |world| world.is_complete(leech)), "the pair completes");
     world.check_links().expect("links are honest");
+}
+
+/// Whatever a foe does, the honest beside it are done in time, and no bound on its cost is broken. The
+/// first byte says what it tries.
+pub fn adversary(data: &[u8]) {
+    static ALONE: [OnceLock<Damage>; Strategy::ALL.len()] =
+        [const { OnceLock::new() }; Strategy::ALL.len()];
+    let Some((first, genome)) = data.split_first() else { return };
+    let number = usize::from(*first) % Strategy::ALL.len();
+    let arena = Arena { strategy: Strategy::ALL[number] };
+    let alone = ALONE[number].get_or_init(|| arena.run(None));
+    assert_eq!(arena.run(Some(genome)).verdict(alone), None);
 }
 
 /// Whatever bytes decide a scenario, everything holds in it.

@@ -35,6 +35,7 @@
 //! [`Replayer`](eddyline::trace::Replayer). [`Scenario`] draws all of that at random;
 //! the `swarm` program runs any number of them. `examples/bad_disk.rs` is a swarm of fifty.
 
+mod adversary;
 mod checks;
 pub mod command_line;
 mod content;
@@ -59,6 +60,7 @@ mod tamper;
 mod tracker;
 mod world;
 
+pub use adversary::{Arena, Damage, Foe, Found, Harm, Search, Strategy, adversary_table};
 pub use checks::{Account, Cost, Measure, Strain, Stranger};
 pub use content::Content;
 pub use dht_world::{DhtManner, DhtWorld, LookupReport, dht_table};

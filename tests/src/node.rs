@@ -13,7 +13,7 @@ use eddyline::metainfo::Metainfo;
 use eddyline::trace::{Chain, Origin, Recorder};
 use eddyline::{Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, Notice, Wakeup};
 
-use crate::checks::{Checks, Cost};
+use crate::checks::{Checks, Cost, check_memory};
 use crate::disk::SyntheticDisk;
 use crate::net::{Access, Nat, NatState, NodeClock};
 use crate::tamper::Tamper;
@@ -150,6 +150,14 @@ impl Node {
     /// What strangers gave and cost, where it is watched.
     pub fn cost(&self) -> Option<&Cost> {
         self.checks.as_ref().map(|checks| &checks.cost)
+    }
+
+    /// Whether the engine holds no more than what it was given accounts for.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn check_memory(&self) -> Result<(), String> {
+        self.cost().map_or(Ok(()), |cost| check_memory(&self.engine, cost.given()))
     }
 
     /// Starts again with what the disk holds, as after a crash. Returns the events that the driver

@@ -14,6 +14,7 @@ use eddyline::{
     Rename, SeedChoking, TorrentState,
 };
 
+use crate::adversary::{Foe, Strategy};
 use crate::checks::Strain;
 use crate::content::Content;
 use crate::entropy::Entropy;
@@ -81,6 +82,8 @@ pub struct Scenario {
     udp: bool,
     blows: Vec<(u32, Blow)>,
     seconds: u32,
+    /// Strangers whose aim is damage, each with the seed of what it does.
+    foes: Vec<(Strategy, u64)>,
 }
 
 /// What came of a scenario.
@@ -156,6 +159,7 @@ impl Scenario {
             blows: Vec::new(),
             seconds: entropy.between(5, 120),
             seed: 0,
+            foes: Vec::new(),
         };
         for _ in 0..entropy.below(10) {
             let when = entropy.below(scenario.seconds);
@@ -171,12 +175,22 @@ impl Scenario {
         scenario.config.pex = entropy.chance(3, 4);
         scenario.config.dht_bootstrap = vec!["10.0.0.1:6881".into()];
         scenario.private = entropy.chance(1, 8);
+        if entropy.below(8) == 7 {
+            let count = entropy.choose(&[1, 1, 2, 5, 20, 100]);
+            let foe = |_| (entropy.choose(&Strategy::ALL), entropy.seed());
+            scenario.foes = (0..count).map(foe).collect();
+        }
         scenario
     }
 
     /// The scenario that follows from a seed.
     pub fn seeded(seed: u64) -> Self {
         Self::draw(&mut Entropy::seeded(seed))
+    }
+
+    /// Whether there are strangers in it whose aim is damage.
+    pub fn has_foes(&self) -> bool {
+        !self.foes.is_empty()
     }
 
     /// Every fault there is, often: for seeing each of them.
@@ -241,7 +255,9 @@ impl Scenario {
         world.trackerless = self.trackerless;
         let registry = Some(Registry::default());
         let tracker = Tracker { registry, forgetful: true, ..Tracker::default() };
-        world.trackers.insert(HTTP.into(), tracker);
+        let named =
+            self.foes().iter().flat_map(|foe| foe.settle_in(&mut world, &content)).collect();
+        world.trackers.insert(HTTP.into(), Tracker { peers: named, ..tracker });
         let tracker_ip = IpAddr::from(Ipv4Addr::new(10, 9, 0, 1));
         world.udp_trackers.insert(SocketAddr::new(tracker_ip, 80), UdpTracker::default());
         world.names.insert("tracker.example".into(), vec![tracker_ip]);
@@ -290,10 +306,33 @@ impl Scenario {
         world
     }
 
+    /// Lets time pass, in which foes act once a second.
+    fn pass(&self, world: &mut World, foes: &mut [Foe], seconds: u32) -> Result<(), String> {
+        if foes.is_empty() {
+            return world.try_until(seconds.into(), |_| false).map(drop);
+        }
+        let content = self.content();
+        for _ in 0..seconds {
+            foes.iter_mut().for_each(|foe| foe.act(world, &content, self.nodes()));
+            world.prompt_scripts();
+            world.try_until(1, |_| false)?;
+        }
+        world.nodes().try_for_each(Node::check_memory)
+    }
+
+    fn foes(&self) -> Vec<Foe> {
+        let count = self.foes.len() as u32;
+        let foes = self.foes.iter().zip(1..);
+        foes.map(|((strategy, seed), number)| {
+            Foe::draw(*strategy, &mut Entropy::seeded(*seed), number).among(count)
+        })
+        .collect()
+    }
+
     fn play(&self, world: &mut World) -> Verdict {
-        let mut clock = 0;
+        let (mut clock, mut foes) = (0, self.foes());
         for (when, blow) in &self.blows {
-            if let Err(rule) = world.try_until(u64::from(when - clock), |_| false) {
+            if let Err(rule) = self.pass(world, &mut foes, when - clock) {
                 return Verdict::Invariant(rule);
             }
             clock = *when;
@@ -302,7 +341,7 @@ impl Scenario {
                 return Verdict::Correctness(fault);
             }
         }
-        if let Err(rule) = world.try_until(u64::from(self.seconds - clock), |_| false) {
+        if let Err(rule) = self.pass(world, &mut foes, self.seconds - clock) {
             return Verdict::Invariant(rule);
         }
         // What is under way ends first: a torrent being removed, a disk that answers late.

@@ -19,6 +19,16 @@ pub trait Script {
     /// Bytes came.
     fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction>;
 
+    /// A second has passed, where the world is told to prompt scripts.
+    fn tick(&mut self) -> Vec<ScriptAction> {
+        Vec::new()
+    }
+
+    /// Whether it reads what it is sent.
+    fn reads(&self) -> bool {
+        true
+    }
+
     /// Bytes per second of its line; `None` for no limit.
     fn rate(&self) -> Option<u64> {
         None

@@ -1,7 +1,7 @@
 //! Simulated trackers, over HTTP and UDP. They remember every announce, and name the peers they
 //! were told to name, or those that announced themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use eddyline::base::addr::Scope;
@@ -98,6 +98,8 @@ pub struct Tracker {
     pub reach: Reach,
     /// Seeds that it tells of in a scrape.
     pub complete: u32,
+    /// What it answers, one after the other, in place of everything else, where there is any.
+    pub replies: VecDeque<Vec<u8>>,
     /// Where it redirects to, and the scope of its own address.
     pub redirect: Option<(String, Scope)>,
 }
@@ -142,6 +144,9 @@ impl Tracker {
         }
         if self.says.is_some() {
             return self.says.clone();
+        if let Some(reply) = self.replies.pop_front() {
+            self.replies.push_back(reply.clone());
+            return Some(reply);
         }
         let mut out = Encoder::default();
         out.dict().bytes(b"interval").int(self.interval.max(60).into());

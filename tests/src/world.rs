@@ -8,6 +8,7 @@
 mod datagrams;
 mod embedder;
 mod services;
+mod strangers;
 mod streams;
 
 use std::cmp::{Ordering, Reverse};
@@ -31,6 +32,8 @@ use crate::net::{End, Partition, Weather, Wire};
 use crate::node::{Node, NodeId};
 use crate::scripted::Script;
 use crate::tracker::{Tracker, UdpTracker};
+
+pub(crate) use strangers::Responder;
 
 /// The port at which every node listens, for TCP and UDP.
 pub(crate) const PORT: u16 = 6881;
@@ -128,6 +131,8 @@ pub(crate) enum Listener {
     Script(Box<dyn Fn() -> Box<dyn Script>>),
     /// Connections are neither accepted nor refused.
     HalfOpen,
+    /// Packets are answered, connections are not.
+    Responder(Responder),
 }
 
 /// Nodes, links, trackers, names and scripted peers, in virtual time.

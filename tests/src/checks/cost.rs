@@ -7,6 +7,7 @@
 
 mod account;
 mod bounds;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use eddyline::{Action, Engine, Event, HttpAction, HttpEvent, StreamAction, Strea
 
 pub use account::{Account, Measure, Stranger};
 pub use bounds::Strain;
+pub(crate) use memory::check_memory;
 
 /// What a packet or a connection weighs beside its bytes: headers of the layers below.
 const OVERHEAD: u64 = 28;
@@ -87,6 +89,11 @@ impl Cost {
     /// How near to its bounds anybody came.
     pub fn strain(&self) -> &Strain {
         &self.strain
+    }
+
+    /// Bytes that all strangers gave.
+    pub fn given(&self) -> u64 {
+        self.accounts.values().map(|account| account.given).sum()
     }
 
     fn at(&mut self, stranger: Stranger) -> &mut Account {

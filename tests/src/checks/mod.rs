@@ -12,6 +12,7 @@ use eddyline::base::time::Instant;
 use eddyline::{Action, Engine, Event};
 
 pub use conversation::Conversations;
+pub(crate) use cost::check_memory;
 pub use cost::{Account, Cost, Measure, Strain, Stranger};
 pub use ids::Ids;
 pub use model::Model;

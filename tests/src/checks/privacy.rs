@@ -81,7 +81,9 @@ impl Privacy {
             return Err("who stays out of the DHT sends it nothing".into());
         }
         let local = data.starts_with(b"BT-SEARCH");
-        for hash in self.private.iter().filter(|_| dht || local) {
+        // An answer may repeat what others, who know no better, have announced.
+        let repeats = dht && data.windows(6).any(|window| window == b"1:y1:r");
+        for hash in self.private.iter().filter(|_| local || dht && !repeats) {
             let hex = hash.to_hex();
             let named = data.windows(20).any(|window| window == hash.0)
                 || data.windows(40).any(|window| window == hex.as_bytes());

@@ -13,7 +13,7 @@ use crate::faults::Fault;
 use crate::node::NodeId;
 
 /// The UDP socket of every node that has joined the group of local discovery.
-const LOCAL_UDP: UdpSocketId = UdpSocketId(2);
+pub(super) const LOCAL_UDP: UdpSocketId = UdpSocketId(2);
 /// How late a late datagram is.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -88,6 +88,12 @@ impl World {
         if let Some(tracker) = self.udp_trackers.get_mut(&to) {
             if let Some(reply) = tracker.answer(from, &data, now) {
                 self.launch(to, from, reply.into(), Duration::ZERO);
+            }
+            return;
+        }
+        if let Some(Listener::Responder(answer)) = self.listeners.get_mut(&to) {
+            if let Some(reply) = answer(from, to, &data) {
+                self.launch(to, from, reply, Duration::ZERO);
             }
             return;
         }

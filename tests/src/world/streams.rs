@@ -68,9 +68,9 @@ impl World {
 
     fn add_wire(&mut self, ends: [End; 2], addrs: [IpAddr; 2]) -> usize {
         let mut ways = [Way::default(), Way::default()];
-        // The way to end n is way 1 - n; scripts take everything.
+        // The way to end n is way 1 - n; scripts that read take everything.
         for (n, end) in ends.iter().enumerate() {
-            if matches!(end, End::Script(_)) {
+            if matches!(end, End::Script(script) if self.scripts[*script].reads()) {
                 ways[1 - n].credit = u64::MAX / 2;
             }
         }
@@ -378,7 +378,7 @@ impl World {
             Some(Listener::Node(node)) => {
                 self.partition_between(id, *node).is_some() || self.is_hidden(*node)
             }
-            Some(Listener::HalfOpen) => true,
+            Some(Listener::HalfOpen | Listener::Responder(_)) => true,
             _ => false,
         };
         let failure = match fault {
@@ -426,7 +426,7 @@ impl World {
         !matches!(self.nodes[node].nat, Nat::Open | Nat::FullCone)
     }
 
-    fn perform_script(&mut self, wire: usize, end: usize, actions: Vec<ScriptAction>) {
+    pub(super) fn perform_script(&mut self, wire: usize, end: usize, actions: Vec<ScriptAction>) {
         for action in actions {
             match action {
                 ScriptAction::Send(bytes) => {

@@ -84,7 +84,7 @@ const BOUNDS: &[Bound] = &[
     },
     Bound {
         once: 20,
-        per_kilobyte: 200,
+        per_kilobyte: 1000,
         ..Bound::new(Measure::Requests, "nobody sends us to others out of proportion")
     },
 ];

@@ -10,8 +10,10 @@ use eddyline::{
     Action, Config, Engine, Event, HttpAction, HttpEvent, HttpGet, StreamAction, StreamEvent,
 };
 
-use super::{Asked, Cost, Measure, Stranger};
+use super::{Asked, Cost, Measure, Stranger, check_memory};
 use crate::checks::tests::{assert_fires, sender};
+use crate::content::Content;
+use crate::world::{PeerOptions, World};
 
 const CONN: ConnId = ConnId::from_u64(1 << 32);
 
@@ -121,6 +123,28 @@ fn who_sends_us_to_many_others_is_noticed() {
     let account = cost.account(&Stranger::Peer(peer().ip())).expect("it is known");
     assert_eq!(account.caused(Measure::Requests), 200);
     assert_eq!(broken(&mut cost, &engine), "nobody sends us to others out of proportion");
+}
+
+#[test]
+fn an_engine_that_holds_more_than_it_was_given_is_noticed() {
+    let content = Content::new("held", 100_000, 16_384);
+    let mut world = World::new(25);
+    let node = world.add_node();
+    let peers = (0..50_000).map(|n: u32| {
+        let [_, a, b, c] = n.to_be_bytes();
+        SocketAddr::from(([20, a, b, c], 6881))
+    });
+    world.leech(node, &content, &[]);
+    world.run(1);
+    assert_eq!(check_memory(&world.node(node).engine, 0), Ok(()));
+    // Addresses that came from nowhere, without a bound.
+    let config = Config { max_candidates: 50_000, ..Config::default() };
+    let node = world.add_node_with(config);
+    world.add(node, &content, PeerOptions { peers: peers.collect(), ..PeerOptions::default() });
+    world.run(1);
+    let rule = check_memory(&world.node(node).engine, 0).expect_err("it holds too much");
+    assert!(rule.starts_with("no more is held than was given"), "{rule}");
+    assert_eq!(check_memory(&world.node(node).engine, 50_000 * 40), Ok(()));
 }
 
 #[test]

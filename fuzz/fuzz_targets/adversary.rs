@@ -1,0 +1,4 @@
+//! See `eddyline_sim::fuzzing::adversary`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_sim::fuzzing::adversary(data));
