@@ -19,7 +19,7 @@ use crate::node::NodeId;
 use crate::world::World;
 
 pub use arena::{Arena, Damage, Harm};
-pub use search::{Found, Search, adversary_table};
+pub use search::{Found, Search, adversary_table, worsened};
 
 use moves::Kind;
 use packets::PacketPlan;
@@ -166,6 +166,11 @@ impl Foe {
             shared: Common::share(1),
             chance: Entropy::seeded(entropy.seed()),
         }
+    }
+
+    /// Whether an address is one of its own.
+    pub fn owns(&self, ip: IpAddr) -> bool {
+        self.addrs.contains(&ip)
     }
 
     /// As one of so many, which share what one alone would do.

@@ -344,6 +344,10 @@ impl Scenario {
         if let Err(rule) = self.pass(world, &mut foes, self.seconds - clock) {
             return Verdict::Invariant(rule);
         }
+        if !foes.is_empty() {
+            world.drive_out(|ip| foes.iter().any(|foe| foe.owns(ip)));
+            world.trackers.values_mut().for_each(|tracker| tracker.peers.clear());
+        }
         // What is under way ends first: a torrent being removed, a disk that answers late.
         world.faults = None;
         if let Err(rule) = world.try_until(30, |_| false) {

@@ -88,6 +88,34 @@ pub fn adversary_table() -> String {
     COMMITTED.table().0
 }
 
+/// What is worse in one table than in another: by more than a quarter, and by more than what chance
+/// makes of a small number.
+pub fn worsened(table: &str, committed: &str) -> Vec<String> {
+    const SLACK: u64 = 60;
+    let cells = |line: &str| -> Vec<u64> {
+        let numbers = line.get(22..).unwrap_or_default().split_whitespace();
+        numbers.filter_map(|number| number.parse().ok()).collect()
+    };
+    let mut worse = Vec::new();
+    for strategy in Strategy::ALL {
+        let row = |table: &str| {
+            let row = table.lines().find(|line| line.starts_with(strategy.name()));
+            row.map(cells).unwrap_or_default()
+        };
+        let (now, before) = (row(table), row(committed));
+        for (at, harm) in Harm::ALL.iter().enumerate() {
+            let known = before.get(at).copied().unwrap_or(0);
+            let found = now.get(at).copied().unwrap_or(u64::MAX);
+            if found > known + known / 4 + SLACK {
+                worse.push(format!("{}: {} {found}, was {known}", strategy.name(), harm.name()));
+            }
+        }
+    }
+    let promises = table.lines().filter(|line| line.trim_start().starts_with("broken"));
+    worse.extend(promises.map(str::to_owned));
+    worse
+}
+
 impl Found {
     fn note(&mut self, damage: &Damage, without: &Damage, genome: &[u8]) {
         for harm in Harm::ALL {

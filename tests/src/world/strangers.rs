@@ -59,6 +59,16 @@ impl World {
         }
     }
 
+    /// Whoever is at such an address is gone: connections break, and nobody listens there.
+    pub fn drive_out(&mut self, such: impl Fn(IpAddr) -> bool) {
+        self.listeners.retain(|addr, _| !such(addr.ip()));
+        for wire in 0..self.wires.len() {
+            if self.wires[wire].addrs.iter().any(|ip| such(*ip)) {
+                self.break_wire(wire);
+            }
+        }
+    }
+
     /// Bytes that a node has sent and that its system has not taken.
     pub fn backlog(&self, node: NodeId) -> u64 {
         let ways = self.nodes[node].wires.values().map(|(wire, end)| &self.wires[*wire].ways[*end]);
