@@ -1,7 +1,7 @@
 //! Everything that is tested from outside the engine, in one binary.
 
-mod costs;
 mod adversaries;
+mod costs;
 mod determinism;
 mod dht;
 mod download;

@@ -144,6 +144,7 @@ impl Tracker {
         }
         if self.says.is_some() {
             return self.says.clone();
+        }
         if let Some(reply) = self.replies.pop_front() {
             self.replies.push_back(reply.clone());
             return Some(reply);

@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use eddyline::base::ids::{ConnId, ExchangeId, SocketToken};
 use eddyline::base::time::Instant;
+use eddyline::base::work::{Payer, Work};
 use eddyline::dht::krpc::{Body, Packet};
 use eddyline::tracker::{PeerHost, UdpResponse, parse_announce};
 use eddyline::{Action, Engine, Event, HttpAction, HttpEvent, StreamAction, StreamEvent};
@@ -54,6 +55,9 @@ pub struct Cost {
     /// Who gave how much to the step that is being made.
     shares: Vec<(Stranger, u64)>,
     touched: Vec<Stranger>,
+    /// What ended in this step, and is forgotten when its work has been counted.
+    ended: Vec<ConnId>,
+    done: Vec<ExchangeId>,
     strain: Strain,
     now: Instant,
 }
@@ -69,6 +73,8 @@ impl Default for Cost {
             referrers: BTreeMap::new(),
             shares: Vec::new(),
             touched: Vec::new(),
+            ended: Vec::new(),
+            done: Vec::new(),
             strain: Strain::default(),
             now: Instant::ZERO,
         }
@@ -139,7 +145,7 @@ impl Cost {
             StreamEvent::Received(bytes) => self.gave(Stranger::Peer(ip), bytes.len() as u64, 0),
             StreamEvent::Connected => self.gave(Stranger::Peer(ip), OVERHEAD, 1),
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
-                self.conns.remove(&conn);
+                self.ended.push(conn);
             }
             StreamEvent::Sent(_) => {}
         }
@@ -186,7 +192,7 @@ impl Cost {
             }
             HttpEvent::Finished => {
                 let body = std::mem::take(body);
-                self.exchanges.remove(&id);
+                self.done.push(id);
                 let Ok(reply) = parse_announce(&body) else { return };
                 let addrs = reply.peers.iter().filter_map(|peer| match peer {
                     PeerHost::Addr(addr) => Some(*addr),
@@ -194,9 +200,7 @@ impl Cost {
                 });
                 self.named(&server, addrs);
             }
-            HttpEvent::Failed(_) => {
-                self.exchanges.remove(&id);
-            }
+            HttpEvent::Failed(_) => self.done.push(id),
         }
     }
 
@@ -250,7 +254,7 @@ impl Cost {
                 }
             }
             StreamAction::Close(_) => {
-                self.conns.remove(&conn);
+                self.ended.push(conn);
             }
             StreamAction::GrantRead(_) => {}
             StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
@@ -284,6 +288,7 @@ impl Cost {
         actions: usize,
         torrents: u32,
     ) -> Result<(), String> {
+        self.count_work(engine.work());
         self.share_out(actions as u64);
         let mut touched = std::mem::take(&mut self.touched);
         touched.dedup();
@@ -296,7 +301,34 @@ impl Cost {
         Ok(())
     }
 
-    /// Work is done for those whose events were handled, by their bytes.
+    /// Charges everybody with the work that the engine did for it.
+    fn count_work(&mut self, work: &Work) {
+        for (payer, units) in work.spent().iter().filter(|(_, units)| *units > 0) {
+            let stranger = match payer {
+                Payer::Engine => None,
+                Payer::Conn(conn) => self.conns.get(conn).map(|ip| Stranger::Peer(*ip)),
+                Payer::Datagram(from) => {
+                    let local = Stranger::Local(from.ip());
+                    let shouts = self.shares.iter().any(|(stranger, _)| *stranger == local);
+                    Some(if shouts { local } else { Stranger::Packets(from.ip()) })
+                }
+                Payer::Exchange(id) => {
+                    self.exchanges.get(id).map(|(host, _)| Stranger::Server(host.clone()))
+                }
+            };
+            if let Some(stranger) = stranger {
+                self.at(stranger).work += units;
+            }
+        }
+        for conn in self.ended.drain(..) {
+            self.conns.remove(&conn);
+        }
+        for id in self.done.drain(..) {
+            self.exchanges.remove(&id);
+        }
+    }
+
+    /// What was asked of the world was asked for those whose events were handled, by their bytes.
     fn share_out(&mut self, work: u64) {
         let total: u64 = self.shares.iter().map(|(_, share)| share).sum();
         let mut shares = std::mem::take(&mut self.shares);
