@@ -21,11 +21,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::disk::{DiskPool, DiskStats, Gather, Locations, PoolOptions};
-use crate::dns::Dns;
+use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
 use crate::mailbox::Mailbox;
 use crate::multicast::join_groups;
+use crate::network::NetworkPolicy;
 use crate::recorder::TraceFile;
 use crate::resume_store::ResumeStore;
 use crate::stream::Stream;
@@ -103,7 +104,7 @@ pub struct Driver {
     locations: Locations,
     dns: Dns,
     http: Http,
-    options: ListenOptions,
+    policy: NetworkPolicy,
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
     udp: [Option<UdpSocket>; 4],
@@ -145,7 +146,7 @@ impl Driver {
     pub fn new(config: DriverConfig) -> Result<Self, DriverError> {
         let system = DriverError::System;
         let DriverConfig {
-            engine: engine_config,
+            engine: mut engine_config,
             locations,
             read_cache,
             unhashed,
@@ -159,7 +160,11 @@ impl Driver {
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
         let mailbox = Mailbox::new(waker);
         let clock = Clock::start();
-        let http = Http::start(&mailbox, &engine_config.client);
+        let policy = options.as_ref().map(ListenOptions::policy).unwrap_or_default();
+        engine_config.ipv4 &= policy.allows(false);
+        engine_config.ipv6 &= policy.allows(true);
+        let names = Names::new(policy.clone());
+        let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let trace = record.map(|path| {
             let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
@@ -183,10 +188,10 @@ impl Driver {
             poll,
             ready: Events::with_capacity(1024),
             disk: DiskPool::start(pool, mailbox.clone()),
-            dns: Dns::start(&mailbox),
+            dns: Dns::start(&mailbox, names),
             http,
             mailbox,
-            options: options.clone().unwrap_or_default(),
+            policy,
             listeners: Vec::new(),
             udp: [None, None, None, None],
             port: None,
@@ -214,7 +219,8 @@ impl Driver {
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
         let listening = listen(options).map_err(DriverError::Listen)?;
-        let local = if self.engine.config().lsd { join_groups(options) } else { [None, None] };
+        let lsd = self.engine.config().lsd;
+        let local = if lsd { join_groups(&self.policy) } else { [None, None] };
         self.register(listening, local).map_err(DriverError::System)
     }
 

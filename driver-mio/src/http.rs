@@ -1,61 +1,78 @@
 //! HTTP for trackers, on threads of their own: one request each, redirects left to the engine.
 
-use std::io::Read;
-use std::time::Duration;
+mod transport;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use eddyline::base::addr::{Scope, scope};
 use eddyline::base::ids::ExchangeId;
 use eddyline::{Event, HttpEvent, HttpFailure, HttpGet};
 use ureq::config::IpFamily;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
+};
 
+use self::transport::PlainTransport;
+use crate::dns::Names;
+use crate::lines::{Shares, Workshop};
 use crate::mailbox::Mailbox;
+use crate::network::NetworkPolicy;
 
-const THREADS: usize = 8;
+/// Addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// Exchanges at the same time: of one host, of hosts that have not answered yet, and in all.
+/// However many trackers are silent, those that answer are asked.
+const SHARES: Shares = Shares { in_all: 64, unproven: 48, each: 4 };
+/// How long one address gets to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// The HTTP client.
 #[derive(Debug)]
 pub struct Http {
-    jobs: Sender<(ExchangeId, HttpGet)>,
+    workshop: Workshop<(ExchangeId, HttpGet)>,
+    names: Names,
+    mailbox: Mailbox,
+    user_agent: String,
 }
 
 impl Http {
-    /// Starts the threads.
+    /// A client that leaves its results in `mailbox`, and goes out by the rules of `names`.
     #[must_use]
-    pub fn start(mailbox: &Mailbox, user_agent: &str) -> Self {
-        let (jobs, queue) = unbounded();
-        for _ in 0..THREADS {
-            let (queue, mailbox) = (queue.clone(), mailbox.clone());
-            let agent = user_agent.to_owned();
-            std::thread::spawn(move || work(&queue, &mailbox, &agent));
-        }
-        Self { jobs }
+    pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
+        let workshop = Workshop::new(SHARES);
+        Self { workshop, names, mailbox: mailbox.clone(), user_agent: user_agent.to_owned() }
     }
 
     /// Begins an exchange.
     pub fn get(&self, id: ExchangeId, get: HttpGet) {
-        // The threads live as long as this sender.
-        let _ = self.jobs.send((id, get));
-    }
-}
-
-fn work(queue: &Receiver<(ExchangeId, HttpGet)>, mailbox: &Mailbox, user_agent: &str) {
-    while let Ok((id, get)) = queue.recv() {
-        let events = match fetch(&get, user_agent) {
-            Ok(reply) => {
-                let Reply { status, location, scope, body } = reply;
-                vec![
-                    HttpEvent::Head { status, location, scope },
-                    HttpEvent::Body(body.into()),
-                    HttpEvent::Finished,
-                ]
-            }
-            Err(failure) => vec![HttpEvent::Failed(failure)],
+        let (names, mailbox) = (self.names.clone(), self.mailbox.clone());
+        let agent = self.user_agent.clone();
+        let work = move |(id, get): (ExchangeId, HttpGet), _: &dyn Fn() -> Vec<_>| {
+            let reply = fetch(&get, &agent, &names);
+            let answered = reply.is_ok();
+            let events = match reply {
+                Ok(reply) => {
+                    let Reply { status, location, scope, body } = reply;
+                    vec![
+                        HttpEvent::Head { status, location, scope },
+                        HttpEvent::Body(body.into()),
+                        HttpEvent::Finished,
+                    ]
+                }
+                Err(failure) => vec![HttpEvent::Failed(failure)],
+            };
+            mailbox.leave(events.into_iter().map(|event| Event::Http(id, event)));
+            answered
         };
-        mailbox.leave(events.into_iter().map(|event| Event::Http(id, event)));
+        let uri = get.url.parse::<Uri>().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        self.workshop.push(host.to_ascii_lowercase(), (id, get), &work);
     }
 }
 
@@ -76,7 +93,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// The reason why there is no complete reply.
-pub fn fetch(get: &HttpGet, user_agent: &str) -> Result<Reply, HttpFailure> {
+pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
     let uri: Uri = get.url.parse().map_err(|_| HttpFailure::BadUrl)?;
     let family = match get.ipv6 {
         None => IpFamily::Any,
@@ -91,10 +108,11 @@ pub fn fetch(get: &HttpGet, user_agent: &str) -> Result<Reply, HttpFailure> {
         .timeout_global(Some(Duration::from_secs(get.timeout.into())))
         .user_agent(user_agent)
         .build();
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Scope::Local));
-    let resolver = ScopedResolver { inner: DefaultResolver::default(), only: get.only, seen };
-    let seen = resolver.seen.clone();
-    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
+    let seen = Arc::new(Mutex::new(Scope::Local));
+    let resolver = ScopedResolver { names: names.clone(), only: get.only, seen: seen.clone() };
+    let connector = ().chain(PolicyConnector(names.policy().clone()));
+    let connector = connector.chain(RustlsConnector::default());
+    let agent = ureq::Agent::with_parts(config, connector, resolver);
     let mut response = agent.get(uri).call().map_err(|error| failure(&error))?;
     let location = response
         .headers()
@@ -108,7 +126,7 @@ pub fn fetch(get: &HttpGet, user_agent: &str) -> Result<Reply, HttpFailure> {
     if body.len() as u64 == limit {
         return Err(HttpFailure::BadReply);
     }
-    let scope = *seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let scope = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Reply { status: response.status().as_u16(), location, scope, body })
 }
 
@@ -146,9 +164,27 @@ fn failure(error: &ureq::Error) -> HttpFailure {
 /// Resolves names and keeps only addresses that the exchange may reach.
 #[derive(Debug)]
 struct ScopedResolver {
-    inner: DefaultResolver,
+    names: Names,
     only: Option<Scope>,
-    seen: std::sync::Arc<std::sync::Mutex<Scope>>,
+    seen: Arc<Mutex<Scope>>,
+}
+
+impl ScopedResolver {
+    fn look_up(&self, host: &str, timeout: NextTimeout) -> Result<Vec<IpAddr>, ureq::Error> {
+        // The system's resolver knows no time-out: it may end later, and nobody waits for it.
+        let (names, host) = (self.names.clone(), host.to_owned());
+        let (done, result) = crossbeam_channel::bounded(1);
+        let look = move || drop(done.send(names.look_up(&host)));
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(look);
+        thread.map_err(ureq::Error::Io)?;
+        let found = match timeout.not_zero() {
+            Some(patience) => {
+                result.recv_timeout(*patience).map_err(|_| ureq::Error::Timeout(timeout.reason))?
+            }
+            None => result.recv().map_err(|_| ureq::Error::Timeout(timeout.reason))?,
+        };
+        found.map_err(|_| ureq::Error::HostNotFound)
+    }
 }
 
 impl Resolver for ScopedResolver {
@@ -158,22 +194,71 @@ impl Resolver for ScopedResolver {
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(default);
+        let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let found = match literal {
+            Ok(ip) if self.names.policy().reaches(ip) => vec![ip],
+            Ok(_) => return Err(ureq::Error::HostNotFound),
+            Err(_) => self.look_up(host, timeout)?,
+        };
+        let found = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>();
+        let family = config.ip_family();
+        let mut wanted = family.keep_wanted(found.into_iter()).peekable();
+        if wanted.peek().is_none() {
+            return Err(ureq::Error::HostNotFound);
+        }
         let mut kept = self.empty();
-        for addr in found.iter() {
-            if self.only.is_none_or(|only| scope(addr.ip()) == only) {
-                kept.push(*addr);
+        for addr in wanted.filter(|addr| self.only.is_none_or(|only| scope(addr.ip()) <= only)) {
+            if kept.len() < MAX_ADDRESSES {
+                kept.push(addr);
             }
         }
         if kept.is_empty() {
             // The only error of this kind; no resolver returns it for itself.
             return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
         }
-        let public = kept.iter().any(|addr| scope(addr.ip()) == Scope::Public);
-        if public {
-            *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Scope::Public;
-        }
+        // Of several addresses the most public one counts, whichever is reached.
+        let widest = kept.iter().map(|addr| scope(addr.ip())).min().unwrap_or(Scope::Public);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = widest;
         Ok(kept)
+    }
+}
+
+/// Connects by the sockets of a policy.
+#[derive(Debug)]
+struct PolicyConnector(NetworkPolicy);
+
+impl<In: Transport> Connector<In> for PolicyConnector {
+    type Out = Either<In, PlainTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        if chained.is_some() {
+            return Ok(chained.map(Either::A));
+        }
+        let began = Instant::now();
+        let patience = details.timeout.not_zero().map_or(CONNECT, |patience| *patience);
+        let mut error = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (at, addr) in details.addrs.iter().enumerate() {
+            let left = patience.saturating_sub(began.elapsed());
+            let share = left / u32::try_from(details.addrs.len() - at).unwrap_or(1);
+            if share.is_zero() {
+                return Err(ureq::Error::Timeout(details.timeout.reason));
+            }
+            match self.0.connect_within(*addr, share.min(CONNECT)) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Some(Either::B(PlainTransport::new(stream, details.config))));
+                }
+                Err(why) => error = why,
+            }
+        }
+        Err(error.into())
     }
 }
 
@@ -186,7 +271,7 @@ mod tests {
 
     use eddyline::{HttpFailure, HttpGet};
 
-    use super::{absolute, fetch};
+    use super::{Names, NetworkPolicy, absolute, fetch};
 
     /// Serves one reply and returns the URL.
     fn serve(head: &'static str, body: Vec<u8>) -> String {
@@ -204,6 +289,10 @@ mod tests {
         url
     }
 
+    fn names() -> Names {
+        Names::new(NetworkPolicy::default())
+    }
+
     fn get(url: String) -> HttpGet {
         HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: 20 }
     }
@@ -217,12 +306,12 @@ mod tests {
         };
         let text = b"d8:intervali1800e5:peers0:e";
         let url = serve("Content-Encoding: gzip\r\n", zipped(text));
-        assert_eq!(fetch(&get(url), "test").unwrap().body, text);
+        assert_eq!(fetch(&get(url), "test", &names()).unwrap().body, text);
         // A hundred kilobytes on the wire, a hundred megabytes behind it.
         let url = serve("Content-Encoding: gzip\r\n", zipped(&vec![0; 100_000_000]));
-        assert!(matches!(fetch(&get(url), "test"), Err(HttpFailure::BadReply)));
+        assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
         let url = serve("", vec![b'x'; 1_000_000]);
-        assert!(matches!(fetch(&get(url), "test"), Err(HttpFailure::BadReply)));
+        assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![deny(unsafe_code)]
 
+mod bound_names;
 pub mod buffers;
 pub mod clock;
 pub mod disk;
@@ -10,9 +11,11 @@ pub mod dns;
 pub mod driver;
 pub mod http;
 pub mod lanes;
+mod lines;
 pub mod listen;
 pub mod mailbox;
 mod multicast;
+pub mod network;
 pub mod private;
 pub mod recorder;
 pub mod resume_store;

@@ -1,16 +1,16 @@
 //! Listening on one port number for TCP and UDP, IPv4 and IPv6.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::network::NetworkPolicy;
 
 /// First port tried when none is asked for.
 const DEFAULT_PORT: u16 = 6881;
 /// Ports tried after it.
 const TRIES: u16 = 100;
-const BACKLOG: i32 = 256;
 
 /// What to listen on.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,14 @@ pub struct ListenOptions {
     pub address: Option<IpAddr>,
     /// Only this network interface.
     pub interface: Option<String>,
+}
+
+impl ListenOptions {
+    /// What of the network may be used.
+    #[must_use]
+    pub fn policy(&self) -> NetworkPolicy {
+        NetworkPolicy::new(self.address, self.interface.clone())
+    }
 }
 
 /// The sockets of one port number.
@@ -57,14 +65,10 @@ pub fn listen(options: &ListenOptions) -> io::Result<Listening> {
 }
 
 fn listen_on(port: u16, options: &ListenOptions) -> io::Result<Listening> {
-    let families: Vec<IpAddr> = match options.address {
-        Some(ip) => vec![ip],
-        None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-    };
+    let policy = options.policy();
     let mut listening = Listening { port, tcp: Vec::new(), udp4: None, udp6: None };
-    for ip in families {
-        let bound = bind_family(SocketAddr::new(ip, listening.port), options);
-        let (tcp, udp) = match bound {
+    for ip in policy.listening_addresses() {
+        let (tcp, udp) = match policy.listen(SocketAddr::new(ip, listening.port)) {
             Ok(sockets) => sockets,
             // A machine without IPv6 is no error.
             Err(error) if ip.is_ipv6() && options.address.is_none() && !in_use(&error) => continue,
@@ -83,62 +87,6 @@ fn listen_on(port: u16, options: &ListenOptions) -> io::Result<Listening> {
 
 fn in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
-}
-
-fn bind_family(addr: SocketAddr, options: &ListenOptions) -> io::Result<(TcpListener, UdpSocket)> {
-    let tcp = socket(addr, Type::STREAM, Protocol::TCP, options)?;
-    // A port in TIME_WAIT is free; a port that somebody listens on is not, even so.
-    tcp.set_reuse_address(true)?;
-    tcp.bind(&addr.into())?;
-    tcp.listen(BACKLOG)?;
-    let tcp = TcpListener::from_std(tcp.into());
-    let udp = socket(addr, Type::DGRAM, Protocol::UDP, options)?;
-    udp.bind(&SocketAddr::new(addr.ip(), tcp.local_addr()?.port()).into())?;
-    Ok((tcp, UdpSocket::from_std(udp.into())))
-}
-
-fn socket(
-    addr: SocketAddr,
-    kind: Type,
-    protocol: Protocol,
-    options: &ListenOptions,
-) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
-    socket.set_nonblocking(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    bind_interface(&socket, options)?;
-    Ok(socket)
-}
-
-/// Ties a socket to the chosen interface, so that it never falls back to another route.
-fn bind_interface(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
-    match &options.interface {
-        Some(name) => socket.bind_device(Some(name.as_bytes())),
-        None => Ok(()),
-    }
-}
-
-/// Begins to connect, from the chosen address or interface where there is one.
-///
-/// # Errors
-/// Whatever the system says at once; most failures come later, as events.
-pub fn connect(remote: SocketAddr, options: &ListenOptions) -> io::Result<mio::net::TcpStream> {
-    if options.address.is_none() && options.interface.is_none() {
-        return mio::net::TcpStream::connect(remote);
-    }
-    let socket = socket(remote, Type::STREAM, Protocol::TCP, options)?;
-    if let Some(ip) = options.address.filter(|ip| ip.is_ipv4() == remote.is_ipv4()) {
-        socket.bind(&SocketAddr::new(ip, 0).into())?;
-    }
-    match socket.connect(&remote.into()) {
-        Ok(()) => {}
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(mio::net::TcpStream::from_std(socket.into()))
 }
 
 #[cfg(test)]

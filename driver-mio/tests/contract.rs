@@ -17,7 +17,7 @@ use eddyline::{
 use eddyline_mio::buffers::Buffers;
 use eddyline_mio::clock::Clock;
 use eddyline_mio::disk::{DiskPool, Locations, PoolOptions};
-use eddyline_mio::dns::Dns;
+use eddyline_mio::dns::{Dns, Names};
 use eddyline_mio::http::Http;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::mailbox::Mailbox;
@@ -186,12 +186,12 @@ fn rule_5_received_bytes_arrive_in_order() {
 #[test]
 fn rule_6_every_lookup_and_exchange_ends_exactly_once() {
     let (_poll, mailbox) = mailbox();
-    let dns = Dns::start(&mailbox);
+    let dns = Dns::start(&mailbox, Names::default());
     for id in 0..10 {
         dns.resolve(LookupId::from_u64(id), "127.0.0.1".into());
     }
     assert_eq!(collect(&mailbox, 10).len(), 10);
-    let http = Http::start(&mailbox, "test");
+    let http = Http::start(&mailbox, "test", Names::default());
     let closed = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     for (id, url) in [format!("http://{closed}/"), "nonsense".into()].into_iter().enumerate() {
         let get = HttpGet { url, ipv6: None, only: None, max_body: 100, timeout: 5 };

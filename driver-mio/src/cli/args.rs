@@ -71,7 +71,12 @@ fn transfer_flags(command: Command) -> Command {
             )
             .value_parser(value_parser!(u16)),
         )
-        .arg(option("bind", "ADDR|IFACE", "Use only this address or network interface"))
+        .arg(option(
+            "bind",
+            "ADDR|IFACE",
+            "Send and receive only from this address or network interface, and only over its address family: peers, \
+             trackers, fetched .torrent files, names. Name servers on this machine are not asked then",
+        ))
         .arg(many("peer", "HOST:PORT", "Connect to this peer at once"))
         .arg(flag("no-trackers", "Ask no tracker"))
         .arg(flag("no-dht", "Stay out of the DHT"))
@@ -247,6 +252,11 @@ fn session() -> Command {
                 .arg(folder("dir", "Their files are here, or will be").default_value("."))
                 .arg(many("select", "LIST", "Only these files: numbers as in `info` or a glob"))
                 .arg(flag("sequential", "Fetch pieces in order"))
+                .arg(option(
+                    "bind",
+                    "ADDR|IFACE",
+                    "Fetch only from this address or network interface",
+                ))
                 .arg(flag("paused", "Add them paused"))
                 .arg(rate("max-down", "Download each of them at most so fast"))
                 .arg(rate("max-up", "Upload each of them at most so fast"))

@@ -7,6 +7,8 @@ use eddyline::metainfo::{FileEntry, Magnet, Metainfo};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
+use eddyline_mio::dns::Names;
+
 use super::output::{json as print_json, line, printable};
 use super::source::{Source, load, load_torrent};
 use super::units::size;
@@ -15,7 +17,7 @@ use super::units::size;
 pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = matches.get_one::<String>("source").map_or("", String::as_str);
     let as_json = matches.get_flag("json");
-    match load(text)? {
+    match load(text, &Names::default())? {
         Source::Torrent(metainfo) if as_json => print_json(&torrent_json(&metainfo)),
         Source::Torrent(metainfo) => print_torrent(&metainfo),
         Source::Magnet(magnet) if as_json => print_json(&magnet_json(&magnet)),
@@ -27,7 +29,7 @@ pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Prints the magnet URI of a torrent.
 pub fn magnet(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = matches.get_one::<String>("torrent").map_or("", String::as_str);
-    line(&load_torrent(text)?.magnet().to_string());
+    line(&load_torrent(text, &Names::default())?.magnet().to_string());
     Ok(ExitCode::SUCCESS)
 }
 

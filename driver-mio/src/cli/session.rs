@@ -1,13 +1,13 @@
 //! Torrents of one run, from options to the end: what `download`, `seed` and `demo` share.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use eddyline::base::addr::{Scope, scope};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::dht::DhtState;
@@ -16,6 +16,7 @@ use eddyline::{
     AddTorrent, Allocation, Command, Config, LocationId, Notice, Priority, RateLimits, ResumeData,
 };
 use eddyline_mio::disk::Locations;
+use eddyline_mio::dns::Names;
 use eddyline_mio::lanes::{self, LANES};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::resume_store::{ResumeStore, StoreError};
@@ -83,6 +84,8 @@ pub struct AddOptions {
 pub struct Session {
     /// The driver.
     pub driver: Driver,
+    /// How names of peers are looked up.
+    names: Names,
     /// The torrents, in the order given.
     pub items: Vec<Item>,
     /// When the run began.
@@ -160,6 +163,11 @@ pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     Some(home.join("eddyline"))
 }
 
+/// How names are looked up under the rules of `--bind`.
+pub fn names(matches: &ArgMatches) -> Result<Names, Failure> {
+    Ok(Names::new(listen_options(matches)?.policy()))
+}
+
 fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
     let bind = matches.get_one::<String>("bind");
     let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
@@ -170,7 +178,8 @@ fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
         let text = format!("there is no network interface or address '{name}'");
         return Err(Failure::new(NETWORK, text));
     }
-    Ok(ListenOptions { port: matches.get_one::<u16>("port").copied(), address, interface })
+    let port = matches.try_get_one::<u16>("port").ok().flatten().copied();
+    Ok(ListenOptions { port, address, interface })
 }
 
 /// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
@@ -185,16 +194,20 @@ pub fn disk_threads() -> usize {
 }
 
 /// Resolves `HOST:PORT`.
-pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let failed = |why: &str| Failure::new(NETWORK, format!("cannot reach the peer {text}: {why}"));
-    let found: Vec<SocketAddr> = match text.to_socket_addrs() {
-        Ok(found) => found.collect(),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Err(Failure::new(USAGE, format!("'{text}' is not HOST:PORT")));
-        }
-        Err(_) => return Err(failed("the name does not resolve")),
+pub fn resolve(text: &str, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
+    if let Ok(addr) = text.parse::<SocketAddr>() {
+        return Ok(vec![addr]);
+    }
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty() && !host.contains(':'))
+    else {
+        return Err(Failure::new(USAGE, format!("'{text}' is not HOST:PORT")));
     };
-    if found.is_empty() { Err(failed("the name has no address")) } else { Ok(found) }
+    let found = names.look_up(host).map_err(|_| {
+        let why = "the name does not resolve";
+        Failure::new(NETWORK, format!("cannot reach the peer {text}: {why}"))
+    })?;
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 impl Session {
@@ -204,6 +217,7 @@ impl Session {
             Some(path) => Some(Arc::new(ResumeStore::open(path).map_err(store_failure)?)),
             None => None,
         };
+        let names = Names::new(setup.listen.clone().unwrap_or_default().policy());
         let config = DriverConfig {
             engine: setup.engine,
             locations: Locations::folder(setup.folder),
@@ -232,7 +246,7 @@ impl Session {
             driver.command(Command::RestoreDht(Box::new(DhtState::decode(&bytes))));
         }
         let (places, ids) = (HashMap::new(), HashMap::new());
-        Ok(Self { driver, items: Vec::new(), started: Instant::now(), store, places, ids })
+        Ok(Self { driver, names, items: Vec::new(), started: Instant::now(), store, places, ids })
     }
 
     /// Where resume data is.
@@ -247,11 +261,11 @@ impl Session {
         matches: &ArgMatches,
         options: AddOptions,
     ) -> Result<(), Failure> {
-        let mut add = prepare(source, options)?;
+        let mut add = prepare(source, options, &self.names)?;
         let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
         add.trackers = list("tracker").cloned().collect();
         for peer in list("peer") {
-            add.peers.extend(resolve(peer)?);
+            add.peers.extend(resolve(peer, &self.names)?);
         }
         if !matches.get_flag("no-resume") {
             add.resume = self.load_resume(&add.metainfo);
@@ -268,7 +282,7 @@ impl Session {
 
     /// Adds a torrent as it is, with its resume data, and nobody's flags.
     pub fn restore(&mut self, source: Source, options: AddOptions) -> Result<(), Failure> {
-        let mut add = prepare(source, options)?;
+        let mut add = prepare(source, options, &self.names)?;
         add.resume = self.load_resume(&add.metainfo);
         self.push(add);
         Ok(())
@@ -432,14 +446,14 @@ impl Session {
 }
 
 /// A torrent as its source and the options say.
-fn prepare(source: Source, options: AddOptions) -> Result<AddTorrent, Failure> {
+fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorrent, Failure> {
     let mut add = match source {
         Source::Torrent(metainfo) => AddTorrent::new(Arc::new(*metainfo)),
         Source::Magnet(magnet) => {
             let mut add = AddTorrent::magnet(&magnet);
             // A peer that is named in passing may well be gone.
-            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer).ok());
-            add.peers.extend(found.flatten());
+            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer, names).ok());
+            add.peers.extend(found.flatten().filter(|peer| scope(peer.ip()) == Scope::Public));
             add
         }
     };

@@ -3,8 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
+use eddyline::base::addr::Scope;
 use eddyline::metainfo::{InfoHash, Magnet, Metainfo, parse_info_hash};
 use eddyline::{HttpFailure, HttpGet};
+use eddyline_mio::dns::Names;
 use eddyline_mio::http::fetch;
 
 use super::exit::{Failure, NETWORK, NOT_FOUND, UNEXPECTED};
@@ -23,8 +25,8 @@ pub enum Source {
     Magnet(Box<Magnet>),
 }
 
-/// Reads and parses a source.
-pub fn load(text: &str) -> Result<Source, Failure> {
+/// Reads and parses a source; one that lies elsewhere is fetched by the rules of `names`.
+pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
     if text == "-" {
         let mut bytes = Vec::new();
         let stdin = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut bytes);
@@ -37,7 +39,7 @@ pub fn load(text: &str) -> Result<Source, Failure> {
         return Ok(Source::Magnet(magnet.into()));
     }
     if lower.starts_with("http://") || lower.starts_with("https://") {
-        return parse(text, &download(text)?);
+        return parse(text, &download(text, names)?);
     }
     let path = Path::new(text);
     if !path.exists() && !text.contains(['/', '.']) && text.len() >= 32 {
@@ -54,8 +56,8 @@ pub fn load(text: &str) -> Result<Source, Failure> {
 }
 
 /// Reads a source that must be a torrent.
-pub fn load_torrent(text: &str) -> Result<Box<Metainfo>, Failure> {
-    match load(text)? {
+pub fn load_torrent(text: &str, names: &Names) -> Result<Box<Metainfo>, Failure> {
+    match load(text, names)? {
         Source::Torrent(metainfo) => Ok(metainfo),
         Source::Magnet(_) => Err(Failure::new(
             UNEXPECTED,
@@ -69,18 +71,16 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
     Ok(Source::Torrent(metainfo.into()))
 }
 
-fn download(url: &str) -> Result<Vec<u8>, Failure> {
+fn download(url: &str, names: &Names) -> Result<Vec<u8>, Failure> {
+    // A server on the internet must not lead us into a private network.
+    let mut only = None;
     let mut url = url.to_owned();
     let agent = concat!("Eddyline/", env!("CARGO_PKG_VERSION"));
     for _ in 0..6 {
-        let get = HttpGet {
-            url: url.clone(),
-            ipv6: None,
-            only: None,
-            max_body: MAX_TORRENT,
-            timeout: 60,
-        };
-        let reply = fetch(&get, agent).map_err(|error| http_failure(&url, error))?;
+        let get =
+            HttpGet { url: url.clone(), ipv6: None, only, max_body: MAX_TORRENT, timeout: 60 };
+        let reply = fetch(&get, agent, names).map_err(|error| http_failure(&url, error))?;
+        only = only.or((reply.scope == Scope::Public).then_some(Scope::Public));
         match (reply.status, reply.location) {
             (200, _) => return Ok(reply.body),
             (300..400, Some(location)) => url = location,

@@ -15,7 +15,7 @@ use super::output::bytes as print_bytes;
 use super::progress::{Reporter, Totals};
 use super::published::look_up;
 use super::selection::select;
-use super::session::{AddOptions, Session, Setup};
+use super::session::{AddOptions, Session, Setup, names};
 use super::signals::Signals;
 use super::source::{Source, load, load_torrent};
 
@@ -47,8 +47,9 @@ impl SeedGoal {
 }
 
 fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
+    let names = names(matches)?;
     let texts = matches.get_many::<String>(key).into_iter().flatten();
-    texts.map(|text| load(text)).collect()
+    texts.map(|text| load(text, &names)).collect()
 }
 
 /// Fetches, verifies, and ends when everything is complete and on disk.
@@ -244,8 +245,9 @@ fn is_checking(session: &Session) -> bool {
 /// Checks the data and uploads until stopped.
 pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut torrents = Vec::new();
+    let names = names(matches)?;
     for text in matches.get_many::<String>("torrent").into_iter().flatten() {
-        torrents.push(Source::Torrent(load_torrent(text)?));
+        torrents.push(Source::Torrent(load_torrent(text, &names)?));
     }
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);

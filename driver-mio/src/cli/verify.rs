@@ -9,6 +9,7 @@ use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
+use eddyline_mio::dns::Names;
 use eddyline_mio::lanes::LANES;
 use eddyline_mio::resume_store::ResumeStore;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ enum State {
 /// Hashes what is on disk and says what is good.
 pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = matches.get_one::<String>("torrent").map_or("", String::as_str);
-    let metainfo = Arc::new(*load_torrent(text)?);
+    let metainfo = Arc::new(*load_torrent(text, &Names::default())?);
     if metainfo.info_hashes.v1.is_none() {
         return Err(Failure::new(
             UNEXPECTED,

@@ -14,7 +14,6 @@ use mio::{Interest, Token};
 
 use super::reads::Wanted;
 use super::{Driver, FIRST_STREAM};
-use crate::listen::connect;
 use crate::stream::Stream;
 
 impl Driver {
@@ -110,7 +109,7 @@ impl Driver {
     }
 
     fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
-        match connect(remote, &self.options) {
+        match self.policy.connect(remote) {
             Ok(socket) => self.add_stream(conn, socket, false),
             Err(error) => {
                 let failure = match error.kind() {

@@ -6,6 +6,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
 use eddyline::{LocationId, Priority, RateLimits, ResumeData};
 use eddyline_mio::disk::{Kind, Locations};
+use eddyline_mio::dns::Names;
 use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionStore};
 
@@ -50,7 +51,7 @@ pub(super) fn source_of(set: &SessionStore, entry: &Entry) -> Result<Source, Fai
         Ok(bytes) => Metainfo::parse(&bytes)
             .map(|metainfo| Source::Torrent(metainfo.into()))
             .map_err(|error| Failure::torrent(&entry.name, &error)),
-        Err(_) => load(&entry.magnet),
+        Err(_) => load(&entry.magnet, &Names::default()),
     }
 }
 

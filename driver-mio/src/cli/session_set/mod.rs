@@ -20,7 +20,7 @@ use serde_json::json;
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
 use super::output::{json as print_json, line, printable, warn};
 use super::selection::select;
-use super::session::{state_dir, store_failure};
+use super::session::{names, state_dir, store_failure};
 use super::source::{Source, load};
 use super::units::size;
 use entries::{hash_of, place_of, resume_of, title};
@@ -82,9 +82,10 @@ fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let limit = |key: &str| {
         matches.get_one::<u64>(key).map_or(0, |rate| i64::try_from(*rate).unwrap_or(i64::MAX))
     };
+    let names = names(matches)?;
     let mut entries = Vec::new();
     for text in &sources {
-        let source = load(text)?;
+        let source = load(text, &names)?;
         let (metainfo, magnet) = match &source {
             Source::Torrent(metainfo) => ((**metainfo).clone(), String::new()),
             Source::Magnet(magnet) => (Metainfo::from_magnet(magnet), magnet.to_string()),

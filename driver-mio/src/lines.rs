@@ -1,0 +1,269 @@
+//! Jobs that wait in lines, one line for each host or name, for a bounded number of threads.
+//!
+//! No line gets more than its share, and those of whom nobody knows yet whether they answer at all
+//! leave a share to those that have answered. So however many are silent, the others are served.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Lines that are known for having answered.
+const MAX_PROVEN: usize = 10_000;
+/// A thread that had nothing to do for so long ends.
+const IDLE: Duration = Duration::from_secs(30);
+/// Memory of a thread's stack.
+const STACK: usize = 1 << 20;
+
+/// How many jobs run at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares {
+    /// In all: as many threads there are at the most.
+    pub in_all: usize,
+    /// Of those, of lines that have not answered yet.
+    pub unproven: usize,
+    /// Of one line.
+    pub each: usize,
+}
+
+/// Lines of jobs.
+#[derive(Debug)]
+pub struct Lines<J> {
+    shares: Shares,
+    waiting: BTreeMap<String, VecDeque<J>>,
+    /// Lines in which somebody waits, in the order of their turns.
+    turns: VecDeque<String>,
+    running: BTreeMap<String, usize>,
+    unproven: usize,
+    in_all: usize,
+    proven: BTreeSet<String>,
+}
+
+/// A job that runs, and the line that it came from.
+#[derive(Debug)]
+pub struct Running<J> {
+    /// The line.
+    pub line: String,
+    /// The job.
+    pub job: J,
+    counts_as_unproven: bool,
+}
+
+impl<J> Lines<J> {
+    /// Nobody waits.
+    #[must_use]
+    pub fn new(shares: Shares) -> Self {
+        Self {
+            shares,
+            waiting: BTreeMap::new(),
+            turns: VecDeque::new(),
+            running: BTreeMap::new(),
+            unproven: 0,
+            in_all: 0,
+            proven: BTreeSet::new(),
+        }
+    }
+
+    /// Puts a job at the end of its line.
+    pub fn push(&mut self, line: String, job: J) {
+        let jobs = self.waiting.entry(line.clone()).or_default();
+        if jobs.is_empty() {
+            self.turns.push_back(line);
+        }
+        jobs.push_back(job);
+    }
+
+    /// The next job that may run; it runs until [`Self::done`].
+    pub fn take_next(&mut self) -> Option<Running<J>> {
+        if self.in_all >= self.shares.in_all {
+            return None;
+        }
+        let may = |line: &String| {
+            let running = self.running.get(line).copied().unwrap_or(0);
+            let proven = self.proven.contains(line);
+            running < self.shares.each && (proven || self.unproven < self.shares.unproven)
+        };
+        let at = self.turns.iter().position(may)?;
+        let line = self.turns.remove(at)?;
+        let jobs = self.waiting.get_mut(&line)?;
+        let job = jobs.pop_front()?;
+        if jobs.is_empty() {
+            self.waiting.remove(&line);
+        } else {
+            self.turns.push_back(line.clone());
+        }
+        let counts_as_unproven = !self.proven.contains(&line);
+        *self.running.entry(line.clone()).or_default() += 1;
+        self.unproven += usize::from(counts_as_unproven);
+        self.in_all += 1;
+        Some(Running { line, job, counts_as_unproven })
+    }
+
+    /// A job of `line` has ended; `answered` says whether anybody was there. It need not be given
+    /// back before others are taken.
+    pub fn done<K>(&mut self, ended: &Running<K>, answered: bool) {
+        self.in_all -= 1;
+        self.unproven -= usize::from(ended.counts_as_unproven);
+        if let Some(running) = self.running.get_mut(&ended.line) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&ended.line);
+            }
+        }
+        if !answered {
+            self.proven.remove(&ended.line);
+        } else if self.proven.len() < MAX_PROVEN {
+            self.proven.insert(ended.line.clone());
+        }
+    }
+
+    /// Takes everybody who waits in a line: what has ended answers them too.
+    pub fn take_line(&mut self, line: &str) -> Vec<J> {
+        self.turns.retain(|other| other != line);
+        self.waiting.remove(line).into_iter().flatten().collect()
+    }
+}
+
+/// Threads that work at lines, as many as are needed.
+#[derive(Debug)]
+pub struct Workshop<J> {
+    shared: Arc<Shared<J>>,
+}
+
+#[derive(Debug)]
+struct Shared<J> {
+    state: Mutex<State<J>>,
+    more: Condvar,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    lines: Lines<J>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl<J> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J: Send + 'static> Workshop<J> {
+    /// No thread runs yet.
+    #[must_use]
+    pub fn new(shares: Shares) -> Self {
+        let state = State { lines: Lines::new(shares), threads: 0, idle: 0, closed: false };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), more: Condvar::new() }) }
+    }
+
+    /// Puts a job in line. `work` does it and those that wait behind it in the same line where it
+    /// asks for them with `take_line`, and says whether anybody answered.
+    pub fn push<W>(&self, line: String, job: J, work: &W)
+    where
+        W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+    {
+        let mut state = self.shared.lock();
+        state.lines.push(line, job);
+        if state.idle == 0 && state.threads < state.lines.shares.in_all {
+            let (shared, work) = (self.shared.clone(), work.clone());
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            let started = thread.spawn(move || run(&shared, &work));
+            state.threads += usize::from(started.is_ok());
+        }
+        drop(state);
+        self.shared.more.notify_one();
+    }
+}
+
+impl<J> Drop for Workshop<J> {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.more.notify_all();
+    }
+}
+
+fn run<J, W: Fn(J, &dyn Fn() -> Vec<J>) -> bool>(shared: &Shared<J>, work: &W) {
+    let mut state = shared.lock();
+    while !state.closed {
+        if let Some(Running { line, job, counts_as_unproven }) = state.lines.take_next() {
+            drop(state);
+            let rest = || shared.lock().lines.take_line(&line);
+            let answered = work(job, &rest);
+            let ended = Running { line: line.clone(), job: (), counts_as_unproven };
+            state = shared.lock();
+            state.lines.done(&ended, answered);
+            // What waited for this line, or for a share, may run now.
+            shared.more.notify_one();
+            continue;
+        }
+        state.idle += 1;
+        let waited = shared.more.wait_timeout(state, IDLE);
+        let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state = again;
+        state.idle -= 1;
+        if timeout.timed_out() && state.lines.turns.is_empty() {
+            break;
+        }
+    }
+    state.threads -= 1;
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of lines.
+
+    use super::*;
+
+    const SHARES: Shares = Shares { in_all: 8, unproven: 6, each: 2 };
+
+    fn names(lines: &mut Lines<u32>) -> Vec<Running<u32>> {
+        std::iter::from_fn(|| lines.take_next()).collect()
+    }
+
+    #[test]
+    fn silent_lines_leave_a_share_to_those_that_have_answered() {
+        let mut lines = Lines::new(SHARES);
+        lines.push("good".into(), 0);
+        let first = lines.take_next().unwrap();
+        lines.done(&first, true);
+        for job in 0..1000 {
+            lines.push(format!("silent{}", job % 100), job);
+        }
+        assert_eq!(names(&mut lines).len(), 6);
+        (0..9).for_each(|job| lines.push("good".into(), job));
+        let taken = names(&mut lines);
+        assert!(taken.len() == 2 && taken.iter().all(|running| running.line == "good"));
+        // One of them that has ended makes room for the next.
+        lines.done(&taken[0], true);
+        assert_eq!(lines.take_next().unwrap().line, "good");
+    }
+
+    #[test]
+    fn each_line_has_its_turn_and_no_more_than_its_share() {
+        let mut lines = Lines::new(Shares { in_all: 100, unproven: 100, each: 2 });
+        (0..50).for_each(|job| lines.push("a".into(), job));
+        lines.push("b".into(), 50);
+        let taken = names(&mut lines);
+        let of = |line| taken.iter().filter(|running| running.line == line).count();
+        assert_eq!((of("a"), of("b")), (2, 1));
+        assert_eq!(taken[1].line, "b", "b need not wait for all of a");
+        assert_eq!(lines.take_line("a").len(), 48);
+        assert!(lines.take_next().is_none() && lines.waiting.is_empty());
+        taken.iter().for_each(|ended| lines.done(ended, false));
+        assert!(lines.running.is_empty() && lines.in_all == 0 && lines.unproven == 0);
+    }
+
+    #[test]
+    fn threads_come_as_they_are_needed_and_do_everything() {
+        let workshop = Workshop::new(SHARES);
+        let (done, results) = crossbeam_channel::unbounded();
+        let work = move |job: u32, _: &dyn Fn() -> Vec<u32>| done.send(job).is_ok();
+        (0..500).for_each(|job| workshop.push(format!("line{}", job % 7), job, &work));
+        let patience = Duration::from_secs(20);
+        let mut seen: Vec<u32> =
+            (0..500).map(|_| results.recv_timeout(patience).unwrap()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,215 @@
+//! What of the network may be used: the one place in which sockets are made.
+//!
+//! With an address, nothing leaves from any other, and nothing over the other address family; with
+//! an interface, nothing leaves by another one. What cannot be bound is not sent.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait to be accepted by us.
+const BACKLOG: i32 = 256;
+
+/// From where, and over which address families, anything may be sent.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NetworkPolicy {
+    address: Option<IpAddr>,
+    interface: Option<String>,
+}
+
+impl NetworkPolicy {
+    /// Only from this address and this interface, each where it is given.
+    #[must_use]
+    pub fn new(address: Option<IpAddr>, interface: Option<String>) -> Self {
+        Self { address, interface }
+    }
+
+    /// Whether anything is forbidden.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.address.is_some() || self.interface.is_some()
+    }
+
+    /// The only address that may be used.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// The only interface that may be used.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        self.interface.as_deref()
+    }
+
+    /// Whether IPv4, or IPv6, may be used.
+    #[must_use]
+    pub fn allows(&self, ipv6: bool) -> bool {
+        self.address.is_none_or(|ip| ip.is_ipv6() == ipv6)
+    }
+
+    /// Whether anything may be sent to `ip`.
+    #[must_use]
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        self.allows(ip.is_ipv6())
+    }
+
+    /// Where sockets listen.
+    #[must_use]
+    pub fn listening_addresses(&self) -> Vec<IpAddr> {
+        match self.address {
+            Some(ip) => vec![ip],
+            None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        }
+    }
+
+    /// A socket of the family of `addr`, tied to the interface, and not bound yet.
+    ///
+    /// # Errors
+    /// When the family is not allowed, or whatever the system says.
+    pub fn socket(&self, addr: SocketAddr, kind: Type) -> io::Result<Socket> {
+        if !self.reaches(addr.ip()) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // So that it never falls back to another route.
+        if let Some(name) = &self.interface {
+            socket.bind_device(Some(name.as_bytes()))?;
+        }
+        Ok(socket)
+    }
+
+    /// A socket that sends to `remote` from where it may.
+    fn outgoing(&self, remote: SocketAddr, kind: Type) -> io::Result<Socket> {
+        let socket = self.socket(remote, kind)?;
+        if let Some(ip) = self.address {
+            socket.bind(&SocketAddr::new(ip, 0).into())?;
+        }
+        Ok(socket)
+    }
+
+    /// Begins to connect to `remote`.
+    ///
+    /// # Errors
+    /// Whatever the system says at once; most failures come later, as events.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+        let socket = self.outgoing(remote, Type::STREAM)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&remote.into()) {
+            Err(error)
+                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+            {
+                Err(error)
+            }
+            _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+        }
+    }
+
+    /// Connects to `remote` and waits for it, for so long at the most.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub fn connect_within(
+        &self,
+        remote: SocketAddr,
+        patience: Duration,
+    ) -> io::Result<std::net::TcpStream> {
+        let socket = self.outgoing(remote, Type::STREAM)?;
+        socket.connect_timeout(&remote.into(), patience)?;
+        Ok(socket.into())
+    }
+
+    /// A socket for datagrams to `remote`, from `port` or any.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn datagrams_to(&self, remote: SocketAddr, port: u16) -> io::Result<std::net::UdpSocket> {
+        let socket = self.socket(remote, Type::DGRAM)?;
+        let any: IpAddr = if remote.is_ipv6() {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        socket.bind(&SocketAddr::new(self.address.unwrap_or(any), port).into())?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    }
+
+    /// A TCP listener and a socket for datagrams on one port number of `local`.
+    ///
+    /// # Errors
+    /// When the port is taken, or whatever the system says.
+    pub fn listen(
+        &self,
+        local: SocketAddr,
+    ) -> io::Result<(mio::net::TcpListener, mio::net::UdpSocket)> {
+        let tcp = self.socket(local, Type::STREAM)?;
+        tcp.set_nonblocking(true)?;
+        // A port in TIME_WAIT is free; a port that somebody listens on is not, even so.
+        tcp.set_reuse_address(true)?;
+        tcp.bind(&local.into())?;
+        tcp.listen(BACKLOG)?;
+        let tcp = mio::net::TcpListener::from_std(tcp.into());
+        let udp = self.socket(local, Type::DGRAM)?;
+        udp.set_nonblocking(true)?;
+        udp.bind(&SocketAddr::new(local.ip(), tcp.local_addr()?.port()).into())?;
+        Ok((tcp, mio::net::UdpSocket::from_std(udp.into())))
+    }
+
+    /// The number of the chosen interface.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn interface_index(&self, socket: &Socket) -> io::Result<Option<u32>> {
+        let Some(name) = &self.interface else { return Ok(None) };
+        Ok(Some(rustix::net::netdevice::name_to_index(socket, name)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the policy.
+
+    use super::*;
+
+    #[test]
+    fn an_address_of_one_family_leaves_no_way_out_by_the_other() {
+        let policy = NetworkPolicy::new(Some(Ipv4Addr::LOCALHOST.into()), None);
+        assert!(policy.is_restricted() && policy.allows(false) && !policy.allows(true));
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
+        for kind in [Type::STREAM, Type::DGRAM] {
+            let refused = policy.socket(six, kind).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
+        }
+        assert!(policy.connect(six).is_err());
+        assert!(policy.connect_within(six, Duration::from_secs(1)).is_err());
+        assert!(policy.datagrams_to(six, 0).is_err());
+    }
+
+    #[test]
+    fn what_goes_out_comes_from_the_address() {
+        let ours: IpAddr = Ipv4Addr::new(127, 0, 0, 77).into();
+        let policy = NetworkPolicy::new(Some(ours), None);
+        let (listener, _) = policy.listen(SocketAddr::new(ours, 0)).unwrap();
+        let remote = listener.local_addr().unwrap();
+        let stream = policy.connect_within(remote, Duration::from_secs(5)).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), ours);
+        let stream = policy.connect(remote).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), ours);
+        let socket = policy.datagrams_to(remote, 0).unwrap();
+        assert_eq!(socket.local_addr().unwrap().ip(), ours);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_gets_nothing_out() {
+        let policy = NetworkPolicy::new(None, Some("no-such-if0".into()));
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        assert!(policy.connect(remote).is_err() && policy.datagrams_to(remote, 0).is_err());
+    }
+}
