@@ -2,6 +2,7 @@
 //! be returned. It decides nothing.
 
 mod conn_table;
+mod dials;
 mod disk_ledger;
 mod identity;
 mod introductions;
@@ -23,6 +24,7 @@ use crate::standing::Standing;
 use crate::tracker::Order;
 
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
+pub use dials::Dials;
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use identity::{Identity, Persona};
 pub use introductions::Introductions;
@@ -121,6 +123,8 @@ pub struct Context {
     pub dht_wishes: BTreeSet<TorrentId>,
     /// Torrents that the DHT must hear no more of: they turned out to be private.
     pub dht_secrets: BTreeSet<TorrentId>,
+    /// Connections that we have begun, by address, since somebody there was a peer.
+    pub dials: Dials,
     /// Nodes of the DHT that peers told of.
     pub introductions: Introductions,
     /// There is something new to announce on the local network.
@@ -177,6 +181,7 @@ impl Context {
             dht_runs: false,
             dht_wishes: BTreeSet::new(),
             dht_secrets: BTreeSet::new(),
+            dials: Dials::default(),
             introductions: Introductions::default(),
             lsd_hurry: false,
             idle: BTreeSet::new(),

@@ -316,10 +316,10 @@ fn priorities_of(metainfo: &Metainfo, mut given: Vec<Priority>) -> Vec<Priority>
 
 /// The trackers of a torrent, those that the user names behind its own.
 fn announcer(metainfo: &Metainfo, more: Vec<String>, ctx: &mut Context) -> Announcer {
-    let mut tiers = metainfo.trackers.clone();
-    tiers.extend(more.into_iter().map(|url| alloc::vec![url]));
     if !ctx.config.trackers {
-        tiers.clear();
+        return Announcer::new(&[], &mut ctx.misc);
     }
-    Announcer::new(&tiers, &mut ctx.misc)
+    let mut announcer = Announcer::new(&metainfo.trackers, &mut ctx.misc);
+    more.iter().for_each(|url| announcer.add(url, true));
+    announcer
 }

@@ -1,6 +1,19 @@
 //! What strangers can make us ask of others: waits that they name, and requests that they cause.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use eddyline::base::addr::Scope;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::ExchangeId;
+use eddyline::base::rng::Seed;
+use eddyline::base::time::Instant;
+use eddyline::metainfo::Magnet;
 use eddyline::wire::Message;
+use eddyline::{
+    Action, AddPeers, AddTorrent, CheckDepth, Command, Config, ConnectFailure, Engine, Event,
+    HttpAction, HttpEvent, HttpFailure, HttpGet, PeerSource, StreamAction, StreamEvent, Wakeup,
+};
 use eddyline_sim::{Content, Puppet, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
@@ -56,4 +69,234 @@ fn a_flood_of_port_messages_leaves_the_dht_its_queries() {
     }
     let caused = asked(&world) - before;
     assert!((1..10).contains(&caused), "ten thousand messages caused {caused} queries");
+}
+
+/// An engine by itself, whose every request is seen and answered as the test says.
+struct Alone {
+    engine: Engine,
+    now: Instant,
+    events: Vec<Event>,
+    /// What was asked by HTTP.
+    asked: Vec<HttpGet>,
+    /// By which exchanges.
+    ids: Vec<ExchangeId>,
+    /// Whom it connected to.
+    called: Vec<SocketAddr>,
+    /// Names that were looked up.
+    names: Vec<String>,
+    /// What web servers say: events without their exchange.
+    server: fn(&HttpGet) -> Vec<HttpEvent>,
+}
+
+impl Alone {
+    fn new(server: fn(&HttpGet) -> Vec<HttpEvent>) -> Self {
+        let config = Config { dht: false, lsd: false, ipv6: false, ..Config::default() };
+        let now = Instant::from_millis(1_000_000);
+        Self {
+            engine: Engine::new(config, Seed::from_u64(73), now),
+            now,
+            events: Vec::new(),
+            asked: Vec::new(),
+            ids: Vec::new(),
+            called: Vec::new(),
+            names: Vec::new(),
+            server,
+        }
+    }
+
+    /// Adds a magnet with these trackers, and with those that the user names.
+    fn add(&mut self, number: u8, trackers: Vec<String>, users: &[&str]) {
+        let v1 = Some(Sha1Hash([number; 20]));
+        let mut add = AddTorrent::magnet(&Magnet { v1, trackers, ..Magnet::default() });
+        add.trackers = users.iter().map(ToString::to_string).collect();
+        self.events.push(Event::Command(Command::Add(Box::new(add))));
+    }
+
+    fn run(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while self.now < end {
+            let mut actions = Vec::new();
+            let events = std::mem::take(&mut self.events);
+            let wakeup = self.engine.step(self.now, events, &mut actions);
+            self.engine.check_invariants(CheckDepth::Fast).unwrap();
+            actions.into_iter().for_each(|action| self.perform(action));
+            let soon = self.now + Duration::from_millis(50);
+            self.now = match wakeup {
+                Wakeup::At { deadline, .. } if self.events.is_empty() => {
+                    deadline.max(soon).min(end)
+                }
+                Wakeup::OnEvent if self.events.is_empty() => end,
+                _ => soon,
+            };
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Http(id, HttpAction::Get(get)) => {
+                let said = (self.server)(&get);
+                self.events.extend(said.into_iter().map(|event| Event::Http(id, event)));
+                self.asked.push(*get);
+                self.ids.push(id);
+            }
+            Action::Stream(conn, StreamAction::Connect { remote }) => {
+                self.called.push(remote);
+                let failed = StreamEvent::ConnectFailed(ConnectFailure::Refused);
+                self.events.push(Event::Stream(conn, failed));
+            }
+            Action::Resolve(id, name) => {
+                self.names.push(name);
+                let nowhere = Err(eddyline::LookupError::NotFound);
+                self.events.push(Event::Resolved(id, nowhere));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn reply(status: u16, scope: Scope, location: Option<&str>, body: &[u8]) -> Vec<HttpEvent> {
+    let location = location.map(ToString::to_string);
+    let body = HttpEvent::Body(body.to_vec().into());
+    vec![HttpEvent::Head { status, location, scope }, body, HttpEvent::Finished]
+}
+
+fn no_tracker(_: &HttpGet) -> Vec<HttpEvent> {
+    reply(404, Scope::Public, None, b"<html>")
+}
+
+#[test]
+fn a_web_server_that_many_torrents_name_as_their_tracker_is_left_alone() {
+    let dead: fn(&HttpGet) -> Vec<HttpEvent> = |_| vec![HttpEvent::Failed(HttpFailure::Connect)];
+    for server in [no_tracker, dead] {
+        let mut alone = Alone::new(server);
+        for torrent in 0..100 {
+            // Whatever port, path, query and user name: it is one host.
+            let url = |n: u32| format!("http://u{n}@victim.example:{}/{n}?{torrent}", 80 + n % 7);
+            alone.add(torrent, (0..100).map(url).collect(), &[]);
+        }
+        alone.run(60);
+        let (soon, ()) = (alone.asked.len(), alone.run(3540));
+        let hour = alone.asked.len();
+        assert!((1..=16).contains(&soon), "asked {soon} times in a minute");
+        assert!(hour <= 30, "asked {hour} times in an hour");
+    }
+}
+
+#[test]
+fn thousands_of_names_that_are_no_trackers_have_one_budget() {
+    let mut alone = Alone::new(no_tracker);
+    for torrent in 0..100 {
+        let url = |n: u32| format!("http://h{torrent}x{n}.example/announce");
+        alone.add(torrent, (0..400).map(url).collect(), &[]);
+    }
+    alone.run(60);
+    assert!((200..400).contains(&alone.asked.len()), "asked {} times", alone.asked.len());
+}
+
+#[test]
+fn a_redirect_cannot_send_us_to_somebody_again_and_again() {
+    let mut alone = Alone::new(|get| match get.url.contains("victim") {
+        true => no_tracker(get),
+        false => reply(302, Scope::Public, Some("http://victim.example/"), b""),
+    });
+    for torrent in 0..200 {
+        let urls = vec![format!("http://evil{torrent}.example/announce")];
+        alone.add(torrent, urls, &[]);
+    }
+    alone.run(600);
+    let victim = alone.asked.iter().filter(|get| get.url.contains("victim")).count();
+    assert!((1..=20).contains(&victim), "the victim was asked {victim} times");
+}
+
+#[test]
+fn a_tracker_that_works_is_asked_for_all_torrents_soon() {
+    let mut alone = Alone::new(|_| reply(200, Scope::Public, None, b"d8:intervali1800e5:peers0:e"));
+    for torrent in 0..250 {
+        alone.add(torrent, vec!["http://tracker.example/announce".into()], &[]);
+    }
+    alone.run(60);
+    let announces = alone.asked.iter().filter(|get| get.url.contains("/announce")).count();
+    assert_eq!(announces, 250);
+}
+
+#[test]
+fn what_a_stranger_names_as_tracker_is_near_us_only_if_it_looks_like_one() {
+    let mut alone = Alone::new(no_tracker);
+    let urls =
+        ["http://a.example/announce", "http://b.example/reboot", "http://c.example/announce?x"];
+    alone.add(1, urls.map(String::from).into(), &["http://d.example/mine?key"]);
+    alone.run(5);
+    let nearest = |host: &str| alone.asked.iter().find(|get| get.url.contains(host)).unwrap().only;
+    assert_eq!((nearest("a.example"), nearest("d.example")), (None, None));
+    let public = Some(Scope::Public);
+    assert_eq!((nearest("b.example"), nearest("c.example")), (public, public));
+    // Nor does a redirect lead nearer than it comes from.
+    for (scope, to, expected) in [
+        (Scope::Loopback, "http://r.example/announce", None),
+        (Scope::Loopback, "http://r.example/announce?then=this", None),
+        (Scope::Local, "http://r.example/announce", Some(Scope::Local)),
+        (Scope::Public, "http://r.example/announce", Some(Scope::Public)),
+    ] {
+        let mut alone = Alone::new(no_tracker);
+        alone.add(1, vec!["http://a.example/announce".into()], &[]);
+        alone.server = |_| Vec::new();
+        alone.run(1);
+        let id = alone.ids[0];
+        let said = reply(302, scope, Some(to), b"");
+        alone.events.extend(said.into_iter().map(|event| Event::Http(id, event)));
+        alone.run(1);
+        assert_eq!(alone.asked[1].only, expected, "{scope:?} to {to}");
+    }
+}
+
+#[test]
+fn peers_of_our_own_network_are_named_only_from_there() {
+    // Public, private, loopback.
+    const NAMED: &[u8] =
+        b"\xcb\x00\x71\x07\x1a\xe1\xc0\xa8\x01\x01\x1a\xe1\x7f\x00\x00\x01\x1a\xe1";
+    for (scope, expected) in [(Scope::Public, 1), (Scope::Local, 2), (Scope::Loopback, 3)] {
+        let mut alone = Alone::new(|_| Vec::new());
+        alone.add(1, vec!["http://a.example/announce".into()], &[]);
+        alone.run(1);
+        let body = [b"d8:intervali1800e5:peers18:".as_slice(), NAMED, b"e"].concat();
+        let id = alone.ids[0];
+        let said = reply(200, scope, None, &body);
+        alone.events.extend(said.into_iter().map(|event| Event::Http(id, event)));
+        alone.run(2);
+        let called: std::collections::BTreeSet<_> = alone.called.iter().collect();
+        assert_eq!(called.len(), expected, "{scope:?}: {called:?}");
+    }
+    let peers = ["203.0.113.7:1", "192.168.1.1:1", "127.0.0.1:1", "[64:ff9b::7f00:1]:1"];
+    let peers = peers.map(|peer| peer.parse().unwrap()).into();
+    let magnet = Magnet { v1: Some(Sha1Hash([7; 20])), peers, ..Magnet::default() };
+    assert_eq!(AddTorrent::magnet(&magnet).peers, ["203.0.113.7:1".parse().unwrap()]);
+}
+
+#[test]
+fn an_address_that_is_named_as_thousands_of_peers_is_called_now_and_then() {
+    let mut alone = Alone::new(no_tracker);
+    alone.add(1, Vec::new(), &[]);
+    alone.run(1);
+    let torrent = alone.engine.torrents().next().unwrap();
+    let ip = IpAddr::from([203, 0, 113, 7]);
+    let peers = (1..2000).map(|port| SocketAddr::new(ip, port)).collect();
+    let add = AddPeers { torrent, peers, source: PeerSource::Tracker };
+    alone.events.push(Event::Command(Command::AddPeers(Box::new(add))));
+    alone.run(600);
+    let called = alone.called.len();
+    assert!((8..=60).contains(&called), "called {called} times in ten minutes");
+}
+
+#[test]
+fn names_of_peers_do_not_fill_the_resolver() {
+    let mut alone = Alone::new(|_| {
+        let peer = |n: u32| format!("d2:ip12:h{n:04}.example4:porti6881ee");
+        let peers: String = (0..1000).map(peer).collect();
+        let body = format!("d8:intervali30e5:peersl{peers}ee");
+        reply(200, Scope::Public, None, body.as_bytes())
+    });
+    alone.add(1, vec!["http://a.example/announce".into()], &[]);
+    alone.run(600);
+    let names = alone.names.len();
+    assert!((1..=100).contains(&names), "{names} names looked up");
 }

@@ -285,7 +285,8 @@ pub struct HttpGet {
     pub url: String,
     /// Use only addresses of this family; `None` for any.
     pub ipv6: Option<bool>,
-    /// Reach only addresses of this scope; `None` for any.
+    /// Reach only addresses of this scope or a wider one, checked after the name was looked up; `None`
+    /// for any.
     pub only: Option<Scope>,
     /// Longest body, decompressed.
     pub max_body: u32,

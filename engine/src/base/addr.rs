@@ -1,8 +1,9 @@
-//! Addresses: compact forms (BEP 23, BEP 7), scope rules and canonical peer priority (BEP 40).
+//! Addresses: compact forms (BEP 23, BEP 7), scopes and canonical peer priority (BEP 40).
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use serde::{Deserialize, Serialize};
+
+pub use super::scope::{Scope, is_dialable, is_reserved, scope};
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is, so that one peer has one name.
 pub fn normalise(addr: SocketAddr) -> SocketAddr {
@@ -34,46 +35,6 @@ pub fn push_compact(out: &mut Vec<u8>, addr: SocketAddr) {
         IpAddr::V6(ip) => out.extend(ip.octets()),
     }
     out.extend(addr.port().to_be_bytes());
-}
-
-/// Where an address can be reached from.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub enum Scope {
-    /// Anywhere on the internet.
-    Public,
-    /// Only this machine, this link or this site: loopback, private, link-local, unspecified,
-    /// multicast and carrier-shared ranges.
-    Local,
-}
-
-/// The scope of `ip`. Mapped IPv4 counts as IPv4.
-pub fn scope(ip: IpAddr) -> Scope {
-    let local = match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || a == 0
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || (v6.segments()[0] & 0xfe00) == 0xfc00
-                || (v6.segments()[0] & 0xffc0) == 0xfe80
-        }
-    };
-    if local { Scope::Local } else { Scope::Public }
-}
-
-/// True for an address one could connect to at all.
-pub fn is_dialable(addr: SocketAddr) -> bool {
-    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
 }
 
 /// Canonical peer priority (BEP 40): a symmetric, unpredictable rank of a pair of addresses.

@@ -10,6 +10,7 @@ pub mod payload;
 pub mod prefix;
 pub mod rate;
 pub mod rng;
+mod scope;
 pub mod slots;
 pub mod time;
 pub mod timer_queue;

@@ -9,6 +9,7 @@ use super::item::Item;
 use super::krpc::{Contact, ItemFields, Query, Reply};
 use super::lookup::{Lookup, LookupCost};
 use super::node_id::NodeId;
+use crate::base::addr::{is_dialable, scope};
 
 /// Peers that one lookup finds, and no more.
 const MAX_FOUND: usize = 2000;
@@ -101,7 +102,8 @@ impl Running {
         let mut found = Vec::new();
         if let (Goal::Peers { .. }, Some(values)) = (&self.goal, &reply.values) {
             for peer in values.iter().filter(|peer| peer.is_ipv6() == from.is_ipv6()) {
-                let fine = crate::base::addr::is_dialable(*peer);
+                let named = scope(from.ip()).may_name(scope(peer.ip()));
+                let fine = named && is_dialable(*peer);
                 if fine && self.peers.len() < MAX_FOUND && !self.peers.contains(peer) {
                     self.peers.push(*peer);
                     found.push(*peer);

@@ -1,11 +1,13 @@
 //! How much is done for strangers: budgets for each source and for all of them together, so that
-//! nobody can use this node to flood somebody else, or to keep it busy.
+//! nobody can use this node to flood somebody else, or to keep it busy; and how much is asked of one
+//! address.
 
 use alloc::collections::BTreeMap;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use crate::base::pace::{Pace, PaceLedger, owner};
 use crate::base::time::Instant;
 
 /// What one address may ask in a window.
@@ -20,6 +22,12 @@ const SIGNATURES: u32 = 200;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Sources that are told apart; beyond that they share one budget.
 const MAX_SOURCES: usize = 2000;
+
+/// Queries to one address that may stay without an answer: so many at once, then one in three
+/// seconds. Whoever answers begins again.
+const UNANSWERED: Pace = Pace::new(20, 3000);
+/// Addresses whose queries are counted.
+const MAX_ASKED: usize = 2000;
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Spent {
@@ -81,5 +89,37 @@ impl Guard {
         self.turn(now);
         self.signatures += 1;
         self.signatures <= SIGNATURES
+    }
+}
+
+/// How often those are asked who do not answer. An address that others name as thousands of nodes,
+/// and that is none, hears little of us.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Courtesy {
+    unanswered: PaceLedger<IpAddr>,
+}
+
+impl Default for Courtesy {
+    fn default() -> Self {
+        Self { unanswered: PaceLedger::new(MAX_ASKED) }
+    }
+}
+
+impl Courtesy {
+    /// Whether a query may go to that address, which then counts. On one machine ports tell nodes
+    /// apart, and nobody else is bothered.
+    pub fn may_ask(&mut self, addr: SocketAddr, now: Instant) -> bool {
+        let ip = addr.ip().to_canonical();
+        ip.is_loopback() || self.unanswered.take(owner(ip), UNANSWERED, now)
+    }
+
+    /// There is a node at that address.
+    pub fn answered(&mut self, ip: IpAddr) {
+        self.unanswered.forgive(&owner(ip));
+    }
+
+    /// Whether its memory is bounded.
+    pub fn is_bounded(&self) -> bool {
+        self.unanswered.is_bounded()
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::krpc::Contact;
 use super::node_id::NodeId;
 use super::table::{BUCKET, kinship};
+use crate::base::addr::is_dialable;
 
 /// Nodes asked at the same time, not counting those that are slow to answer.
 const PARALLEL: usize = 4;
@@ -75,8 +76,7 @@ impl Lookup {
     fn add(&mut self, contact: Contact, hops: u32) {
         let Contact { id, addr } = contact;
         let distance = id.distance(self.target);
-        if addr.port() == 0 || addr.ip().is_unspecified() || self.candidates.contains_key(&distance)
-        {
+        if !is_dialable(addr) || self.candidates.contains_key(&distance) {
             return;
         }
         let mut of_block = 0;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bloom::Bloom;
 use super::goal::{Goal, Outcome, Running, store_query};
-use super::guard::Guard;
+use super::guard::{Courtesy, Guard};
 use super::item_store::ItemStore;
 use super::krpc::{Body, Contact, Packet, Query, Reply, VERSION};
 use super::lookup::Lookup;
@@ -18,6 +18,7 @@ use super::node_id::NodeId;
 use super::peer_store::PeerStore;
 use super::table::{BUCKET, Table};
 use super::tokens::Tokens;
+use crate::base::addr::{is_dialable, scope};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -120,6 +121,7 @@ pub struct DhtNode {
     sent: VecDeque<(Instant, u32)>,
     slow: VecDeque<(Instant, u32)>,
     allowance: (u64, Instant),
+    courtesy: Courtesy,
     upkeep_at: Instant,
     expire_at: Instant,
     bootstrap_at: Instant,
@@ -147,6 +149,7 @@ impl DhtNode {
             sent: VecDeque::new(),
             slow: VecDeque::new(),
             allowance: (QUERIES.1, now),
+            courtesy: Courtesy::default(),
             upkeep_at: now,
             expire_at: now + UPKEEP.1,
             bootstrap_at: now,
@@ -196,7 +199,8 @@ impl DhtNode {
 
     /// Somebody may be a node: asks whether it is.
     pub fn meet(&mut self, addr: SocketAddr, now: Instant, out: &mut Output) {
-        if addr.is_ipv6() == self.config.ipv6 && addr.port() != 0 && self.may_ask(now) {
+        let fine = addr.is_ipv6() == self.config.ipv6 && is_dialable(addr);
+        if fine && self.may_ask(now) && self.courtesy.may_ask(addr, now) {
             let own = self.id();
             self.ask_near(addr, None, own, Purpose::Ping, now, out);
         }
@@ -281,6 +285,12 @@ impl DhtNode {
         self.allowance.0 > 0
     }
 
+    fn give_up_on(&mut self, key: LookupKey, id: NodeId) {
+        if let Some(running) = self.lookups.get_mut(&key) {
+            running.lookup.failed(id);
+        }
+    }
+
     fn ask(
         &mut self,
         query: Query,
@@ -330,6 +340,10 @@ impl DhtNode {
             let Some(running) = self.lookups.get_mut(&key) else { return };
             let Some(contact) = running.lookup.next() else { break };
             let query = running.query(self.table.own());
+            if !self.courtesy.may_ask(contact.addr, now) {
+                self.give_up_on(key, contact.id);
+                continue;
+            }
             self.ask(query, contact.addr, Some(contact.id), Purpose::Lookup(key), now, out);
         }
         if self.lookups.get(&key).is_some_and(|running| running.lookup.is_done())
@@ -408,6 +422,7 @@ impl DhtNode {
         if self.transactions.get(&t)?.to != from {
             return None;
         }
+        self.courtesy.answered(from.ip());
         self.transactions.remove(&t)
     }
 
@@ -429,7 +444,10 @@ impl DhtNode {
                 // Whoever we got in touch with may lead us to ourselves.
                 if self.table.len() < FEW && self.lookups.is_empty() {
                     let own = self.id();
-                    self.begin(own, Goal::Nodes, &reply.nodes, now, out);
+                    let teller = scope(from.ip());
+                    let fine = |node: &&Contact| teller.may_name(scope(node.addr.ip()));
+                    let nodes: Vec<Contact> = reply.nodes.iter().filter(fine).copied().collect();
+                    self.begin(own, Goal::Nodes, &nodes, now, out);
                 }
             }
             Purpose::Lookup(key) => self.lookup_replied(key, from, reply, now, out),
@@ -447,8 +465,11 @@ impl DhtNode {
     ) {
         let ipv6 = self.config.ipv6;
         let Some(running) = self.lookups.get_mut(&key) else { return };
-        let near: Vec<Contact> =
-            reply.nodes.iter().filter(|node| node.addr.is_ipv6() == ipv6).copied().collect();
+        // Somebody far away has nothing to say about our own network.
+        let teller = scope(from.ip());
+        let fine =
+            |node: &&Contact| node.addr.is_ipv6() == ipv6 && teller.may_name(scope(node.addr.ip()));
+        let near: Vec<Contact> = reply.nodes.iter().filter(fine).copied().collect();
         running.lookup.answered(reply.id, reply.token.clone(), &near);
         let found = running.take_values(from, reply);
         if !found.is_empty() {
@@ -476,9 +497,7 @@ impl DhtNode {
             self.table.failed(Contact { id, addr: transaction.to }, now);
         }
         if let Purpose::Lookup(key) = transaction.purpose {
-            if let Some(running) = self.lookups.get_mut(&key) {
-                running.lookup.failed(id);
-            }
+            self.give_up_on(key, id);
             self.advance(key, now, out);
         }
     }
@@ -567,6 +586,9 @@ impl DhtNode {
         self.peers.check()?;
         if self.lookups.len() > MAX_LOOKUPS + 2 || self.waiting.len() > MAX_WAITING {
             return Err("lookups in the DHT are bounded");
+        }
+        if !self.courtesy.is_bounded() {
+            return Err("addresses that the DHT has asked are bounded");
         }
         if self.transactions.len() > self.sent.len() {
             return Err("every query to the DHT ends at last");

@@ -71,7 +71,7 @@ impl NodeId {
 
     /// Whether a node at `ip` may have this id (BEP 42). Addresses of local networks may have any.
     pub fn fits(self, ip: IpAddr) -> bool {
-        if scope(ip) == Scope::Local {
+        if scope(ip) != Scope::Public {
             return true;
         }
         let prefix = prefix_for(ip, self.0[19]);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::krpc::Contact;
 use super::node_id::NodeId;
-use crate::base::addr::{Scope, scope};
+use crate::base::addr::{Scope, is_dialable, scope};
 use crate::base::time::Instant;
 
 /// Nodes of a bucket, and of its cache.
@@ -94,7 +94,7 @@ pub fn kinship(a: SocketAddr, b: SocketAddr) -> (bool, bool) {
     if a.ip().to_canonical().is_loopback() && b.ip().to_canonical().is_loopback() {
         return (false, a == b);
     }
-    let local = scope(a.ip()) == Scope::Local;
+    let local = scope(a.ip()) != Scope::Public;
     (!local && block(a.ip()) == block(b.ip()), a.ip().to_canonical() == b.ip().to_canonical())
 }
 
@@ -116,7 +116,7 @@ impl Table {
     /// A node has answered (`verified`), or has asked. Returns whether it has a place now.
     pub fn heard(&mut self, contact: Contact, verified: bool, now: Instant) -> bool {
         let Contact { id, addr } = contact;
-        if id == self.own || addr.port() == 0 || addr.ip().is_unspecified() {
+        if id == self.own || !is_dialable(addr) {
             return false;
         }
         let place = self.place(id);

@@ -50,9 +50,10 @@ impl Engine {
         }
         check(self.standby.check())?;
         check(self.ctx.standing.check())?;
+        check(self.trackers.check())?;
         check(self.dht.check())?;
-        if !self.ctx.introductions.is_bounded() {
-            check(Err("nodes that peers tell of are bounded"))?;
+        if !self.ctx.introductions.is_bounded() || !self.ctx.dials.is_bounded() {
+            check(Err("addresses that strangers name are counted in bounded memory"))?;
         }
         check(self.ctx.conns.check())
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::api::{Action, DhtWish, Notice, PeerSource};
+use crate::base::addr::{Scope, scope};
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
@@ -221,9 +222,14 @@ impl Engine {
         names.iter().for_each(|name| self.dht_contact(name));
         let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.metainfo.private);
         let nodes = torrents.flat_map(|(_, torrent)| torrent.metainfo.nodes.iter().take(8));
-        let nodes: Vec<String> =
-            nodes.take(64).map(|node| alloc::format!("{}:{}", node.host, node.port)).collect();
-        nodes.iter().for_each(|name| self.dht_contact(name));
+        let nodes: Vec<(String, u16)> =
+            nodes.take(64).map(|node| (node.host.clone(), node.port)).collect();
+        for (host, port) in nodes {
+            match host.parse::<IpAddr>() {
+                Ok(ip) => self.dht_named(SocketAddr::new(ip, port)),
+                Err(_) => self.resolve_named_node(host, port),
+            }
+        }
         let restored = self.dht.restored.nodes.clone();
         for ipv6 in [false, true] {
             self.with_dht(ipv6, |node, now, out| node.join(&restored, now, out));
@@ -249,6 +255,13 @@ impl Engine {
         for ipv6 in [false, true] {
             let family = ips.iter().filter(|ip| ip.is_ipv6() == ipv6);
             family.take(MAX_ADDRESSES).for_each(|ip| self.dht_meet(SocketAddr::new(*ip, port)));
+        }
+    }
+
+    /// A torrent names a node: nobody on this machine, and not many in all.
+    pub(super) fn dht_named(&mut self, node: SocketAddr) {
+        if scope(node.ip()) != Scope::Loopback {
+            self.ctx.introductions.tell(node, self.ctx.now);
         }
     }
 

@@ -86,10 +86,7 @@ impl Engine {
             Command::Resume(id) => self.with(id, Torrent::resume),
             Command::Recheck(id) => self.with(id, Torrent::recheck),
             Command::SaveResume(id) => self.with(id, Torrent::save_resume),
-            Command::Announce(id) => self.with(id, |torrent, ctx| {
-                torrent.announcer.force();
-                ctx.touched.insert(id);
-            }),
+            Command::Announce(id) => self.announce_now(id),
             Command::SetPriorities(id, changes) => {
                 self.with(id, |torrent, ctx| torrent.set_priorities(ctx, &changes));
             }
@@ -109,7 +106,7 @@ impl Engine {
     }
 
     /// Does something with a torrent, or says that it is not there, or goes to rest in this moment.
-    fn with(
+    pub(super) fn with(
         &mut self,
         id: TorrentId,
         act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
@@ -181,8 +178,9 @@ impl Engine {
                 torrent.adopt_metainfo(ctx, add.metainfo.clone());
             }
             if ctx.config.trackers {
-                let urls = add.metainfo.trackers.iter().flatten().chain(&add.trackers);
-                urls.for_each(|url| torrent.announcer.add(url));
+                let urls = add.metainfo.trackers.iter().flatten();
+                urls.for_each(|url| torrent.announcer.add(url, false));
+                add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
             }
             for addr in &add.peers {
                 torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));

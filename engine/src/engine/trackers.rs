@@ -1,25 +1,28 @@
 //! Carrying out announces: name look-ups, HTTP exchanges with redirects, UDP conversations, one leg
 //! for each address family. What comes of it goes back to the torrent.
 
+mod lookups;
+mod udp;
+
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use crate::api::{Action, HttpAction, HttpEvent, HttpFailure, HttpGet, LookupError, ViolatedRule};
+use crate::api::{Action, HttpAction, HttpEvent, HttpFailure, HttpGet, ViolatedRule};
 use crate::base::addr::Scope;
 use crate::base::ids::{ExchangeId, LookupId, TorrentId};
 use crate::base::slots::SlotMap;
+use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
-use crate::context::Timer;
 use crate::tracker::{
-    AnnounceEvent, AnnounceParams, Answer, Failure, Order, PeerHost, TrackerRef, UdpClient,
-    UdpOutcome, announce_url, parse_announce, parse_scrape, scrape_url, split_udp_url,
-    url_data_option,
+    Admission, AnnounceEvent, AnnounceParams, Answer, Failure, Hosts, Order, TrackerRef, UdpClient,
+    announce_url, host_of, may_be_near, parse_announce, parse_scrape, scrape_url, split_udp_url,
 };
+use lookups::Lookup;
 
 /// Longest body of a tracker's reply.
 const MAX_BODY: u32 = 1 << 20;
@@ -27,8 +30,6 @@ const MAX_BODY: u32 = 1 << 20;
 const HTTP_SECONDS: (u32, u32) = (30, 4);
 /// Redirects followed.
 const MAX_REDIRECTS: u8 = 5;
-/// Host names whose addresses are remembered for the last announce.
-const MAX_NAMES: usize = 1000;
 
 /// One announce, made over one or two address families.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +37,13 @@ struct Announce {
     torrent: TorrentId,
     tracker: TrackerRef,
     params: AnnounceParams,
+    /// Whose budget it is made from, since when.
+    host: String,
+    began: Instant,
+    /// Somebody there has answered as a tracker does.
+    spoke: bool,
+    /// It may lead to this machine or into a local network.
+    near: bool,
     legs: u8,
     answer: Option<Answer>,
     peers: Vec<SocketAddr>,
@@ -60,36 +68,29 @@ struct Exchange {
     status: u16,
     location: Option<String>,
     scope: Scope,
-    /// Where redirects may lead; `None` for anywhere.
+    /// The nearest that it may reach; `None` for anything.
     only: Option<Scope>,
+    /// Where redirects led, and when.
+    hops: Vec<(String, Instant)>,
     body: BytesMut,
     timeout: u32,
 }
 
 impl Exchange {
-    fn new(purpose: Purpose, ipv6: Option<bool>, timeout: u32) -> Self {
+    fn new(purpose: Purpose, ipv6: Option<bool>, timeout: u32, near: bool) -> Self {
         Self {
             purpose,
             ipv6,
             redirects: 0,
             status: 0,
             location: None,
-            scope: Scope::Local,
-            only: None,
+            scope: Scope::Public,
+            only: (!near).then_some(Scope::Public),
+            hops: Vec::new(),
             body: BytesMut::new(),
             timeout,
         }
     }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Lookup {
-    /// The host of a UDP tracker.
-    UdpTracker { announce: u64, host: String, port: u16, path: String },
-    /// A node of the DHT.
-    DhtNode { port: u16 },
-    /// A peer that a tracker named by host name.
-    Peer { torrent: TorrentId, port: u16 },
 }
 
 /// Everything in progress with trackers.
@@ -97,16 +98,23 @@ enum Lookup {
 pub(super) struct TrackerIo {
     announces: BTreeMap<u64, Announce>,
     next: u64,
+    hosts: Hosts,
     exchanges: SlotMap<ExchangeId, Exchange>,
     lookups: SlotMap<LookupId, Lookup>,
     udp: UdpClient,
     udp_alarm: Alarm,
     names: BTreeMap<String, Vec<IpAddr>>,
+    wishes: lookups::Wishes,
 }
 
 impl TrackerIo {
     pub(super) fn is_idle(&self) -> bool {
         self.announces.is_empty()
+    }
+
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        self.hosts.check()?;
+        self.wishes.check(&self.lookups)
     }
 }
 
@@ -123,15 +131,51 @@ impl Engine {
         }
     }
 
+    /// The user wants an announce now: also one at a host that has failed.
+    pub(super) fn announce_now(&mut self, id: TorrentId) {
+        let urls = self.torrents.get(id).map(|torrent| torrent.announcer.trackers());
+        let hosts = urls.into_iter().flatten().map(|tracker| host_of(&tracker.url));
+        hosts.for_each(|host| self.trackers.hosts.pardon(&host));
+        self.with(id, |torrent, ctx| {
+            torrent.announcer.force();
+            ctx.touched.insert(id);
+        });
+    }
+
+    /// Whether the host of a tracker may be asked now. If not, the torrent tries again, or another.
+    fn admit_announce(&mut self, id: TorrentId, order: &Order, host: &str) -> bool {
+        let (hosts, now) = (&mut self.trackers.hosts, self.ctx.now);
+        if order.event == AnnounceEvent::Stopped {
+            return hosts.last_word(host, now);
+        }
+        let admission = hosts.begin(host, now);
+        if admission != Admission::Go
+            && let Some(torrent) = self.torrents.get_mut(id)
+        {
+            torrent.announcer.put_off(order.tracker, host, admission);
+            self.ctx.touched.insert(id);
+        }
+        admission == Admission::Go
+    }
+
     fn announce(&mut self, id: TorrentId, order: &Order) {
         let Some(torrent) = self.torrents.get(id) else { return };
         let params = torrent.announce_params(&self.ctx, order);
+        let host = host_of(&order.url);
+        if !self.admit_announce(id, order, &host) {
+            return;
+        }
         self.trackers.next += 1;
         let key = self.trackers.next;
+        let near = order.trusted || may_be_near(&order.url);
         let announce = Announce {
             torrent: id,
             tracker: order.tracker,
             params,
+            host,
+            began: self.ctx.now,
+            spoke: false,
+            near,
             legs: 0,
             answer: None,
             peers: Vec::new(),
@@ -155,7 +199,8 @@ impl Engine {
         }
         for ipv6 in families {
             self.add_leg(key);
-            let exchange = Exchange::new(Purpose::Announce(key), ipv6, timeout);
+            let purpose = Purpose::Announce(key);
+            let exchange = Exchange::new(purpose, ipv6, timeout, near);
             self.http_get(&url, exchange);
         }
     }
@@ -215,6 +260,7 @@ impl Engine {
             }
             HttpEvent::Failed(why) => {
                 if let Some(exchange) = self.trackers.exchanges.remove(id) {
+                    self.arrived(&exchange, false);
                     self.http_failed(exchange.purpose, why);
                 }
             }
@@ -236,6 +282,7 @@ impl Engine {
             Purpose::Announce(key) => self.announce_finished(key, &exchange),
             Purpose::Scrape(torrent, tracker) => {
                 let reply = parse_scrape(&exchange.body).ok();
+                self.arrived(&exchange, reply.is_some());
                 if let (Some(torrent), Some(reply)) = (self.torrents.get_mut(torrent), reply)
                     && let Some(counts) = reply.files.get(&torrent.info_hash)
                 {
@@ -245,24 +292,41 @@ impl Engine {
         }
     }
 
-    /// A tracker on the internet must not lead us into a private network.
+    /// What is known now of the hosts that redirects led to.
+    fn arrived(&mut self, exchange: &Exchange, spoke: bool) {
+        for (host, began) in &exchange.hops {
+            self.trackers.hosts.heard(host, *began, spoke, self.ctx.now);
+        }
+    }
+
+    /// A tracker on the internet must not lead us into a private network, nor to somebody who has
+    /// been asked enough.
     fn redirect(&mut self, mut exchange: Exchange, location: &str) {
         let lower = location.to_ascii_lowercase();
         let web = lower.starts_with("http://") || lower.starts_with("https://");
-        if web && exchange.redirects < MAX_REDIRECTS {
-            exchange.only =
-                exchange.only.or((exchange.scope == Scope::Public).then_some(Scope::Public));
+        let host = host_of(location);
+        let follow = web && exchange.redirects < MAX_REDIRECTS;
+        if follow && self.trackers.hosts.another(&host, self.ctx.now) {
+            let nearest = exchange.only.unwrap_or(Scope::Loopback).min(exchange.scope);
+            exchange.only = (nearest != Scope::Loopback).then_some(nearest);
             exchange.redirects += 1;
+            exchange.hops.push((host, self.ctx.now));
             exchange.body.clear();
             return self.http_get(location, exchange);
         }
+        self.arrived(&exchange, false);
         if let Purpose::Announce(key) = exchange.purpose {
             self.leg_failed(key, "the tracker redirects to nowhere", None);
         }
     }
 
     fn announce_finished(&mut self, key: u64, exchange: &Exchange) {
-        match parse_announce(&exchange.body) {
+        let reply = parse_announce(&exchange.body);
+        let spoke =
+            reply.as_ref().is_ok_and(|reply| reply.failure.is_some() || exchange.status == 200);
+        self.arrived(exchange, spoke);
+        self.leg_spoke(key, spoke);
+        match reply {
             Ok(reply) if reply.failure.is_some() => {
                 let why = reply.failure.unwrap_or_default();
                 self.leg_failed(key, &why, reply.retry_in);
@@ -281,7 +345,7 @@ impl Engine {
                 if reply.counts.complete.is_none() {
                     self.scrape(key, exchange);
                 }
-                let peers = self.addresses(key, reply.peers);
+                let peers = self.addresses(key, reply.peers, exchange.scope);
                 self.leg_answered(key, answer, peers, reply.warning);
             }
             Ok(_) | Err(_) if exchange.status != 200 => {
@@ -302,147 +366,20 @@ impl Engine {
         let Some(torrent) = self.torrents.get(id) else { return };
         let url = torrent.announcer.tracker(tracker);
         let url = url.and_then(|tracker| scrape_url(&tracker.url, &[torrent.info_hash]));
-        if let Some(url) = url {
+        let near = announce.near;
+        if let Some(url) = url
+            && self.trackers.hosts.another(&host_of(&url), self.ctx.now)
+        {
             let purpose = Purpose::Scrape(id, tracker);
-            self.http_get(&url, Exchange::new(purpose, announced.ipv6, HTTP_SECONDS.0));
+            let (ipv6, timeout) = (announced.ipv6, HTTP_SECONDS.0);
+            self.http_get(&url, Exchange::new(purpose, ipv6, timeout, near));
         }
     }
 
-    /// Addresses at once, host names looked up.
-    fn addresses(&mut self, key: u64, peers: Vec<PeerHost>) -> Vec<SocketAddr> {
-        let torrent = self.trackers.announces.get(&key).map(|announce| announce.torrent);
-        let mut found = Vec::new();
-        let mut names = 0;
-        for peer in peers {
-            match (peer, torrent) {
-                (PeerHost::Addr(addr), _) => found.push(addr),
-                (PeerHost::Name(host, port), Some(torrent)) if names < 20 => {
-                    names += 1;
-                    let id = self.trackers.lookups.insert(Lookup::Peer { torrent, port });
-                    self.ctx.actions.push(Action::Resolve(id, host));
-                }
-                _ => {}
-            }
-        }
-        found
-    }
-
-    fn announce_udp(&mut self, key: u64, host: String, port: u16, path: String) {
-        self.add_leg(key);
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.udp_legs(key, &[ip], port, &path);
-        }
-        let stopping = self
-            .trackers
-            .announces
-            .get(&key)
-            .is_some_and(|announce| announce.params.event == AnnounceEvent::Stopped);
-        if stopping {
-            // The last announce waits for no resolver.
-            let known = self.trackers.names.get(&host).cloned().unwrap_or_default();
-            return self.udp_legs(key, &known, port, &path);
-        }
-        let lookup = Lookup::UdpTracker { announce: key, host: host.clone(), port, path };
-        let id = self.trackers.lookups.insert(lookup);
-        self.ctx.actions.push(Action::Resolve(id, host));
-    }
-
-    /// Looks up the name of a node of the DHT.
-    pub(super) fn resolve_dht_node(&mut self, host: String, port: u16) {
-        let id = self.trackers.lookups.insert(Lookup::DhtNode { port });
-        self.ctx.actions.push(Action::Resolve(id, host));
-    }
-
-    /// A name was looked up.
-    pub(super) fn resolved(&mut self, id: LookupId, result: Result<Vec<IpAddr>, LookupError>) {
-        let Some(lookup) = self.trackers.lookups.remove(id) else {
-            return self.violated(ViolatedRule::UnknownCompletion);
-        };
-        let ips = result.unwrap_or_default();
-        match lookup {
-            Lookup::DhtNode { port } => self.dht_resolved(&ips, port),
-            Lookup::Peer { torrent, port } => {
-                if let Some(torrent) = self.torrents.get_mut(torrent) {
-                    torrent.peer_resolved(&mut self.ctx, &ips, port);
-                }
-            }
-            Lookup::UdpTracker { announce, host, port, path } => {
-                if self.trackers.names.len() >= MAX_NAMES {
-                    self.trackers.names.pop_first();
-                }
-                self.trackers.names.insert(host, ips.clone());
-                self.udp_legs(announce, &ips, port, &path);
-            }
-        }
-    }
-
-    /// Announces by UDP to the first address of each family that we have a socket for. The leg
-    /// that waited for the look-up becomes the first of them.
-    fn udp_legs(&mut self, key: u64, ips: &[IpAddr], port: u16, path: &str) {
-        let usable = |v6: bool| {
-            let socket = if v6 { self.ctx.identity.udp6 } else { self.ctx.identity.udp4 };
-            socket.and_then(|_| ips.iter().find(|ip| ip.is_ipv6() == v6).copied())
-        };
-        let targets: Vec<IpAddr> = usable(false).into_iter().chain(usable(true)).collect();
-        let Some(params) = self.trackers.announces.get(&key).map(|a| a.params) else { return };
-        if targets.is_empty() {
-            return self.leg_failed(key, "host not found", None);
-        }
-        let options = if path.is_empty() { Vec::new() } else { url_data_option(path) };
-        let mut out = Vec::new();
-        for (index, ip) in targets.into_iter().enumerate() {
-            if index > 0 {
-                self.add_leg(key);
-            }
-            let to = SocketAddr::new(ip, port);
-            let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
-            self.trackers.udp.announce(key, to, params, options.clone(), now, rng, &mut out);
-        }
-        self.send_udp(out);
-    }
-
-    fn send_udp(&mut self, packets: Vec<(SocketAddr, Bytes)>) {
-        for (to, data) in packets {
-            let identity = &self.ctx.identity;
-            let socket = if to.is_ipv6() { identity.udp6 } else { identity.udp4 };
-            if let Some(socket) = socket {
-                self.ctx.actions.push(Action::SendDatagram { socket, to, data });
-            }
-        }
-        if let Some(at) = self.trackers.udp.next_deadline() {
-            let (queue, now) = (&mut self.ctx.timers, self.ctx.now);
-            self.trackers.udp_alarm.set(queue, at, now, Timer::UdpTrackers);
-        }
-    }
-
-    /// A UDP packet came.
-    pub(super) fn tracker_datagram(&mut self, from: SocketAddr, data: &[u8]) {
-        let mut out = Vec::new();
-        let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
-        let ended = self.trackers.udp.received(from, data, now, rng, &mut out);
-        self.send_udp(out);
-        if let Some((key, outcome)) = ended {
-            self.udp_ended(key, outcome);
-        }
-    }
-
-    pub(super) fn poll_udp_trackers(&mut self) {
-        let mut out = Vec::new();
-        let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
-        let ended = self.trackers.udp.poll(now, rng, &mut out);
-        self.send_udp(out);
-        ended.into_iter().for_each(|(key, outcome)| self.udp_ended(key, outcome));
-    }
-
-    fn udp_ended(&mut self, key: u64, outcome: UdpOutcome) {
-        match outcome {
-            UdpOutcome::Answered { interval, counts, peers } => {
-                let interval = Some(interval);
-                let answer = Answer { interval, counts, ..Answer::default() };
-                self.leg_answered(key, answer, peers, None);
-            }
-            UdpOutcome::Refused(why) => self.leg_failed(key, &why, None),
-            UdpOutcome::TimedOut => self.leg_failed(key, "timed out", None),
+    /// Whether somebody has answered this leg as a tracker does.
+    fn leg_spoke(&mut self, key: u64, spoke: bool) {
+        if let Some(announce) = self.trackers.announces.get_mut(&key) {
+            announce.spoke |= spoke;
         }
     }
 
@@ -477,6 +414,10 @@ impl Engine {
             return;
         }
         let Some(announce) = self.trackers.announces.remove(&key) else { return };
+        if announce.params.event != AnnounceEvent::Stopped {
+            let (hosts, now) = (&mut self.trackers.hosts, self.ctx.now);
+            hosts.ended(&announce.host, announce.began, announce.spoke, now);
+        }
         let Some(torrent) = self.torrents.get_mut(announce.torrent) else { return };
         let ctx = &mut self.ctx;
         let Announce { tracker, answer, peers, warning, failure, .. } = announce;

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::Torrent;
 use crate::api::PeerSource;
-use crate::base::addr::{Scope, is_dialable, normalise, scope};
+use crate::base::addr::{is_dialable, normalise, scope};
 use crate::base::ids::ConnId;
 use crate::candidates::Namer;
 use crate::context::Context;
@@ -90,8 +90,8 @@ impl Torrent {
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
         for (addr, _) in message.added.iter().take(taken) {
             // Somebody far away has nothing to say about our own network.
-            let foreign = teller == Scope::Public && scope(addr.ip()) == Scope::Local;
-            if !foreign && *addr != ctx.identity.external(addr.is_ipv6()) {
+            let may_name = teller.may_name(scope(addr.ip()));
+            if may_name && *addr != ctx.identity.external(addr.is_ipv6()) {
                 self.add_candidate(ctx, *addr, namer);
             }
         }

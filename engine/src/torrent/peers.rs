@@ -64,6 +64,10 @@ impl Torrent {
             && self.peers.len() as u32 + self.connecting < limit
             && let Some((key, remote)) = self.candidates.next(per_host, ctx.now)
         {
+            if let Err(wait) = ctx.dials.begin(remote, ctx.now) {
+                self.candidates.postpone(key, ctx.now, wait.as_secs() + 1);
+                continue;
+            }
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn { remote, torrent, key: Some(key), phase, deadline };
@@ -177,6 +181,7 @@ impl Torrent {
         self.by_key.insert(key, conn);
         self.peers.insert(conn, Box::new(peer));
         if !incoming {
+            ctx.dials.succeeded(remote);
             self.list_peer(conn);
         }
         ctx.flush.insert(conn);

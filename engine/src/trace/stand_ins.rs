@@ -77,10 +77,10 @@ impl StandIns {
                 IpAddr::V6(v6) if v6.is_multicast() => (6, |n| v6_in(0xff02, 0, n)),
                 IpAddr::V4(v4) if v4.is_broadcast() => continue,
                 IpAddr::V4(v4) if v4.is_loopback() => (0, |n| v4_in([127, 0], n)),
-                IpAddr::V4(_) if scope(*ip) == Scope::Local => (1, |n| v4_in([10, 0], n)),
+                IpAddr::V4(_) if scope(*ip) != Scope::Public => (1, |n| v4_in([10, 0], n)),
                 IpAddr::V4(_) => (2, |n| v4_in([11, 0], n)),
                 IpAddr::V6(v6) if v6.is_loopback() => continue,
-                IpAddr::V6(_) if scope(*ip) == Scope::Local => (3, |n| v6_in(0xfd00, 0, n)),
+                IpAddr::V6(_) if scope(*ip) != Scope::Public => (3, |n| v6_in(0xfd00, 0, n)),
                 IpAddr::V6(_) => (4, |n| v6_in(0x2000, 0, n)),
             };
             let number = next.entry(class).or_default();

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{AnnounceEvent, SwarmCounts};
+use super::{Admission, AnnounceEvent, SwarmCounts, host_of};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -62,6 +62,8 @@ pub struct Order {
     pub event: AnnounceEvent,
     /// To be echoed.
     pub tracker_id: Option<Vec<u8>>,
+    /// The user named it, not a torrent or a magnet.
+    pub trusted: bool,
 }
 
 /// State of one tracker.
@@ -87,6 +89,10 @@ pub struct Tracker {
     never: bool,
     /// It answered in an earlier run.
     worked_before: bool,
+    /// The user named it.
+    trusted: bool,
+    /// Others are before us at its host, and it is waited for.
+    in_line: bool,
 }
 
 /// The trackers of one torrent.
@@ -131,15 +137,18 @@ impl Announcer {
         self.trackers.get(at.0 as usize)
     }
 
-    /// Adds a tracker as a tier of its own, unless it is there.
-    pub fn add(&mut self, url: &str) {
-        let known = self.trackers.iter().any(|known| known.url == url);
-        if known || self.trackers.len() >= MAX_TRACKERS {
+    /// Adds a tracker as a tier of its own, unless it is there. `trusted`: the user named it.
+    pub fn add(&mut self, url: &str, trusted: bool) {
+        if let Some(known) = self.trackers.iter_mut().find(|known| known.url == url) {
+            known.trusted |= trusted;
+            return;
+        }
+        if self.trackers.len() >= MAX_TRACKERS && !trusted {
             return;
         }
         let tier = self.trackers.iter().map(|tracker| tracker.tier + 1).max().unwrap_or(0);
         self.order.push(TrackerRef(self.trackers.len() as u32));
-        self.trackers.push(Tracker::new(url, tier));
+        self.trackers.push(Tracker { trusted, ..Tracker::new(url, tier) });
     }
 
     /// The trackers that answered, in the order in which they are asked, with what each wants to be
@@ -222,7 +231,7 @@ impl Announcer {
         self.in_flight = None;
         let mut orders = Vec::new();
         for (index, tracker) in self.trackers.iter_mut().enumerate() {
-            tracker.next_at = Instant::ZERO;
+            (tracker.next_at, tracker.in_line) = (Instant::ZERO, false);
             if core::mem::take(&mut tracker.started) {
                 let event = AnnounceEvent::Stopped;
                 orders.push(tracker.order(TrackerRef(index as u32), event));
@@ -249,10 +258,15 @@ impl Announcer {
                     (true, false) => AnnounceEvent::None,
                 };
                 self.in_flight = Some((*at, event));
-                return Some(tracker.order(*at, event));
+                let order = tracker.order(*at, event);
+                if let Some(tracker) = self.trackers.get_mut(at.0 as usize) {
+                    tracker.in_line = false;
+                }
+                return Some(order);
             }
-            // A working tracker whose time has not come satisfies the torrent (BEP 12).
-            if tracker.working {
+            // A working tracker whose time has not come satisfies the torrent (BEP 12), and one at
+            // which we stand in line is waited for.
+            if tracker.working || tracker.in_line {
                 return None;
             }
         }
@@ -268,11 +282,33 @@ impl Announcer {
         let mut deadline: Option<Instant> = None;
         for tracker in usable.filter(|tracker| !tracker.never) {
             deadline = Some(deadline.map_or(tracker.next_at, |d| d.min(tracker.next_at)));
-            if tracker.working {
+            if tracker.working || tracker.in_line {
                 break;
             }
         }
         deadline
+    }
+
+    /// The host of a tracker cannot be asked now. One that is shunned is passed over meanwhile, and so
+    /// are all others at the same host.
+    pub fn put_off(&mut self, at: TrackerRef, host: &str, admission: Admission) {
+        if self.take_in_flight(at).is_none() {
+            return;
+        }
+        let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
+        (tracker.next_at, tracker.in_line) = match admission {
+            Admission::Go => return,
+            Admission::InLine(look) => (look, true),
+            Admission::Shunned(until) => (until, false),
+        };
+        tracker.working &= tracker.in_line;
+        if let Admission::Shunned(until) = admission {
+            for other in self.trackers.iter_mut().filter(|t| t.next_at < until) {
+                if host_of(&other.url) == host {
+                    (other.next_at, other.in_line, other.working) = (until, false, false);
+                }
+            }
+        }
     }
 
     /// A tracker answered.
@@ -376,10 +412,18 @@ impl Tracker {
             completed: false,
             never: false,
             worked_before: false,
+            trusted: false,
+            in_line: false,
         }
     }
 
     fn order(&self, tracker: TrackerRef, event: AnnounceEvent) -> Order {
-        Order { tracker, url: self.url.clone(), event, tracker_id: self.id.clone() }
+        Order {
+            tracker,
+            url: self.url.clone(),
+            event,
+            tracker_id: self.id.clone(),
+            trusted: self.trusted,
+        }
     }
 }

@@ -2,15 +2,19 @@
 //! 48), and the machine that decides when to say it.
 
 mod announcer;
+mod hosts;
 mod http_codec;
 mod udp_client;
 mod udp_codec;
+mod url;
 
 pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
+pub use hosts::{Admission, Hosts};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
 pub use udp_client::{ConversationId, UdpClient, UdpOutcome, split_udp_url};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
+pub use url::{host_of, literal_ip, may_be_near};
 
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;

@@ -92,7 +92,7 @@ fn no_tracker_names_a_wait_that_is_too_short_or_too_long() {
 fn a_long_list_of_trackers_is_cut_and_read_in_one_pass() {
     let urls: Vec<String> = (0..100_000).map(|n| alloc::format!("http://t{}", n / 2)).collect();
     let mut a = Announcer::new(&[urls], &mut Seed::from_u64(1).stream("t"));
-    a.add("http://one-more");
+    a.add("http://one-more", false);
     assert_eq!(a.trackers().count(), 500);
 }
 
