@@ -386,6 +386,19 @@ const IN_A_NODE: &[Mutation] = &[
         let fields = transaction.map(|(name, value)| (Value::Text(name.into()), value));
         transactions.push((int(1), Value::Map(fields.into())));
     }),
+    ("addresses that the DHT has asked are bounded", |e| {
+        let ip = Value::Map(vec![(text("V4"), Value::Array([1, 2, 3, 4].map(int).into()))]);
+        let taken = Value::Map(vec![(text("free_at"), int(7))]);
+        *at(e, "dht.nodes.0.courtesy.unanswered.taken") = Value::Map(vec![(ip, taken)]);
+        *at(e, "dht.nodes.0.courtesy.unanswered.most") = int(0);
+    }),
+    ("addresses that strangers name are counted in bounded memory", |e| {
+        let node = Value::Map(vec![(text("V4"), endpoint())]);
+        *at(e, "ctx.introductions.waiting") = Value::Array(vec![node; 11]);
+    }),
+    ("look-ups that strangers cause are counted and bounded", |e| {
+        add(at(e, "trackers.wishes.in_progress"), 1);
+    }),
     ("every torrent has one turn in the DHT", |e| {
         *at(e, "dht.queue") = Value::Array(Vec::new());
         let Value::Map(turns) = at(e, "dht.turns") else { panic!("no map") };
@@ -397,6 +410,10 @@ const IN_A_NODE: &[Mutation] = &[
 fn any_hash(e: &mut Value) -> Value {
     let Value::Map(hashes) = at(e, "by_hash") else { panic!("no map") };
     hashes[0].0.clone()
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
 }
 
 /// 1.2.3.4:5 as it is written out.

@@ -179,7 +179,7 @@ impl Hosts {
     /// The name of the first rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
         if self.hosts.len() > MAX_HOSTS + 1 {
-            return Err("hosts of trackers are bounded");
+            return Err("addresses that strangers name are counted in bounded memory");
         }
         Ok(())
     }
