@@ -108,7 +108,7 @@ pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, Ht
         .timeout_global(Some(Duration::from_secs(get.timeout.into())))
         .user_agent(user_agent)
         .build();
-    let seen = Arc::new(Mutex::new(Scope::Local));
+    let seen = Arc::new(Mutex::new(Scope::Public));
     let resolver = ScopedResolver { names: names.clone(), only: get.only, seen: seen.clone() };
     let connector = ().chain(PolicyConnector(names.policy().clone()));
     let connector = connector.chain(RustlsConnector::default());

@@ -66,7 +66,7 @@ impl Identity {
     /// address in a local network, and nobody there knows that of the other family.
     pub fn hear(&mut self, from: IpAddr, ip: IpAddr) {
         let (from, ip) = (from.to_canonical(), ip.to_canonical());
-        let strange = scope(from) == Scope::Public && scope(ip) == Scope::Local;
+        let strange = scope(from) == Scope::Public && scope(ip) != Scope::Public;
         if strange || ip.is_unspecified() || ip.is_multicast() {
             return;
         }
@@ -107,5 +107,5 @@ impl Identity {
 /// Who has one vote: in a local network an address, on the internet a block that one owner may have.
 fn voter(from: IpAddr) -> Prefix {
     let prefix = Prefix::of(from);
-    if scope(from) == Scope::Local { prefix } else { prefix.wide() }
+    if scope(from) != Scope::Public { prefix } else { prefix.wide() }
 }
