@@ -160,10 +160,7 @@ impl Driver {
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
         let mailbox = Mailbox::new(waker);
         let clock = Clock::start();
-        let policy = options.as_ref().map(ListenOptions::policy).unwrap_or_default();
-        engine_config.ipv4 &= policy.allows(false);
-        engine_config.ipv6 &= policy.allows(true);
-        let names = Names::new(policy.clone());
+        let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let trace = record.map(|path| {
@@ -343,6 +340,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// What of the network may be used; the engine asks for nothing that would be refused.
+fn network(options: Option<&ListenOptions>, config: &mut Config) -> (NetworkPolicy, Names) {
+    let policy = options.map(ListenOptions::policy).unwrap_or_default();
+    config.ipv4 &= policy.allows(false);
+    config.ipv6 &= policy.allows(true);
+    let names = Names::new(policy.clone());
+    (policy, names)
 }
 
 /// How many files may be open: half of what the system allows, the rest being for sockets.

@@ -386,14 +386,8 @@ const IN_A_NODE: &[Mutation] = &[
         let fields = transaction.map(|(name, value)| (Value::Text(name.into()), value));
         transactions.push((int(1), Value::Map(fields.into())));
     }),
-    ("addresses that the DHT has asked are bounded", |e| {
-        let ip = Value::Map(vec![(text("V4"), Value::Array([1, 2, 3, 4].map(int).into()))]);
-        let taken = Value::Map(vec![(text("free_at"), int(7))]);
-        *at(e, "dht.nodes.0.courtesy.unanswered.taken") = Value::Map(vec![(ip, taken)]);
-        *at(e, "dht.nodes.0.courtesy.unanswered.most") = int(0);
-    }),
     ("addresses that strangers name are counted in bounded memory", |e| {
-        let node = Value::Map(vec![(text("V4"), endpoint())]);
+        let node = Value::Map(vec![(Value::Text("V4".into()), endpoint())]);
         *at(e, "ctx.introductions.waiting") = Value::Array(vec![node; 11]);
     }),
     ("look-ups that strangers cause are counted and bounded", |e| {
@@ -410,10 +404,6 @@ const IN_A_NODE: &[Mutation] = &[
 fn any_hash(e: &mut Value) -> Value {
     let Value::Map(hashes) = at(e, "by_hash") else { panic!("no map") };
     hashes[0].0.clone()
-}
-
-fn text(text: &str) -> Value {
-    Value::Text(text.into())
 }
 
 /// 1.2.3.4:5 as it is written out.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::krpc::Contact;
 use super::node_id::NodeId;
 use super::table::{BUCKET, kinship};
-use crate::base::addr::is_dialable;
+use crate::base::addr::{is_dialable, scope};
 
 /// Nodes asked at the same time, not counting those that are slow to answer.
 const PARALLEL: usize = 4;
@@ -37,6 +37,16 @@ struct Candidate {
     state: State,
     token: Option<Bytes>,
     hops: u32,
+}
+
+/// The nodes of an answer that count: of the same address family, and none that is nearer to us than
+/// to whom says so, for somebody far away has nothing to say about our own network.
+pub fn credible(teller: SocketAddr, nodes: &[Contact]) -> Vec<Contact> {
+    let fine = |node: &&Contact| {
+        let addr = node.addr;
+        addr.is_ipv6() == teller.is_ipv6() && scope(teller.ip()).may_name(scope(addr.ip()))
+    };
+    nodes.iter().filter(fine).copied().collect()
 }
 
 /// A lookup of one target.

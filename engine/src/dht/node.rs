@@ -13,12 +13,12 @@ use super::goal::{Goal, Outcome, Running, store_query};
 use super::guard::{Courtesy, Guard};
 use super::item_store::ItemStore;
 use super::krpc::{Body, Contact, Packet, Query, Reply, VERSION};
-use super::lookup::Lookup;
+use super::lookup::{Lookup, credible};
 use super::node_id::NodeId;
 use super::peer_store::PeerStore;
 use super::table::{BUCKET, Table};
 use super::tokens::Tokens;
-use crate::base::addr::{is_dialable, scope};
+use crate::base::addr::is_dialable;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -444,10 +444,7 @@ impl DhtNode {
                 // Whoever we got in touch with may lead us to ourselves.
                 if self.table.len() < FEW && self.lookups.is_empty() {
                     let own = self.id();
-                    let teller = scope(from.ip());
-                    let fine = |node: &&Contact| teller.may_name(scope(node.addr.ip()));
-                    let nodes: Vec<Contact> = reply.nodes.iter().filter(fine).copied().collect();
-                    self.begin(own, Goal::Nodes, &nodes, now, out);
+                    self.begin(own, Goal::Nodes, &credible(from, &reply.nodes), now, out);
                 }
             }
             Purpose::Lookup(key) => self.lookup_replied(key, from, reply, now, out),
@@ -463,13 +460,8 @@ impl DhtNode {
         now: Instant,
         out: &mut Output,
     ) {
-        let ipv6 = self.config.ipv6;
         let Some(running) = self.lookups.get_mut(&key) else { return };
-        // Somebody far away has nothing to say about our own network.
-        let teller = scope(from.ip());
-        let fine =
-            |node: &&Contact| node.addr.is_ipv6() == ipv6 && teller.may_name(scope(node.addr.ip()));
-        let near: Vec<Contact> = reply.nodes.iter().filter(fine).copied().collect();
+        let near = credible(from, &reply.nodes);
         running.lookup.answered(reply.id, reply.token.clone(), &near);
         let found = running.take_values(from, reply);
         if !found.is_empty() {
@@ -588,7 +580,7 @@ impl DhtNode {
             return Err("lookups in the DHT are bounded");
         }
         if !self.courtesy.is_bounded() {
-            return Err("addresses that the DHT has asked are bounded");
+            return Err("addresses that strangers name are counted in bounded memory");
         }
         if self.transactions.len() > self.sent.len() {
             return Err("every query to the DHT ends at last");
