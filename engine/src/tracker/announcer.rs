@@ -204,6 +204,7 @@ impl Announcer {
         };
         !self.trackers.iter().any(untold)
             && self.in_flight.is_none()
+            && !self.trackers.iter().any(|tracker| tracker.in_line)
             && self.next_deadline().is_none_or(|at| at > now)
     }
 
@@ -314,6 +315,8 @@ impl Announcer {
     /// A tracker answered.
     pub fn succeeded(&mut self, at: TrackerRef, answer: &Answer, now: Instant) {
         let Some(event) = self.take_in_flight(at) else { return };
+        // Nobody is waited for any more.
+        self.trackers.iter_mut().for_each(|tracker| tracker.in_line = false);
         let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
         let (least, most) = INTERVAL_BOUNDS;
         let min = answer.min_interval.unwrap_or(0).min(most);
