@@ -304,10 +304,13 @@ impl Announcer {
         };
         tracker.working &= tracker.in_line;
         if let Admission::Shunned(until) = admission {
-            for other in self.trackers.iter_mut().filter(|t| t.next_at < until) {
-                if host_of(&other.url) == host {
-                    (other.next_at, other.in_line, other.working) = (until, false, false);
-                }
+            let failures = tracker.failures;
+            for other in self.trackers.iter_mut().filter(|t| host_of(&t.url) == host) {
+                // What has failed more often comes behind what has not, or only the first of several
+                // would ever be tried.
+                let later = Duration::from_secs((other.failures > failures).into());
+                other.next_at = other.next_at.max(until + later);
+                (other.in_line, other.working) = (false, false);
             }
         }
     }

@@ -311,3 +311,14 @@ fn trackers_that_answered_in_an_earlier_run_are_asked_first_in_their_tiers() {
         assert_eq!(kept, [("http://c".into(), Some(b"x".to_vec())), ("http://e".into(), None)]);
     }
 }
+
+#[test]
+fn of_several_trackers_at_one_host_each_has_its_turn() {
+    let mut a = announcer(&[&["http://a:1/announce"], &["http://a:2/announce"]]);
+    let first = a.poll(secs(0)).unwrap();
+    a.failed(first.tracker, &refusal(), secs(0));
+    let second = a.poll(secs(0)).unwrap();
+    a.put_off(second.tracker, "a", Admission::Shunned(secs(17)));
+    assert_eq!(a.poll(secs(16)), None);
+    assert_eq!(a.poll(secs(17)).unwrap().url, second.url, "the first one has had its turn");
+}

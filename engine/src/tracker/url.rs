@@ -1,5 +1,6 @@
 //! What stands in the URL of a tracker.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::net::IpAddr;
 
@@ -25,14 +26,20 @@ fn host_text(url: &str) -> &str {
     }
 }
 
+fn is_udp(url: &str) -> bool {
+    url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp:"))
+}
+
 /// Who is asked by a URL, whatever the port and the path: a name, or an address with those that have
-/// the same owner.
+/// the same owner. Asking by UDP is another matter than by HTTP: where one is blocked, the other may
+/// well work.
 pub fn host_of(url: &str) -> String {
     let text = host_text(url);
-    match text.parse::<IpAddr>() {
+    let host = match text.parse::<IpAddr>() {
         Ok(ip) => owner(ip).to_string(),
         Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
-    }
+    };
+    if is_udp(url) { format!("udp {host}") } else { host }
 }
 
 /// Whether a URL that a stranger gave may lead to this machine or into a local network: only where it
@@ -42,10 +49,9 @@ pub fn may_be_near(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let plain = !rest.contains(['?', '\\', '@']);
     let path = rest.split('#').next().and_then(|rest| rest.find('/').map(|at| &rest[at..]));
-    let udp = url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp:"));
     plain
         && match path {
-            None | Some("/") => udp,
+            None | Some("/") => is_udp(url),
             Some(path) => path.ends_with("/announce") || path.ends_with("/scrape"),
         }
 }
@@ -61,12 +67,13 @@ mod tests {
         for url in [
             "http://Example.ORG/announce",
             "https://example.org:8443/a?b#c",
-            "udp://example.org.:1/",
+            "http://example.org.:1/",
             "http://user:pass@example.org",
             "http://example.org\\@other/",
         ] {
             assert_eq!(host_of(url), "example.org", "{url}");
         }
+        assert_eq!(host_of("UDP://Example.org.:1/"), "udp example.org");
         assert_eq!(host_of("http://192.0.2.1:80/x"), "192.0.2.1");
         assert_eq!(host_of("http://[2001:db8::1:2:3:4]:80/x"), "2001:db8::");
         assert_eq!(literal_ip("udp://[::1]:9/announce"), "::1".parse().ok());
