@@ -149,6 +149,11 @@ pub trait FileSystem: Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<bool>;
     /// Whether this is still the place that it was.
     fn is_there(&self) -> bool;
+    /// Whether the time of our own change to a file may become another one until it is synced, as on
+    /// a server that has a clock of its own.
+    fn dates_late(&self) -> bool {
+        false
+    }
     /// What tells this place from every other one.
     fn identity(&self) -> Option<(u64, u64)>;
     /// The folder of a file as the system knows it, and the name there, so that a second name can

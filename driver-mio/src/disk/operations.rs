@@ -164,7 +164,7 @@ impl TorrentFiles {
         if all.iter().zip(files).any(longer) {
             return Err(Errno::LOOP.into());
         }
-        self.watch.begin(&all);
+        self.watch.begin(&all, arranged.fs.dates_late());
         Ok(all)
     }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZero;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Advice, FallocateFlags, FileType, Stat};
@@ -124,6 +124,24 @@ pub(super) fn found(stat: &Stat) -> Found {
         modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos),
         identity: Some(identity(stat)),
     }
+}
+
+/// Kinds of file systems whose files are elsewhere: NFS, SMB in three versions, FUSE, 9P, Ceph, AFS.
+const REMOTE: [u32; 8] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+];
+
+/// Whether a folder is on a file system that may give a change another time later.
+pub(super) fn dates_late(folder: impl AsFd) -> bool {
+    // Only the low half tells, on every platform.
+    rustix::fs::fstatfs(folder).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)))
 }
 
 /// What tells a file from every other one.

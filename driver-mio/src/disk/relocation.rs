@@ -160,7 +160,7 @@ impl TorrentFiles {
         self.close();
         self.forget_names();
         let files = arranged.status(self.metainfo.layout.files())?;
-        self.watch.begin(&files);
+        self.watch.begin(&files, arranged.fs.dates_late());
         Ok(files)
     }
 

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
-use super::real_file::{RealFile, found, identity};
+use super::real_file::{RealFile, dates_late, found, identity};
 
 /// The folder that everything stays in.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Scoped {
     folder: OwnedFd,
     path: PathBuf,
     identity: (u64, u64),
+    dates_late: bool,
 }
 
 const FOLDER: OFlags =
@@ -37,7 +38,8 @@ impl Scoped {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())?;
         let identity = identity(&rustix::fs::fstat(&folder)?);
-        Ok(Self { folder, path: path.to_owned(), identity })
+        let dates_late = dates_late(&folder);
+        Ok(Self { folder, path: path.to_owned(), identity, dates_late })
     }
 
     /// Opens the folder of `parts`, making what is missing if asked to.
@@ -181,6 +183,10 @@ impl FileSystem for Scoped {
 
     fn is_there(&self) -> bool {
         rustix::fs::stat(&self.path).is_ok_and(|stat| identity(&stat) == self.identity)
+    }
+
+    fn dates_late(&self) -> bool {
+        self.dates_late
     }
 
     fn identity(&self) -> Option<(u64, u64)> {

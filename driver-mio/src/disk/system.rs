@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
-use super::real_file::{RealFile, found, identity};
+use super::real_file::{RealFile, dates_late, found, identity};
 use super::scoped::relative;
 
 /// A folder, with whatever links lead elsewhere from it.
@@ -101,6 +101,11 @@ impl FileSystem for System {
 
     fn is_there(&self) -> bool {
         rustix::fs::stat(&self.root).is_ok_and(|stat| identity(&stat) == self.identity)
+    }
+
+    fn dates_late(&self) -> bool {
+        // Links may lead to anywhere.
+        File::open(&self.root).is_ok_and(dates_late)
     }
 
     fn identity(&self) -> Option<(u64, u64)> {

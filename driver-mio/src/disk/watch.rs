@@ -9,10 +9,11 @@
 //! The system gives a change its time before the first byte is changed, so what was read from a file
 //! that looks as before is what was there before. What escapes: a program that sets the time back, or
 //! changes bytes that it has mapped and had changed a moment before; a change in the tick of the clock
-//! (1 to 4 ms) of our last write to the file; and what has left for the socket already.
+//! (1 to 4 ms) of our last write to the file; one between our write and the next sync on a file system
+//! that dates changes late; and what has left for the socket already.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use eddyline::FileStatus;
@@ -27,6 +28,8 @@ struct Known {
     writing: u32,
     /// Somebody else changed it before a write of ours.
     changed: bool,
+    /// We wrote to it, and the file system may still give that another time.
+    undated: bool,
     /// The turn of the loop in which the engine was told.
     told: u64,
 }
@@ -49,7 +52,11 @@ impl Turns {
 
 /// The files of a torrent.
 #[derive(Debug, Default)]
-pub(super) struct Watch(Mutex<Vec<Known>>);
+pub(super) struct Watch {
+    files: Mutex<Vec<Known>>,
+    /// Times of our own changes are what they are only after a sync.
+    dates_late: AtomicBool,
+}
 
 /// Why nothing is read: these files are not what they were.
 #[derive(Debug)]
@@ -69,11 +76,12 @@ fn status(found: Found) -> FileStatus {
 
 impl Watch {
     fn known(&self) -> MutexGuard<'_, Vec<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All files were looked at, and the engine hears of it before it asks for anything.
-    pub(super) fn begin(&self, files: &[FileStatus]) {
+    pub(super) fn begin(&self, files: &[FileStatus], dates_late: bool) {
+        self.dates_late.store(dates_late, Ordering::Relaxed);
         let known = |status: &FileStatus| Known { status: *status, ..Known::default() };
         *self.known() = files.iter().map(known).collect();
     }
@@ -90,7 +98,7 @@ impl Watch {
         let Some(known) = known.get(index as usize) else { return Ok(Ok(())) };
         let settled = turn.is_none_or(|turn| known.told < turn);
         // While we write to it ourselves nothing can be told.
-        let same = known.writing > 0 || known.status == now;
+        let same = known.writing > 0 || known.undated || known.status == now;
         Ok(if same && !known.changed && settled { Ok(()) } else { Err(now) })
     }
 
@@ -99,7 +107,8 @@ impl Watch {
         let now = status(file.found()?);
         if let Some(known) = self.known().get_mut(index as usize) {
             let new = known.status.length.is_none() && now.length == Some(0);
-            known.changed |= known.writing == 0 && !new && known.status != now;
+            let idle = known.writing == 0 && !known.undated;
+            known.changed |= idle && !new && known.status != now;
             known.writing += 1;
         }
         Ok(())
@@ -108,8 +117,10 @@ impl Watch {
     /// It has ended, well or not.
     pub(super) fn write_ends(&self, index: u32, file: &dyn StoredFile) {
         let now = file.found().map(status);
+        let undated = self.dates_late.load(Ordering::Relaxed);
         if let Some(known) = self.known().get_mut(index as usize) {
             known.writing = known.writing.saturating_sub(1);
+            known.undated |= undated;
             match now {
                 Ok(now) => known.status = now,
                 Err(_) => known.changed = true,
@@ -134,13 +145,16 @@ impl Watch {
     /// What a sync saw of files that we wrote to since the one before: of those that others changed too
     /// it must not be believed that they look as we left them.
     pub(super) fn mark_shared(&self, dirty: &[u32], files: &mut [FileStatus]) {
-        let all = self.known();
+        let mut all = self.known();
         for index in dirty {
             let (Some(known), Some(file)) =
-                (all.get(*index as usize), files.get_mut(*index as usize))
+                (all.get_mut(*index as usize), files.get_mut(*index as usize))
             else {
                 continue;
             };
+            if known.undated && known.writing == 0 {
+                *known = Known { status: *file, undated: false, ..*known };
+            }
             let other = known.writing == 0 && file.length.is_some() && known.status != *file;
             if known.changed || other {
                 file.modified = -1;
@@ -177,7 +191,7 @@ mod tests {
     #[test]
     fn our_writes_are_no_change_and_those_of_others_are() {
         let (watch, file) = (Watch::default(), file());
-        watch.begin(&[FileStatus::default()]);
+        watch.begin(&[FileStatus::default()], false);
         write(&watch, &file);
         assert!(!sees(&watch, &file, None));
         file.write_at(&[b"theirs"], 0).unwrap();
@@ -190,7 +204,7 @@ mod tests {
     #[test]
     fn the_loop_waits_until_the_engine_has_heard_of_a_change() {
         let (watch, file, turns) = (Watch::default(), file(), Turns::default());
-        watch.begin(&[status(file.found().unwrap())]);
+        watch.begin(&[status(file.found().unwrap())], false);
         turns.begin();
         file.write_at(&[b"theirs"], 0).unwrap();
         let now = watch.check(0, &*file, None).unwrap().unwrap_err();
@@ -202,9 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn where_changes_are_dated_late_our_own_are_waited_for() {
+        let (watch, file) = (Watch::default(), file());
+        watch.begin(&[FileStatus::default()], true);
+        write(&watch, &file);
+        // The server says so when it has it.
+        file.write_at(&[b"ours"], 0).unwrap();
+        assert!(!sees(&watch, &file, None));
+        let mut files = [status(file.found().unwrap())];
+        watch.mark_shared(&[0], &mut files);
+        assert_ne!(files[0].modified, -1);
+        file.write_at(&[b"theirs"], 0).unwrap();
+        assert!(sees(&watch, &file, None));
+    }
+
+    #[test]
     fn a_file_that_others_changed_beside_us_is_not_on_record_as_ours() {
         let (watch, file) = (Watch::default(), file());
-        watch.begin(&[FileStatus::default()]);
+        watch.begin(&[FileStatus::default()], false);
         write(&watch, &file);
         let mut files = [status(file.found().unwrap())];
         watch.mark_shared(&[0], &mut files);
