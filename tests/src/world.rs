@@ -27,9 +27,8 @@ use eddyline::{
 };
 
 use crate::content::Content;
-use crate::entropy::Entropy;
 use crate::faults::{Coverage, Fault, FaultRates};
-use crate::net::{End, Partition, Weather, Wire};
+use crate::net::{Partition, Weather, Wire};
 use crate::node::{Node, NodeId};
 use crate::scripted::Script;
 use crate::tracker::{Tracker, UdpTracker};

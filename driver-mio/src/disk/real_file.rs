@@ -127,16 +127,8 @@ pub(super) fn found(stat: &Stat) -> Found {
 }
 
 /// Kinds of file systems whose files are elsewhere: NFS, SMB in three versions, FUSE, 9P, Ceph, AFS.
-const REMOTE: [u32; 8] = [
-    0x6969,
-    0x517b,
-    0xff53_4d42,
-    0xfe53_4d42,
-    0x6573_5546,
-    0x0102_1997,
-    0x00c3_6400,
-    0x5346_414f,
-];
+const REMOTE: [u32; 8] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
 
 /// Whether a folder is on a file system that may give a change another time later.
 pub(super) fn dates_late(folder: impl AsFd) -> bool {

@@ -65,7 +65,8 @@ impl Torrent {
             && let Some((key, remote)) = self.candidates.next(per_host, ctx.now)
         {
             if let Err(wait) = ctx.dials.begin(remote, ctx.now) {
-                self.candidates.postpone(key, ctx.now, wait.as_secs() + 1);
+                let limit = ctx.config.max_candidates;
+                self.candidates.postpone(key, wait.as_secs() + 1, limit, ctx.now);
                 continue;
             }
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);

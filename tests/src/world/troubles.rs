@@ -1,8 +1,9 @@
 //! What befalls nodes: partitions, clocks that are wrong, power cuts.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Happening, World, datagrams};
+use super::{Happening, Scheduled, World, datagrams};
 use crate::entropy::Entropy;
 use crate::net::{End, Partition};
 use crate::node::NodeId;
