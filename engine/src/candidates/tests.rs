@@ -143,11 +143,14 @@ fn when_all_places_are_taken_who_named_most_gives_way() {
         list.add(addr(100 + n), peer(n / 10), 1, 80, at(0));
     }
     assert_eq!(list.len(), 80);
-    // Those whom peers named give way to a node, and none of a node's to a peer.
+    // Half are the DHT's and half are other peers': whoever comes new takes the place of one whom the
+    // fullest of its own kind named.
     for n in 0..3 {
-        assert!(list.add(addr(200 + n), node(9), 1, 80, at(1)).is_none(), "half are the DHT's");
+        assert!(list.add(addr(200 + n), node(9), 1, 80, at(1)).is_some());
     }
-    assert!(list.add(addr(300), peer(9), 1, 80, at(1)).is_none(), "and half are other peers'");
+    assert!(list.add(addr(300), peer(9), 1, 80, at(1)).is_some());
+    assert_eq!(list.sources().filter(|source| *source == PeerSource::Dht).count(), 40);
+    assert_eq!((named_by(&list, node(9)), named_by(&list, peer(9)), list.len()), (3, 1, 80));
     list.forget_sources(|source| source == PeerSource::Dht);
     for n in 0..40 {
         list.add(addr(400 + n), Namer::all(PeerSource::Tracker), 1, 80, at(1));
