@@ -125,8 +125,7 @@ impl Torrent {
     ) -> Result<(), CloseReason> {
         let host = Prefix::of(remote.ip());
         let twins = || self.peers.values().filter(|peer| peer.peer_id == handshake.peer_id);
-        let is_here = |peer: &&Box<Peer>| Prefix::of(peer.intro.addr.ip()) == host;
-        let twin = twins().find(is_here);
+        let twin = twins().find(|peer| Prefix::of(peer.intro.addr.ip()) == host);
         if let Some(twin) = twin {
             // Both sides must keep the same one: that which the larger peer id began.
             let ours_is_larger = self.persona.peer_id > handshake.peer_id;
