@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the engine, in one binary.
 
 mod adversaries;
+mod campaign;
 mod costs;
 mod determinism;
 mod dht;

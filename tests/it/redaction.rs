@@ -391,7 +391,7 @@ fn said() -> Vec<Vec<u8>> {
         format!("\0\0\0\x03{m}{m}"),
         format!("\0\0\0\x01ZqWj{}{m}{m}", "\0".repeat(12)),
         format!("\0\0\0\0ZqWj{m}"),
-        format!("{m}"),
+        m.to_string(),
     ];
     texts.map(String::into_bytes).to_vec()
 }

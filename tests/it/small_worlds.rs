@@ -89,6 +89,8 @@ fn scenarios_that_failed_once_hold() {
         900_802,
         907_666,
         77_028_592,
+        2_428_428_065,
+        2_428_432_805,
         3_786_737_604,
     ];
     for seed in seeds {

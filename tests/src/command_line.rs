@@ -1,35 +1,42 @@
 //! The `swarm` program: one large swarm, or any number of random scenarios.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::adversary::Search;
-use crate::checks::Strain;
+use crate::campaign::{
+    Campaign, ENOUGH, Plan, Results, Shard, append_to_log, command, current_commit, fresh_seed,
+    hush_panics, run_one, scenario,
+};
 use crate::explore::SmallWorld;
-use crate::faults::Coverage;
 use crate::large::{LargeSwarm, Report};
-use crate::scenario::{Outcome, Scenario, Verdict};
+use crate::scenario::Verdict;
 
-/// Exit codes: what kind of failure was found.
-const PANIC: u8 = 10;
+/// Exit codes: what kind of failure was found. Those from 10 on are in `FindingKind`, too.
 const INVARIANT: u8 = 11;
 const LIVENESS: u8 = 12;
 const CORRECTNESS: u8 = 13;
 const NOT_SEEN: u8 = 14;
+const NOT_WHOLE: u8 = 15;
 
 /// Runs real engines in a simulated world.
 ///
 /// Without --scenarios, --hours or --scenario: one large swarm. Exit codes: 0 all is well, 10 an
 /// engine panicked, 11 an invariant was broken, 12 something did not complete, 13 something is
-/// complete and wrong, 14 a kind of fault was never seen in a long run.
+/// complete and wrong, 14 a kind of fault was never seen in a long run, 15 a part of a campaign is
+/// missing or cannot be read. A campaign goes on behind a failure; its exit code is that of the
+/// gravest one.
 #[derive(Parser, Debug)]
-#[command(name = "swarm")]
+#[command(name = "swarm", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Where everything random comes from; also the first of several scenarios.
+    #[command(subcommand)]
+    command: Option<Other>,
+    /// Where everything random comes from, also the first of several scenarios: a number, or
+    /// `random` for a fresh one, which is printed.
     #[arg(long, default_value = "1", value_parser = parse_seed)]
     seed: u64,
     /// Engines in the large swarm.
@@ -41,16 +48,27 @@ struct Arguments {
     /// Check the invariants of every engine after every step of the large swarm, too.
     #[arg(long)]
     check: bool,
-    /// Run so many random scenarios.
+    /// Run so many random scenarios, those of all shards together.
     #[arg(long)]
     scenarios: Option<u64>,
     /// Run random scenarios for so many hours.
     #[arg(long)]
     hours: Option<u64>,
+    /// Run only one part of the scenarios: `I/N` is the I-th of N. `0/N` is the same as `N/N`.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Print the results as JSON, one object in one line, and everything else to standard error.
+    #[arg(long)]
+    json: bool,
+    /// Append a line with the results to this file.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// The code that this was built from, for the results; usually asked of git.
+    #[arg(long, value_name = "HASH")]
+    commit: Option<String>,
     /// Print how well swarms of fixed kinds do, as it is committed in tests/golden/swarms.txt.
     #[arg(long)]
     table: bool,
-
     /// Print what lookups in a DHT of 2,000 nodes cost, as it is committed in
     /// tests/golden/dht.txt.
     #[arg(long, conflicts_with = "scenarios")]
@@ -68,16 +86,41 @@ struct Arguments {
     /// Run this one scenario.
     #[arg(long)]
     scenario: Option<u64>,
+    /// Print everything that was drawn for the one scenario.
+    #[arg(long)]
+    verbose: bool,
     /// Let every fault happen often.
     #[arg(long)]
     stormy: bool,
-    /// Write the trace of a failing engine here.
+    /// Write the trace of the first failing engine here.
     #[arg(long)]
     trace: Option<PathBuf>,
 }
 
-/// A number, decimal or with `0x` in front.
+#[derive(Subcommand, Debug)]
+enum Other {
+    /// Adds up the JSON of several shards, also of several campaigns.
+    ///
+    /// Lines of the files that do not begin with a brace are passed over, so that whole logs of
+    /// machines can be given. Exit codes are those of a campaign; 15 where a shard is missing.
+    Merge {
+        /// What shards printed with --json.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Print the sums as JSON, an object for each campaign.
+        #[arg(long)]
+        json: bool,
+        /// Append a line for each campaign to this file.
+        #[arg(long, value_name = "FILE")]
+        log: Option<PathBuf>,
+    },
+}
+
+/// A number, decimal or with `0x` in front, or `random`.
 fn parse_seed(text: &str) -> Result<u64, String> {
+    if text == "random" {
+        return Ok(fresh_seed());
+    }
     let parsed = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
@@ -85,9 +128,20 @@ fn parse_seed(text: &str) -> Result<u64, String> {
     parsed.map_err(|error| error.to_string())
 }
 
+/// The long options of the program, and those of its subcommands: what files that call it may name.
+pub fn options() -> BTreeSet<String> {
+    let whole = Arguments::command();
+    let all = whole.get_subcommands().chain([&whole]);
+    let longs = all.flat_map(|command| command.get_arguments().filter_map(|arg| arg.get_long()));
+    longs.map(str::to_owned).collect()
+}
+
 /// Runs the program.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Other::Merge { files, json, log }) = &arguments.command {
+        return merge(files, *json, log.as_deref());
+    }
     if arguments.dht {
         print!("{}", crate::dht_world::dht_table());
         return ExitCode::SUCCESS;
@@ -102,12 +156,13 @@ pub fn run() -> ExitCode {
     if arguments.explore {
         return explore();
     }
+    hush_panics();
     if let Some(seed) = arguments.scenario {
         return repeat(&arguments, seed);
     }
     match (arguments.scenarios, arguments.hours) {
         (None, None) => large(&arguments),
-        (count, hours) => many(&arguments, count, hours),
+        _ => many(&arguments),
     }
 }
 
@@ -158,79 +213,134 @@ fn large(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn scenario(arguments: &Arguments, seed: u64) -> Scenario {
-    if arguments.stormy { Scenario::stormy(seed) } else { Scenario::seeded(seed) }
+fn plan(arguments: &Arguments, shard: Shard) -> Plan {
+    Plan {
+        commit: arguments.commit.clone().unwrap_or_else(current_commit),
+        seed: arguments.seed,
+        stormy: arguments.stormy,
+        scenarios: arguments.scenarios,
+        shards: shard.of,
+    }
 }
 
-fn many(arguments: &Arguments, count: Option<u64>, hours: Option<u64>) -> ExitCode {
-    let started = Instant::now();
-    let end = hours.map(|hours| started + Duration::from_secs(3600 * hours));
-    let (mut coverage, mut strain) = (Coverage::default(), Strain::default());
-    let (mut done, mut steps, mut virtual_time) = (0u64, 0u64, Duration::ZERO);
-    while count.is_none_or(|count| done < count) && end.is_none_or(|end| Instant::now() < end) {
-        let seed = arguments.seed.wrapping_add(done);
-        match play(arguments, seed) {
-            Ok(outcome) => {
-                coverage.add(&outcome.coverage);
-                strain.add(&outcome.strain);
-                steps += outcome.steps;
-                virtual_time += outcome.virtual_time;
-            }
-            Err(code) => return code,
-        }
-        done += 1;
-        if done.is_multiple_of(1000) {
-            println!("{done} scenarios");
-        }
+fn many(arguments: &Arguments) -> ExitCode {
+    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    let time = arguments.hours.map(|hours| Duration::from_secs(3600 * hours));
+    let campaign = Campaign { plan: plan(arguments, shard), shard, time };
+    let say = |line: &str| if arguments.json { eprintln!("{line}") } else { println!("{line}") };
+    say(&format!("seed {}, part {} of {}", arguments.seed, shard.index, shard.of));
+    let results = campaign.run(&mut |line| say(line));
+    if arguments.json {
+        println!("{}", results.to_json());
+    } else {
+        print!("{results}");
     }
-    let minutes = started.elapsed().as_secs_f64() / 60.0;
-    print!("{coverage}{strain}");
-    println!("{done} scenarios from seed {}, no violation", arguments.seed);
-    println!("{:.0} scenarios a minute, {steps} steps", done as f64 / minutes.max(1e-9));
-    println!("{:.1} hours of virtual time", virtual_time.as_secs_f64() / 3600.0);
-    let missing = coverage.missing();
-    if done >= 1000 && !missing.is_empty() {
-        println!("never seen: {missing:?}");
+    if let Some(path) = &arguments.trace
+        && let Some(seed) = results.findings.first().and_then(|found| found.scenarios.first())
+    {
+        write_trace(path, *seed, arguments.stormy);
+    }
+    close(&results, arguments.log.as_deref())
+}
+
+/// Writes the line of the log, and decides about the exit code.
+fn close(results: &Results, log: Option<&Path>) -> ExitCode {
+    if let Some(log) = log
+        && let Err(error) = append_to_log(log, results)
+    {
+        eprintln!("{}: {error}", log.display());
+        return ExitCode::FAILURE;
+    }
+    if let Some(kind) = results.worst() {
+        return ExitCode::from(kind as u8);
+    }
+    // A part of a campaign need not see everything; the whole of a long one has to.
+    let missing = results.missing_faults();
+    if results.missing_shards().is_empty() && results.scenarios >= ENOUGH && !missing.is_empty() {
+        eprintln!("never seen: {missing:?}");
         return ExitCode::from(NOT_SEEN);
     }
     ExitCode::SUCCESS
 }
 
-fn repeat(arguments: &Arguments, seed: u64) -> ExitCode {
-    println!("{:#?}", scenario(arguments, seed));
-    match play(arguments, seed) {
-        Ok(outcome) => {
-            print!("{}", outcome.coverage);
-            println!("{} steps, {:?} of virtual time", outcome.steps, outcome.virtual_time);
-            println!("digest {:016x}", outcome.digest);
-            ExitCode::SUCCESS
+fn merge(files: &[PathBuf], json: bool, log: Option<&Path>) -> ExitCode {
+    let campaigns = match read_all(files) {
+        Ok(campaigns) => campaigns,
+        Err(fault) => {
+            eprintln!("{fault}");
+            return ExitCode::from(NOT_WHOLE);
         }
-        Err(code) => code,
-    }
-}
-
-/// Runs one scenario; a failure says how to see it again.
-fn play(arguments: &Arguments, seed: u64) -> Result<Outcome, ExitCode> {
-    let run = |record| scenario(arguments, seed).run(record);
-    let again = format!("{}--scenario {seed}", if arguments.stormy { "--stormy " } else { "" });
-    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| run(false))) else {
-        println!("an engine panicked; to see it again: {}", command(&again));
-        return Err(ExitCode::from(PANIC));
     };
-    if outcome.verdict == Verdict::Fine {
-        return Ok(outcome);
+    let mut code = ExitCode::SUCCESS;
+    for results in campaigns {
+        if json {
+            println!("{}", results.to_json());
+        } else {
+            print!("{results}");
+        }
+        let ended = close(&results, log);
+        let missing = results.missing_shards();
+        if !missing.is_empty() {
+            eprintln!("parts {missing:?} of {} are missing", results.plan.shards);
+            code = ExitCode::from(NOT_WHOLE);
+        } else if code == ExitCode::SUCCESS {
+            code = ended;
+        }
     }
-    if let Some(path) = &arguments.trace
-        && let Some(trace) = run(true).trace
-        && std::fs::write(path, trace).is_ok()
-    {
-        println!("the trace of the engine is in {}", path.display());
-    }
-    Err(complain(&outcome.verdict, &again))
+    code
 }
 
-fn command(arguments: &str) -> String {
-    format!("cargo run --release -p eddyline-sim --bin swarm -- {arguments}")
+/// The results in some files, added up by campaign.
+fn read_all(files: &[PathBuf]) -> Result<Vec<Results>, String> {
+    let mut campaigns: Vec<Results> = Vec::new();
+    for file in files {
+        let fault = |what: String| format!("{}: {what}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
+        let mut objects = text.lines().filter(|line| line.starts_with('{')).peekable();
+        if objects.peek().is_none() {
+            return Err(fault("no results are in it".into()));
+        }
+        for object in objects {
+            let results = Results::parse(object).map_err(fault)?;
+            match campaigns.iter_mut().find(|known| known.plan == results.plan) {
+                Some(known) => known.absorb(results).map_err(fault)?,
+                None => campaigns.push(results),
+            }
+        }
+    }
+    Ok(campaigns)
+}
+
+fn repeat(arguments: &Arguments, seed: u64) -> ExitCode {
+    let scenario = scenario(seed, arguments.stormy);
+    if arguments.verbose {
+        println!("{scenario:#?}");
+    }
+    let mut results = Results::none(plan(arguments, Shard::WHOLE), 0);
+    if let Some(finding) = run_one(seed, arguments.stormy, &mut results) {
+        print!("{finding}");
+        if let Some(path) = &arguments.trace {
+            write_trace(path, seed, arguments.stormy);
+        }
+        return ExitCode::from(finding.kind as u8);
+    }
+    let outcome = scenario.run(false);
+    scenario.summary().iter().for_each(|line| println!("{line}"));
+    print!("{}", outcome.coverage);
+    println!("{} steps, {:?} of virtual time", outcome.steps, outcome.virtual_time);
+    println!("digest {:016x}", outcome.digest);
+    ExitCode::SUCCESS
+}
+
+/// Runs a scenario again for the trace of the engine that is not as it should be.
+fn write_trace(path: &Path, seed: u64, stormy: bool) {
+    let run = || scenario(seed, stormy).run(true).trace;
+    let trace = std::panic::catch_unwind(run).ok().flatten();
+    match trace.map(|trace| std::fs::write(path, trace)) {
+        Some(Ok(())) => eprintln!("the trace of the engine is in {}", path.display()),
+        Some(Err(error)) => eprintln!("{}: {error}", path.display()),
+        None => eprintln!("no trace is left of an engine that panics"),
+    }
 }
 
 fn complain(verdict: &Verdict, again: &str) -> ExitCode {

@@ -134,6 +134,11 @@ impl Coverage {
         self.counts.get(&(action, fault)).copied().unwrap_or(0)
     }
 
+    /// Every fault that happened, and how often.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Fault, u64)> + '_ {
+        self.counts.iter().map(|((action, fault), count)| (*action, *fault, *count))
+    }
+
     /// Faults of the table that never happened.
     pub fn missing(&self) -> Vec<(&'static str, Fault)> {
         let pairs = TABLE.iter().flat_map(|(action, faults)| faults.iter().map(|f| (*action, *f)));

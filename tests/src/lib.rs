@@ -36,6 +36,7 @@
 //! the `swarm` program runs any number of them. `examples/bad_disk.rs` is a swarm of fifty.
 
 mod adversary;
+pub mod campaign;
 mod checks;
 pub mod command_line;
 mod content;
@@ -46,6 +47,7 @@ mod entropy;
 mod explore;
 mod faults;
 pub mod fuzzing;
+mod journal;
 mod large;
 mod metadata_manner;
 mod net;
@@ -68,13 +70,14 @@ pub use disk::{DiskFault, DiskSpeed, SyntheticDisk};
 pub use entropy::Entropy;
 pub use explore::{Explored, SmallWorld, explore_choker};
 pub use faults::{Coverage, Fault, FaultRates, TABLE as FAULT_TABLE};
+pub use journal::Journal;
 pub use large::{LargeSwarm, Report};
 pub use metadata_manner::MetadataManner;
 pub use net::{Access, Nat, NodeClock, Partition, Weather};
 pub use node::{Node, NodeId};
 pub use puppet::{Heard, Manner, Puppet, encode};
 pub use report::swarm_table;
-pub use scenario::{Outcome, Scenario, Verdict};
+pub use scenario::{Outcome, Scenario, Suspect, Verdict};
 pub use scenarios::scenario_digests;
 pub use scripted::{Script, ScriptAction};
 pub use tamper::Tamper;

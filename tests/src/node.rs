@@ -15,6 +15,7 @@ use eddyline::{Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, N
 
 use crate::checks::{Checks, Cost, check_memory};
 use crate::disk::SyntheticDisk;
+use crate::journal::Journal;
 use crate::net::{Access, Nat, NatState, NodeClock};
 use crate::tamper::Tamper;
 
@@ -68,6 +69,8 @@ pub struct Node {
     pub(crate) uplink_free: Instant,
     pub(crate) downlink_free: Instant,
     pub(crate) checks: Option<Checks>,
+    /// Where it is noted what happens, for the report of a failure.
+    pub(crate) journal: Option<Journal>,
     recorder: Option<Recorder>,
     recorded: Vec<u8>,
     chain: Chain,
@@ -104,6 +107,7 @@ impl Node {
             uplink_free: Instant::ZERO,
             downlink_free: Instant::ZERO,
             checks: None,
+            journal: None,
             recorder: None,
             recorded: Vec::new(),
             chain: Chain::default(),
@@ -207,6 +211,9 @@ impl Node {
         if let Some(checks) = &mut self.checks {
             checks.before_step(now, &events);
         }
+        if let Some(journal) = &self.journal {
+            journal.hears(now, self.addr, &events);
+        }
         let mut actions = std::mem::take(&mut self.actions);
         let wakeup = match &mut self.recorder {
             None => self.engine.step(now, events, &mut actions),
@@ -214,6 +221,9 @@ impl Node {
         };
         self.steps += 1;
         self.chain.absorb(&actions, wakeup);
+        if let Some(journal) = &self.journal {
+            journal.does(now, self.addr, &actions);
+        }
         self.wakeup = match wakeup {
             Wakeup::Immediately => Some(world),
             Wakeup::At { deadline, .. } if deadline <= now => {

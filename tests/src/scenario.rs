@@ -5,6 +5,9 @@
 //! power goes, peers lie. Then all of that ends, and every download has to complete in time, with
 //! the right bytes.
 
+mod describe;
+
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use crate::checks::Strain;
 use crate::content::Content;
 use crate::entropy::Entropy;
 use crate::faults::{Coverage, FaultRates};
+use crate::journal::Journal;
 use crate::metadata_manner::MetadataManner;
 use crate::net::{Access, Nat, Partition, Weather};
 use crate::node::{Node, NodeId};
@@ -114,8 +118,30 @@ pub struct Outcome {
     pub coverage: Coverage,
     /// How near strangers came to the bounds on what they cost.
     pub strain: Strain,
-    /// The trace of the engine that broke a rule, where traces were wanted.
+    /// The engine that broke a rule, or is not as it should be.
+    pub suspect: Option<Suspect>,
+    /// Its trace, where traces were wanted.
     pub trace: Option<Bytes>,
+}
+
+/// Whose fault it seems to be that a scenario failed, and when that was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Suspect {
+    /// The node.
+    pub node: NodeId,
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Steps that it had made.
+    pub step: u64,
+    /// Virtual time from the beginning.
+    pub at: Duration,
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, addr, step, at } = self;
+        write!(f, "node {node} at {addr}, step {step}, {:.3} s", at.as_secs_f64())
+    }
 }
 
 impl Scenario {
@@ -203,7 +229,20 @@ impl Scenario {
 
     /// Runs it. With `record`, the trace of an engine that breaks a rule is kept.
     pub fn run(&self, record: bool) -> Outcome {
-        let mut world = self.build(record);
+        self.judge(self.build(record), record)
+    }
+
+    /// Runs it, and notes in `journal` what engines do. What is there of a world is kept apart from
+    /// it, so that a panic leaves the journal.
+    pub fn watched(&self, journal: &Journal) -> Outcome {
+        let mut world = self.build(false);
+        for id in 0..self.nodes() {
+            world.node_mut(id).journal = Some(journal.clone());
+        }
+        self.judge(world, false)
+    }
+
+    fn judge(&self, mut world: World, record: bool) -> Outcome {
         let verdict = self.play(&mut world);
         // Of the engine that broke a rule, or else of the first one that is not as it should be.
         let suspect = match &world.violation {
@@ -213,16 +252,22 @@ impl Scenario {
                 liar.or_else(|| (0..self.nodes()).find(|id| !world.is_complete(*id)))
             }
         };
+        let at = world.now().since(eddyline::base::time::Instant::from_millis(1000));
+        let told = suspect.map(|node| {
+            let Node { addr, steps, .. } = world.node(node);
+            Suspect { node, addr: *addr, step: *steps, at }
+        });
         let trace = suspect.filter(|_| record).map(|node| world.node_mut(node).trace());
         let digest = world.nodes().fold(0u64, |sum, node| sum.rotate_left(7) ^ node.digest());
         let mut strain = Strain::default();
         world.nodes().filter_map(Node::cost).for_each(|cost| strain.add(cost.strain()));
         Outcome {
+            suspect: told.filter(|_| verdict != Verdict::Fine),
             verdict,
             strain,
             digest,
             steps: world.nodes().map(|node| node.steps).sum(),
-            virtual_time: world.now().since(eddyline::base::time::Instant::from_millis(1000)),
+            virtual_time: at,
             coverage: world.coverage,
             trace,
         }

@@ -41,7 +41,7 @@ pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         if matches.get_flag("strict") {
             return Err(Failure::new(USAGE, warning));
         }
-        warn(&warning);
+        warn(warning);
     }
     let workers = threads(matches.get_one::<u16>("threads").copied());
     let torrent = build(options, &input, workers)?;

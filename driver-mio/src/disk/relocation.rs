@@ -234,9 +234,9 @@ fn bring(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<
     }
     let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
     // No system takes more than 255 bytes of a name.
-    let mut stem = name.as_str();
+    let mut stem = name.clone();
     while stem.len() + UNFINISHED.len() > 255 {
-        stem = &stem[..stem.floor_char_boundary(stem.len() - 1)];
+        stem.pop();
     }
     let draft: Vec<String> =
         folders.iter().cloned().chain([format!("{stem}{UNFINISHED}")]).collect();

@@ -185,8 +185,8 @@ impl Arena {
 
     fn populate(self, world: &mut World, content: &Content) {
         for id in 0..=LEECHERS {
-            let mut config = eddyline::Config::default();
-            config.dht_bootstrap = vec!["10.0.0.1:6881".into()];
+            let dht_bootstrap = vec!["10.0.0.1:6881".into()];
+            let config = eddyline::Config { dht_bootstrap, ..eddyline::Config::default() };
             let node = world.add_node_with(config);
             world.node_mut(node).access = Access { up: Some(LINE), ..Access::default() };
             // Who is asked for peers by hostile means only has to know somebody.

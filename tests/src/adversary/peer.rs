@@ -169,8 +169,8 @@ impl HostilePeer {
                 self.answers += 1;
                 match service {
                     Service::Silent => return None,
-                    Service::Sparse(one_in) if self.answers % one_in != 0 => return None,
-                    Service::Spoiling(one_in) if self.answers % one_in == 0 => {
+                    Service::Sparse(one_in) if !self.answers.is_multiple_of(one_in) => return None,
+                    Service::Spoiling(one_in) if self.answers.is_multiple_of(one_in) => {
                         data.iter_mut().take(1).for_each(|byte| *byte ^= 1);
                     }
                     _ => {}
@@ -197,8 +197,8 @@ impl HostilePeer {
             Service::Silent => return None,
             Service::Rejecting => return Some(Message::Reject(request)),
             Service::Honest => {}
-            Service::Spoiling(one_in) if self.answers % one_in == 0 => block[0] ^= 0x55,
-            Service::Sparse(one_in) if self.answers % one_in != 0 => return None,
+            Service::Spoiling(one_in) if self.answers.is_multiple_of(one_in) => block[0] ^= 0x55,
+            Service::Sparse(one_in) if !self.answers.is_multiple_of(one_in) => return None,
             Service::Spoiling(_) | Service::Sparse(_) => {}
         }
         Some(Message::Piece { piece, begin, payload: Payload::One(block.into()) })

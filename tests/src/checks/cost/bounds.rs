@@ -122,6 +122,11 @@ impl Strain {
         }
     }
 
+    /// For all of them, with the rules.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        BOUNDS.iter().zip(self.0).map(|(bound, strain)| (bound.rule, strain))
+    }
+
     /// For one measure.
     pub fn of(&self, measure: Measure) -> u64 {
         let place = BOUNDS.iter().position(|bound| bound.measure == measure);
