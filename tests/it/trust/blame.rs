@@ -103,7 +103,7 @@ fn poison(content: &Content, n: u32, one_in: u32, blocks: u32) -> Box<dyn Script
     let puppet = Puppet::seed(content, b'v', move |_, mut block| {
         let mut count = count.borrow_mut();
         *count += 1;
-        if count.is_multiple_of(one_in) {
+        if (*count).is_multiple_of(one_in) {
             block[9] ^= 0x5a;
         }
         (*count <= blocks).then_some(block)
