@@ -98,7 +98,7 @@ impl Script for Poison {
 }
 
 fn poison(content: &Content, n: u32, one_in: u32, blocks: u32) -> Box<dyn Script> {
-    let sent = Rc::new(RefCell::new(0));
+    let sent = Rc::new(RefCell::new(0u32));
     let count = sent.clone();
     let puppet = Puppet::seed(content, b'v', move |_, mut block| {
         let mut count = count.borrow_mut();
