@@ -290,7 +290,7 @@ fn an_address_that_is_named_as_thousands_of_peers_is_called_now_and_then() {
 #[test]
 fn names_of_peers_do_not_fill_the_resolver() {
     let mut alone = Alone::new(|_| {
-        let peer = |n: u32| format!("d2:ip12:h{n:04}.example4:porti6881ee");
+        let peer = |n: u32| format!("d2:ip13:h{n:04}.example4:porti6881ee");
         let peers: String = (0..1000).map(peer).collect();
         let body = format!("d8:intervali30e5:peersl{peers}ee");
         reply(200, Scope::Public, None, body.as_bytes())
