@@ -28,6 +28,15 @@ struct Planter<'a> {
     met: Vec<u32>,
     /// The place in a run of bytes.
     at: usize,
+    /// What a pair has begun with: a number and bytes are a set of pieces, which names nobody.
+    pair: Pair,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pair {
+    No,
+    Begun,
+    Number,
 }
 
 #[derive(Debug)]
@@ -50,6 +59,7 @@ impl de::Error for Unfit {
 macro_rules! numbers {
     ($($name:ident $visit:ident $type:ty),*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+            self.pair = Pair::No;
             visitor.$visit(<$type>::from(NUMBER))
         }
     )*};
@@ -59,9 +69,14 @@ impl<'de> Deserializer<'de> for &mut Planter<'_> {
     type Error = Unfit;
 
     numbers!(
-        deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64,
+        deserialize_u16 visit_u16 u16, deserialize_u64 visit_u64 u64,
         deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32, deserialize_i64 visit_i64 i64
     );
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        self.pair = if self.pair == Pair::Begun { Pair::Number } else { Pair::No };
+        visitor.visit_u32(NUMBER.into())
+    }
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         self.at += 1;
@@ -82,7 +97,8 @@ impl<'de> Deserializer<'de> for &mut Planter<'_> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        visitor.visit_byte_buf(MARK.to_vec())
+        let set = std::mem::replace(&mut self.pair, Pair::No) == Pair::Number;
+        visitor.visit_byte_buf(if set { vec![0xaa; WIDTH] } else { MARK.to_vec() })
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
@@ -115,6 +131,7 @@ impl<'de> Deserializer<'de> for &mut Planter<'_> {
         visitor: V,
     ) -> Result<V::Value, Unfit> {
         self.at = 0;
+        self.pair = if length == 2 { Pair::Begun } else { Pair::No };
         visitor.visit_seq(Run { planter: self, left: length })
     }
 
@@ -252,7 +269,7 @@ fn planted<T: DeserializeOwned>() -> Vec<T> {
         if !seen.insert(plan.clone()) || seen.len() > 1_500 {
             continue;
         }
-        let mut planter = Planter { plan: &plan, met: Vec::new(), at: 0 };
+        let mut planter = Planter { plan: &plan, met: Vec::new(), at: 0, pair: Pair::No };
         // What contradicts itself is no value; its variants are still tried.
         values.extend(T::deserialize(&mut planter).ok());
         if plan.iter().filter(|chosen| **chosen > 0).count() >= 3 {
