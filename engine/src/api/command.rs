@@ -9,7 +9,6 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::storage::{Allocation, LocationId, Rename};
-use crate::base::addr::{Scope, scope};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::dht::{DhtState, Item, NodeId};
@@ -127,11 +126,11 @@ impl AddTorrent {
     }
 
     /// Adds what a magnet names: its peers, trackers and selection included. Peers of this machine or
-    /// of a local network are left out: whoever wrote the magnet has nothing to say of them.
+    /// of a local network count: people hand each other such magnets, and what a connection says first is
+    /// the same for everybody.
     pub fn magnet(magnet: &Magnet) -> Self {
         let mut add = Self::new(Arc::new(Metainfo::from_magnet(magnet)));
-        let public = magnet.peers.iter().filter(|peer| scope(peer.ip()) == Scope::Public);
-        add.peers.extend(public);
+        add.peers.clone_from(&magnet.peers);
         add.select.clone_from(&magnet.select_only);
         add
     }
