@@ -170,10 +170,6 @@ fn somebody_far_away_names_nobody_in_our_own_network() {
         let torrent = world.node(node).torrents()[0];
         world.node(node).engine.torrent(torrent).unwrap().candidates
     };
-    // The peer itself counts as well.
-    assert_eq!(
-        (known("55.1.2.3:4000"), known("10.9.9.9:4000")),
-        (2, 3),
-        "nobody else names loopback"
-    );
+    // The peer itself counts as well. Nobody but this machine names this machine.
+    assert_eq!((known("55.1.2.3:4000"), known("10.9.9.9:4000")), (2, 3));
 }
