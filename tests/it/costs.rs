@@ -59,6 +59,27 @@ fn a_piece_lost_and_found_costs_the_same_for_a_thousand_pieces_and_a_hundred_tho
     }
 }
 
+/// Who loses a piece and has it again is asked for it again, and never for one block twice at a time.
+#[test]
+fn what_was_asked_of_a_piece_that_is_lost_is_taken_back_before_it_is_asked_again() {
+    let mut direct = Direct::new(Config::default(), torrent(1, 16_384), false);
+    let conn = direct.connect(address(1), true).expect("let in");
+    direct.say(conn, &[Message::HaveAll, Message::Unchoke]);
+    direct.settle();
+    direct.say(conn, &[lost(0), Message::Have(0)]);
+    direct.settle();
+    let (mut open, mut asked) = (0, 0);
+    for message in &direct.lines[&conn].heard {
+        match message {
+            Message::Request(_) => (open, asked) = (open + 1, asked + 1),
+            Message::Cancel(_) => open -= 1,
+            _ => {}
+        }
+        assert!((0..=1).contains(&open), "asked for twice at a time");
+    }
+    assert_eq!((open, asked), (1, 2));
+}
+
 #[test]
 fn saying_again_that_one_has_everything_costs_no_more_than_saying_nothing() {
     let again = [Message::HaveAll, Message::HaveNone, Message::HaveAll, Message::HaveNone];

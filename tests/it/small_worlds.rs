@@ -96,8 +96,18 @@ fn scenarios_that_failed_once_hold() {
     for seed in seeds {
         assert_eq!(Scenario::seeded(seed).run(false).verdict, Verdict::Fine, "{seed}");
     }
-    let stormy =
-        [100_889, 107_682, 504_919, 700_166, 700_425, 702_532, 3_025_468, 3_049_959, 20_277_724];
+    let stormy = [
+        100_889,
+        107_682,
+        504_919,
+        700_166,
+        700_425,
+        702_532,
+        3_025_468,
+        3_049_959,
+        20_277_724,
+        3_816_850_443,
+    ];
     for seed in stormy {
         assert_eq!(Scenario::stormy(seed).run(false).verdict, Verdict::Fine, "{seed}");
     }

@@ -74,6 +74,7 @@ impl Journal {
             .split(|c: char| c.is_whitespace() || c == ',' || c == ';')
             .filter(|word| word.parse::<SocketAddr>().is_ok())
             .map(str::to_owned)
+            .chain(connection(rule))
             .collect();
         let named = |words: &BTreeSet<String>, line: &&&Line| {
             words.iter().any(|word| line.text.contains(word.as_str()))

@@ -170,8 +170,13 @@ impl Torrent {
         let lost = peer.requests.cancel_piece(piece);
         for at in &lost {
             self.picker.request_dropped(*at, peer.intro.key);
+            // It may tell of the piece again, and is then asked again: never twice at a time.
+            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let begin = at.block * BLOCK_LENGTH;
+            peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
         if !lost.is_empty() {
+            ctx.flush.insert(conn);
             self.touch_interested(ctx);
         }
     }
