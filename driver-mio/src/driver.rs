@@ -273,8 +273,9 @@ impl Driver {
     #[must_use]
     pub fn buffered(&self) -> (u64, u64) {
         let (stats, disk) = (self.engine.stats(), self.disk.stats());
-        let now = stats.read_credit + stats.disk_intake + stats.send_budget;
-        let most = self.engine.config().memory_bound().total();
+        let sending = stats.send_budget + stats.unread;
+        let now = stats.read_credit + stats.disk_intake + stats.assembling + sending;
+        let most = self.engine.config().memory_bound(1, 0).in_flight();
         (now + disk.reads.held + disk.unhashed.0, most + disk.reads.limit + disk.unhashed.1)
     }
 

@@ -11,8 +11,9 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
+use crate::api::{ASSEMBLY_SHARE, Action, Config, DiskOp, Notice, READ_FLOOR, StreamAction};
 use crate::bandwidth::TokenBucket;
+use crate::base::budget::Budget;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::rate::RateMeter;
@@ -94,9 +95,11 @@ pub struct Context {
     /// The highest upload rate seen lately.
     pub up_capacity: u64,
     /// Bytes granted and not received.
-    pub granted: u64,
-    /// Bytes of blocks being read for upload, and bytes given to sockets and not taken.
-    pub send_used: u64,
+    pub credit: Budget,
+    /// Bytes of blocks being read for upload, or given to sockets and not taken.
+    pub sending: Budget,
+    /// Bytes of messages that are not complete, or wait for their turn or for the metadata.
+    pub assembling: Budget,
     /// Peers with something to send or to be granted at the end of the step.
     pub flush: BTreeSet<ConnId>,
     /// Torrents with decisions to make at the end of the step.
@@ -152,6 +155,9 @@ impl Context {
             now,
             identity: Identity::default(),
             standing: Standing::default(),
+            credit: Budget::new(config.read_credit.into(), READ_FLOOR.into()),
+            sending: Budget::new(config.send_budget.into(), config.send_share()),
+            assembling: Budget::new(config.assembly_budget.into(), ASSEMBLY_SHARE.into()),
             config,
             actions: Vec::new(),
             work: Work::default(),
@@ -167,8 +173,6 @@ impl Context {
             up_limit: TokenBucket::default(),
             up_meter: RateMeter::default(),
             up_capacity: 0,
-            granted: 0,
-            send_used: 0,
             flush: BTreeSet::new(),
             touched: BTreeSet::new(),
             throttled: BTreeSet::new(),
@@ -235,9 +239,9 @@ impl Context {
         self.touched.append(&mut self.awaiting_room);
     }
 
-    /// Whether limit and budget allow another block to be read for upload.
-    pub fn may_send(&mut self) -> bool {
-        self.send_used < u64::from(self.config.send_budget) && self.up_limit.available(self.now) > 0
+    /// Whether the limit on all uploads allows another block to be read.
+    pub fn has_upload_tokens(&mut self) -> bool {
+        self.up_limit.available(self.now) > 0
     }
 
     /// Lets `conn` wait for download tokens.

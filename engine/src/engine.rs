@@ -142,8 +142,8 @@ impl Engine {
         self.make_announces();
         self.serve_dht_wishes();
         self.hurry_local();
-        if !self.ctx.touched.is_empty() {
-            // Whoever was found is connected to at once.
+        while !self.ctx.touched.is_empty() {
+            // Whoever was found is connected to at once; who did not read was closed.
             self.settle();
             self.flush();
             self.make_announces();
@@ -230,16 +230,19 @@ impl Engine {
     /// The engine as a whole.
     pub fn stats(&self) -> EngineStats {
         let unchoked = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
+        let unread = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
         EngineStats {
             torrents: self.torrents.len() as u32,
             standby: self.standby.len(),
             connections: self.ctx.conns.len(),
             half_open: self.ctx.conns.half_open(),
             handshaking: self.ctx.conns.handshaking(),
-            read_credit: self.ctx.granted,
+            read_credit: self.ctx.credit.used(),
             disk_intake: self.ctx.disk.intake(),
             hash_jobs: self.ctx.disk.hashing(),
-            send_budget: self.ctx.send_used,
+            send_budget: self.ctx.sending.used(),
+            unread: unread.map(|peer| peer.outbox.unread()).sum(),
+            assembling: self.ctx.assembling.used(),
             unchoke_slots: self.slots(),
             unchoked: unchoked.filter(|peer| !peer.am_choking).count() as u32,
             violations: self.violations.values().sum(),

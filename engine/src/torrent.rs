@@ -8,6 +8,7 @@
 //! - `doubt`: verified pieces that may not be what they were;
 //! - `arrangement`: how the files lie: skipped, renamed, moved;
 //! - `full_disk`: what is done while there is no room;
+//! - `have_log`: verified pieces, for peers to be told;
 //! - `download`: what is asked for, what comes, what is verified;
 //! - `upload`: what is served;
 //! - `places`: who gets a place among the peers, and who gives way;
@@ -29,6 +30,7 @@ mod doubt;
 mod download;
 mod exchange;
 mod full_disk;
+mod have_log;
 mod lifecycle;
 mod messages;
 mod metadata;
@@ -68,6 +70,7 @@ use arrangement::Arrangement;
 use blame::Blame;
 use doubt::Doubt;
 use full_disk::FullDisk;
+use have_log::HaveLog;
 use rest::Rest;
 use saving::Saving;
 
@@ -128,8 +131,8 @@ pub(crate) struct Torrent {
     touched: BTreeSet<ConnId>,
     /// Blocks were given up in this step: they may be of use to every peer that has something.
     reopened: bool,
-    /// Pieces verified in this step, to be told to peers.
-    haves: Vec<u32>,
+    /// Pieces verified, to be told to peers.
+    haves: HaveLog,
     /// Pieces whose blocks are all written.
     hash_queue: BTreeSet<u32>,
     blame: Blame,
@@ -211,7 +214,7 @@ impl Torrent {
             candidate_alarm: Alarm::default(),
             touched: BTreeSet::new(),
             reopened: false,
-            haves: Vec::new(),
+            haves: HaveLog::default(),
             hash_queue: BTreeSet::new(),
             blame: Blame::default(),
             saving: Saving::default(),

@@ -3,14 +3,17 @@
 use bytes::Bytes;
 use eddyline::base::bits::Bits;
 use eddyline::base::ids::ConnId;
+use eddyline::base::payload::Payload;
 use eddyline::base::work::{Payer, STEP_UNITS, TURN_UNITS};
-use eddyline::wire::{ExtendedHandshake, Message};
-use eddyline::{CheckDepth, CloseReason, Config, Wakeup};
+use eddyline::wire::{BlockRequest, ExtendedHandshake, Message, MetadataMessage};
+use eddyline::{CheckDepth, CloseReason, Config, MAX_UNREAD, Wakeup};
 use eddyline_sim::direct::{Direct, torrent};
 use eddyline_sim::encode;
 
 /// The id under which the engine takes `lt_donthave`.
 const DONT_HAVE: u8 = 7;
+/// The id under which it takes `ut_metadata`.
+const METADATA: u8 = 2;
 
 fn address(host: u8) -> std::net::SocketAddr {
     ([10, 0, host, 1], 50_000).into()
@@ -205,4 +208,144 @@ fn an_extended_handshake_costs_what_it_is_long() {
     let many = vec![Message::Extended { id: 0, payload: payload.clone() }; 100];
     let units = cost(1000, &[], &many);
     assert!(units <= 100 * (2 + payload.len() as u64 / 32), "{units}");
+}
+
+/// Says in an extended handshake that it takes metadata.
+fn offer() -> Message {
+    let m = [("ut_metadata".into(), 3)].into();
+    let handshake = ExtendedHandshake { m, ..ExtendedHandshake::default() };
+    Message::Extended { id: 0, payload: handshake.encode().into() }
+}
+
+fn ask_for_metadata(piece: u32) -> Message {
+    let payload = MetadataMessage::Request(piece).encode().into();
+    Message::Extended { id: METADATA, payload }
+}
+
+#[test]
+fn asking_for_metadata_that_does_not_exist_is_forgiven_a_few_times() {
+    let mut direct = Direct::new(Config::default(), torrent(100, 16_384), true);
+    let conn = direct.connect(address(1), true).expect("let in");
+    direct.say(conn, &[offer()]);
+    direct.say(conn, &vec![ask_for_metadata(4_000_000); 16]);
+    assert_eq!(direct.reason(conn), None);
+    direct.say(conn, &[ask_for_metadata(0), ask_for_metadata(4_000_000)]);
+    assert_eq!(direct.reason(conn), Some(CloseReason::Misbehaved));
+}
+
+#[test]
+fn who_asks_and_never_reads_is_closed_and_holds_a_bounded_amount_until_then() {
+    let refused = Message::Request(BlockRequest { piece: 1, begin: 0, length: 16_384 });
+    for (seed, asking) in [(true, ask_for_metadata(0)), (false, refused)] {
+        let mut direct = Direct::new(Config::default(), torrent(20_000, 16_384), seed);
+        let conn = direct.connect(address(1), false).expect("let in");
+        direct.say(conn, &[offer(), Message::Interested]);
+        let mut most = 0;
+        for _ in 0..10_000 {
+            if direct.say(conn, &vec![asking.clone(); 100]) == 0 {
+                break;
+            }
+            most = most.max(direct.engine.stats().unread);
+        }
+        let bound = u64::from(MAX_UNREAD) + 20_000 / 8 + 17 * 1024;
+        assert!(most <= bound, "{most} bytes unread, {bound} allowed");
+        let reason = direct.reason(conn);
+        // Requests while choked end before that.
+        let right = [Some(CloseReason::NotReading), Some(CloseReason::Misbehaved)];
+        assert!(right.contains(&reason) && (!seed || reason == right[0]), "{reason:?}");
+        assert_eq!(direct.engine.stats().unread, 0, "all of it is given back");
+    }
+}
+
+#[test]
+fn who_does_not_read_what_we_got_is_told_later_and_not_closed() {
+    const PIECES: u32 = 5000;
+    let mut direct = Direct::new(Config::default(), torrent(PIECES, 16_384), false);
+    let slow = direct.connect(address(1), false).expect("let in");
+    direct.say(slow, &[Message::HaveNone]);
+    let seed = direct.connect(address(2), true).expect("let in");
+    direct.say(seed, &[Message::HaveAll, Message::Unchoke]);
+    for _ in 0..PIECES {
+        let heard = std::mem::take(&mut direct.lines.get_mut(&seed).expect("open").heard);
+        for message in heard {
+            let Message::Request(BlockRequest { piece, begin, length }) = message else { continue };
+            let payload = Payload::One(vec![0; length as usize].into());
+            direct.say(seed, &[Message::Piece { piece, begin, payload }]);
+        }
+        direct.pass(10);
+        if direct.engine.torrent(direct.torrent.expect("there")).is_some_and(|t| t.have.is_full()) {
+            break;
+        }
+    }
+    let unread = direct.engine.stats().unread;
+    assert!((30 * 1024..40 * 1024).contains(&unread), "{unread} bytes of {PIECES} haves");
+    assert_eq!(direct.reason(slow), None);
+    // It reads now: everything is told.
+    let mut haves = 0;
+    loop {
+        let unread: Vec<Bytes> =
+            std::mem::take(&mut direct.lines.get_mut(&slow).expect("open").unread);
+        let count: usize = unread.iter().map(Bytes::len).sum();
+        if count == 0 {
+            break;
+        }
+        haves += count / 9;
+        direct.take(slow, count as u32);
+        direct.settle();
+    }
+    assert!(haves >= PIECES as usize - 20, "{haves}");
+    assert_eq!(direct.engine.stats().unread, 0);
+}
+
+#[test]
+fn connections_that_do_not_read_blocks_keep_nobody_from_being_served() {
+    let config = Config {
+        send_budget: 1 << 20,
+        max_connections: 64,
+        unchoke_slots: Some(16),
+        ..Config::default()
+    };
+    let mut direct = Direct::new(config, torrent(100, 1 << 18), true);
+    let ask = |piece| {
+        let block = |n: u32| BlockRequest { piece, begin: n % 16 * 16_384, length: 16_384 };
+        (0..40).map(|n| Message::Request(block(n))).collect::<Vec<_>>()
+    };
+    for host in 1..=8 {
+        let conn = direct.connect(address(host), false).expect("let in");
+        direct.say(conn, &[Message::HaveNone, Message::Interested]);
+        direct.settle();
+        direct.say(conn, &ask(u32::from(host)));
+        direct.settle();
+    }
+    assert!(direct.engine.stats().send_budget >= 1 << 20, "what is common is used up");
+    let honest = direct.connect(address(99), true).expect("let in");
+    direct.say(honest, &[Message::HaveNone, Message::Interested]);
+    direct.settle();
+    direct.say(honest, &ask(50));
+    direct.settle();
+    let heard = &direct.lines[&honest].heard;
+    let blocks = heard.iter().filter(|message| matches!(message, Message::Piece { .. })).count();
+    assert_eq!(blocks, 40);
+    let bound = direct.engine.config().memory_bound(1, 100).send;
+    assert!(direct.engine.stats().send_budget <= bound);
+}
+
+#[test]
+fn a_socket_that_takes_nothing_for_three_minutes_is_given_up() {
+    let mut direct = Direct::new(Config::default(), torrent(100, 16_384), true);
+    let stuck = direct.connect(address(1), false).expect("let in");
+    let slow = direct.connect(address(2), false).expect("let in");
+    for minute in 0..5 {
+        for conn in [stuck, slow] {
+            direct.say(conn, &[Message::KeepAlive]);
+        }
+        direct.take(slow, 1);
+        for _ in 0..6 {
+            direct.pass(10_000);
+        }
+        let expected = (minute >= 3).then_some(CloseReason::NotReading);
+        assert_eq!(direct.reason(stuck).is_some(), expected.is_some(), "minute {minute}");
+        assert_eq!(direct.reason(slow), None);
+    }
+    assert_eq!(direct.reason(stuck), Some(CloseReason::NotReading));
 }

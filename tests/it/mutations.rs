@@ -128,8 +128,9 @@ type Mutation = (&'static str, fn(&mut Value));
 
 /// Rules that are broken in a leecher's state.
 const IN_A_LEECHER: &[Mutation] = &[
-    ("read credit is conserved", |e| add(at(e, "ctx.granted"), 1)),
-    ("the send budget is conserved", |e| add(at(e, "ctx.send_used"), 1)),
+    ("read credit is conserved", |e| add(at(e, "ctx.credit.used"), 1)),
+    ("the send budget is conserved", |e| add(at(e, "ctx.sending.used"), 1)),
+    ("the assembly budget is conserved", |e| add(at(e, "ctx.assembling.used"), 1)),
     ("disk budgets are conserved", |e| add(at(e, "ctx.disk.intake"), 1)),
     ("connections being made equal the recount", |e| {
         add(at(e, &format!("{TORRENT}.connecting")), 1);
@@ -160,7 +161,7 @@ const IN_A_LEECHER: &[Mutation] = &[
     }),
     ("connection counters equal the recount", |e| add(at(e, "ctx.conns.half_open"), 1)),
     ("no decision is left over after a step", |e| {
-        *at(e, &format!("{TORRENT}.haves")) = Value::Array(vec![int(0)]);
+        *at(e, &format!("{TORRENT}.haves.news")) = Value::Bool(true);
     }),
     ("peers are found by their keys", |e| {
         let Value::Map(keys) = at(e, &format!("{TORRENT}.by_key")) else { panic!("no map") };
@@ -200,8 +201,15 @@ const IN_A_LEECHER: &[Mutation] = &[
     ("whoever has not been heard stands in line once", |e| {
         *at(e, &format!("{TORRENT}.peers.0.unheard")) = Value::Bool(true);
     }),
+    ("what is with the driver equals the recount", |e| {
+        add(at(e, &format!("{TORRENT}.peers.0.outbox.messages")), 1);
+    }),
+    ("bytes that wait are accounted for", |e| {
+        add(at(e, &format!("{TORRENT}.peers.0.assembling")), 1);
+        add(at(e, "ctx.assembling.used"), 1);
+    }),
     ("no message waits after a step", |e| {
-        *at(e, &format!("{TORRENT}.peers.0.outbox")) = Value::Bytes(vec![0, 0, 0, 0]);
+        *at(e, &format!("{TORRENT}.peers.0.outbox.queued")) = Value::Bytes(vec![0, 0, 0, 0]);
     }),
     ("a piece is in two states", |e| {
         let picker = at(e, &format!("{TORRENT}.picker"));

@@ -102,9 +102,7 @@ impl Direct {
         let add = AddTorrent::new(direct.metainfo.clone());
         direct.events.push(Event::Command(Command::Add(add.into())));
         direct.pass(1);
-        for _ in 0..1000 {
-            direct.pass(0);
-        }
+        direct.settle();
         direct
     }
 

@@ -152,7 +152,7 @@ impl Reporter {
         self.announce_torrents(session);
         if self.verbose > 0 {
             self.say(&format!("listening on port {}", session.driver.port().unwrap_or(0)));
-            let bound = session.driver.engine().config().memory_bound().total();
+            let bound = session.driver.engine().config().memory_bound(1, 0).in_flight();
             self.say(&format!("at most {} of data in flight", size(bound)));
         }
     }

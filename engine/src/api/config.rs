@@ -4,9 +4,38 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::base::budget::Budget;
+
 /// What a peer with requests outstanding may send even when all credit is given: two blocks, so that
 /// no peer starves.
 pub const READ_FLOOR: u32 = 33 * 1024;
+
+/// Bytes of messages, blocks apart, that a peer may leave unread; what tells it of our pieces at the
+/// start comes on top. The kernel holds some more before these are counted. Who takes nothing while it
+/// asks for so much is not served by waiting longer.
+pub const MAX_UNREAD: u32 = 128 * 1024;
+/// Sends, of messages and of blocks, that wait in the driver; after that messages wait in the engine,
+/// where they lie behind each other and cost no more than their bytes.
+pub const MAX_SENDS: usize = 128;
+
+/// What a send takes in a driver besides its bytes, and a disk operation for it: a generous guess.
+const SEND_OVERHEAD: u64 = 512;
+/// What is remembered of a connection, whatever it says: names, times, rates, requests that were given
+/// up, sets of allowed pieces, timers.
+const PER_CONNECTION: u64 = 40 * 1024;
+/// The buffer of a driver that what is left of a read may hold on to until the next look at a peer.
+const READ_BUFFER: u64 = 128 * 1024;
+/// What is remembered of an address.
+const PER_CANDIDATE: u64 = 512;
+
+/// Bytes of messages that are not complete which every connection may hold at any time: a block, or
+/// the bitfield of a hundred thousand pieces.
+pub const ASSEMBLY_SHARE: u32 = 20 * 1024;
+
+/// What every peer may send at any time: requests, haves and the like.
+pub const IDLE_WINDOW: u32 = 16 * 1024;
+/// Longest block a peer may ask for: what older clients did.
+pub const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 
 /// Nodes that are known for being there, run by the makers of several clients.
 const DHT_BOOTSTRAP: [&str; 4] = [
@@ -70,8 +99,12 @@ pub struct Config {
     pub hash_jobs: u32,
     /// Bytes given to one connection and not taken by its socket, above which no block is read.
     pub send_backlog: u32,
-    /// Bytes of blocks being read or waiting to be sent, for all connections together.
+    /// Bytes of blocks being read or waiting to be sent, for all connections together. Each of the
+    /// connections that there may be has an equal share of it for itself, beyond what others use.
     pub send_budget: u32,
+    /// Bytes of messages that are not complete, beyond twenty KiB for each connection, for all
+    /// connections together.
+    pub assembly_budget: u32,
     /// Bytes of the longest info dictionary that is fetched for a magnet.
     pub max_metadata: u32,
     /// Addresses remembered per torrent, whoever names them.
@@ -121,6 +154,7 @@ impl Default for Config {
             hash_jobs: 4,
             send_backlog: 256 << 10,
             send_budget: 16 << 20,
+            assembly_budget: 16 << 20,
             max_metadata: 64 << 20,
             max_candidates: 2000,
             ipv4: true,
@@ -137,26 +171,36 @@ impl Default for Config {
     }
 }
 
-/// The most memory that a configuration can make the engine and its driver hold in flight, in
-/// bytes, part by part. State that grows with pieces, peers and candidates is not in it.
+/// The most memory that peers can make the engine and its driver hold, in bytes, part by part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryBound {
     /// Granted to sockets and not parsed.
     pub receive: u64,
-    /// Parts of messages that wait for the rest; a bitfield of the torrent's size may come on top.
+    /// Messages that wait: for the rest of them, for their turn, for the metadata.
     pub assembly: u64,
     /// On the way to the disk.
     pub disk: u64,
-    /// On the way from the disk to sockets.
+    /// Blocks on the way from the disk to sockets.
     pub send: u64,
-    /// Queued requests of peers.
+    /// Messages, blocks apart, that peers do not read.
+    pub unread: u64,
+    /// Queued requests of peers, and those that are out.
     pub requests: u64,
+    /// What is remembered of connections, bit fields among it.
+    pub peers: u64,
+    /// What is remembered of addresses.
+    pub candidates: u64,
 }
 
 impl MemoryBound {
     /// The sum.
     pub const fn total(&self) -> u64 {
-        self.receive + self.assembly + self.disk + self.send + self.requests
+        self.in_flight() + self.requests + self.peers + self.candidates
+    }
+
+    /// What is on its way between sockets and disk, of all that.
+    pub const fn in_flight(&self) -> u64 {
+        self.receive + self.assembly + self.disk + self.send + self.unread
     }
 }
 
@@ -170,16 +214,36 @@ impl Config {
             + connections * u64::from(READ_FLOOR)
     }
 
-    /// The worst case in flight for this configuration.
-    pub fn memory_bound(&self) -> MemoryBound {
-        let connections = u64::from(self.max_connections);
+    /// The part of the send budget that each connection has for itself.
+    pub(crate) fn send_share(&self) -> u64 {
+        u64::from(self.send_budget / self.max_connections.max(1))
+    }
+
+    /// The worst case for this configuration, when there are so many torrents, and the largest has so
+    /// many pieces.
+    pub fn memory_bound(&self, torrents: u32, pieces: u32) -> MemoryBound {
+        let connections = u64::from(self.max_connections) + u64::from(self.max_handshaking);
+        let bits = u64::from(pieces).div_ceil(8);
+        let (send, share) = (u64::from(self.send_budget), self.send_share());
+        // Whatever grows by doubling may take twice what it holds.
+        let assembly = Budget::most(
+            self.assembly_budget.into(),
+            ASSEMBLY_SHARE.into(),
+            IDLE_WINDOW.into(),
+            connections,
+        );
+        let unread = 2 * (u64::from(MAX_UNREAD) + bits) + MAX_SENDS as u64 * SEND_OVERHEAD;
+        let queued = u64::from(self.max_queued_requests) + u64::from(self.max_outstanding_requests);
         MemoryBound {
-            receive: self.most_granted(),
-            assembly: connections * 128 * 1024,
+            receive: self.most_granted() + connections * READ_BUFFER,
+            assembly: 2 * assembly,
             // Above the mark nothing is granted; what was granted by then may still arrive.
             disk: u64::from(self.disk_intake) + self.most_granted(),
-            send: u64::from(self.send_budget) + connections * 16 * 1024,
-            requests: connections * u64::from(self.max_queued_requests) * 12,
+            send: Budget::most(send, share, MAX_REQUEST_LENGTH.into(), connections),
+            unread: connections * unread,
+            requests: connections * queued * 2 * 16,
+            peers: connections * (PER_CONNECTION + 2 * bits),
+            candidates: u64::from(torrents) * u64::from(self.max_candidates) * PER_CANDIDATE,
         }
     }
 }

@@ -14,7 +14,10 @@ pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StoredBlock, St
 pub use command::{
     AddPeers, AddTorrent, Command, DhtWish, FilePriority, PeerSource, Priority, RateLimits,
 };
-pub use config::{Config, MemoryBound, READ_FLOOR, SeedChoking};
+pub use config::{
+    ASSEMBLY_SHARE, Config, IDLE_WINDOW, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
+    READ_FLOOR, SeedChoking,
+};
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };

@@ -45,6 +45,8 @@ pub enum CloseReason {
     Limit,
     /// The torrent was paused, removed or closed.
     Stopped,
+    /// It does not read what is sent to it.
+    NotReading,
 }
 
 /// Something worth telling.

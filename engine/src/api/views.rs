@@ -184,6 +184,10 @@ pub struct EngineStats {
     pub hash_jobs: u32,
     /// Bytes being read for upload or waiting to be sent.
     pub send_budget: u64,
+    /// Bytes of messages, blocks apart, that peers have not read.
+    pub unread: u64,
+    /// Bytes of messages of peers that are not complete or wait for their turn.
+    pub assembling: u64,
     /// Upload slots.
     pub unchoke_slots: u32,
     /// Peers unchoked.

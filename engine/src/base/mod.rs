@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod bits;
+pub mod budget;
 pub mod digest;
 pub mod hash;
 pub mod ids;

@@ -70,12 +70,12 @@ impl Engine {
     fn check_budgets(&self) -> Result<(), &'static str> {
         let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
         let mut granted: u64 = peers().map(|peer| u64::from(peer.granted)).sum();
-        let mut sending: u64 = peers().fold(0, |sum, peer| sum.saturating_add(peer.unsent));
+        let mut sending: u64 = peers().map(|peer| peer.outbox.blocks()).sum();
+        let assembling: u64 = peers().map(|peer| peer.assembling).sum();
         let mut connecting = 0u64;
         for (_, conn) in self.ctx.conns.iter() {
             if let Phase::Handshaking(early) = &conn.phase {
                 granted += u64::from(early.granted);
-                sending = sending.saturating_add(early.unsent);
             }
             let pending = !matches!(conn.phase, Phase::Active) && conn.key.is_some();
             connecting += u64::from(pending);
@@ -92,10 +92,13 @@ impl Engine {
                 _ => {}
             }
         }
-        if granted != self.ctx.granted {
+        if granted != self.ctx.credit.used() {
             return Err("read credit is conserved");
         }
-        if sending != self.ctx.send_used {
+        if assembling != self.ctx.assembling.used() {
+            return Err("the assembly budget is conserved");
+        }
+        if sending != self.ctx.sending.used() {
             return Err("the send budget is conserved");
         }
         if intake != self.ctx.disk.intake() || hashing != self.ctx.disk.hashing() {

@@ -42,8 +42,11 @@ impl Engine {
         while core::mem::take(&mut served) {
             for _ in 0..self.ctx.starved_up.len() {
                 // Who is at the front stays there until there is something for it.
-                if !self.ctx.may_send() {
+                if !self.ctx.has_upload_tokens() {
                     return;
+                }
+                if !self.ctx.sending.has_room() {
+                    return self.serve_shares();
                 }
                 let Some(conn) = self.ctx.starved_up.pop_front() else { break };
                 let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
@@ -52,6 +55,19 @@ impl Engine {
                     ctx.starve_up(conn);
                 }
             }
+        }
+    }
+
+    /// What is common is used up: those who hold less than their share get it all the same, and keep
+    /// their place.
+    fn serve_shares(&mut self) {
+        self.ctx.work.add_steps(self.ctx.starved_up.len() as u64);
+        let conns = &self.ctx.conns;
+        self.ctx.starved_up.retain(|conn| conns.get(*conn).is_some());
+        for index in 0..self.ctx.starved_up.len() {
+            let Some(conn) = self.ctx.starved_up.get(index).copied() else { return };
+            let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
+            while torrent.is_below_share(ctx, conn) && torrent.serve_one(ctx, conn) {}
         }
     }
 

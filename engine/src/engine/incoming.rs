@@ -36,7 +36,7 @@ impl Engine {
         let phase = Phase::Handshaking(Box::new(early));
         let conn = Conn { remote, torrent: None, key: None, phase, deadline };
         let id = self.ctx.conns.insert(conn);
-        self.ctx.granted += u64::from(HANDSHAKE_CREDIT);
+        self.ctx.credit.take(HANDSHAKE_CREDIT.into());
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
         self.ctx.stream(id, StreamAction::Adopt { socket });
         self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
@@ -128,7 +128,7 @@ impl Engine {
             entry.deadline = deadline;
         }
         self.ctx.timers.schedule(deadline, Timer::Conn(conn));
-        self.ctx.granted += u64::from(HANDSHAKE_CREDIT);
+        self.ctx.credit.take(HANDSHAKE_CREDIT.into());
         self.send_handshake(conn, us);
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
         // Another connection may be begun in its place.
@@ -143,7 +143,6 @@ impl Engine {
             && let Phase::Handshaking(early) = &mut entry.phase
         {
             early.unsent += bytes.len() as u64;
-            self.ctx.send_used += bytes.len() as u64;
             self.ctx.sent += bytes.len() as u64;
         }
         self.ctx.stream(conn, StreamAction::Send(bytes));
@@ -159,7 +158,7 @@ impl Engine {
         let count = bytes.len() as u32;
         let within = early.granted.min(count);
         early.granted -= within;
-        self.ctx.granted -= u64::from(within);
+        self.ctx.credit.give(within.into());
         early.assembler.push(bytes);
         if parked {
             return;
@@ -220,8 +219,7 @@ impl Engine {
     pub(super) fn forget_early(&mut self, conn: ConnId, reason: CloseReason, tell: bool) {
         let Some(entry) = self.ctx.conns.remove(conn) else { return };
         if let Phase::Handshaking(early) = &entry.phase {
-            self.ctx.granted -= u64::from(early.granted);
-            self.ctx.send_used -= early.unsent;
+            self.ctx.credit.give(early.granted.into());
         }
         if tell {
             self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));
@@ -241,7 +239,6 @@ impl Engine {
         let Phase::Handshaking(early) = &mut entry.phase else { return };
         let taken = u64::from(count).min(early.unsent);
         early.unsent -= taken;
-        self.ctx.send_used -= taken;
         if taken < u64::from(count) {
             self.violated(ViolatedRule::MoreThanSent);
         }

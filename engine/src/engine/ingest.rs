@@ -238,7 +238,7 @@ impl Engine {
             return self.violated(ViolatedRule::UnknownCompletion);
         };
         if let DiskJob::Read { request, .. } = job {
-            self.ctx.send_used -= u64::from(request.length);
+            self.ctx.sending.give(request.length.into());
         }
         if !self.ctx.throttled.is_empty() && !self.ctx.disk_is_behind() {
             let held = core::mem::take(&mut self.ctx.throttled);

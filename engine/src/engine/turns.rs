@@ -42,7 +42,7 @@ impl Engine {
         let count = bytes.len() as u32;
         let within = peer.granted.min(count);
         peer.granted -= within;
-        self.ctx.granted -= u64::from(within);
+        self.ctx.credit.give(within.into());
         peer.last_received = self.ctx.now;
         peer.assembler.push(bytes);
         if self.content.on {
@@ -51,7 +51,9 @@ impl Engine {
             }
         }
         // Who stands in the line has its turn there.
-        if !peer.unheard && torrent.hear(&mut self.ctx, conn) {
+        if peer.unheard {
+            torrent.account_for_waiting(&mut self.ctx, conn);
+        } else if torrent.hear(&mut self.ctx, conn) {
             self.turns.wait(conn);
         }
         if within < count {

@@ -2,7 +2,7 @@
 //! dictionary has come (BEP 9), then heard as if it were said now.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
+use core::mem::size_of;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -11,8 +11,9 @@ use crate::metainfo::Geometry;
 use crate::picker::PeerPieces;
 use crate::wire::Message;
 
-/// Pieces that a peer may announce one by one before there is metadata.
-const MAX_HAVES: usize = 100_000;
+/// Pieces that a peer may announce one by one before there is metadata, beyond those that fit into the
+/// bitfield that it sent.
+const MAX_HAVES: usize = 16_384;
 
 /// Pieces a peer may allow before there is metadata.
 const MAX_ALLOWED: usize = 32;
@@ -21,7 +22,7 @@ const MAX_ALLOWED: usize = 32;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Declared {
     All,
-    Bits(Bytes),
+    Bits(Vec<u8>),
 }
 
 /// What was said too early.
@@ -44,12 +45,9 @@ impl Early {
             Message::HaveNone => {}
             // A copy, so that a small bitfield does not hold on to the buffer it came in.
             Message::Bitfield(bits) => {
-                self.declared = Some(Declared::Bits(Bytes::copy_from_slice(bits)));
+                self.declared = Some(Declared::Bits(bits.to_vec()));
             }
-            Message::Have(_) if self.haves.len() >= MAX_HAVES => {
-                return Err(Misbehaviour::DeclaresTooOften);
-            }
-            Message::Have(piece) => self.haves.push(*piece),
+            Message::Have(piece) => self.keep_have(*piece)?,
             Message::AllowedFast(piece) => {
                 if self.allowed.len() < MAX_ALLOWED {
                     self.allowed.push(*piece);
@@ -59,6 +57,33 @@ impl Early {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn keep_have(&mut self, piece: u32) -> Result<(), Misbehaviour> {
+        match &mut self.declared {
+            Some(Declared::All) => return Ok(()),
+            Some(Declared::Bits(bits)) => {
+                if let Some(byte) = bits.get_mut((piece / 8) as usize) {
+                    *byte |= 0x80 >> (piece % 8);
+                    return Ok(());
+                }
+            }
+            None => {}
+        }
+        if self.haves.len() >= MAX_HAVES {
+            return Err(Misbehaviour::DeclaresTooOften);
+        }
+        self.haves.push(piece);
+        Ok(())
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        let bits = match &self.declared {
+            Some(Declared::Bits(bits)) => bits.len(),
+            _ => 0,
+        };
+        (bits + self.haves.len() * size_of::<u32>()) as u64
     }
 }
 
@@ -73,7 +98,7 @@ impl Peer {
         self.piece_count = 0;
         let declared = early.declared.map(|declared| match declared {
             Declared::All => Message::HaveAll,
-            Declared::Bits(bits) => Message::Bitfield(bits),
+            Declared::Bits(bits) => Message::Bitfield(bits.into()),
         });
         let haves = early.haves.into_iter().map(Message::Have);
         let allowed = early.allowed.into_iter().map(Message::AllowedFast);

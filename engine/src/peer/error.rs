@@ -45,7 +45,9 @@ pub enum Misbehaviour {
     FastNotAgreed,
     /// An extended message without the extension (BEP 10).
     ExtendedNotAgreed,
-    /// Does not take what it asked for.
+    /// Keeps asking for pieces of metadata that do not exist (BEP 9).
+    MetadataRange,
+    /// Does not read what it asked for.
     NotReading,
 }
 

@@ -7,6 +7,7 @@ mod calm;
 mod early;
 mod error;
 mod extensions;
+mod outbox;
 mod protocol;
 mod requests;
 mod uploads;
@@ -15,7 +16,6 @@ mod uploads;
 mod tests;
 
 use alloc::string::String;
-use bytes::{Bytes, BytesMut};
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -33,6 +33,7 @@ pub use calm::Calm;
 pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
 pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+pub use outbox::{HAVES_MARK, Outbox};
 pub use protocol::PeerEvent;
 pub use requests::{Outstanding, Requests};
 pub use uploads::{Uploads, Verdict};
@@ -107,10 +108,12 @@ pub struct Peer {
     pub interest_calm: Calm,
     /// How often it changed whether it serves us.
     pub choke_calm: Calm,
-    /// Messages to be sent with the next flush.
-    pub outbox: BytesMut,
-    /// Bytes handed to the driver and not taken by the socket.
-    pub unsent: u64,
+    /// Bytes of its messages that are accounted for as not acted upon.
+    pub assembling: u64,
+    /// What is on its way to it.
+    pub outbox: Outbox,
+    /// It has been told of all pieces that were verified before this one of the torrent's log.
+    pub haves_told: u64,
     /// Bytes granted and not received.
     pub granted: u32,
     /// Payload from it.
@@ -145,6 +148,8 @@ pub struct Peer {
     pub unasked_rejects: u32,
     /// What it said of pieces before it was known how many there are.
     early: Early,
+    /// Pieces of the info dictionary that it asked for and that do not exist.
+    pub impossible_metadata: u32,
     /// What it was given of the info dictionary in this minute.
     pub metadata_served: (Instant, u64),
     /// What it was told of other peers, and has told of them.
@@ -189,8 +194,9 @@ impl Peer {
             unheard: false,
             interest_calm: Calm::default(),
             choke_calm: Calm::default(),
-            outbox: BytesMut::new(),
-            unsent: 0,
+            assembling: 0,
+            outbox: Outbox::new(pieces / 8, now),
+            haves_told: 0,
             granted,
             down: RateMeter::default(),
             up: RateMeter::default(),
@@ -209,6 +215,7 @@ impl Peer {
             unasked_rejects: 0,
             early: Early::default(),
             pex: PexLedger::default(),
+            impossible_metadata: 0,
             metadata_served: (now, 0),
             tick_at: now,
         }
@@ -216,12 +223,12 @@ impl Peer {
 
     /// Queues a message for the next flush.
     pub fn send(&mut self, message: &Message) {
-        message.encode(&mut self.outbox);
+        self.outbox.queue(message);
     }
 
     /// Queues the header of a block, which its content has to follow at once.
     pub fn send_block_header(&mut self, block: BlockRequest) {
-        block.encode_piece_header(&mut self.outbox);
+        self.outbox.queue_block_header(block);
     }
 
     /// Takes in a request that may be served.
@@ -229,9 +236,10 @@ impl Peer {
         self.uploads.push(request, limit, &mut self.refused)
     }
 
-    /// Takes the queued messages.
-    pub fn take_outbox(&mut self) -> Option<Bytes> {
-        (!self.outbox.is_empty()).then(|| self.outbox.split().freeze())
+    /// Bytes that it sent and that wait: for the rest of their message, for its turn, or for the
+    /// metadata.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.assembler.buffered() as u64 + self.early.bytes()
     }
 
     /// Whether it has everything.

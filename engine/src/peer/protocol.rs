@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::extensions::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
 use super::{Misbehaviour, Peer, PeerError};
+use crate::api::MAX_REQUEST_LENGTH;
 use crate::base::bits::Bits;
 use crate::base::payload::Payload;
 use crate::base::work::{STEPS_A_UNIT, Work};
@@ -14,8 +15,6 @@ use crate::wire::{
     BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage, parse_dont_have,
 };
 
-/// Longest block a peer may ask for: what older clients did.
-const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 /// Pieces a peer may allow or suggest that are remembered.
 const MAX_ALLOWED_FAST: usize = 32;
 /// How often a peer may say that it has everything or nothing: BEP 6 allows once.
@@ -82,6 +81,10 @@ impl Peer {
         work: &mut Work,
         until: u64,
     ) -> Result<Option<PeerEvent>, PeerError> {
+        // What it is to be told has no room any more: it does not read.
+        if self.outbox.is_overfull() {
+            return Err(Misbehaviour::NotReading.into());
+        }
         while work.total() < until
             && let Some(message) = self.assembler.next_message()?
         {
@@ -90,7 +93,7 @@ impl Peer {
                 Some(geometry) => self.take(message, geometry)?,
                 None => self.take_early(message)?,
             };
-            if event.is_some() {
+            if event.is_some() || self.outbox.is_overfull() {
                 return Ok(event);
             }
         }

@@ -60,6 +60,11 @@ impl Uploads {
         !self.queue.is_empty()
     }
 
+    /// Blocks being read.
+    pub fn reading(&self) -> usize {
+        self.reading.len()
+    }
+
     /// Bytes being read.
     pub const fn reading_bytes(&self) -> u64 {
         self.reading_bytes

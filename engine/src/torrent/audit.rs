@@ -13,7 +13,7 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_fast(&self, ctx: &Context) -> Result<(), &'static str> {
-        if !self.touched.is_empty() || self.reopened || !self.haves.is_empty() {
+        if !self.touched.is_empty() || self.reopened || self.haves.has_news() {
             return Err("no decision is left over after a step");
         }
         for (conn, peer) in &self.peers {
@@ -36,8 +36,9 @@ impl Torrent {
             if peer.uploads.len() > ctx.config.max_queued_requests {
                 return Err("the upload queue stays within reqq");
             }
-            if !peer.outbox.is_empty() {
-                return Err("no message waits after a step");
+            peer.outbox.check()?;
+            if peer.assembling != peer.waiting_bytes() {
+                return Err("bytes that wait are accounted for");
             }
         }
         if self.by_key.len() != self.peers.len() {

@@ -3,22 +3,24 @@
 
 use super::Torrent;
 use super::upload::push;
-use crate::api::{READ_FLOOR, StreamAction};
+use crate::api::{CloseReason, IDLE_WINDOW, READ_FLOOR, StreamAction};
 use crate::base::ids::ConnId;
 use crate::context::Context;
 
-/// What every peer may send at any time: requests, haves and the like.
-const IDLE_WINDOW: u32 = 16 * 1024;
 /// The least that is worth a grant under a rate limit.
 const MIN_SHARE: u64 = 1024;
 
 impl Torrent {
     /// Hands a peer's messages to the driver and grants it credit.
     pub(crate) fn flush(&mut self, ctx: &mut Context, conn: ConnId) {
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            push(ctx, peer);
-            self.grant(ctx, conn, None);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.outbox.is_overfull() {
+            return self.close_peer(ctx, conn, CloseReason::NotReading, true);
         }
+        if !peer.outbox.is_held() {
+            push(ctx, peer);
+        }
+        self.grant(ctx, conn, None);
     }
 
     /// How many bytes a peer should be allowed to send.
@@ -35,12 +37,14 @@ impl Torrent {
             ctx.throttled.insert(conn);
             return 0;
         }
-        if ctx.granted >= u64::from(ctx.config.read_credit) {
+        if !ctx.credit.has_room() {
             return READ_FLOOR;
         }
+        // The second half is for those that have shown what they can send.
+        let least = if ctx.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
         // A quarter of a second of what it sends, within reason.
         let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
-        quarter.clamp(4 * READ_FLOOR, ctx.config.read_window.max(4 * READ_FLOOR))
+        quarter.clamp(least, ctx.config.read_window.max(4 * READ_FLOOR))
     }
 
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
@@ -63,7 +67,7 @@ impl Torrent {
             self.down_limit.take(amount.into());
         }
         peer.granted += amount;
-        ctx.granted += u64::from(amount);
+        ctx.credit.take(amount.into());
         ctx.stream(conn, StreamAction::GrantRead(amount));
     }
 

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 
 use super::{Stage, Torrent};
-use crate::api::{DiskError, DiskOp, Notice};
+use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
 use crate::context::{Context, DiskJob, HashPurpose, Timer};
 use crate::metainfo::BLOCK_LENGTH;
-use crate::peer::{Misbehaviour, PeerError};
+use crate::peer::{HAVES_MARK, Misbehaviour, PeerError};
 use crate::picker::{BlockRef, PickMode, Received};
 use crate::wire::{BlockRequest, Message};
 
@@ -298,7 +298,7 @@ impl Torrent {
         self.picker.set_have(piece);
         self.progress_at = ctx.now;
         self.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
-        self.haves.push(piece);
+        self.haves.add(piece);
         for peer in self.peers.values_mut().filter(|peer| counted && peer.pieces.has(piece)) {
             peer.interesting -= 1;
             if peer.interesting == 0 {
@@ -316,19 +316,36 @@ impl Torrent {
         self.touch_interested(ctx);
     }
 
-    /// Tells peers about the pieces verified in this step, unless they have them anyway.
+    /// Tells peers about verified pieces, unless they have them anyway: everybody of what is new, and
+    /// who has not read until now when it has.
     pub(super) fn tell_haves(&mut self, ctx: &mut Context) {
-        let haves: Vec<u32> = core::mem::take(&mut self.haves);
-        if haves.is_empty() {
+        let news = self.haves.take_news();
+        if self.haves.is_empty() {
             return;
         }
-        for peer in self.peers.values_mut() {
-            for piece in &haves {
-                if !peer.pieces.has(*piece) {
-                    peer.send(&Message::Have(*piece));
-                    ctx.flush.insert(peer.intro.conn);
+        let mut late = Vec::new();
+        for (conn, peer) in &mut self.peers {
+            if !news && !self.touched.contains(conn) {
+                continue;
+            }
+            if self.haves.is_too_late(peer.haves_told) {
+                late.push(*conn);
+                continue;
+            }
+            while peer.outbox.unread() <= HAVES_MARK
+                && let Some(piece) = self.haves.get(peer.haves_told)
+            {
+                peer.haves_told += 1;
+                if !peer.pieces.has(piece) && self.picker.have().has(piece) {
+                    peer.send(&Message::Have(piece));
+                    ctx.flush.insert(*conn);
                 }
             }
         }
+        for conn in late {
+            self.close_peer(ctx, conn, CloseReason::NotReading, true);
+        }
+        let told = self.peers.values().map(|peer| peer.haves_told).min();
+        self.haves.forget_before(told.unwrap_or(self.haves.end()));
     }
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Torrent;
-use crate::api::CloseReason;
+use crate::api::{CloseReason, READ_FLOOR};
 use crate::base::bits::Bits;
 use crate::base::ids::ConnId;
 use crate::base::work::{STEP_UNITS, TURN_UNITS};
@@ -20,12 +20,10 @@ const SILENT_MILLIS: u64 = 150_000;
 const KEEP_ALIVE_MILLIS: u64 = 100_000;
 /// How often a peer that is being asked or served is looked at, and one that is not.
 const TICK_MILLIS: (u64, u64) = (2_000, 20_000);
-/// Bytes a peer may leave unread before it is taken for one that never reads.
-const MAX_UNSENT: u64 = 8 << 20;
 
 /// Bytes of an unfinished message that are kept, beyond those of a bitfield: no other message that
 /// means anything to us is longer.
-pub(crate) const MAX_UNFINISHED: u64 = 128 * 1024;
+pub(crate) const MAX_UNFINISHED: u64 = 64 * 1024;
 /// The same for a bitfield while it is not known how many pieces there are: two million.
 const MAX_EARLY_BITFIELD: u64 = 256 * 1024;
 
@@ -51,6 +49,7 @@ impl Torrent {
             if let Err(error) = outcome {
                 let reason = match error {
                     PeerError::Decode(_) => CloseReason::BadMessage,
+                    PeerError::Misbehaved(Misbehaviour::NotReading) => CloseReason::NotReading,
                     PeerError::Misbehaved(_) => CloseReason::Misbehaved,
                 };
                 self.close_peer(ctx, conn, reason, true);
@@ -61,19 +60,40 @@ impl Torrent {
         self.touch(ctx, conn);
         let Some(peer) = self.peers.get_mut(&conn) else { return false };
         peer.unheard = ctx.work.total() >= until && peer.assembler.has_message();
-        if peer.unheard {
-            return true;
+        let (unheard, unfinished) = (peer.unheard, peer.assembler.buffered() as u64);
+        if !unheard {
+            peer.assembler.compact(false);
+        }
+        self.account_for_waiting(ctx, conn);
+        if unheard {
+            return self.peers.contains_key(&conn);
         }
         let bitfield = match self.is_known() {
             true => u64::from(self.metainfo.geometry.pieces() / 8),
             false => MAX_EARLY_BITFIELD,
         };
         let longest = MAX_UNFINISHED + bitfield;
-        let unfinished = self.peers.get(&conn).map_or(0, |peer| peer.assembler.buffered() as u64);
         if unfinished > longest {
             self.close_peer(ctx, conn, CloseReason::BadMessage, true);
         }
         false
+    }
+
+    /// Keeps the account of bytes that a peer has sent and nobody has acted on. When what is common is
+    /// used up, whoever holds most of it gives way.
+    pub(crate) fn account_for_waiting(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let (before, now) = (peer.assembling, peer.waiting_bytes());
+        peer.assembling = now;
+        ctx.assembling.give(before);
+        ctx.assembling.take(now);
+        if now > before && !ctx.assembling.allows(now) {
+            ctx.work.add_steps(self.peers.len() as u64);
+            let most = self.peers.values().max_by_key(|peer| (peer.assembling, peer.intro.conn));
+            if let Some(conn) = most.map(|peer| peer.intro.conn) {
+                self.close_peer(ctx, conn, CloseReason::Limit, true);
+            }
+        }
     }
 
     fn act_on(
@@ -106,7 +126,7 @@ impl Torrent {
                 ctx.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
             }
             PeerEvent::Request(request) => return self.requested(ctx, conn, request),
-            PeerEvent::Cancel(request) => self.cancelled(conn, request),
+            PeerEvent::Cancel(request) => self.cancelled(ctx, conn, request),
             PeerEvent::Block { piece, begin, payload } => {
                 let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
                 return self.block(ctx, conn, at, payload);
@@ -234,9 +254,15 @@ impl Torrent {
         if now.millis_since(peer.last_received) >= SILENT_MILLIS {
             return self.close_peer(ctx, conn, CloseReason::Silent, true);
         }
-        if peer.unsent > MAX_UNSENT {
-            return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
+        if peer.outbox.is_stalled(now) {
+            return self.close_peer(ctx, conn, CloseReason::NotReading, true);
         }
+        // Who was granted much, and ceased to send, gives way when there is not enough for all.
+        let hoards = peer.requests.is_snubbed() && peer.granted > READ_FLOOR;
+        if hoards && !ctx.credit.has_room() {
+            return self.close_peer(ctx, conn, CloseReason::Limit, true);
+        }
+        peer.assembler.compact(true);
         if self.should_give_way(ctx, conn) {
             return self.close_peer(ctx, conn, CloseReason::Limit, true);
         }

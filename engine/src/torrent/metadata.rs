@@ -17,8 +17,10 @@ use crate::wire::{ExtendedHandshake, Message, MetadataMessage};
 
 /// A peer may fetch the dictionary so many times in a minute, and not a byte more.
 const SERVED_PER_MINUTE: u64 = 3;
-/// Bytes that wait for a peer's socket, above which it gets no metadata.
-const MAX_WAITING: u64 = 256 * 1024;
+/// Bytes of messages that a peer has not read, above which it gets no metadata.
+const MAX_WAITING: u64 = 48 * 1024;
+/// Pieces that do not exist, asked for by one peer, beyond which it is no accident.
+const MAX_IMPOSSIBLE: u32 = 16;
 /// Pieces found on disk that are told one by one to peers who came before they were known.
 const MAX_LATE_HAVES: u32 = 5_000;
 
@@ -88,7 +90,7 @@ impl Torrent {
         message: MetadataMessage,
     ) -> Result<(), PeerError> {
         match message {
-            MetadataMessage::Request(piece) => self.serve_metadata(ctx, conn, piece),
+            MetadataMessage::Request(piece) => return self.serve_metadata(ctx, conn, piece),
             MetadataMessage::Data { piece, total_size, data } => {
                 return self.metadata_arrived(ctx, conn, piece, total_size, &data);
             }
@@ -188,6 +190,9 @@ impl Torrent {
             peer.pieces = crate::picker::PeerPieces::Some(pieces);
             return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
         }
+        ctx.assembling.give(peer.assembling);
+        peer.assembling = peer.waiting_bytes();
+        ctx.assembling.take(peer.assembling);
         self.picker.peer_joined(&peer.pieces);
         peer.interesting = self.picker.interesting(&peer.pieces);
         if peer.extended {
@@ -234,21 +239,34 @@ impl Torrent {
     }
 
     /// Gives a peer a piece of the dictionary, as often as is decent.
-    fn serve_metadata(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
+    fn serve_metadata(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        piece: u32,
+    ) -> Result<(), PeerError> {
         let info = self.metainfo.info.clone();
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let Some(id) = peer.extensions.metadata else { return };
+        let known = self.is_known();
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        let Some(id) = peer.extensions.metadata else { return Ok(()) };
         ctx.flush.insert(conn);
         let size = info.len() as u32;
+        let exists = piece < pieces(size);
+        if known && !exists {
+            peer.impossible_metadata += 1;
+            if peer.impossible_metadata > MAX_IMPOSSIBLE {
+                return Self::misbehaves(Misbehaviour::MetadataRange);
+            }
+        }
         let bytes = u64::from(length(size, piece));
         let (since, served) = &mut peer.metadata_served;
         if ctx.now.since(*since) >= Duration::from_secs(60) {
             (*since, *served) = (ctx.now, 0);
         }
         let within = *served + bytes <= SERVED_PER_MINUTE * u64::from(size);
-        let waiting = peer.unsent + peer.outbox.len() as u64;
-        if piece >= pieces(size) || !within || waiting > MAX_WAITING {
-            return say(peer, id, &MetadataMessage::Reject(piece));
+        if !exists || !within || peer.outbox.unread() > MAX_WAITING {
+            say(peer, id, &MetadataMessage::Reject(piece));
+            return Ok(());
         }
         *served += bytes;
         let start = piece as usize * crate::wire::METADATA_PIECE as usize;
@@ -257,6 +275,7 @@ impl Torrent {
         ctx.up_limit.take(bytes);
         self.up_limit.take(bytes);
         say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
+        Ok(())
     }
 }
 

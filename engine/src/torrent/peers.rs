@@ -165,9 +165,10 @@ impl Torrent {
         let pieces = self.metainfo.geometry.pieces();
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
-        peer.unsent = unsent;
         // It may have left to be trusted again.
         peer.parole = ctx.standing.is_on_parole(remote.ip());
+        peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
+        peer.haves_told = self.haves.end();
         ctx.notify(Notice::PeerConnected {
             torrent: self.id,
             conn,
@@ -266,13 +267,15 @@ impl Torrent {
         if let Some(fetch) = &mut self.fetch {
             fetch.left(key);
         }
+        ctx.work.add_steps(self.picker.cost_of(&peer.pieces));
         self.picker.peer_left(&peer.pieces);
         for at in peer.requests.cancel_all() {
             self.picker.request_dropped(at, key);
         }
         self.picker.release(key);
-        ctx.granted -= u64::from(peer.granted);
-        ctx.send_used -= peer.unsent;
+        ctx.credit.give(peer.granted.into());
+        ctx.sending.give(peer.outbox.blocks());
+        ctx.assembling.give(peer.assembling);
         ctx.flush.remove(&conn);
         ctx.throttled.remove(&conn);
         ctx.slots_changed |= !peer.am_choking;
@@ -286,7 +289,9 @@ impl Torrent {
         match reason {
             CloseReason::BothComplete => self.candidates.left_whole(key, limit, now),
             CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, now),
-            CloseReason::Limit => self.candidates.postpone(key, GAVE_WAY_SECONDS, limit, now),
+            CloseReason::Limit | CloseReason::NotReading => {
+                self.candidates.postpone(key, GAVE_WAY_SECONDS, limit, now)
+            }
             CloseReason::Misbehaved | CloseReason::BadMessage => {
                 if ctx.standing.strike(peer.intro.addr, now) {
                     ctx.notify(Notice::PeerBanned(self.id, peer.intro.addr));
@@ -330,8 +335,7 @@ impl Torrent {
         for id in pending {
             let Some(conn) = ctx.conns.remove(id) else { continue };
             if let Phase::Handshaking(early) = &conn.phase {
-                ctx.granted -= u64::from(early.granted);
-                ctx.send_used -= early.unsent;
+                ctx.credit.give(early.granted.into());
             }
             ctx.stream(id, StreamAction::Close(CloseMode::Now));
             self.connection_lost(ctx, &conn, reason);

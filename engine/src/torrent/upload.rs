@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Torrent;
-use crate::api::{DiskError, DiskOp, StoredBlock, StreamAction};
+use crate::api::{DiskError, DiskOp, MAX_SENDS, StoredBlock, StreamAction};
 use crate::base::ids::ConnId;
 use crate::context::{Context, DiskJob};
 use crate::peer::{Misbehaviour, Peer, PeerError, Verdict};
@@ -41,10 +41,10 @@ impl Torrent {
     }
 
     /// A peer does not want a block any more.
-    pub(super) fn cancelled(&mut self, conn: ConnId, request: BlockRequest) {
-        if let Some(peer) = self.peers.get_mut(&conn)
-            && peer.uploads.cancel(request)
-        {
+    pub(super) fn cancelled(&mut self, ctx: &mut Context, conn: ConnId, request: BlockRequest) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        ctx.work.add_steps(peer.uploads.len().into());
+        if peer.uploads.cancel(request) {
             refuse(peer, request);
         }
     }
@@ -69,11 +69,14 @@ impl Torrent {
         if !peer.uploads.has_queued() {
             return false;
         }
-        let backlog = peer.unsent + peer.uploads.reading_bytes();
-        if backlog >= u64::from(ctx.config.send_backlog) {
+        let backlog = held_for(peer);
+        // A block is a header and content; small ones cost more than their bytes.
+        let many = peer.outbox.sends() + 2 * peer.uploads.reading() >= 2 * MAX_SENDS;
+        if many || backlog >= u64::from(ctx.config.send_backlog) {
             return false;
         }
-        if !ctx.may_send() || self.up_limit.available(ctx.now) == 0 {
+        let tokens = ctx.has_upload_tokens() && self.up_limit.available(ctx.now) > 0;
+        if !tokens || !ctx.sending.allows(backlog) {
             ctx.starve_up(conn);
             return false;
         }
@@ -81,7 +84,7 @@ impl Torrent {
         let cost = u64::from(request.length) + 13;
         ctx.up_limit.take(cost);
         self.up_limit.take(cost);
-        ctx.send_used += u64::from(request.length);
+        ctx.sending.take(request.length.into());
         let BlockRequest { piece, begin, length } = request;
         let torrent = self.id;
         let op = DiskOp::ReadBlock { torrent, piece, begin, length };
@@ -112,8 +115,8 @@ impl Torrent {
                 let length = u64::from(request.length);
                 peer.send_block_header(request);
                 push(ctx, peer);
-                peer.unsent += length;
-                ctx.send_used += length;
+                peer.outbox.block_handed_over(request.length, ctx.now);
+                ctx.sending.take(length);
                 ctx.sent += length;
                 peer.up.add(ctx.now, length);
                 self.up.add(ctx.now, length);
@@ -142,13 +145,21 @@ impl Torrent {
     /// The kernel took bytes.
     pub(crate) fn sent(&mut self, ctx: &mut Context, conn: ConnId, count: u32) -> bool {
         let Some(peer) = self.peers.get_mut(&conn) else { return true };
-        let taken = u64::from(count).min(peer.unsent);
-        peer.unsent -= taken;
-        ctx.send_used -= taken;
-        if peer.uploads.has_queued() {
+        let (blocks, all) = peer.outbox.taken(count, ctx.now);
+        ctx.sending.give(blocks);
+        if !peer.outbox.is_empty() {
+            ctx.flush.insert(conn);
+        }
+        if peer.uploads.has_queued() || peer.haves_told < self.haves.end() {
             self.touch(ctx, conn);
         }
-        taken == u64::from(count)
+        all
+    }
+
+    /// Whether a peer holds less than its share of the send budget, and waits for more.
+    pub(crate) fn is_below_share(&self, ctx: &Context, conn: ConnId) -> bool {
+        let peer = self.peers.get(&conn);
+        peer.is_some_and(|p| p.uploads.has_queued() && ctx.sending.allows(held_for(p)))
     }
 
     /// Chokes or unchokes a peer.
@@ -172,6 +183,11 @@ impl Torrent {
     }
 }
 
+/// Bytes of blocks that are held for a peer.
+fn held_for(peer: &Peer) -> u64 {
+    peer.outbox.blocks() + peer.uploads.reading_bytes()
+}
+
 /// Says that a request will not be served, where the fast extension has a word for it (BEP 6).
 fn refuse(peer: &mut Peer, request: BlockRequest) {
     if peer.fast {
@@ -181,10 +197,8 @@ fn refuse(peer: &mut Peer, request: BlockRequest) {
 
 /// Hands a peer's queued messages to the driver.
 pub(super) fn push(ctx: &mut Context, peer: &mut Peer) {
-    if let Some(bytes) = peer.take_outbox() {
-        peer.unsent += bytes.len() as u64;
+    if let Some(bytes) = peer.outbox.take(ctx.now) {
         peer.last_sent = ctx.now;
-        ctx.send_used += bytes.len() as u64;
         ctx.sent += bytes.len() as u64;
         ctx.stream(peer.intro.conn, StreamAction::Send(bytes));
     }

@@ -18,6 +18,14 @@ use crate::base::payload::Payload;
 /// Longest message accepted: 1 MiB, which is a bitfield of eight million pieces.
 pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
 
+/// What is shorter joins the bytes beside it while it waits, up to [`MAX_JOINED`]: kept by itself, each
+/// piece of a stream that comes byte by byte would take fifty times its size.
+const SMALL: usize = 256;
+const MAX_JOINED: usize = 4096;
+/// What is left of a read, and not longer, is copied at once, so that it does not hold on to a large
+/// buffer.
+const LEFT_OVER: usize = 2048;
+
 /// Longest body of the messages of the core protocol that have one length.
 const SHORT: usize = 12;
 
@@ -26,14 +34,52 @@ const SHORT: usize = 12;
 pub struct FrameAssembler {
     chunks: VecDeque<Bytes>,
     buffered: usize,
+    /// The last chunk was put together here and holds no buffer but its own.
+    #[serde(skip)]
+    joined: bool,
+    /// The first chunk is part of something larger.
+    #[serde(skip)]
+    cut: bool,
 }
 
 impl FrameAssembler {
     /// Appends received bytes.
     pub fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.buffered += bytes.len();
-            self.chunks.push_back(bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        self.buffered += bytes.len();
+        let count = bytes.len();
+        let joins =
+            |last: &Bytes| count.min(last.len()) < SMALL && last.len() + count <= MAX_JOINED;
+        let join = self.chunks.back().is_some_and(joins);
+        match if join { self.chunks.pop_back() } else { None } {
+            Some(last) => {
+                let own = if self.joined { last.try_into_mut() } else { Err(last) };
+                let mut own = own.unwrap_or_else(|last| BytesMut::from(&last[..]));
+                own.extend_from_slice(&bytes);
+                self.chunks.push_back(own.freeze());
+                self.joined = true;
+            }
+            None => {
+                self.chunks.push_back(bytes);
+                self.joined = false;
+            }
+        }
+        if self.chunks.len() == 1 {
+            self.cut = false;
+        }
+    }
+
+    /// Copies what is left of a read if it is short, or in any case, so that it does not hold on to the
+    /// buffer that the read filled.
+    pub fn compact(&mut self, in_any_case: bool) {
+        if let Some(front) = self.chunks.front_mut()
+            && self.cut
+            && (in_any_case || front.len() <= LEFT_OVER)
+        {
+            *front = Bytes::copy_from_slice(front);
+            self.cut = false;
         }
     }
 
@@ -107,6 +153,7 @@ impl FrameAssembler {
             // What is short is read at once and holds no buffer.
             Some(front) if count <= SHORT && front.len() > count => {
                 self.buffered -= count;
+                self.cut = true;
                 front.split_to(count)
             }
             _ => self.take_copy(count),
@@ -181,10 +228,12 @@ impl FrameAssembler {
         while let Some(front) = self.chunks.front_mut().filter(|_| count > 0) {
             if front.len() > count {
                 let _ = front.split_to(count);
+                self.cut = true;
                 return;
             }
             count -= front.len();
             self.chunks.pop_front();
+            self.cut = false;
         }
     }
 
@@ -193,10 +242,12 @@ impl FrameAssembler {
         match self.chunks.front_mut() {
             Some(front) if front.len() > count => {
                 self.buffered -= count;
+                self.cut = true;
                 Payload::One(front.split_to(count))
             }
             Some(front) if front.len() == count => {
                 self.buffered -= count;
+                self.cut = false;
                 Payload::One(self.chunks.pop_front().unwrap_or_default())
             }
             _ => {
@@ -207,6 +258,7 @@ impl FrameAssembler {
                 {
                     let part = front.split_to(left.min(front.len()));
                     left -= part.len();
+                    self.cut = !front.is_empty();
                     if front.is_empty() {
                         self.chunks.pop_front();
                     }

@@ -84,14 +84,14 @@ impl Checks {
 /// No budget is overdrawn by more than what was granted before it was reached.
 fn budgets(engine: &Engine) -> Result<(), String> {
     let (stats, config) = (engine.stats(), engine.config());
-    let bound = config.memory_bound();
+    let bound = config.memory_bound(1, 0);
     if stats.read_credit > bound.receive {
         return Err(format!("read credit stays within its bound: {}", stats.read_credit));
     }
     if stats.disk_intake > bound.disk {
         return Err(format!("disk intake stays within its bound: {}", stats.disk_intake));
     }
-    if stats.send_budget > bound.send + u64::from(config.send_backlog) {
+    if stats.send_budget > bound.send {
         return Err(format!("the send budget stays within its bound: {}", stats.send_budget));
     }
     if stats.hash_jobs > config.hash_jobs + 1 {

@@ -1,0 +1,244 @@
+//! What is on its way to a peer: messages that are queued, and everything that the driver was given
+//! and the socket has not taken. It is bounded where it grows, whatever a message answers.
+
+use alloc::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{MAX_SENDS, MAX_UNREAD};
+use crate::base::time::Instant;
+use crate::wire::{BlockRequest, Message};
+
+/// Bytes left unread above which a peer is told of pieces that we got only when it has read.
+pub const HAVES_MARK: u64 = 32 * 1024;
+/// A socket that takes nothing for so long, while something waits, belongs to nobody who reads.
+pub const STALLED: Duration = Duration::from_secs(180);
+
+/// Something that was handed to the driver.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Send {
+    bytes: u32,
+    block: bool,
+}
+
+/// What is on its way to one peer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outbox {
+    /// Messages for the next flush.
+    queued: BytesMut,
+    /// With the driver, oldest first.
+    sends: VecDeque<Send>,
+    /// Bytes of messages with the driver.
+    messages: u64,
+    /// Bytes of blocks with the driver.
+    blocks: u64,
+    limit: u64,
+    overfull: bool,
+    /// When the socket last took something, or had nothing to take.
+    moved_at: Instant,
+}
+
+impl Outbox {
+    /// An empty outbox. `first` bytes may be unread beyond the limit for everybody: what says which
+    /// pieces we have.
+    pub fn new(first: u32, now: Instant) -> Self {
+        Self {
+            queued: BytesMut::new(),
+            sends: VecDeque::new(),
+            messages: 0,
+            blocks: 0,
+            limit: u64::from(MAX_UNREAD) + u64::from(first),
+            overfull: false,
+            moved_at: now,
+        }
+    }
+
+    /// Queues a message for the next flush, if there is room. Without room the peer is to be closed.
+    pub fn queue(&mut self, message: &Message) {
+        if self.unread() > self.limit {
+            self.overfull = true;
+            return;
+        }
+        self.reserve();
+        message.encode(&mut self.queued);
+    }
+
+    /// Queues the header of a block, which its content has to follow at once.
+    pub fn queue_block_header(&mut self, block: BlockRequest) {
+        self.reserve();
+        block.encode_piece_header(&mut self.queued);
+    }
+
+    fn reserve(&mut self) {
+        if self.queued.capacity() == 0 {
+            self.queued.reserve(64);
+        }
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    /// Whether messages wait until the socket has taken something.
+    pub fn is_held(&self) -> bool {
+        self.sends.len() >= MAX_SENDS
+    }
+
+    /// Whether there was no room for a message.
+    pub const fn is_overfull(&self) -> bool {
+        self.overfull
+    }
+
+    /// Takes what is queued, to be handed to the driver now.
+    pub fn take(&mut self, now: Instant) -> Option<Bytes> {
+        if self.queued.is_empty() {
+            return None;
+        }
+        // The whole buffer goes, so that what the peer leaves unread is no larger than what it holds.
+        let bytes = core::mem::take(&mut self.queued).freeze();
+        self.handed_over(bytes.len() as u32, now);
+        Some(bytes)
+    }
+
+    /// Bytes of messages are with the driver.
+    pub fn handed_over(&mut self, bytes: u32, now: Instant) {
+        self.messages += u64::from(bytes);
+        self.record(Send { bytes, block: false }, now);
+    }
+
+    /// A block is with the driver.
+    pub fn block_handed_over(&mut self, bytes: u32, now: Instant) {
+        self.blocks += u64::from(bytes);
+        self.record(Send { bytes, block: true }, now);
+    }
+
+    fn record(&mut self, send: Send, now: Instant) {
+        if self.sends.is_empty() {
+            self.moved_at = now;
+        }
+        if send.bytes > 0 {
+            self.sends.push_back(send);
+        }
+    }
+
+    /// The socket took bytes. Returns how many of them were of blocks, and whether all of them had
+    /// been handed over.
+    pub fn taken(&mut self, count: u32, now: Instant) -> (u64, bool) {
+        self.moved_at = now;
+        let (mut left, mut blocks) = (count, 0);
+        while left > 0
+            && let Some(front) = self.sends.front_mut()
+        {
+            let part = left.min(front.bytes);
+            left -= part;
+            front.bytes -= part;
+            if front.block {
+                self.blocks -= u64::from(part);
+                blocks += u64::from(part);
+            } else {
+                self.messages -= u64::from(part);
+            }
+            if front.bytes == 0 {
+                self.sends.pop_front();
+            }
+        }
+        (blocks, left == 0)
+    }
+
+    /// Bytes of messages that were not read: queued here or with the driver.
+    pub fn unread(&self) -> u64 {
+        self.queued.len() as u64 + self.messages
+    }
+
+    /// Bytes of blocks with the driver.
+    pub const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Sends with the driver.
+    pub fn sends(&self) -> usize {
+        self.sends.len()
+    }
+
+    /// Whether the peer has not read for so long that it will not.
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        !self.sends.is_empty() && now.since(self.moved_at) >= STALLED
+    }
+
+    /// Checks the counters against a recount.
+    ///
+    /// # Errors
+    /// The name of the rule that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let sum = |block: bool| -> u64 {
+            let such = self.sends.iter().filter(|send| send.block == block);
+            such.map(|send| u64::from(send.bytes)).sum()
+        };
+        if sum(false) != self.messages || sum(true) != self.blocks {
+            return Err("what is with the driver equals the recount");
+        }
+        if !self.queued.is_empty() && !self.is_held() {
+            return Err("no message waits after a step");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the outbox.
+
+    use super::*;
+
+    const REJECT: Message = Message::Reject(BlockRequest { piece: 1, begin: 2, length: 3 });
+
+    #[test]
+    fn messages_that_are_not_read_are_bounded_and_freed_when_they_are() {
+        let mut outbox = Outbox::new(0, Instant::ZERO);
+        for _ in 0..1_000_000 {
+            outbox.queue(&REJECT);
+            if !outbox.is_held() {
+                outbox.take(Instant::ZERO);
+            }
+        }
+        assert!(outbox.is_overfull() && outbox.is_held());
+        assert!(outbox.unread() <= u64::from(MAX_UNREAD) + 17, "{}", outbox.unread());
+        assert_eq!(outbox.sends(), MAX_SENDS);
+        let (blocks, all) = outbox.taken(17 * MAX_SENDS as u32, Instant::ZERO);
+        assert!(blocks == 0 && all && !outbox.is_held());
+        let rest = outbox.take(Instant::ZERO).expect("the rest");
+        assert_eq!(outbox.taken(rest.len() as u32, Instant::ZERO), (0, true));
+        assert_eq!((outbox.unread(), outbox.sends(), outbox.queued.capacity()), (0, 0, 0));
+    }
+
+    #[test]
+    fn blocks_and_messages_are_told_apart_when_the_socket_takes_them() {
+        let mut outbox = Outbox::new(0, Instant::ZERO);
+        let request = BlockRequest { piece: 0, begin: 0, length: 100 };
+        for _ in 0..2 {
+            outbox.queue_block_header(request);
+            assert_eq!(outbox.take(Instant::ZERO).expect("a header").len(), 13);
+            outbox.block_handed_over(100, Instant::ZERO);
+        }
+        assert_eq!((outbox.unread(), outbox.blocks()), (26, 200));
+        assert_eq!(outbox.taken(14, Instant::ZERO), (1, true));
+        assert_eq!(outbox.taken(100, Instant::ZERO), (99, true));
+        assert_eq!(outbox.taken(1000, Instant::ZERO), (100, false));
+        assert!(outbox.check().is_ok());
+    }
+
+    #[test]
+    fn a_slow_reader_is_not_one_that_never_reads() {
+        let at = |seconds: u64| Instant::from_millis(seconds * 1000);
+        let mut outbox = Outbox::new(0, at(0));
+        assert!(!outbox.is_stalled(at(100_000)));
+        outbox.handed_over(1000, at(100_000));
+        for minute in 0..100 {
+            assert!(!outbox.is_stalled(at(100_000 + minute * 120)));
+            outbox.taken(1, at(100_000 + minute * 120));
+        }
+        assert!(outbox.is_stalled(at(100_000 + 99 * 120 + 180)));
+    }
+}
