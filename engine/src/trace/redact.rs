@@ -24,6 +24,7 @@ use super::commands;
 use super::format::{Origin, TraceError};
 use super::read::Trace;
 use super::record::Recorder;
+use super::rerun::content_of;
 use super::stand_ins::StandIns;
 use super::survey::{Patches, Survey};
 use crate::api::{
@@ -91,8 +92,12 @@ impl From<TraceError> for RedactError {
 pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
     let Origin::New(parts) = &trace.header().origin else { return Err(RedactError::Snapshot) };
     let mut survey = Survey::default();
+    let mut left = trace.most_kept();
     for number in 1..=trace.len() {
         let Some(step) = trace.step(number)? else { break };
+        // What was left out may be written out again, where it turns out to be no content.
+        let brought = step.events.iter().map(content_of).sum();
+        left = left.checked_sub(brought).ok_or(TraceError::TooMuch(number))?;
         step.events.iter().for_each(|event| survey.look(event));
     }
     if survey.magnet {

@@ -114,7 +114,7 @@ impl Plan {
 }
 
 /// Bytes that an event brings in and that may have been left out of its trace.
-fn content_of(event: &Event) -> u64 {
+pub(super) fn content_of(event: &Event) -> u64 {
     match event {
         Event::Stream(_, StreamEvent::Received(bytes)) => bytes.len() as u64,
         _ => 0,

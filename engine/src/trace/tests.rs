@@ -105,4 +105,7 @@ fn what_is_kept_of_all_steps_is_bounded_by_the_length_of_the_trace() {
         true
     });
     assert_eq!(kept.unwrap_err(), TraceError::TooMuch(2));
+    // What is redacted is written again, with what seemed to have been left out.
+    let redacted = redact(&trace).unwrap_err();
+    assert_eq!(redacted, RedactError::Trace(TraceError::TooMuch(2)));
 }
