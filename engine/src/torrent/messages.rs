@@ -196,6 +196,13 @@ impl Torrent {
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
         if !lost.is_empty() {
+            // It is left alone for a while, or one that loses and finds the same piece without end would
+            // be sent many requests for each of its few bytes.
+            let until = peer.requests.pause(ctx.now);
+            if until < peer.tick_at {
+                peer.tick_at = until;
+                ctx.timers.schedule(until, Timer::Conn(conn));
+            }
             ctx.flush.insert(conn);
             self.touch_interested(ctx);
         }
