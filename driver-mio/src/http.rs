@@ -94,6 +94,17 @@ pub struct Reply {
 /// # Errors
 /// The reason why there is no complete reply.
 pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
+    let connector = ().chain(PolicyConnector(names.policy().clone()));
+    fetch_through(get, user_agent, names, connector.chain(RustlsConnector::default()))
+}
+
+/// The same over connections that `connector` makes.
+pub(crate) fn fetch_through(
+    get: &HttpGet,
+    user_agent: &str,
+    names: &Names,
+    connector: impl Connector,
+) -> Result<Reply, HttpFailure> {
     let uri: Uri = get.url.parse().map_err(|_| HttpFailure::BadUrl)?;
     let family = match get.ipv6 {
         None => IpFamily::Any,
@@ -110,8 +121,6 @@ pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, Ht
         .build();
     let seen = Arc::new(Mutex::new(Scope::Public));
     let resolver = ScopedResolver { names: names.clone(), only: get.only, seen: seen.clone() };
-    let connector = ().chain(PolicyConnector(names.policy().clone()));
-    let connector = connector.chain(RustlsConnector::default());
     let agent = ureq::Agent::with_parts(config, connector, resolver);
     let mut response = agent.get(uri).call().map_err(|error| failure(&error))?;
     let location = response

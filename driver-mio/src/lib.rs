@@ -3,12 +3,19 @@
 
 #![deny(unsafe_code)]
 
+// The program is a module of this crate, and names it as everybody does.
+extern crate self as eddyline_mio;
+
 mod bound_names;
 pub mod buffers;
+#[doc(hidden)]
+pub mod cli;
 pub mod clock;
 pub mod disk;
 pub mod dns;
 pub mod driver;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod lanes;
 mod lines;

@@ -1,7 +1,5 @@
 //! The `eddyline` program.
 
-mod cli;
-
 fn main() -> std::process::ExitCode {
-    cli::run()
+    eddyline_mio::cli::run()
 }

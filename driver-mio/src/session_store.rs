@@ -106,18 +106,12 @@ impl SessionStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        let (mut entries, mut records, mut at) = (BTreeMap::new(), 0, 0);
-        while let Some((record, length)) = read_record(&bytes[at..]) {
-            apply(&mut entries, record);
-            at += length;
-            records += 1;
-        }
-        let damaged = is_damage(&bytes[at..], &mut 0);
+        let Journal { entries, records, length, damaged } = read_journal(&bytes);
         if damaged {
             private::write(&folder.join("session.log.damaged"), &bytes)?;
         }
         let journal = private::options().create(true).truncate(false).write(true).open(&path)?;
-        journal.set_len(at as u64)?;
+        journal.set_len(length as u64)?;
         journal.sync_all()?;
         File::open(folder)?.sync_all()?;
         let mut store = Self { folder: folder.to_owned(), journal, entries, records, damaged };
@@ -214,16 +208,47 @@ impl SessionStore {
 
     /// Writes the journal anew with what is in force.
     fn compact(&mut self) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for entry in self.entries.values() {
-            write_record(&mut bytes, &Record { put: Some(entry.clone()), remove: None });
-        }
+        let bytes = journal_of(&self.entries);
         let path = self.folder.join("session.log");
         replace(&path, &bytes)?;
         self.journal = File::options().write(true).open(&path)?;
         self.records = self.entries.len();
         self.seek_end()
     }
+}
+
+/// What a journal says.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// The set.
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Records that were read.
+    pub(crate) records: usize,
+    /// Bytes of those records.
+    pub(crate) length: usize,
+    /// Whether what follows is more than a torn end.
+    pub(crate) damaged: bool,
+}
+
+/// Reads a journal up to its end, or to the first record that is none.
+pub(crate) fn read_journal(bytes: &[u8]) -> Journal {
+    let (mut entries, mut records, mut at) = (BTreeMap::new(), 0, 0);
+    while let Some((record, length)) = read_record(&bytes[at..]) {
+        apply(&mut entries, record);
+        at += length;
+        records += 1;
+    }
+    let damaged = is_damage(&bytes[at..], &mut 0);
+    Journal { entries, records, length: at, damaged }
+}
+
+/// The journal of a set, nothing but what is in force.
+pub(crate) fn journal_of(entries: &BTreeMap<String, Entry>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries.values() {
+        write_record(&mut bytes, &Record { put: Some(entry.clone()), remove: None });
+    }
+    bytes
 }
 
 fn apply(entries: &mut BTreeMap<String, Entry>, record: Record) {

@@ -14,7 +14,8 @@ static ALLOCATOR: Counting = Counting;
 /// When there is no such target, when it fails, and when it costs too much.
 pub fn run(name: &str, data: &[u8]) {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    let mut targets = eddyline_sim::fuzzing::TARGETS.iter();
+    let engine = eddyline_sim::fuzzing::TARGETS.iter();
+    let mut targets = engine.chain(eddyline_mio::fuzzing::TARGETS);
     let (_, target) = targets.find(|(known, _)| *known == name).expect("a target of that name");
     // What a target makes once is no input's cost.
     ONCE.call_once(|| target(b""));

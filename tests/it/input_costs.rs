@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use eddyline_mio::fuzzing::TARGETS as DRIVER_TARGETS;
 use eddyline_sim::fuzzing::{TARGETS, Target};
 use eddyline_sim::oracle::{BOUNDS, SHAPES, grow, judge, measure, processor_time};
 
 fn targets() -> impl Iterator<Item = Target> {
-    TARGETS.iter().copied()
+    TARGETS.iter().chain(DRIVER_TARGETS).copied()
 }
 
 /// Inputs that fuzzers found, and those that they began with.

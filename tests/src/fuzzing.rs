@@ -2,6 +2,7 @@
 //! with the committed ones. Each panics when something does not hold.
 
 mod discovery;
+mod traces;
 
 use std::sync::OnceLock;
 
@@ -26,6 +27,7 @@ use crate::scripted::{Script, ScriptAction};
 use crate::world::World;
 
 pub use discovery::{dht_node, krpc, local_discovery, metadata, pex};
+pub use traces::{trace_minimise, trace_replay};
 
 /// The name of a target, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -46,6 +48,8 @@ pub const TARGETS: &[Target] = &[
     ("local_discovery", local_discovery),
     ("resume", resume),
     ("trace", trace),
+    ("trace_replay", trace_replay),
+    ("trace_minimise", trace_minimise),
     ("snapshot", snapshot),
     ("session", session),
     ("pair", pair),
@@ -170,7 +174,7 @@ pub fn resume(data: &[u8]) {
     }
 }
 
-/// No trace panics its reader.
+/// No trace panics its reader, and what tells whose run it was is not in the redacted one.
 pub fn trace(data: &[u8]) {
     for bytes in [Bytes::copy_from_slice(data), altered(known_trace(), data).into()] {
         let Ok(trace) = Trace::parse(bytes) else { continue };
@@ -178,6 +182,10 @@ pub fn trace(data: &[u8]) {
             let _ = trace.step(number);
         }
         if let Ok(redacted) = redact(&trace) {
+            for marker in [b"t.example".as_slice(), &small_content().hash().0, b"MARK"] {
+                let mut windows = redacted.trace.windows(marker.len());
+                assert!(!windows.any(|bytes| bytes == marker), "{marker:?} is still there");
+            }
             assert!(Trace::parse(redacted.trace.into()).is_ok(), "what was redacted can be read");
         }
     }
@@ -238,7 +246,7 @@ fn known_snapshot() -> &'static [u8] {
 fn small_content() -> &'static Content {
     static CONTENT: OnceLock<Content> = OnceLock::new();
     CONTENT
-        .get_or_init(|| Content::tracked("fuzz", 300_000, 32_768, &["http://t.example/announce"]))
+        .get_or_init(|| Content::tracked("MARK", 300_000, 32_768, &["http://t.example/announce"]))
 }
 
 fn many_pieces() -> &'static Content {

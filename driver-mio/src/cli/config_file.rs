@@ -1,7 +1,7 @@
 //! Flags from the command line, the environment and the configuration file, in that order.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -46,6 +46,18 @@ fn read() -> Result<toml::Table, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(toml::Table::new()),
         Err(error) => return Err(Failure::io(&path, &error)),
     };
+    parse(&text, &path)
+}
+
+/// Reads a configuration file, and a command line that has nothing of its own with it.
+pub(crate) fn check(text: &str) -> Result<(), Failure> {
+    let file = parse(text, Path::new("config.toml"))?;
+    let arguments = ["eddyline", "download", "--", "x"];
+    let parsed = with_fallbacks(command(), &file).try_get_matches_from(arguments);
+    parsed.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
+}
+
+fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         Failure::new(USAGE, format!("{}: {}", path.display(), error.message()))
     })?;

@@ -27,7 +27,9 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
+pub(crate) use config_file::check as check_config;
 pub use exit::Failure;
+pub(crate) use source::{Named, name_of};
 
 /// Runs the program.
 pub fn run() -> ExitCode {

@@ -25,21 +25,51 @@ pub enum Source {
     Magnet(Box<Magnet>),
 }
 
+/// What the text of a source stands for.
+#[derive(Debug)]
+pub(crate) enum Named<'a> {
+    /// Standard input.
+    Stdin,
+    /// A torrent by its identity.
+    Magnet(Box<Magnet>),
+    /// The address of a `.torrent`.
+    Url(&'a str),
+    /// A file.
+    Path(&'a Path),
+}
+
 /// Reads and parses a source; one that lies elsewhere is fetched by the rules of `names`.
 pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
+    match name_of(text)? {
+        Named::Stdin => {
+            let mut bytes = Vec::new();
+            let stdin = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut bytes);
+            stdin.map_err(|error| Failure::io(Path::new("stdin"), &error))?;
+            parse("stdin", &bytes)
+        }
+        Named::Magnet(magnet) => Ok(Source::Magnet(magnet)),
+        Named::Url(url) => parse(url, &download(url, names)?),
+        Named::Path(path) => {
+            let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+            parse(text, &bytes)
+        }
+    }
+}
+
+/// Says what a source is, without reading it.
+pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     if text == "-" {
-        let mut bytes = Vec::new();
-        let stdin = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut bytes);
-        stdin.map_err(|error| Failure::io(Path::new("stdin"), &error))?;
-        return parse("stdin", &bytes);
+        return Ok(Named::Stdin);
     }
-    let lower = text.to_ascii_lowercase();
-    if lower.starts_with("magnet:") {
+    let starts_with = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    };
+    if starts_with("magnet:") {
         let magnet = Magnet::parse(text).map_err(Failure::magnet)?;
-        return Ok(Source::Magnet(magnet.into()));
+        return Ok(Named::Magnet(magnet.into()));
     }
-    if lower.starts_with("http://") || lower.starts_with("https://") {
-        return parse(text, &download(text, names)?);
+    if starts_with("http://") || starts_with("https://") {
+        return Ok(Named::Url(text));
     }
     let path = Path::new(text);
     if !path.exists() && !text.contains(['/', '.']) && text.len() >= 32 {
@@ -49,10 +79,9 @@ pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
             InfoHash::V1(hash) => magnet.v1 = Some(hash),
             InfoHash::V2(hash) => magnet.v2 = Some(hash),
         }
-        return Ok(Source::Magnet(magnet.into()));
+        return Ok(Named::Magnet(magnet.into()));
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
-    parse(text, &bytes)
+    Ok(Named::Path(path))
 }
 
 /// Reads a source that must be a torrent.

@@ -18,8 +18,12 @@ fn place(fs: &dyn FileSystem) -> Option<String> {
 }
 
 fn load(store: &ResumeStore, hash: Sha1Hash) -> Found {
-    let found = store.load_folders(hash).and_then(|data| serde_json::from_slice(&data).ok());
-    found.unwrap_or_default()
+    store.load_folders(hash).map(|data| decode_folders(&data)).unwrap_or_default()
+}
+
+/// What was noted; whatever is damaged counts as not there.
+pub(crate) fn decode_folders(data: &[u8]) -> Found {
+    serde_json::from_slice(data).unwrap_or_default()
 }
 
 /// Notes which folders on the way to `paths` are there, before anything of the torrent is. What was

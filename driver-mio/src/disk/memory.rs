@@ -39,6 +39,11 @@ impl Memory {
         Self { files: Mutex::default(), room: Arc::new(Mutex::new(room)) }
     }
 
+    /// The names of everything in it.
+    pub(crate) fn paths(&self) -> Vec<Vec<String>> {
+        self.files().keys().cloned().collect()
+    }
+
     fn files(&self) -> std::sync::MutexGuard<'_, BTreeMap<Vec<String>, Entry>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,7 @@ mod tests;
 
 pub use files::{FileCache, disk_error};
 pub use filesystem::{Access, FileSystem, Found, Residence, StoredFile};
+pub(crate) use found_folders::decode_folders;
 pub use found_folders::found_folders;
 pub use gather::Gather;
 pub use hashing::{HashBuffer, side_by_side};

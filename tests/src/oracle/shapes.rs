@@ -3,6 +3,7 @@
 
 mod documents;
 mod messages;
+mod programs;
 mod stored;
 
 /// A kind of input that grows as one likes.
@@ -29,12 +30,16 @@ pub const SHAPES: &[Shape] = &[
     shape("metainfo", "files of one name", documents::same_names),
     shape("metainfo", "files and folders of one name", documents::folders_in_the_way),
     shape("metainfo", "symbolic links", documents::links),
+    shape("metainfo", "url-list", documents::url_list),
+    shape("metainfo", "announce-list of one tier", documents::one_tier),
     shape("metainfo", "announce-list of many tiers", documents::many_tiers),
     shape("metainfo", "nodes", documents::nodes),
     shape("metainfo", "keys of a file", documents::keys_of_files),
     shape("metainfo", "pieces", documents::pieces),
     shape("metainfo", "wide file tree", documents::wide_tree),
     shape("metainfo", "deep file trees", documents::deep_trees),
+    shape("magnet", "trackers", documents::magnet_trackers),
+    shape("magnet", "peers", documents::magnet_peers),
     shape("magnet", "so= numbers", documents::magnet_numbers),
     shape("magnet", "so= ranges", documents::magnet_ranges),
     shape("magnet", "escapes", documents::magnet_escapes),
@@ -73,6 +78,11 @@ pub const SHAPES: &[Shape] = &[
     shape("resume", "trackers", stored::resume_trackers),
     shape("trace", "events of one step", stored::trace_events),
     shape("trace", "steps", stored::trace_steps),
+    shape("trace", "content that is not there", stored::trace_content),
+    shape("trace_replay", "events of one step", stored::trace_events),
+    shape("trace_replay", "steps", stored::trace_steps),
+    shape("trace_replay", "changed bytes", stored::changes),
+    shape("trace_minimise", "changed bytes", stored::changes),
     shape("snapshot", "changed bytes", stored::changes),
     shape("session", "have all", messages::session_have_all),
     shape("session", "donthave and have", messages::session_dont_have),
@@ -83,6 +93,27 @@ pub const SHAPES: &[Shape] = &[
     shape("session", "peer exchange", messages::session_exchange),
     shape("session", "single bytes", messages::session_bytes),
     shape("pair", "single bytes", messages::ones),
+    shape("http_replies", "header fields", programs::header_fields),
+    shape("http_replies", "chunks", programs::chunks),
+    shape("http_replies", "further replies", programs::continues),
+    shape("http_replies", "a long location", programs::location),
+    shape("part_files", "damage", programs::damage),
+    shape("relocation", "arrangements", programs::arrangements),
+    shape("session_journal", "torrents", programs::journal),
+    shape("session_journal", "one torrent again and again", programs::journal_of_one),
+    shape("session_journal", "folders of torrents", programs::journal_of_folders),
+    shape("session_journal", "lengths that mislead", programs::lengths_that_mislead),
+    shape("session_journal", "bodies that mislead", programs::bodies_that_mislead),
+    shape("state_files", "folders", programs::folders),
+    shape("state_files", "nodes", programs::kept_nodes),
+    shape("config_file", "arrays", programs::config_arrays),
+    shape("config_file", "nested arrays", programs::config_nested),
+    shape("config_file", "tables", programs::config_tables),
+    shape("config_file", "dotted keys", programs::config_dotted),
+    shape("config_file", "lines", programs::config_lines),
+    shape("sources", "trackers", programs::source_magnet),
+    shape("sources", "parameters without meaning", programs::source_unknown),
+    shape("sources", "a long hash", programs::source_hash),
 ];
 
 const fn shape(target: &'static str, name: &'static str, make: fn(usize) -> Vec<u8>) -> Shape {

@@ -83,6 +83,15 @@ fn url(number: usize) -> Vec<u8> {
     string(format!("http://{number:07}/"))
 }
 
+pub(super) fn url_list(length: usize) -> Vec<u8> {
+    with_list(length, "url-list", url)
+}
+
+pub(super) fn one_tier(length: usize) -> Vec<u8> {
+    let info = "4:infod6:lengthi9e4:name1:t12:piece lengthi16384e6:pieces20:hhhhhhhhhhhhhhhhhhhhe";
+    repeated(length, b"d13:announce-listll", format!("ee{info}e").as_bytes(), url)
+}
+
 pub(super) fn many_tiers(length: usize) -> Vec<u8> {
     with_list(length, "announce-list", |number| [b"l".as_slice(), &url(number), b"e"].concat())
 }
@@ -133,6 +142,17 @@ pub(super) fn deep_trees(length: usize) -> Vec<u8> {
 fn magnet(length: usize, part: impl FnMut(usize) -> Vec<u8>) -> Vec<u8> {
     let head = format!("magnet:?xt=urn:btih:{}", "ab".repeat(20));
     repeated(length, head.as_bytes(), b"", part)
+}
+
+pub(super) fn magnet_trackers(length: usize) -> Vec<u8> {
+    magnet(length, |number| format!("&tr=http://{number:07}/a").into_bytes())
+}
+
+pub(super) fn magnet_peers(length: usize) -> Vec<u8> {
+    magnet(length, |number| {
+        let [_, a, b, c] = (number as u32).to_be_bytes();
+        format!("&x.pe=20.{a}.{b}.{c}:6881").into_bytes()
+    })
 }
 
 pub(super) fn magnet_numbers(length: usize) -> Vec<u8> {

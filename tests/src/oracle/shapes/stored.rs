@@ -142,6 +142,15 @@ pub(super) fn trace_steps(length: usize) -> Vec<u8> {
     repeated(length, &trace_head(), b"", |_| step(0, b""))
 }
 
+/// Received bytes that are said to have been content: a few bytes of trace, megabytes of zeros.
+pub(super) fn trace_content(length: usize) -> Vec<u8> {
+    let mut out = trace_head();
+    let event = [&[0, 1, 0, 1, 2][..], &number(15 << 20)].concat();
+    let count = length.saturating_sub(out.len() + 20) / event.len();
+    out.extend(step(count, &event.repeat(count)));
+    out
+}
+
 pub(super) fn changes(length: usize) -> Vec<u8> {
     repeated(length, b"", b"", |number| {
         let place = (number as u32).wrapping_mul(2_654_435_761).to_le_bytes();

@@ -1,0 +1,4 @@
+//! See `eddyline_mio::fuzzing::relocation`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("relocation", data));

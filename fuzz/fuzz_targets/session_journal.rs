@@ -1,0 +1,4 @@
+//! See `eddyline_mio::fuzzing::session_journal`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("session_journal", data));
