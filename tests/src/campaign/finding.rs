@@ -134,7 +134,8 @@ fn numbers(word: &str) -> String {
         }
         match digits.as_str() {
             "" => {}
-            "0" => out.push('0'),
+            // How many of something there are matters where there are none; ids have zeros, too.
+            "0" if word == "0" => out.push('0'),
             _ => out.push('N'),
         }
         digits.clear();
