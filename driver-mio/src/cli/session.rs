@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use eddyline::base::addr::{Scope, scope};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::dht::DhtState;
@@ -453,7 +452,7 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
             let mut add = AddTorrent::magnet(&magnet);
             // A peer that is named in passing may well be gone.
             let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer, names).ok());
-            add.peers.extend(found.flatten().filter(|peer| scope(peer.ip()) == Scope::Public));
+            add.peers.extend(found.flatten());
             add
         }
     };
