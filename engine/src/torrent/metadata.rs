@@ -18,7 +18,7 @@ use crate::wire::{ExtendedHandshake, Message, MetadataMessage};
 /// A peer may fetch the dictionary so many times in a minute, and not a byte more.
 const SERVED_PER_MINUTE: u64 = 3;
 /// Bytes of messages that a peer has not read, above which it gets no metadata.
-const MAX_WAITING: u64 = 48 * 1024;
+const MAX_WAITING: u64 = 96 * 1024;
 /// Pieces that do not exist, asked for by one peer, beyond which it is no accident.
 const MAX_IMPOSSIBLE: u32 = 16;
 /// Pieces found on disk that are told one by one to peers who came before they were known.
