@@ -77,6 +77,7 @@ fn what_was_asked_of_a_piece_that_is_lost_is_taken_back_before_it_is_asked_again
     direct.pass(1100);
     direct.settle();
     let (mut open, mut asked) = (0, 0);
+    assert!(direct.closed.is_empty(), "{:?}", direct.closed);
     for message in &direct.lines[&conn].heard {
         match message {
             Message::Request(_) => (open, asked) = (open + 1, asked + 1),

@@ -74,10 +74,16 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
             world.udp_trackers.values_mut().for_each(|tracker| tracker.down = true);
             // Slow enough that both have a part in most pieces.
             world.node_mut(seed).access = Access { up: Some(400_000), ..Access::default() };
-            let copy = content.clone();
-            let liar = world.add_script(move || Manner::Lying(30).peer(&copy, b'L'));
+            // Two, so that pieces fail of which no single one can be convicted.
+            let liars = |world: &mut World| {
+                [b'L', b'M'].map(|id| {
+                    let copy = content.clone();
+                    world.add_script(move || Manner::Lying(30).peer(&copy, id))
+                })
+            };
             world.seed(seed, &content);
-            let peers = vec![world.node(seed).addr, liar];
+            let mut peers = liars(&mut world).to_vec();
+            peers.push(world.node(seed).addr);
             world.add(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
             world.faults = Some(FaultRates::only(action, *fault, 700));
             for second in 0..400 {
@@ -94,7 +100,9 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
                         }
                     }
                     world.run(5);
-                    let peers = vec![world.node(seed).addr, liar];
+                    // The old ones are banned, in every torrent.
+                    let mut peers = liars(&mut world).to_vec();
+                    peers.push(world.node(seed).addr);
                     world.add(seed, &content, PeerOptions::default());
                     world.add(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
                 }

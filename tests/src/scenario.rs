@@ -6,6 +6,7 @@
 //! the right bytes.
 
 mod describe;
+mod draw;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eddyline::{
     AddPeers, Command, Config, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits,
-    Rename, SeedChoking, TorrentState,
+    Rename, TorrentState,
 };
 
 use crate::adversary::{Foe, Strategy};
@@ -29,6 +30,7 @@ use crate::node::{Node, NodeId};
 use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
+use draw::{draw_access, draw_blow, draw_config};
 
 /// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
 /// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
@@ -541,77 +543,4 @@ fn wrong_claim_of(world: &World, id: NodeId) -> Option<String> {
         }
     }
     None
-}
-
-fn draw_access(entropy: &mut Entropy) -> Access {
-    let rate = |entropy: &mut Entropy| {
-        entropy.choose(&[None, None, Some(30_000), Some(200_000), Some(2_000_000)])
-    };
-    Access {
-        up: rate(entropy),
-        down: rate(entropy),
-        latency: Duration::from_millis(entropy.choose(&[0u32, 0, 30, 150]).into()),
-        queue: entropy.choose(&[None, Some(64 << 10)]),
-    }
-}
-
-fn draw_config(entropy: &mut Entropy) -> Config {
-    let usual = Config::default();
-    let mut config = Config {
-        unchoke_slots: entropy.choose(&[None, Some(1), Some(2), Some(8)]),
-        seed_choking: entropy.choose(&[
-            SeedChoking::RoundRobin,
-            SeedChoking::FastestUpload,
-            SeedChoking::AntiLeech,
-        ]),
-        max_connections_per_torrent: entropy.choose(&[2, 4, 100]),
-        max_half_open: entropy.choose(&[1, 30]),
-        max_outstanding_requests: entropy.choose(&[2, 50, 1000]),
-        max_queued_requests: entropy.choose(&[5, 2000]),
-        disk_intake: entropy.choose(&[32 << 10, 1 << 20, 8 << 20]),
-        hash_jobs: entropy.choose(&[1, 4]),
-        send_backlog: entropy.choose(&[16 << 10, 256 << 10]),
-        send_budget: entropy.choose(&[64 << 10, 16 << 20]),
-        read_credit: entropy.choose(&[64 << 10, 32 << 20]),
-        resume_interval: entropy.choose(&[2, 60]),
-        ..usual
-    };
-    // Those who save often also rest soon.
-    config.rest_after = (config.resume_interval == 2).then_some(3);
-    config
-}
-
-fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {
-    let any = |entropy: &mut Entropy| entropy.below(nodes as u32) as usize;
-    let node = any(entropy);
-    // The seed on which everything depends keeps its power.
-    let other = 1 + entropy.below(nodes as u32 - 1) as usize;
-    match entropy.below(20) {
-        0 => {
-            let group = (0..nodes).filter(|_| entropy.chance(1, 2)).collect();
-            Blow::Divide(group, entropy.choose(&[Partition::Hold, Partition::Drop]))
-        }
-        1 => Blow::Heal,
-        2 => Blow::Crash(other),
-        3 => Blow::Jump(node, entropy.choose(&[1, 60, 4000])),
-        4 => Blow::Drift(node, entropy.choose(&[-100_000, -50, 50, 100_000])),
-        5 => Blow::Pause(node),
-        6 => Blow::Resume(node),
-        7 => Blow::Recheck(node),
-        8 => {
-            let rates = [None, Some(10_000), Some(100_000)];
-            Blow::Limit(node, entropy.choose(&rates), entropy.choose(&rates))
-        }
-        9 => Blow::Skip(other),
-        10 => Blow::Want(other),
-        11 => Blow::Remove(other),
-        12 => Blow::Announce(node),
-        13 => Blow::Save(node),
-        14 => Blow::Know(node, any(entropy)),
-        15 => Blow::Delete(other),
-        16 => Blow::Move(node, entropy.below(3)),
-        17 => Blow::Rename(node),
-        18 => Blow::Stop(other),
-        _ => Blow::Trackers(entropy.chance(1, 2)),
-    }
 }

@@ -98,7 +98,7 @@ fn a_finding_is_told_in_ten_lines() {
     let long = format!("it stands still: {}", "x".repeat(1000));
     let text = finding(9, &long, &[]).to_string();
     assert_eq!(text.lines().count(), 10);
-    assert!(text.lines().all(|line| line.chars().count() < 220), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 240), "{text}");
     assert!(text.ends_with("--scenario 9\n"));
     let mut several = finding(9, &long, &["Crash"]);
     several.absorb(&finding(3, &long, &["Crash", "Move"]));

@@ -392,7 +392,13 @@ fn tight_configurations(engine: &Engine) -> [Config; 2] {
     let usual = engine.config();
     [
         Config { max_connections: 0, max_handshaking: 0, ..usual.clone() },
-        Config { read_credit: 0, read_window: 0, max_connections: 0, ..usual.clone() },
+        Config {
+            read_credit: 0,
+            read_window: 0,
+            max_connections: 0,
+            max_handshaking: 0,
+            ..usual.clone()
+        },
     ]
 }
 
