@@ -72,17 +72,20 @@ impl<J> Lines<J> {
         jobs.push_back(job);
     }
 
-    /// The next job that may run; it runs until [`Self::done`].
-    pub fn take_next(&mut self) -> Option<Running<J>> {
-        if self.in_all >= self.shares.in_all {
-            return None;
-        }
+    /// Whose turn it is among those that may run.
+    fn next_turn(&self) -> Option<usize> {
         let may = |line: &String| {
             let running = self.running.get(line).copied().unwrap_or(0);
             let proven = self.proven.contains(line);
             running < self.shares.each && (proven || self.unproven < self.shares.unproven)
         };
-        let at = self.turns.iter().position(may)?;
+        let room = self.in_all < self.shares.in_all;
+        self.turns.iter().position(may).filter(|_| room)
+    }
+
+    /// The next job that may run; it runs until [`Self::done`].
+    pub fn take_next(&mut self) -> Option<Running<J>> {
+        let at = self.next_turn()?;
         let line = self.turns.remove(at)?;
         let jobs = self.waiting.get_mut(&line)?;
         let job = jobs.pop_front()?;
@@ -165,14 +168,27 @@ impl<J: Send + 'static> Workshop<J> {
     {
         let mut state = self.shared.lock();
         state.lines.push(line, job);
-        if state.idle == 0 && state.threads < state.lines.shares.in_all {
-            let (shared, work) = (self.shared.clone(), work.clone());
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            let started = thread.spawn(move || run(&shared, &work));
-            state.threads += usize::from(started.is_ok());
-        }
-        drop(state);
-        self.shared.more.notify_one();
+        call_thread(&self.shared, &mut state, work);
+    }
+}
+
+/// Has a thread look at the lines, if somebody waits there who may run. Whoever takes a job calls the
+/// next one: a thread that counts as idle may have been called for another job a moment ago.
+fn call_thread<J, W>(shared: &Arc<Shared<J>>, state: &mut State<J>, work: &W)
+where
+    J: Send + 'static,
+    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+{
+    if state.lines.next_turn().is_none() {
+        return;
+    }
+    if state.idle > 0 {
+        shared.more.notify_one();
+    } else if state.threads < state.lines.shares.in_all {
+        let (shared, work) = (shared.clone(), work.clone());
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let started = thread.spawn(move || run(&shared, &work));
+        state.threads += usize::from(started.is_ok());
     }
 }
 
@@ -183,18 +199,22 @@ impl<J> Drop for Workshop<J> {
     }
 }
 
-fn run<J, W: Fn(J, &dyn Fn() -> Vec<J>) -> bool>(shared: &Shared<J>, work: &W) {
+fn run<J, W>(shared: &Arc<Shared<J>>, work: &W)
+where
+    J: Send + 'static,
+    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+{
     let mut state = shared.lock();
     while !state.closed {
         if let Some(Running { line, job, counts_as_unproven }) = state.lines.take_next() {
+            call_thread(shared, &mut state, work);
             drop(state);
             let rest = || shared.lock().lines.take_line(&line);
             let answered = work(job, &rest);
             let ended = Running { line: line.clone(), job: (), counts_as_unproven };
             state = shared.lock();
             state.lines.done(&ended, answered);
-            // What waited for this line, or for a share, may run now.
-            shared.more.notify_one();
+            // What waited for this line, or for a share, may run now: it is looked at next.
             continue;
         }
         state.idle += 1;

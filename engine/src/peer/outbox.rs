@@ -12,6 +12,8 @@ use crate::wire::{BlockRequest, Message};
 
 /// Bytes left unread above which a peer is told of pieces that we got only when it has read.
 pub const HAVES_MARK: u64 = 32 * 1024;
+/// Room that the first queued message makes: for eight requests, the most that one answer brings about.
+const FIRST_BYTES: usize = 8 * 17;
 /// A socket that takes nothing for so long, while something waits, belongs to nobody who reads.
 pub const STALLED: Duration = Duration::from_secs(180);
 
@@ -72,7 +74,7 @@ impl Outbox {
 
     fn reserve(&mut self) {
         if self.queued.capacity() == 0 {
-            self.queued.reserve(64);
+            self.queued.reserve(FIRST_BYTES);
         }
     }
 
