@@ -7,7 +7,11 @@ use std::path::Path;
 
 use ciborium::Value;
 use eddyline::{CheckDepth, Config, Engine};
-use eddyline_sim::{Content, PeerOptions, Tamper, World};
+use eddyline_sim::{Content, Tamper, World};
+
+mod seeker;
+
+use seeker::{IN_A_SEEKER, seeker};
 
 /// A leecher in the middle of a download, with requests out, blocks on disk and pieces verified.
 fn leecher() -> Engine {
@@ -311,47 +315,6 @@ const IN_A_SEED: &[Mutation] = &[("the upload queue stays within reqq", |e| {
     *at(e, "ctx.config.max_queued_requests") = int(0);
 })];
 
-/// The attempts of whoever looks for metadata: by length, in which pieces came.
-fn attempts(engine: &mut Value) -> &mut Vec<(Value, Value)> {
-    let Value::Map(attempts) = at(engine, &format!("{TORRENT}.fetch.attempts")) else {
-        panic!("no map")
-    };
-    attempts
-}
-
-/// Rules that are broken in the state of one who has no more than a magnet.
-const IN_A_SEEKER: &[Mutation] = &[
-    ("metadata is fetched in few lengths at a time", |e| {
-        let attempts = attempts(e);
-        let (_, attempt) = attempts[0].clone();
-        attempts.extend((1..9).map(|more| (int(90_000 + more), attempt.clone())));
-    }),
-    ("metadata pieces fit the length that was said", |e| {
-        *at(e, &format!("{TORRENT}.fetch.max_size")) = int(1);
-    }),
-    ("metadata that has come is counted and bounded", |e| {
-        add(entry(&mut attempts(e)[0].1, "bytes"), 1);
-    }),
-    ("complete metadata is judged at once", |e| {
-        let (size, attempt) = &mut attempts(e)[0];
-        let Value::Integer(size) = size else { panic!("no length") };
-        let size = u32::try_from(i128::from(*size)).unwrap();
-        let piece = |n: u32| {
-            let length = (size - n * 16_384).min(16_384) as usize;
-            (int(n.into()), Value::Array(vec![int(1), Value::Bytes(vec![0; length])]))
-        };
-        *entry(attempt, "pieces") = Value::Map((0..size.div_ceil(16_384)).map(piece).collect());
-        *entry(attempt, "bytes") = int(size.into());
-    }),
-    ("few metadata pieces are asked of a peer at a time", |e| {
-        let asked = (0..9).map(|n| Value::Array(vec![int(n), int(0)])).collect();
-        *at(e, &format!("{TORRENT}.fetch.holders.0.asked")) = Value::Array(asked);
-    }),
-    ("metadata is looked for only while it is not known", |e| {
-        *at(e, &format!("{TORRENT}.metainfo.info")) = Value::Bytes(vec![1, 2, 3]);
-    }),
-];
-
 /// Rules that are broken in the state of a node of the DHT.
 const IN_A_NODE: &[Mutation] = &[
     ("the routing table has a bounded number of buckets", |e| {
@@ -430,26 +393,6 @@ fn node() -> Engine {
     }
     world.run(60);
     world.node(7).engine.clone()
-}
-
-/// One that knows a magnet and has fetched a part of the metadata.
-fn seeker() -> Engine {
-    let content = Content::new("mutants", 5_000_000, 1000);
-    let mut world = World::new(15);
-    let (seed, leech) = (world.add_node(), world.add_node());
-    world.node_mut(seed).access.up = Some(20_000);
-    world.seed(seed, &content);
-    let peers = vec![world.node(seed).addr];
-    world.add_magnet(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
-    let some = |world: &World| {
-        let state = format!("{:?}", world.node(leech).engine);
-        state.contains("pieces: {0: (") && state.contains("asked: [(")
-    };
-    assert!(world.run_until(30, some), "a part of the metadata comes");
-    let engine = world.node(leech).engine.clone();
-    let state = engine.torrents().next().and_then(|id| engine.torrent_state(id));
-    assert_eq!(state, Some(eddyline::TorrentState::Metadata));
-    engine
 }
 
 fn broken(engine: &Engine, mutate: fn(&mut Value)) -> Option<&'static str> {
