@@ -1,9 +1,7 @@
 //! What all targets have in common: an allocator that counts, and the bounds that a run is held
 //! against.
 
-use eddyline_sim::oracle::Counting;
-
-pub use eddyline_sim::oracle::judge;
+use eddyline_sim::oracle::{Counting, bound_of};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -20,4 +18,16 @@ pub fn run(name: &str, data: &[u8]) {
     // What a target makes once is no input's cost.
     ONCE.call_once(|| target(b""));
     judge(name, data.len(), || target(data));
+}
+
+/// Runs something under the bound of a target: memory and work as the tests do, and time as well,
+/// which they leave out because it depends on the machine.
+///
+/// # Panics
+/// When what is run does, and when it costs too much.
+pub fn judge(target: &str, length: usize, run: impl FnOnce()) {
+    let spent = eddyline_sim::oracle::judge(target, length, run);
+    if let Err(text) = bound_of(target).hold_time(length, &spent) {
+        panic!("{text}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use eddyline_mio::fuzzing::TARGETS as DRIVER_TARGETS;
 use eddyline_sim::fuzzing::{TARGETS, Target};
-use eddyline_sim::oracle::{BOUNDS, SHAPES, grow, judge, measure, processor_time};
+use eddyline_sim::oracle::{BOUNDS, SHAPES, Spent, bound_of, grow, judge, measure};
 
 fn targets() -> impl Iterator<Item = Target> {
     TARGETS.iter().chain(DRIVER_TARGETS).copied()
@@ -64,9 +64,9 @@ fn a_target_that_takes_too_much_is_noticed() {
     assert!(!noticed(|| ()));
     assert!(noticed(|| drop(std::hint::black_box(vec![1u8; 100_000]))), "memory");
     assert!(noticed(|| (0..9_000).for_each(|n| drop(std::hint::black_box(Box::new(n))))), "work");
-    let busy = || {
-        let end = processor_time() + Duration::from_millis(300);
-        while processor_time() < end {}
-    };
-    assert!(noticed(busy), "time");
+    // No clock is read here: the figures are given.
+    let (bound, spent) = (bound_of("local_discovery"), |time| Spent { time, ..Spent::default() });
+    let allowed = Duration::from_millis(200) + Duration::from_nanos(10 * 500);
+    assert_eq!(bound.hold_time(10, &spent(allowed)), Ok(()));
+    assert!(bound.hold_time(10, &spent(allowed + Duration::from_nanos(1))).is_err(), "time");
 }

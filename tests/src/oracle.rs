@@ -10,5 +10,5 @@ mod shapes;
 
 pub use bounds::{BOUNDS, Bound, bound_of};
 pub use counting::Counting;
-pub use measure::{Spent, grow, judge, measure, processor_time};
+pub use measure::{Spent, grow, judge, measure};
 pub use shapes::{SHAPES, Shape};

@@ -3,8 +3,8 @@
 //! An allowance covers what a target makes for itself, a factor what follows from the input. Both
 //! are some three times what the worst shapes and the committed inputs take, so that a fault which
 //! multiplies stands out and a few fields more do not. Time is for a slow machine that does other
-//! things as well; it is to catch what takes no memory, such as a list that is searched for each of
-//! its own items.
+//! things as well, and only the fuzzers hold it. It is to catch what takes no memory, such as a list
+//! that is searched for each of its own items.
 
 /// What a run may cost: each an allowance and so much more for each byte of the input.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +143,13 @@ pub const BOUNDS: &[Bound] = &[
         (50_000_000, 1_000),
         (60_000, 10_000),
         "a whole random world, whatever the length; the first bytes decide how large it is",
+    ),
+    bound(
+        "adversary",
+        (512 * MIB, 1_000),
+        (50_000_000, 1_000),
+        (60_000, 10_000),
+        "the world of an attack, and the first time the same world without the attacker",
     ),
     bound(
         "trace_replay",

@@ -42,7 +42,7 @@ pub(super) fn journal_of_one(length: usize) -> Vec<u8> {
 
 pub(super) fn journal_of_folders(length: usize) -> Vec<u8> {
     repeated(length, b"", b"", |number| {
-        let left = "1:/".repeat(15_000);
+        let left = "1:/".repeat(5_000);
         let put = format!(
             "d6:folder1:/4:hash40:{number:040}4:leftl{left}e6:lengthi1e4:name1:a5:orderi1ee"
         );
