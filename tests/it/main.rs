@@ -14,6 +14,7 @@ mod mutations;
 mod peer_exchange;
 mod redaction;
 mod requests;
+mod security;
 mod small_worlds;
 mod standby;
 mod storage;

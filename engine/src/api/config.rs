@@ -1,4 +1,4 @@
-//! Limits and preferences. Every number that bounds memory or work is here.
+//! Limits and preferences. What is no preference stands beside what it bounds; SECURITY.md has a table of all of it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
