@@ -181,10 +181,10 @@ pub const BOUNDS: &[Bound] = &[
     ),
     bound(
         "relocation",
-        (2 * MIB, 4),
+        (8 * MIB, 4),
         (100_000, 400),
         (500, 100_000),
-        "three bytes of script move seven files, and compare them; a buffer of a MiB for that",
+        "three bytes of script move seven files, and compare them; 3.2 MB for an input of 31 bytes",
     ),
     bound(
         "session_journal",
