@@ -106,11 +106,24 @@ impl Torrent {
             return Err(CloseReason::Banned);
         }
         // It calls from the very port that we have called.
-        if !outgoing && self.candidates.is_busy(remote) {
+        if !outgoing && self.candidates.is_busy(remote) && !self.prefer(ctx, remote, handshake) {
             return Err(CloseReason::Duplicate);
         }
         self.settle_twins(ctx, remote, outgoing, handshake)?;
         self.find_place(ctx, remote, outgoing)
+    }
+
+    /// Whether a peer that has called us is let in though we call it too; then we hang up. One that
+    /// stands is better than one that may never do, where a NAT lets nobody in. If both stand, both
+    /// sides must keep the same one: that which the larger peer id began.
+    fn prefer(&mut self, ctx: &mut Context, remote: SocketAddr, handshake: &Handshake) -> bool {
+        let larger = handshake.peer_id > self.persona.peer_id;
+        let ours = |conn: &Conn| {
+            conn.remote == remote && (larger || matches!(conn.phase, Phase::Connecting))
+        };
+        let pending = self.pending(ctx, ours);
+        self.hang_up(ctx, CloseReason::Duplicate, &pending);
+        !pending.is_empty()
     }
 
     /// Two connections to one peer are one too many. A peer id alone proves nothing, since everybody
@@ -327,17 +340,26 @@ impl Torrent {
             let candidate = conn.key.and_then(|key| self.candidates.get(key));
             candidate.map_or(PeerSource::Incoming, |candidate| candidate.source)
         };
+        let pending = self.pending(ctx, |conn| such(source(conn)));
+        self.hang_up(ctx, reason, &pending);
+    }
+
+    /// Connections of this torrent that are no peers yet.
+    fn pending(&self, ctx: &Context, such: impl Fn(&Conn) -> bool) -> Vec<ConnId> {
         let pending = ctx.conns.iter().filter(|(_, conn)| {
             let active = matches!(conn.phase, Phase::Active);
-            conn.torrent == Some(self.id) && !active && such(source(conn))
+            conn.torrent == Some(self.id) && !active && such(conn)
         });
-        let pending: Vec<ConnId> = pending.map(|(id, _)| id).collect();
+        pending.map(|(id, _)| id).collect()
+    }
+
+    fn hang_up(&mut self, ctx: &mut Context, reason: CloseReason, pending: &[ConnId]) {
         for id in pending {
-            let Some(conn) = ctx.conns.remove(id) else { continue };
+            let Some(conn) = ctx.conns.remove(*id) else { continue };
             if let Phase::Handshaking(early) = &conn.phase {
                 ctx.credit.give(early.granted.into());
             }
-            ctx.stream(id, StreamAction::Close(CloseMode::Now));
+            ctx.stream(*id, StreamAction::Close(CloseMode::Now));
             self.connection_lost(ctx, &conn, reason);
         }
     }

@@ -55,8 +55,9 @@ impl Torrent {
     }
 
     /// Who makes room for a peer at `remote`, of whose host `here` are connected: one of the host
-    /// that has most; one that is idle, of the block that has most; or the one with the lowest
-    /// BEP 40 priority, if that of `remote` is higher.
+    /// that has most; one that is idle, of the block that has most; one that wants nothing and has
+    /// nothing that we want; or the one with the lowest BEP 40 priority, if that of `remote` is
+    /// higher.
     fn who_gives_way(&self, ctx: &Context, remote: SocketAddr, here: u32) -> Option<ConnId> {
         let now = ctx.now;
         let shared = |peer: &Peer| Some(host_of(peer)).filter(|host| !host.is_loopback());
@@ -73,6 +74,14 @@ impl Torrent {
             if let Some(conn) = self.least(now, idle) {
                 return Some(conn);
             }
+        }
+        // Whom neither side wants anything of: else silent peers from as many hosts as there are places
+        // could keep everybody else out, of a seed too.
+        let idle = |peer: &Peer| {
+            !peer.peer_interested && peer.interesting == 0 && self.is_useless(now, peer.intro.conn)
+        };
+        if let Some(conn) = self.least(now, idle) {
+            return Some(conn);
         }
         let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
         let lowest = self.peers.values().min_by_key(|p| (p.intro.priority, p.intro.conn));
