@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::api::{Action, DhtWish, Notice, PeerSource};
-use crate::base::addr::{Scope, scope};
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
@@ -258,11 +257,9 @@ impl Engine {
         }
     }
 
-    /// A torrent names a node: nobody on this machine, and not many in all.
+    /// A torrent names a node, wherever it is, as a magnet names peers: not many are met in all.
     pub(super) fn dht_named(&mut self, node: SocketAddr) {
-        if scope(node.ip()) != Scope::Loopback {
-            self.ctx.introductions.tell(node, self.ctx.now);
-        }
+        self.ctx.introductions.tell(node, self.ctx.now);
     }
 
     fn dht_meet(&mut self, addr: SocketAddr) {

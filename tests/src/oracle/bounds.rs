@@ -111,10 +111,11 @@ pub const BOUNDS: &[Bound] = &[
     ),
     bound(
         "trace",
-        (32 * MIB, 64),
-        (1_000_000, 16),
+        (96 * MIB, 64),
+        (4_000_000, 16),
         (2_000, 5_000),
-        "an event of five bytes is 72 in memory; beside the input, a run of 7 MB is changed and read",
+        "an event of five bytes is 72 in memory; content that was left out is made again, 64 MiB a step; \
+         beside the input, a run of 7 MB is changed and read",
     ),
     bound(
         "snapshot",
@@ -182,9 +183,10 @@ pub const BOUNDS: &[Bound] = &[
     bound(
         "relocation",
         (8 * MIB, 4),
-        (100_000, 400),
+        (1_000_000, 20_000),
         (500, 100_000),
-        "three bytes of script move seven files, and compare them; 3.2 MB for an input of 31 bytes",
+        "two places hold a MiB each; three bytes of script are the user's word to move seven files, each \
+         copied and compared through buffers of a MiB",
     ),
     bound(
         "session_journal",
