@@ -86,9 +86,11 @@ impl Arrangement {
     }
 
     fn select(&mut self, bits: u8) {
-        self.skipped = (0..7).filter(|file| bits & 1 << file != 0).collect();
-        // When there is no room, it is done again; until then everything is where it was.
-        let _ = self.files.select(&self.skipped);
+        let skipped: Vec<u32> = (0..7).filter(|file| bits & 1 << file != 0).collect();
+        // When there is no room, everything stays where it was.
+        if self.files.select(&skipped).is_ok() {
+            self.skipped = skipped;
+        }
     }
 
     fn rename(&mut self, file: u8, name: u8) {
@@ -98,6 +100,15 @@ impl Arrangement {
         let mut to = vec!["t".to_owned(), format!("n{}", name % 9)];
         if name & 16 != 0 {
             to.insert(1, "e".to_owned());
+        }
+        // The engine gives no name twice.
+        let files = self.metainfo.layout.files().iter().zip(0..);
+        let mut now = files.map(|(own, file)| match self.renamed.get(&file) {
+            Some(renamed) => &renamed.to,
+            None => &own.path,
+        });
+        if now.any(|taken| *taken == to) {
+            return;
         }
         self.names.insert(to.clone());
         let names = Renamed { from, to };

@@ -183,7 +183,7 @@ pub const BOUNDS: &[Bound] = &[
     bound(
         "relocation",
         (8 * MIB, 4),
-        (1_000_000, 20_000),
+        (1_000_000, 100_000),
         (500, 100_000),
         "two places hold a MiB each; three bytes of script are the user's word to move seven files, each \
          copied and compared through buffers of a MiB",
