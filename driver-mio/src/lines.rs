@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Lines that are known for having answered.
 const MAX_PROVEN: usize = 10_000;
-/// A thread that had nothing to do for so long ends.
+/// A thread ends after this time without a job.
 const IDLE: Duration = Duration::from_secs(30);
 /// Memory of a thread's stack.
 const STACK: usize = 1 << 20;

@@ -111,7 +111,7 @@ impl NetworkPolicy {
         }
     }
 
-    /// Connects to `remote` and waits for it, for so long at the most.
+    /// Connects to `remote` and waits for it, at most for the given time.
     ///
     /// # Errors
     /// Why there is no connection.

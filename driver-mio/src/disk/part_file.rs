@@ -79,7 +79,7 @@ impl PartFile {
             if read_index(&*file, metainfo, &tag, &mut index)?.is_some() {
                 index.file = Some(file);
             } else {
-                // Damaged: what takes its place is made anew.
+                // Damaged: a new, empty file takes its place.
                 index.slots.clear();
                 index.files.clear();
             }

@@ -12,7 +12,7 @@ pub const READ_FLOOR: u32 = 33 * 1024;
 
 /// Bytes of messages, blocks apart, that a peer may leave unread; what tells it of our pieces at the
 /// start comes on top. The kernel holds some more before these are counted. Who takes nothing while it
-/// asks for so much is not served by waiting longer.
+/// asks for that much is not served by waiting longer.
 pub const MAX_UNREAD: u32 = 128 * 1024;
 /// Sends, of messages and of blocks, that wait in the driver; after that messages wait in the engine,
 /// where they lie behind each other and cost no more than their bytes.
@@ -219,8 +219,8 @@ impl Config {
         u64::from(self.send_budget / self.max_connections.max(1))
     }
 
-    /// The worst case for this configuration, when there are so many torrents, and the largest has so
-    /// many pieces.
+    /// The worst case for this configuration with `torrents` torrents, of which the largest has
+    /// `pieces` pieces.
     pub fn memory_bound(&self, torrents: u32, pieces: u32) -> MemoryBound {
         let connections = u64::from(self.max_connections) + u64::from(self.max_handshaking);
         let bits = u64::from(pieces).div_ceil(8);

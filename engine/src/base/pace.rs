@@ -20,7 +20,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many at once, then one in so many milliseconds.
+    /// This number at once, then one in each period, in milliseconds.
     pub const fn new(burst: u32, gap_millis: u64) -> Self {
         Self { burst, gap: Duration::from_millis(gap_millis) }
     }
@@ -69,7 +69,7 @@ pub struct PaceLedger<K: Ord> {
 }
 
 impl<K: Ord> PaceLedger<K> {
-    /// A ledger of at most so many keys.
+    /// A ledger with a bound on the number of its keys.
     pub fn new(most: usize) -> Self {
         Self { taken: BTreeMap::new(), others: Taken::default(), most, swept_at: Instant::ZERO }
     }

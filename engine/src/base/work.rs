@@ -60,7 +60,7 @@ impl Work {
         }
     }
 
-    /// Adds so many small steps: bits looked at, numbers compared.
+    /// Adds a number of small steps: bits looked at, numbers compared.
     pub fn add_steps(&mut self, steps: u64) {
         self.add(steps.div_ceil(STEPS_A_UNIT));
     }

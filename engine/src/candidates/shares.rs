@@ -9,7 +9,7 @@ use crate::base::prefix::Prefix;
 
 /// Ports of one host that are known at a time, but for this machine and for what the user names.
 pub const MAX_PORTS: u32 = 8;
-/// One stranger who names others has one in so many places of the list.
+/// One stranger who names others may fill one part in eight of the list.
 const NAMER_SHARE: u32 = 8;
 
 /// Who named an address: a kind of source, and where it matters which stranger of that kind.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::pace::{Pace, PaceLedger, owner};
 use crate::base::time::Instant;
 
-/// Connections that are begun with one address, whatever the port, and come to nothing: so many at
-/// once, then one in so many milliseconds. Behind a shared address there may be several peers.
+/// Connections that are begun with one address, whatever the port, and come to nothing: eight at
+/// once, then one in 15 seconds. Behind a shared address there may be several peers.
 const PACE: Pace = Pace::new(8, 15_000);
 /// Addresses that are told apart.
 const MAX_ADDRESSES: usize = 4000;

@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Sources that are told apart; beyond that they share one budget.
 const MAX_SOURCES: usize = 2000;
 
-/// Queries to one address that may stay without an answer: so many at once, then one in three
+/// Queries to one address that may stay without an answer: 20 at once, then one in three
 /// seconds. Whoever answers begins again.
 const UNANSWERED: Pace = Pace::new(20, 3000);
 /// Addresses whose queries are counted.
