@@ -205,6 +205,9 @@ const IN_A_LEECHER: &[Mutation] = &[
     ("whoever has not been heard stands in line once", |e| {
         *at(e, &format!("{TORRENT}.peers.0.unheard")) = Value::Bool(true);
     }),
+    ("whoever was not told of every piece is on the list", |e| {
+        *at(e, &format!("{TORRENT}.peers.0.haves_told")) = int(0);
+    }),
     ("what is with the driver equals the recount", |e| {
         add(at(e, &format!("{TORRENT}.peers.0.outbox.messages")), 1);
     }),

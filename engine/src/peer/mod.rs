@@ -112,8 +112,9 @@ pub struct Peer {
     pub assembling: u64,
     /// What is on its way to it.
     pub outbox: Outbox,
-    /// It has been told of all pieces that were verified before this one of the torrent's log.
-    pub haves_told: u64,
+    /// Of the torrent's log of verified pieces, the number of the first that it was not told; nothing if
+    /// it was told all.
+    pub haves_told: Option<u64>,
     /// Bytes granted and not received.
     pub granted: u32,
     /// Payload from it.
@@ -196,7 +197,7 @@ impl Peer {
             choke_calm: Calm::default(),
             assembling: 0,
             outbox: Outbox::new(pieces / 8, now),
-            haves_told: 0,
+            haves_told: None,
             granted,
             down: RateMeter::default(),
             up: RateMeter::default(),

@@ -50,36 +50,42 @@ impl Availability {
         self.holders[piece as usize].into()
     }
 
-    /// Bucket of a piece: the most wanted first, the rarest first among those.
-    fn bucket(&self, piece: u32) -> usize {
-        let level = level(self.holders[piece as usize]);
-        let rank = PRIORITIES - usize::from(self.priority[piece as usize]).clamp(1, PRIORITIES);
-        rank * LEVELS + level
+    /// Bucket of a piece, by rank of its priority and level: the most wanted first, the rarest first
+    /// among those.
+    fn bucket(&self, piece: u32) -> (usize, usize) {
+        (rank(self.priority[piece as usize]), level(self.holders[piece as usize]))
     }
 
     pub(super) fn insert(&mut self, piece: u32, priority: u8) {
         self.priority[piece as usize] = priority;
-        let bucket = self.bucket(piece);
-        let (levels, level) = (&mut self.buckets[bucket / LEVELS], bucket % LEVELS);
+        self.put_in(piece, self.bucket(piece));
+    }
+
+    fn put_in(&mut self, piece: u32, (rank, level): (usize, usize)) {
+        let levels = &mut self.buckets[rank];
         if levels.len() <= level {
             levels.resize(level + 1, Vec::new());
         }
         self.place[piece as usize] = levels[level].len() as u32;
         levels[level].push(piece);
-        self.occupied[bucket / LEVELS] |= 1 << (bucket % LEVELS);
+        self.occupied[rank] |= 1 << level;
     }
 
     pub(super) fn remove(&mut self, piece: u32) {
-        let bucket = self.bucket(piece);
-        let place = self.place[piece as usize] as usize;
+        self.take_out(piece, self.bucket(piece));
         self.place[piece as usize] = UNLISTED;
-        let listed = &mut self.buckets[bucket / LEVELS][bucket % LEVELS];
+    }
+
+    /// Takes a piece out of its bucket; its place is to be set by the caller.
+    fn take_out(&mut self, piece: u32, (rank, level): (usize, usize)) {
+        let place = self.place[piece as usize] as usize;
+        let listed = &mut self.buckets[rank][level];
         listed.swap_remove(place);
         if let Some(moved) = listed.get(place) {
             self.place[*moved as usize] = place as u32;
         }
         if listed.is_empty() {
-            self.occupied[bucket / LEVELS] &= !(1 << (bucket % LEVELS));
+            self.occupied[rank] &= !(1 << level);
         }
     }
 
@@ -103,14 +109,14 @@ impl Availability {
     }
 
     fn change(&mut self, piece: u32, by: impl Fn(i16) -> i16) {
-        let Some(holders) = self.holders.get(piece as usize).copied() else { return };
-        if level(holders) != level(by(holders)) && self.is_listed(piece) {
-            let priority = self.priority[piece as usize];
-            self.remove(piece);
-            self.holders[piece as usize] = by(holders);
-            self.insert(piece, priority);
-        } else {
-            self.holders[piece as usize] = by(holders);
+        let Some(holders) = self.holders.get_mut(piece as usize) else { return };
+        let before = level(*holders);
+        *holders = by(*holders);
+        let after = level(*holders);
+        if before != after && self.is_listed(piece) {
+            let rank = rank(self.priority[piece as usize]);
+            self.take_out(piece, (rank, before));
+            self.put_in(piece, (rank, after));
         }
     }
 
@@ -143,10 +149,10 @@ impl Availability {
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let all = self.buckets.iter().enumerate().flat_map(|(rank, levels)| {
-            levels.iter().enumerate().map(move |(level, bucket)| (rank * LEVELS + level, bucket))
+            levels.iter().enumerate().map(move |(level, bucket)| ((rank, level), bucket))
         });
         for (index, bucket) in all {
-            let marked = self.occupied[index / LEVELS] >> (index % LEVELS) & 1 == 1;
+            let marked = self.occupied[index.0] >> index.1 & 1 == 1;
             if marked == bucket.is_empty() {
                 return Err("occupied buckets are marked");
             }
@@ -158,6 +164,11 @@ impl Availability {
         }
         Ok(())
     }
+}
+
+/// Where pieces of a priority stand.
+fn rank(priority: u8) -> usize {
+    PRIORITIES - usize::from(priority).clamp(1, PRIORITIES)
 }
 
 /// Where pieces with so many holders stand.

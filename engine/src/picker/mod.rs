@@ -376,8 +376,13 @@ impl Picker {
     /// A block came from `peer`; it is on its way to the disk if it was needed.
     pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
         let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };
+        let wanted = self.priorities.get(at.piece as usize).copied().unwrap_or(0);
+        let listed = OpenPieces::entry(at.piece, partial, wanted);
         let Some(also_asked) = partial.receive(at.block, peer) else { return Received::Useless };
-        self.refresh_open(at.piece);
+        // Most blocks change nothing of how the piece is listed.
+        if OpenPieces::entry(at.piece, partial, wanted) != listed {
+            self.open.refresh(at.piece, Some(partial), wanted);
+        }
         Received::Needed { also_asked }
     }
 

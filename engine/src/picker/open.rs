@@ -28,7 +28,7 @@ pub(super) struct OpenPieces {
 
 impl OpenPieces {
     /// Where a piece of priority `wanted` belongs, if it does.
-    fn entry(piece: u32, partial: &Partial, wanted: u8) -> Option<(Offer, Rank)> {
+    pub(super) fn entry(piece: u32, partial: &Partial, wanted: u8) -> Option<(Offer, Rank)> {
         let offer = match (partial.is_abandoned(), partial.fast) {
             (true, _) => Offer::Left,
             (false, false) => Offer::Shared,

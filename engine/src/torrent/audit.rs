@@ -36,6 +36,9 @@ impl Torrent {
             if peer.uploads.len() > ctx.config.max_queued_requests {
                 return Err("the upload queue stays within reqq");
             }
+            if peer.haves_told.is_some() && !self.haves.behind().contains(conn) {
+                return Err("whoever was not told of every piece is on the list");
+            }
             peer.outbox.check()?;
             if peer.assembling != peer.waiting_bytes() {
                 return Err("bytes that wait are accounted for");

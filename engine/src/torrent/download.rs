@@ -298,12 +298,24 @@ impl Torrent {
         self.picker.set_have(piece);
         self.progress_at = ctx.now;
         self.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
-        self.haves.add(piece);
-        for peer in self.peers.values_mut().filter(|peer| counted && peer.pieces.has(piece)) {
-            peer.interesting -= 1;
-            if peer.interesting == 0 {
-                self.touched.insert(peer.intro.conn);
+        let number = self.haves.end();
+        let mut owed = false;
+        for (conn, peer) in &mut self.peers {
+            if !peer.pieces.has(piece) {
+                owed = true;
+                if peer.haves_told.is_none() {
+                    peer.haves_told = Some(number);
+                    self.haves.fall_behind(*conn);
+                }
+            } else if counted {
+                peer.interesting -= 1;
+                if peer.interesting == 0 {
+                    self.touched.insert(*conn);
+                }
             }
+        }
+        if owed {
+            self.haves.add(piece);
         }
         ctx.notify(Notice::PieceVerified(self.id, piece));
     }
@@ -316,36 +328,45 @@ impl Torrent {
         self.touch_interested(ctx);
     }
 
-    /// Tells peers about verified pieces, unless they have them anyway: everybody of what is new, and
-    /// who has not read until now when it has.
+    /// Tells peers about verified pieces that they do not have: everybody of what is new, and who has
+    /// not read until now when it has.
     pub(super) fn tell_haves(&mut self, ctx: &mut Context) {
-        let news = self.haves.take_news();
         if self.haves.is_empty() {
             return;
         }
-        let mut late = Vec::new();
-        for (conn, peer) in &mut self.peers {
-            if !news && !self.touched.contains(conn) {
-                continue;
-            }
-            if self.haves.is_too_late(peer.haves_told) {
-                late.push(*conn);
-                continue;
-            }
-            while peer.outbox.unread() <= HAVES_MARK
-                && let Some(piece) = self.haves.get(peer.haves_told)
-            {
-                peer.haves_told += 1;
-                if !peer.pieces.has(piece) && self.picker.have().has(piece) {
-                    peer.send(&Message::Have(piece));
-                    ctx.flush.insert(*conn);
-                }
-            }
+        let conns: Vec<ConnId> = match self.haves.take_news() {
+            true => self.haves.behind().to_vec(),
+            false => self.touched.iter().copied().collect(),
+        };
+        let mut told = false;
+        for conn in conns {
+            told |= self.tell_peer(ctx, conn);
         }
-        for conn in late {
+        if told {
+            let peers = &self.peers;
+            self.haves.tidy(|conn| peers.get(&conn).and_then(|peer| peer.haves_told));
+        }
+    }
+
+    /// Tells one peer as much as it reads. Returns whether it was told something, or is gone.
+    fn tell_peer(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
+        let Some(peer) = self.peers.get_mut(&conn) else { return true };
+        let Some(mut next) = peer.haves_told else { return false };
+        if self.haves.is_too_late(next) {
             self.close_peer(ctx, conn, CloseReason::NotReading, true);
+            return true;
         }
-        let told = self.peers.values().map(|peer| peer.haves_told).min();
-        self.haves.forget_before(told.unwrap_or(self.haves.end()));
+        let before = next;
+        while peer.outbox.unread() <= HAVES_MARK
+            && let Some(piece) = self.haves.get(next)
+        {
+            next += 1;
+            if !peer.pieces.has(piece) && self.picker.have().has(piece) {
+                peer.send(&Message::Have(piece));
+                ctx.flush.insert(conn);
+            }
+        }
+        peer.haves_told = (next < self.haves.end()).then_some(next);
+        before != next
     }
 }

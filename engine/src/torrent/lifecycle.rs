@@ -135,11 +135,11 @@ impl Torrent {
 
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
+        let Stage::Checking { queue, hashing } = &self.stage else { return };
         // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
         if self.paused || self.error.is_some() || self.is_writing(ctx) {
             return;
         }
-        let Stage::Checking { queue, hashing } = &self.stage else { return };
         if !queue.is_empty() {
             ctx.awaiting_hash.insert(self.id);
         } else if *hashing == 0 {

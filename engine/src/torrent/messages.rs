@@ -6,11 +6,12 @@ use core::time::Duration;
 use super::Torrent;
 use crate::api::{CloseReason, READ_FLOOR};
 use crate::base::bits::Bits;
+use crate::base::budget::Budget;
 use crate::base::ids::ConnId;
-use crate::base::work::{STEP_UNITS, TURN_UNITS};
+use crate::base::work::{STEP_UNITS, TURN_UNITS, Work};
 use crate::context::{Context, Timer};
 use crate::metainfo::BLOCK_LENGTH;
-use crate::peer::{Misbehaviour, PeerError, PeerEvent};
+use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerPieces, STEPS_TO_INDEX};
 use crate::wire::{BlockRequest, ExtendedHandshake, Message};
 
@@ -32,18 +33,52 @@ pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
     BlockRef { piece: request.piece, block: request.begin / BLOCK_LENGTH }
 }
 
+/// What is left of a peer's bytes when its turn is over.
+struct Waiting {
+    /// Complete messages, for another turn.
+    unheard: bool,
+    /// Bytes in the assembler.
+    unfinished: u64,
+    /// More than before, and more than there is room for.
+    too_much: bool,
+}
+
+impl Waiting {
+    /// A peer's turn is over: what it left is put away and accounted for.
+    fn after_turn(peer: &mut Peer, assembling: &mut Budget, work: &Work, until: u64) -> Self {
+        peer.unheard = work.total() >= until && peer.assembler.has_message();
+        let unfinished = peer.assembler.buffered() as u64;
+        if !peer.unheard && unfinished > 0 {
+            peer.assembler.compact(false);
+        }
+        Self { unheard: peer.unheard, unfinished, too_much: account(peer, assembling) }
+    }
+}
+
+/// Keeps the account of what waits of a peer. Returns whether it has grown beyond what there is room
+/// for.
+fn account(peer: &mut Peer, assembling: &mut Budget) -> bool {
+    let (before, now) = (peer.assembling, peer.waiting_bytes());
+    if before != now {
+        peer.assembling = now;
+        assembling.give(before);
+        assembling.take(now);
+    }
+    now > before && !assembling.allows(now)
+}
+
 impl Torrent {
     /// A peer has its turn: acts on the complete messages in its assembler, as far as a turn and the
     /// work of a step go. Returns whether some are left for another turn.
     pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
         let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
-        loop {
+        let waiting = loop {
             // It may become known in the middle of what a peer says.
             let geometry = self.is_known().then_some(self.metainfo.geometry);
             let Some(peer) = self.peers.get_mut(&conn) else { return false };
             let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
-                Ok(None) => break,
+                Ok(None) => break Waiting::after_turn(peer, &mut ctx.assembling, &ctx.work, until),
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -55,44 +90,44 @@ impl Torrent {
                 self.close_peer(ctx, conn, reason, true);
                 return false;
             }
-        }
+        };
         ctx.flush.insert(conn);
         self.touch(ctx, conn);
-        let Some(peer) = self.peers.get_mut(&conn) else { return false };
-        peer.unheard = ctx.work.total() >= until && peer.assembler.has_message();
-        let (unheard, unfinished) = (peer.unheard, peer.assembler.buffered() as u64);
-        if !unheard {
-            peer.assembler.compact(false);
+        if waiting.too_much {
+            self.make_room_for_waiting(ctx);
         }
-        self.account_for_waiting(ctx, conn);
-        if unheard {
+        if waiting.unheard {
             return self.peers.contains_key(&conn);
         }
-        let bitfield = match self.is_known() {
-            true => u64::from(self.metainfo.geometry.pieces() / 8),
-            false => MAX_EARLY_BITFIELD,
-        };
-        let longest = MAX_UNFINISHED + bitfield;
-        if unfinished > longest {
+        let longest = MAX_UNFINISHED + self.longest_bitfield();
+        if waiting.unfinished > longest {
             self.close_peer(ctx, conn, CloseReason::BadMessage, true);
         }
         false
     }
 
-    /// Keeps the account of bytes that a peer has sent and nobody has acted on. When what is common is
-    /// used up, whoever holds most of it gives way.
+    /// Bytes of the longest bitfield that a peer may send.
+    fn longest_bitfield(&self) -> u64 {
+        match self.is_known() {
+            true => u64::from(self.metainfo.geometry.pieces() / 8),
+            false => MAX_EARLY_BITFIELD,
+        }
+    }
+
+    /// Keeps the account of bytes that a peer has sent and nobody has acted on.
     pub(crate) fn account_for_waiting(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let (before, now) = (peer.assembling, peer.waiting_bytes());
-        peer.assembling = now;
-        ctx.assembling.give(before);
-        ctx.assembling.take(now);
-        if now > before && !ctx.assembling.allows(now) {
-            ctx.work.add_steps(self.peers.len() as u64);
-            let most = self.peers.values().max_by_key(|peer| (peer.assembling, peer.intro.conn));
-            if let Some(conn) = most.map(|peer| peer.intro.conn) {
-                self.close_peer(ctx, conn, CloseReason::Limit, true);
-            }
+        if account(peer, &mut ctx.assembling) {
+            self.make_room_for_waiting(ctx);
+        }
+    }
+
+    /// What is common is used up: whoever holds most of it gives way.
+    fn make_room_for_waiting(&mut self, ctx: &mut Context) {
+        ctx.work.add_steps(self.peers.len() as u64);
+        let most = self.peers.values().max_by_key(|peer| (peer.assembling, peer.intro.conn));
+        if let Some(conn) = most.map(|peer| peer.intro.conn) {
+            self.close_peer(ctx, conn, CloseReason::Limit, true);
         }
     }
 

@@ -181,7 +181,6 @@ impl Torrent {
         // It may have left to be trusted again.
         peer.parole = ctx.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
-        peer.haves_told = self.haves.end();
         ctx.notify(Notice::PeerConnected {
             torrent: self.id,
             conn,

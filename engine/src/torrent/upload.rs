@@ -150,7 +150,7 @@ impl Torrent {
         if !peer.outbox.is_empty() {
             ctx.flush.insert(conn);
         }
-        if peer.uploads.has_queued() || peer.haves_told < self.haves.end() {
+        if peer.uploads.has_queued() || peer.haves_told.is_some() {
             self.touch(ctx, conn);
         }
         all
