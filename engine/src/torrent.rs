@@ -289,6 +289,7 @@ impl Torrent {
             self.fill_requests(ctx, conn);
             self.serve(ctx, conn);
             self.refuse_excess(ctx, conn);
+            self.send_metadata(ctx, conn);
         }
         self.poll_metadata(ctx);
         self.arrange(ctx);

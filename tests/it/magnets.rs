@@ -279,3 +279,40 @@ fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
     assert_eq!(data + rejects, 20 * pieces + 1, "every request is answered");
     assert!((pieces..=3 * pieces).contains(&data), "{data} of {pieces}");
 }
+
+#[test]
+fn whoever_asks_for_all_of_a_long_dictionary_at_once_is_refused_none() {
+    let content = Content::new("long", 30_000_000, 1000);
+    let pieces = content.metainfo.info.len().div_ceil(16_384) as u32;
+    assert!(pieces > 30);
+    let mut world = World::new(17);
+    let seed = world.add_node();
+    world.seed(seed, &content);
+    assert!(world.run_until(60, |world| world.is_complete(seed)));
+    let handshake = ExtendedHandshake {
+        m: [("ut_metadata".to_owned(), 3)].into(),
+        ..ExtendedHandshake::default()
+    };
+    let mut opening =
+        vec![Message::HaveNone, Message::Extended { id: 0, payload: handshake.encode().into() }];
+    opening.extend((0..pieces).map(|piece| Message::Extended {
+        id: eddyline::peer::OUR_METADATA_ID,
+        payload: MetadataMessage::Request(piece).encode().into(),
+    }));
+    let puppet = Puppet::new(&content, b'A').opening(opening);
+    let heard = puppet.heard();
+    world.connect_script(seed, puppet.boxed());
+    world.run(60);
+    let heard = heard.borrow();
+    let answers = heard.iter().filter_map(|message| match message {
+        Message::Extended { id: 3, payload } => MetadataMessage::decode(payload).ok(),
+        _ => None,
+    });
+    let got: Vec<u32> = answers
+        .map(|answer| match answer {
+            MetadataMessage::Data { piece, .. } => piece,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(got.iter().copied().eq(0..pieces), "{got:?}");
+}

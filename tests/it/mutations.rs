@@ -314,9 +314,15 @@ const IN_A_LEECHER: &[Mutation] = &[
 ];
 
 /// Rules that are broken in a seed's state.
-const IN_A_SEED: &[Mutation] = &[("the upload queue stays within reqq", |e| {
-    *at(e, "ctx.config.max_queued_requests") = int(0);
-})];
+const IN_A_SEED: &[Mutation] = &[
+    ("the upload queue stays within reqq", |e| {
+        *at(e, "ctx.config.max_queued_requests") = int(0);
+    }),
+    ("few metadata pieces wait for a peer", |e| {
+        let waiting = (0..1025).map(int).collect();
+        *at(e, &format!("{TORRENT}.peers.0.metadata.waiting")) = Value::Array(waiting);
+    }),
+];
 
 /// Rules that are broken in the state of a node of the DHT.
 const IN_A_NODE: &[Mutation] = &[

@@ -7,6 +7,7 @@ mod calm;
 mod early;
 mod error;
 mod extensions;
+mod metadata;
 mod outbox;
 mod protocol;
 mod requests;
@@ -33,6 +34,7 @@ pub use calm::Calm;
 pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
 pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+pub use metadata::MetadataUploads;
 pub use outbox::{HAVES_MARK, Outbox};
 pub use protocol::PeerEvent;
 pub use requests::{Outstanding, Requests};
@@ -151,8 +153,8 @@ pub struct Peer {
     early: Early,
     /// Pieces of the info dictionary that it asked for and that do not exist.
     pub impossible_metadata: u32,
-    /// What it was given of the info dictionary in this minute.
-    pub metadata_served: (Instant, u64),
+    /// What it is given of the info dictionary.
+    pub metadata: MetadataUploads,
     /// What it was told of other peers, and has told of them.
     pub pex: PexLedger,
     /// When its timer is set to fire.
@@ -217,7 +219,7 @@ impl Peer {
             early: Early::default(),
             pex: PexLedger::default(),
             impossible_metadata: 0,
-            metadata_served: (now, 0),
+            metadata: MetadataUploads::new(now),
             tick_at: now,
         }
     }

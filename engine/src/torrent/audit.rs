@@ -40,6 +40,7 @@ impl Torrent {
                 return Err("whoever was not told of every piece is on the list");
             }
             peer.outbox.check()?;
+            peer.metadata.check()?;
             if peer.assembling != peer.waiting_bytes() {
                 return Err("bytes that wait are accounted for");
             }

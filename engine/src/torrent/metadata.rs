@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::time::Duration;
 
 use super::{Stage, Torrent};
 use crate::api::{CloseReason, Notice, PeerSource, Priority, TorrentError};
@@ -15,10 +14,6 @@ use crate::peer::{Misbehaviour, OUR_METADATA_ID, OUR_PEX_ID, Peer, PeerError};
 use crate::picker::{PeerKey, Picker};
 use crate::wire::{ExtendedHandshake, Message, MetadataMessage};
 
-/// A peer may fetch the dictionary so many times in a minute, and not a byte more.
-const SERVED_PER_MINUTE: u64 = 3;
-/// Bytes of messages that a peer has not read, above which it gets no metadata.
-const MAX_WAITING: u64 = 96 * 1024;
 /// Pieces that do not exist, asked for by one peer, beyond which it is no accident.
 const MAX_IMPOSSIBLE: u32 = 16;
 /// Pieces found on disk that are told one by one to peers who came before they were known.
@@ -245,12 +240,11 @@ impl Torrent {
         conn: ConnId,
         piece: u32,
     ) -> Result<(), PeerError> {
-        let info = self.metainfo.info.clone();
+        let size = self.metainfo.info.len() as u32;
         let known = self.is_known();
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let Some(id) = peer.extensions.metadata else { return Ok(()) };
         ctx.flush.insert(conn);
-        let size = info.len() as u32;
         let exists = piece < pieces(size);
         if known && !exists {
             peer.impossible_metadata += 1;
@@ -258,24 +252,30 @@ impl Torrent {
                 return Self::misbehaves(Misbehaviour::MetadataRange);
             }
         }
-        let bytes = u64::from(length(size, piece));
-        let (since, served) = &mut peer.metadata_served;
-        if ctx.now.since(*since) >= Duration::from_secs(60) {
-            (*since, *served) = (ctx.now, 0);
-        }
-        let within = *served + bytes <= SERVED_PER_MINUTE * u64::from(size);
-        if !exists || !within || peer.outbox.unread() > MAX_WAITING {
+        if !exists || !peer.metadata.ask(piece, length(size, piece), size, ctx.now) {
             say(peer, id, &MetadataMessage::Reject(piece));
             return Ok(());
         }
-        *served += bytes;
-        let start = piece as usize * crate::wire::METADATA_PIECE as usize;
-        let data = info.slice(start..start + bytes as usize);
-        // Metadata counts against the upload limit, as late as everything that cannot wait.
-        ctx.up_limit.take(bytes);
-        self.up_limit.take(bytes);
-        say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
+        self.send_metadata(ctx, conn);
         Ok(())
+    }
+
+    /// Sends a peer what was granted to it of the dictionary, as fast as it reads.
+    pub(super) fn send_metadata(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let Some(id) = peer.extensions.metadata else { return };
+        let info = &self.metainfo.info;
+        let size = info.len() as u32;
+        while let Some(piece) = peer.metadata.next(peer.outbox.unread()) {
+            let start = piece as usize * crate::wire::METADATA_PIECE as usize;
+            let bytes = length(size, piece);
+            let data = info.slice(start..start + bytes as usize);
+            // Metadata counts against the upload limit, as late as everything that cannot wait.
+            ctx.up_limit.take(u64::from(bytes));
+            self.up_limit.take(u64::from(bytes));
+            say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
+            ctx.flush.insert(conn);
+        }
     }
 }
 

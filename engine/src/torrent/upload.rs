@@ -150,7 +150,8 @@ impl Torrent {
         if !peer.outbox.is_empty() {
             ctx.flush.insert(conn);
         }
-        if peer.uploads.has_queued() || peer.haves_told.is_some() {
+        let waits = peer.uploads.has_queued() || peer.metadata.is_waiting();
+        if waits || peer.haves_told.is_some() {
             self.touch(ctx, conn);
         }
         all
