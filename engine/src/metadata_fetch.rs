@@ -35,12 +35,12 @@ use places::Places;
 
 /// Requests outstanding at one peer.
 const MAX_ASKED: usize = 4;
-/// Addresses that are asked for the same piece at the same time, before one that gives what it is asked
-/// for is asked all the same.
-const MAX_ASKERS: usize = 3;
+/// Peers that are asked for the same piece within [`SECOND_CHANCE`].
+const MAX_ASKERS: u32 = 32;
 /// A request unanswered for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// A piece may be asked of a second peer when the first has not answered for so long.
+/// A piece may be asked of others when those who were asked have not answered for so long: of as many as
+/// were asked in vain, so that a crowd of silent peers is passed in a time that grows with its logarithm.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
 /// A peer that did not answer is left alone for so long.
 const AFTER_SILENCE: Duration = Duration::from_secs(3);
@@ -371,11 +371,11 @@ impl MetadataFetch {
     /// of the peers that failed least and have the fewest requests. Silent peers cannot keep a piece
     /// from one that gives what it is asked for.
     fn ask_for(&mut self, at: LineKey, now: Instant, requests: &mut Vec<(PeerKey, u32)>) {
-        let mut asked: BTreeMap<u32, SmallVec<[(IpAddr, Instant); MAX_ASKERS]>> = BTreeMap::new();
+        let mut asked: BTreeMap<u32, Askers> = BTreeMap::new();
         let mut able = Vec::new();
         for (key, holder) in self.behind(at) {
             for (piece, since) in &holder.asked {
-                asked.entry(*piece).or_default().push((holder.host, *since));
+                asked.entry(*piece).or_default().add(holder.host, *since, now);
             }
             if holder.not_before <= now {
                 let balance = holder.failures.saturating_sub(holder.given);
@@ -391,19 +391,13 @@ impl MetadataFetch {
                 if *before > round || holder.asked.len() >= MAX_ASKED {
                     continue;
                 }
-                let proven = holder.given > holder.failures;
-                let may = |piece: u32| {
-                    asked.get(&piece).is_none_or(|askers| {
-                        (proven || askers.len() < MAX_ASKERS)
-                            && askers.iter().all(|(host, since)| {
-                                *host != holder.host && now.since(*since) >= SECOND_CHANCE
-                            })
-                    })
+                let may = |piece: u32, times: u32| {
+                    asked.get(&piece).is_none_or(|all| all.allow(holder.host, times))
                 };
                 let Some(piece) = line.next_missing(at.0, may) else { continue };
                 holder.asked.push((piece, now));
                 holder.late.retain(|late| *late != piece);
-                asked.entry(piece).or_default().push((holder.host, now));
+                asked.entry(piece).or_default().add(holder.host, now, now);
                 requests.push((*key, piece));
             }
         }
@@ -430,6 +424,27 @@ impl MetadataFetch {
             return Err("few metadata pieces are asked of a peer at a time");
         }
         self.places.check()
+    }
+}
+
+/// Who is being asked for one piece.
+#[derive(Default)]
+struct Askers {
+    hosts: SmallVec<[IpAddr; 4]>,
+    /// Those of them that were asked a moment ago.
+    recent: u32,
+}
+
+impl Askers {
+    fn add(&mut self, host: IpAddr, since: Instant, now: Instant) {
+        self.hosts.push(host);
+        self.recent += u32::from(now.since(since) < SECOND_CHANCE);
+    }
+
+    /// Whether one more may be asked for a piece that was asked for so many times.
+    fn allow(&self, host: IpAddr, times: u32) -> bool {
+        let in_vain = times.saturating_sub(self.recent);
+        self.recent < in_vain.clamp(1, MAX_ASKERS) && !self.hosts.contains(&host)
     }
 }
 

@@ -52,6 +52,25 @@ fn assert_closed_for(puppet: impl Fn(&Content) -> Box<dyn Script>, reason: Close
 }
 
 #[test]
+fn peers_that_take_requests_and_never_answer_cannot_keep_the_last_block_from_a_seed() {
+    let content = Content::new("last block", 16_384, 16_384);
+    let mut world = World::new(40);
+    let leech = world.add_node();
+    world.add(leech, &content, PeerOptions::default());
+    world.run(1);
+    // They are there first, and say that they have everything and serve it.
+    for n in 0..8 {
+        let silent = Puppet::new(&content, n).opening(vec![Message::HaveAll, Message::Unchoke]);
+        let from = format!("20.0.{n}.1:6881").parse().unwrap();
+        world.connect_script_from(leech, from, silent.boxed());
+    }
+    world.run(2);
+    let seed = Puppet::seed(&content, b'S', |_, block| Some(block));
+    world.connect_script_from(leech, "30.0.0.1:6881".parse().unwrap(), seed.boxed());
+    assert!(world.run_until(90, |world| world.is_complete(leech)));
+}
+
+#[test]
 fn a_liar_among_two_seeds_is_banned() {
     let content = content();
     let mut world = honest_pair(&content, 42);

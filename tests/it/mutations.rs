@@ -208,6 +208,9 @@ const IN_A_LEECHER: &[Mutation] = &[
     ("whoever was not told of every piece is on the list", |e| {
         *at(e, &format!("{TORRENT}.peers.0.haves_told")) = int(0);
     }),
+    ("whoever does not deliver is known as silent", |e| {
+        *at(e, &format!("{TORRENT}.peers.0.requests.snubbed")) = Value::Bool(true);
+    }),
     ("what is with the driver equals the recount", |e| {
         add(at(e, &format!("{TORRENT}.peers.0.outbox.messages")), 1);
     }),

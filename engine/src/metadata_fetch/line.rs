@@ -18,9 +18,9 @@ pub(super) struct Line {
     bytes: u64,
     /// Pieces below this have been asked for.
     frontier: u32,
-    /// Those of them that have not come: as many as were ever outstanding at a time, not as many as
-    /// the dictionary is said to have.
-    missing: BTreeSet<u32>,
+    /// Those of them that have not come, and how many times each was asked for: as many as were ever
+    /// outstanding at a time, not as many as the dictionary is said to have.
+    missing: BTreeMap<u32, u32>,
 }
 
 impl Line {
@@ -44,17 +44,23 @@ impl Line {
     }
 
     /// A missing piece that may be asked for: one that was asked for before, else the next one that
-    /// was not.
-    pub(super) fn next_missing(&mut self, size: u32, may: impl Fn(u32) -> bool) -> Option<u32> {
-        if let Some(piece) = self.missing.iter().copied().find(|piece| may(*piece)) {
-            return Some(piece);
+    /// was not. `may` is told how many times a piece was asked for.
+    pub(super) fn next_missing(
+        &mut self,
+        size: u32,
+        may: impl Fn(u32, u32) -> bool,
+    ) -> Option<u32> {
+        let mut again = self.missing.iter_mut().filter(|(piece, times)| may(**piece, **times));
+        if let Some((piece, times)) = again.next() {
+            *times = times.saturating_add(1);
+            return Some(*piece);
         }
         while self.frontier < pieces(size) {
             let piece = self.frontier;
             self.frontier += 1;
             // One may be here already, from before the line was begun again.
             if !self.pieces.contains_key(&piece) {
-                self.missing.insert(piece);
+                self.missing.insert(piece, 1);
                 return Some(piece);
             }
         }
@@ -87,7 +93,7 @@ impl Line {
         if self.is_whole(size) {
             return Err("complete metadata is judged at once");
         }
-        if self.missing.iter().any(|piece| self.pieces.contains_key(piece)) {
+        if self.missing.keys().any(|piece| self.pieces.contains_key(piece)) {
             return Err("metadata pieces that have come are not missing");
         }
         Ok(())

@@ -146,6 +146,32 @@ fn silent_and_rejecting_peers_are_passed_over() {
 }
 
 #[test]
+fn a_crowd_of_silent_peers_delays_metadata_by_seconds_not_by_its_number() {
+    let bytes = dictionary(20_000);
+    let mut fetch = fetch_of(&bytes);
+    let honest: PeerKey = 200;
+    for key in 0..=honest {
+        fetch.offered(key, ip(key), 20_000, Instant::ZERO).unwrap();
+    }
+    for second in 0..40 {
+        let now = Instant::from_millis(second * 1000);
+        let requests = fetch.poll(now);
+        assert!(requests.len() <= 2 * MAX_ASKERS as usize, "two pieces, and few askers of each");
+        for (key, piece) in requests {
+            let answer = (key == honest).then(|| piece_of(&bytes, piece));
+            let Some(answer) = answer else { continue };
+            if fetch.arrived(key, piece, None, answer)
+                == Ok(Arrival::Complete(bytes.clone().into()))
+            {
+                return;
+            }
+        }
+        fetch.check().unwrap();
+    }
+    panic!("an honest peer among {honest} silent ones was not asked");
+}
+
+#[test]
 fn what_a_peer_sent_before_it_left_is_kept() {
     let bytes = dictionary(60_000);
     let mut fetch = fetch_of(&bytes);

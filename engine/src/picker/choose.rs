@@ -78,24 +78,37 @@ impl Picker {
     }
 
     /// Chooses one block that others were asked for already, when there is nothing else left to
-    /// ask anyone for. At most `ENDGAME_COPIES` peers are asked for one block.
+    /// ask anyone for. At most [`ENDGAME_COPIES`] peers are asked for one block; those that do not
+    /// deliver do not count for the others, and the last place is for one that is `proven`: it has
+    /// delivered something. For each that fell silent about a block another one is asked. So a crowd
+    /// that takes requests and never answers keeps no block from those that do.
     pub fn pick_endgame(
         &mut self,
         peer: PeerKey,
         pieces: &PeerPieces,
         only: Option<&[u32]>,
+        proven: bool,
         rng: &mut Rng,
     ) -> Option<BlockRef> {
         if !self.is_endgame() {
             return None;
         }
+        let silent = &self.silent;
+        let limit = if proven { ENDGAME_COPIES } else { ENDGAME_COPIES - 1 };
+        let asked = |asked: &[PeerKey]| match silent.contains(&peer) {
+            true => asked.len(),
+            false => asked.iter().filter(|key| !silent.contains(key)).count(),
+        };
         let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
         let spread = rng.next_u32();
         let wanted = self.partials.iter_mut().filter(|(piece, partial)| {
             may(**piece) && self.missing.has(**piece) && partial.only.is_none_or(|p| p == peer)
         });
+        let in_vain = &self.in_vain;
         for (piece, partial) in wanted {
-            if let Some(block) = partial.take_duplicate(peer, spread, ENDGAME_COPIES) {
+            let vain = |block| in_vain.get(&(*piece, block)).copied().map_or(0, usize::from);
+            let limit = |block| limit + vain(block);
+            if let Some(block) = partial.take_duplicate(peer, spread, limit, asked) {
                 return Some(BlockRef { piece: *piece, block });
             }
         }

@@ -12,7 +12,7 @@ mod partial;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,11 @@ use partial::{BlockState, Partial};
 
 /// What moving one piece in the index costs, in small steps.
 pub const STEPS_TO_INDEX: u32 = 16;
+
+/// Peers that fell silent about a block for each of which another one is asked for it, at the most.
+const MAX_IN_VAIN: u8 = 16;
+/// Blocks of which it is remembered how many fell silent about them.
+const MAX_REMEMBERED: usize = 1024;
 
 /// Names a peer for as long as its torrent lives, across reconnections.
 pub type PeerKey = u32;
@@ -93,6 +98,10 @@ pub struct Picker {
     sequential: bool,
     /// No unstarted piece lies below this.
     first_unstarted: u32,
+    /// Peers that are asked for blocks and do not deliver.
+    silent: BTreeSet<PeerKey>,
+    /// Missing blocks, by piece and number, about which peers fell silent: how many did.
+    in_vain: BTreeMap<(u32, u32), u8>,
 }
 
 impl Picker {
@@ -111,6 +120,8 @@ impl Picker {
             generation: 0,
             sequential: false,
             first_unstarted: 0,
+            silent: BTreeSet::new(),
+            in_vain: BTreeMap::new(),
         };
         // A random order inside each bucket is what keeps peers from all fetching the same piece.
         let mut shuffled: Vec<u32> = (0..pieces).collect();
@@ -261,6 +272,9 @@ impl Picker {
         self.open.remove(piece);
         self.missing.clear(piece);
         self.have.set(piece);
+        if !self.in_vain.is_empty() {
+            self.in_vain.retain(|(of, _), _| *of != piece);
+        }
         if self.missing.count() == 0 {
             self.availability.rest();
         }
@@ -327,6 +341,28 @@ impl Picker {
             }
             self.refresh_open(at.piece);
         }
+    }
+
+    /// A peer that was `asked` for these blocks does not deliver.
+    pub fn went_silent(&mut self, peer: PeerKey, asked: impl Iterator<Item = BlockRef>) {
+        self.silent.insert(peer);
+        for at in asked {
+            let key = (at.piece, at.block);
+            if self.in_vain.len() < MAX_REMEMBERED || self.in_vain.contains_key(&key) {
+                let count = self.in_vain.entry(key).or_default();
+                *count = count.saturating_add(1).min(MAX_IN_VAIN);
+            }
+        }
+    }
+
+    /// A peer that did not deliver does again, or has left.
+    pub fn not_silent(&mut self, peer: PeerKey) {
+        self.silent.remove(&peer);
+    }
+
+    /// Whether a peer is taken not to deliver.
+    pub fn is_silent(&self, peer: PeerKey) -> bool {
+        self.silent.contains(&peer)
     }
 
     /// A peer left, or does not deliver: what was reserved for it is open to everyone.

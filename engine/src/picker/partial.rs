@@ -107,23 +107,24 @@ impl Partial {
         Some(block)
     }
 
-    /// The block from `start` on, going round, that the fewest peers were asked for, fewer than
-    /// `limit`, and not `peer` itself.
+    /// The block from `start` on, going round, that the fewest peers were asked for, fewer than its
+    /// `limit` by the count of `asked`, and not `peer` itself.
     pub(super) fn take_duplicate(
         &mut self,
         peer: PeerKey,
         start: u32,
-        limit: usize,
+        limit: impl Fn(u32) -> usize,
+        asked: impl Fn(&[PeerKey]) -> usize,
     ) -> Option<u32> {
         let len = self.blocks.len();
         let order = (0..len).map(|i| (start as usize + i) % len);
         let eligible = order.filter(|i| {
             let block = &self.blocks[*i];
             block.state == BlockState::Requested
-                && block.peers.len() < limit
+                && asked(&block.peers) < limit(*i as u32)
                 && !block.peers.contains(&peer)
         });
-        let best = eligible.min_by_key(|i| self.blocks[*i].peers.len())?;
+        let best = eligible.min_by_key(|i| asked(&self.blocks[*i].peers))?;
         self.blocks[best].peers.push(peer);
         Some(best as u32)
     }

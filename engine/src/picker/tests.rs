@@ -130,14 +130,38 @@ fn endgame_asks_a_bounded_number_of_others_and_names_them_for_cancelling() {
     assert!(picker.is_endgame());
     let mut asked = Vec::new();
     for peer in 2..10 {
-        asked.extend(picker.pick_endgame(peer, &PeerPieces::All, None, &mut rng()));
+        asked.extend(picker.pick_endgame(peer, &PeerPieces::All, None, true, &mut rng()));
     }
     assert_eq!(asked.len(), 4, "two more for each of two blocks");
-    assert_eq!(picker.pick_endgame(1, &PeerPieces::All, None, &mut rng()), None);
+    assert_eq!(picker.pick_endgame(1, &PeerPieces::All, None, true, &mut rng()), None);
     let at = asked[0];
     let Received::Needed { also_asked } = picker.received(at, 1) else { panic!("not needed") };
     assert_eq!(also_asked.len(), 2);
     assert_eq!(picker.received(at, 2), Received::Useless);
+    picker.check().unwrap();
+}
+
+#[test]
+fn silent_peers_and_newcomers_leave_a_place_in_the_endgame_to_one_that_delivers() {
+    let mut picker = picker(1, 1);
+    let endgame = |picker: &mut Picker, peer, proven| {
+        picker.pick_endgame(peer, &PeerPieces::All, None, proven, &mut rng()).is_some()
+    };
+    picker.pick(1, &PeerPieces::All, None, 9, mode(), &mut rng());
+    assert!(endgame(&mut picker, 2, false));
+    assert!(!endgame(&mut picker, 3, false) && endgame(&mut picker, 4, true));
+    assert!(!endgame(&mut picker, 5, true), "three are asked");
+    // Two of them do not deliver: they count for each other, and for nobody else.
+    picker.went_silent(1, core::iter::empty());
+    picker.went_silent(2, core::iter::empty());
+    assert!(endgame(&mut picker, 3, false) && endgame(&mut picker, 5, true));
+    picker.went_silent(6, core::iter::empty());
+    assert!(!endgame(&mut picker, 6, true) && !endgame(&mut picker, 7, true));
+    // For each that fell silent about a block another one is asked for it.
+    let at = BlockRef { piece: 0, block: 0 };
+    [3, 4].into_iter().for_each(|peer| picker.went_silent(peer, core::iter::once(at)));
+    let more = (10..20).filter(|peer| endgame(&mut picker, *peer, true)).count();
+    assert_eq!(more, 3 + 2 - 1, "three, and one for each in vain; one is asked already");
     picker.check().unwrap();
 }
 
@@ -148,7 +172,7 @@ fn endgame_respects_unwanted_pieces() {
     picker.set_priority(0, 0);
     picker.set_priority(1, 0);
     assert!(!picker.is_endgame());
-    assert_eq!(picker.pick_endgame(2, &PeerPieces::All, None, &mut rng()), None);
+    assert_eq!(picker.pick_endgame(2, &PeerPieces::All, None, true, &mut rng()), None);
     picker.check().unwrap();
 }
 

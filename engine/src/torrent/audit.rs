@@ -39,6 +39,9 @@ impl Torrent {
             if peer.haves_told.is_some() && !self.haves.behind().contains(conn) {
                 return Err("whoever was not told of every piece is on the list");
             }
+            if peer.requests.is_snubbed() != self.picker.is_silent(peer.intro.key) {
+                return Err("whoever does not deliver is known as silent");
+            }
             peer.outbox.check()?;
             peer.metadata.check()?;
             if peer.assembling != peer.waiting_bytes() {

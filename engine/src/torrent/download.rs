@@ -78,8 +78,10 @@ impl Torrent {
             blocks = self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
         }
         if blocks.is_empty() && !peer.parole && ctx.config.endgame {
+            let proven = peer.down.total() > 0;
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
-                && let Some(at) = self.picker.pick_endgame(key, &peer.pieces, only, &mut ctx.picks)
+                && let Some(at) =
+                    self.picker.pick_endgame(key, &peer.pieces, only, proven, &mut ctx.picks)
             {
                 blocks.push(at);
             }
@@ -106,6 +108,9 @@ impl Torrent {
         let length = payload.len();
         peer.down.add(ctx.now, length.into());
         self.down.add(ctx.now, length.into());
+        if peer.requests.is_snubbed() {
+            self.picker.not_silent(peer.intro.key);
+        }
         let asked = peer.requests.received(at, ctx.now);
         if asked.is_none() {
             self.wasted += u64::from(length);

@@ -332,6 +332,10 @@ impl Torrent {
 
     /// A peer that does not deliver keeps one request as a chance; the rest goes to others.
     fn snubbed(&mut self, ctx: &mut Context, conn: ConnId) {
+        if let Some(peer) = self.peers.get(&conn) {
+            let asked = peer.requests.iter().map(|request| request.at);
+            self.picker.went_silent(peer.intro.key, asked);
+        }
         self.withdraw_requests(ctx, conn);
         self.touch_interested(ctx);
     }

@@ -285,6 +285,7 @@ impl Torrent {
             self.picker.request_dropped(at, key);
         }
         self.picker.release(key);
+        self.picker.not_silent(key);
         ctx.credit.give(peer.granted.into());
         ctx.sending.give(peer.outbox.blocks());
         ctx.assembling.give(peer.assembling);

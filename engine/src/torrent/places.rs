@@ -24,7 +24,7 @@ const CROWDING_MILLIS: u64 = 10_000;
 /// Connections of one host that do not crowd others out.
 const FEW: u32 = 2;
 /// Connections from one block that one owner may have (/24, /48), above which idle ones give way.
-const MANY_OF_BLOCK: u32 = 16;
+const MANY_OF_BLOCK: u32 = 4;
 
 /// What a peer is worth: what it moves now, and then how long it has been here.
 type Worth = (u64, Reverse<Instant>, ConnId);
@@ -57,18 +57,17 @@ impl Torrent {
     /// Who makes room for a peer at `remote`, of whose host `here` are connected: one of the host
     /// that has most; one that is idle, of the block that has most; one that wants nothing and has
     /// nothing that we want; or the one with the lowest BEP 40 priority, if that of `remote` is
-    /// higher.
+    /// higher, and its block is no less crowded than that of `remote`.
     fn who_gives_way(&self, ctx: &Context, remote: SocketAddr, here: u32) -> Option<ConnId> {
         let now = ctx.now;
-        let shared = |peer: &Peer| Some(host_of(peer)).filter(|host| !host.is_loopback());
-        if let Some(host) = self.fullest(shared, here + 1) {
+        let hosts = self.crowds(|peer| Some(host_of(peer)).filter(|host| !host.is_loopback()));
+        if let Some(host) = fullest(&hosts, here + 1) {
             return self.least(now, |peer| host_of(peer) == host);
         }
-        let block = block_of(remote);
-        let in_block = |peer: &&Peer| block.is_some() && block_of(peer.intro.addr) == block;
-        let near = self.peers.values().map(|peer| &**peer).filter(in_block).count() as u32;
-        let blocks = |peer: &Peer| block_of(peer.intro.addr);
-        if let Some(block) = self.fullest(blocks, MANY_OF_BLOCK.max(near + 1)) {
+        let blocks = self.crowds(|peer| block_of(peer.intro.addr));
+        let crowd = |addr| block_of(addr).and_then(|block| blocks.get(&block)).copied();
+        let near = crowd(remote).unwrap_or(0);
+        if let Some(block) = fullest(&blocks, MANY_OF_BLOCK.max(near + 1)) {
             let idle =
                 |peer: &Peer| block_of(peer.intro.addr) == Some(block) && rate(peer, now) == 0;
             if let Some(conn) = self.least(now, idle) {
@@ -84,18 +83,20 @@ impl Torrent {
             return Some(conn);
         }
         let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
-        let lowest = self.peers.values().min_by_key(|p| (p.intro.priority, p.intro.conn));
+        // One who has many addresses in few blocks gets no place of those who stand alone.
+        let may_go = |peer: &&Peer| crowd(peer.intro.addr).unwrap_or(0) >= near;
+        let others = self.peers.values().map(|peer| &**peer).filter(may_go);
+        let lowest = others.min_by_key(|peer| (peer.intro.priority, peer.intro.conn));
         lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn)
     }
 
-    /// The group with the most peers, if it has more than `than`.
-    fn fullest(&self, group: impl Fn(&Peer) -> Option<Prefix>, than: u32) -> Option<Prefix> {
-        let mut counts: BTreeMap<Prefix, u32> = BTreeMap::new();
+    /// How many peers there are of each group.
+    fn crowds(&self, group: impl Fn(&Peer) -> Option<Prefix>) -> BTreeMap<Prefix, u32> {
+        let mut counts = BTreeMap::new();
         for group in self.peers.values().filter_map(|peer| group(peer)) {
             *counts.entry(group).or_default() += 1;
         }
-        let (group, count) = counts.into_iter().max_by_key(|(group, count)| (*count, *group))?;
-        (count > than).then_some(group)
+        counts
     }
 
     /// The least worth of some peers.
@@ -136,6 +137,12 @@ impl Torrent {
             && rate(peer, ctx.now) == 0;
         crowding || (!finished && self.is_useless(ctx.now, conn))
     }
+}
+
+/// The group with the most peers, if it has more than `than`.
+fn fullest(crowds: &BTreeMap<Prefix, u32>, than: u32) -> Option<Prefix> {
+    let (group, count) = crowds.iter().max_by_key(|(group, count)| (**count, **group))?;
+    (*count > than).then_some(*group)
 }
 
 fn host_of(peer: &Peer) -> Prefix {

@@ -108,12 +108,12 @@ pub(super) const IN_A_SEEKER: &[Mutation] = &[
         let (_, mut line) = lines[0].clone();
         *entry(&mut line, "pieces") = Value::Map(vec![metadata_piece(0, 16_384)]);
         *entry(&mut line, "bytes") = int(16_384);
-        *entry(&mut line, "missing") = Value::Array(Vec::new());
+        *entry(&mut line, "missing") = Value::Map(Vec::new());
         *lines = (0..5).map(|shorter| (line_key(32_768 - shorter), line.clone())).collect();
     }),
     ("metadata pieces that have come are not missing", |e| {
         let (piece, _) = came(e)[0].clone();
-        *entry(&mut seeking(e, "lines")[0].1, "missing") = Value::Array(vec![piece]);
+        *entry(&mut seeking(e, "lines")[0].1, "missing") = Value::Map(vec![(piece, int(1))]);
     }),
     ("complete metadata is judged at once", |e| {
         let size = length_of_line(e);

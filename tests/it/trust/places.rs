@@ -83,6 +83,21 @@ fn when_places_are_short_the_address_that_has_most_gives_way() {
 }
 
 #[test]
+fn many_addresses_in_few_blocks_do_not_displace_one_that_stands_alone() {
+    let content = content();
+    let config = Config { max_connections_per_torrent: 24, ..Config::default() };
+    let (mut world, node) = alone_with(6, &content, config);
+    world.connect_script_from(node, addr("30.0.0.1:7"), idle(&content, 1));
+    for host in 0..80 {
+        let from = addr(&format!("2{}.0.0.{}:7", host % 8, 1 + host / 8));
+        world.connect_script_from(node, from, idle(&content, 100 + host));
+        world.run(1);
+    }
+    assert_eq!(connected(&world, node).len(), 24);
+    assert_eq!(from_host(&world, node, "30.0.0.1"), 1);
+}
+
+#[test]
 fn when_the_whole_engine_is_full_the_address_that_has_most_gives_way() {
     let contents: Vec<Content> =
         (0..3).map(|n| Content::new(&format!("full {n}"), 100_000, 16_384)).collect();

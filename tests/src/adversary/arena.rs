@@ -10,7 +10,7 @@ use crate::tracker::{Registry, Tracker};
 use crate::world::{PeerOptions, World};
 
 /// Foes may delay an honest swarm by this factor at the most, and so many seconds.
-const DELAY: (u64, u64) = (4, 300);
+const DELAY: (u64, u64) = (2, 60);
 /// Virtual seconds after which a swarm counts as stopped.
 const PATIENCE: u64 = 1800;
 /// Virtual seconds that a run takes at least, so that foes have time to spend.
