@@ -297,6 +297,27 @@ fn a_crash_at_any_moment_of_renaming_is_completed_at_the_next_start() {
 }
 
 #[test]
+fn a_file_that_has_the_former_name_of_another_one_keeps_it_at_the_next_start() {
+    let (metainfo, bytes, pieces) = middle();
+    let fs = memory();
+    let own = |file: usize| metainfo.layout.files()[file].path.clone();
+    // The first file got another name and is not there; the second has its name now. The record is
+    // that of a version that remembered the former name for ever.
+    let gone = Renamed { from: own(0), to: parts("t/elsewhere") };
+    let heir = Renamed { from: own(1), to: own(0) };
+    let renamed: BTreeMap<u32, Renamed> = [(0, gone), (1, heir)].into();
+    let placement = Placement { renamed, ..Placement::default() };
+    let files = open(&metainfo, &fs, &placement).unwrap();
+    write(&files, &bytes, &pieces);
+    fs.remove(&parts("t/elsewhere")).unwrap();
+    let length = fs.find(&own(0)).unwrap().unwrap().length;
+    drop(files);
+    open(&metainfo, &fs, &placement).unwrap();
+    assert_eq!(fs.find(&own(0)).unwrap().map(|found| found.length), Some(length));
+    assert!(fs.find(&parts("t/elsewhere")).unwrap().is_none());
+}
+
+#[test]
 fn a_name_that_is_taken_leaves_all_names_as_they_were() {
     let (metainfo, bytes, pieces) = middle();
     let fs = memory();

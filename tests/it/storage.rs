@@ -411,6 +411,8 @@ fn names_are_changed_when_they_are_safe_and_free() {
     let saved = ResumeData::decode(&world.node(1).disk.resume[&content.hash()]).unwrap();
     let names: Vec<String> = saved.renamed.values().map(|name| name.to.join("/")).collect();
     assert_eq!(names, ["other/deeper/x", "other/00001"]);
+    // What is done needs not be found under an old name, which another file may have now.
+    assert!(saved.renamed.values().all(|names| names.from == names.to));
 }
 
 #[test]

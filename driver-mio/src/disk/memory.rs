@@ -44,6 +44,11 @@ impl Memory {
         self.files().keys().cloned().collect()
     }
 
+    /// Adds to the room that is left.
+    pub(crate) fn make_room(&self, bytes: u64) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
+    }
+
     fn files(&self) -> std::sync::MutexGuard<'_, BTreeMap<Vec<String>, Entry>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -72,11 +72,7 @@ impl TorrentFiles {
         cache: Arc<FileCache>,
         options: FileOptions,
     ) -> io::Result<Self> {
-        for renamed in placement.renamed.values() {
-            if fs.find(&renamed.to)?.is_none() && fs.find(&renamed.from)?.is_some() {
-                fs.rename(&renamed.from, &renamed.to)?;
-            }
-        }
+        finish_renames(&*fs, &metainfo, placement)?;
         let part = PartFile::open(&fs, &metainfo, options.tag)?;
         let arranged = Arranged {
             parted: part.files(),
@@ -419,6 +415,33 @@ impl TorrentFiles {
     pub(super) fn forget_names(&self) {
         self.named.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// Completes what a crash left of renaming. A name that another file has now is that file's, however
+/// old the record is that says otherwise.
+fn finish_renames(
+    fs: &dyn FileSystem,
+    metainfo: &Metainfo,
+    placement: &Placement,
+) -> io::Result<()> {
+    if placement.renamed.values().all(|renamed| renamed.from == renamed.to) {
+        return Ok(());
+    }
+    let files = metainfo.layout.files().iter().zip(0..);
+    let now = files.map(|(entry, file)| match placement.renamed.get(&file) {
+        Some(renamed) => &renamed.to,
+        None => &entry.path,
+    });
+    let taken: BTreeSet<&Vec<String>> = now.collect();
+    for renamed in placement.renamed.values() {
+        if !taken.contains(&renamed.from)
+            && fs.find(&renamed.to)?.is_none()
+            && fs.find(&renamed.from)?.is_some()
+        {
+            fs.rename(&renamed.from, &renamed.to)?;
+        }
+    }
+    Ok(())
 }
 
 impl Arranged {

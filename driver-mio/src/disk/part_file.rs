@@ -134,8 +134,12 @@ impl PartFile {
                     slot
                 }
             };
-            if index.files.insert(file) {
-                self.write_bits(&*stored, &index.files, file)?;
+            if index.files.insert(file)
+                && let Err(error) = self.write_bits(&*stored, &index.files, file)
+            {
+                // Else the next write would take it to be on record.
+                index.files.remove(&file);
+                return Err(error);
             }
             (stored, slot)
         };

@@ -113,7 +113,8 @@ impl Arrangement {
         self.names.insert(to.clone());
         let names = Renamed { from, to };
         if self.files.rename(&[(file, names.clone())]).is_ok() {
-            self.renamed.insert(file, names);
+            // As the engine has it: what is done needs not be found under the old name any more.
+            self.renamed.insert(file, Renamed { from: names.to.clone(), to: names.to });
         }
     }
 
@@ -140,9 +141,13 @@ impl Arrangement {
             skipped: self.skipped.clone(),
             renamed: self.renamed.clone(),
         };
-        if let Ok(files) = open(&self.metainfo, &self.places[self.at], &placement) {
-            self.files = files;
-        }
+        let place = &self.places[self.at];
+        let opened = open(&self.metainfo, place, &placement).or_else(|_| {
+            // There was no room for what a crash left half done. When there is, it goes on.
+            place.make_room(1 << 20);
+            open(&self.metainfo, place, &placement)
+        });
+        self.files = opened.expect("there is room");
     }
 
     /// Pieces of which everything was written are there, whole.
@@ -172,9 +177,8 @@ impl Arrangement {
     }
 }
 
-/// Selecting, renaming, moving and crashing, with little room or much: nothing lies where it should not.
-/// The first byte says how much room there is. Bytes are not compared here: which orders of failed and
-/// repeated steps an engine gives is not part of the script yet.
+/// Selecting, renaming, moving and crashing, with little room or much: what was written is there, and
+/// nothing lies where it should not. The first byte says how much room there is.
 pub fn relocation(data: &[u8]) {
     let Some((room, steps)) = data.split_first() else { return };
     let room = if *room < 128 { 1 << 20 } else { u64::from(room - 127) * 100 };
@@ -189,6 +193,7 @@ pub fn relocation(data: &[u8]) {
             _ => all.reopen(),
         }
     }
+    all.check_bytes();
     all.check_names();
 }
 

@@ -26,7 +26,8 @@ pub enum Allocation {
 /// A file that is called otherwise than the torrent says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Renamed {
-    /// The name before, under which it may still be found after a crash.
+    /// The name before, under which it may still be found after a crash; the name now, once that cannot
+    /// be any more. From then on another file may have the name before.
     pub from: Vec<String>,
     /// The name now.
     pub to: Vec<String>,

@@ -69,6 +69,16 @@ impl Arrangement {
         Self { placement, ..Self::default() }
     }
 
+    /// Files have their new names: nothing is to be looked for under the old ones any more, which
+    /// other files may get.
+    fn names_done(&mut self, renamed: &[(u32, Renamed)]) {
+        for (file, _) in renamed {
+            if let Some(names) = self.placement.renamed.get_mut(file) {
+                names.from.clone_from(&names.to);
+            }
+        }
+    }
+
     /// Whether nothing may be written, because everything is being copied or soon will be.
     pub(super) fn holds_writes(&self) -> bool {
         let moves = |wish: &Wish| matches!(wish, Wish::Move(_));
@@ -273,6 +283,9 @@ impl Torrent {
         match outcome {
             Ok(files) => {
                 self.arrangement.unsaved.told.push(task);
+                if let Wish::Rename(renamed) = &wish {
+                    self.arrangement.names_done(renamed);
+                }
                 if let Wish::Move(to) = wish {
                     let placement = &mut self.arrangement.placement;
                     let from = core::mem::replace(&mut placement.location, to);
