@@ -107,6 +107,7 @@ fn scenarios_that_failed_once_hold() {
         3_049_959,
         20_277_724,
         3_816_850_443,
+        211_513_077_788,
         637_903_506_170,
     ];
     for seed in stormy {

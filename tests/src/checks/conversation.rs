@@ -1,6 +1,6 @@
 //! What an engine says to its peers, held against what they said: the rules of BEP 3 and 6.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::peer::{OUR_METADATA_ID, OUR_PEX_ID};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message, MetadataMessage, PexMessage};
-use eddyline::{Action, Event, StreamAction, StreamEvent};
+use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent};
 
 use super::cost::Asked;
 use super::model::Model;
@@ -54,6 +54,11 @@ struct Talk {
     named: Vec<SocketAddr>,
     /// Bytes of metadata in the last send.
     metadata: u64,
+    /// Sends that the socket has not taken, by their bytes.
+    untaken: VecDeque<u64>,
+    /// What is sent next may have waited until the socket took something: it was said to a peer that has
+    /// said something else since.
+    stale: bool,
 }
 
 impl Conversations {
@@ -70,7 +75,10 @@ impl Conversations {
                     self.asked = Some(Asked { conn: *conn, content, metadata, named });
                 }
             }
-            StreamEvent::Sent(count) => talk.taken += u64::from(*count),
+            StreamEvent::Sent(count) => {
+                talk.taken += u64::from(*count);
+                talk.take(u64::from(*count));
+            }
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.talks.remove(conn);
             }
@@ -105,6 +113,7 @@ impl Conversations {
             StreamAction::Send(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
+                    talk.untaken.push_back(bytes.len() as u64);
                     talk.say(bytes, model).map_err(|rule| format!("{rule} ({conn:?})"))?;
                     let metadata = std::mem::take(&mut talk.metadata);
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
@@ -113,6 +122,7 @@ impl Conversations {
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
+                    talk.untaken.push_back(bytes.len() as u64);
                     if talk.owed.take().is_none_or(|(.., length)| length != bytes.len() as u32) {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
@@ -121,6 +131,7 @@ impl Conversations {
             StreamAction::SendStored(block) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += u64::from(block.length);
+                    talk.untaken.push_back(u64::from(block.length));
                     if talk.owed.take() != Some((block.piece, block.begin, block.length)) {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
@@ -140,6 +151,21 @@ impl Conversations {
 }
 
 impl Talk {
+    /// The socket took bytes.
+    fn take(&mut self, mut count: u64) {
+        self.stale |= self.untaken.len() >= MAX_SENDS;
+        while count > 0
+            && let Some(front) = self.untaken.front_mut()
+        {
+            let part = count.min(*front);
+            *front -= part;
+            count -= part;
+            if *front == 0 {
+                self.untaken.pop_front();
+            }
+        }
+    }
+
     fn is_fast(&self) -> bool {
         self.fast == [true, true]
     }
@@ -235,6 +261,7 @@ impl Talk {
             let Some(message) = message else { return Err("messages are sent whole".into()) };
             self.check(&message, model)?;
         }
+        self.stale = false;
         Ok(())
     }
 
@@ -279,7 +306,7 @@ impl Talk {
                 self.allowed_out.insert(*piece);
             }
             Message::Unchoke => {
-                if !self.interested {
+                if !self.interested && !self.stale {
                     return Err("only who is interested is unchoked".into());
                 }
                 self.serves = true;
@@ -305,10 +332,10 @@ impl Talk {
     fn check_request(&mut self, request: BlockRequest) -> Result<(), String> {
         let piece = request.piece;
         let allowed = self.is_fast() && self.allowed_in.contains(&piece);
-        if !self.unchoked && !allowed {
+        if !self.unchoked && !allowed && !self.stale {
             return Err(format!("nothing is asked of who chokes us: piece {piece}"));
         }
-        if !self.has_all && !self.has.contains(&piece) {
+        if !self.has_all && !self.has.contains(&piece) && !self.stale {
             return Err(format!("peers are asked for what they have: piece {piece}"));
         }
         if !self.outstanding.insert(request) {
