@@ -7,7 +7,7 @@ mod disk_ledger;
 mod identity;
 mod introductions;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ use crate::base::rate::RateMeter;
 use crate::base::rng::{Rng, Seed};
 use crate::base::time::Instant;
 use crate::base::timer_queue::TimerQueue;
+use crate::base::waiting_line::WaitingLine;
 use crate::base::work::Work;
 use crate::standing::Standing;
 use crate::tracker::Order;
@@ -107,9 +108,11 @@ pub struct Context {
     /// Peers that get no credit until the disk has caught up.
     pub throttled: BTreeSet<ConnId>,
     /// Peers that wait for download tokens, in order.
-    pub starved_down: VecDeque<ConnId>,
+    pub starved_down: WaitingLine,
     /// Peers that wait for upload tokens or send budget, in order.
-    pub starved_up: VecDeque<ConnId>,
+    pub starved_up: WaitingLine,
+    /// Somebody in that line waits for send budget, which may come with any event.
+    pub starved_of_room: bool,
     /// Torrents with pieces that wait for a hash job.
     pub awaiting_hash: BTreeSet<TorrentId>,
     /// The torrent that got the last hash job.
@@ -176,8 +179,9 @@ impl Context {
             flush: BTreeSet::new(),
             touched: BTreeSet::new(),
             throttled: BTreeSet::new(),
-            starved_down: VecDeque::new(),
-            starved_up: VecDeque::new(),
+            starved_down: WaitingLine::default(),
+            starved_up: WaitingLine::default(),
+            starved_of_room: false,
             awaiting_hash: BTreeSet::new(),
             hashed_last: TorrentId::from_u64(0),
             awaiting_room: BTreeSet::new(),
@@ -242,19 +246,5 @@ impl Context {
     /// Whether the limit on all uploads allows another block to be read.
     pub fn has_upload_tokens(&mut self) -> bool {
         self.up_limit.available(self.now) > 0
-    }
-
-    /// Lets `conn` wait for download tokens.
-    pub fn starve_down(&mut self, conn: ConnId) {
-        if !self.starved_down.contains(&conn) {
-            self.starved_down.push_back(conn);
-        }
-    }
-
-    /// Lets `conn` wait for upload tokens.
-    pub fn starve_up(&mut self, conn: ConnId) {
-        if !self.starved_up.contains(&conn) {
-            self.starved_up.push_back(conn);
-        }
     }
 }

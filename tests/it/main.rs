@@ -9,6 +9,7 @@ mod download;
 mod hostile;
 mod input_costs;
 mod lifecycle;
+mod limits;
 mod magnets;
 mod mutations;
 mod peer_exchange;

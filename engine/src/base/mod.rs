@@ -15,6 +15,7 @@ mod scope;
 pub mod slots;
 pub mod time;
 pub mod timer_queue;
+pub mod waiting_line;
 pub mod work;
 
 #[cfg(test)]

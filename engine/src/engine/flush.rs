@@ -7,14 +7,21 @@ use crate::base::ids::ConnId;
 use crate::context::{Context, Timer};
 use crate::torrent::Torrent;
 
-/// How often waiting peers get a turn under a rate limit.
-const TURN_MILLIS: u64 = 20;
+/// How often waiting peers get a turn under a rate limit. What a limit leaves is given in portions of
+/// this time's worth, not byte by byte as it comes: each portion costs a step and a read.
+const TURN_MILLIS: u64 = 50;
 
 impl Engine {
     pub(super) fn flush(&mut self) {
-        self.serve_waiting();
+        // The timer has fired, or nobody has waited until now.
+        let turn = !self.ctx.bandwidth_timer;
+        if turn || core::mem::take(&mut self.ctx.starved_of_room) {
+            self.serve_waiting();
+        }
         self.flush_all();
-        self.grant_waiting();
+        if turn {
+            self.grant_waiting();
+        }
         let waiting = !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty();
         if waiting && !self.ctx.bandwidth_timer {
             self.ctx.bandwidth_timer = true;
@@ -46,13 +53,14 @@ impl Engine {
                     return;
                 }
                 if !self.ctx.sending.has_room() {
+                    self.ctx.starved_of_room = true;
                     return self.serve_shares();
                 }
-                let Some(conn) = self.ctx.starved_up.pop_front() else { break };
+                let Some(conn) = self.ctx.starved_up.next() else { break };
                 let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
                 if torrent.serve_one(ctx, conn) {
                     served = true;
-                    ctx.starve_up(conn);
+                    ctx.starved_up.join(conn);
                 }
             }
         }
@@ -63,9 +71,9 @@ impl Engine {
     fn serve_shares(&mut self) {
         self.ctx.work.add_steps(self.ctx.starved_up.len() as u64);
         let conns = &self.ctx.conns;
-        self.ctx.starved_up.retain(|conn| conns.get(*conn).is_some());
+        self.ctx.starved_up.retain(|conn| conns.get(conn).is_some());
         for index in 0..self.ctx.starved_up.len() {
-            let Some(conn) = self.ctx.starved_up.get(index).copied() else { return };
+            let Some(conn) = self.ctx.starved_up.get(index) else { return };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             while torrent.is_below_share(ctx, conn) && torrent.serve_one(ctx, conn) {}
         }
@@ -74,10 +82,14 @@ impl Engine {
     /// Those who wait for credit share what tokens there are.
     fn grant_waiting(&mut self) {
         for waiting in (1..=self.ctx.starved_down.len() as u64).rev() {
-            let Some(conn) = self.ctx.starved_down.pop_front() else { break };
+            // Who is at the front stays there until there is something for it.
+            if self.ctx.down_limit.available(self.ctx.now) == 0 {
+                return;
+            }
+            let Some(conn) = self.ctx.starved_down.next() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             if !torrent.grant_share(ctx, conn, waiting) {
-                ctx.starve_down(conn);
+                ctx.starved_down.join(conn);
             }
         }
     }

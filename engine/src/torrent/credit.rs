@@ -7,8 +7,8 @@ use crate::api::{CloseReason, IDLE_WINDOW, READ_FLOOR, StreamAction};
 use crate::base::ids::ConnId;
 use crate::context::Context;
 
-/// The least that is worth a grant under a rate limit.
-const MIN_SHARE: u64 = 1024;
+/// The least that is worth a grant under a rate limit, if there is as much: a block and its header.
+const MIN_SHARE: u64 = 16 * 1024 + 13;
 
 impl Torrent {
     /// Hands a peer's messages to the driver and grants it credit.
@@ -50,16 +50,19 @@ impl Torrent {
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
     pub(crate) fn grant(&mut self, ctx: &mut Context, conn: ConnId, share: Option<u64>) {
         let window = self.window(ctx, conn);
+        let limited = ctx.down_limit.rate().is_some() || self.down_limit.rate().is_some();
+        let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         // Half a window at a time: fewer grants, and never a stall.
         if peer.granted > window / 2 || window == 0 {
             return;
         }
         let mut amount = window - peer.granted;
-        let limited = ctx.down_limit.rate().is_some() || self.down_limit.rate().is_some();
         if limited && !peer.requests.is_empty() {
-            let Some(share) = share else {
-                ctx.starve_down(conn);
+            // Without a turn only all of it, and if nobody waits: what is left of tokens is shared.
+            let at_once = ctx.starved_down.is_empty() && tokens >= amount.into();
+            let Some(share) = share.or(at_once.then_some(amount.into())) else {
+                ctx.starved_down.join(conn);
                 return;
             };
             amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
@@ -71,10 +74,14 @@ impl Torrent {
         ctx.stream(conn, StreamAction::GrantRead(amount));
     }
 
+    /// Bytes that may come at the moment.
+    fn tokens(&mut self, ctx: &mut Context) -> u64 {
+        ctx.down_limit.available(ctx.now).min(self.down_limit.available(ctx.now))
+    }
+
     /// A peer's turn under a rate limit has come. Returns false when there is nothing to give.
     pub(crate) fn grant_share(&mut self, ctx: &mut Context, conn: ConnId, waiting: u64) -> bool {
-        let now = ctx.now;
-        let available = ctx.down_limit.available(now).min(self.down_limit.available(now));
+        let available = self.tokens(ctx);
         if available == 0 {
             return false;
         }

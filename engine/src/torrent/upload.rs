@@ -51,12 +51,11 @@ impl Torrent {
 
     /// Reads blocks for a peer, as far as budgets and limits allow.
     pub(crate) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
-        let limited = ctx.up_limit.rate().is_some() || self.up_limit.rate().is_some();
-        if !limited && ctx.starved_up.is_empty() {
+        if ctx.starved_up.is_empty() {
             while self.serve_one(ctx, conn) {}
         } else if self.peers.get(&conn).is_some_and(|peer| peer.uploads.has_queued()) {
             // Where there is not enough for all, everyone waits in one line.
-            ctx.starve_up(conn);
+            ctx.starved_up.join(conn);
         }
     }
 
@@ -77,7 +76,8 @@ impl Torrent {
         }
         let tokens = ctx.has_upload_tokens() && self.up_limit.available(ctx.now) > 0;
         if !tokens || !ctx.sending.allows(backlog) {
-            ctx.starve_up(conn);
+            ctx.starved_of_room |= tokens;
+            ctx.starved_up.join(conn);
             return false;
         }
         let Some(request) = peer.uploads.start_next() else { return false };
