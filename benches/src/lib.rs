@@ -3,6 +3,7 @@
 pub mod crowd;
 pub mod workloads;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,7 +15,7 @@ use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo
 use eddyline::wire::{FrameAssembler, Handshake, Message, PeerId, Reserved};
 use eddyline::{
     Action, AddTorrent, Command, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus, Notice,
-    StreamAction, StreamEvent,
+    RateLimits, StreamAction, StreamEvent, Wakeup,
 };
 
 /// A torrent of `pieces` pieces of `piece_length` whose hashes are all the same made-up one.
@@ -55,7 +56,20 @@ impl Recording {
 
     /// The same with pieces of `each` blocks.
     pub fn in_pieces_of(each: u32, pieces: u32, peers: u16, blocks: u64) -> Self {
-        let mut feed = Feed::new(pieces, each * 16_384, peers);
+        Self::of(Feed::new(pieces, each * 16_384, peers), each, pieces, blocks)
+    }
+
+    /// The same in pieces of four blocks, under a limit of `rate` bytes a second: seeds send what they
+    /// are granted and no more.
+    pub fn limited(rate: u64, pieces: u32, peers: u16, blocks: u64) -> Self {
+        let mut feed = Feed::new(pieces, 4 * 16_384, peers);
+        feed.held = Some(BTreeMap::new());
+        let limits = RateLimits { down: Some(rate), up: None };
+        feed.events.push(Event::Command(Command::SetLimits(None, limits)));
+        Self::of(feed, 4, pieces, blocks)
+    }
+
+    fn of(mut feed: Feed, each: u32, pieces: u32, blocks: u64) -> Self {
         // What a torrent costs once is no part of what its blocks cost.
         for _ in 0..2 {
             feed.now += 100_000;
@@ -70,10 +84,14 @@ impl Recording {
             let now = Instant::from_nanos(feed.now);
             let events = std::mem::take(&mut feed.events);
             steps.push((now, events.clone()));
-            feed.engine.step(now, events, &mut feed.actions);
+            let wakeup = feed.engine.step(now, events, &mut feed.actions);
             let done = feed.answer_all() * u64::from(each);
             all_blocks += done;
             verified += if steps.len() > WARM_UP { done } else { 0 };
+            // Under a limit nothing may come until the next turn.
+            if let (true, Wakeup::At { deadline, .. }) = (feed.events.is_empty(), wakeup) {
+                feed.now = feed.now.max(deadline.as_nanos());
+            }
             assert!(feed.blocks < u64::from(pieces) * u64::from(each), "too small a torrent");
         }
         Self { fresh, steps, blocks: verified, all_blocks }
@@ -109,6 +127,33 @@ struct Feed {
     length: u64,
     /// Blocks sent so far.
     blocks: u64,
+    /// Under a limit: what each seed may send, and what it would.
+    held: Option<BTreeMap<ConnId, Held>>,
+}
+
+/// What a seed has to send, as far as it was granted.
+#[derive(Default)]
+struct Held {
+    granted: usize,
+    bytes: VecDeque<Bytes>,
+}
+
+impl Held {
+    /// What may go now.
+    fn release(&mut self) -> Vec<Bytes> {
+        let mut out = Vec::new();
+        while self.granted > 0
+            && let Some(front) = self.bytes.front_mut()
+        {
+            let part = front.split_to(front.len().min(self.granted));
+            self.granted -= part.len();
+            out.push(part);
+            if front.is_empty() {
+                self.bytes.pop_front();
+            }
+        }
+        out
+    }
 }
 
 impl Feed {
@@ -135,7 +180,24 @@ impl Feed {
             block: Bytes::from(vec![0; 16_384]),
             length: u64::from(pieces) * u64::from(piece_length),
             blocks: 0,
+            held: None,
         }
+    }
+
+    /// A seed sends something, when it may.
+    fn send(&mut self, conn: ConnId, bytes: Bytes) {
+        let Some(held) = &mut self.held else {
+            return self.events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
+        };
+        held.entry(conn).or_default().bytes.push_back(bytes);
+        self.release(conn);
+    }
+
+    fn release(&mut self, conn: ConnId) {
+        let held = self.held.as_mut().and_then(|held| held.get_mut(&conn));
+        let parts = held.map(Held::release).unwrap_or_default();
+        let events = parts.into_iter().map(|part| Event::Stream(conn, StreamEvent::Received(part)));
+        self.events.extend(events);
     }
 
     /// The world's answer to a step. Returns the number of pieces that were verified in it.
@@ -152,6 +214,12 @@ impl Feed {
                     self.events.push(Event::Stream(conn, StreamEvent::Sent(count)));
                     self.answer(conn, bytes);
                 }
+                Action::Stream(conn, StreamAction::GrantRead(count)) => {
+                    if let Some(held) = &mut self.held {
+                        held.entry(conn).or_default().granted += count as usize;
+                        self.release(conn);
+                    }
+                }
                 Action::Disk(id, op) => self.disk(id, &op),
                 Action::Notify(Notice::PieceVerified(..)) => verified += 1,
                 _ => {}
@@ -165,7 +233,7 @@ impl Feed {
             return;
         };
         assembler.push(bytes);
-        let mut out = BytesMut::new();
+        let (mut out, mut more) = (BytesMut::new(), Vec::new());
         if !*shaken && let Ok(Some(handshake)) = assembler.take_handshake() {
             *shaken = true;
             let mut id = [b'x'; 20];
@@ -183,14 +251,13 @@ impl Feed {
                 out.put_u32(request.piece);
                 out.put_u32(request.begin);
                 // Content is the same for all, or a recording would be as large as the download.
-                for bytes in [out.split().freeze(), self.block.clone()] {
-                    self.events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
-                }
+                more.extend([out.split().freeze(), self.block.clone()]);
             }
         }
         if !out.is_empty() {
-            self.events.push(Event::Stream(conn, StreamEvent::Received(out.freeze())));
+            more.push(out.freeze());
         }
+        more.into_iter().for_each(|bytes| self.send(conn, bytes));
     }
 
     fn disk(&mut self, id: DiskOpId, op: &DiskOp) {

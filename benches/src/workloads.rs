@@ -29,6 +29,8 @@ pub const ALL: &[Workload] = &[
     Workload { name: "step per block, 10 peers", count: 1, run: |n| steps(40_000, 10, n) },
     Workload { name: "step per block, 200 peers", count: 1, run: |n| steps(40_000, 200, n) },
     Workload { name: "step per block, 200,000 pieces", count: 1, run: |n| steps(200_000, 1, n) },
+    Workload { name: "step per block, 10 MB/s, 1 peer", count: 1, run: |n| limited(1, n) },
+    Workload { name: "step per block, 10 MB/s, 200", count: 1, run: |n| limited(200, n) },
     Workload { name: "decode a have and a request", count: 1000, run: small_messages },
     Workload { name: "decode a block", count: 500, run: blocks },
     Workload { name: "scan a file entry of a torrent", count: 5000, run: entries },
@@ -41,6 +43,13 @@ pub const ALL: &[Workload] = &[
 /// Replays a recording so many times. Returns the number of blocks in all of them.
 fn steps(pieces: u32, peers: u16, replays: u64) -> u64 {
     let recording = Recording::new(pieces, peers, 2000);
+    (0..replays).for_each(|_| recording.replay(|step| step()));
+    replays * recording.all_blocks
+}
+
+/// The same under a limit of 10 MB/s.
+fn limited(peers: u16, replays: u64) -> u64 {
+    let recording = Recording::limited(10_000_000, 40_000, peers, 8000);
     (0..replays).for_each(|_| recording.replay(|step| step()));
     replays * recording.all_blocks
 }

@@ -141,6 +141,8 @@ pub struct Context {
     pub woken: BTreeSet<TorrentId>,
     /// Whether the bandwidth timer is set.
     pub bandwidth_timer: bool,
+    /// When those who wait for tokens may have their next turn.
+    pub next_turn: Instant,
     /// An interested peer came or a slot fell free since the last round.
     pub slots_changed: bool,
     /// Bytes received, protocol included.
@@ -195,6 +197,7 @@ impl Context {
             idle: BTreeSet::new(),
             woken: BTreeSet::new(),
             bandwidth_timer: false,
+            next_turn: Instant::ZERO,
             slots_changed: false,
             received: 0,
             sent: 0,

@@ -13,20 +13,21 @@ const TURN_MILLIS: u64 = 50;
 
 impl Engine {
     pub(super) fn flush(&mut self) {
-        // The timer has fired, or nobody has waited until now.
-        let turn = !self.ctx.bandwidth_timer;
+        let turn = self.ctx.now >= self.ctx.next_turn;
+        let mut waited = !self.ctx.starved_up.is_empty();
         if turn || core::mem::take(&mut self.ctx.starved_of_room) {
             self.serve_waiting();
         }
         self.flush_all();
-        if turn {
+        waited |= !self.ctx.starved_down.is_empty();
+        if turn && waited {
             self.grant_waiting();
+            self.ctx.next_turn = self.ctx.now + Duration::from_millis(TURN_MILLIS);
         }
         let waiting = !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty();
         if waiting && !self.ctx.bandwidth_timer {
             self.ctx.bandwidth_timer = true;
-            let next = self.ctx.now + Duration::from_millis(TURN_MILLIS);
-            self.ctx.timers.schedule(next, Timer::Bandwidth);
+            self.ctx.timers.schedule(self.ctx.next_turn, Timer::Bandwidth);
         }
     }
 
