@@ -1,8 +1,8 @@
 //! HTTP for trackers, on threads of their own: one request each, redirects left to the engine.
 
+mod body;
 mod transport;
 
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl Http {
             let answered = reply.is_ok();
             let events = match reply {
                 Ok(reply) => {
-                    let Reply { status, location, scope, body } = reply;
+                    let Reply { status, location, scope, body, whole: _ } = reply;
                     vec![
                         HttpEvent::Head { status, location, scope },
                         HttpEvent::Body(body.into()),
@@ -85,8 +85,10 @@ pub struct Reply {
     pub location: Option<String>,
     /// Scope of the server's address.
     pub scope: Scope,
-    /// The body.
+    /// The body, or the beginning of it.
     pub body: Vec<u8>,
+    /// The server kept the connection until everything that it promised was sent.
+    pub whole: bool,
 }
 
 /// Performs one request.
@@ -122,26 +124,22 @@ pub(crate) fn fetch_through(
     let seen = Arc::new(Mutex::new(Scope::Public));
     let resolver = ScopedResolver { names: names.clone(), only: get.only, seen: seen.clone() };
     let agent = ureq::Agent::with_parts(config, connector, resolver);
-    let mut response = agent.get(uri).call().map_err(|error| failure(&error))?;
+    let request = agent.get(uri).header("accept-encoding", "gzip");
+    let mut response = request.call().map_err(|error| failure(&error))?;
     let location = response
         .headers()
         .get("location")
         .and_then(|value| value.to_str().ok())
-        .and_then(|location| absolute(&get.url, location));
-    let mut body = Vec::new();
-    let reader = response.body_mut().as_reader();
-    let limit = u64::from(get.max_body) + 1;
-    reader.take(limit).read_to_end(&mut body).map_err(|_| HttpFailure::BadReply)?;
-    if body.len() as u64 == limit {
-        return Err(HttpFailure::BadReply);
-    }
+        .and_then(|location| absolute(&get.url, location.trim()));
+    let body = body::read(&mut response, get.max_body)?;
     let scope = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Reply { status: response.status().as_u16(), location, scope, body })
+    let status = response.status().as_u16();
+    Ok(Reply { status, location, scope, body: body.bytes, whole: body.whole })
 }
 
 /// The target of a redirect as an absolute URL.
 fn absolute(base: &str, location: &str) -> Option<String> {
-    if location.contains("://") {
+    if has_scheme(location) {
         return Some(location.to_owned());
     }
     let scheme_end = base.find("://")? + 3;
@@ -154,6 +152,15 @@ fn absolute(base: &str, location: &str) -> Option<String> {
     }
     let folder = base[..].split(['?', '#']).next()?.rfind('/').filter(|at| *at >= path)?;
     Some(format!("{}/{location}", &base[..folder]))
+}
+
+/// Whether a reference begins with a scheme, as `https:` or `magnet:`. A colon further behind, as in
+/// a query, is no sign of one.
+fn has_scheme(reference: &str) -> bool {
+    let Some((scheme, _)) = reference.split_once(':') else { return false };
+    let mut bytes = scheme.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 fn failure(error: &ureq::Error) -> HttpFailure {
@@ -283,7 +290,7 @@ mod tests {
     use super::{Names, NetworkPolicy, absolute, fetch};
 
     /// Serves one reply and returns the URL.
-    fn serve(head: &'static str, body: Vec<u8>) -> String {
+    fn serve(head: String, body: Vec<u8>) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("http://{}/announce", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -302,25 +309,65 @@ mod tests {
         Names::new(NetworkPolicy::default())
     }
 
+    fn zipped(data: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        out.write_all(data).unwrap();
+        out.finish().unwrap()
+    }
+
     fn get(url: String) -> HttpGet {
         HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: 20 }
     }
 
     #[test]
     fn a_compressed_reply_is_understood_and_an_endless_one_is_not_kept() {
-        let zipped = |data: &[u8]| {
-            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            out.write_all(data).unwrap();
-            out.finish().unwrap()
-        };
         let text = b"d8:intervali1800e5:peers0:e";
-        let url = serve("Content-Encoding: gzip\r\n", zipped(text));
+        let url = serve("Content-Encoding: gzip\r\n".into(), zipped(text));
         assert_eq!(fetch(&get(url), "test", &names()).unwrap().body, text);
         // A hundred kilobytes on the wire, a hundred megabytes behind it.
-        let url = serve("Content-Encoding: gzip\r\n", zipped(&vec![0; 100_000_000]));
+        let url = serve("Content-Encoding: gzip\r\n".into(), zipped(&vec![0; 100_000_000]));
         assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
-        let url = serve("", vec![b'x'; 1_000_000]);
+        let url = serve(String::new(), vec![b'x'; 1_000_000]);
         assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
+    }
+
+    #[test]
+    fn gzip_has_two_names_in_any_case_and_ends_where_it_ends() {
+        let text = b"d8:intervali1800e5:peers0:e";
+        let half = zipped(b"d8:interval").into_iter().chain(zipped(b"i1800e5:peers0:e")).collect();
+        let with_tail = zipped(text).into_iter().chain(*b"\r\n").collect();
+        for (name, body) in [
+            ("x-gzip", zipped(text)),
+            ("GZIP", zipped(text)),
+            (" X-GZip ", zipped(text)),
+            ("gzip", half),
+            ("gzip", with_tail),
+            ("gzip", text.to_vec()),
+            ("identity", text.to_vec()),
+        ] {
+            let url = serve(format!("Content-Encoding: {name}\r\n"), body);
+            let reply = fetch(&get(url), "test", &names()).unwrap();
+            assert!(reply.body == text && reply.whole, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_came_of_a_reply_that_promised_more_is_kept() {
+        let text = b"d8:intervali1800e5:peers0:e";
+        for head in
+            ["Content-Length: 1000\r\n", "Content-Encoding: x-gzip\r\nContent-Length: 1000\r\n"]
+        {
+            let body = if head.contains("gzip") { zipped(text) } else { text.to_vec() };
+            let reply = fetch(&get(serve(head.into(), body)), "test", &names()).unwrap();
+            assert_eq!((&reply.body[..], reply.whole), (&text[..], false), "{head}");
+        }
+        let chunks = b"1b\r\nd8:intervali1800e5:peers0:e\r\n".to_vec();
+        let reply =
+            fetch(&get(serve("Transfer-Encoding: chunked\r\n".into(), chunks)), "test", &names());
+        assert_eq!(reply.unwrap().body, text);
+        let nothing =
+            fetch(&get(serve("Content-Length: 5\r\n".into(), Vec::new())), "test", &names());
+        assert!(matches!(nothing, Err(HttpFailure::BadReply)));
     }
 
     #[test]
@@ -331,5 +378,8 @@ mod tests {
         assert_eq!(to("//o/x"), "http://o/x");
         assert_eq!(to("/b"), "http://t.example:80/b");
         assert_eq!(to("b"), "http://t.example:80/a/b");
+        assert_eq!(to("/b?next=http://x/"), "http://t.example:80/b?next=http://x/");
+        assert_eq!(to("b?next=http://x/"), "http://t.example:80/a/b?next=http://x/");
+        assert_eq!(to("magnet:?xt=urn:btih:00"), "magnet:?xt=urn:btih:00");
     }
 }

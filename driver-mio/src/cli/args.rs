@@ -1,11 +1,16 @@
 //! Commands and flags, as `--help` shows them.
 
-use std::process::ExitCode;
+mod pages;
+mod replay;
+mod transfer;
+mod values;
 
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
-use super::exit::{Failure, UNEXPECTED};
+pub use self::pages::{completions, man};
+use self::replay::replay;
+use self::transfer::{download, seed, transfer_flags};
 use super::units::{parse_duration, parse_rate, parse_size};
 
 const EXIT_CODES: &str = "\
@@ -21,14 +26,6 @@ Exit codes:
 
 Every long flag is also an environment variable EDDYLINE_<FLAG> and a key in
 $XDG_CONFIG_HOME/eddyline/config.toml.";
-
-const REPLAY_HELP: &str = "\
-COND is one of: 'piece N verified', 'piece N failed', 'torrent complete', 'torrent failed',
-'tracker answered', 'tracker failed', 'resume saved', 'contract violated', 'time 90s', or 'peer X'
-with connected, closed, banned, choked, unchoked (whether it serves us), served, unserved (whether
-we serve it), interested, snubbed; X is an address or a connection like 3.1.
-
-Exit codes: 0 identical, or found; 7 never happens; 33 the replay left the record; 26 not a trace.";
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
@@ -60,51 +57,6 @@ fn source(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name("SOURCE").help(help).required(true).value_hint(ValueHint::AnyPath)
 }
 
-/// Flags of `download` that make sense on `seed` too.
-fn transfer_flags(command: Command) -> Command {
-    command
-        .arg(
-            option(
-                "port",
-                "N",
-                "Listen on this TCP and UDP port; 0 for any [default: 6881 or the next free one]",
-            )
-            .value_parser(value_parser!(u16)),
-        )
-        .arg(option(
-            "bind",
-            "ADDR|IFACE",
-            "Send and receive only from this address or network interface, and only over its address family: peers, \
-             trackers, fetched .torrent files, names. Name servers on this machine are not asked then",
-        ))
-        .arg(many("peer", "HOST:PORT", "Connect to this peer at once"))
-        .arg(flag("no-trackers", "Ask no tracker"))
-        .arg(flag("no-dht", "Stay out of the DHT"))
-        .arg(many(
-            "dht-bootstrap",
-            "HOST:PORT",
-            "Begin the DHT with this node, in place of the usual ones",
-        ))
-        .arg(flag("no-pex", "No peer exchange"))
-        .arg(flag("no-lsd", "No discovery on the local network"))
-        .arg(many("tracker", "URL", "Ask this tracker too"))
-        .arg(rate("max-down", "Download at most so fast, as in 500K or 2MiB"))
-        .arg(rate("max-up", "Upload at most so fast"))
-        .arg(
-            option("max-peers", "N", "Connect to at most so many peers")
-                .value_parser(value_parser!(u32).range(1..)),
-        )
-        .arg(
-            option("seed-ratio", "R", "Seed until so many times the size is uploaded")
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(duration("seed-time", "Seed for so long, as in 90s, 5m or 2h"))
-        .arg(flag("json", "Print one JSON object per line"))
-        .arg(record())
-        .arg(folder("state-dir", "Keep resume data and nodes of the DHT here"))
-        .arg(flag("no-resume", "Ignore saved state: check the data again"))
-}
-
 fn keep_executable() -> Arg {
     flag("keep-executable", "Make files executable where the torrent says so")
 }
@@ -113,91 +65,6 @@ fn record() -> Arg {
     option("record", "TRACE", "Record the run into this file, for `replay`")
         .value_parser(value_parser!(std::path::PathBuf))
         .value_hint(ValueHint::FilePath)
-}
-
-fn replay() -> Command {
-    let path = |name: &'static str, help: &'static str| {
-        option(name, "OUT", help)
-            .value_parser(value_parser!(std::path::PathBuf))
-            .value_hint(ValueHint::FilePath)
-    };
-    let step = || value_parser!(u64);
-    Command::new("replay")
-        .about("Run a recorded run again, compare every step, and look around in it")
-        .after_help(REPLAY_HELP)
-        .arg(
-            Arg::new("trace")
-                .value_name("TRACE")
-                .required(true)
-                .value_hint(ValueHint::FilePath)
-                .value_parser(value_parser!(std::path::PathBuf))
-                .help("A trace that --record wrote"),
-        )
-        .arg(option("goto", "N", "Show step N").value_parser(step()))
-        .arg(option("until", "COND", "Show the step that brings this about"))
-        .arg(
-            flag("backwards", "Look for it before --goto, not behind")
-                .requires_all(["until", "goto"]),
-        )
-        .arg(option("peer", "X", "Show all steps with this peer: an address, or a connection"))
-        .arg(
-            option("piece", "N", "Show all steps with this piece").value_parser(value_parser!(u32)),
-        )
-        .arg(flag("why", "Say what caused the step and what it changed"))
-        .arg(
-            Arg::new("diff")
-                .long("diff")
-                .num_args(2)
-                .value_names(["N", "M"])
-                .value_parser(step())
-                .help("Show in what the states behind two steps differ"),
-        )
-        .arg(flag("interactive", "Take commands; 'help' lists them"))
-        .arg(path("redact", "Write the trace without addresses, names, hashes and keys"))
-        .arg(path("minimise", "Write the shortest trace that fails in the same way"))
-}
-
-fn download() -> Command {
-    transfer_flags(Command::new("download"))
-        .about("Fetch, verify, and exit when everything is complete and on disk")
-        .after_help(EXIT_CODES)
-        .arg(
-            source(
-                "source",
-                "A .torrent file, - for stdin, a magnet URI, an info-hash, or the http(s) address of a \
-                 .torrent",
-            )
-            .num_args(1..),
-        )
-        .arg(folder("dir", "Put the files here").default_value("."))
-        .arg(many(
-            "select",
-            "LIST",
-            "Fetch only these files: numbers as in `info` (1-3,7) or a glob",
-        ))
-        .arg(flag("sequential", "Fetch pieces in order"))
-        .arg(
-            option("allocation", "HOW", "Make room for files as they grow, by their length, or at once")
-                .value_parser(["none", "sparse", "full"])
-                .default_value("none"),
-        )
-        .arg(keep_executable())
-        .arg(flag("allow-overwrite", "Write over files that have nothing of the torrent in them"))
-        .arg(flag("metadata-only", "Of a magnet: save the .torrent and exit"))
-        .arg(
-            option("output", "OUT", "Where --metadata-only writes; - for stdout [default: NAME.torrent]")
-                .short('o')
-                .value_hint(ValueHint::FilePath),
-        )
-        .arg(duration("stop-timeout", "Give up after so long without progress (exit 7)"))
-}
-
-fn seed() -> Command {
-    transfer_flags(Command::new("seed"))
-        .about("Check the data and upload until stopped")
-        .after_help(EXIT_CODES)
-        .arg(source("torrent", "A .torrent file").num_args(1..))
-        .arg(folder("dir", "Where the data is").required(true))
 }
 
 fn session_torrents() -> Arg {
@@ -418,20 +285,4 @@ pub fn command() -> Command {
             ),
         )
         .subcommand(Command::new("man").about("Print the man page"))
-}
-
-/// Prints shell completions.
-pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
-        clap_complete::generate(*shell, &mut command(), "eddyline", &mut std::io::stdout());
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the man page.
-pub fn man() -> Result<ExitCode, Failure> {
-    let page = clap_mangen::Man::new(command());
-    page.render(&mut std::io::stdout())
-        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot print: {error}")))?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -48,7 +48,7 @@ pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
             parse("stdin", &bytes)
         }
         Named::Magnet(magnet) => Ok(Source::Magnet(magnet)),
-        Named::Url(url) => parse(url, &download(url, names)?),
+        Named::Url(url) => download(url, names),
         Named::Path(path) => {
             let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
             parse(text, &bytes)
@@ -61,19 +61,18 @@ pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     if text == "-" {
         return Ok(Named::Stdin);
     }
-    let starts_with = |scheme: &str| {
-        text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
-    };
-    if starts_with("magnet:") {
-        let magnet = Magnet::parse(text).map_err(Failure::magnet)?;
+    let path = Path::new(text);
+    // What is copied brings white space along; a file may have some in its name.
+    let copied = text.trim();
+    if starts_with(copied, "magnet:") {
+        let magnet = Magnet::parse(copied).map_err(Failure::magnet)?;
         return Ok(Named::Magnet(magnet.into()));
     }
-    if starts_with("http://") || starts_with("https://") {
-        return Ok(Named::Url(text));
+    if starts_with(copied, "http://") || starts_with(copied, "https://") {
+        return Ok(Named::Url(copied));
     }
-    let path = Path::new(text);
-    if !path.exists() && !text.contains(['/', '.']) && text.len() >= 32 {
-        let hash = parse_info_hash(text).map_err(Failure::magnet)?;
+    if !path.exists() && !copied.contains(['/', '.']) && copied.len() >= 32 {
+        let hash = parse_info_hash(copied).map_err(Failure::magnet)?;
         let mut magnet = Magnet::default();
         match hash {
             InfoHash::V1(hash) => magnet.v1 = Some(hash),
@@ -95,12 +94,17 @@ pub fn load_torrent(text: &str, names: &Names) -> Result<Box<Metainfo>, Failure>
     }
 }
 
+fn starts_with(text: &str, scheme: &str) -> bool {
+    text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+}
+
 fn parse(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
     let metainfo = Metainfo::parse(bytes).map_err(|error| Failure::torrent(name, &error))?;
     Ok(Source::Torrent(metainfo.into()))
 }
 
-fn download(url: &str, names: &Names) -> Result<Vec<u8>, Failure> {
+/// Fetches what is at an address: a `.torrent`, or a redirect to one or to a magnet.
+fn download(url: &str, names: &Names) -> Result<Source, Failure> {
     // A server on the internet must not lead us into a private network.
     let mut only = None;
     let mut url = url.to_owned();
@@ -111,7 +115,17 @@ fn download(url: &str, names: &Names) -> Result<Vec<u8>, Failure> {
         let reply = fetch(&get, agent, names).map_err(|error| http_failure(&url, error))?;
         only = only.or((reply.scope == Scope::Public).then_some(Scope::Public));
         match (reply.status, reply.location) {
-            (200, _) => return Ok(reply.body),
+            (200, _) => {
+                return parse(&url, &reply.body).map_err(|failure| {
+                    let text =
+                        format!("{url}: the connection was closed before everything had come");
+                    if reply.whole { failure } else { Failure::new(NETWORK, text) }
+                });
+            }
+            (300..400, Some(location)) if starts_with(&location, "magnet:") => {
+                let magnet = Magnet::parse(&location).map_err(Failure::magnet)?;
+                return Ok(Source::Magnet(magnet.into()));
+            }
             (300..400, Some(location)) => url = location,
             (404 | 410, _) => {
                 return Err(Failure::new(NOT_FOUND, format!("{url}: not found")));

@@ -5,6 +5,7 @@ pub mod bits;
 pub mod budget;
 pub mod digest;
 pub mod hash;
+pub mod host_name;
 pub mod ids;
 pub mod pace;
 pub mod payload;

@@ -14,14 +14,17 @@ impl<'a, 'd> Value<'a, 'd> {
         &self.document.tokens[self.index as usize]
     }
 
-    /// The integer, if it is one.
+    /// The integer, if it is one; the nearest that there is for one beyond 64 bits, which only
+    /// [`Mode::Saturating`](super::Mode::Saturating) lets in.
     pub fn as_int(&self) -> Option<i64> {
         let token = self.token();
         if token.kind != Kind::Int {
             return None;
         }
         let text = &self.document.input[token.start as usize + 1..token.end as usize - 1];
-        core::str::from_utf8(text).ok()?.parse().ok()
+        let nearest = if text.first() == Some(&b'-') { i64::MIN } else { i64::MAX };
+        // The scanner has seen that these are digits.
+        Some(core::str::from_utf8(text).ok()?.parse().unwrap_or(nearest))
     }
 
     /// The byte string, if it is one.

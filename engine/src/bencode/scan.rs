@@ -32,6 +32,9 @@ pub enum Mode {
     Strict,
     /// What the field accepts: keys in any order, leading zeros.
     Lenient,
+    /// As lenient, and integers beyond 64 bits, which read as the nearest that there is: for replies
+    /// in which no number may make the rest worthless.
+    Saturating,
 }
 
 /// Why input is not bencode, with the byte at which that became certain.
@@ -48,7 +51,7 @@ pub enum ScanError {
         /// Offset of the byte.
         at: u32,
     },
-    /// An integer or a string length beyond 64 bits, signed.
+    /// A string length, or (unless they saturate) an integer beyond 64 bits, signed.
     Overflow {
         /// Offset of the number.
         at: u32,
@@ -269,13 +272,15 @@ impl Scanner<'_> {
         }
         let digits = self.at;
         let magnitude = self.number()?;
-        let canonical =
-            (self.input[digits] != b'0' || self.at - digits == 1) && !(negative && magnitude == 0);
+        let canonical = (self.input[digits] != b'0' || self.at - digits == 1)
+            && !(negative && magnitude == Some(0));
         if !canonical && self.mode == Mode::Strict {
             return Err(ScanError::NotCanonical { at: start as u32 });
         }
         // One more negative than positive number fits.
-        if magnitude > i64::MAX as u64 + u64::from(negative) {
+        let most = i64::MAX as u64 + u64::from(negative);
+        let fits = magnitude.is_some_and(|magnitude| magnitude <= most);
+        if !fits && self.mode != Mode::Saturating {
             return Err(ScanError::Overflow { at: start as u32 });
         }
         if self.peek()? != b'e' {
@@ -287,7 +292,7 @@ impl Scanner<'_> {
 
     fn string(&mut self) -> Result<(), ScanError> {
         let start = self.at;
-        let length = self.number()?;
+        let length = self.number()?.ok_or(ScanError::Overflow { at: start as u32 })?;
         if self.mode == Mode::Strict && self.input[start] == b'0' && self.at - start > 1 {
             return Err(ScanError::NotCanonical { at: start as u32 });
         }
@@ -307,18 +312,16 @@ impl Scanner<'_> {
         self.push(Kind::Bytes, start, body, self.at)
     }
 
-    /// One or more decimal digits.
-    fn number(&mut self) -> Result<u64, ScanError> {
-        let start = self.pos();
+    /// One or more decimal digits; `None` for a number beyond 64 bits.
+    fn number(&mut self) -> Result<Option<u64>, ScanError> {
         if !self.peek()?.is_ascii_digit() {
-            return Err(ScanError::Unexpected { at: start });
+            return Err(ScanError::Unexpected { at: self.pos() });
         }
-        let mut value = 0u64;
+        let mut value = Some(0u64);
         while let Some(digit) = self.input.get(self.at).filter(|b| b.is_ascii_digit()) {
             value = value
-                .checked_mul(10)
-                .and_then(|v| v.checked_add(u64::from(digit - b'0')))
-                .ok_or(ScanError::Overflow { at: start })?;
+                .and_then(|v| v.checked_mul(10))
+                .and_then(|v| v.checked_add(u64::from(digit - b'0')));
             self.at += 1;
         }
         Ok(value)

@@ -57,6 +57,12 @@ fn integers_reach_both_ends_of_64_bits() {
     assert_eq!(at(b"i9223372036854775807e"), Ok(i64::MAX));
     assert_eq!(at(b"i-9223372036854775808e"), Ok(i64::MIN));
     assert!(matches!(at(b"i9223372036854775808e"), Err(ScanError::Overflow { .. })));
+    let nearest = |text: &[u8]| scan(text, SMALL, Mode::Saturating).map(|d| d.root().as_int());
+    assert_eq!(nearest(b"i9223372036854775808e"), Ok(Some(i64::MAX)));
+    assert_eq!(nearest(b"i-99999999999999999999999e"), Ok(Some(i64::MIN)));
+    assert_eq!(nearest(b"i-9e"), Ok(Some(-9)));
+    assert!(nearest(b"i99999999999999999999999").is_err());
+    assert!(nearest(b"99999999999999999999999:x").is_err());
 }
 
 #[test]

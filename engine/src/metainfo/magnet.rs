@@ -15,6 +15,7 @@ use super::limits::{
 use super::parse::InfoHashes;
 use crate::base::addr::is_dialable;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
+use crate::base::host_name::parse_host_port;
 
 /// Why a magnet URI or an info-hash is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +27,8 @@ pub enum MagnetError {
     NoInfoHash,
     /// An `xt` whose info-hash is malformed, or a text that is no info-hash.
     BadInfoHash,
+    /// Two different info-hashes of one version, or two publishers.
+    TwoTorrents,
     /// Longer than [`MAX_MAGNET_BYTES`](super::MAX_MAGNET_BYTES).
     TooLong,
 }
@@ -36,6 +39,7 @@ impl fmt::Display for MagnetError {
             Self::NotMagnet => "not a magnet URI",
             Self::NoInfoHash => "the magnet URI names no torrent (no usable 'xt')",
             Self::BadInfoHash => "the info-hash is malformed",
+            Self::TwoTorrents => "the magnet URI names two different torrents",
             Self::TooLong => "the magnet URI is too long",
         })
     }
@@ -87,11 +91,13 @@ pub struct Magnet {
 }
 
 impl Magnet {
-    /// Parses a magnet URI. Unknown parameters are ignored; malformed optional ones left out.
+    /// Parses a magnet URI, also with white space around it, and with `&amp;` where it was copied
+    /// from a page. Unknown parameters are ignored; malformed optional ones left out.
     ///
     /// # Errors
-    /// When it is no magnet URI, or names no torrent.
+    /// When it is no magnet URI, or names no torrent, or two.
     pub fn parse(uri: &str) -> Result<Self, MagnetError> {
+        let uri = uri.trim();
         if uri.len() > MAX_MAGNET_BYTES {
             return Err(MagnetError::TooLong);
         }
@@ -104,7 +110,7 @@ impl Magnet {
         let mut selected: Vec<(u32, u32)> = Vec::new();
         let mut salt = Vec::new();
         for parameter in uri[8..].split('&') {
-            let Some((key, value)) = parameter.split_once('=') else { continue };
+            let Some((key, value)) = unescaped(parameter).split_once('=') else { continue };
             let value = decode(value);
             // `tr.1` and `tr.2` are further `tr`; `x.pe` is a name of its own.
             let key = key.to_ascii_lowercase();
@@ -118,9 +124,9 @@ impl Magnet {
                 "tr" => add_text(&mut lists.trackers, &value),
                 "ws" => add_text(&mut lists.web_seeds, &value),
                 "x.pe" => lists.add_peer(&value),
-                "dht" => add_text(&mut lists.nodes, &value),
+                "dht" => lists.add_node(&value),
                 "so" => selected.extend(ranges(&value)),
-                "xs" => magnet.add_source(&value),
+                "xs" => magnet.add_source(&value)?,
                 "s" => salt = hex(&value).unwrap_or_default(),
                 _ => {}
             }
@@ -142,15 +148,16 @@ impl Magnet {
     }
 
     fn add_topic(&mut self, topic: &str) -> Result<(), MagnetError> {
+        let topic = topic.trim();
         let lower = topic.to_ascii_lowercase();
         if lower.starts_with("urn:btih:") {
             match parse_info_hash(&topic[9..])? {
-                InfoHash::V1(hash) => self.v1 = Some(hash),
+                InfoHash::V1(hash) => only(&mut self.v1, hash)?,
                 InfoHash::V2(_) => return Err(MagnetError::BadInfoHash),
             }
         } else if lower.starts_with("urn:btmh:") {
             match parse_info_hash(&topic[9..])? {
-                InfoHash::V2(hash) if lower.len() == 9 + 68 => self.v2 = Some(hash),
+                InfoHash::V2(hash) if lower.len() == 9 + 68 => only(&mut self.v2, hash)?,
                 _ => return Err(MagnetError::BadInfoHash),
             }
         }
@@ -158,13 +165,16 @@ impl Magnet {
     }
 
     /// `xs` may be many things, of which only a public key means something here.
-    fn add_source(&mut self, value: &str) {
+    fn add_source(&mut self, value: &str) -> Result<(), MagnetError> {
+        let value = value.trim();
         let prefix = value.get(..9).unwrap_or_default();
         if prefix.eq_ignore_ascii_case("urn:btpk:") {
             let key = hex(&value[9..]).and_then(|key| <[u8; 32]>::try_from(key).ok());
-            self.publisher =
-                key.map(|key| Publisher { key, salt: Vec::new() }).or(self.publisher.take());
+            if let Some(key) = key {
+                only(&mut self.publisher, Publisher { key, salt: Vec::new() })?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -196,6 +206,13 @@ impl Lists {
         magnet.named_peers = self.named_peers.into_vec();
     }
 
+    fn add_node(&mut self, value: &str) {
+        let value = value.trim();
+        if value.parse().is_ok_and(is_dialable) || parse_host_port(value).is_some() {
+            add_text(&mut self.nodes, value);
+        }
+    }
+
     fn add_peer(&mut self, value: &str) {
         let value = value.trim();
         if let Ok(addr) = value.parse::<SocketAddr>() {
@@ -204,14 +221,7 @@ impl Lists {
             }
             return;
         }
-        let Some((host, port)) = value.rsplit_once(':') else { return };
-        let numeric = host.contains(':') || host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let printable = !host.contains(|c: char| c.is_control() || c.is_whitespace());
-        if !numeric
-            && printable
-            && !host.is_empty()
-            && port.parse::<u16>().is_ok_and(|port| port != 0)
-        {
+        if parse_host_port(value).is_some() {
             add_text(&mut self.named_peers, value);
         }
     }
@@ -244,12 +254,33 @@ impl fmt::Display for Magnet {
     }
 }
 
+/// What stands behind an `&` that was written as in a page: `&amp;`.
+fn unescaped(parameter: &str) -> &str {
+    let mut rest = parameter;
+    while let Some(head) = rest.get(..4).filter(|head| head.eq_ignore_ascii_case("amp;")) {
+        rest = &rest[head.len()..];
+    }
+    rest
+}
+
+/// Sets what may be said once; saying the same again does no harm.
+fn only<T: PartialEq>(known: &mut Option<T>, said: T) -> Result<(), MagnetError> {
+    match known {
+        Some(known) if *known != said => Err(MagnetError::TwoTorrents),
+        _ => {
+            *known = Some(said);
+            Ok(())
+        }
+    }
+}
+
 /// Reads an info-hash: 40 hex digits or 32 base32 characters for v1, 64 hex digits or a `1220`
-/// multihash for v2, in any case.
+/// multihash for v2, in any case, with white space around it or without.
 ///
 /// # Errors
 /// [`MagnetError::BadInfoHash`] for anything else.
 pub fn parse_info_hash(text: &str) -> Result<InfoHash, MagnetError> {
+    let text = text.trim();
     let found = match text.len() {
         40 => hex(text).and_then(|b| Sha1Hash::from_slice(&b)).map(InfoHash::V1),
         32 => {

@@ -266,6 +266,39 @@ fn magnets_survive_a_round_trip() {
 }
 
 #[test]
+fn a_magnet_may_be_copied_with_white_space_and_from_a_page() {
+    let hash = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+    let plain = Magnet::parse(&alloc::format!("magnet:?xt=urn:btih:{hash}&dn=a&tr=udp://t:1"));
+    for uri in [
+        alloc::format!(" \r\n\tmagnet:?xt=urn:btih:{hash}&dn=a&tr=udp://t:1\n"),
+        alloc::format!("magnet:?xt=urn:btih:{hash}&amp;dn=a&AMP;tr=udp://t:1"),
+        alloc::format!("magnet:?xt=urn:btih:%20{hash}%0A&amp;amp;dn=a&&tr=udp://t:1"),
+    ] {
+        assert_eq!(Magnet::parse(&uri), plain, "{uri:?}");
+    }
+    assert_eq!(parse_info_hash(&alloc::format!("\u{a0}{hash}\n")), parse_info_hash(hash));
+}
+
+#[test]
+fn a_magnet_names_one_torrent() {
+    let (v1, other) = ("cd".repeat(20), "ce".repeat(20));
+    let (v2, other_v2) = ("cd".repeat(32), "ce".repeat(32));
+    let parse = |uri: &str| Magnet::parse(&alloc::format!("magnet:?{uri}"));
+    let hybrid = alloc::format!("xt=urn:btih:{v1}&xt=urn:btmh:1220{v2}");
+    assert!(parse(&hybrid).is_ok_and(|magnet| magnet.v1.is_some() && magnet.v2.is_some()));
+    assert!(parse(&alloc::format!("{hybrid}&{hybrid}")).is_ok(), "the same twice");
+    let key = "85".repeat(32);
+    for second in [
+        alloc::format!("{hybrid}&xt=urn:btih:{other}"),
+        alloc::format!("{hybrid}&xt.2=urn:btih:{other}"),
+        alloc::format!("{hybrid}&xt=urn:btmh:1220{other_v2}"),
+        alloc::format!("xs=urn:btpk:{key}&xs=urn:btpk:{other_v2}"),
+    ] {
+        assert_eq!(parse(&second), Err(MagnetError::TwoTorrents), "{second}");
+    }
+}
+
+#[test]
 fn selections_out_of_all_proportion_are_left_out() {
     let uri = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd&so=0-4294967295,7,9-2";
     assert_eq!(Magnet::parse(uri).unwrap().select_only, Some(vec![7]));
@@ -442,6 +475,10 @@ fn hosts_of_peers_in_magnets_are_names_and_survive_being_written() {
     let parse = |peer: &str| Magnet::parse(&alloc::format!("{start}&x.pe={peer}")).unwrap();
     assert_eq!(parse("%0A%0A10.0.553.0.1:45536").named_peers, Vec::<String>::new());
     assert_eq!(parse("20.0.%01%000.1:45536").named_peers, Vec::<String>::new());
+    for broken in ["<name>:100", "foo", "a%20b:100", "-a:1", "a..b:1", "a/b:1", "a:0", "a:65536"] {
+        let with_node = parse(&alloc::format!("{broken}&dht={broken}"));
+        assert_eq!((with_node.named_peers, with_node.nodes), Default::default(), "{broken}");
+    }
     let named = parse("%0Apeer.example:6881");
     assert_eq!(named.named_peers, ["peer.example:6881"]);
     assert_eq!(Magnet::parse(&named.to_string()), Ok(named));

@@ -137,7 +137,7 @@ pub(super) fn extended(names: &mut StandIns, id: u8, payload: &[u8]) -> Vec<u8> 
 /// The reply of a tracker with other addresses and without texts. On the first pass the addresses
 /// are noted.
 pub(super) fn reply(names: &mut StandIns, body: &[u8]) -> Vec<u8> {
-    let Ok(document) = scan(body, Limits::TRACKER, Mode::Lenient) else {
+    let Ok(document) = scan(body, Limits::TRACKER, Mode::Saturating) else {
         return vec![b'x'; body.len()];
     };
     let root = document.root();

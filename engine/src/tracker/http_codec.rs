@@ -128,7 +128,7 @@ fn with_query(base: &str) -> String {
 /// # Errors
 /// When it is no bencoded dictionary.
 pub fn parse_announce(body: &[u8]) -> Result<HttpAnnounceReply, ScanError> {
-    let document = scan(body, Limits::TRACKER, Mode::Lenient)?;
+    let document = scan(body, Limits::TRACKER, Mode::Saturating)?;
     let root = document.root();
     if !root.is_dict() {
         return Err(ScanError::Unexpected { at: 0 });
@@ -166,7 +166,7 @@ pub fn parse_announce(body: &[u8]) -> Result<HttpAnnounceReply, ScanError> {
 /// # Errors
 /// When it is no bencoded dictionary.
 pub fn parse_scrape(body: &[u8]) -> Result<HttpScrapeReply, ScanError> {
-    let document = scan(body, Limits::TRACKER, Mode::Lenient)?;
+    let document = scan(body, Limits::TRACKER, Mode::Saturating)?;
     let root = document.root();
     if !root.is_dict() {
         return Err(ScanError::Unexpected { at: 0 });
@@ -201,21 +201,29 @@ fn text(dict: &Value<'_, '_>, key: &[u8]) -> Option<String> {
 
 /// Minutes, also as text, or the word `never`; anything else says nothing.
 fn retry_in(value: Value<'_, '_>) -> Option<Option<u32>> {
-    if let Some(number) = value.as_int() {
-        return Some(Some(saturated(number)));
+    let is_never = |text: &str| text.trim().eq_ignore_ascii_case("never");
+    if value.as_str().is_some_and(is_never) {
+        return Some(None);
     }
-    match value.as_str()?.trim() {
-        text if text.eq_ignore_ascii_case("never") => Some(None),
-        text => text.parse().ok().map(|number| Some(saturated(number))),
-    }
+    number(&value).map(|number| Some(saturated(number)))
 }
 
 /// A span of time in seconds, also as text; what is below zero or beyond all measure is the nearest
 /// that there is.
 fn seconds(dict: &Value<'_, '_>, key: &[u8]) -> Option<u32> {
-    let value = dict.get(key)?;
-    let number = value.as_int().or_else(|| value.as_str()?.trim().parse().ok())?;
-    Some(saturated(number))
+    number(&dict.get(key)?).map(saturated)
+}
+
+/// An integer, also as text of any length.
+fn number(value: &Value<'_, '_>) -> Option<i64> {
+    if let Some(number) = value.as_int() {
+        return Some(number);
+    }
+    let text = value.as_str()?.trim();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let nearest = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    is_number.then(|| text.parse().unwrap_or(nearest))
 }
 
 fn saturated(number: i64) -> u32 {

@@ -56,12 +56,51 @@ fn retry_in_is_minutes_or_never() {
     for (text, understood) in [
         ("i-1e", Some(Some(0))),
         ("i99999999999e", Some(Some(u32::MAX))),
+        ("i99999999999999999999e", Some(Some(u32::MAX))),
+        ("20:99999999999999999999", Some(Some(u32::MAX))),
         ("1:0", Some(Some(0))),
+        ("1:-", None),
         ("4:soon", None),
         ("le", None),
     ] {
         let body = alloc::format!("d14:failure reason1:x8:retry in{text}e");
         assert_eq!(parse_announce(body.as_bytes()).unwrap().retry_in, understood, "{text}");
+    }
+}
+
+#[test]
+fn an_interval_beyond_64_bits_is_a_long_one() {
+    for (interval, seconds) in [
+        ("i18446744073709551616e", Some(u32::MAX)),
+        ("i-99999999999999999999e", Some(0)),
+        ("20:99999999999999999999", Some(u32::MAX)),
+        ("21:-99999999999999999999", Some(0)),
+        ("5: 1800", Some(1800)),
+        ("0:", None),
+    ] {
+        let body =
+            alloc::format!("d8:completei99999999999999999999e8:interval{interval}5:peers6:abcdefe");
+        let reply = parse_announce(body.as_bytes()).unwrap();
+        assert_eq!((reply.interval, reply.counts.complete), (seconds, None), "{interval}");
+        assert_eq!(reply.peers.len(), 1);
+    }
+    let body =
+        b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1e10:downloadedi99999999999999999999eeee";
+    let files = parse_scrape(body).unwrap().files;
+    assert_eq!(files.values().next().unwrap().complete, Some(1));
+}
+
+#[test]
+fn a_scrape_over_udp_is_a_row_of_whole_entries() {
+    let packet: Vec<u8> = [0, 0, 0, 2, 0, 0, 0, 7].into_iter().chain(0..40).collect();
+    for (length, files) in
+        [(8, None), (19, None), (20, Some(1)), (21, None), (32, Some(2)), (31, None)]
+    {
+        let found = match UdpResponse::decode(&packet[..length], false) {
+            Some(UdpResponse::Scrape { files, .. }) => Some(files.len()),
+            _ => None,
+        };
+        assert_eq!(found, files, "{length} bytes");
     }
 }
 

@@ -191,7 +191,12 @@ impl UdpResponse {
                 Some(Self::Announce { transaction, interval, counts, peers })
             }
             2 => {
-                let files = packet[8..].chunks_exact(12).map(|file| SwarmCounts {
+                // Unlike an announce, a scrape has no room for what a later version may add.
+                let files = packet[8..].chunks_exact(12);
+                if files.len() == 0 || !files.remainder().is_empty() {
+                    return None;
+                }
+                let files = files.map(|file| SwarmCounts {
                     complete: word(file, 0),
                     downloaded: word(file, 4),
                     incomplete: word(file, 8),
