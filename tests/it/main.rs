@@ -14,6 +14,7 @@ mod magnets;
 mod mutations;
 mod peer_exchange;
 mod redaction;
+mod rejects;
 mod requests;
 mod security;
 mod small_worlds;

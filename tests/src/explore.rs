@@ -194,7 +194,7 @@ impl SmallWorld {
         let all = PeerPieces::All;
         let mut picked = state.picker.pick(key(peer), &all, None, 1, mode, &mut rng).blocks;
         if picked.is_empty() {
-            picked.extend(state.picker.pick_endgame(key(peer), &all, None, true, &mut rng));
+            picked.extend(state.picker.pick_endgame(key(peer), &all, None, mode, &mut rng));
         }
         state.peers[peer].outstanding.extend(picked);
     }

@@ -7,6 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::base::time::Instant;
 use crate::picker::BlockRef;
@@ -22,6 +23,14 @@ const MAX_LATENCY_MILLIS: u64 = 60_000;
 const MAX_GIVEN_UP: usize = 2048;
 /// Without a block for so long while some are outstanding, a peer is snubbing us.
 pub const SNUB_MILLIS: u64 = 20_000;
+
+/// Rejects in a row after which a peer is left alone, and how long after the first of them; each more
+/// doubles that.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Doublings of that wait: 25.6 seconds at the most.
+const MAX_DOUBLINGS: u32 = 8;
+/// Pieces that a peer declined which are remembered.
+const MAX_DECLINED: usize = 16;
 
 /// A request that is out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -49,6 +58,13 @@ pub struct Requests {
     snubbed: bool,
     /// It rejected something and is left alone until then.
     paused_until: Instant,
+    /// How many times it rejected since its last block what it was asked for after the reject before.
+    rejects: u32,
+    /// When it did for the last time.
+    rejected_at: Instant,
+    /// Pieces that it rejected and is not asked for until then. Afterwards they go first: what was
+    /// rejected once may be served now, and another piece may be rejected as well.
+    declined: SmallVec<[(u32, Instant); 2]>,
     /// The piece asked for last.
     pub current: Option<u32>,
 }
@@ -67,6 +83,9 @@ impl Requests {
             last_block: now,
             snubbed: false,
             paused_until: Instant::ZERO,
+            rejects: 0,
+            rejected_at: Instant::ZERO,
+            declined: SmallVec::new(),
             current: None,
         }
     }
@@ -91,17 +110,60 @@ impl Requests {
         self.snubbed
     }
 
-    /// Leaves the peer alone for a second after it rejected a request while serving others.
-    /// Returns when that is over.
+    /// Leaves the peer alone for a second. Returns when that is over.
     pub fn pause(&mut self, now: Instant) -> Instant {
         self.current = None;
         self.paused_until = now + Duration::from_secs(1);
         self.paused_until
     }
 
+    /// A request made at `sent` for a block of `piece` was rejected by a peer that serves others. What
+    /// was rejected is not asked of it for a while; when it rejects what it is asked for instead, it is
+    /// left alone, twice as long each time until it delivers. Returns when it may be asked again.
+    pub fn back_off(&mut self, piece: u32, sent: Instant, now: Instant) -> Instant {
+        self.current = None;
+        // All that was out at the first reject is one.
+        if self.rejects == 0 || sent > self.rejected_at {
+            self.rejects = self.rejects.saturating_add(1);
+            self.rejected_at = now;
+        }
+        let wait = FIRST_WAIT * (1 << (self.rejects - 1).min(MAX_DOUBLINGS));
+        let until = self.rejected_at + wait;
+        if self.rejects > 1 {
+            self.paused_until = until;
+        }
+        self.declined.retain(|(declined, _)| *declined != piece);
+        if self.declined.len() == MAX_DECLINED {
+            self.declined.remove(0);
+        }
+        self.declined.push((piece, until));
+        until
+    }
+
+    /// Pieces that the peer is not asked for now.
+    pub fn declined(&self, now: Instant) -> SmallVec<[u32; 2]> {
+        let declined = self.declined.iter().filter(|(_, until)| *until > now);
+        declined.map(|(piece, _)| *piece).collect()
+    }
+
+    /// When a peer that is left alone, or not asked for some pieces, may be asked again.
+    pub fn resumes_at(&self, now: Instant) -> Option<Instant> {
+        if self.is_paused(now) {
+            return Some(self.paused_until);
+        }
+        self.declined.iter().map(|(_, until)| *until).filter(|until| *until > now).min()
+    }
+
+    /// A piece that it rejected before, and may be asked for again.
+    pub fn take_retry(&mut self, now: Instant) -> Option<u32> {
+        let due = self.declined.iter().position(|(_, until)| *until <= now)?;
+        Some(self.declined.remove(due).0)
+    }
+
     /// Ends a pause.
     pub fn go_on(&mut self) {
         self.paused_until = Instant::ZERO;
+        self.declined.clear();
     }
 
     /// Whether the peer is left alone.
@@ -129,6 +191,9 @@ impl Requests {
     pub fn received(&mut self, at: BlockRef, now: Instant) -> Option<bool> {
         self.last_block = now;
         self.snubbed = false;
+        if core::mem::take(&mut self.rejects) > 1 {
+            self.paused_until = now;
+        }
         if let Some(place) = self.outstanding.iter().position(|request| request.at == at) {
             let request = self.outstanding.remove(place)?;
             let took = now.millis_since(request.sent).min(MAX_LATENCY_MILLIS);
@@ -143,16 +208,16 @@ impl Requests {
         Some(false)
     }
 
-    /// A request was rejected. Returns whether it was outstanding, `None` when it was not even
-    /// given up.
-    pub fn rejected(&mut self, at: BlockRef) -> Option<bool> {
+    /// A request was rejected. Returns when it was made, if it was outstanding; `None` when it was not
+    /// even given up.
+    pub fn rejected(&mut self, at: BlockRef) -> Option<Option<Instant>> {
         if let Some(place) = self.outstanding.iter().position(|request| request.at == at) {
-            self.outstanding.remove(place);
-            return Some(true);
+            let request = self.outstanding.remove(place)?;
+            return Some(Some(request.sent));
         }
         let place = self.given_up.iter().position(|given_up| *given_up == at)?;
         self.given_up.remove(place);
-        Some(false)
+        Some(None)
     }
 
     /// Gives one request up. Returns whether it was outstanding.

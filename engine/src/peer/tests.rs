@@ -218,9 +218,9 @@ fn a_reject_is_known_while_outstanding_and_once_after_a_cancel() {
     let mut requests = Requests::new(Instant::ZERO);
     requests.sent(at(0), Instant::ZERO);
     requests.sent(at(1), Instant::ZERO);
-    assert_eq!(requests.rejected(at(0)), Some(true));
+    assert_eq!(requests.rejected(at(0)), Some(Some(Instant::ZERO)));
     assert!(requests.cancel(at(1)));
-    assert_eq!(requests.rejected(at(1)), Some(false));
+    assert_eq!(requests.rejected(at(1)), Some(None));
     assert_eq!(requests.rejected(at(1)), None);
 }
 
@@ -299,4 +299,29 @@ fn what_is_said_of_pieces_before_their_number_is_known_holds_afterwards() {
     liar.assembler.push(bytes.freeze());
     assert!(liar.next_event(None, &mut Work::default(), u64::MAX).unwrap().is_none());
     assert_eq!(liar.learn_geometry(geometry()), Err(Misbehaviour::PieceIndex));
+}
+
+#[test]
+fn rejects_in_a_row_leave_a_peer_alone_for_twice_as_long_each_until_it_delivers() {
+    let ms = Instant::from_millis;
+    let mut requests = Requests::new(ms(1000));
+    // All that was out is one, and pieces that were not rejected may be asked for at once.
+    assert_eq!(requests.back_off(1, ms(900), ms(1000)), ms(1100));
+    assert_eq!(requests.back_off(2, ms(950), ms(1010)), ms(1100));
+    assert!(!requests.is_paused(ms(1010)));
+    assert_eq!(requests.declined(ms(1050)).as_slice(), [1, 2]);
+    assert!(requests.declined(ms(1100)).is_empty());
+    // They go first then.
+    let retried: Vec<_> = core::iter::from_fn(|| requests.take_retry(ms(1100))).collect();
+    assert_eq!(retried, [1, 2]);
+    let mut now = 1020;
+    for wait in [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 25_600] {
+        assert_eq!(requests.back_off(3, ms(now), ms(now)), ms(now + wait));
+        assert!(requests.is_paused(ms(now + wait - 1)) && !requests.is_paused(ms(now + wait)));
+        now += wait;
+    }
+    requests.sent(at(0), ms(now));
+    requests.received(at(0), ms(now));
+    assert_eq!(requests.back_off(4, ms(now), ms(now)), ms(now + 100));
+    assert!(!requests.is_paused(ms(now)));
 }

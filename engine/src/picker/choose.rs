@@ -17,7 +17,7 @@ const ENDGAME_COPIES: usize = 3;
 
 /// What kind of peer is to be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PickMode {
+pub struct PickMode<'a> {
     /// It delivers a piece within seconds and gets whole pieces.
     pub fast: bool,
     /// It shares the blame for a bad piece and gets only pieces of its own.
@@ -28,6 +28,10 @@ pub struct PickMode {
     pub suggested: Option<u32>,
     /// Most pieces that may have open blocks at once.
     pub max_partial: u32,
+    /// Pieces that it is not asked for now, because it declined; a few.
+    pub except: &'a [u32],
+    /// It has delivered something.
+    pub proven: bool,
 }
 
 /// Blocks to ask a peer for.
@@ -48,12 +52,15 @@ impl Picker {
         pieces: &PeerPieces,
         only: Option<&[u32]>,
         count: u32,
-        mode: PickMode,
+        mode: PickMode<'_>,
         rng: &mut Rng,
     ) -> Pick {
         let mut pick = Pick::default();
         let count = count as usize;
-        let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
+        let may = |piece: u32| {
+            let allowed = only.is_none_or(|set| set.contains(&piece));
+            allowed && pieces.has(piece) && !mode.except.contains(&piece)
+        };
         if let Some(piece) = mode.current.filter(|piece| self.open.contains(*piece) && may(*piece))
         {
             self.take(peer, piece, count, mode, &mut pick);
@@ -79,7 +86,7 @@ impl Picker {
 
     /// Chooses one block that others were asked for already, when there is nothing else left to
     /// ask anyone for. At most [`ENDGAME_COPIES`] peers are asked for one block; those that do not
-    /// deliver do not count for the others, and the last place is for one that is `proven`: it has
+    /// deliver do not count for the others, and the last place is for one that is proven: it has
     /// delivered something. For each that fell silent about a block another one is asked. So a crowd
     /// that takes requests and never answers keeps no block from those that do.
     pub fn pick_endgame(
@@ -87,19 +94,22 @@ impl Picker {
         peer: PeerKey,
         pieces: &PeerPieces,
         only: Option<&[u32]>,
-        proven: bool,
+        mode: PickMode<'_>,
         rng: &mut Rng,
     ) -> Option<BlockRef> {
         if !self.is_endgame() {
             return None;
         }
         let silent = &self.silent;
-        let limit = if proven { ENDGAME_COPIES } else { ENDGAME_COPIES - 1 };
+        let limit = if mode.proven { ENDGAME_COPIES } else { ENDGAME_COPIES - 1 };
         let asked = |asked: &[PeerKey]| match silent.contains(&peer) {
             true => asked.len(),
             false => asked.iter().filter(|key| !silent.contains(key)).count(),
         };
-        let may = |piece: u32| pieces.has(piece) && only.is_none_or(|set| set.contains(&piece));
+        let may = |piece: u32| {
+            let allowed = only.is_none_or(|set| set.contains(&piece));
+            allowed && pieces.has(piece) && !mode.except.contains(&piece)
+        };
         let spread = rng.next_u32();
         let wanted = self.partials.iter_mut().filter(|(piece, partial)| {
             may(**piece) && self.missing.has(**piece) && partial.only.is_none_or(|p| p == peer)
@@ -121,7 +131,14 @@ impl Picker {
     }
 
     /// Takes open blocks of `piece`, beginning it if need be.
-    fn take(&mut self, peer: PeerKey, piece: u32, count: usize, mode: PickMode, pick: &mut Pick) {
+    fn take(
+        &mut self,
+        peer: PeerKey,
+        piece: u32,
+        count: usize,
+        mode: PickMode<'_>,
+        pick: &mut Pick,
+    ) {
         if !self.partials.contains_key(&piece) {
             self.begin(piece, mode.fast, mode.parole.then_some(peer));
         }
@@ -143,7 +160,7 @@ impl Picker {
         peer: PeerKey,
         pieces: &PeerPieces,
         only: Option<&[u32]>,
-        mode: PickMode,
+        mode: PickMode<'_>,
         rng: &mut Rng,
         may: &dyn Fn(u32) -> bool,
     ) -> Option<u32> {
@@ -151,7 +168,8 @@ impl Picker {
         let room = self.open.len() < mode.max_partial;
         if self.sequential {
             let begun = self.open.in_order().find(|piece| usable(*piece));
-            let fresh = if room { self.unstarted_in_order(pieces, only) } else { None };
+            let fresh =
+                if room { self.unstarted_in_order(pieces, only, mode.except) } else { None };
             return match (begun, fresh) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -163,7 +181,7 @@ impl Picker {
         if let Some(piece) = self.open.best(shared, &usable) {
             return Some(piece);
         }
-        if room && let Some(piece) = self.unstarted_piece(pieces, only, rng) {
+        if room && let Some(piece) = self.unstarted_piece(pieces, only, mode.except, rng) {
             return Some(piece);
         }
         self.open.best(&[Offer::Left, Offer::Shared, Offer::Taken], &usable)
@@ -174,10 +192,12 @@ impl Picker {
         &self,
         pieces: &PeerPieces,
         only: Option<&[u32]>,
+        except: &[u32],
         rng: &mut Rng,
     ) -> Option<u32> {
+        let has = |piece: &u32| pieces.has(*piece) && !except.contains(piece);
         if let Some(set) = only {
-            return set.iter().copied().find(|p| self.unstarted.has(*p) && pieces.has(*p));
+            return set.iter().copied().find(|piece| self.unstarted.has(*piece) && has(piece));
         }
         if self.unstarted.count() == 0 {
             return None;
@@ -186,39 +206,54 @@ impl Picker {
         let start = rng.below(self.geometry.pieces());
         let prioritised = self.priorities.first().is_some_and(|p| *p != 4);
         if self.have.count() < RANDOM_FIRST && !prioritised {
-            return self.common_unstarted(pieces, start, 1).first().copied();
+            return self.common_unstarted(pieces, except, start, 1).next();
         }
-        let probe = self.availability.ranked(spread).take(PROBES).find(|p| pieces.has(*p));
+        let probe = self.availability.ranked(spread).take(PROBES).find(has);
         probe.or_else(|| {
-            let found = self.common_unstarted(pieces, start, PROBES);
-            found.into_iter().min_by_key(|piece| {
+            let found = self.common_unstarted(pieces, except, start, PROBES);
+            found.min_by_key(|piece| {
                 let wanted = self.priorities[*piece as usize];
                 (u8::MAX - wanted, self.availability.count(*piece))
             })
         })
     }
 
-    fn unstarted_in_order(&mut self, pieces: &PeerPieces, only: Option<&[u32]>) -> Option<u32> {
+    fn unstarted_in_order(
+        &mut self,
+        pieces: &PeerPieces,
+        only: Option<&[u32]>,
+        except: &[u32],
+    ) -> Option<u32> {
         if let Some(set) = only {
-            let usable = |piece: &u32| self.unstarted.has(*piece) && pieces.has(*piece);
+            let usable = |piece: &u32| {
+                self.unstarted.has(*piece) && pieces.has(*piece) && !except.contains(piece)
+            };
             return set.iter().copied().filter(usable).min();
         }
         let lowest = self.unstarted.common_from(&self.unstarted, self.first_unstarted, 1);
         self.first_unstarted = lowest.first().copied().unwrap_or(self.geometry.pieces());
-        self.common_unstarted(pieces, self.first_unstarted, 1).first().copied()
+        self.common_unstarted(pieces, except, self.first_unstarted, 1).next()
     }
 
-    fn common_unstarted(&self, pieces: &PeerPieces, start: u32, limit: usize) -> Vec<u32> {
+    /// Unstarted pieces of a peer from `start` on, going round, at most `limit`.
+    fn common_unstarted<'a>(
+        &self,
+        pieces: &PeerPieces,
+        except: &'a [u32],
+        start: u32,
+        limit: usize,
+    ) -> impl Iterator<Item = u32> + use<'a> {
         let theirs = match pieces {
             PeerPieces::All => &self.unstarted,
             PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => bits,
         };
-        self.unstarted.common_from(theirs, start, limit)
+        let found = self.unstarted.common_from(theirs, start, limit + except.len());
+        found.into_iter().filter(|piece| !except.contains(piece)).take(limit)
     }
 }
 
 /// Whether `peer` may be asked for blocks of a piece that others may have begun.
-fn allowed(partial: &Partial, peer: PeerKey, mode: PickMode) -> bool {
+fn allowed(partial: &Partial, peer: PeerKey, mode: PickMode<'_>) -> bool {
     match partial.only {
         Some(owner) => owner == peer,
         None => !mode.parole || partial.is_untouched(),

@@ -28,7 +28,18 @@ fn some(pieces: u32, has: &[u32]) -> PeerPieces {
     PeerPieces::Some(bits)
 }
 
-fn mode() -> PickMode {
+/// Of one that has delivered something.
+const PROVEN: PickMode<'static> = PickMode {
+    fast: false,
+    parole: false,
+    current: None,
+    suggested: None,
+    max_partial: 0,
+    except: &[],
+    proven: true,
+};
+
+fn mode() -> PickMode<'static> {
     PickMode { max_partial: 100, ..PickMode::default() }
 }
 
@@ -130,10 +141,10 @@ fn endgame_asks_a_bounded_number_of_others_and_names_them_for_cancelling() {
     assert!(picker.is_endgame());
     let mut asked = Vec::new();
     for peer in 2..10 {
-        asked.extend(picker.pick_endgame(peer, &PeerPieces::All, None, true, &mut rng()));
+        asked.extend(picker.pick_endgame(peer, &PeerPieces::All, None, PROVEN, &mut rng()));
     }
     assert_eq!(asked.len(), 4, "two more for each of two blocks");
-    assert_eq!(picker.pick_endgame(1, &PeerPieces::All, None, true, &mut rng()), None);
+    assert_eq!(picker.pick_endgame(1, &PeerPieces::All, None, PROVEN, &mut rng()), None);
     let at = asked[0];
     let Received::Needed { also_asked } = picker.received(at, 1) else { panic!("not needed") };
     assert_eq!(also_asked.len(), 2);
@@ -145,7 +156,8 @@ fn endgame_asks_a_bounded_number_of_others_and_names_them_for_cancelling() {
 fn silent_peers_and_newcomers_leave_a_place_in_the_endgame_to_one_that_delivers() {
     let mut picker = picker(1, 1);
     let endgame = |picker: &mut Picker, peer, proven| {
-        picker.pick_endgame(peer, &PeerPieces::All, None, proven, &mut rng()).is_some()
+        let mode = PickMode { proven, ..PickMode::default() };
+        picker.pick_endgame(peer, &PeerPieces::All, None, mode, &mut rng()).is_some()
     };
     picker.pick(1, &PeerPieces::All, None, 9, mode(), &mut rng());
     assert!(endgame(&mut picker, 2, false));
@@ -172,7 +184,7 @@ fn endgame_respects_unwanted_pieces() {
     picker.set_priority(0, 0);
     picker.set_priority(1, 0);
     assert!(!picker.is_endgame());
-    assert_eq!(picker.pick_endgame(2, &PeerPieces::All, None, true, &mut rng()), None);
+    assert_eq!(picker.pick_endgame(2, &PeerPieces::All, None, PROVEN, &mut rng()), None);
     picker.check().unwrap();
 }
 
@@ -378,4 +390,21 @@ fn blocks_of_a_peer_that_sent_bad_data_are_fetched_again_unless_the_piece_is_who
     assert_eq!(picker.contributors(asked[0].piece).flatten().count(), 2);
     assert!(picker.generation_of(asked[2].piece).is_none(), "it is as good as not begun");
     assert_eq!(picker.contributors(asked[4].piece).flatten().count(), 1);
+}
+
+#[test]
+fn what_a_peer_declined_is_not_asked_of_it_and_of_others_it_is() {
+    let mut picker = picker(40, 1);
+    let all = (0..40).collect::<Vec<u32>>();
+    let declined = &all[..39];
+    let choosy = PickMode { except: declined, ..mode() };
+    let blocks = picker.pick(1, &PeerPieces::All, None, 9, choosy, &mut rng()).blocks;
+    assert_eq!(blocks, [BlockRef { piece: 39, block: 0 }]);
+    picker.set_sequential(true);
+    let choosy = PickMode { except: &[0, 1], ..mode() };
+    let blocks = picker.pick(2, &PeerPieces::All, None, 1, choosy, &mut rng()).blocks;
+    assert_eq!(blocks, [BlockRef { piece: 2, block: 0 }]);
+    let blocks = picker.pick(3, &PeerPieces::All, None, 1, mode(), &mut rng()).blocks;
+    assert_eq!(blocks, [BlockRef { piece: 0, block: 0 }]);
+    picker.check().unwrap();
 }

@@ -58,12 +58,16 @@ impl Torrent {
         if outstanding + (depth / 8).max(1) > depth {
             return;
         }
+        let (declined, retry) =
+            (peer.requests.declined(ctx.now), peer.requests.take_retry(ctx.now));
         let mode = PickMode {
             fast: rate * FAST_PIECE_SECONDS > piece_length,
             parole: peer.parole,
-            current: peer.requests.current,
-            suggested: peer.suggested.take(),
+            current: peer.requests.current.or(retry),
+            suggested: peer.suggested.take().or(retry),
             max_partial,
+            except: &declined,
+            proven: peer.down.total() > 0,
         };
         let only = peer.may_request().flatten();
         let (key, count) = (peer.intro.key, depth - outstanding);
@@ -78,10 +82,9 @@ impl Torrent {
             blocks = self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
         }
         if blocks.is_empty() && !peer.parole && ctx.config.endgame {
-            let proven = peer.down.total() > 0;
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
                 && let Some(at) =
-                    self.picker.pick_endgame(key, &peer.pieces, only, proven, &mut ctx.picks)
+                    self.picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.picks)
             {
                 blocks.push(at);
             }
@@ -165,9 +168,10 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         let at = block_of(&request);
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
-        match peer.requests.rejected(at) {
-            Some(true) => {}
-            Some(false) => return Ok(()),
+        let asked = peer.requests.rejected(at);
+        match asked {
+            Some(Some(_)) => {}
+            Some(None) => return Ok(()),
             None => {
                 peer.unasked_rejects += 1;
                 if peer.unasked_rejects > MAX_UNASKED_REJECTS {
@@ -180,11 +184,11 @@ impl Torrent {
         if peer.peer_choking {
             // It may have allowed a piece that it does not have.
             peer.allowed_fast_in.retain(|piece| *piece != at.piece);
-        } else {
-            // It is left alone for a while, or both would repeat themselves at full speed.
-            let until = peer.requests.pause(ctx.now);
-            // An idle peer would else be asked again when its next tick comes, seconds later.
-            if peer.requests.is_empty() && until < peer.tick_at {
+        } else if let Some(Some(sent)) = asked {
+            // It is asked for something else meanwhile, or both would repeat themselves at full speed.
+            let until = peer.requests.back_off(at.piece, sent, ctx.now);
+            // It would else be asked again when its next tick comes, seconds later.
+            if until < peer.tick_at {
                 peer.tick_at = until;
                 ctx.timers.schedule(until, Timer::Conn(conn));
             }

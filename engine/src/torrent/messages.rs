@@ -319,7 +319,9 @@ impl Torrent {
         peer.requests.adapt(rate, self.metainfo.geometry.block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
         let next = if busy { TICK_MILLIS.0 } else { TICK_MILLIS.1 };
-        peer.tick_at = now + Duration::from_millis(next);
+        let next = now + Duration::from_millis(next);
+        // Who is left alone for a while has its turn when that is over.
+        peer.tick_at = peer.requests.resumes_at(now).map_or(next, |at| at.min(next));
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         // With a rate limit of our own, nothing arriving may be our doing.
         let withheld = peer.granted == 0;
