@@ -92,6 +92,7 @@ fn scenarios_that_failed_once_hold() {
         2_428_428_065,
         2_428_432_805,
         3_786_737_604,
+        807_388_626_807,
     ];
     for seed in seeds {
         assert_eq!(Scenario::seeded(seed).run(false).verdict, Verdict::Fine, "{seed}");

@@ -63,10 +63,11 @@ impl Torrent {
         self.rest.visited = true;
     }
 
-    /// Trackers are to hear of it when they expect to, in the session that they know.
+    /// Trackers are to hear of it when they expect to, in the session that they know. Only once: when its
+    /// files cannot be opened that session ends, and another one begins when they can.
     pub(super) fn go_on_announcing(&mut self, now: Instant) {
-        let Some(kept) = &self.rest.kept else { return };
-        if let Some(at) = kept.announce {
+        let Some(kept) = &mut self.rest.kept else { return };
+        if let Some(at) = kept.announce.take() {
             self.announcer.go_on(at, kept.told);
             self.down.carry(now, kept.received);
             self.up.carry(now, kept.sent);
