@@ -22,7 +22,7 @@ impl WaitingLine {
     }
 
     /// Takes the first out of the line.
-    pub fn next(&mut self) -> Option<ConnId> {
+    pub fn take_first(&mut self) -> Option<ConnId> {
         let conn = self.order.pop_front()?;
         self.members.remove(&conn);
         Some(conn)
@@ -61,12 +61,12 @@ mod tests {
         let conn = ConnId::from_u64;
         let mut line = WaitingLine::default();
         [1, 2, 1, 3, 2].into_iter().for_each(|n| line.join(conn(n)));
-        assert_eq!((line.len(), line.next()), (3, Some(conn(1))));
+        assert_eq!((line.len(), line.take_first()), (3, Some(conn(1))));
         line.join(conn(1));
         line.retain(|waiting| waiting != conn(2));
         assert_eq!((line.get(0), line.get(1), line.get(2)), (Some(conn(3)), Some(conn(1)), None));
         line.join(conn(2));
-        let rest: alloc::vec::Vec<_> = core::iter::from_fn(|| line.next()).collect();
+        let rest: alloc::vec::Vec<_> = core::iter::from_fn(|| line.take_first()).collect();
         assert_eq!(rest, [3, 1, 2].map(conn));
         assert!(line.is_empty());
     }

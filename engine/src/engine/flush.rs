@@ -57,7 +57,7 @@ impl Engine {
                     self.ctx.starved_of_room = true;
                     return self.serve_shares();
                 }
-                let Some(conn) = self.ctx.starved_up.next() else { break };
+                let Some(conn) = self.ctx.starved_up.take_first() else { break };
                 let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
                 if torrent.serve_one(ctx, conn) {
                     served = true;
@@ -87,7 +87,7 @@ impl Engine {
             if self.ctx.down_limit.available(self.ctx.now) == 0 {
                 return;
             }
-            let Some(conn) = self.ctx.starved_down.next() else { break };
+            let Some(conn) = self.ctx.starved_down.take_first() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             if !torrent.grant_share(ctx, conn, waiting) {
                 ctx.starved_down.join(conn);
