@@ -15,7 +15,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::PeerSource;
-use crate::base::addr::{is_dialable, normalise};
+use crate::base::addr::{Scope, is_dialable, normalise, scope};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
@@ -62,6 +62,15 @@ pub struct Candidate {
 }
 
 type Rank = (u32, core::cmp::Reverse<PeerSource>, core::cmp::Reverse<u32>, PeerKey);
+
+/// How many connections there may be before no more are begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Most {
+    /// To one host ([`Prefix`]).
+    pub of_host: u32,
+    /// Into one block that one owner may have (/24, /48).
+    pub of_block: u32,
+}
 
 /// All addresses of one torrent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -285,8 +294,8 @@ impl Candidates {
     }
 
     /// Takes the best address that may be tried at `now`; it is busy until [`Self::closed`]. No host
-    /// is connected to more than `per_host` times, but for this machine.
-    pub fn next(&mut self, per_host: u32, now: Instant) -> Option<(PeerKey, SocketAddr)> {
+    /// and no block is connected to more than `most` says, but for this machine and local networks.
+    pub fn next(&mut self, most: Most, now: Instant) -> Option<(PeerKey, SocketAddr)> {
         while let Some((at, key)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
             self.waiting.remove(&(at, key));
             self.list(key, Instant::ZERO);
@@ -294,7 +303,10 @@ impl Candidates {
         while let Some((.., key)) = self.ready.pop_first() {
             let Some(addr) = self.known.get(&key).map(|candidate| candidate.addr) else { continue };
             let prefix = Prefix::of(addr.ip());
-            if !prefix.is_loopback() && self.shares.busy_at(prefix) >= per_host {
+            let public = scope(addr.ip()) == Scope::Public;
+            let crowded = !prefix.is_loopback() && self.shares.busy_at(prefix) >= most.of_host
+                || public && self.shares.busy_in(prefix.wide()) >= most.of_block;
+            if crowded {
                 self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
                 continue;
             }

@@ -119,6 +119,12 @@ impl Shares {
         }
     }
 
+    /// Connections into a block, being made included.
+    pub(super) fn busy_in(&self, block: Prefix) -> u32 {
+        let within = self.by_host.range(block..).take_while(|(host, _)| host.wide() == block);
+        within.map(|(_, (_, busy))| *busy).sum()
+    }
+
     pub(super) fn busy_at(&self, prefix: Prefix) -> u32 {
         self.by_host.get(&prefix).map_or(0, |(_, busy)| *busy)
     }

@@ -20,6 +20,10 @@ fn full() -> Candidates {
     list
 }
 
+fn few(of_host: u32) -> Most {
+    Most { of_host, of_block: u32::MAX }
+}
+
 #[test]
 fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
     let mut list = Candidates::default();
@@ -29,7 +33,7 @@ fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
     }
     list.add(addr(9), Namer::all(PeerSource::Dht), 7, 100, at(0));
     let order: Vec<SocketAddr> =
-        core::iter::from_fn(|| list.next(8, at(1))).map(|(_, addr)| addr).collect();
+        core::iter::from_fn(|| list.next(few(8), at(1))).map(|(_, addr)| addr).collect();
     assert_eq!(order, [1, 3, 9, 2, 0].map(addr));
 }
 
@@ -54,7 +58,7 @@ fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
     );
     assert_eq!(list.len(), 20);
     // A hopeless one goes before any other.
-    let (key, _) = list.next(8, at(607)).unwrap();
+    let (key, _) = list.next(few(8), at(607)).unwrap();
     for n in 0..3 {
         list.closed(key, true, 100, at(607 + n));
     }
@@ -66,13 +70,13 @@ fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
 fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
     let mut list = Candidates::default();
     let key = list.add(addr(1), Namer::all(PeerSource::Pex), 1, 20, at(0)).unwrap();
-    list.next(8, at(0)).unwrap();
+    list.next(few(8), at(0)).unwrap();
     list.closed(key, true, 100, at(0));
     assert_eq!(list.next_deadline(), Some(at(10)));
     // Being named again is no reason to try it at once.
     list.add(addr(1), Namer::all(PeerSource::Tracker), 1, 20, at(1));
     assert_eq!(list.get(key).unwrap().source, PeerSource::Tracker);
-    assert_eq!((list.next(8, at(9)), list.next_deadline()), (None, Some(at(10))));
+    assert_eq!((list.next(few(8), at(9)), list.next_deadline()), (None, Some(at(10))));
     // What a private torrent must not know is forgotten, the rest is not.
     list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(1));
     list.forget_sources(PeerSource::is_hearsay);
@@ -85,19 +89,19 @@ fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
     let keys: Vec<_> = (1..4)
         .map(|n| list.add(addr(n), Namer::all(PeerSource::Tracker), n, 20, at(0)).unwrap())
         .collect();
-    while list.next(8, at(0)).is_some() {}
+    while list.next(few(8), at(0)).is_some() {}
     keys.iter().for_each(|key| list.left_whole(*key, 20, at(0)));
     // One is tried again half an hour later and fails, one comes of itself and goes.
-    let (tried, _) = list.next(8, at(1800)).unwrap();
+    let (tried, _) = list.next(few(8), at(1800)).unwrap();
     list.closed(tried, true, 20, at(1800));
     let came = *keys.iter().find(|key| **key != tried).unwrap();
     let addr = list.get(came).unwrap().addr;
     assert_eq!(list.incoming(addr, 1), came);
     list.closed(came, true, 20, at(1801));
     list.recall_whole(at(1801));
-    let (left, _) = list.next(8, at(1801)).expect("the third is of use at once");
+    let (left, _) = list.next(few(8), at(1801)).expect("the third is of use at once");
     assert!(left != tried && left != came);
-    assert_eq!((list.next(8, at(1809)), list.next_deadline()), (None, Some(at(1810))));
+    assert_eq!((list.next(few(8), at(1809)), list.next_deadline()), (None, Some(at(1810))));
 }
 
 fn at_port(host: u32, port: u16) -> SocketAddr {
@@ -184,14 +188,14 @@ fn a_host_is_not_called_more_often_than_it_may_be_connected() {
     }
     list.add(addr(2), Namer::all(PeerSource::Pex), 1, 100, at(0));
     list.incoming(at_port(1, 50_000), 1);
-    let called: Vec<_> = core::iter::from_fn(|| list.next(3, at(1))).collect();
+    let called: Vec<_> = core::iter::from_fn(|| list.next(few(3), at(1))).collect();
     assert_eq!(called.len(), 3);
     assert_eq!(called[2].1, addr(2));
     assert_eq!(list.busy_at(Prefix::of(addr(1).ip())), 3);
     assert_eq!(list.next_deadline(), Some(at(61)));
     // A place falls free, and somebody else of that host is called.
     list.closed(called[0].0, false, 100, at(2));
-    assert!(list.next(3, at(61)).is_some());
+    assert!(list.next(few(3), at(61)).is_some());
     list.check(100, 100).unwrap();
 }
 
@@ -226,7 +230,7 @@ fn addresses_of_a_banned_host_are_forgotten() {
         list.add(at_port(1, port), Namer::all(PeerSource::Tracker), 1, 100, at(0));
     }
     list.add(addr(2), Namer::all(PeerSource::Tracker), 1, 100, at(0));
-    let (_, busy) = list.next(8, at(1)).unwrap();
+    let (_, busy) = list.next(few(8), at(1)).unwrap();
     list.forget_at(Prefix::of(addr(1).ip()), |addr| addr.port() != 2);
     let left: Vec<_> = list.by_addr.keys().copied().collect();
     let mut kept = alloc::vec![busy, at_port(1, 2), addr(2)];
@@ -253,4 +257,24 @@ fn what_is_stale_makes_room_within_its_own_share() {
     assert!(list.add(moved, Namer::all(PeerSource::Tracker), 1, 80, at(700)).is_none());
     assert!(list.add(moved, Namer::all(PeerSource::Tracker), 1, 80, at(1200)).is_some());
     list.check(80, 0).unwrap();
+}
+
+#[test]
+fn a_block_is_called_no_more_often_than_it_may_and_others_are_meanwhile() {
+    let mut list = Candidates::default();
+    for n in 0..20 {
+        let addr = SocketAddr::from(([20, 0, 0, n + 1], 6881));
+        list.add(addr, Namer::all(PeerSource::Tracker), 9, 100, at(0));
+    }
+    for n in 0..3 {
+        let addr = SocketAddr::from(([30 + n, 0, 0, 1], 6881));
+        list.add(addr, Namer::all(PeerSource::Tracker), 1, 100, at(0));
+    }
+    let most = Most { of_host: 8, of_block: 4 };
+    let called: Vec<_> = core::iter::from_fn(|| list.next(most, at(1))).collect();
+    assert_eq!(called.len(), 4 + 3);
+    let block = Prefix::of([20, 0, 0, 0].into());
+    let in_block = called.iter().filter(|(_, addr)| Prefix::of(addr.ip()).wide() == block);
+    assert_eq!(in_block.count(), 4);
+    assert!(list.next(few(8), at(61)).is_some(), "the rest waits, and is not forgotten");
 }

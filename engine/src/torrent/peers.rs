@@ -58,11 +58,10 @@ impl Torrent {
             return;
         }
         let limit = ctx.config.max_connections_per_torrent;
-        let per_host = ctx.config.max_connections_per_address;
         while ctx.conns.half_open() < ctx.config.max_half_open
             && ctx.conns.len() < ctx.config.max_connections
             && self.peers.len() as u32 + self.connecting < limit
-            && let Some((key, remote)) = self.candidates.next(per_host, ctx.now)
+            && let Some((key, remote)) = self.candidates.next(self.most_to_call(ctx), ctx.now)
         {
             if let Err(wait) = ctx.dials.begin(remote, ctx.now) {
                 let limit = ctx.config.max_candidates;

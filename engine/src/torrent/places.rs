@@ -14,6 +14,7 @@ use crate::base::addr::{Scope, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
+use crate::candidates::Most;
 use crate::context::Context;
 use crate::peer::Peer;
 
@@ -88,6 +89,16 @@ impl Torrent {
         let others = self.peers.values().map(|peer| &**peer).filter(may_go);
         let lowest = others.min_by_key(|peer| (peer.intro.priority, peer.intro.conn));
         lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn)
+    }
+
+    /// How many connections to one host and into one block there may be before no more are begun: while
+    /// half of the places are free, blocks do not count.
+    pub(super) fn most_to_call(&self, ctx: &Context) -> Most {
+        let places = ctx.config.max_connections_per_torrent;
+        let taken = self.peers.len() as u32 + self.connecting;
+        let few = (places / 16).max(MANY_OF_BLOCK);
+        let of_block = if taken < places / 2 { u32::MAX } else { few };
+        Most { of_host: ctx.config.max_connections_per_address, of_block }
     }
 
     /// How many peers there are of each group.
