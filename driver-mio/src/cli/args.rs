@@ -22,7 +22,8 @@ Exit codes:
    6  network problem                    27  bad magnet URI or info-hash
    7  not finished                       32  verification found bad data
    9  no space left                      33  a replay left its record
-                                    130/143  stopped by SIGINT / SIGTERM
+ 129  stopped by SIGHUP                130  stopped by SIGINT
+ 141  nobody reads the output any more 143  stopped by SIGTERM
 
 Every long flag is also an environment variable EDDYLINE_<FLAG> and a key in
 $XDG_CONFIG_HOME/eddyline/config.toml.";

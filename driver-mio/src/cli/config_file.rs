@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
-use super::output::{say, steers};
+use super::output::parser_message;
 
 /// Parses the command line with the environment and the configuration file behind it.
 pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
@@ -17,14 +17,8 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
     let file = if ignore { toml::Table::new() } else { read()? };
     let command = with_fallbacks(command(), &file);
     command.try_get_matches_from(arguments).map_err(|error| {
-        // Help and version are no failures; clap prints them where they belong.
-        let text = error.render();
-        if text.to_string().chars().any(|c| steers(c) && c != '\n') {
-            // What was given on the command line, as a magnet, may be from anybody.
-            say(&text.to_string());
-        } else {
-            let _ = error.print();
-        }
+        // Help and version are no failures.
+        parser_message(&error);
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
     })

@@ -304,8 +304,8 @@ impl Hasher<'_> {
 /// Writes the torrent, at once or not at all.
 fn write(output: &str, torrent: &[u8], force: bool) -> Result<(), Failure> {
     if output == "-" {
-        let written = bytes(torrent);
-        return written.map_err(|error| Failure::io(Path::new("stdout"), &error));
+        bytes(torrent);
+        return Ok(());
     }
     let path = Path::new(output);
     let failed = |error: io::Error| match error.kind() {

@@ -31,6 +31,8 @@ pub const NOT_TRACE: u8 = 26;
 pub const DIVERGED: u8 = 33;
 /// Bad or missing data.
 pub const BAD_DATA: u8 = 32;
+/// Nobody reads the output any more: as SIGPIPE would end the program.
+pub const CLOSED: u8 = 141;
 
 /// Why the program ends without success.
 #[derive(Clone, Debug)]

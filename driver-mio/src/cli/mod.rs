@@ -18,6 +18,7 @@ mod session;
 mod session_set;
 mod signals;
 mod source;
+mod streams;
 mod terminal;
 mod transfer;
 mod units;
@@ -30,22 +31,20 @@ use clap::ArgMatches;
 pub(crate) use config_file::check as check_config;
 pub use exit::Failure;
 pub(crate) use source::{Named, name_of};
+pub use streams::look_before_main;
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    let matches = match config_file::parse_arguments(std::env::args_os().collect()) {
-        Ok(matches) => matches,
-        Err(failure) => return report(&failure),
-    };
-    match dispatch(&matches) {
-        Ok(code) => code,
-        Err(failure) => report(&failure),
-    }
+    let matches = config_file::parse_arguments(std::env::args_os().collect());
+    let outcome = matches.and_then(|matches| dispatch(&matches));
+    let code = outcome.unwrap_or_else(|failure| report(&failure));
+    // What came of it nobody could read.
+    streams::lost().map_or(code, |failure| report(&failure))
 }
 
 fn report(failure: &Failure) -> ExitCode {
     if !failure.message.is_empty() {
-        output::say_styled(&format!("eddyline: {}", output::printable(&failure.message)));
+        output::say(&format!("eddyline: {}", output::printable(&failure.message)));
     }
     ExitCode::from(failure.code)
 }

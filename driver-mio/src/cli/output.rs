@@ -1,11 +1,12 @@
-//! How things look: colours, and printing to a pipe that may be gone. Nothing else in the program
-//! prints text, so that what strangers call things reaches no terminal and no reader of JSON raw.
+//! How things look: colours and text. Nothing else in the program prints text, so that what strangers
+//! call things reaches no terminal and no reader of JSON raw.
 
 use std::fmt::Write as _;
-use std::io::Write;
 
 use clap::ArgMatches;
 use serde_json::Value;
+
+use super::terminal;
 
 /// Applies `--color` and `NO_COLOR`.
 pub fn choose_colors(matches: &ArgMatches) {
@@ -24,8 +25,7 @@ pub fn choose_colors(matches: &ArgMatches) {
     }
 }
 
-/// Prints to stdout, in one or more lines. A reader that has gone away ends the program as it would any
-/// other.
+/// Prints to stdout, in one or more lines. What cannot be printed decides how the program ends.
 pub fn line(text: &str) {
     put(&lines(text));
 }
@@ -36,18 +36,12 @@ pub fn json(value: &Value) {
 }
 
 fn put(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
-    }
+    bytes(format!("{text}\n").as_bytes());
 }
 
 /// Prints bytes to stdout as they are: a file that was asked for.
-///
-/// # Errors
-/// Whatever the system says.
-pub fn bytes(bytes: &[u8]) -> std::io::Result<()> {
-    std::io::stdout().write_all(bytes)
+pub fn bytes(bytes: &[u8]) {
+    terminal::write_data_above(bytes);
 }
 
 /// Prints to stderr, in one or more lines. That nobody reads it is no failure.
@@ -57,7 +51,23 @@ pub fn say(text: &str) {
 
 /// Prints to stderr what this program has made itself, colours and all.
 pub fn say_styled(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    terminal::write_above(&format!("{text}\n"));
+}
+
+/// Prints what the parser of the command line has to say, where it belongs. What was given on the command
+/// line, as a magnet, may be from anybody.
+pub fn parser_message(error: &clap::Error) {
+    let text = error.render();
+    let (plain, to_stderr) = (text.to_string(), error.use_stderr());
+    let colors =
+        if to_stderr { console::colors_enabled_stderr() } else { console::colors_enabled() };
+    let styled = colors && !plain.chars().any(|c| steers(c) && c != '\n');
+    let shown = if styled { text.ansi().to_string() } else { lines(&plain) };
+    if to_stderr {
+        terminal::write_above(&shown);
+    } else {
+        bytes(shown.as_bytes());
+    }
 }
 
 /// Prints to stderr what one should know, in one line.

@@ -8,13 +8,12 @@ use eddyline::base::bits::Bits;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, PeerSource, Stall, TorrentState, TorrentView};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable, say_styled};
 use super::session::Session;
-use super::terminal::QuietControlKeys;
+use super::terminal::{Display, columns};
 use super::units::{clock, size};
 
 /// How often `progress` is printed as JSON.
@@ -85,15 +84,13 @@ pub struct Reporter {
     json: bool,
     quiet: bool,
     verbose: u8,
-    bar: Option<ProgressBar>,
+    display: Option<Display>,
     last_frame: Instant,
     last_line: Instant,
     last_json: Instant,
     stalled_since: Option<Instant>,
     stall_told: Option<Stall>,
     completed: bool,
-    /// Held for as long as the display may be drawn.
-    _keys: Option<QuietControlKeys>,
 }
 
 impl Reporter {
@@ -101,26 +98,19 @@ impl Reporter {
     pub fn new(matches: &ArgMatches) -> Self {
         let json = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or(false);
         let quiet = matches.get_flag("quiet");
-        let shown = !json && !quiet && console::user_attended_stderr();
-        let bar = shown.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let plain = ProgressStyle::with_template("{msg}");
-            bar.set_style(plain.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar
-        });
+        let display = if json || quiet { None } else { Display::open() };
         let now = Instant::now();
         Self {
             json,
             quiet,
             verbose: matches.get_count("verbose"),
-            bar,
+            display,
             last_frame: now,
             last_line: now,
             last_json: now,
             stalled_since: None,
             stall_told: None,
             completed: false,
-            _keys: shown.then(QuietControlKeys::begin),
         }
     }
 
@@ -141,10 +131,7 @@ impl Reporter {
         if self.json || self.quiet {
             return;
         }
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => say_styled(text),
-        }
+        say_styled(text);
     }
 
     /// The port is open (download).
@@ -194,10 +181,10 @@ impl Reporter {
         self.last_frame = now;
         let json_due = self.json && now.duration_since(self.last_json) >= JSON_EVERY;
         let line_due = !self.json
-            && self.bar.is_none()
+            && self.display.is_none()
             && !self.quiet
             && now.duration_since(self.last_line) >= LINE_EVERY;
-        if !json_due && !line_due && self.bar.is_none() {
+        if !json_due && !line_due && self.display.is_none() {
             return;
         }
         let totals = Totals::of(session);
@@ -210,8 +197,8 @@ impl Reporter {
             self.last_line = now;
             say_styled(&console::strip_ansi_codes(&status_line(&totals)));
         }
-        if let Some(bar) = &self.bar {
-            bar.set_message(frame(session, &totals, self.stall_told));
+        if let Some(display) = &self.display {
+            display.show(frame(session, &totals, self.stall_told));
         }
     }
 
@@ -243,7 +230,7 @@ impl Reporter {
         }
         self.stall_told = Some(stall);
         self.event(session, json!({ "event": "stalled", "why": why(stall) }));
-        if self.bar.is_none() {
+        if self.display.is_none() {
             self.say(&format!("nothing moves: {}", why(stall)));
         }
     }
@@ -376,8 +363,8 @@ impl Reporter {
 
     /// The tidy stop begins.
     pub fn stopping(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(display) = &self.display {
+            display.clear();
         }
     }
 
@@ -466,14 +453,14 @@ fn count(number: u32, noun: &str) -> String {
 }
 
 /// Everything that is redrawn: name, bar, status, map of pieces, the reason for a stall.
-fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> String {
+fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> Vec<String> {
     let mut lines = Vec::new();
     let name = match session.items.as_slice() {
         [only] => printable(&only.metainfo.name),
         many => format!("{} torrents", many.len()),
     };
     lines.push(style(name).bold().for_stderr().to_string());
-    let columns = usize::from(console::Term::stderr().size().1).max(20);
+    let columns = columns();
     let status = status_line(totals);
     // The bar gets what the words leave of the line.
     let bar = columns.saturating_sub(console::measure_text_width(&status) + 3).min(BAR);
@@ -491,8 +478,7 @@ fn frame(session: &Session, totals: &Totals, stall: Option<Stall>) -> String {
         let text = format!("nothing moves: {}", why(stall));
         lines.push(style(text).yellow().for_stderr().to_string());
     }
-    let fitting = lines.iter().map(|line| console::truncate_str(line, columns - 1, "…"));
-    fitting.collect::<Vec<_>>().join("\n")
+    lines
 }
 
 /// The pieces as a row of cells, each as full as its share is verified.

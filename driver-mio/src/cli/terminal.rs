@@ -1,38 +1,235 @@
-//! The terminal while a display is redrawn on it.
+//! What is redrawn on the terminal, as one job among others: nothing is drawn and no mode is changed from
+//! the background, the terminal is left tidy when the job is stopped, and drawn on again when it is in
+//! the foreground once more.
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use std::sync::{Mutex, MutexGuard};
 
-/// Keeps the terminal from writing `^C` into the display; gone with the value. A process that is
-/// killed leaves no more than that behind.
+use rustix::stdio::{stderr, stdout};
+use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+
+use super::signals::told_to_stop;
+use super::streams::{is_foreground, write_data, write_news, write_picture};
+
+/// A size that is assumed where the terminal does not tell it.
+const COLUMNS: usize = 80;
+const ROWS: usize = 24;
+/// Terminals that know it show all that is between these at once.
+const BEGIN: &str = "\x1b[?2026h";
+const END: &str = "\x1b[?2026l";
+
+static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
+
+/// What stands at the bottom of the terminal and is redrawn; gone with the value.
 #[derive(Debug)]
-pub struct QuietControlKeys {
-    was_on: bool,
-}
+pub struct Display(());
 
-impl QuietControlKeys {
-    /// Takes effect where there is a terminal.
-    pub fn begin() -> Self {
-        let was_on = change(|modes| {
-            let was_on = modes.contains(LocalModes::ECHOCTL);
-            modes.remove(LocalModes::ECHOCTL);
-            was_on
-        });
-        Self { was_on: was_on == Some(true) }
+impl Display {
+    /// A display, where standard error is a terminal that can be redrawn.
+    pub fn open() -> Option<Self> {
+        if !can_be_redrawn() {
+            return None;
+        }
+        screen().wanted = Some(Vec::new());
+        Some(Self(()))
+    }
+
+    /// Shows these lines in place of what was shown. What does not fit is left out.
+    pub fn show(&self, lines: Vec<String>) {
+        let mut screen = screen();
+        screen.wanted = Some(lines);
+        screen.draw();
+    }
+
+    /// Removes everything until something is shown again.
+    pub fn clear(&self) {
+        self.show(Vec::new());
     }
 }
 
-impl Drop for QuietControlKeys {
+impl Drop for Display {
     fn drop(&mut self) {
-        if self.was_on {
-            change(|modes| modes.insert(LocalModes::ECHOCTL));
+        let mut screen = screen();
+        screen.wanted = None;
+        screen.erase();
+        screen.restore_modes();
+    }
+}
+
+/// Columns of the terminal at standard error.
+pub fn columns() -> usize {
+    size().0
+}
+
+/// Writes to standard error, above the display where there is one.
+pub fn write_above(text: &str) {
+    let mut screen = screen();
+    let all = format!("{}{text}", screen.erasing());
+    if write_news(all.as_bytes()) {
+        screen.drawn.clear();
+        screen.draw();
+    }
+}
+
+/// Writes data to standard output; above the display, if both are on a terminal.
+pub fn write_data_above(bytes: &[u8]) {
+    let mut screen = screen();
+    if screen.drawn.is_empty() || !isatty(stdout()) {
+        drop(screen);
+        write_data(bytes);
+        return;
+    }
+    screen.erase();
+    write_data(bytes);
+    screen.draw();
+}
+
+/// The job is about to be stopped, or the program to end: the terminal is left as it was found. The
+/// display stays away for as long as the guard is held.
+pub fn let_go() -> LetGo {
+    let mut screen = screen();
+    screen.erase();
+    screen.restore_modes();
+    LetGo(screen)
+}
+
+/// Holds the display back.
+pub struct LetGo(MutexGuard<'static, Screen>);
+
+impl LetGo {
+    /// The job goes on, perhaps in the foreground, on a terminal that others have used meanwhile.
+    pub fn go_on(mut self) {
+        self.0.drawn.clear();
+        self.0.modes_changed = false;
+        self.0.draw();
+    }
+}
+
+/// The job goes on after it was stopped without a warning.
+pub fn go_on() {
+    LetGo(screen()).go_on();
+}
+
+/// The terminal has another size.
+pub fn resized() {
+    screen().draw();
+}
+
+/// Whether standard error is a terminal on which something can be redrawn.
+fn can_be_redrawn() -> bool {
+    let term = std::env::var_os("TERM").unwrap_or_default();
+    isatty(stderr()) && !term.is_empty() && term != "dumb"
+}
+
+/// Columns and rows of the terminal; at least one of each.
+fn size() -> (usize, usize) {
+    let size = tcgetwinsize(stderr()).ok();
+    let or = |told: u16, otherwise: usize| if told == 0 { otherwise } else { told.into() };
+    size.map_or((COLUMNS, ROWS), |size| (or(size.ws_col, COLUMNS), or(size.ws_row, ROWS)))
+}
+
+fn screen() -> MutexGuard<'static, Screen> {
+    SCREEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The display, and what of it stands on the terminal.
+#[derive(Debug)]
+struct Screen {
+    /// Lines to be shown; nothing where there is no display.
+    wanted: Option<Vec<String>>,
+    /// Lines that stand there, above the cursor and at it.
+    drawn: Vec<String>,
+    /// Columns and rows when they were drawn.
+    drawn_at: (usize, usize),
+    /// Control keys are not echoed: `^C` would be written into the display.
+    modes_changed: bool,
+    /// They were echoed before.
+    echoed: bool,
+}
+
+impl Screen {
+    const fn new() -> Self {
+        Self {
+            wanted: None,
+            drawn: Vec::new(),
+            drawn_at: (0, 0),
+            modes_changed: false,
+            echoed: false,
+        }
+    }
+
+    /// Brings the terminal up to date.
+    fn draw(&mut self) {
+        let Some(wanted) = self.wanted.as_ref().filter(|_| !told_to_stop()) else { return };
+        if !is_foreground(stderr()) {
+            // Whatever stood there belongs to the job in the foreground now.
+            self.drawn.clear();
+            self.modes_changed = false;
+            return;
+        }
+        let (columns, rows) = size();
+        // The last column stays free: what fills it may or may not begin a new line.
+        let fitting = wanted.iter().take(rows.saturating_sub(1).max(1));
+        let lines: Vec<String> = fitting
+            .map(|line| console::truncate_str(line, (columns - 1).max(1), "…").into_owned())
+            .collect();
+        if lines == self.drawn && self.drawn_at == (columns, rows) {
+            return;
+        }
+        self.quiet_control_keys();
+        let picture = format!("{BEGIN}{}{}{END}", self.erasing(), lines.join("\n"));
+        if write_picture(picture.as_bytes()) {
+            self.drawn = lines;
+            self.drawn_at = (columns, rows);
+        }
+    }
+
+    /// What removes the drawn lines. A terminal that has become narrower has broken them into more rows.
+    fn erasing(&self) -> String {
+        if self.drawn.is_empty() || !is_foreground(stderr()) {
+            return String::new();
+        }
+        let (columns, height) = size();
+        let rows: usize = self.drawn.iter().map(|line| rows_of(line, columns)).sum();
+        match rows.min(height) {
+            0 | 1 => "\r\x1b[J".to_owned(),
+            rows => format!("\r\x1b[{}A\x1b[J", rows - 1),
+        }
+    }
+
+    fn erase(&mut self) {
+        let erasing = self.erasing();
+        if write_news(erasing.as_bytes()) {
+            self.drawn.clear();
+        }
+    }
+
+    fn quiet_control_keys(&mut self) {
+        if self.modes_changed {
+            return;
+        }
+        let Ok(mut state) = tcgetattr(stderr()) else { return };
+        self.modes_changed = true;
+        if state.local_modes.contains(LocalModes::ECHOCTL) {
+            self.echoed = true;
+            state.local_modes.remove(LocalModes::ECHOCTL);
+            let _ = tcsetattr(stderr(), OptionalActions::Now, &state);
+        }
+    }
+
+    fn restore_modes(&mut self) {
+        if !self.modes_changed || !is_foreground(stderr()) {
+            return;
+        }
+        self.modes_changed = false;
+        let Ok(mut state) = tcgetattr(stderr()) else { return };
+        if self.echoed {
+            state.local_modes.insert(LocalModes::ECHOCTL);
+            let _ = tcsetattr(stderr(), OptionalActions::Now, &state);
         }
     }
 }
 
-fn change<T>(apply: impl FnOnce(&mut LocalModes) -> T) -> Option<T> {
-    let terminal = std::io::stderr();
-    let mut state = tcgetattr(&terminal).ok()?;
-    let outcome = apply(&mut state.local_modes);
-    tcsetattr(&terminal, OptionalActions::Now, &state).ok()?;
-    Some(outcome)
+/// Rows that a line takes at this width.
+fn rows_of(line: &str, columns: usize) -> usize {
+    console::measure_text_width(line).div_ceil(columns).max(1)
 }

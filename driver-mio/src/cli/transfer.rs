@@ -130,10 +130,7 @@ fn save_metadata(session: &Session, matches: &ArgMatches) -> Result<(), Failure>
     for item in &session.items {
         let Some(bytes) = item.metainfo.encode() else { continue };
         match output.map(String::as_str) {
-            Some("-") => {
-                let written = print_bytes(&bytes);
-                written.map_err(|error| Failure::io(Path::new("stdout"), &error))?;
-            }
+            Some("-") => print_bytes(&bytes),
             Some(path) => write_new(Path::new(path), &bytes)?,
             None => write_new(Path::new(&format!("{}.torrent", item.metainfo.name)), &bytes)?,
         }

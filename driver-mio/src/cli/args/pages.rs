@@ -1,6 +1,5 @@
 //! Shell completions and the man page, made from the command line itself.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -15,7 +14,8 @@ pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
         clap_complete::generate(*shell, &mut command(), "eddyline", &mut script);
     }
-    print(&script)
+    output::bytes(&script);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the man page.
@@ -23,10 +23,6 @@ pub fn man() -> Result<ExitCode, Failure> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command()).render(&mut page);
     rendered.map_err(|error| Failure::new(UNEXPECTED, format!("cannot make the page: {error}")))?;
-    print(&page)
-}
-
-fn print(bytes: &[u8]) -> Result<ExitCode, Failure> {
-    output::bytes(bytes).map_err(|error| Failure::io(Path::new("stdout"), &error))?;
+    output::bytes(&page);
     Ok(ExitCode::SUCCESS)
 }
