@@ -20,6 +20,7 @@ pub mod http;
 pub mod lanes;
 mod lines;
 pub mod listen;
+pub mod locks;
 pub mod mailbox;
 mod multicast;
 pub mod network;

@@ -1,27 +1,38 @@
-//! Resume data on disk: one file a torrent, replaced at once or not at all, and a lock that keeps a
-//! second process out.
+//! The state folder: resume data, one file a torrent, replaced at once or not at all; what is known of
+//! the DHT; and the locks that keep processes out of each other's way. Several processes share it: each
+//! holds the locks of the torrents that it works on.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 
+use crate::locks::{Holder, Lock, LockError};
 use crate::private;
 
-/// A state folder that this process holds.
+/// The command that holds the lock of the session for as long as it runs.
+pub const RUNNING: &str = "session run";
+/// How long the lock of the session is waited for, while somebody changes it for a moment.
+const SESSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A state folder that can be written, and the locks of torrents that this process holds in it.
 #[derive(Debug)]
 pub struct ResumeStore {
+    state: PathBuf,
     folder: PathBuf,
-    /// Held until the process ends.
-    _lock: File,
+    locks: Mutex<BTreeMap<Sha1Hash, Lock>>,
 }
 
-/// Why a state folder cannot be used.
+/// Why a state folder, or a torrent in it, cannot be used.
 #[derive(Debug)]
 pub enum StoreError {
-    /// Another process holds it.
-    Locked(PathBuf),
+    /// Another process holds the lock.
+    Locked(PathBuf, Holder),
     /// It cannot be made or written.
     Io(PathBuf, io::Error),
 }
@@ -29,10 +40,10 @@ pub enum StoreError {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Locked(path) => write!(
+            Self::Locked(state, holder) => write!(
                 f,
-                "another eddyline uses the state folder {}; stop it, or choose another one with --state-dir",
-                path.display()
+                "{holder} uses it in the state folder {}; stop that process, or choose another folder with --state-dir",
+                state.display()
             ),
             Self::Io(path, error) => write!(f, "cannot use {}: {error}", path.display()),
         }
@@ -42,27 +53,89 @@ impl std::fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl ResumeStore {
-    /// Opens and locks the state folder at `path`, making it where needed.
+    /// Opens the state folder at `path`, making it where needed.
     ///
     /// # Errors
-    /// When another process holds it, or it cannot be written.
+    /// When it cannot be written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let io = |error| StoreError::Io(path.to_owned(), error);
-        let folder = path.join("resume");
-        private::make_folder(&folder).map_err(io)?;
-        let lock = private::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {
-                private::correct(path);
-                Ok(Self { folder, _lock: lock })
-            }
-            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
-            Err(fs::TryLockError::Error(error)) => Err(io(error)),
+        let store = Self::at(path);
+        private::make_folder(&store.folder).map_err(io)?;
+        private::correct(path);
+        // Whether it can be written is better known now than when there is something to keep.
+        tempfile::Builder::new().prefix("lock.").tempfile_in(path).map_err(io)?;
+        Ok(store)
+    }
+
+    /// The state folder at `path`, to be read.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let locks = Mutex::default();
+        Self { state: path.to_owned(), folder: path.join("resume"), locks }
+    }
+
+    /// Where the state folder is.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Takes the lock of a torrent for `command`, and keeps it until [`Self::unlock`] or the end.
+    ///
+    /// # Errors
+    /// When another process works on the torrent.
+    pub fn lock(&self, hash: Sha1Hash, command: &str) -> Result<(), StoreError> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Slot::Vacant(slot) = locks.entry(hash) {
+            let lock = Lock::take(&self.file(hash).with_extension("lock"), command);
+            slot.insert(lock.map_err(|error| self.refused(error))?);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the lock of a torrent.
+    pub fn unlock(&self, hash: Sha1Hash) {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+    }
+
+    /// Who works on a torrent.
+    #[must_use]
+    pub fn holder(&self, hash: Sha1Hash) -> Option<Holder> {
+        Lock::holder(&self.file(hash).with_extension("lock"))
+    }
+
+    /// Takes the lock of the session, under which the set of torrents is changed and run.
+    ///
+    /// # Errors
+    /// When another process runs the session, or changes it for longer than a moment.
+    pub fn lock_session(&self, command: &str) -> Result<Lock, StoreError> {
+        let path = self.session_lock();
+        let running = self.session_holder().is_some_and(|holder| holder.command == RUNNING);
+        let patience = if running { Duration::ZERO } else { SESSION_PATIENCE };
+        Lock::take_within(&path, command, patience).map_err(|error| self.refused(error))
+    }
+
+    /// Who holds the lock of the session.
+    #[must_use]
+    pub fn session_holder(&self) -> Option<Holder> {
+        Lock::holder(&self.session_lock())
+    }
+
+    /// The lock of the DHT identity that is kept here: one process at a time has these ids, others
+    /// make their own. `None` when it is taken.
+    #[must_use]
+    pub fn lock_dht(&self, command: &str) -> Option<Lock> {
+        Lock::take_within(&self.state.join("dht.lock"), command, Duration::ZERO).ok()
+    }
+
+    fn session_lock(&self) -> PathBuf {
+        self.state.join("session.lock")
+    }
+
+    fn refused(&self, error: LockError) -> StoreError {
+        match error {
+            LockError::Held(holder) => StoreError::Locked(self.state.clone(), holder),
+            LockError::Io(path, error) => StoreError::Io(path, error),
         }
     }
 
@@ -126,7 +199,7 @@ impl ResumeStore {
     }
 
     fn dht_file(&self) -> PathBuf {
-        self.folder.join("../dht.dat")
+        self.state.join("dht.dat")
     }
 
     /// Forgets a torrent, durably.
@@ -157,14 +230,16 @@ impl ResumeStore {
     }
 }
 
-/// Replaces a file at once or not at all, durably.
+/// Replaces a file at once or not at all, durably. Several processes may do so at once.
 pub(crate) fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
-    let draft = target.with_extension("new");
-    let mut file = private::create(&draft)?;
-    file.write_all(data)?;
-    file.sync_all()?;
-    fs::rename(&draft, target)?;
-    File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    // For the owner alone, as everything in a state folder.
+    let mut draft = tempfile::Builder::new().prefix(&*name).suffix(".new").tempfile_in(folder)?;
+    draft.write_all(data)?;
+    draft.as_file().sync_all()?;
+    draft.persist(target).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -174,13 +249,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_process_is_told_that_the_state_folder_is_taken() {
+    fn processes_share_the_folder_and_hold_torrents_one_by_one() {
         let folder = tempfile::tempdir().unwrap();
-        let first = ResumeStore::open(folder.path()).unwrap();
-        let second = ResumeStore::open(folder.path());
-        assert!(matches!(second, Err(StoreError::Locked(_))));
-        drop(first);
-        assert!(ResumeStore::open(folder.path()).is_ok());
+        let open = || ResumeStore::open(folder.path()).unwrap();
+        let (first, second) = (open(), open());
+        let (one, other) = (Sha1Hash([1; 20]), Sha1Hash([2; 20]));
+        first.lock(one, "download").unwrap();
+        first.lock(one, "download").unwrap();
+        second.lock(other, "seed").unwrap();
+        let refused = second.lock(one, "seed").unwrap_err();
+        assert!(
+            refused.to_string().contains(&format!("process {}", std::process::id())),
+            "{refused}"
+        );
+        assert_eq!(second.holder(one).unwrap().command, "download");
+        first.unlock(one);
+        second.lock(one, "seed").unwrap();
+        drop(second);
+        assert_eq!(first.holder(one), None);
+    }
+
+    #[test]
+    fn the_session_and_the_ids_of_the_dht_belong_to_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResumeStore::open(folder.path()).unwrap();
+        let running = store.lock_session(RUNNING).unwrap();
+        assert!(matches!(store.lock_session("session add"), Err(StoreError::Locked(..))));
+        assert_eq!(ResumeStore::at(folder.path()).session_holder().unwrap().command, RUNNING);
+        drop(running);
+        assert!(store.lock_session("session add").is_ok());
+        let ids = store.lock_dht("download").unwrap();
+        assert!(store.lock_dht("seed").is_none());
+        drop(ids);
+        assert!(store.lock_dht("seed").is_some());
+    }
+
+    #[test]
+    fn what_several_processes_store_at_once_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResumeStore::open(folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            for byte in 0..8u8 {
+                let store = &store;
+                scope.spawn(move || (0..50).for_each(|_| store.store_dht(&[byte; 5000]).unwrap()));
+            }
+        });
+        let kept = store.load_dht().unwrap();
+        assert!(kept.len() == 5000 && kept.iter().all(|byte| *byte == kept[0]));
+        let names = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 2, "dht.dat and the folder of resume data");
     }
 
     #[test]
@@ -189,9 +306,11 @@ mod tests {
         let store = ResumeStore::open(folder.path()).unwrap();
         let hash = Sha1Hash([7; 20]);
         store.store(hash, b"old").unwrap();
-        // A folder in the place of the draft stands for a disk that refuses.
-        fs::create_dir(store.file(hash).with_extension("new")).unwrap();
-        assert!(store.store(hash, b"new").is_err());
+        // A folder in the place of the file stands for a disk that refuses.
+        let other = Sha1Hash([8; 20]);
+        fs::create_dir(store.file(other)).unwrap();
+        assert!(store.store(other, b"new").is_err());
+        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 2, "no draft is left");
         assert_eq!(store.load(hash).as_deref(), Some(b"old".as_slice()));
     }
 }

@@ -52,21 +52,40 @@ pub struct Entry {
     pub trackers: u8,
     /// Place in the order of all torrents.
     pub order: i64,
-    /// Whether it stands still, 1 or 0.
+    /// Whether it stands still: 0 for no, [`PAUSED`], or [`GOAL_REACHED`].
     #[serde(default)]
     pub paused: u8,
     /// Whether it is fetched in order, 1 or 0.
     #[serde(default)]
     pub sequential: u8,
-    /// Numbers of files that are not wanted.
+    /// Numbers of files that are not wanted, counted from 0.
     #[serde(default)]
     pub skipped: Vec<u32>,
+    /// Of a magnet whose metadata has not come: which files are wanted, as the user has put it; all
+    /// where nothing is said.
+    #[serde(default)]
+    pub select: Vec<String>,
     /// Bytes per second it may fetch; 0 for no limit.
     #[serde(default)]
     pub max_down: i64,
     /// Bytes per second it may send; 0 for no limit.
     #[serde(default)]
     pub max_up: i64,
+    /// It is seeded until so many thousandths of its size are uploaded; -1 where nothing is said.
+    #[serde(default = "unsaid")]
+    pub seed_ratio: i64,
+    /// It is seeded for so many seconds; -1 where nothing is said.
+    #[serde(default = "unsaid")]
+    pub seed_time: i64,
+}
+
+/// [`Entry::paused`]: the user wants it so.
+pub const PAUSED: u8 = 1;
+/// [`Entry::paused`]: it has been seeded as much as was wanted.
+pub const GOAL_REACHED: u8 = 2;
+
+fn unsaid() -> i64 {
+    -1
 }
 
 fn unknown() -> u8 {
@@ -81,53 +100,39 @@ struct Record {
     remove: Option<String>,
 }
 
-/// The set of torrents. Whoever opens it holds the lock of the state folder.
+/// The set of torrents, to be read. Reading needs no lock: every prefix of the journal is a state.
+#[derive(Clone, Debug)]
+pub struct SessionSet {
+    folder: PathBuf,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// The set of torrents, to be changed. Whoever opens it holds the lock of the session.
 #[derive(Debug)]
 pub struct SessionStore {
-    folder: PathBuf,
+    set: SessionSet,
     journal: File,
-    entries: BTreeMap<String, Entry>,
     records: usize,
     /// The journal was damaged; what could not be read was put aside.
     damaged: bool,
 }
 
-impl SessionStore {
-    /// Reads the set that an earlier process left in the state folder.
+impl std::ops::Deref for SessionStore {
+    type Target = SessionSet;
+
+    fn deref(&self) -> &SessionSet {
+        &self.set
+    }
+}
+
+impl SessionSet {
+    /// Reads the set in the state folder, and changes nothing. Where there is none it is empty.
     ///
     /// # Errors
-    /// When the disk refuses. A journal that is torn at its end is cut there; one that is damaged
-    /// before is put aside and begun anew with what is in front of the damage.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        private::make_folder(&folder.join("torrents"))?;
-        private::correct(folder);
-        let path = folder.join("session.log");
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            other => other?,
-        };
-        let Journal { entries, records, length, damaged } = read_journal(&bytes);
-        if damaged {
-            private::write(&folder.join("session.log.damaged"), &bytes)?;
-        }
-        let journal = private::options().create(true).truncate(false).write(true).open(&path)?;
-        journal.set_len(length as u64)?;
-        journal.sync_all()?;
-        File::open(folder)?.sync_all()?;
-        let mut store = Self { folder: folder.to_owned(), journal, entries, records, damaged };
-        store.seek_end()?;
-        Ok(store)
-    }
-
-    fn seek_end(&mut self) -> io::Result<()> {
-        use std::io::Seek;
-        self.journal.seek(io::SeekFrom::End(0)).map(drop)
-    }
-
-    /// Whether the journal was damaged.
-    #[must_use]
-    pub fn was_damaged(&self) -> bool {
-        self.damaged
+    /// When it cannot be read.
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        let entries = read_journal(&journal_bytes(folder)?).entries;
+        Ok(Self { folder: folder.to_owned(), entries })
     }
 
     /// All torrents, in their order.
@@ -144,18 +149,74 @@ impl SessionStore {
         self.entries.get(hash)
     }
 
+    /// The `.torrent` of a torrent, where it is known.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not; whatever the system says.
+    pub fn torrent(&self, hash: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.torrent_file(hash))
+    }
+
+    fn torrent_file(&self, hash: &str) -> PathBuf {
+        self.folder.join("torrents").join(format!("{hash}.torrent"))
+    }
+}
+
+fn journal_bytes(folder: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(folder.join("session.log")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+impl SessionStore {
+    /// Reads the set that an earlier process left in the state folder.
+    ///
+    /// # Errors
+    /// When the disk refuses. A journal that is torn at its end is cut there; one that is damaged
+    /// before is put aside and begun anew with what is in front of the damage.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        private::make_folder(&folder.join("torrents"))?;
+        private::correct(folder);
+        let path = folder.join("session.log");
+        let bytes = journal_bytes(folder)?;
+        let Journal { entries, records, length, damaged } = read_journal(&bytes);
+        if damaged {
+            private::write(&folder.join("session.log.damaged"), &bytes)?;
+        }
+        let journal = private::options().create(true).truncate(false).write(true).open(&path)?;
+        journal.set_len(length as u64)?;
+        journal.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        let set = SessionSet { folder: folder.to_owned(), entries };
+        let mut store = Self { set, journal, records, damaged };
+        store.seek_end()?;
+        Ok(store)
+    }
+
+    fn seek_end(&mut self) -> io::Result<()> {
+        use std::io::Seek;
+        self.journal.seek(io::SeekFrom::End(0)).map(drop)
+    }
+
+    /// Whether the journal was damaged.
+    #[must_use]
+    pub fn was_damaged(&self) -> bool {
+        self.damaged
+    }
+
     /// Adds torrents behind all others, or changes those that are there; durable when this returns.
     /// Each may come with its `.torrent`.
     ///
     /// # Errors
     /// When the disk refuses; nothing is changed then.
     pub fn put(&mut self, mut entries: Vec<(Entry, Option<Vec<u8>>)>) -> io::Result<()> {
-        let mut next = self.entries.values().map(|entry| entry.order).max().unwrap_or(0) + 1;
+        let mut next = self.set.entries.values().map(|entry| entry.order).max().unwrap_or(0) + 1;
         for (entry, torrent) in &mut entries {
             if let Some(bytes) = torrent {
                 replace(&self.torrent_file(&entry.hash), bytes)?;
             }
-            if !self.entries.contains_key(&entry.hash) {
+            if !self.set.entries.contains_key(&entry.hash) {
                 entry.order = next;
                 next += 1;
             }
@@ -176,18 +237,6 @@ impl SessionStore {
         }
     }
 
-    /// The `.torrent` of a torrent, where it is known.
-    ///
-    /// # Errors
-    /// `NotFound` when it is not; whatever the system says.
-    pub fn torrent(&self, hash: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.torrent_file(hash))
-    }
-
-    fn torrent_file(&self, hash: &str) -> PathBuf {
-        self.folder.join("torrents").join(format!("{hash}.torrent"))
-    }
-
     fn write(&mut self, records: Vec<Record>) -> io::Result<()> {
         let mut bytes = Vec::new();
         records.iter().for_each(|record| write_record(&mut bytes, record));
@@ -199,8 +248,8 @@ impl SessionStore {
             return Err(error);
         }
         self.records += records.len();
-        records.into_iter().for_each(|record| apply(&mut self.entries, record));
-        if self.records > 2 * self.entries.len() + SLACK {
+        records.into_iter().for_each(|record| apply(&mut self.set.entries, record));
+        if self.records > 2 * self.set.entries.len() + SLACK {
             self.compact()?;
         }
         Ok(())
@@ -208,11 +257,11 @@ impl SessionStore {
 
     /// Writes the journal anew with what is in force.
     fn compact(&mut self) -> io::Result<()> {
-        let bytes = journal_of(&self.entries);
-        let path = self.folder.join("session.log");
+        let bytes = journal_of(&self.set.entries);
+        let path = self.set.folder.join("session.log");
         replace(&path, &bytes)?;
         self.journal = File::options().write(true).open(&path)?;
-        self.records = self.entries.len();
+        self.records = self.set.entries.len();
         self.seek_end()
     }
 }
@@ -324,8 +373,11 @@ mod tests {
             paused: 0,
             sequential: 0,
             skipped: vec![1, 7],
+            select: Vec::new(),
             max_down: 0,
             max_up: 1000,
+            seed_ratio: -1,
+            seed_time: -1,
         }
     }
 
@@ -347,6 +399,23 @@ mod tests {
         assert_eq!(again.get(&paused.hash), Some(&paused));
         assert_eq!(again.torrent(&paused.hash).unwrap(), b"nine");
         assert!(again.torrent(&entry(5).hash).is_err());
+    }
+
+    #[test]
+    fn reading_makes_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(SessionSet::read(folder.path()).unwrap().list().is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let mut store = SessionStore::open(folder.path()).unwrap();
+        store.put(vec![(entry(1), Some(b"one".to_vec()))]).unwrap();
+        // While somebody is writing the next record.
+        let path = folder.path().join("session.log");
+        let torn = [fs::read(&path).unwrap(), vec![9, 0, 0, 0, 1]].concat();
+        fs::write(&path, &torn).unwrap();
+        let set = SessionSet::read(folder.path()).unwrap();
+        assert_eq!(set.list().len(), 1);
+        assert_eq!(set.torrent(&entry(1).hash).unwrap(), b"one");
+        assert_eq!(fs::read(&path).unwrap(), torn);
     }
 
     #[test]

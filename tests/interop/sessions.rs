@@ -59,14 +59,15 @@ fn torrents_of_a_session_survive_kills_and_complete() {
 }
 
 #[test]
-fn a_second_process_says_that_the_session_is_in_use() {
+fn a_second_process_lists_a_running_session_and_is_told_who_holds_it() {
     let lab = Lab::with_file(100_000, &[]);
     add(&lab, lab.torrent.to_str().unwrap(), "one");
     let mut running = Process::start(&mut session(&lab, &["run", "--port", "0", "--no-trackers"]));
     running.wait_for("READY");
-    let output = session(&lab, &["list"]).output().unwrap();
+    assert_eq!(listed(&lab)[0]["name"], "payload.bin");
+    let output = session(&lab, &["pause", "payload.bin"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("another eddyline uses"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("(eddyline session run)"));
 }
 
 #[test]

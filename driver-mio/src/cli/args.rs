@@ -11,7 +11,8 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 pub use self::pages::{completions, man};
 use self::replay::replay;
 use self::transfer::{download, seed, transfer_flags};
-use super::units::{parse_duration, parse_rate, parse_size};
+use self::values::parse_ratio;
+use super::units::{or_none, parse_duration, parse_rate, parse_size};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -76,6 +77,62 @@ fn session_torrents() -> Arg {
         .help("The beginning of a hash, as `session list` shows it, or a name")
 }
 
+fn session_json() -> Arg {
+    flag("json", "Print how the torrents are then, as one JSON array")
+}
+
+fn session_set() -> Command {
+    let limit = |name, value, help| option(name, value, help);
+    Command::new("set")
+        .about("Change the options of torrents, while the session does not run")
+        .arg(session_torrents())
+        .arg(many(
+            "select",
+            "LIST",
+            "Download only these files: numbers as in `info`, a glob, or 'all'",
+        ))
+        .arg(
+            option("sequential", "BOOL", "Download pieces in order, or not")
+                .value_parser(clap::builder::BoolishValueParser::new())
+                .num_args(0..=1)
+                .default_missing_value("true"),
+        )
+        .arg(
+            limit(
+                "max-down",
+                "RATE",
+                "Limit the download speed of each in bytes per second; 'none' for no limit",
+            )
+            .value_parser(ValueParser::new(or_none(parse_rate))),
+        )
+        .arg(
+            limit(
+                "max-up",
+                "RATE",
+                "Limit the upload speed of each in bytes per second; 'none' for no limit",
+            )
+            .value_parser(ValueParser::new(or_none(parse_rate))),
+        )
+        .arg(
+            limit(
+                "seed-ratio",
+                "R",
+                "Seed until R times the size is uploaded; 'none' for no such goal",
+            )
+            .value_parser(ValueParser::new(or_none(parse_ratio))),
+        )
+        .arg(
+            limit(
+                "seed-time",
+                "TIME",
+                "Seed for this long after completion; 'none' for no such goal",
+            )
+            .value_parser(ValueParser::new(or_none(parse_duration))),
+        )
+        .arg(session_json())
+        .arg(session_state())
+}
+
 fn session_state() -> Arg {
     folder("state-dir", "The session is kept here, with resume data")
 }
@@ -85,6 +142,7 @@ fn session_move() -> Command {
         .about("Move the data of torrents to another folder, while the session does not run")
         .arg(session_torrents())
         .arg(folder("to", "Their files will be here").required(true))
+        .arg(session_json())
         .arg(session_state())
 }
 
@@ -96,12 +154,13 @@ fn session_rename() -> Command {
             Arg::new("name")
                 .value_name("NAME")
                 .required(true)
-                .help("The new name; of a file, its path below the torrent's place"),
+                .help("The new name; of a file, its path inside the torrent's folder"),
         )
         .arg(
             option("file", "N", "This file, as numbered by `info`")
                 .value_parser(value_parser!(u32).range(1..)),
         )
+        .arg(session_json())
         .arg(session_state())
 }
 
@@ -128,11 +187,22 @@ fn session() -> Command {
                 .arg(flag("paused", "Add them paused"))
                 .arg(rate("max-down", "Download each of them at most so fast"))
                 .arg(rate("max-up", "Upload each of them at most so fast"))
+                .arg(
+                    option("seed-ratio", "R", "Seed each until R times its size is uploaded")
+                        .value_parser(ValueParser::new(parse_ratio)),
+                )
+                .arg(duration("seed-time", "Seed each for this long after completion"))
+                .arg(session_json())
                 .arg(state()),
         )
         .subcommand(
             Command::new("list")
                 .about("Show all torrents, and how much of each is here")
+                .arg(
+                    option("sort", "KEY", "Order of the list")
+                        .value_parser(["name", "added", "size", "progress", "state"])
+                        .default_value("name"),
+                )
                 .arg(flag("json", "Print one JSON array"))
                 .arg(state()),
         )
@@ -141,12 +211,33 @@ fn session() -> Command {
                 .about("Take torrents out of the session")
                 .arg(torrents())
                 .arg(flag("with-data", "Remove their files too"))
+                .arg(session_json())
+                .arg(state()),
+        )
+        .subcommand(session_set())
+        .subcommand(
+            Command::new("verify")
+                .about("Hash the data of torrents again, while the session does not run")
+                .arg(torrents())
+                .arg(session_json())
                 .arg(state()),
         )
         .subcommand(session_move())
         .subcommand(session_rename())
-        .subcommand(Command::new("pause").about("Let torrents rest").arg(torrents()).arg(state()))
-        .subcommand(Command::new("resume").about("Let torrents go on").arg(torrents()).arg(state()))
+        .subcommand(
+            Command::new("pause")
+                .about("Pause torrents")
+                .arg(torrents())
+                .arg(session_json())
+                .arg(state()),
+        )
+        .subcommand(
+            Command::new("resume")
+                .about("Resume torrents")
+                .arg(torrents())
+                .arg(session_json())
+                .arg(state()),
+        )
         .subcommand(
             transfer_flags(Command::new("run"))
                 .about("Download and seed them all until stopped")

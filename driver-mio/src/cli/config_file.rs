@@ -10,12 +10,24 @@ use super::args::command;
 use super::exit::{Failure, USAGE};
 use super::output::parser_message;
 
+/// Flags that mean something of its own to a command: of the file they are taken from its table, as
+/// `[create]` or `[session.add]`, and not from what is said for all.
+const OWN: &[(&str, &[&str])] = &[
+    ("create", &["tracker", "web-seed", "source", "name", "comment", "output", "force", "select"]),
+    ("replay", &["peer", "piece", "force"]),
+    ("session add", &["max-down", "max-up", "select", "seed-ratio", "seed-time", "paused"]),
+    ("session set", &["max-down", "max-up", "select", "seed-ratio", "seed-time", "sequential"]),
+    ("session move", &["to"]),
+    ("session rename", &["file"]),
+];
+
 /// Parses the command line with the environment and the configuration file behind it.
 pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
     let ignore = arguments.iter().any(|argument| argument == "--no-config")
         || std::env::var_os("EDDYLINE_NO_CONFIG").is_some();
     let file = if ignore { toml::Table::new() } else { read()? };
-    let command = with_fallbacks(command(), &file);
+    let (arguments, undone) = without_negations(&command(), arguments);
+    let command = with_fallbacks(command(), &file, &undone);
     command.try_get_matches_from(arguments).map_err(|error| {
         // Help and version are no failures.
         parser_message(&error);
@@ -47,7 +59,7 @@ fn read() -> Result<toml::Table, Failure> {
 pub(crate) fn check(text: &str) -> Result<(), Failure> {
     let file = parse(text, Path::new("config.toml"))?;
     let arguments = ["eddyline", "download", "--", "x"];
-    let parsed = with_fallbacks(command(), &file).try_get_matches_from(arguments);
+    let parsed = with_fallbacks(command(), &file, &[]).try_get_matches_from(arguments);
     parsed.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
@@ -55,40 +67,112 @@ fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         Failure::new(USAGE, format!("{}: {}", path.display(), error.message()))
     })?;
-    let known = |key: &str| {
-        let mut all = command();
-        all.build();
-        let own = all.get_arguments().any(|arg| arg.get_long() == Some(key));
-        own || all
-            .get_subcommands()
-            .any(|sub| sub.get_arguments().any(|arg| arg.get_long() == Some(key)))
-    };
-    if let Some(key) = table.keys().find(|key| !known(key)) {
+    let mut all = command();
+    all.build();
+    if let Some(key) = unknown_key(&table, &all, &flags_below(&all)) {
         let text = format!("{}: there is no flag --{key}", path.display());
         return Err(Failure::new(USAGE, text));
     }
     Ok(table)
 }
 
-/// Gives every long flag its environment variable and its default from the file.
-fn with_fallbacks(command: Command, file: &toml::Table) -> Command {
-    let add = |arg: Arg| -> Arg {
-        let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
-        let name = format!("EDDYLINE_{}", long.to_uppercase().replace('-', "_"));
-        // A flag takes 1, yes and on from the environment as well as true.
-        let arg = match arg.get_action() {
-            ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),
-            _ => arg.env(name),
+/// The long flags of a command and of all below it.
+fn flags_below(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(Arg::get_long).map(str::to_owned);
+    own.chain(command.get_subcommands().flat_map(flags_below)).collect()
+}
+
+/// A key that is no flag, and no table of a command.
+fn unknown_key(table: &toml::Table, command: &Command, flags: &[String]) -> Option<String> {
+    table.iter().find_map(|(key, value)| match (value, command.find_subcommand(key)) {
+        (toml::Value::Table(inner), Some(sub)) => unknown_key(inner, sub, &flags_below(sub)),
+        _ => (!flags.contains(key)).then(|| key.clone()),
+    })
+}
+
+/// Takes out of the command line what undoes a flag that is on by the file or the environment:
+/// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`.
+fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
+    let switches = switches_below(command);
+    let is_switch = |name: &str| switches.iter().any(|switch| switch == name);
+    let others = flags_below(command);
+    let (mut kept, mut undone, mut options) = (Vec::new(), Vec::new(), true);
+    for argument in arguments {
+        let text = argument.to_str().filter(|_| options).unwrap_or_default();
+        options &= text != "--";
+        let Some(name) = text.strip_prefix("--") else {
+            kept.push(argument);
+            continue;
         };
-        match file.get(&long) {
-            None => arg,
-            Some(toml::Value::Array(values)) => {
-                arg.required(false).default_values(values.iter().map(text).collect::<Vec<_>>())
+        let opposite = match name.strip_prefix("no-") {
+            Some(positive) => positive.to_owned(),
+            None => format!("no-{name}"),
+        };
+        match name.split_once('=') {
+            Some((name, "false" | "no" | "off" | "0")) if is_switch(name) => {
+                undone.push(name.to_owned());
             }
-            Some(value) => arg.required(false).default_value(text(value)),
+            Some((name, "true" | "yes" | "on" | "1")) if is_switch(name) => {
+                kept.push(format!("--{name}").into());
+            }
+            None if is_switch(&opposite) && !others.iter().any(|other| other == name) => {
+                undone.push(opposite);
+            }
+            _ => kept.push(argument),
         }
+    }
+    (kept, undone)
+}
+
+/// The long flags without a value of a command and of all below it.
+fn switches_below(command: &Command) -> Vec<String> {
+    let is_switch = |arg: &&Arg| matches!(arg.get_action(), ArgAction::SetTrue);
+    let own = command.get_arguments().filter(is_switch).filter_map(Arg::get_long);
+    let own = own.map(str::to_owned);
+    own.chain(command.get_subcommands().flat_map(switches_below)).collect()
+}
+
+/// Gives every long flag of every command its environment variable and its default from the file; those
+/// that are undone get neither.
+fn with_fallbacks(command: Command, file: &toml::Table, undone: &[String]) -> Command {
+    let arguments = |command: Command, path: &str, tables: &[&toml::Table]| {
+        command.mut_args(|arg| with_fallback(arg, path, tables, undone))
     };
-    command.mut_args(add).mut_subcommands(|sub| sub.mut_args(add))
+    let command = arguments(command, "", &[file]);
+    command.mut_subcommands(|sub| {
+        let name = sub.get_name().to_owned();
+        let own = file.get(&name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        arguments(sub, &name, &[&own, file]).mut_subcommands(|below| {
+            let path = format!("{name} {}", below.get_name());
+            let inner = own.get(below.get_name()).and_then(toml::Value::as_table);
+            let inner = inner.cloned().unwrap_or_default();
+            arguments(below, &path, &[&inner, &own, file])
+        })
+    })
+}
+
+/// One flag of the command at `path`. The first table that has it counts.
+fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String]) -> Arg {
+    let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
+    if undone.contains(&long) {
+        return arg;
+    }
+    let name = format!("EDDYLINE_{}", long.to_uppercase().replace('-', "_"));
+    // A flag takes 1, yes and on from the environment as well as true.
+    let arg = match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),
+        _ => arg.env(name),
+    };
+    let own = OWN.iter().any(|(command, flags)| *command == path && flags.contains(&&*long));
+    // What is said for all is the last.
+    let tables = if own { &tables[..tables.len() - 1] } else { tables };
+    match tables.iter().find_map(|table| table.get(&long)) {
+        None => arg,
+        Some(toml::Value::Array(values)) => {
+            arg.required(false).default_values(values.iter().map(text).collect::<Vec<_>>())
+        }
+        Some(value) => arg.required(false).default_value(text(value)),
+    }
 }
 
 fn text(value: &toml::Value) -> String {

@@ -66,7 +66,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         while !flag.load(Ordering::Relaxed) {
             seeder.turn(Duration::from_millis(50))?;
         }
-        seeder.stop()
+        seeder.stop().map(drop)
     });
     let mut downloader =
         session(&target, &metainfo, matches.get_one::<PathBuf>("record").cloned())?;
@@ -154,6 +154,7 @@ fn session(
     record: Option<PathBuf>,
 ) -> Result<Session, Failure> {
     let setup = Setup {
+        command: "demo",
         folder: folder.to_owned(),
         state: None,
         listen: Some(ListenOptions {
@@ -193,7 +194,7 @@ fn fetch(
     matches: &ArgMatches,
     signals: &Signals,
 ) -> Result<Option<u8>, Failure> {
-    let mut reporter = Reporter::new(matches);
+    let mut reporter = Reporter::serving(matches);
     let started = Instant::now();
     loop {
         let notices = session.turn(Duration::from_millis(100))?;

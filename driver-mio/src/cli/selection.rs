@@ -6,6 +6,22 @@ use globset::Glob;
 
 use super::exit::{Failure, USAGE};
 
+/// Whether each selection can be read, for a torrent whose files are not known yet.
+pub fn check(selections: &[String]) -> Result<(), Failure> {
+    for selection in selections {
+        if is_list(selection) {
+            parse_list(selection)?;
+        } else {
+            Glob::new(selection).map_err(|e| Failure::new(USAGE, e.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_list(selection: &str) -> bool {
+    selection.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'))
+}
+
 /// The priority of each file under `--select`; nothing for all of them.
 pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority>, Failure> {
     if selections.is_empty() {
@@ -14,8 +30,7 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
     let files = metainfo.layout.files();
     let mut priorities = vec![Priority::Skip; files.len()];
     for selection in selections {
-        let is_list = selection.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'));
-        if is_list {
+        if is_list(selection) {
             for (first, last) in parse_list(selection)? {
                 for number in first..=last.min(files.len()) {
                     priorities[number - 1] = Priority::Normal;

@@ -1,7 +1,7 @@
 //! Torrents of one run, from options to the end: what `download`, `seed` and `demo` share.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
-    AddTorrent, Allocation, Command, Config, LocationId, Notice, Priority, RateLimits, ResumeData,
+    AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
+    ResumeData, TorrentView,
 };
 use eddyline_mio::disk::Locations;
 use eddyline_mio::dns::Names;
-use eddyline_mio::lanes::{self, LANES};
-use eddyline_mio::listen::ListenOptions;
-use eddyline_mio::resume_store::{ResumeStore, StoreError};
+use eddyline_mio::resume_store::{RUNNING, ResumeStore, StoreError};
+use eddyline_mio::session_store::SessionSet;
 use eddyline_mio::{Driver, DriverConfig, DriverError};
-use sha1::Sha1;
 
-use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, USAGE, io_text};
+use super::dht_state::SharedDht;
+use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, io_text};
 use super::output::warn;
+use super::selected::Selected;
+pub use super::setup::{Setup, disk_threads, names, state_dir};
 use super::source::Source;
 
 /// Longest wait for a tidy stop.
@@ -34,8 +35,6 @@ pub const READ_CACHE: u64 = 16 << 20;
 /// Most bytes kept of what was written and is not hashed: eleven pieces of 1 MiB, and what comes
 /// while they are hashed.
 const UNHASHED: u64 = 16 << 20;
-/// Payload that may wait for the disk.
-const DISK_INTAKE: u32 = 4 << 20;
 
 /// One torrent of a run.
 #[derive(Debug)]
@@ -50,9 +49,37 @@ pub struct Item {
     pub failure: Option<Failure>,
     /// What the magnet it came from is called.
     pub called: Option<String>,
+    /// The folder that its files are in.
+    pub folder: PathBuf,
+    /// What of it is wanted.
+    pub selected: Selected,
+    /// When it was added.
+    pub added: Instant,
+    /// Payload received and sent by earlier runs.
+    earlier: (u64, u64),
+    /// Files that the magnet names (BEP 53).
+    select: Option<Vec<u32>>,
 }
 
 impl Item {
+    /// Its hash, as handshakes and the state folder name it.
+    pub fn hash(&self) -> Sha1Hash {
+        self.metainfo.info_hashes.wire()
+    }
+
+    /// Payload received and sent in this run, of what a view says of all runs.
+    pub fn this_run(&self, view: &TorrentView) -> (u64, u64) {
+        let (down, up) = self.earlier;
+        (view.downloaded.saturating_sub(down), view.uploaded.saturating_sub(up))
+    }
+
+    /// Whether the magnet wants this file; one that names none, or none that there is, wants all.
+    fn is_selected(&self, file: u32) -> bool {
+        let files = self.metainfo.layout.files().len() as u32;
+        let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
+        select.is_none_or(|list| list.contains(&file))
+    }
+
     /// What the magnet is called, where what it leads to has another name.
     pub fn misnamed(&self) -> Option<&str> {
         let called = self.called.as_deref().filter(|_| self.metainfo.is_known());
@@ -75,6 +102,8 @@ pub struct AddOptions {
     pub allocation: Option<String>,
     /// Where its data is.
     pub location: LocationId,
+    /// The folder that this is; that of the run where nothing is said.
+    pub folder: Option<PathBuf>,
     /// Limits of this torrent.
     pub limits: RateLimits,
 }
@@ -89,107 +118,15 @@ pub struct Session {
     pub items: Vec<Item>,
     /// When the run began.
     pub started: Instant,
+    /// Where torrents lie that name no other place.
+    pub folder: PathBuf,
     store: Option<Arc<ResumeStore>>,
+    dht: Option<SharedDht>,
+    /// Which command this is, for whoever finds a torrent locked.
+    command: &'static str,
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
-}
-
-/// How to set a session up.
-#[derive(Debug)]
-pub struct Setup {
-    /// Where the data is.
-    pub folder: PathBuf,
-    /// Where resume data is.
-    pub state: Option<PathBuf>,
-    /// What to listen on; `None` for nothing.
-    pub listen: Option<ListenOptions>,
-    /// The engine's configuration.
-    pub engine: Config,
-    /// Limits on everything.
-    pub limits: RateLimits,
-    /// Record the run here.
-    pub record: Option<PathBuf>,
-    /// Make files executable where their torrent says so.
-    pub keep_executable: bool,
-}
-
-impl Setup {
-    /// Reads the flags that `download` and `seed` share.
-    pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
-        let mut engine = Config {
-            trackers: !matches.get_flag("no-trackers"),
-            pex: !matches.get_flag("no-pex"),
-            dht: !matches.get_flag("no-dht"),
-            lsd: !matches.get_flag("no-lsd"),
-            hash_jobs: hash_jobs(),
-            disk_intake: DISK_INTAKE,
-            ..Config::default()
-        };
-        if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
-            engine.dht_bootstrap = nodes.cloned().collect();
-        }
-        if let Some(peers) = matches.get_one::<u32>("max-peers") {
-            engine.max_connections_per_torrent = *peers;
-            engine.max_connections = engine.max_connections.max(*peers);
-        }
-        // A session has a folder for each torrent.
-        let folder = matches.try_get_one::<PathBuf>("dir").ok().flatten();
-        Ok(Self {
-            folder: folder.cloned().unwrap_or_else(|| ".".into()),
-            state: state_dir(matches),
-            listen: Some(listen_options(matches)?),
-            engine,
-            limits: RateLimits {
-                down: matches.get_one::<u64>("max-down").copied(),
-                up: matches.get_one::<u64>("max-up").copied(),
-            },
-            record: matches.get_one::<PathBuf>("record").cloned(),
-            keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
-        })
-    }
-}
-
-/// Where state is kept: as the flag says, or where the system keeps such things.
-pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
-    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("state-dir") {
-        return Some(path.clone());
-    }
-    let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
-    let home = home.map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-    })?;
-    Some(home.join("eddyline"))
-}
-
-/// How names are looked up under the rules of `--bind`.
-pub fn names(matches: &ArgMatches) -> Result<Names, Failure> {
-    Ok(Names::new(listen_options(matches)?.policy()))
-}
-
-fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
-    let bind = matches.get_one::<String>("bind");
-    let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
-    let interface = bind.filter(|_| address.is_none()).cloned();
-    if let Some(name) = &interface
-        && !Path::new("/sys/class/net").join(name).exists()
-    {
-        let text = format!("there is no network interface or address '{name}'");
-        return Err(Failure::new(NETWORK, text));
-    }
-    let port = matches.try_get_one::<u16>("port").ok().flatten().copied();
-    Ok(ListenOptions { port, address, interface })
-}
-
-/// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
-fn hash_jobs() -> u32 {
-    let each = if lanes::are_fast::<Sha1>() { LANES } else { 2 };
-    (each * disk_threads()) as u32
-}
-
-/// Worker threads for disk and hashing.
-pub fn disk_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
 }
 
 /// Resolves `HOST:PORT`.
@@ -212,10 +149,8 @@ pub fn resolve(text: &str, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
 impl Session {
     /// Starts a driver.
     pub fn start(setup: Setup) -> Result<Self, Failure> {
-        let store = match &setup.state {
-            Some(path) => Some(Arc::new(ResumeStore::open(path).map_err(store_failure)?)),
-            None => None,
-        };
+        let store = setup.state.as_deref().and_then(open_store);
+        let folder = setup.folder.clone();
         let names = Names::new(setup.listen.clone().unwrap_or_default().policy());
         let config = DriverConfig {
             engine: setup.engine,
@@ -241,11 +176,26 @@ impl Session {
             DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),
         })?;
         driver.command(Command::SetLimits(None, setup.limits));
-        if let Some(bytes) = store.as_ref().and_then(|store| store.load_dht()) {
-            driver.command(Command::RestoreDht(Box::new(DhtState::decode(&bytes))));
+        let mut dht = None;
+        if let Some(store) = store.as_ref().filter(|_| driver.engine().config().dht) {
+            let (shared, state) = SharedDht::open(store, setup.command);
+            if let Some(state) = state {
+                driver.command(Command::RestoreDht(Box::new(state)));
+            }
+            dht = Some(shared);
         }
-        let (places, ids) = (HashMap::new(), HashMap::new());
-        Ok(Self { driver, names, items: Vec::new(), started: Instant::now(), store, places, ids })
+        Ok(Self {
+            driver,
+            names,
+            items: Vec::new(),
+            started: Instant::now(),
+            folder,
+            store,
+            dht,
+            command: setup.command,
+            places: HashMap::new(),
+            ids: HashMap::new(),
+        })
     }
 
     /// Where resume data is.
@@ -260,6 +210,7 @@ impl Session {
         matches: &ArgMatches,
         options: AddOptions,
     ) -> Result<(), Failure> {
+        let folder = options.folder.clone();
         let mut add = prepare(source, options, &self.names)?;
         let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
         add.trackers = list("tracker").cloned().collect();
@@ -271,19 +222,43 @@ impl Session {
         }
         // A file and a magnet of one torrent are one torrent.
         let hash = add.metainfo.info_hashes.wire();
+        self.claim(hash, &add.metainfo.name)?;
         if self.places.contains_key(&hash) {
             self.driver.command(Command::Add(Box::new(add)));
             return Ok(());
         }
-        self.push(add);
+        self.push_in(add, folder);
         Ok(())
     }
 
     /// Adds a torrent as it is, with its resume data, and nobody's flags.
     pub fn restore(&mut self, source: Source, options: AddOptions) -> Result<(), Failure> {
+        let folder = options.folder.clone();
         let mut add = prepare(source, options, &self.names)?;
+        self.claim(add.metainfo.info_hashes.wire(), &add.metainfo.name)?;
         add.resume = self.load_resume(&add.metainfo);
-        self.push(add);
+        self.push_in(add, folder);
+        Ok(())
+    }
+
+    /// Nobody else works on this torrent while we do. A running session holds no lock for each: its own
+    /// says enough, together with the set.
+    fn claim(&self, hash: Sha1Hash, name: &str) -> Result<(), Failure> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let refused = |error| {
+            let failure = store_failure(error);
+            Failure::new(failure.code, format!("{name}: {}", failure.message))
+        };
+        if self.command == RUNNING {
+            return Ok(());
+        }
+        store.lock(hash, self.command).map_err(refused)?;
+        let running = store.session_holder().filter(|holder| holder.command == RUNNING);
+        if let Some(holder) = running
+            && SessionSet::read(store.state()).is_ok_and(|set| set.get(&hash.to_hex()).is_some())
+        {
+            return Err(refused(StoreError::Locked(store.state().to_owned(), holder)));
+        }
         Ok(())
     }
 
@@ -298,13 +273,44 @@ impl Session {
         }
     }
 
-    /// Adds a torrent.
+    /// Chooses files of a torrent; those that are not named stay as they are wanted.
+    pub fn select(&mut self, id: TorrentId, changes: Vec<FilePriority>) {
+        if let Some(item) = self.item_mut(id) {
+            let mut priorities = vec![Priority::Normal; item.metainfo.layout.files().len()];
+            for change in &changes {
+                if let Some(priority) = priorities.get_mut(change.file as usize) {
+                    *priority = change.priority;
+                }
+            }
+            item.selected = Selected::by_priority(&item.metainfo, &priorities);
+        }
+        self.driver.command(Command::SetPriorities(id, changes));
+    }
+
+    /// Adds a torrent to the folder of the run.
     pub fn push(&mut self, add: AddTorrent) {
+        self.push_in(add, None);
+    }
+
+    fn push_in(&mut self, add: AddTorrent, folder: Option<PathBuf>) {
         let metainfo = add.metainfo.clone();
         self.places.insert(metainfo.info_hashes.wire(), self.items.len());
         let named = !metainfo.is_known() && metainfo.name != metainfo.info_hashes.wire().to_hex();
         let called = named.then(|| metainfo.name.clone());
-        self.items.push(Item { id: None, metainfo, done: false, failure: None, called });
+        let earlier =
+            add.resume.as_ref().map_or((0, 0), |resume| (resume.downloaded, resume.uploaded));
+        self.items.push(Item {
+            id: None,
+            folder: folder.unwrap_or_else(|| self.folder.clone()),
+            selected: Selected::by_priority(&metainfo, &add.priorities),
+            metainfo,
+            done: false,
+            failure: None,
+            called,
+            added: Instant::now(),
+            earlier,
+            select: add.select.clone(),
+        });
         self.driver.command(Command::Add(Box::new(add)));
     }
 
@@ -357,6 +363,9 @@ impl Session {
                 let found = self.driver.engine().metainfo(*id).cloned();
                 if let (Some(metainfo), Some(item)) = (found, self.item_mut(*id)) {
                     item.metainfo = metainfo;
+                    let files = 0..item.metainfo.layout.files().len() as u32;
+                    let skipped: Vec<u32> = files.filter(|file| !item.is_selected(*file)).collect();
+                    item.selected = Selected::without(&item.metainfo, &skipped);
                 }
             }
             Notice::Finished(id) => {
@@ -417,30 +426,56 @@ impl Session {
         self.items.iter().find_map(|item| item.failure.clone())
     }
 
-    /// Keeps what is known of the DHT for the next run. That it is not costs a few seconds then.
-    fn remember_dht(&self) {
-        let state = self.driver.engine().dht_state().filter(|state| !state.nodes.is_empty());
-        if let (Some(store), Some(state)) = (&self.store, state)
-            && let Err(error) = store.store_dht(&state.encode())
-        {
-            warn(&format!("cannot save the DHT's nodes: {}", io_text(&error)));
+    /// What became of several torrents of which some have failed; `None` if none has. Where all have
+    /// failed in one way it is that, else what could be done is done and the rest is not.
+    pub fn failures(&self) -> Option<Failure> {
+        let failure = self.failure()?;
+        let mut codes = self.items.iter().map(|item| item.failure.as_ref().map(|f| f.code));
+        if codes.all(|code| code == Some(failure.code)) {
+            return Some(failure);
+        }
+        Some(self.one_failed(failure))
+    }
+
+    /// The failure of one torrent, as the outcome of all.
+    pub fn one_failed(&self, failure: Failure) -> Failure {
+        match self.items.len() {
+            ..2 => failure,
+            all => {
+                let failed = self.items.iter().filter(|item| item.failure.is_some()).count().max(1);
+                let text = format!("{failed} of {all} torrents failed: {}", failure.message);
+                Failure::new(UNFINISHED, text)
+            }
         }
     }
 
-    /// Stops tidily.
-    pub fn stop(&mut self) -> Result<(), Failure> {
+    /// Keeps what is known of the DHT for the next run. That it is not costs a few seconds then.
+    fn remember_dht(&self) {
+        let state = self.driver.engine().dht_state().filter(|state| !state.nodes.is_empty());
+        if let (Some(store), Some(dht), Some(state)) = (&self.store, &self.dht, state) {
+            dht.keep(store, state);
+        }
+    }
+
+    /// Stops tidily. Returns what the engine had to tell meanwhile.
+    pub fn stop(&mut self) -> Result<Vec<Notice>, Failure> {
         self.remember_dht();
         self.driver.command(Command::ShutDown);
         let end = Instant::now() + STOP_PATIENCE;
+        let mut told = Vec::new();
         while Instant::now() < end {
-            if self.turn(Duration::from_millis(100))?.contains(&Notice::ShutDown) {
-                // Sockets get what was said last before they are closed.
+            let notices = self.turn(Duration::from_millis(100))?;
+            // Sockets get what was said last before they are closed.
+            let stopped = notices.contains(&Notice::ShutDown);
+            told.extend(notices);
+            if stopped {
                 break;
             }
         }
         self.driver
             .finish_recording()
-            .map_err(|error| Failure::new(DISK, format!("the trace is incomplete: {error}")))
+            .map_err(|error| Failure::new(DISK, format!("the trace is incomplete: {error}")))?;
+        Ok(told)
     }
 }
 
@@ -475,11 +510,27 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
     Ok(add)
 }
 
+/// The state folder; `None`, with a word, where it cannot be made: a transfer does without.
+fn open_store(path: &Path) -> Option<Arc<ResumeStore>> {
+    match ResumeStore::open(path) {
+        Ok(store) => Some(Arc::new(store)),
+        Err(error) => {
+            warn(&format!(
+                "{}; this run is not kept for the next one",
+                store_failure(error).message
+            ));
+            None
+        }
+    }
+}
+
 /// Why the state folder cannot be used.
 pub fn store_failure(error: StoreError) -> Failure {
-    let code = match &error {
-        StoreError::Locked(_) => UNEXPECTED,
-        StoreError::Io(..) => DISK,
-    };
-    Failure::new(code, error.to_string())
+    match &error {
+        StoreError::Locked(..) => Failure::new(UNEXPECTED, error.to_string()),
+        StoreError::Io(path, why) => {
+            let text = format!("cannot use the state folder {}: {}", path.display(), io_text(why));
+            Failure::new(DISK, text)
+        }
+    }
 }

@@ -9,7 +9,7 @@ use eddyline::{HttpFailure, HttpGet};
 use eddyline_mio::dns::Names;
 use eddyline_mio::http::fetch;
 
-use super::exit::{Failure, NETWORK, NOT_FOUND, UNEXPECTED};
+use super::exit::{Failure, NETWORK, NOT_FOUND, USAGE};
 
 /// Longest `.torrent` fetched by HTTP.
 const MAX_TORRENT: u32 = 64 << 20;
@@ -87,10 +87,9 @@ pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
 pub fn load_torrent(text: &str, names: &Names) -> Result<Box<Metainfo>, Failure> {
     match load(text, names)? {
         Source::Torrent(metainfo) => Ok(metainfo),
-        Source::Magnet(_) => Err(Failure::new(
-            UNEXPECTED,
-            "a magnet does not say what is in it; give the .torrent file",
-        )),
+        Source::Magnet(_) => {
+            Err(Failure::new(USAGE, "a magnet does not say what is in it; give the .torrent file"))
+        }
     }
 }
 

@@ -39,11 +39,6 @@ impl Display {
         screen.wanted = Some(lines);
         screen.draw();
     }
-
-    /// Removes everything until something is shown again.
-    pub fn clear(&self) {
-        self.show(Vec::new());
-    }
 }
 
 impl Drop for Display {
@@ -53,11 +48,6 @@ impl Drop for Display {
         screen.erase();
         screen.restore_modes();
     }
-}
-
-/// Columns of the terminal at standard error.
-pub fn columns() -> usize {
-    size().0
 }
 
 /// Writes to standard error, above the display where there is one.
@@ -121,7 +111,7 @@ fn can_be_redrawn() -> bool {
 }
 
 /// Columns and rows of the terminal; at least one of each.
-fn size() -> (usize, usize) {
+pub fn size() -> (usize, usize) {
     let size = tcgetwinsize(stderr()).ok();
     let or = |told: u16, otherwise: usize| if told == 0 { otherwise } else { told.into() };
     size.map_or((COLUMNS, ROWS), |size| (or(size.ws_col, COLUMNS), or(size.ws_row, ROWS)))

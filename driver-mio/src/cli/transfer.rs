@@ -11,8 +11,9 @@ use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, WOULD_OVERWRITE};
+use super::goal::SeedGoal;
 use super::output::bytes as print_bytes;
-use super::progress::{Reporter, Totals};
+use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::select;
 use super::session::{AddOptions, Session, Setup, names};
@@ -21,30 +22,6 @@ use super::source::{Source, load, load_torrent};
 
 /// How often the screen is brought up to date.
 const FRAME: Duration = Duration::from_millis(200);
-
-/// When to stop after completion.
-struct SeedGoal {
-    ratio: Option<f64>,
-    time: Option<Duration>,
-}
-
-impl SeedGoal {
-    fn from_flags(matches: &ArgMatches) -> Self {
-        Self {
-            ratio: matches.get_one::<f64>("seed-ratio").copied(),
-            time: matches.get_one::<Duration>("seed-time").copied(),
-        }
-    }
-
-    fn is_set(&self) -> bool {
-        self.ratio.is_some() || self.time.is_some()
-    }
-
-    fn is_reached(&self, since: Instant, totals: &Totals) -> bool {
-        let enough = |ratio: f64| totals.uploaded as f64 >= ratio * totals.length as f64;
-        self.ratio.is_some_and(enough) || self.time.is_some_and(|time| since.elapsed() >= time)
-    }
-}
 
 fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
     let names = names(matches)?;
@@ -61,7 +38,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
-    let mut session = Session::start(Setup::from_flags(matches)?)?;
+    let mut session = Session::start(Setup::from_flags(matches, "download")?)?;
     for source in torrents {
         let source = match look_up(&mut session, source, &signals, patience)? {
             Ok(source) => source,
@@ -110,14 +87,17 @@ fn fetch_metadata(
     while !session.items.iter().all(|item| item.metainfo.is_known()) {
         let notices = session.turn(FRAME)?;
         reporter.show(session, &notices);
-        if let Some(failure) = session.failure() {
+        if let Some(failure) = session.failures() {
             return Err(failure);
         }
         if let Some(code) = signals.exit_code() {
             return Ok(Some(code));
         }
         if patience.is_some_and(|patience| started.elapsed() >= patience) {
-            let text = "no peer gave the metadata in the time that --stop-timeout allows";
+            let cause = reporter.give_up(session);
+            let text = format!(
+                "no peer gave the metadata in the time that --stop-timeout allows: {cause}"
+            );
             return Err(Failure::new(UNFINISHED, text));
         }
     }
@@ -182,17 +162,17 @@ fn fetch(
                     | Notice::MetadataReady(_)
             )
         };
-        reporter.show(session, &notices);
         for notice in &notices {
             if let Notice::MetadataReady(id) = notice {
                 choose_files(session, *id, &end.selections)?;
             }
         }
+        reporter.show(session, &notices);
         if notices.iter().any(moved) || is_checking(session) {
             last_progress = Instant::now();
         }
         if session.all_ended()
-            && let Some(failure) = session.failure()
+            && let Some(failure) = session.failures()
         {
             return Err(failure);
         }
@@ -201,18 +181,30 @@ fn fetch(
                 reporter.complete(session);
                 Instant::now()
             });
-            if !goal.is_set() || goal.is_reached(since, &Totals::of(session)) {
+            if !goal.is_set() || is_reached(goal, since, session) {
                 return Ok(None);
             }
         } else if patience.is_some_and(|patience| last_progress.elapsed() >= patience) {
-            let text = "no progress for as long as --stop-timeout allows; \
-                        start again to go on where it stopped";
+            let text = format!(
+                "no progress for as long as --stop-timeout allows: {}; start again to go on where it \
+                 stopped",
+                reporter.give_up(session)
+            );
             return Err(Failure::new(UNFINISHED, text));
         }
         if let Some(code) = signals.exit_code() {
+            reporter.signal(code);
             return Ok(if completed.is_some() { None } else { Some(code) });
         }
     }
+}
+
+/// Whether enough was seeded of all torrents together.
+fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
+    let views = session.items.iter().filter_map(|item| session.driver.engine().torrent(item.id?));
+    let (uploaded, length) =
+        views.fold((0, 0), |(up, length), view| (up + view.uploaded, length + view.wanted));
+    goal.is_reached(since, uploaded, length)
 }
 
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
@@ -226,7 +218,7 @@ fn choose_files(
         let priorities = chosen.into_iter().enumerate();
         let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });
         let priorities = priorities.collect();
-        session.driver.command(Command::SetPriorities(id, priorities));
+        session.select(id, priorities);
     }
     session.driver.command(Command::Resume(id));
     Ok(())
@@ -247,8 +239,8 @@ pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));
     }
     let signals = listen_for_signals()?;
-    let mut reporter = Reporter::new(matches);
-    let mut session = Session::start(Setup::from_flags(matches)?)?;
+    let mut reporter = Reporter::serving(matches);
+    let mut session = Session::start(Setup::from_flags(matches, "seed")?)?;
     for source in torrents {
         session.add(source, matches, AddOptions::default())?;
     }
@@ -273,10 +265,10 @@ fn serve(
                 let name = session.item(*id).map_or("", |item| item.metainfo.name.as_str());
                 let text =
                     format!("{name}: nothing in the folder is good; fetch it with `download`");
-                return Err(Failure::new(BAD_DATA, text));
+                return Err(session.one_failed(Failure::new(BAD_DATA, text)));
             }
         }
-        if let Some(failure) = session.failure() {
+        if let Some(failure) = session.failures() {
             return Err(failure);
         }
         for notice in &notices {
@@ -290,7 +282,7 @@ fn serve(
                     "{}: only {good} of {pieces} pieces are good; fetch the rest with `download`",
                     item.metainfo.name
                 );
-                return Err(Failure::new(BAD_DATA, text));
+                return Err(session.one_failed(Failure::new(BAD_DATA, text)));
             }
             unchecked.remove(&place);
         }
@@ -300,12 +292,13 @@ fn serve(
         }
         if let Some(since) = ready
             && goal.is_set()
-            && goal.is_reached(since, &Totals::of(session))
+            && is_reached(goal, since, session)
         {
             return Ok(None);
         }
         if let Some(code) = signals.exit_code() {
             // Being stopped is how seeding ends.
+            reporter.signal(code);
             let finished = ready.is_some() && !goal.is_set();
             return Ok(if finished { None } else { Some(code) });
         }
@@ -319,7 +312,8 @@ fn end_session(
     outcome: Result<Option<u8>, Failure>,
 ) -> Result<ExitCode, Failure> {
     reporter.stopping();
-    session.stop()?;
+    let last = session.stop()?;
+    reporter.last_words(&session, &last);
     reporter.finish(&session, &outcome);
     match outcome {
         Ok(None) => Ok(ExitCode::SUCCESS),

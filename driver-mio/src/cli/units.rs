@@ -47,6 +47,32 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.saturating_mul(factor)))
 }
 
+/// A limit, or the word that there is none.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Limit<T> {
+    /// `none`.
+    None,
+    /// So much.
+    To(T),
+}
+
+impl<T> Limit<T> {
+    /// The limit, if there is one.
+    pub fn as_ref(&self) -> Option<&T> {
+        match self {
+            Self::None => None,
+            Self::To(limit) => Some(limit),
+        }
+    }
+}
+
+/// Reads `none`, or what `parse` reads.
+pub fn or_none<T: 'static>(
+    parse: impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl Fn(&str) -> Result<Limit<T>, String> + Clone + Send + Sync + 'static {
+    move |text| if text == "none" { Ok(Limit::None) } else { parse(text).map(Limit::To) }
+}
+
 /// `1.4 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -57,6 +83,11 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// `1.4 MiB/s`.
+pub fn rate(bytes: u64) -> String {
+    format!("{}/s", size(bytes))
 }
 
 /// `3:07`, `1:02:03`.
@@ -92,6 +123,12 @@ mod tests {
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
         assert!(parse_duration("x").is_err() && parse_duration("5y").is_err());
+    }
+
+    #[test]
+    fn limits_can_be_taken_away() {
+        assert_eq!(or_none(parse_rate)("none"), Ok(Limit::None));
+        assert_eq!(or_none(parse_rate)("1K"), Ok(Limit::To(1000)));
     }
 
     #[test]

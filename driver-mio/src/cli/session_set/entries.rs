@@ -8,7 +8,7 @@ use eddyline::{LocationId, Priority, RateLimits, ResumeData};
 use eddyline_mio::disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
 use eddyline_mio::resume_store::ResumeStore;
-use eddyline_mio::session_store::{Entry, SessionStore};
+use eddyline_mio::session_store::{Entry, SessionSet};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::printable;
@@ -19,6 +19,13 @@ use super::super::source::{Source, load};
 pub(super) fn title(entry: &Entry) -> String {
     let name = if entry.name.is_empty() { "(a magnet)".into() } else { printable(&entry.name) };
     format!("{name} {}", entry.hash)
+}
+
+/// How its file or folder is called now.
+pub(super) fn current_name(entry: &Entry, resume: Option<&ResumeData>) -> String {
+    let renamed = resume.and_then(|resume| resume.renamed.values().next());
+    // All files of a torrent lie in one folder, or there is one file.
+    renamed.and_then(|renamed| renamed.to.first()).unwrap_or(&entry.name).clone()
 }
 
 /// What the last run left of it.
@@ -46,7 +53,7 @@ pub(super) fn moved(entry: Entry) -> Entry {
 }
 
 /// What a torrent of the set is.
-pub(super) fn source_of(set: &SessionStore, entry: &Entry) -> Result<Source, Failure> {
+pub(super) fn source_of(set: &SessionSet, entry: &Entry) -> Result<Source, Failure> {
     match set.torrent(&entry.hash) {
         Ok(bytes) => Metainfo::parse(&bytes)
             .map(|metainfo| Source::Torrent(metainfo.into()))
@@ -109,6 +116,7 @@ pub(super) fn options_of(
         priorities,
         sequential: entry.sequential != 0,
         location,
+        folder: Some(entry.folder.clone().into()),
         limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
         ..AddOptions::default()
     })

@@ -1,28 +1,38 @@
-//! `session move` and `session rename`: the files of a torrent of the set, while nobody runs it. The
-//! engine does it, as in a run, but without a network.
+//! `session move`, `session rename` and `session verify`: the files of a torrent of the set, while
+//! nobody runs it. The engine does it, as in a run, but without a network.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use eddyline::base::bits::Bits;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Command, CommandError, Config, Notice, RateLimits, Rename, StorageTask};
-use eddyline_mio::session_store::Entry;
+use eddyline::metainfo::Metainfo;
+use eddyline::{
+    Command, CommandError, Config, Notice, RateLimits, Rename, StorageTask, TorrentError,
+};
+use eddyline_mio::session_store::{Entry, SessionSet};
+use serde_json::json;
 
-use super::super::exit::{Failure, USAGE};
-use super::super::output::line;
+use super::super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
+use super::super::output::{json as print_json, line, printable};
+use super::super::selected::Selected;
 use super::super::session::{Session, Setup, state_dir};
 use super::super::signals::Signals;
-use super::entries::{moved, options_of, place_of, source_of, title};
-use super::{disk, folder_of, named, open_set};
+use super::super::source::Source;
+use super::entries::{current_name, moved, options_of, place_of, resume_of, source_of, title};
+use super::list::print_changed;
+use super::{Locked, disk, folder_of, lock, named};
 
 const FRAME: Duration = Duration::from_millis(200);
 
 /// A session that talks to nobody.
-fn start(matches: &ArgMatches) -> Result<Session, Failure> {
+fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure> {
     let quiet = Config { trackers: false, dht: false, lsd: false, pex: false, ..Config::default() };
     Session::start(Setup {
+        command,
         folder: ".".into(),
         state: state_dir(matches),
         listen: None,
@@ -37,28 +47,38 @@ fn start(matches: &ArgMatches) -> Result<Session, Failure> {
 pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
     let to = std::path::absolute(&to).map_err(|error| disk(&to, &error))?;
-    let mut session = start(matches)?;
+    let target = to.to_string_lossy().into_owned();
+    let Locked { mut set, store, _session } = lock(matches, "session move")?;
+    let mut session = start(matches, "session move")?;
     let folder = folder_of(matches)?;
-    let mut set = open_set(&folder)?;
     let signals = listen()?;
-    for entry in named(matches, &set)? {
-        let target = to.to_string_lossy().into_owned();
+    let (mut told, mut hashes) = (Vec::new(), Vec::new());
+    for entry in named(matches, &set, &store)? {
+        hashes.push(entry.hash.clone());
         if entry.folder == target && entry.moving_to.is_empty() {
-            line(&format!("{} is there already", title(&entry)));
+            told.push(format!("{} is there already", title(&entry)));
+            continue;
+        }
+        if set.torrent(&entry.hash).is_err() {
+            // Nothing of it is on the disk yet.
+            let entry = Entry { folder: target.clone(), moving_to: String::new(), ..entry };
+            told.push(format!("{} will be in {target}", title(&entry)));
+            set.put(vec![(entry, None)]).map_err(|error| disk(&folder, &error))?;
             continue;
         }
         // On record before anything is done: whatever ends this, the next run goes on with it.
         let entry = Entry { moving_to: target.clone(), ..entry };
         set.put(vec![(entry.clone(), None)]).map_err(|error| disk(&folder, &error))?;
-        let source = source_of(&set, &entry)?;
-        let options = options_of(&session, &entry, &source)?;
-        session.restore(source, options)?;
+        open(&mut session, &set, &entry)?;
         let task = StorageTask::Move(place_of(&target));
         perform(&mut session, &entry, &signals, &task, |id| Command::Move(id, place_of(&target)))?;
         set.put(vec![(moved(entry.clone()), None)]).map_err(|error| disk(&folder, &error))?;
-        line(&format!("moved {} to {}", title(&entry), to.display()));
+        told.push(format!("moved {} to {target}", title(&entry)));
     }
     session.stop()?;
+    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
+        told.iter().for_each(|text| line(text));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,30 +86,147 @@ pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let name = matches.get_one::<String>("name").cloned().unwrap_or_default();
     let file = matches.get_one::<u32>("file").copied();
-    let mut session = start(matches)?;
-    let set = open_set(&folder_of(matches)?)?;
+    let Locked { set, store, _session } = lock(matches, "session rename")?;
+    let mut session = start(matches, "session rename")?;
     let signals = listen()?;
-    for entry in named(matches, &set)? {
-        let source = source_of(&set, &entry)?;
-        let options = options_of(&session, &entry, &source)?;
-        session.restore(source, options)?;
-        // `info` counts from 1.
+    let (mut told, mut hashes) = (Vec::new(), Vec::new());
+    for entry in named(matches, &set, &store)? {
+        hashes.push(entry.hash.clone());
+        let metainfo = open(&mut session, &set, &entry)?;
         let rename = match file {
-            Some(file) => Rename::File(file.saturating_sub(1), name.clone()),
+            Some(number) => {
+                let folder = current_name(&entry, resume_of(&store, &entry).as_ref());
+                rename_file(&metainfo, &folder, number, &name)?
+            }
             None => Rename::Torrent(name.clone()),
         };
         perform(&mut session, &entry, &signals, &StorageTask::Rename, |id| {
             Command::Rename(id, rename.clone())
         })?;
-        line(&format!("renamed {} to {name}", title(&entry)));
+        let what = file.map_or(String::new(), |file| format!("file {file} of "));
+        told.push(format!("renamed {what}{} to {name}", title(&entry)));
     }
     session.stop()?;
+    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
+        told.iter().for_each(|text| line(text));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The renaming of a file, numbered from 1 as `info` does. Its new path is inside the torrent's folder,
+/// whether or not it begins with the name of that.
+fn rename_file(
+    metainfo: &Metainfo,
+    folder: &str,
+    number: u32,
+    path: &str,
+) -> Result<Rename, Failure> {
+    let files = metainfo.layout.files();
+    let index = number.saturating_sub(1);
+    let Some(entry) = files.get(index as usize).filter(|entry| !entry.attributes.pad) else {
+        let text = format!("{} has no file {number}; see `eddyline info`", metainfo.name);
+        return Err(Failure::new(USAGE, text));
+    };
+    if entry.path.len() == 1 {
+        if path.contains('/') {
+            let text =
+                "the torrent is one file and has no folder; give a name, or use `session move`";
+            return Err(Failure::new(USAGE, text));
+        }
+        return Ok(Rename::File(index, path.to_owned()));
+    }
+    let inside = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path);
+    Ok(Rename::File(index, format!("{folder}/{inside}")))
+}
+
+/// `session verify TORRENT…`: hashes everything again, and keeps what it found for the next run.
+pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let Locked { set, store, _session } = lock(matches, "session verify")?;
+    let mut session = start(matches, "session verify")?;
+    let signals = listen()?;
+    let (mut results, mut complete) = (Vec::new(), true);
+    for entry in named(matches, &set, &store)? {
+        let metainfo = open(&mut session, &set, &entry)?;
+        let good = recheck(&mut session, &entry, &signals)?;
+        let selected = Selected::without(&metainfo, &entry.skipped);
+        let (done, length) = (selected.done(&good), selected.length());
+        let all_empty = length == 0;
+        let is_complete = done == length && (all_empty || good.count() > 0);
+        complete &= is_complete;
+        let name = current_name(&entry, resume_of(&store, &entry).as_ref());
+        if !matches.get_flag("json") {
+            let (good, pieces) = (good.count(), good.len());
+            line(&format!("{}: {good} of {pieces} pieces are good", printable(&name)));
+        }
+        results.push(json!({
+            "info_hash": entry.hash, "name": name, "pieces": good.len(), "good": good.count(),
+            "done": done, "length": length, "complete": is_complete,
+        }));
+    }
+    session.stop()?;
+    if matches.get_flag("json") {
+        print_json(&results.into());
+    }
+    if complete {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(Failure::new(BAD_DATA, "some of the data is bad or missing; `session run` fetches it"))
+    }
+}
+
+/// Checks a torrent that was opened, from the first piece to the last; which are good.
+fn recheck(session: &mut Session, entry: &Entry, signals: &Signals) -> Result<Bits, Failure> {
+    let mut asked = false;
+    loop {
+        for notice in session.turn(FRAME)? {
+            match notice {
+                Notice::Checked(id, _) if asked => {
+                    let view = session.driver.engine().torrent(id);
+                    return Ok(view.map_or_else(|| Bits::new(0), |view| view.have));
+                }
+                Notice::Checked(id, _) => {
+                    asked = true;
+                    session.driver.command(Command::Recheck(id));
+                }
+                // What is there under its names has nothing of it.
+                Notice::TorrentFailed(id, TorrentError::Foreign(_)) => {
+                    let pieces = session.item(id).map_or(0, |item| item.metainfo.geometry.pieces());
+                    return Ok(Bits::new(pieces));
+                }
+                _ => {}
+            }
+        }
+        if let Some(failure) = session.failure() {
+            return Err(failure);
+        }
+        if let Some(code) = signals.exit_code() {
+            session.stop()?;
+            let text = format!("stopped before {} was verified", entry.name);
+            return Err(Failure::new(code, text));
+        }
+    }
+}
+
+/// Opens a torrent of the set. Of one whose metadata has not come there are no files.
+fn open(session: &mut Session, set: &SessionSet, entry: &Entry) -> Result<Arc<Metainfo>, Failure> {
+    let Source::Torrent(metainfo) = source_of(set, entry)? else {
+        let text = format!(
+            "{}: the metadata of the magnet is not here yet, so its files are not known; `session run` \
+             fetches it",
+            title(entry)
+        );
+        return Err(Failure::new(USAGE, text));
+    };
+    let known = Arc::new((*metainfo).clone());
+    let source = Source::Torrent(metainfo);
+    let options = options_of(session, entry, &source)?;
+    session.restore(source, options)?;
+    Ok(known)
 }
 
 fn listen() -> Result<Signals, Failure> {
     Signals::listen()
-        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))
+        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))
 }
 
 /// Gives the command when the torrent is open, and waits until it is carried out, durably.

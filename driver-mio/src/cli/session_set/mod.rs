@@ -1,38 +1,39 @@
 //! `session`: a set of torrents that is kept from run to run.
 
+mod add;
 mod entries;
 mod files;
+mod goals;
+mod list;
+mod remove;
 mod run;
+mod set;
+mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::Metainfo;
-use eddyline::{Placement, Priority};
-use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
+use eddyline_mio::locks::Lock;
 use eddyline_mio::resume_store::ResumeStore;
-use eddyline_mio::session_store::{Entry, SessionStore};
-use serde_json::json;
+use eddyline_mio::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
-use super::output::{json as print_json, line, printable, warn};
-use super::selection::select;
-use super::session::{names, state_dir, store_failure};
-use super::source::{Source, load};
-use super::units::size;
-use entries::{hash_of, place_of, resume_of, title};
+use super::output::{line, warn};
+use super::session::{state_dir, store_failure};
+use entries::{current_name, resume_of, title};
 
 /// Does what the subcommand says.
 pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
-        Some(("add", m)) => add(m),
-        Some(("list", m)) => list(m),
-        Some(("remove", m)) => remove(m),
-        Some(("pause", m)) => set_paused(m, true),
-        Some(("resume", m)) => set_paused(m, false),
+        Some(("add", m)) => add::add(m),
+        Some(("list", m)) => list::list(m),
+        Some(("remove", m)) => remove::remove(m),
+        Some(("pause", m)) => set_paused(m, PAUSED),
+        Some(("resume", m)) => set_paused(m, 0),
+        Some(("set", m)) => set::set(m),
+        Some(("verify", m)) => files::verify(m),
         Some(("move", m)) => files::move_data(m),
         Some(("rename", m)) => files::rename(m),
         Some(("run", m)) => run::run(m),
@@ -40,10 +41,12 @@ pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The set, and the lock of the folder that it is in.
+/// The set, to be changed.
 struct Locked {
     set: SessionStore,
     store: Arc<ResumeStore>,
+    /// Nobody else changes or runs the set meanwhile.
+    _session: Lock,
 }
 
 fn folder_of(matches: &ArgMatches) -> Result<PathBuf, Failure> {
@@ -66,101 +69,34 @@ fn open_set(folder: &Path) -> Result<SessionStore, Failure> {
     Ok(set)
 }
 
-fn lock(matches: &ArgMatches) -> Result<Locked, Failure> {
+/// Takes the lock of the session for `command`.
+fn lock(matches: &ArgMatches, command: &str) -> Result<Locked, Failure> {
     let folder = folder_of(matches)?;
     let store = Arc::new(ResumeStore::open(&folder).map_err(store_failure)?);
-    Ok(Locked { set: open_set(&folder)?, store })
-}
-
-fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let sources: Vec<String> =
-        matches.get_many::<String>("source").into_iter().flatten().cloned().collect();
-    let selections: Vec<String> =
-        matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
-    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    let folder = std::path::absolute(&folder).map_err(|error| disk(&folder, &error))?;
-    let limit = |key: &str| {
-        matches.get_one::<u64>(key).map_or(0, |rate| i64::try_from(*rate).unwrap_or(i64::MAX))
-    };
-    let names = names(matches)?;
-    let mut entries = Vec::new();
-    for text in &sources {
-        let source = load(text, &names)?;
-        let (metainfo, magnet) = match &source {
-            Source::Torrent(metainfo) => ((**metainfo).clone(), String::new()),
-            Source::Magnet(magnet) => (Metainfo::from_magnet(magnet), magnet.to_string()),
-        };
-        let torrent = matches!(source, Source::Torrent(_)).then(|| metainfo.encode()).flatten();
-        let priorities = match &source {
-            Source::Torrent(metainfo) => select(metainfo, &selections)?,
-            Source::Magnet(_) => Vec::new(),
-        };
-        let skipped = priorities.iter().enumerate();
-        let skipped = skipped.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n as u32);
-        let entry = Entry {
-            hash: metainfo.info_hashes.wire().to_hex(),
-            name: metainfo.name.clone(),
-            length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
-            magnet,
-            folder: folder.to_string_lossy().into_owned(),
-            moving_to: String::new(),
-            left: Vec::new(),
-            trackers: (!metainfo.trackers.is_empty()).into(),
-            order: 0,
-            paused: matches.get_flag("paused").into(),
-            sequential: matches.get_flag("sequential").into(),
-            skipped: skipped.collect(),
-            max_down: limit("max-down"),
-            max_up: limit("max-up"),
-        };
-        entries.push((entry, torrent));
-    }
-    let Locked { mut set, .. } = lock(matches)?;
-    let names: Vec<String> = entries.iter().map(|(entry, _)| title(entry)).collect();
-    set.put(entries).map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
-    names.iter().for_each(|name| line(&format!("added {name}")));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let Locked { set, store } = lock(matches)?;
-    let mut all = Vec::new();
-    for entry in set.list() {
-        let have = have(&store, entry);
-        let good = have.as_ref().map_or(0, |have| have.0);
-        let pieces = have.as_ref().map_or(0, |have| have.1);
-        if matches.get_flag("json") {
-            all.push(json!({
-                "hash": entry.hash, "name": entry.name, "length": entry.length,
-                "folder": entry.folder, "paused": entry.paused != 0, "good": good, "pieces": pieces,
-            }));
-            continue;
-        }
-        let percent = (u64::from(good) * 100).checked_div(pieces.into()).unwrap_or(0);
-        let paused = if entry.paused != 0 { " paused" } else { "" };
-        let size = size(entry.length.unsigned_abs());
-        line(&format!("{} {percent:3} % {size:>9} {}{paused}", entry.hash, printable(&entry.name)));
-    }
-    if matches.get_flag("json") {
-        print_json(&all.into());
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Good pieces of all pieces, as the last run left it.
-fn have(store: &ResumeStore, entry: &Entry) -> Option<(u32, u32)> {
-    let resume = resume_of(store, entry)?;
-    Some((resume.have.count(), resume.have.len()))
+    let session = store.lock_session(command).map_err(store_failure)?;
+    Ok(Locked { set: open_set(&folder)?, store, _session: session })
 }
 
 /// The torrents that a user names by the beginning of their hashes, or by name.
-fn named(matches: &ArgMatches, set: &SessionStore) -> Result<Vec<Entry>, Failure> {
-    let mut found = Vec::new();
+fn named(
+    matches: &ArgMatches,
+    set: &SessionSet,
+    store: &ResumeStore,
+) -> Result<Vec<Entry>, Failure> {
+    let mut found: Vec<Entry> = Vec::new();
     for text in matches.get_many::<String>("torrent").into_iter().flatten() {
-        let is = |entry: &&Entry| entry.hash.starts_with(text.as_str()) || entry.name == *text;
-        let hits: Vec<Entry> = set.list().into_iter().filter(is).cloned().collect();
+        let hex = text.to_ascii_lowercase();
+        let by_name = |entry: &&Entry| {
+            entry.name == *text || current_name(entry, resume_of(store, entry).as_ref()) == *text
+        };
+        // A whole name is meant before the beginning of a hash.
+        let mut hits: Vec<&Entry> = set.list().into_iter().filter(by_name).collect();
+        if hits.is_empty() && !text.is_empty() {
+            hits = set.list().into_iter().filter(|entry| entry.hash.starts_with(&hex)).collect();
+        }
         match hits.as_slice() {
-            [one] => found.push(one.clone()),
+            [one] if found.iter().any(|known| known.hash == one.hash) => {}
+            [one] => found.push((*one).clone()),
             [] => {
                 let text =
                     format!("no torrent of the session is called '{text}'; see `session list`");
@@ -175,59 +111,20 @@ fn named(matches: &ArgMatches, set: &SessionStore) -> Result<Vec<Entry>, Failure
     Ok(found)
 }
 
-fn set_paused(matches: &ArgMatches, paused: bool) -> Result<ExitCode, Failure> {
-    let Locked { mut set, .. } = lock(matches)?;
-    let entries = named(matches, &set)?;
-    let entries = entries.into_iter().map(|e| (Entry { paused: paused.into(), ..e }, None));
-    set.put(entries.collect())
+/// `session pause` and `session resume`.
+fn set_paused(matches: &ArgMatches, paused: u8) -> Result<ExitCode, Failure> {
+    let (command, done) = match paused {
+        0 => ("session resume", "resumed"),
+        _ => ("session pause", "paused"),
+    };
+    let Locked { mut set, store, _session } = lock(matches, command)?;
+    let entries = named(matches, &set, &store)?;
+    let puts = entries.iter().map(|entry| (Entry { paused, ..entry.clone() }, None));
+    set.put(puts.collect())
         .map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let Locked { mut set, store } = lock(matches)?;
-    for entry in named(matches, &set)? {
-        let folder = PathBuf::from(&entry.folder);
-        if matches.get_flag("with-data") {
-            delete_data(&set, &store, &entry).map_err(|error| disk(&folder, &error))?;
-        }
-        if let Some(hash) = hash_of(&entry) {
-            store.forget(hash).map_err(|error| disk(&folder, &error))?;
-        }
-        set.remove(&entry.hash).map_err(|error| disk(&folder, &error))?;
-        line(&format!("removed {}", title(&entry)));
+    let hashes = entries.iter().map(|entry| entry.hash.as_str());
+    if !list::print_changed(matches, &set, &store, hashes) {
+        entries.iter().for_each(|entry| line(&format!("{done} {}", title(entry))));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Removes the files of a torrent. Of one whose metadata never came there are none.
-fn delete_data(set: &SessionStore, store: &Arc<ResumeStore>, entry: &Entry) -> std::io::Result<()> {
-    let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
-    // Of one that never ran, what stands under its names is somebody else's.
-    let Some(resume) = resume_of(store, entry) else { return Ok(()) };
-    let metainfo = Metainfo::parse(&bytes).map_err(std::io::Error::other)?;
-    let metainfo = Arc::new(metainfo);
-    // A move that was cut short leaves it where it was; one that was done may leave copies.
-    let moved = !entry.moving_to.is_empty() && resume.location == place_of(&entry.moving_to);
-    let folder = if moved { &entry.moving_to } else { &entry.folder };
-    let left = entry.left.iter().filter(|left| resume.left_at.contains(&place_of(left)));
-    for folder in left.chain([folder]) {
-        let fs = match Scoped::open(Path::new(folder)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            other => Arc::new(other?),
-        };
-        let placement = Placement {
-            skipped: (0..metainfo.layout.files().len() as u32).collect(),
-            renamed: resume.renamed.clone(),
-            ..Placement::default()
-        };
-        let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
-        let hash = metainfo.info_hashes.wire();
-        let options = FileOptions { tag: PartTag::of(Some(store), hash)?, keep_executable: false };
-        let files =
-            TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options)?;
-        files.leave_alone(found_folders(store, hash, &*fs));
-        files.delete()?;
-    }
-    Ok(())
 }

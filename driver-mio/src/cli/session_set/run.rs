@@ -1,144 +1,319 @@
 //! `session run`: all torrents of the set until stopped. What is complete stands by, a few hundred
 //! bytes each, and is loaded when somebody wants it or an announce is due.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::InfoHashes;
-use eddyline::{Command, Notice, StorageTask};
-use eddyline_mio::resume_store::ResumeStore;
-use eddyline_mio::session_store::{Entry, SessionStore};
+use eddyline::metainfo::{InfoHashes, Magnet};
+use eddyline::{Command, FilePriority, Notice, Priority, StorageTask};
+use eddyline_mio::resume_store::{RUNNING, ResumeStore};
+use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionStore};
 
-use super::super::exit::Failure;
+use super::super::exit::{Failure, UNEXPECTED};
+use super::super::goal::SeedGoal;
 use super::super::output::warn;
 use super::super::progress::Reporter;
 use super::super::session::{Session, Setup};
 use super::super::signals::Signals;
 use super::super::source::Source;
+use super::add::skipped;
 use super::entries::{hash_of, moved, options_of, place_of, resume_of, source_of, title};
-use super::{disk, folder_of, open_set};
+use super::goals::Goals;
+use super::status::{Status, TorrentStatus, state_name};
+use super::{Locked, disk, folder_of, lock};
 
 const FRAME: Duration = Duration::from_millis(200);
 /// Seconds without peers after which a complete torrent leaves memory.
 const REST_AFTER: u32 = 60;
+/// How often goals are looked at.
+const GOALS_EVERY: Duration = Duration::from_millis(500);
+/// How often `session list` is told how things are.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
 
-/// Runs all torrents of the set until stopped.
+/// A session at work.
+struct Run<'a> {
+    session: Session,
+    set: SessionStore,
+    matches: &'a ArgMatches,
+    folder: PathBuf,
+    goals: Goals,
+    /// What stands still and why, by hash, where the engine does not have it.
+    errors: BTreeMap<String, String>,
+    status: Status,
+    status_due: Instant,
+    goals_due: Instant,
+}
+
+/// Runs all torrents of the set until stopped, or until all have reached their goals.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let folder = folder_of(matches)?;
     let signals = Signals::listen()
-        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))?;
-    let mut reporter = Reporter::new(matches);
-    let mut setup = Setup::from_flags(matches)?;
+        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
+    let mut reporter = Reporter::serving(matches);
+    let Locked { set, store, _session } = lock(matches, RUNNING)?;
+    let mut setup = Setup::from_flags(matches, RUNNING)?;
     setup.engine.rest_after = Some(REST_AFTER);
-    let mut session = Session::start(setup)?;
-    let mut set = open_set(&folder)?;
-    // One that is paused stays what it is in the set.
-    let config = session.driver.engine().config().clone();
-    for entry in set.list().into_iter().filter(|entry| entry.paused == 0) {
-        if let Some(info_hash) = complete(session.store(), entry) {
-            let tracked = entry.trackers != 0 || matches.contains_id("tracker");
-            let announce = config.dht || (config.trackers && tracked);
-            session.driver.command(Command::StandBy { info_hash, announce });
-            reporter.torrent_ready(&session, InfoHashes { v1: Some(info_hash), v2: None });
-        } else {
-            begin(&mut session, &set, entry, matches);
-        }
-    }
-    reporter.ready(&session);
-    let outcome = loop {
-        let notices = session.turn(FRAME)?;
-        reporter.show(&session, &notices);
-        for notice in &notices {
-            heard(&mut session, &mut set, notice, matches)
-                .map_err(|error| disk(&folder, &error))?;
-        }
-        if signals.exit_code().is_some() {
-            // Being stopped is how a session ends.
-            break Ok(None);
-        }
+    let now = Instant::now();
+    let mut run = Run {
+        session: Session::start(setup)?,
+        set,
+        matches,
+        folder,
+        goals: Goals::new(SeedGoal::from_flags(matches)),
+        errors: BTreeMap::new(),
+        status: Status::default(),
+        status_due: now,
+        goals_due: now,
     };
+    run.begin_all(&store, &mut reporter);
+    reporter.ready(&run.session);
+    let outcome = run.work(&mut reporter, &signals);
     reporter.stopping();
-    session.stop()?;
-    reporter.finish(&session, &outcome);
-    Ok(ExitCode::SUCCESS)
+    run.tell_status(true);
+    let last = run.session.stop()?;
+    reporter.last_words(&run.session, &last);
+    reporter.finish(&run.session, &outcome);
+    match outcome {
+        Ok(code) => Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from)),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The hash of a torrent that has nothing to do, as its last run left it.
-fn complete(store: Option<&ResumeStore>, entry: &Entry) -> Option<Sha1Hash> {
-    let resume = resume_of(store?, entry)?;
+fn complete(store: &ResumeStore, entry: &Entry) -> Option<Sha1Hash> {
+    let resume = resume_of(store, entry)?;
     let idle = resume.have.is_full() && !resume.have.is_empty() && resume.left_at.is_empty();
     (idle && entry.moving_to.is_empty()).then(|| hash_of(entry)).flatten()
 }
 
-/// Loads a torrent of the set. One that cannot be loaded is told of and left out.
-fn begin(session: &mut Session, set: &SessionStore, entry: &Entry, matches: &ArgMatches) -> bool {
-    let begun = source_of(set, entry).and_then(|source| {
-        let mut options = options_of(session, entry, &source)?;
-        // What a magnet leads to is told before anything of it is written.
-        options.hold = matches!(source, Source::Magnet(_));
-        session.add(source, matches, options)
-    });
-    if let Err(failure) = &begun {
-        warn(&format!("{}: {}", title(entry), failure.message));
+/// Numbers of the files that a magnet leaves out (BEP 53): all where it names none.
+fn left_out(magnet: &str, files: usize) -> Vec<u32> {
+    let select = Magnet::parse(magnet).ok().and_then(|magnet| magnet.select_only);
+    let all = 0..files as u32;
+    match select.filter(|select| all.clone().any(|file| select.contains(&file))) {
+        Some(select) => all.filter(|file| !select.contains(file)).collect(),
+        None => Vec::new(),
     }
-    begun.is_ok()
 }
 
-fn heard(
-    session: &mut Session,
-    set: &mut SessionStore,
-    notice: &Notice,
-    matches: &ArgMatches,
-) -> std::io::Result<()> {
-    match notice {
-        Notice::Wanted(hash) => {
-            let entry = set.get(&hash.to_hex()).cloned();
-            if !entry.is_some_and(|entry| begin(session, set, &entry, matches)) {
-                session.driver.command(Command::Forget(*hash));
+impl Run<'_> {
+    fn begin_all(&mut self, store: &ResumeStore, reporter: &mut Reporter) {
+        // One that is paused stays what it is in the set.
+        let config = self.session.driver.engine().config().clone();
+        let all: Vec<Entry> = self.set.list().into_iter().cloned().collect();
+        for entry in all.iter().filter(|entry| entry.paused == 0) {
+            if let Some(holder) = hash_of(entry).and_then(|hash| store.holder(hash)) {
+                warn(&format!("{} is left out: {holder} works on it", title(entry)));
+                continue;
+            }
+            self.goals.track(entry, resume_of(store, entry).map_or(0, |resume| resume.uploaded));
+            if let Some(info_hash) = complete(store, entry) {
+                let tracked = entry.trackers != 0 || self.matches.contains_id("tracker");
+                let announce = config.dht || (config.trackers && tracked);
+                self.session.driver.command(Command::StandBy { info_hash, announce });
+                self.goals.complete(&entry.hash, Instant::now());
+                let hashes = InfoHashes { v1: Some(info_hash), v2: None };
+                reporter.torrent_ready(&self.session, hashes, &entry.name);
+            } else {
+                self.begin(entry);
             }
         }
-        Notice::Rested(id, _) => session.forget(*id),
-        Notice::TorrentAdded(id, hashes) => {
-            let entry = set.get(&hashes.wire().to_hex());
-            if let Some(entry) = entry.filter(|entry| !entry.moving_to.is_empty()) {
-                let to = place_of(&entry.moving_to);
-                session.driver.command(Command::Move(*id, to));
+    }
+
+    fn work(&mut self, reporter: &mut Reporter, signals: &Signals) -> Result<Option<u8>, Failure> {
+        loop {
+            let notices = self.session.turn(FRAME)?;
+            for notice in &notices {
+                self.heard(notice).map_err(|error| disk(&self.folder, &error))?;
+            }
+            reporter.show(&self.session, &notices);
+            for notice in &notices {
+                if let Notice::Rested(id, _) = notice {
+                    self.session.forget(*id);
+                }
+            }
+            self.look_at_goals()?;
+            self.tell_status(false);
+            if self.goals.all_reached() {
+                return Ok(None);
+            }
+            if let Some(code) = signals.exit_code() {
+                // Being stopped is how a session ends that has nothing left to fetch.
+                reporter.signal(code);
+                return Ok(Some(code).filter(|_| self.goals.is_unfinished()));
             }
         }
-        Notice::StorageDone(id, StorageTask::Move(_)) => {
-            let hash = session.item(*id).map(|item| item.metainfo.info_hashes.wire().to_hex());
-            if let Some(entry) = hash.and_then(|hash| set.get(&hash).cloned()) {
-                set.put(vec![(moved(entry), None)])?;
+    }
+
+    /// Loads a torrent of the set. One that cannot be loaded is told of and left out.
+    fn begin(&mut self, entry: &Entry) -> bool {
+        let begun = source_of(&self.set, entry).and_then(|source| {
+            let mut options = options_of(&self.session, entry, &source)?;
+            // What a magnet leads to is told before anything of it is written.
+            options.hold = matches!(source, Source::Magnet(_));
+            self.session.add(source, self.matches, options)
+        });
+        if let Err(failure) = &begun {
+            warn(&format!("{}: {}", title(entry), failure.message));
+            self.errors.insert(entry.hash.clone(), failure.message.clone());
+        }
+        begun.is_ok()
+    }
+
+    fn hash_of(&self, id: TorrentId) -> Option<String> {
+        Some(self.session.item(id)?.hash().to_hex())
+    }
+
+    fn heard(&mut self, notice: &Notice) -> std::io::Result<()> {
+        match notice {
+            Notice::Wanted(hash) => {
+                let entry = self.set.get(&hash.to_hex()).filter(|entry| entry.paused == 0).cloned();
+                if !entry.is_some_and(|entry| self.begin(&entry)) {
+                    self.session.driver.command(Command::Forget(*hash));
+                }
             }
+            // One that has been seeded enough does not come back.
+            Notice::Rested(_, hash) if self.is_paused(&hash.to_hex()) => {
+                self.session.driver.command(Command::Forget(*hash));
+            }
+            Notice::TorrentAdded(id, hashes) => {
+                let entry = self.set.get(&hashes.wire().to_hex());
+                if let Some(entry) = entry.filter(|entry| !entry.moving_to.is_empty()) {
+                    let to = place_of(&entry.moving_to);
+                    self.session.driver.command(Command::Move(*id, to));
+                }
+            }
+            Notice::StorageDone(id, StorageTask::Move(_)) => {
+                let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
+                if let Some(entry) = entry {
+                    self.set.put(vec![(moved(entry), None)])?;
+                }
+            }
+            Notice::MetadataReady(id) => self.metadata_came(*id),
+            Notice::TorrentFailed(id, _) => {
+                let item = self.session.item(*id);
+                if let Some(failure) = item.and_then(|item| item.failure.as_ref()) {
+                    warn(&failure.message);
+                }
+            }
+            _ => {}
         }
-        Notice::MetadataReady(id) => {
-            keep_metadata(session, set, *id);
-            session.driver.command(Command::Resume(*id));
-        }
-        Notice::TorrentFailed(id, _) => {
-            if let Some(failure) = session.item(*id).and_then(|item| item.failure.as_ref()) {
+        Ok(())
+    }
+
+    fn is_paused(&self, hash: &str) -> bool {
+        self.set.get(hash).is_none_or(|entry| entry.paused != 0)
+    }
+
+    /// What a magnet leads to is known: what is wanted of it is chosen, and the next run needs nobody
+    /// to tell it.
+    fn metadata_came(&mut self, id: TorrentId) {
+        let Some(item) = self.session.item(id) else { return };
+        let metainfo = item.metainfo.clone();
+        let hash = metainfo.info_hashes.wire().to_hex();
+        let Some(entry) = self.set.get(&hash).cloned() else { return };
+        let files = metainfo.layout.files().len();
+        let skipped = match entry.select.as_slice() {
+            [] => Ok(left_out(&entry.magnet, files)),
+            lists => skipped(&metainfo, lists),
+        };
+        let skipped = match skipped {
+            Ok(skipped) => skipped,
+            // It is held until the user has said something that there is.
+            Err(failure) => {
                 warn(&failure.message);
+                self.errors.insert(hash, failure.message);
+                return;
+            }
+        };
+        let priority = |file| match skipped.contains(&file) {
+            true => FilePriority { file, priority: Priority::Skip },
+            false => FilePriority { file, priority: Priority::Normal },
+        };
+        self.session.select(id, (0..files as u32).map(priority).collect());
+        self.session.driver.command(Command::Resume(id));
+        let entry = Entry {
+            name: metainfo.name.clone(),
+            length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+            skipped,
+            select: Vec::new(),
+            ..entry
+        };
+        // That it is not kept costs a fetch.
+        if let Err(error) = self.set.put(vec![(entry, metainfo.encode())]) {
+            warn(&format!("the metadata of {} is not kept: {error}", metainfo.name));
+        }
+    }
+
+    /// Torrents that have been seeded enough rest, in the set too.
+    fn look_at_goals(&mut self) -> Result<(), Failure> {
+        if Instant::now() < self.goals_due {
+            return Ok(());
+        }
+        self.goals_due = Instant::now() + GOALS_EVERY;
+        for item in &self.session.items {
+            let hash = item.hash().to_hex();
+            if self.goals.counts_upload(&hash)
+                && let Some(view) = item.id.and_then(|id| self.session.driver.engine().torrent(id))
+            {
+                self.goals.uploaded(&hash, view.uploaded, view.wanted);
+            }
+            if item.done {
+                self.goals.complete(&hash, Instant::now());
             }
         }
-        _ => {}
+        for hash in self.goals.reached() {
+            let Some(entry) = self.set.get(&hash).cloned() else { continue };
+            let item = self.session.items.iter();
+            let mut item = item.filter(|item| item.hash().to_hex() == hash);
+            let rest = match item.next().and_then(|item| item.id) {
+                Some(id) => Some(Command::Pause(id)),
+                None => hash_of(&entry).map(Command::Forget),
+            };
+            rest.into_iter().for_each(|command| self.session.driver.command(command));
+            let entry = Entry { paused: GOAL_REACHED, ..entry };
+            self.set.put(vec![(entry, None)]).map_err(|error| disk(&self.folder, &error))?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// The next run needs nobody to tell it what the magnet meant. That it is not kept costs a fetch.
-fn keep_metadata(session: &Session, set: &mut SessionStore, id: TorrentId) {
-    let Some(item) = session.item(id) else { return };
-    let hash = item.metainfo.info_hashes.wire().to_hex();
-    let Some(entry) = set.get(&hash).cloned() else { return };
-    let entry = Entry {
-        name: item.metainfo.name.clone(),
-        length: i64::try_from(item.metainfo.layout.payload_length()).unwrap_or(i64::MAX),
-        ..entry
-    };
-    if let Err(error) = set.put(vec![(entry, item.metainfo.encode())]) {
-        warn(&format!("the metadata of {} is not kept: {error}", item.metainfo.name));
+    /// Tells `session list` how things are.
+    fn tell_status(&mut self, last: bool) {
+        if Instant::now() < self.status_due && !last {
+            return;
+        }
+        self.status_due = Instant::now() + STATUS_EVERY;
+        let mut torrents = BTreeMap::new();
+        for item in &self.session.items {
+            let view = item.id.and_then(|id| self.session.driver.engine().torrent(id));
+            let Some(view) = view else { continue };
+            let status = TorrentStatus {
+                state: state_name(view.state).to_owned(),
+                done: item.selected.done(&view.have),
+                length: item.selected.length(),
+                uploaded: view.uploaded,
+                down_rate: view.down_rate,
+                up_rate: view.up_rate,
+                peers: view.peers,
+                seeds: view.seeds,
+                error: item.failure.as_ref().map(|failure| failure.message.clone()),
+            };
+            torrents.insert(item.hash().to_hex(), status);
+        }
+        for (hash, error) in &self.errors {
+            let status = torrents.entry(hash.clone()).or_default();
+            status.error = Some(error.clone());
+            status.state = "failed".into();
+        }
+        let status = Status { torrents };
+        if status != self.status {
+            status.write(&self.folder);
+            self.status = status;
+        }
     }
 }

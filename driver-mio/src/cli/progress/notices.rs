@@ -1,0 +1,156 @@
+//! What the engine tells, in words and as events.
+
+use eddyline::Notice;
+use eddyline::base::ids::TorrentId;
+
+use super::super::output::printable;
+use super::super::session::Session;
+use super::Reporter;
+use super::events::{Event, close_reason, source_name};
+
+impl Reporter {
+    /// Tells one notice.
+    pub(super) fn notice(&mut self, session: &Session, notice: &Notice) {
+        match notice {
+            Notice::TorrentAdded(id, _) | Notice::MetadataReady(id) => self.known(session, *id),
+            Notice::PieceVerified(id, piece) if self.verbose > 0 => {
+                self.event(session, session.item(*id), Event::Piece { index: *piece });
+            }
+            // A download is complete when nothing is left to be checked either.
+            Notice::Finished(id) if !self.fetching => {
+                if let Some(item) = session.item(*id) {
+                    self.torrent_complete(session, item);
+                }
+            }
+            Notice::PieceWithdrawn(id, piece) => {
+                let text = format!("piece {piece} is not what it was; it is fetched again");
+                self.say_of(session, session.item(*id), &text);
+            }
+            Notice::PieceFailed(id, piece) if self.verbose > 0 => {
+                let text = format!("piece {piece} failed its hash");
+                self.say_of(session, session.item(*id), &text);
+            }
+            Notice::LocationBack(id) => {
+                let item = session.item(*id);
+                self.event(session, item, Event::Resumed);
+                self.say_of(session, item, "the folder is back; the download goes on");
+            }
+            Notice::DiskHasRoom(id) => {
+                let item = session.item(*id);
+                self.event(session, item, Event::Resumed);
+                self.say_of(session, item, "there is room on the disk again");
+                if let Some(told) = item.and_then(|item| self.told.get_mut(&item.hash())) {
+                    told.failure = None;
+                }
+            }
+            Notice::DiskFull(id) | Notice::TorrentFailed(id, _) => self.failed(session, *id),
+            Notice::DhtReplied { torrent, peers, nodes } if self.verbose > 0 => {
+                let text = format!(
+                    "the DHT knows {}; we are announced at {}",
+                    count(*peers, "peer"),
+                    count(*nodes, "node")
+                );
+                self.say_of(session, session.item(*torrent), &text);
+            }
+            Notice::TrackerReplied { torrent, url, peers, warning } => {
+                let item = session.item(*torrent);
+                let event = Event::Tracker { url, peers: Some(*peers), error: None };
+                self.event(session, item, event);
+                if let Some(warning) = warning {
+                    self.say_of(session, item, &format!("{url} says: {warning}"));
+                }
+                if self.verbose > 0 {
+                    self.say_of(session, item, &format!("{url} knows {}", count(*peers, "peer")));
+                }
+            }
+            Notice::TrackerFailed { torrent, url, error } => {
+                let item = session.item(*torrent);
+                self.event(session, item, Event::Tracker { url, peers: None, error: Some(error) });
+                self.say_of(session, item, &format!("{url}: {error}"));
+            }
+            notice => self.peer_notice(session, notice),
+        }
+    }
+
+    fn peer_notice(&mut self, session: &Session, notice: &Notice) {
+        match notice {
+            Notice::PeerConnected { torrent, conn, addr, client, source } if self.verbose > 0 => {
+                self.clients.insert(*conn, client.clone());
+                let (item, source) = (session.item(*torrent), source_name(*source));
+                let event = peer(addr, "connected", client, Some(source), None);
+                self.event(session, item, event);
+                let client = printable(client);
+                self.say_of(
+                    session,
+                    item,
+                    &format!("peer {addr} connected ({client}, by {source})"),
+                );
+            }
+            Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
+                let client = self.clients.remove(conn).unwrap_or_default();
+                let item = torrent.and_then(|torrent| session.item(torrent));
+                let (reason, words) = close_reason(*reason);
+                self.event(session, item, peer(addr, "closed", &client, None, Some(reason)));
+                let client = if client.is_empty() { client } else { format!(" ({client})") };
+                self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
+            }
+            Notice::PeerBanned(torrent, addr) => {
+                let item = session.item(*torrent);
+                if self.verbose > 0 {
+                    self.event(session, item, peer(addr, "banned", "", None, None));
+                }
+                self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
+            }
+            _ => {}
+        }
+    }
+
+    /// A torrent stands still.
+    fn failed(&mut self, session: &Session, id: TorrentId) {
+        let Some(item) = session.item(id) else { return };
+        let Some(failure) = item.failure.as_ref() else { return };
+        let told = self.told.entry(item.hash()).or_default();
+        if told.failure.replace(failure.message.clone()).as_ref() == Some(&failure.message) {
+            return;
+        }
+        let event = Event::Error { message: &failure.message, code: failure.code };
+        self.event(session, Some(item), event);
+        // The only torrent's failure is the last word of the program.
+        if session.items.len() > 1 {
+            self.say(&failure.message);
+        }
+    }
+
+    /// What a torrent holds, and whether a magnet called it otherwise.
+    fn known(&self, session: &Session, id: TorrentId) {
+        let item = session.item(id).filter(|item| item.metainfo.is_known());
+        let Some(item) = item else { return };
+        let name = &item.metainfo.name;
+        if let Some(called) = item.misnamed() {
+            self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
+        }
+        let stored = item.metainfo.layout.files().iter().filter(|file| !file.attributes.pad);
+        let event = Event::Metadata {
+            magnet_name: item.called.as_deref(),
+            length: item.selected.length(),
+            files: stored.count() as u32,
+            selected: item.selected.files(),
+        };
+        self.event(session, Some(item), event);
+    }
+}
+
+fn peer<'a>(
+    addr: &std::net::SocketAddr,
+    state: &'static str,
+    client: &'a str,
+    source: Option<&'static str>,
+    reason: Option<&'static str>,
+) -> Event<'a> {
+    let addr = addr.to_string();
+    Event::Peer { addr, state, client, source, reason, transport: "tcp", encrypted: false }
+}
+
+pub(super) fn count(number: u32, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,169 @@
+//! Unit tests of the layout, at the widths that terminals have.
+
+use console::{measure_text_width, strip_ansi_codes};
+
+use super::layout::{Phase, Row, lines, plain};
+use super::map;
+use eddyline::base::bits::Bits;
+
+fn torrent(name: &str, phase: Phase) -> Row {
+    Row {
+        name: name.into(),
+        phase,
+        done: 1_288_490_188,
+        length: 4_831_838_208,
+        down_rate: 12_900_000,
+        up_rate: 1_300_000,
+        uploaded: 2_415_919_104,
+        peers: 34,
+        seeds: 12,
+        note: None,
+        map: vec![8, 4, 0, 8],
+    }
+}
+
+fn show(rows: &[Row], columns: usize, height: usize, verbose: bool) -> Vec<String> {
+    let lines = lines(rows, columns, height, verbose);
+    lines.iter().map(|line| strip_ansi_codes(line).into_owned()).collect()
+}
+
+#[test]
+fn one_torrent_loses_first_what_matters_least() {
+    let row = torrent("debian-13.iso", Phase::Downloading);
+    let status = |columns| show(std::slice::from_ref(&row), columns, 24, false)[1].clone();
+    assert_eq!(status(20), " 26% ETA   4:34");
+    assert_eq!(status(40), "━━──────  26.6% ↓ 12.3 MiB/s ETA   4:34");
+    assert_eq!(
+        status(80),
+        "━━───────  26.6%   1.2/  4.5 GiB ↓ 12.3 MiB/s ↑  1.2 MiB/s ETA   4:34  34 peers"
+    );
+    for part in ["26.6%", "1.2/  4.5 GiB", "↓ 12.3 MiB/s", "↑  1.2 MiB/s", "34 peers", "12 seeds"]
+    {
+        assert!(status(120).contains(part) && status(200).contains(part), "{part}");
+    }
+    // Nothing is half empty.
+    for columns in [40, 80, 120, 200] {
+        assert!(
+            measure_text_width(&status(columns)) + 2 >= columns,
+            "{columns}: {}",
+            status(columns)
+        );
+    }
+}
+
+#[test]
+fn no_line_is_as_wide_as_the_terminal_and_none_is_below_it() {
+    let phases = [
+        Phase::Downloading,
+        Phase::Checking,
+        Phase::Metadata,
+        Phase::Seeding,
+        Phase::Failed,
+        Phase::Paused,
+    ];
+    let names = [
+        "a",
+        "日本語の名前がついたファイル",
+        "a name that goes on and on and on and on and on and on",
+    ];
+    let mut rows = Vec::new();
+    for (number, phase) in phases.into_iter().cycle().take(12).enumerate() {
+        let mut row = torrent(names[number % 3], phase);
+        row.note = (number % 2 == 0).then(|| "nothing moves: no tracker answers".into());
+        rows.push(row);
+    }
+    for columns in (1..60).chain([80, 120, 200]) {
+        for height in [1, 2, 3, 5, 10, 24, 60] {
+            for count in [0, 1, 2, 12] {
+                for verbose in [false, true] {
+                    let lines = show(&rows[..count], columns, height, verbose);
+                    assert!(lines.len() < height.max(2), "{columns} × {height}: {lines:#?}");
+                    let width = lines.iter().map(|line| measure_text_width(line)).max();
+                    assert!(width.unwrap_or(0) < columns.max(2), "{columns}: {lines:#?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_stay_where_they_are_whatever_the_numbers() {
+    let before = torrent("x", Phase::Downloading);
+    let after = Row {
+        done: 4_800_000_000,
+        down_rate: 0,
+        up_rate: 999_999_999,
+        peers: 1,
+        seeds: 0,
+        ..before.clone()
+    };
+    for columns in [40, 80, 120, 200] {
+        let place = |row: &Row, mark: char| {
+            let line = &show(std::slice::from_ref(row), columns, 24, false)[1];
+            line.chars().position(|c| c == mark)
+        };
+        for mark in ['↓', '↑', '%'] {
+            assert_eq!(place(&before, mark), place(&after, mark), "{mark} at {columns}");
+        }
+    }
+}
+
+#[test]
+fn several_torrents_have_a_line_each_and_a_sum() {
+    let rows = [
+        torrent("first", Phase::Downloading),
+        torrent("second", Phase::Checking),
+        Row {
+            note: Some("nothing moves: no peer is known yet".into()),
+            ..torrent("third", Phase::Metadata)
+        },
+    ];
+    for columns in [40, 80, 120, 200] {
+        let lines = show(&rows, columns, 24, false);
+        let begins = |text: &str| lines.iter().position(|line| line.trim_start().starts_with(text));
+        // Those that need something first come first.
+        let places = ["third", "nothing moves", "second", "first", "all 3"].map(begins);
+        assert_eq!(places, [Some(0), Some(1), Some(2), Some(3), Some(4)], "{lines:#?}");
+        assert!(lines[2].contains("checking") && lines[3].contains("ETA"), "{lines:#?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    let rows: Vec<Row> =
+        (0..50).map(|n| torrent(&format!("torrent {n}"), Phase::Downloading)).collect();
+    let lines = show(&rows, 80, 10, true);
+    assert_eq!(lines.len(), 9);
+    assert!(lines[8].starts_with("all 50, 42"), "{lines:#?}");
+    let lines = show(&rows, 120, 10, true);
+    assert!(lines[8].starts_with("all 50, 42 not shown "), "{lines:#?}");
+}
+
+#[test]
+fn maps_and_their_legend_come_with_verbose() {
+    let row = torrent("x", Phase::Downloading);
+    let lines = show(std::slice::from_ref(&row), 80, 24, true);
+    assert_eq!(lines[2], "█▄·█");
+    assert!(lines[3].contains("verified"));
+    assert_eq!(show(&[row], 80, 24, false).len(), 2);
+}
+
+#[test]
+fn the_map_shows_shares_and_is_full_only_when_all_is_there() {
+    for pieces in [1, 2, 4095, 4096, 4097, 10_000, 1_000_003] {
+        let full = map(&Bits::full(pieces));
+        assert!(full.iter().all(|level| *level == 8), "{pieces}");
+        assert_eq!(full.len(), pieces.min(4096) as usize);
+        assert!(map(&Bits::new(pieces)).iter().all(|level| *level == 0));
+    }
+    assert!(map(&Bits::new(0)).is_empty());
+}
+
+#[test]
+fn a_plain_line_says_it_in_words() {
+    assert_eq!(
+        plain(&torrent("x", Phase::Downloading)),
+        "x, 26.6%, 1.2 GiB of 4.5 GiB, down 12.3 MiB/s, up 1.2 MiB/s, ETA 4:34, 34 peers (12 seeds)"
+    );
+    assert!(plain(&torrent("x", Phase::Metadata)).contains("looking for the metadata"));
+}

@@ -1,0 +1,179 @@
+//! `session add`: what is there already is not replaced.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use eddyline::Priority;
+use eddyline::metainfo::Metainfo;
+use eddyline_mio::session_store::{Entry, PAUSED, SessionSet};
+
+use super::super::exit::{Failure, USAGE};
+use super::super::goal::thousandths;
+use super::super::output::line;
+use super::super::selection::{check, select};
+use super::super::session::names;
+use super::super::source::{Source, load};
+use super::entries::title;
+use super::list::print_changed;
+use super::{Locked, disk, folder_of, lock};
+
+/// A torrent that is to be added, with its `.torrent` where it is known.
+struct Candidate {
+    entry: Entry,
+    metainfo: Option<Box<Metainfo>>,
+}
+
+/// An entry for the set, with its `.torrent` where that is new.
+type Put = (Entry, Option<Vec<u8>>);
+
+/// `session add SOURCE…`.
+pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
+    let folder = std::path::absolute(&folder).map_err(|error| disk(&folder, &error))?;
+    let names = names(matches)?;
+    let mut candidates = Vec::new();
+    for text in matches.get_many::<String>("source").into_iter().flatten() {
+        candidates.push(candidate(load(text, &names)?, &folder.to_string_lossy(), matches)?);
+    }
+    let Locked { mut set, store, _session } = lock(matches, "session add")?;
+    let (mut puts, mut told) = (Vec::new(), Vec::new());
+    for candidate in candidates {
+        let old = set.get(&candidate.entry.hash).cloned();
+        let hash = candidate.entry.hash.clone();
+        match old {
+            None => {
+                told.push((hash, "added"));
+                let torrent = candidate.metainfo.and_then(|metainfo| metainfo.encode());
+                puts.push((candidate.entry, torrent));
+            }
+            Some(old) => {
+                let put = known(&set, old, candidate, matches)?;
+                told.push((
+                    hash,
+                    if put.is_some() { "added the metadata of" } else { "already there:" },
+                ));
+                puts.extend(put);
+            }
+        }
+    }
+    set.put(puts).map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
+    if !print_changed(matches, &set, &store, told.iter().map(|(hash, _)| hash.as_str())) {
+        for (hash, what) in &told {
+            let called = set.get(hash).map(title).unwrap_or_default();
+            line(&format!("{what} {called}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn selections(matches: &ArgMatches) -> Vec<String> {
+    matches.get_many::<String>("select").into_iter().flatten().cloned().collect()
+}
+
+fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<Candidate, Failure> {
+    let selections = selections(matches);
+    let (known, magnet, select) = match source {
+        Source::Torrent(metainfo) => (Some(metainfo), None, Vec::new()),
+        // Which files there are is not known yet.
+        Source::Magnet(magnet) => {
+            check(&selections)?;
+            (None, Some(magnet), selections.clone())
+        }
+    };
+    let skipped = match &known {
+        Some(metainfo) => skipped(metainfo, &selections)?,
+        None => Vec::new(),
+    };
+    let unknown = magnet.as_deref().map(Metainfo::from_magnet);
+    let Some(metainfo) = known.as_deref().or(unknown.as_ref()) else {
+        return Err(Failure::new(USAGE, "there is nothing to add"));
+    };
+    let rate = |key: &str| {
+        matches.get_one::<u64>(key).map_or(0, |rate| i64::try_from(*rate).unwrap_or(i64::MAX))
+    };
+    let ratio = matches.get_one::<f64>("seed-ratio").map_or(-1, |ratio| thousandths(*ratio));
+    let entry = Entry {
+        hash: metainfo.info_hashes.wire().to_hex(),
+        name: metainfo.name.clone(),
+        length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+        magnet: magnet.map(|magnet| magnet.to_string()).unwrap_or_default(),
+        folder: folder.to_owned(),
+        moving_to: String::new(),
+        left: Vec::new(),
+        trackers: (!metainfo.trackers.is_empty()).into(),
+        order: 0,
+        paused: if matches.get_flag("paused") { PAUSED } else { 0 },
+        sequential: matches.get_flag("sequential").into(),
+        skipped,
+        select,
+        max_down: rate("max-down"),
+        max_up: rate("max-up"),
+        seed_ratio: ratio,
+        seed_time: matches.get_one::<Duration>("seed-time").map_or(-1, seconds),
+    };
+    Ok(Candidate { entry, metainfo: known })
+}
+
+/// A time as an entry has it.
+pub(super) fn seconds(time: &Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Numbers of the files that are not selected.
+pub(super) fn skipped(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<u32>, Failure> {
+    let priorities = select(metainfo, selections)?;
+    let numbered = priorities.iter().enumerate();
+    Ok(numbered.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n as u32).collect())
+}
+
+/// A torrent that is there already: what it is to be is not changed by the way. A magnet gets its
+/// metadata.
+fn known(
+    set: &SessionSet,
+    old: Entry,
+    new: Candidate,
+    matches: &ArgMatches,
+) -> Result<Option<Put>, Failure> {
+    let said = |key: &str| {
+        let source = matches.value_source(key);
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let wanted = &new.entry;
+    let other = [
+        ("dir", wanted.folder != old.folder && wanted.folder != old.moving_to),
+        ("select", (&wanted.skipped, &wanted.select) != (&old.skipped, &old.select)),
+        ("sequential", wanted.sequential != old.sequential),
+        ("paused", (wanted.paused != 0) != (old.paused != 0)),
+        ("max-down", wanted.max_down != old.max_down),
+        ("max-up", wanted.max_up != old.max_up),
+        ("seed-ratio", wanted.seed_ratio != old.seed_ratio),
+        ("seed-time", wanted.seed_time != old.seed_time),
+    ];
+    if let Some((key, _)) = other.iter().find(|(key, differs)| *differs && said(key)) {
+        let command = match *key {
+            "dir" => "session move",
+            "paused" => "session pause",
+            _ => "session set",
+        };
+        let text = format!(
+            "{} is in the session already, with another --{key}; change it with `{command}`",
+            title(&old)
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    let Some(metainfo) = new.metainfo.filter(|_| set.torrent(&old.hash).is_err()) else {
+        return Ok(None);
+    };
+    let entry = Entry {
+        name: metainfo.name.clone(),
+        length: new.entry.length,
+        trackers: new.entry.trackers,
+        skipped: skipped(&metainfo, &old.select)?,
+        select: Vec::new(),
+        ..old
+    };
+    Ok(Some((entry, metainfo.encode())))
+}

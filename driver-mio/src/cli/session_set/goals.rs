@@ -1,0 +1,82 @@
+//! How long torrents of a running session are seeded.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use eddyline_mio::session_store::Entry;
+
+use super::super::goal::SeedGoal;
+
+/// A torrent of the run.
+struct Tracked {
+    goal: SeedGoal,
+    /// Since when it is complete in this run.
+    complete: Option<Instant>,
+    uploaded: u64,
+    length: u64,
+    reached: bool,
+}
+
+/// All torrents of a run that are not paused, by hash.
+#[derive(Default)]
+pub(super) struct Goals {
+    usual: SeedGoal,
+    torrents: BTreeMap<String, Tracked>,
+}
+
+impl Goals {
+    /// Goals of a run with these flags.
+    pub fn new(usual: SeedGoal) -> Self {
+        Self { usual, torrents: BTreeMap::new() }
+    }
+
+    /// A torrent takes part; so much of it was uploaded by earlier runs.
+    pub fn track(&mut self, entry: &Entry, uploaded: u64) {
+        let goal = self.usual.of_entry(entry);
+        let length = entry.length.unsigned_abs();
+        let tracked = Tracked { goal, complete: None, uploaded, length, reached: false };
+        self.torrents.insert(entry.hash.clone(), tracked);
+    }
+
+    /// A torrent is complete.
+    pub fn complete(&mut self, hash: &str, now: Instant) {
+        if let Some(tracked) = self.torrents.get_mut(hash) {
+            tracked.complete.get_or_insert(now);
+        }
+    }
+
+    /// Whether it matters how much of it is uploaded.
+    pub fn counts_upload(&self, hash: &str) -> bool {
+        self.torrents.get(hash).is_some_and(|tracked| tracked.goal.ratio.is_some())
+    }
+
+    /// How much of it is uploaded, of how much.
+    pub fn uploaded(&mut self, hash: &str, uploaded: u64, length: u64) {
+        if let Some(tracked) = self.torrents.get_mut(hash) {
+            (tracked.uploaded, tracked.length) = (uploaded, length);
+        }
+    }
+
+    /// The torrents that have reached their goals now.
+    pub fn reached(&mut self) -> Vec<String> {
+        let mut reached = Vec::new();
+        for (hash, tracked) in self.torrents.iter_mut().filter(|(_, tracked)| !tracked.reached) {
+            let Some(since) = tracked.complete else { continue };
+            if tracked.goal.is_reached(since, tracked.uploaded, tracked.length) {
+                tracked.reached = true;
+                reached.push(hash.clone());
+            }
+        }
+        reached
+    }
+
+    /// Whether all torrents have reached their goals, and nothing is left to do.
+    pub fn all_reached(&self) -> bool {
+        !self.torrents.is_empty() && self.torrents.values().all(|tracked| tracked.reached)
+    }
+
+    /// Whether something is not complete yet.
+    pub fn is_unfinished(&self) -> bool {
+        self.torrents.values().any(|tracked| tracked.complete.is_none())
+    }
+}

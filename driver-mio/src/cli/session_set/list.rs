@@ -1,0 +1,226 @@
+//! `session list`: all torrents, and how each does.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use eddyline::base::bits::Bits;
+use eddyline::metainfo::Metainfo;
+use eddyline_mio::resume_store::{RUNNING, ResumeStore};
+use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionSet};
+use serde_json::{Value, json};
+
+use super::super::exit::Failure;
+use super::super::output::{json as print_json, line, printable};
+use super::super::selected::Selected;
+use super::super::units::{rate, size};
+use super::entries::{current_name, resume_of};
+use super::status::Status;
+use super::{disk, folder_of};
+
+/// Fewest digits of a hash that are shown.
+const SHORT_HASH: usize = 8;
+
+/// One torrent of the list.
+struct Row {
+    entry: Entry,
+    name: String,
+    state: String,
+    error: Option<String>,
+    /// Wanted bytes: here, and in all.
+    done: u64,
+    length: u64,
+    uploaded: u64,
+    down_rate: u64,
+    up_rate: u64,
+    peers: u32,
+    seeds: u32,
+    /// Good pieces, and all.
+    pieces: (u32, u32),
+}
+
+/// `session list`.
+pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let folder = folder_of(matches)?;
+    let set = SessionSet::read(&folder).map_err(|error| disk(&folder, &error))?;
+    let mut rows = rows(&set, &ResumeStore::at(&folder));
+    sort(&mut rows, matches.get_one::<String>("sort").map_or("name", String::as_str));
+    if matches.get_flag("json") {
+        print_json(&rows.iter().map(as_json).collect());
+    } else if !rows.is_empty() {
+        print_table(&rows, matches.get_count("verbose") > 0);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With `--json`, prints how torrents are after a command. Returns whether it did.
+pub(super) fn print_changed<'a>(
+    matches: &ArgMatches,
+    set: &SessionSet,
+    store: &ResumeStore,
+    hashes: impl Iterator<Item = &'a str>,
+) -> bool {
+    if !matches.get_flag("json") {
+        return false;
+    }
+    let status = running_status(store);
+    let entries = hashes.filter_map(|hash| set.get(hash));
+    print_json(&entries.map(|entry| as_json(&row(set, store, &status, entry))).collect());
+    true
+}
+
+fn rows(set: &SessionSet, store: &ResumeStore) -> Vec<Row> {
+    let status = running_status(store);
+    set.list().into_iter().map(|entry| row(set, store, &status, entry)).collect()
+}
+
+/// What the session says that runs; of one that does not, only what went wrong counts.
+fn running_status(store: &ResumeStore) -> (bool, Status) {
+    let running = store.session_holder().is_some_and(|holder| holder.command == RUNNING);
+    (running, Status::read(store.state()))
+}
+
+fn row(set: &SessionSet, store: &ResumeStore, status: &(bool, Status), entry: &Entry) -> Row {
+    let resume = resume_of(store, entry);
+    let (running, status) = status;
+    let told = status.torrents.get(&entry.hash);
+    let live = told.filter(|_| *running);
+    let have = resume.as_ref().map(|resume| &resume.have);
+    let (done, length) = match live.filter(|live| live.length > 0) {
+        Some(live) => (live.done, live.length),
+        None => progress(set, entry, have),
+    };
+    let complete = length > 0 && done == length;
+    let error = told.filter(|_| entry.paused == 0).and_then(|told| told.error.clone());
+    let state = match live {
+        _ if entry.paused == GOAL_REACHED => "finished",
+        _ if entry.paused != 0 => "paused",
+        _ if error.is_some() => "failed",
+        Some(live) => &live.state,
+        // It stands by: nobody wants it at the moment.
+        None if *running && complete => "seeding",
+        None => "stopped",
+    };
+    Row {
+        name: current_name(entry, resume.as_ref()),
+        state: state.to_owned(),
+        error,
+        done,
+        length,
+        uploaded: live.map_or(resume.as_ref().map_or(0, |r| r.uploaded), |live| live.uploaded),
+        down_rate: live.map_or(0, |live| live.down_rate),
+        up_rate: live.map_or(0, |live| live.up_rate),
+        peers: live.map_or(0, |live| live.peers),
+        seeds: live.map_or(0, |live| live.seeds),
+        pieces: have.map_or((0, 0), |have| (have.count(), have.len())),
+        entry: entry.clone(),
+    }
+}
+
+/// Wanted bytes that are here, and all of them.
+fn progress(set: &SessionSet, entry: &Entry, have: Option<&Bits>) -> (u64, u64) {
+    let all = entry.length.unsigned_abs();
+    if entry.skipped.is_empty() && have.is_none_or(|have| have.is_full() || have.count() == 0) {
+        return (if have.is_some_and(|have| have.count() > 0) { all } else { 0 }, all);
+    }
+    let Some(metainfo) = set.torrent(&entry.hash).ok().and_then(|b| Metainfo::parse(&b).ok())
+    else {
+        return (0, all);
+    };
+    let selected = Selected::without(&metainfo, &entry.skipped);
+    let none = Bits::new(metainfo.geometry.pieces());
+    (selected.done(have.unwrap_or(&none)), selected.length())
+}
+
+fn sort(rows: &mut [Row], by: &str) {
+    match by {
+        "added" => {}
+        "size" => rows.sort_by_key(|row| std::cmp::Reverse(row.length)),
+        "progress" => rows.sort_by_key(|row| row.done.saturating_mul(1000) / row.length.max(1)),
+        "state" => rows.sort_by(|a, b| a.state.cmp(&b.state)),
+        _ => rows.sort_by_key(|row| row.name.to_lowercase()),
+    }
+}
+
+fn as_json(row: &Row) -> Value {
+    let entry = &row.entry;
+    let said = |limit: i64| u64::try_from(limit).ok();
+    let positive = |limit: i64| said(limit).filter(|limit| *limit > 0);
+    json!({
+        "info_hash": entry.hash,
+        "hash": entry.hash,
+        "name": row.name,
+        "state": row.state,
+        "error": row.error,
+        "paused": entry.paused != 0,
+        "done": row.done,
+        "length": row.length,
+        "size": entry.length,
+        "good": row.pieces.0,
+        "pieces": row.pieces.1,
+        "down_rate": row.down_rate,
+        "up_rate": row.up_rate,
+        "uploaded": row.uploaded,
+        "peers": row.peers,
+        "seeds": row.seeds,
+        "folder": entry.folder,
+        "moving_to": Some(&entry.moving_to).filter(|to| !to.is_empty()),
+        "sequential": entry.sequential != 0,
+        "max_down": positive(entry.max_down),
+        "max_up": positive(entry.max_up),
+        "seed_ratio": said(entry.seed_ratio).map(|ratio| ratio as f64 / 1000.0),
+        "seed_time": said(entry.seed_time),
+    })
+}
+
+fn print_table(rows: &[Row], full_hash: bool) {
+    let digits = if full_hash { 40 } else { distinct(rows) };
+    let mut cells: Vec<[String; 8]> =
+        vec![["HASH", "STATE", "DONE", "SIZE", "DOWN", "UP", "NAME", "FOLDER"].map(str::to_owned)];
+    let moving = |bytes: u64| if bytes == 0 { "-".to_owned() } else { rate(bytes) };
+    for row in rows {
+        let known = row.length > 0;
+        let percent = u128::from(row.done) * 1000 / u128::from(row.length.max(1));
+        let percent = format!("{}.{} %", percent / 10, percent % 10);
+        cells.push([
+            row.entry.hash.chars().take(digits).collect(),
+            row.state.clone(),
+            if known { percent } else { "-".into() },
+            if known { size(row.length) } else { "-".into() },
+            moving(row.down_rate),
+            moving(row.up_rate),
+            printable(&row.name),
+            printable(&row.entry.folder),
+        ]);
+    }
+    let width = |column: usize| {
+        cells.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..8).map(width).collect();
+    for (number, row) in cells.iter().enumerate() {
+        let mut text = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            // Numbers stand on the right, words on the left.
+            let side = if (2..6).contains(&column) {
+                console::Alignment::Right
+            } else {
+                console::Alignment::Left
+            };
+            text.push_str(&console::pad_str(cell, widths[column], side, None));
+            text.push_str("  ");
+        }
+        line(text.trim_end());
+        let error = number.checked_sub(1).and_then(|number| rows[number].error.as_deref());
+        if let Some(error) = error {
+            line(&format!("{:digits$}  {}", "", printable(error)));
+        }
+    }
+}
+
+/// How many digits tell all hashes apart.
+fn distinct(rows: &[Row]) -> usize {
+    let mut hashes: Vec<&str> = rows.iter().map(|row| row.entry.hash.as_str()).collect();
+    hashes.sort_unstable();
+    let alike =
+        |pair: &[&str]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
+    hashes.windows(2).map(alike).max().map_or(SHORT_HASH, |alike| (alike + 1).max(SHORT_HASH))
+}

@@ -1,0 +1,79 @@
+//! `session remove`: torrents leave the set, and with `--with-data` their files the disk.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+use eddyline::Placement;
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Metainfo;
+use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
+use eddyline_mio::resume_store::ResumeStore;
+use eddyline_mio::session_store::{Entry, SessionSet};
+use serde_json::json;
+
+use super::super::exit::Failure;
+use super::super::output::{json as print_json, line};
+use super::super::session::store_failure;
+use super::entries::{hash_of, place_of, resume_of, title};
+use super::{Locked, disk, lock, named};
+
+/// `session remove TORRENT…`.
+pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let Locked { mut set, store, _session } = lock(matches, "session remove")?;
+    let mut removed = Vec::new();
+    for entry in named(matches, &set, &store)? {
+        if let Some(hash) = hash_of(&entry) {
+            store.lock(hash, "session remove").map_err(store_failure)?;
+        }
+        let folder = PathBuf::from(&entry.folder);
+        if matches.get_flag("with-data") {
+            delete_data(&set, &store, &entry).map_err(|error| disk(&folder, &error))?;
+        }
+        if let Some(hash) = hash_of(&entry) {
+            store.forget(hash).map_err(|error| disk(&folder, &error))?;
+        }
+        set.remove(&entry.hash).map_err(|error| disk(&folder, &error))?;
+        if !matches.get_flag("json") {
+            line(&format!("removed {}", title(&entry)));
+        }
+        removed.push(json!({ "info_hash": entry.hash, "name": entry.name }));
+    }
+    if matches.get_flag("json") {
+        print_json(&removed.into());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Removes the files of a torrent. Of one whose metadata never came there are none.
+fn delete_data(set: &SessionSet, store: &Arc<ResumeStore>, entry: &Entry) -> std::io::Result<()> {
+    let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
+    // Of one that never ran, what stands under its names is somebody else's.
+    let Some(resume) = resume_of(store, entry) else { return Ok(()) };
+    let metainfo = Metainfo::parse(&bytes).map_err(std::io::Error::other)?;
+    let metainfo = Arc::new(metainfo);
+    // A move that was cut short leaves it where it was; one that was done may leave copies.
+    let moved = !entry.moving_to.is_empty() && resume.location == place_of(&entry.moving_to);
+    let folder = if moved { &entry.moving_to } else { &entry.folder };
+    let left = entry.left.iter().filter(|left| resume.left_at.contains(&place_of(left)));
+    for folder in left.chain([folder]) {
+        let fs = match Scoped::open(Path::new(folder)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => Arc::new(other?),
+        };
+        let placement = Placement {
+            skipped: (0..metainfo.layout.files().len() as u32).collect(),
+            renamed: resume.renamed.clone(),
+            ..Placement::default()
+        };
+        let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
+        let hash = metainfo.info_hashes.wire();
+        let options = FileOptions { tag: PartTag::of(Some(store), hash)?, keep_executable: false };
+        let files =
+            TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options)?;
+        files.leave_alone(found_folders(store, hash, &*fs));
+        files.delete()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! How a run is set up, from the flags that transfers share.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use eddyline::{Config, RateLimits};
+use eddyline_mio::dns::Names;
+use eddyline_mio::lanes::{self, LANES};
+use eddyline_mio::listen::ListenOptions;
+use sha1::Sha1;
+
+use super::exit::{Failure, NETWORK};
+
+/// Payload that may wait for the disk.
+const DISK_INTAKE: u32 = 4 << 20;
+
+/// How to set a session up.
+#[derive(Debug)]
+pub struct Setup {
+    /// Which command this is, as others are told who find a torrent locked.
+    pub command: &'static str,
+    /// Where the data is.
+    pub folder: PathBuf,
+    /// Where resume data is.
+    pub state: Option<PathBuf>,
+    /// What to listen on; `None` for nothing.
+    pub listen: Option<ListenOptions>,
+    /// The engine's configuration.
+    pub engine: Config,
+    /// Limits on everything.
+    pub limits: RateLimits,
+    /// Record the run here.
+    pub record: Option<PathBuf>,
+    /// Make files executable where their torrent says so.
+    pub keep_executable: bool,
+}
+
+impl Setup {
+    /// Reads the flags that `download` and `seed` share.
+    pub fn from_flags(matches: &ArgMatches, command: &'static str) -> Result<Self, Failure> {
+        let mut engine = Config {
+            trackers: !matches.get_flag("no-trackers"),
+            pex: !matches.get_flag("no-pex"),
+            dht: !matches.get_flag("no-dht"),
+            lsd: !matches.get_flag("no-lsd"),
+            hash_jobs: hash_jobs(),
+            disk_intake: DISK_INTAKE,
+            ..Config::default()
+        };
+        if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
+            engine.dht_bootstrap = nodes.cloned().collect();
+        }
+        if let Some(peers) = matches.get_one::<u32>("max-peers") {
+            engine.max_connections_per_torrent = *peers;
+            engine.max_connections = engine.max_connections.max(*peers);
+        }
+        // A session has a folder for each torrent.
+        let folder = matches.try_get_one::<PathBuf>("dir").ok().flatten();
+        Ok(Self {
+            command,
+            folder: folder.cloned().unwrap_or_else(|| ".".into()),
+            state: state_dir(matches),
+            listen: Some(listen_options(matches)?),
+            engine,
+            limits: RateLimits {
+                down: matches.get_one::<u64>("max-down").copied(),
+                up: matches.get_one::<u64>("max-up").copied(),
+            },
+            record: matches.get_one::<PathBuf>("record").cloned(),
+            keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
+        })
+    }
+}
+
+/// Where state is kept: as the flag says, or where the system keeps such things.
+pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
+    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("state-dir") {
+        return Some(path.clone());
+    }
+    let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
+    let home = home.map(PathBuf::from).or_else(|| {
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
+    })?;
+    Some(home.join("eddyline"))
+}
+
+/// How names are looked up under the rules of `--bind`.
+pub fn names(matches: &ArgMatches) -> Result<Names, Failure> {
+    Ok(Names::new(listen_options(matches)?.policy()))
+}
+
+fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
+    let bind = matches.get_one::<String>("bind");
+    let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
+    let interface = bind.filter(|_| address.is_none()).cloned();
+    if let Some(name) = &interface
+        && !Path::new("/sys/class/net").join(name).exists()
+    {
+        let text = format!("there is no network interface or address '{name}'");
+        return Err(Failure::new(NETWORK, text));
+    }
+    let port = matches.try_get_one::<u16>("port").ok().flatten().copied();
+    Ok(ListenOptions { port, address, interface })
+}
+
+/// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
+fn hash_jobs() -> u32 {
+    let each = if lanes::are_fast::<Sha1>() { LANES } else { 2 };
+    (each * disk_threads()) as u32
+}
+
+/// Worker threads for disk and hashing.
+pub fn disk_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
+}

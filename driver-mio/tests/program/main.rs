@@ -1,0 +1,6 @@
+//! The program as a black box: processes, their output, their exit codes, and what they leave behind.
+
+mod events;
+mod home;
+mod session;
+mod side_by_side;

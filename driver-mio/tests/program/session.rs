@@ -1,0 +1,252 @@
+//! The session's commands, as a user types them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::home::{ALONE, Home, Running, content, pick};
+
+const NO_TRACKERS: &[&str] = &["--no-trackers"];
+
+fn run<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    ["session", "run"].into_iter().chain(ALONE).chain(more.iter().copied()).collect()
+}
+
+/// A torrent with the files `set/a` (10 bytes), `set/b` (50,000) and `set/c` (7).
+fn set_of_three(home: &Home) -> String {
+    std::fs::create_dir_all(home.at("source/set")).unwrap();
+    for (name, length) in [("a", 10), ("b", 50_000), ("c", 7)] {
+        std::fs::write(home.at(&format!("source/set/{name}")), content(name, length)).unwrap();
+    }
+    home.torrent_of("source/set", "set")
+}
+
+/// Runs the session until its torrents have come.
+fn fetch(home: &Home, peer: &str, complete: usize) -> Running {
+    let mut running = home.start(&run(&["--no-trackers", "--json", "--peer", peer]));
+    (0..complete).for_each(|_| drop(running.event("complete")));
+    running
+}
+
+/// Waits for something that other processes do.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_magnet_is_fetched_as_selected_and_stays_so() {
+    let home = Home::new();
+    let torrent = set_of_three(&home);
+    let (_seeder, peer) = home.seed(&[&torrent]);
+    let magnet = format!("magnet:?xt=urn:btih:{}", home.hash(&torrent));
+    home.refuse(2, &["session", "add", &magnet, "--dir", "got", "--select", "0"]);
+    home.succeed(&["session", "add", &magnet, "--dir", "got", "--select", "1,3"]);
+    let (code, _, told) = fetch(&home, &peer, 1).stop();
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(std::fs::read(home.at("got/set/a")).unwrap(), content("a", 10));
+    assert!(!home.path().join("got/set/b").exists());
+    let list = home.listed();
+    let about = pick(&list[0], &["done", "length", "name", "size"]);
+    assert_eq!(about, json!([17, 17, "set", 50_017]));
+    // The next run has the `.torrent`, and fetches no more either.
+    home.start(&run(&["--no-trackers", "--json", "--peer", &peer])).event("progress");
+    assert!(!home.path().join("got/set/b").exists());
+    home.succeed(&["session", "set", "set", "--select", "all"]);
+    let (code, _, told) = fetch(&home, &peer, 1).stop();
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(std::fs::read(home.at("got/set/b")).unwrap(), content("b", 50_000));
+}
+
+#[test]
+fn adding_what_is_there_changes_nothing_and_says_so() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    let magnet = format!("magnet:?xt=urn:btih:{}", home.hash(&torrent));
+    home.succeed(&["session", "add", &magnet, "--dir", "one", "--paused", "--max-up", "5K"]);
+    let told = home.succeed(&["session", "add", &torrent]);
+    assert!(told.contains("metadata"), "{told}");
+    let told = home.succeed(&["session", "add", &torrent]);
+    assert!(told.contains("already there"), "{told}");
+    for other in [["--dir", "two"], ["--max-up", "6K"], ["--seed-ratio", "2"]] {
+        let told = home.refuse(2, &["session", "add", &torrent, other[0], other[1]]);
+        assert!(told.contains(other[0]), "{told}");
+    }
+    let list = home.listed();
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(pick(&list[0], &["max_up", "paused"]), json!([5000, true]));
+    assert!(list[0]["folder"].as_str().unwrap().ends_with("/one"));
+}
+
+#[test]
+fn a_magnet_without_metadata_can_be_moved_and_has_no_files_to_rename_or_verify() {
+    let home = Home::new();
+    let hash = "ab".repeat(20);
+    home.succeed(&["session", "add", &format!("magnet:?xt=urn:btih:{hash}&dn=later")]);
+    home.succeed(&["session", "move", "later", "--to", "there"]);
+    assert!(home.listed()[0]["folder"].as_str().unwrap().ends_with("/there"));
+    assert!(home.refuse(2, &["session", "rename", "later", "x"]).contains("metadata"));
+    assert!(home.refuse(2, &["session", "verify", "later"]).contains("metadata"));
+    for command in ["verify", "seed"] {
+        home.refuse(2, &[command, &format!("magnet:?xt=urn:btih:{hash}"), "--dir", "."]);
+    }
+    home.refuse(2, &["magnet", &format!("magnet:?xt=urn:btih:{hash}")]);
+}
+
+#[test]
+fn files_are_renamed_inside_their_folder_and_the_list_has_current_names() {
+    let home = Home::new();
+    let torrent = set_of_three(&home);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    home.succeed(&["session", "verify", "set"]);
+    home.succeed(&["session", "rename", "set", "new.bin", "--file", "2"]);
+    assert!(home.path().join("source/set/new.bin").exists());
+    home.succeed(&["session", "rename", "set", "other"]);
+    assert!(home.path().join("source/other/new.bin").exists());
+    assert_eq!(home.listed()[0]["name"], "other");
+    home.succeed(&["session", "rename", "other", "other/deep/c", "--file", "3"]);
+    assert!(home.path().join("source/other/deep/c").exists());
+    for bad in ["../out", "/out", "other/../../out"] {
+        home.refuse(2, &["session", "rename", "other", bad, "--file", "1"]);
+    }
+    home.refuse(2, &["session", "rename", "other", "x", "--file", "9"]);
+    home.succeed(&["session", "verify", "other"]);
+    home.succeed(&["session", "remove", "other", "--with-data"]);
+    assert!(!home.path().join("source/other").exists());
+}
+
+#[test]
+fn goals_of_a_run_and_of_torrents_end_their_seeding_and_then_the_run() {
+    let home = Home::new();
+    let (one, other) = (home.torrent("a.bin", 40_000), home.torrent("b.bin", 40_000));
+    home.succeed(&["session", "add", &one, &other, "--dir", "source"]);
+    home.succeed(&["session", "verify", "a.bin", "b.bin"]);
+    home.succeed(&["session", "set", "b.bin", "--seed-time", "1h"]);
+    let states = || {
+        let list = home.listed();
+        [0, 1].map(|place| list[place]["state"].as_str().unwrap().to_owned())
+    };
+    let running = home.start(&run(&["--no-trackers", "--seed-time", "0s"]));
+    until("the first has been seeded enough", || states()[0] == "finished");
+    assert_eq!(states()[1], "seeding");
+    assert_eq!(running.stop().0, 0);
+    // With nothing left to do the run ends by itself.
+    home.succeed(&["session", "set", "b.bin", "--seed-time", "none"]);
+    home.succeed(&["session", "resume", "a.bin"]);
+    home.succeed(&run(&["--no-trackers", "--seed-time", "0s"]));
+    assert_eq!(states(), ["finished", "finished"]);
+}
+
+#[test]
+fn a_run_that_is_stopped_unfinished_says_so_by_its_code() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    home.succeed(&["session", "add", &torrent, "--dir", "got"]);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut running = home.start(&run(NO_TRACKERS));
+        running.line_with("READY");
+        running.signal(signal);
+        assert_eq!(running.end().0, code);
+    }
+    home.succeed(&["session", "pause", "a.bin"]);
+    let mut running = home.start(&run(NO_TRACKERS));
+    running.line_with("READY");
+    assert_eq!(running.stop().0, 0, "what is paused is nobody's work");
+}
+
+#[test]
+fn the_list_has_a_header_and_says_what_is_wrong() {
+    let home = Home::new();
+    let (one, other) = (home.torrent("b.bin", 40_000), home.torrent("A.bin", 40_000));
+    home.succeed(&["session", "add", &one, "--dir", "got"]);
+    home.succeed(&["session", "add", &other, "--dir", "source"]);
+    // Something else is in the way of the one.
+    std::fs::create_dir_all(home.at("got")).unwrap();
+    std::fs::write(home.at("got/b.bin"), vec![1; 40_000]).unwrap();
+    let mut running = home.start(&run(NO_TRACKERS));
+    running.line_with("READY");
+    until("the failure is told", || home.listed()[1]["error"].is_string());
+    let list = home.listed();
+    assert_eq!(pick(&list[0], &["name", "state", "done"]), json!(["A.bin", "seeding", 40_000]));
+    assert_eq!(pick(&list[1], &["name", "state"]), json!(["b.bin", "failed"]));
+    running.stop();
+    let told = home.succeed(&["session", "list"]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("HASH") && lines[0].contains("STATE"), "{told}");
+    assert!(lines[1].contains("100.0 %") && lines[1].contains("A.bin"), "{told}");
+    assert!(lines[2].contains("failed") && lines[3].contains("b.bin is there already"), "{told}");
+    let list = home.succeed(&["session", "list", "--json", "--sort", "added"]);
+    assert!(list.find("b.bin") < list.find("A.bin"), "{list}");
+}
+
+#[test]
+fn data_that_went_bad_is_found_by_verify() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    home.succeed(&["session", "verify", "a.bin"]);
+    assert_eq!(home.listed()[0]["done"], 40_000);
+    let mut bytes = content("a.bin", 40_000);
+    bytes[20_000] ^= 1;
+    std::fs::write(home.at("source/a.bin"), bytes).unwrap();
+    home.refuse(32, &["session", "verify", "a.bin", "--json"]);
+    let list = home.listed();
+    assert_eq!(pick(&list[0], &["good", "pieces"]), json!([2, 3]));
+}
+
+#[test]
+fn environment_and_file_reach_the_session_and_keys_of_one_command_no_other() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    let elsewhere = home.at("elsewhere");
+    let mut add = home.command(&["session", "add", &torrent]);
+    assert!(add.env("EDDYLINE_STATE_DIR", &elsewhere).status().unwrap().success());
+    assert_eq!(home.listed(), json!([]));
+    home.succeed(&["session", "list", "--state-dir", &elsewhere, "--json"]);
+    std::fs::create_dir_all(home.at(".config/eddyline")).unwrap();
+    let config =
+        |text: &str| std::fs::write(home.at(".config/eddyline/config.toml"), text).unwrap();
+    config(&format!(
+        "tracker = 'http://127.0.0.1:1/announce'\npeer = '127.0.0.1:9'\nmax-down = '1M'\n\
+         state-dir = '{elsewhere}'\n[session.add]\nmax-up = '7K'\n"
+    ));
+    let about: serde_json::Value = {
+        home.succeed(&["create", "source/a.bin", "-o", "plain.torrent"]);
+        serde_json::from_str(&home.succeed(&["info", "--json", "plain.torrent"])).unwrap()
+    };
+    assert_eq!(about["trackers"], json!([]));
+    assert_eq!(home.listed()[0]["name"], "a.bin", "the folder that the file names");
+    home.succeed(&["session", "remove", "a.bin"]);
+    home.succeed(&["session", "add", &torrent]);
+    let list = home.listed();
+    assert_eq!(pick(&list[0], &["max_down", "max_up"]), json!([null, 7000]));
+    config("[create]\ntracker = 'http://127.0.0.1:1/announce'\n");
+    home.succeed(&["create", "source/a.bin", "-o", "tracked.torrent"]);
+    assert!(home.succeed(&["magnet", "tracked.torrent"]).contains("announce"));
+    config("[session.add]\nunheard-of = 1\n");
+    assert!(home.refuse(2, &["session", "list"]).contains("unheard-of"));
+}
+
+#[test]
+fn a_switch_of_the_file_can_be_undone() {
+    let home = Home::new();
+    home.torrent("a.bin", 40_000);
+    std::fs::create_dir_all(home.at(".config/eddyline")).unwrap();
+    std::fs::write(home.at(".config/eddyline/config.toml"), "json = true\nprivate = true\n")
+        .unwrap();
+    let is_json = |told: &str| told.starts_with('{');
+    assert!(is_json(&home.succeed(&["info", "a.bin.torrent"])));
+    for undone in ["--json=false", "--no-json"] {
+        assert!(!is_json(&home.succeed(&["info", undone, "a.bin.torrent"])), "{undone}");
+    }
+    let mut info = home.command(&["info", "a.bin.torrent"]);
+    let output = info.env("EDDYLINE_JSON", "false").output().unwrap();
+    assert!(!is_json(&String::from_utf8(output.stdout).unwrap()));
+    home.succeed(&["create", "source/a.bin", "-o", "public.torrent", "--private=false"]);
+    let about = home.succeed(&["info", "--json", "public.torrent"]);
+    assert!(about.contains("\"private\":false"), "{about}");
+}
