@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eddyline::base::ids::{SocketToken, UdpSocketId};
+use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
 use eddyline::{Action, Command, Config, Engine, Event, Notice, Wakeup};
@@ -27,7 +27,7 @@ use crate::listen::{ListenOptions, Listening, listen};
 use crate::mailbox::Mailbox;
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
-use crate::recorder::TraceFile;
+use crate::recorder::{RecordTo, TraceFile};
 use crate::resume_store::ResumeStore;
 use crate::stream::Stream;
 use reads::Reads;
@@ -60,8 +60,8 @@ pub struct DriverConfig {
     pub listen: Option<ListenOptions>,
     /// Worker threads for disk and hashing.
     pub disk_threads: usize,
-    /// Record the run into this file.
-    pub record: Option<PathBuf>,
+    /// Record the run there.
+    pub record: Option<RecordTo>,
     /// Make files executable where their torrent says so.
     pub keep_executable: bool,
 }
@@ -163,9 +163,9 @@ impl Driver {
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
-        let trace = record.map(|path| {
+        let trace = record.map(|to| {
             let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
-            TraceFile::create(&path, origin).map_err(|error| DriverError::Record(path, error))
+            TraceFile::create(&to, origin).map_err(|error| DriverError::Record(to.path, error))
         });
         let pool = PoolOptions {
             locations: locations.clone(),
@@ -259,6 +259,13 @@ impl Driver {
     #[must_use]
     pub fn locations(&self) -> &Locations {
         &self.locations
+    }
+
+    /// What the system said when an operation of a torrent failed last, with the file where it is known:
+    /// more than a [`DiskError`](eddyline::DiskError) tells.
+    #[must_use]
+    pub fn disk_refusal(&self, torrent: TorrentId) -> Option<String> {
+        self.disk.refusal(torrent)
     }
 
     /// What the disk threads hold and have done.

@@ -2,6 +2,7 @@
 
 mod body;
 mod transport;
+mod trust;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,6 +121,7 @@ pub(crate) fn fetch_through(
         .proxy(None)
         .timeout_global(Some(Duration::from_secs(get.timeout.into())))
         .user_agent(user_agent)
+        .tls_config(trust::config())
         .build();
     let seen = Arc::new(Mutex::new(Scope::Public));
     let resolver = ScopedResolver { names: names.clone(), only: get.only, seen: seen.clone() };
@@ -172,7 +174,8 @@ fn failure(error: &ureq::Error) -> HttpFailure {
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             HttpFailure::Forbidden
         }
-        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => HttpFailure::Connect,
+        ureq::Error::Io(error) => trust::failure(error).unwrap_or(HttpFailure::Connect),
+        ureq::Error::ConnectionFailed => HttpFailure::Connect,
         _ => HttpFailure::BadReply,
     }
 }

@@ -42,6 +42,24 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Creates a file that is not there yet. What is no file, as a pipe or /dev/stdout, is opened.
+///
+/// # Errors
+/// Whatever the system says, as that the file is there.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    match options().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let special = path.starts_with("/dev") || path.starts_with("/proc");
+            if special || fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
+            {
+                return File::options().write(true).open(path);
+            }
+            Err(error)
+        }
+        other => other,
+    }
+}
+
 /// Writes a whole file as [`create`] makes it.
 ///
 /// # Errors

@@ -20,6 +20,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Chunks on their way to the disk; a disk that is slower still holds the run up.
 const QUEUE: usize = 256;
 
+/// Where a run is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordTo {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether a file that is there is written over.
+    pub replace: bool,
+}
+
 /// A trace that is being written.
 #[derive(Debug)]
 pub struct TraceFile {
@@ -32,12 +41,13 @@ pub struct TraceFile {
 }
 
 impl TraceFile {
-    /// Creates the file at `path` for an engine that came to be as `origin` says.
+    /// Creates the file for an engine that came to be as `origin` says.
     ///
     /// # Errors
-    /// When the file cannot be created.
-    pub fn create(path: &Path, origin: Origin) -> io::Result<Self> {
-        let mut file = private::create(path)?;
+    /// When the file cannot be created, or is there already and must not be replaced.
+    pub fn create(to: &RecordTo, origin: Origin) -> io::Result<Self> {
+        let path = &to.path;
+        let mut file = if to.replace { private::create(path)? } else { private::create_new(path)? };
         let (chunks, queue) = bounded::<Vec<u8>>(QUEUE);
         let failure = Arc::new(Mutex::new(None));
         let told = failure.clone();

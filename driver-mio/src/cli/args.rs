@@ -69,6 +69,10 @@ fn record() -> Arg {
         .value_hint(ValueHint::FilePath)
 }
 
+fn force() -> Arg {
+    flag("force", "Overwrite the output file if it exists")
+}
+
 fn session_torrents() -> Arg {
     Arg::new("torrent")
         .value_name("TORRENT")
@@ -284,8 +288,15 @@ fn create() -> Command {
         )
         .arg(many("glob", "PATTERN", "Only files that match"))
         .arg(many("exclude", "PATTERN", "No files that match"))
-        .arg(flag("force", "Overwrite OUT"))
-        .arg(flag("strict", "Refuse what would only be warned of"))
+        .arg(flag("follow-symlinks", "Include what symbolic links lead to"))
+        .arg(flag("include-hidden", "Include files whose name begins with a dot"))
+        .arg(flag("include-junk", "Include files like Thumbs.db and desktop.ini"))
+        .arg(force())
+        .arg(flag("strict", "Treat warnings as errors"))
+        .arg(flag("dry-run", "Hash and report, but write nothing"))
+        .arg(flag("show", "Print what `info` prints of the new torrent"))
+        .arg(flag("link", "Print the magnet URI of the new torrent"))
+        .arg(flag("json", "Print one JSON object about the new torrent"))
 }
 
 /// Flags that every command takes.
@@ -365,7 +376,8 @@ pub fn command() -> Command {
                         .default_value("64MiB")
                         .value_parser(ValueParser::new(parse_size)),
                 )
-                .arg(record()),
+                .arg(record())
+                .arg(force()),
         )
         .subcommand(replay())
         .subcommand(

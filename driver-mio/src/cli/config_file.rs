@@ -1,14 +1,15 @@
 //! Flags from the command line, the environment and the configuration file, in that order.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
-use super::output::parser_message;
+use super::folders;
+use super::output::{parser_message, warn};
 
 /// Flags that mean something of its own to a command: of the file they are taken from its table, as
 /// `[create]` or `[session.add]`, and not from what is said for all.
@@ -25,34 +26,40 @@ const OWN: &[(&str, &[&str])] = &[
 pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
     let ignore = arguments.iter().any(|argument| argument == "--no-config")
         || std::env::var_os("EDDYLINE_NO_CONFIG").is_some();
-    let file = if ignore { toml::Table::new() } else { read()? };
+    let (file, unread) = if ignore { Default::default() } else { read()? };
     let (arguments, undone) = without_negations(&command(), arguments);
     let command = with_fallbacks(command(), &file, &undone);
-    command.try_get_matches_from(arguments).map_err(|error| {
+    let matches = command.try_get_matches_from(arguments).map_err(|error| {
         // Help and version are no failures.
         parser_message(&error);
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
-    })
+    })?;
+    if let Some(why) = unread.filter(|_| matches.get_count("verbose") > 0) {
+        warn(&why);
+    }
+    Ok(matches)
 }
 
-/// Where the configuration file is, if the system says where such files are.
-fn path() -> Option<PathBuf> {
-    let home = std::env::var_os("XDG_CONFIG_HOME").filter(|home| !home.is_empty());
-    let home = home
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))?;
-    Some(home.join("eddyline").join("config.toml"))
-}
-
-fn read() -> Result<toml::Table, Failure> {
-    let Some(path) = path() else { return Ok(toml::Table::new()) };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(toml::Table::new()),
-        Err(error) => return Err(Failure::io(&path, &error)),
+/// The configuration file of the user. One that cannot be read is as good as none: a service may run with
+/// a home that is not its own. Why it cannot be read is told beside it.
+fn read() -> Result<(toml::Table, Option<String>), Failure> {
+    let Some(path) = folders::config().map(|folder| folder.join("config.toml")) else {
+        return Ok((toml::Table::new(), None));
     };
-    parse(&text, &path)
+    match std::fs::read(&path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok((parse(&text, &path)?, None)),
+            Err(_) => Err(Failure::new(USAGE, format!("{} is not UTF-8", path.display()))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((toml::Table::new(), None))
+        }
+        Err(error) => {
+            let why = format!("{}; going on without it", Failure::io(&path, &error).message);
+            Ok((toml::Table::new(), Some(why)))
+        }
+    }
 }
 
 /// Reads a configuration file, and a command line that has nothing of its own with it.

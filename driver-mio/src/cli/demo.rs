@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,13 @@ use eddyline::metainfo::{
 };
 use eddyline::{AddTorrent, Config, Notice, RateLimits};
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::recorder::RecordTo;
 use sha2::{Digest, Sha256};
 
 use super::demo_tracker;
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, UNFINISHED};
 use super::output::line;
+use super::output_file::record_to;
 use super::progress::Reporter;
 use super::session::{Session, Setup};
 use super::signals::Signals;
@@ -37,6 +39,7 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 /// Runs the demo.
 pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let length = matches.get_one::<u64>("size").copied().unwrap_or(64 << 20).max(1);
+    let record = record_to(matches)?;
     let signals = Signals::listen().map_err(failed("cannot listen for signals"))?;
     // Removed with everything in it when this function ends, however it ends.
     let work = tempfile::tempdir().map_err(failed("cannot make a folder to work in"))?;
@@ -68,8 +71,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         }
         seeder.stop().map(drop)
     });
-    let mut downloader =
-        session(&target, &metainfo, matches.get_one::<PathBuf>("record").cloned())?;
+    let mut downloader = session(&target, &metainfo, record)?;
     say(&format!("downloader  port {}", downloader.driver.port().unwrap_or(0)));
     let outcome = fetch(&mut downloader, matches, &signals);
     let seconds = downloader.started.elapsed().as_secs_f64();
@@ -151,7 +153,7 @@ fn make_torrent(path: &Path, length: u64, tracker: &str) -> Result<Metainfo, Fai
 fn session(
     folder: &Path,
     metainfo: &Arc<Metainfo>,
-    record: Option<PathBuf>,
+    record: Option<RecordTo>,
 ) -> Result<Session, Failure> {
     let setup = Setup {
         command: "demo",

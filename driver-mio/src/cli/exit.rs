@@ -59,6 +59,21 @@ impl Failure {
         Self::new(code, format!("{}: {}", path.display(), io_text(error)))
     }
 
+    /// No port to listen on.
+    pub fn listen(error: &std::io::Error) -> Self {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address; see --bind",
+            std::io::ErrorKind::AddrInUse => {
+                "another program has the port; choose another one with --port"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "the system does not let you have this port; choose one above 1023 with --port"
+            }
+            _ => return Self::new(NETWORK, format!("cannot listen: {}", io_text(error))),
+        };
+        Self::new(NETWORK, format!("cannot listen: {advice}"))
+    }
+
     /// A `.torrent` that is none.
     pub fn torrent(name: &str, error: &MetainfoError) -> Self {
         let code =
@@ -95,6 +110,17 @@ impl Failure {
 
     /// A torrent that the disk refuses.
     pub fn disk(name: &str, error: DiskError) -> Self {
+        Self::refused_by_disk(&format!("{name}: {error}"), error, "check the disk and start again")
+    }
+
+    /// The same, where it is known what the system said: of a file, or of the torrent `name`.
+    pub fn refused(name: &str, told: &str, error: DiskError) -> Self {
+        let of_file = told.contains(": ");
+        let text = if of_file { told.to_owned() } else { format!("{name}: {told}") };
+        Self::refused_by_disk(&text, error, "mend that and start again")
+    }
+
+    fn refused_by_disk(text: &str, error: DiskError, otherwise: &str) -> Self {
         let (code, advice) = match error {
             DiskError::NoSpace => (NO_SPACE, "make room and start again"),
             DiskError::InTheWay => {
@@ -102,14 +128,28 @@ impl Failure {
             }
             DiskError::LocationGone => (DISK, "bring it back and start again"),
             DiskError::Permission => (DISK, "check the permissions of the folder"),
-            _ => (DISK, "check the disk and start again"),
+            _ => (DISK, otherwise),
         };
-        Self::new(code, format!("{name}: {error}; {advice}"))
+        Self::new(code, format!("{text}; {advice}"))
     }
 }
 
-/// The system's words without Rust's number behind them.
-pub fn io_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+/// What the system refused, by its name, in small letters.
+pub use eddyline_mio::disk::words as io_text;
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of advice.
+
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn advice_fits_what_is_wrong_with_the_address() {
+        let text = |kind: ErrorKind| Failure::listen(&kind.into()).message;
+        assert!(!text(ErrorKind::AddrNotAvailable).contains("--port"));
+        assert!(text(ErrorKind::AddrInUse).contains("--port"));
+        assert!(text(ErrorKind::PermissionDenied).contains("1023"));
+    }
 }

@@ -1,7 +1,20 @@
-//! Hashing on all cores for `create` and `verify`.
+//! Hashing on all cores for `create` and `verify`, and what one sees of it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::output::say_styled;
+use super::terminal::{Display, size as terminal_size};
+use super::units::{clock, size};
+
+/// Work that takes less than this is not shown.
+const SHOWN_AFTER: Duration = Duration::from_millis(300);
+/// How often the display is drawn, and a plain line is printed where there is none.
+const FRAME: Duration = Duration::from_millis(100);
+const LINE_EVERY: Duration = Duration::from_secs(20);
+/// Characters of the bar.
+const BAR: usize = 30;
 
 /// How many threads to use: as many as asked for, or as the machine has cores.
 pub fn threads(asked: Option<u16>) -> usize {
@@ -48,5 +61,62 @@ pub fn in_parallel<T: Sync, S: Default, R: Send, E: Send>(
     match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         Some(error) => Err(error),
         None => Ok(()),
+    }
+}
+
+/// How far hashing has come, on standard error: a bar on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
+pub struct HashingProgress {
+    total: u64,
+    done: u64,
+    quiet: bool,
+    display: Option<Display>,
+    began: Instant,
+    told: Instant,
+}
+
+impl HashingProgress {
+    /// For this many bytes; nothing is shown if `quiet`.
+    pub fn new(total: u64, quiet: bool) -> Self {
+        let display = if quiet { None } else { Display::open() };
+        let now = Instant::now();
+        Self { total, done: 0, quiet, display, began: now, told: now }
+    }
+
+    /// So many bytes more are hashed.
+    pub fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        let (now, worked) = (Instant::now(), self.began.elapsed());
+        let every = if self.display.is_some() { FRAME } else { LINE_EVERY };
+        if self.quiet || worked < SHOWN_AFTER || now.duration_since(self.told) < every {
+            return;
+        }
+        self.told = now;
+        match &self.display {
+            Some(display) => display.show(vec![self.line(terminal_size().0)]),
+            None => say_styled(&self.line(0)),
+        }
+    }
+
+    /// Percentage, bytes, rate and time left, and a bar in what they leave of the line.
+    fn line(&self, columns: usize) -> String {
+        let done = self.done.min(self.total);
+        let share = done as f64 / self.total.max(1) as f64;
+        let rate = done as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+        let left = ((self.total - done) as f64 / rate.max(1.0)) as u64;
+        let text = format!(
+            "hashing {:3} %  {:>10} of {}  {}/s  ETA {}",
+            (share * 100.0) as u64,
+            size(done),
+            size(self.total),
+            size(rate as u64),
+            clock(left)
+        );
+        let bar = columns.saturating_sub(text.chars().count() + 3).min(BAR);
+        if bar < 5 {
+            return text;
+        }
+        let filled = ((share * bar as f64) as usize).min(bar);
+        format!("{}{}  {text}", "━".repeat(filled), "─".repeat(bar - filled))
     }
 }

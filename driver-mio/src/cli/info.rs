@@ -40,7 +40,8 @@ fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> {
     files.filter(move |(_, file)| v1 || !file.attributes.pad)
 }
 
-fn torrent_json(metainfo: &Metainfo) -> Value {
+/// What `info --json` prints of a torrent.
+pub fn torrent_json(metainfo: &Metainfo) -> Value {
     let files: Vec<Value> = listed(metainfo)
         .map(|(_, file)| {
             json!({
@@ -114,7 +115,8 @@ fn print_hashes(v1: Option<String>, v2: Option<String>) {
     }
 }
 
-fn print_torrent(metainfo: &Metainfo) {
+/// Prints what a torrent says, for people.
+pub fn print_torrent(metainfo: &Metainfo) {
     row("Name", &metainfo.name);
     if let Some(name) = metainfo.name_in_torrent() {
         row("", &format!("(the torrent says '{name}')"));

@@ -7,10 +7,12 @@ mod demo;
 mod demo_tracker;
 mod dht_state;
 mod exit;
+mod folders;
 mod goal;
 mod hashing;
 mod info;
 mod output;
+mod output_file;
 mod progress;
 mod published;
 mod replay;
@@ -47,8 +49,9 @@ pub fn run() -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    if !failure.message.is_empty() {
-        output::say(&format!("eddyline: {}", output::printable(&failure.message)));
+    let message = output::untold(&failure.message);
+    if !message.is_empty() {
+        output::say(&format!("eddyline: {}", output::printable(message)));
     }
     ExitCode::from(failure.code)
 }

@@ -2,11 +2,15 @@
 //! call things reaches no terminal and no reader of JSON raw.
 
 use std::fmt::Write as _;
+use std::sync::Mutex;
 
 use clap::ArgMatches;
 use serde_json::Value;
 
 use super::terminal;
+
+/// The failure that was told last, while others went on.
+static TOLD: Mutex<Option<String>> = Mutex::new(None);
 
 /// Applies `--color` and `NO_COLOR`.
 pub fn choose_colors(matches: &ArgMatches) {
@@ -68,6 +72,19 @@ pub fn parser_message(error: &clap::Error) {
     } else {
         bytes(shown.as_bytes());
     }
+}
+
+/// Prints to stderr why something failed that may be the end of everything: it is not told again then.
+pub fn tell_failure(message: &str) {
+    *TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(message.to_owned());
+    say(&printable(message));
+}
+
+/// What of a message was not told by [`tell_failure`].
+pub fn untold(message: &str) -> &str {
+    let told = TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let rest = told.as_deref().and_then(|told| message.strip_suffix(told));
+    rest.map_or(message, |rest| rest.trim_end_matches([':', ' ']))
 }
 
 /// Prints to stderr what one should know, in one line.

@@ -12,7 +12,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
-    ResumeData, TorrentView,
+    ResumeData, TorrentError, TorrentView,
 };
 use eddyline_mio::disk::Locations;
 use eddyline_mio::dns::Names;
@@ -164,11 +164,7 @@ impl Session {
             keep_executable: setup.keep_executable,
         };
         let mut driver = Driver::new(config).map_err(|error| match &error {
-            DriverError::Listen(why) => {
-                let why = io_text(why);
-                let text = format!("cannot listen: {why}; choose another port with --port");
-                Failure::new(NETWORK, text)
-            }
+            DriverError::Listen(why) => Failure::listen(why),
             DriverError::Record(path, error) => {
                 let text = format!("cannot record into {}: {}", path.display(), io_text(error));
                 Failure::new(DISK, text)
@@ -382,9 +378,11 @@ impl Session {
             }
             // A download that cannot be finished now is not waited for.
             Notice::DiskFull(id) => {
+                let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
-                    let error = eddyline::DiskError::NoSpace;
-                    item.failure = Some(Failure::disk(&item.metainfo.name, error));
+                    let (name, error) = (&item.metainfo.name, eddyline::DiskError::NoSpace);
+                    let failure = told.map(|told| Failure::refused(name, &told, error));
+                    item.failure = Some(failure.unwrap_or_else(|| Failure::disk(name, error)));
                 }
             }
             Notice::DiskHasRoom(id) => {
@@ -393,9 +391,14 @@ impl Session {
                 }
             }
             Notice::TorrentFailed(id, error) => {
-                let error = *error;
+                let (error, told) = (*error, self.driver.disk_refusal(*id));
                 if let Some(item) = self.item_mut(*id) {
-                    item.failure = Some(Failure::of_torrent(&item.metainfo, error));
+                    item.failure = Some(match (error, told) {
+                        (TorrentError::Disk(error), Some(told)) => {
+                            Failure::refused(&item.metainfo.name, &told, error)
+                        }
+                        _ => Failure::of_torrent(&item.metainfo, error),
+                    });
                 }
             }
             _ => {}

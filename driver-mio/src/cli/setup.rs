@@ -8,9 +8,12 @@ use eddyline::{Config, RateLimits};
 use eddyline_mio::dns::Names;
 use eddyline_mio::lanes::{self, LANES};
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::recorder::RecordTo;
 use sha1::Sha1;
 
 use super::exit::{Failure, NETWORK};
+use super::folders;
+use super::output_file::record_to;
 
 /// Payload that may wait for the disk.
 const DISK_INTAKE: u32 = 4 << 20;
@@ -30,8 +33,8 @@ pub struct Setup {
     pub engine: Config,
     /// Limits on everything.
     pub limits: RateLimits,
-    /// Record the run here.
-    pub record: Option<PathBuf>,
+    /// Record the run there.
+    pub record: Option<RecordTo>,
     /// Make files executable where their torrent says so.
     pub keep_executable: bool,
 }
@@ -67,7 +70,7 @@ impl Setup {
                 down: matches.get_one::<u64>("max-down").copied(),
                 up: matches.get_one::<u64>("max-up").copied(),
             },
-            record: matches.get_one::<PathBuf>("record").cloned(),
+            record: record_to(matches)?,
             keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
         })
     }
@@ -78,11 +81,7 @@ pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("state-dir") {
         return Some(path.clone());
     }
-    let home = std::env::var_os("XDG_STATE_HOME").filter(|home| !home.is_empty());
-    let home = home.map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-    })?;
-    Some(home.join("eddyline"))
+    folders::state()
 }
 
 /// How names are looked up under the rules of `--bind`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH, SIGXFSZ};
 use signal_hook::iterator;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -38,6 +38,8 @@ impl Signals {
             signal_hook::flag::register_usize(SIGHUP, signals.last.clone(), SIGHUP as usize)?;
             watched.push(SIGHUP);
         }
+        // Beyond a limit of the user's, a write fails and says so.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         if !is_ignored(SIGTSTP) && !is_orphaned() {
             watched.push(SIGTSTP);
         }

@@ -1,7 +1,6 @@
 //! `download` and `seed`: the loop between driver and screen.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,9 +9,9 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
 
-use super::exit::{BAD_DATA, Failure, UNFINISHED, WOULD_OVERWRITE};
+use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
 use super::goal::SeedGoal;
-use super::output::bytes as print_bytes;
+use super::output_file::{OutputFile, Readers, forced};
 use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::select;
@@ -31,6 +30,8 @@ fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
 
 /// Fetches, verifies, and ends when everything is complete and on disk.
 pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let count = matches.get_many::<String>("source").map_or(0, |texts| texts.len());
+    let output = metadata_output(matches, count)?;
     let torrents = sources(matches, "source")?;
     let selections: Vec<String> =
         matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
@@ -66,8 +67,12 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     reporter.listening(&session);
     let outcome = if metadata_only {
-        fetch_metadata(&mut session, &mut reporter, &signals, patience)
-            .and_then(|code| save_metadata(&session, matches).map(|()| code))
+        fetch_metadata(&mut session, &mut reporter, &signals, patience).and_then(
+            |code| match code {
+                None => save_metadata(&session, output.as_ref(), forced(matches)).map(|()| None),
+                stopped => Ok(stopped),
+            },
+        )
     } else {
         let goal = SeedGoal::from_flags(matches);
         let end = End { patience, goal, selections };
@@ -104,29 +109,34 @@ fn fetch_metadata(
     Ok(None)
 }
 
+/// Where `--metadata-only` writes, if that is known beforehand.
+fn metadata_output(matches: &ArgMatches, sources: usize) -> Result<Option<OutputFile>, Failure> {
+    let Some(place) = matches.get_one::<String>("output") else { return Ok(None) };
+    if sources > 1 {
+        let text = "-o names one file, and there are several sources; leave it out";
+        return Err(Failure::new(USAGE, text));
+    }
+    let named = matches.get_many::<String>("source").into_iter().flatten().map(Path::new);
+    OutputFile::look(Path::new(place), forced(matches), named, Readers::Usual).map(Some)
+}
+
 /// Writes the `.torrent` of each source: into OUT, or under its name.
-fn save_metadata(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
-    let output = matches.get_one::<String>("output");
+fn save_metadata(
+    session: &Session,
+    output: Option<&OutputFile>,
+    force: bool,
+) -> Result<(), Failure> {
     for item in &session.items {
         let Some(bytes) = item.metainfo.encode() else { continue };
-        match output.map(String::as_str) {
-            Some("-") => print_bytes(&bytes),
-            Some(path) => write_new(Path::new(path), &bytes)?,
-            None => write_new(Path::new(&format!("{}.torrent", item.metainfo.name)), &bytes)?,
+        match output {
+            Some(output) => output.write(&bytes)?,
+            None => {
+                let name = format!("{}.torrent", item.metainfo.name);
+                OutputFile::look(Path::new(&name), force, [], Readers::Usual)?.write(&bytes)?;
+            }
         }
     }
     Ok(())
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let file = std::fs::File::create_new(path).and_then(|mut file| file.write_all(bytes));
-    file.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            let text = format!("{} is there already; choose another name with -o", path.display());
-            Failure::new(WOULD_OVERWRITE, text)
-        }
-        _ => Failure::io(path, &error),
-    })
 }
 
 fn listen_for_signals() -> Result<Signals, Failure> {

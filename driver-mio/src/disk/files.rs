@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::filesystem::StoredFile;
 use super::locations::Gone;
+use super::refusal;
 
 /// A file of a torrent, opened for reading or for both.
 pub type FileKey = (TorrentId, u32, bool);
@@ -121,6 +122,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 /// What an error means to the engine.
 #[must_use]
 pub fn disk_error(error: &io::Error) -> DiskError {
+    let error = refusal::cause(error);
     if error.get_ref().is_some_and(|inner| inner.is::<Gone>()) {
         return DiskError::LocationGone;
     }
@@ -129,7 +131,7 @@ pub fn disk_error(error: &io::Error) -> DiskError {
     }
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOENT) => DiskError::Missing,
-        Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => DiskError::NoSpace,
+        Some(Errno::NOSPC | Errno::DQUOT) => DiskError::NoSpace,
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => DiskError::Permission,
         Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::MLINK | Errno::EXIST) => {
             DiskError::InTheWay

@@ -15,6 +15,7 @@ use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
+use super::refusal::of_file;
 use super::span::Span;
 use super::watch::{Changed, Watch};
 
@@ -170,10 +171,12 @@ impl TorrentFiles {
         index: u32,
         write: bool,
     ) -> io::Result<Arc<dyn StoredFile>> {
-        self.cache.get((self.id, index, write), || {
+        let path = arranged.path(index, self.entry(index));
+        let file = self.cache.get((self.id, index, write), || {
             let access = if write { self.writing(index) } else { Access::Read };
-            arranged.fs.open(arranged.path(index, self.entry(index)), access)
-        })
+            arranged.fs.open(path, access)
+        });
+        file.map_err(|error| of_file(path, error))
     }
 
     /// How a file is opened to be written to. It is executable only if that was asked for.
@@ -218,7 +221,9 @@ impl TorrentFiles {
                 arranged.part.write(slice.file, piece, at, &run)?;
             } else if !self.is_pad(slice) {
                 let file = self.open_file(&arranged, slice.file, true)?;
-                self.change(slice.file, &*file, || file.write_at(&run, slice.offset))?;
+                let written = self.change(slice.file, &*file, || file.write_at(&run, slice.offset));
+                let path = || arranged.path(slice.file, self.entry(slice.file));
+                written.map_err(|error| of_file(path(), error))?;
             }
             at += slice.length;
         }
@@ -278,7 +283,9 @@ impl TorrentFiles {
             } else if self.is_pad(slice) {
                 head.fill(0);
             } else {
-                self.open_file(arranged, slice.file, false)?.read_at(head, slice.offset)?;
+                let read = self.open_file(arranged, slice.file, false)?.read_at(head, slice.offset);
+                let path = || arranged.path(slice.file, self.entry(slice.file));
+                read.map_err(|error| of_file(path(), error))?;
             }
             rest = tail;
             at += slice.length;

@@ -18,6 +18,7 @@ use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
 use super::queue::{HashJob, Queue, Work, Written};
 use super::read_cache::{ReadCache, ReadStats};
+use super::refusal;
 use super::span::Span;
 use super::unhashed::Unhashed;
 use super::watch::{Changed, Turns};
@@ -76,6 +77,8 @@ struct Shared {
     keep_executable: bool,
     turns: Turns,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
+    /// What the system said when an operation of a torrent failed last.
+    refusals: Mutex<HashMap<TorrentId, String>>,
     mailbox: Mailbox,
 }
 
@@ -87,6 +90,13 @@ pub struct DiskPool {
 }
 
 impl DiskPool {
+    /// What the system said when an operation of a torrent failed last, with the file where it is known.
+    #[must_use]
+    pub fn refusal(&self, torrent: TorrentId) -> Option<String> {
+        let refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.get(&torrent).cloned()
+    }
+
     /// Starts the workers.
     #[must_use]
     pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
@@ -99,6 +109,7 @@ impl DiskPool {
             store: options.store,
             keep_executable: options.keep_executable,
             turns: Turns::default(),
+            refusals: Mutex::default(),
             torrents: RwLock::default(),
             mailbox,
         });
@@ -351,6 +362,12 @@ impl Shared {
     fn judge(&self, torrent: TorrentId, error: &io::Error) -> DiskError {
         let open = self.torrent(torrent);
         let gone = open.is_ok_and(|open| self.locations.look(open.files.location(), true).is_err());
+        let told = refusal::describe(error).filter(|_| !gone);
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match told {
+            Some(told) => refusals.insert(torrent, told),
+            None => refusals.remove(&torrent),
+        };
         if gone { DiskError::LocationGone } else { disk_error(error) }
     }
 

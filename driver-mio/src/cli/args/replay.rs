@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command, ValueHint, value_parser};
 
-use super::{flag, option};
+use super::{flag, force, option};
 
 const REPLAY_HELP: &str = "\
 COND is one of: 'piece N verified', 'piece N failed', 'torrent complete', 'torrent failed',
@@ -51,6 +51,7 @@ pub(super) fn replay() -> Command {
                 .help("Show in what the states behind two steps differ"),
         )
         .arg(flag("interactive", "Take commands; 'help' lists them"))
+        .arg(force())
         .arg(path("redact", "Write the trace without addresses, names, hashes and keys"))
         .arg(path("minimise", "Write the shortest trace that fails in the same way"))
 }

@@ -5,7 +5,7 @@ use clap::{Command, ValueHint, value_parser};
 
 use super::values::{parse_address, parse_ratio, parse_tracker};
 use super::{
-    EXIT_CODES, duration, flag, folder, keep_executable, many, option, rate, record, source,
+    EXIT_CODES, duration, flag, folder, force, keep_executable, many, option, rate, record, source,
 };
 
 /// Flags of `download` that make sense on `seed` too.
@@ -58,6 +58,7 @@ pub(super) fn transfer_flags(command: Command) -> Command {
         .arg(duration("seed-time", "Seed for so long, as in 90s, 5m or 2h"))
         .arg(flag("json", "Print one JSON object per line"))
         .arg(record())
+        .arg(force())
         .arg(folder("state-dir", "Keep resume data and nodes of the DHT here"))
         .arg(flag("no-resume", "Ignore saved state: check the data again"))
 }

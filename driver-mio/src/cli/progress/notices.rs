@@ -3,7 +3,7 @@
 use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
 
-use super::super::output::printable;
+use super::super::output::{printable, tell_failure};
 use super::super::session::Session;
 use super::Reporter;
 use super::events::{Event, close_reason, source_name};
@@ -116,8 +116,8 @@ impl Reporter {
         let event = Event::Error { message: &failure.message, code: failure.code };
         self.event(session, Some(item), event);
         // The only torrent's failure is the last word of the program.
-        if session.items.len() > 1 {
-            self.say(&failure.message);
+        if session.items.len() > 1 && !self.json && !self.quiet {
+            tell_failure(&failure.message);
         }
     }
 

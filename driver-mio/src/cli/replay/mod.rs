@@ -16,20 +16,28 @@ use eddyline::trace::{Condition, Divergence, RedactError, Replayer, Trace, Trace
 
 use super::exit::{DIVERGED, Failure, NOT_FOUND, NOT_TRACE, UNFINISHED, USAGE};
 use super::output::line;
+use super::output_file::{OutputFile, Readers, forced};
 use tour::Tour;
 use transcript::{Subject, Transcript, describe_actions};
 
 /// Replays a trace, or does with it what the flags say.
 pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let path = matches.get_one::<std::path::PathBuf>("trace").expect("clap requires it");
+    let out = |key: &str| {
+        let place = matches.get_one::<std::path::PathBuf>(key);
+        let look = |place: &std::path::PathBuf| {
+            OutputFile::look(place, forced(matches), [&**path], Readers::Owner)
+        };
+        place.map(look).transpose()
+    };
+    let (redact_to, minimise_to) = (out("redact")?, out("minimise")?);
     let trace = load(path)?;
-    let out = |key: &str| matches.get_one::<std::path::PathBuf>(key);
     let until = matches.get_one::<String>("until").map(|text| condition(text)).transpose()?;
-    if let Some(target) = out("redact") {
-        return write_redacted(&trace, target);
+    if let Some(target) = redact_to {
+        return write_redacted(&trace, &target);
     }
-    if let Some(target) = out("minimise") {
-        return shrink::minimise(&trace, until, target);
+    if let Some(target) = minimise_to {
+        return shrink::minimise(&trace, until, &target);
     }
     if let Some(steps) = matches.get_many::<u64>("diff") {
         let steps: Vec<u64> = steps.copied().collect();
@@ -164,16 +172,17 @@ fn list(trace: Trace, subject: &Subject) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_redacted(trace: &Trace, target: &Path) -> Result<ExitCode, Failure> {
+fn write_redacted(trace: &Trace, target: &OutputFile) -> Result<ExitCode, Failure> {
     let redacted = redact(trace).map_err(|error| match error {
         RedactError::Trace(error) => damaged(error),
         RedactError::Snapshot | RedactError::Magnet => Failure::new(USAGE, error.to_string()),
     })?;
-    std::fs::write(target, &redacted.trace).map_err(|error| Failure::io(target, &error))?;
+    target.write(&redacted.trace)?;
+    let line = target.beside();
     line(&format!(
         "{} names, addresses, hashes and keys replaced in {}",
         redacted.replaced,
-        target.display()
+        target.name()
     ));
     for (step, text) in &redacted.differences {
         line(&format!("step {step} depends on what was taken out: {text}"));

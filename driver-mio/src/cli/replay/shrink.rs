@@ -1,13 +1,12 @@
 //! `replay --minimise`: the shortest run that still fails as this one does.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use eddyline::CheckDepth;
 use eddyline::trace::{Condition, Plan, Rerun, Trace, Watch, minimise as shrink};
 
 use super::super::exit::{Failure, USAGE};
-use super::super::output::line;
+use super::super::output_file::OutputFile;
 use super::{damaged, quietly};
 
 /// In what a run fails.
@@ -27,7 +26,7 @@ enum Fault {
 pub fn minimise(
     trace: &Trace,
     condition: Option<Condition>,
-    target: &Path,
+    target: &OutputFile,
 ) -> Result<ExitCode, Failure> {
     let plan = Plan::of(trace, &mut |step| quietly(step).is_ok()).map_err(damaged)?;
     let began = trace.time_of(1).unwrap_or_default();
@@ -42,7 +41,7 @@ pub fn minimise(
     let before = plan.events();
     let found = shrink(plan, &mut |plan| fault(plan).as_ref() == Some(&wanted));
     let bytes = found.plan.to_trace(&mut |step| quietly(step).is_ok()).map_err(damaged)?;
-    eddyline_mio::private::write(target, &bytes).map_err(|error| Failure::io(target, &error))?;
+    target.write(&bytes)?;
     let what = match &wanted {
         Fault::Found => "it still comes about".to_owned(),
         Fault::Panic(why) => format!("the engine still breaks down: {why}"),
@@ -50,8 +49,9 @@ pub fn minimise(
         Fault::Contract => "the contract is still broken".to_owned(),
     };
     let after = found.plan.events();
+    let line = target.beside();
     line(&format!("{before} events shrunk to {after} in {} tries; {what}", found.tries));
-    line(&format!("written to {}", target.display()));
+    line(&format!("written to {}", target.name()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,250 @@
+//! What goes into a torrent: the files below a path, in order, and what is left out of it.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use eddyline::metainfo::{InputFile, Metainfo, is_reserved};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use walkdir::{DirEntry, WalkDir};
+
+use super::super::exit::{Failure, USAGE};
+use super::super::output_file::{OutputFile, is_input};
+
+/// Files that systems leave behind and nobody wants, in small letters.
+const JUNK: &[&str] = &["thumbs.db", "desktop.ini"];
+
+/// One file to put in.
+pub struct InputPath {
+    /// What the torrent says of it.
+    pub file: InputFile,
+    /// Where it is.
+    pub path: PathBuf,
+    /// As which it was found.
+    pub stamp: Stamp,
+}
+
+/// What tells whether a file is still the one that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// Of a file as it is now.
+    pub fn of(about: &Metadata) -> Self {
+        Self {
+            file: (about.dev(), about.ino()),
+            length: about.len(),
+            modified: (about.mtime(), about.mtime_nsec()),
+        }
+    }
+}
+
+/// Why something below the path is not in the torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Omission {
+    /// A symbolic link.
+    Link,
+    /// A symbolic link that leads nowhere.
+    BrokenLink,
+    /// A FIFO, a socket or a device.
+    Special,
+    /// Its name begins with a dot.
+    Hidden,
+    /// What a system or this program has left there.
+    Junk,
+    /// The torrent that is about to be written over.
+    Output,
+}
+
+impl Omission {
+    /// In words, with what would bring it in.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Link => "symbolic links (put in with --follow-symlinks)",
+            Self::BrokenLink => "symbolic links that lead nowhere",
+            Self::Special => "FIFOs, sockets and devices",
+            Self::Hidden => "hidden files (put in with --include-hidden)",
+            Self::Junk => "files that systems leave behind (put in with --include-junk)",
+            Self::Output => "the torrent file itself",
+        }
+    }
+
+    /// All reasons, in the order in which they are told.
+    pub const ALL: [Self; 6] =
+        [Self::Link, Self::BrokenLink, Self::Special, Self::Hidden, Self::Junk, Self::Output];
+}
+
+/// Everything that was found.
+#[derive(Default)]
+pub struct Input {
+    /// What goes in, in the order of the torrent.
+    pub files: Vec<InputPath>,
+    /// What does not, below the path.
+    pub omitted: Vec<(Omission, PathBuf)>,
+}
+
+impl Input {
+    /// Bytes of all files.
+    pub fn length(&self) -> u64 {
+        self.files.iter().map(|input| input.file.length).sum()
+    }
+}
+
+/// Which files are wanted.
+pub struct Wanted {
+    only: Option<GlobSet>,
+    without: Option<GlobSet>,
+    follow_links: bool,
+    hidden: bool,
+    junk: bool,
+}
+
+impl Wanted {
+    /// As the flags say.
+    pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
+        Ok(Self {
+            only: globs(matches, "glob")?,
+            without: globs(matches, "exclude")?,
+            follow_links: matches.get_flag("follow-symlinks"),
+            hidden: matches.get_flag("include-hidden"),
+            junk: matches.get_flag("include-junk"),
+        })
+    }
+
+    /// Whether the patterns let it in.
+    fn matches(&self, path: &Path) -> bool {
+        let is_in = |set: &GlobSet| set.is_match(path);
+        self.only.as_ref().is_none_or(is_in) && !self.without.as_ref().is_some_and(is_in)
+    }
+
+    /// Whether the patterns may let in what is in this folder.
+    fn may_match_in(&self, folder: &Path) -> bool {
+        self.only.is_none() && self.matches(folder) && self.matches(&folder.join("x"))
+    }
+
+    /// Why this is left out, going by its name.
+    fn unwanted_name(&self, entry: &DirEntry) -> Option<Omission> {
+        let name = entry.file_name().to_string_lossy();
+        if !self.hidden && name.starts_with('.') {
+            return Some(Omission::Hidden);
+        }
+        let junk = JUNK.contains(&name.to_lowercase().as_str()) || is_reserved(&name);
+        (!self.junk && junk).then_some(Omission::Junk)
+    }
+}
+
+fn globs(matches: &ArgMatches, key: &str) -> Result<Option<GlobSet>, Failure> {
+    let Some(patterns) = matches.get_many::<String>(key) else { return Ok(None) };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).map_err(|error| Failure::new(USAGE, error.to_string()))?);
+    }
+    set.build().map(Some).map_err(|error| Failure::new(USAGE, error.to_string()))
+}
+
+/// Finds everything that goes into the torrent of `path`, and what does not.
+pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Input, Failure> {
+    let about = std::fs::metadata(path).map_err(|error| Failure::io(path, &error))?;
+    if about.is_file() {
+        if output.is(&about) {
+            return Err(is_input(path));
+        }
+        let one = input_path(Vec::new(), path.to_owned(), &about);
+        return Ok(Input { files: vec![one], omitted: Vec::new() });
+    }
+    if !about.is_dir() {
+        let text = format!("{} is neither a file nor a folder", path.display());
+        return Err(Failure::new(USAGE, text));
+    }
+    let mut input = Input::default();
+    let mut walk = WalkDir::new(path).min_depth(1).follow_links(wanted.follow_links).into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                input.omitted.push((Omission::BrokenLink, broken_link(path, error)?));
+                continue;
+            }
+        };
+        let relative = entry.path().strip_prefix(path).unwrap_or(entry.path()).to_owned();
+        let kind = entry.file_type();
+        if let Some(why) = wanted.unwanted_name(&entry) {
+            if kind.is_dir() {
+                walk.skip_current_dir();
+                if wanted.may_match_in(&relative) {
+                    input.omitted.push((why, relative));
+                }
+            } else if wanted.matches(&relative) {
+                input.omitted.push((why, relative));
+            }
+            continue;
+        }
+        if kind.is_dir() || !wanted.matches(&relative) {
+            continue;
+        }
+        if !kind.is_file() {
+            let why = if kind.is_symlink() { Omission::Link } else { Omission::Special };
+            input.omitted.push((why, relative));
+            continue;
+        }
+        let about = entry.metadata().map_err(|error| walk_failure(path, error))?;
+        if output.is(&about) {
+            if !is_torrent(entry.path()) {
+                return Err(is_input(entry.path()));
+            }
+            input.omitted.push((Omission::Output, relative));
+            continue;
+        }
+        input.files.push(input_path(components(&relative)?, entry.path().to_owned(), &about));
+    }
+    input.files.sort_by(|a, b| a.file.path.cmp(&b.file.path));
+    input.omitted.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(input)
+}
+
+fn input_path(components: Vec<String>, path: PathBuf, about: &Metadata) -> InputPath {
+    let executable = about.permissions().mode() & 0o111 != 0;
+    let file = InputFile { path: components, length: about.len(), executable };
+    InputPath { file, path, stamp: Stamp::of(about) }
+}
+
+fn components(relative: &Path) -> Result<Vec<String>, Failure> {
+    let parts: Option<Vec<String>> =
+        relative.iter().map(|part| part.to_str().map(str::to_owned)).collect();
+    parts.ok_or_else(|| {
+        let text = format!("{}: the name is not UTF-8; rename the file", relative.display());
+        Failure::new(USAGE, text)
+    })
+}
+
+/// The path of a link that leads nowhere, if that is what was met.
+fn broken_link(root: &Path, error: walkdir::Error) -> Result<PathBuf, Failure> {
+    let place = error.path().unwrap_or(root).to_owned();
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    if error.loop_ancestor().is_none()
+        && place.is_symlink()
+        && error.io_error().is_some_and(is_missing)
+    {
+        return Ok(place.strip_prefix(root).unwrap_or(&place).to_owned());
+    }
+    Err(walk_failure(root, error))
+}
+
+fn walk_failure(root: &Path, error: walkdir::Error) -> Failure {
+    let place = error.path().unwrap_or(root).to_owned();
+    if error.loop_ancestor().is_some() {
+        let text = format!("{} leads back to a folder around it", place.display());
+        return Failure::new(USAGE, text);
+    }
+    Failure::io(&place, &error.into_io_error().unwrap_or(io::ErrorKind::Other.into()))
+}
+
+fn is_torrent(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| Metainfo::parse(&bytes).is_ok())
+}

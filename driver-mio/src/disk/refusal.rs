@@ -1,0 +1,108 @@
+//! What the system refused, in words, and of which file.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// An error of the system about one file.
+#[derive(Debug)]
+struct AtPath {
+    path: String,
+    why: io::Error,
+}
+
+impl std::fmt::Display for AtPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, words(&self.why))
+    }
+}
+
+impl std::error::Error for AtPath {}
+
+/// Notes which file an error of the system is about. Errors of our own stay as they are.
+pub(super) fn of_file(path: &[String], error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        None => error,
+        Some(_) => io::Error::new(error.kind(), AtPath { path: path.join("/"), why: error }),
+    }
+}
+
+/// The error itself, without the file that it is about.
+pub(super) fn cause(error: &io::Error) -> &io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<AtPath>());
+    inner.map_or(error, |inner| &inner.why)
+}
+
+/// The file, where it is known, and what the system says of it; nothing for errors of our own.
+pub(super) fn describe(error: &io::Error) -> Option<String> {
+    let why = cause(error);
+    let is_own = why.raw_os_error().is_none()
+        || (std::ptr::eq(why, error) && Errno::from_io_error(why) == Some(Errno::LOOP));
+    (!is_own).then(|| if std::ptr::eq(why, error) { words(why) } else { error.to_string() })
+}
+
+/// What the system refused, by its name, in small letters.
+#[must_use]
+pub fn words(error: &io::Error) -> String {
+    let known = match Errno::from_io_error(error) {
+        Some(Errno::FBIG) => "the file is too large for this file system",
+        Some(Errno::DQUOT) => "the disk quota is used up",
+        Some(Errno::ROFS) => "the file system is read-only",
+        Some(Errno::MFILE) => "too many open files; the limit is that of `ulimit -n`",
+        Some(Errno::NFILE) => "too many open files in the whole system",
+        Some(Errno::NAMETOOLONG) => "the name is too long for this file system",
+        Some(Errno::NOTDIR) => "part of the path is not a folder",
+        Some(Errno::ISDIR) => "it is a folder",
+        Some(Errno::LOOP) => "too many symbolic links, or one that must not be followed",
+        Some(Errno::IO) => "input/output error: the disk may be damaged",
+        Some(Errno::STALE) => "the network file system has lost it (stale file handle)",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_owned();
+    }
+    let text = error.to_string();
+    // The system's words without Rust's number behind them.
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        // An abbreviation stays what it is.
+        if letters.as_str().starts_with(char::is_uppercase) {
+            return text.to_owned();
+        }
+        first.to_lowercase().chain(letters).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the words for what the system refuses.
+
+    use super::super::disk_error;
+    use super::*;
+    use eddyline::DiskError;
+
+    #[test]
+    fn each_refusal_has_its_name_and_the_path_once_and_means_the_same_with_it() {
+        let path = ["a".to_owned(), "b".to_owned()];
+        for (errno, name, meaning) in [
+            (Errno::FBIG, "too large for this file system", DiskError::Io),
+            (Errno::MFILE, "too many open files", DiskError::Io),
+            (Errno::ROFS, "read-only", DiskError::Permission),
+            (Errno::DQUOT, "quota", DiskError::NoSpace),
+            (Errno::NOSPC, "no space left on device", DiskError::NoSpace),
+            (Errno::NAMETOOLONG, "name is too long", DiskError::Io),
+            (Errno::NOTDIR, "not a folder", DiskError::InTheWay),
+            (Errno::ACCESS, "permission denied", DiskError::Permission),
+        ] {
+            let error = of_file(&path, errno.into());
+            let text = describe(&error).unwrap();
+            assert!(text.starts_with("a/b: ") && text.contains(name), "{text}");
+            assert!(!text.contains("os error") && text.matches("a/b").count() == 1, "{text}");
+            assert_eq!(disk_error(&error), meaning, "{text}");
+        }
+        let own = of_file(&path, io::ErrorKind::UnexpectedEof.into());
+        assert_eq!((describe(&own), disk_error(&own)), (None, DiskError::Missing));
+        assert_eq!(words(&io::Error::other("TLS of /A/B")), "TLS of /A/B");
+    }
+}

@@ -1,0 +1,102 @@
+//! A flag that names a file to be written: what is there stays, unless --force says otherwise, and what is
+//! read stays in any case.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const ALONE: &[&str] =
+    &["--no-dht", "--no-lsd", "--no-trackers", "--bind", "127.0.0.1", "--port", "0"];
+const MAGNET: &str = "magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    /// A folder with a payload, its torrent, a trace, and something old.
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(home.at("here")).unwrap();
+        std::fs::write(home.at("here/p.bin"), [7; 40_000]).unwrap();
+        assert_eq!(home.run(&["create", "here/p.bin", "-o", "p.torrent"]), 0);
+        assert_eq!(home.alone(&["download", "p.torrent", "--dir", "here", "--record", "run"]), 0);
+        std::fs::write(home.at("old"), "old").unwrap();
+        home
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn run(&self, arguments: &[&str]) -> i32 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+        command.args(arguments).current_dir(&self.0).env_clear().env("HOME", self.0.path());
+        command.stdout(Stdio::null()).status().unwrap().code().unwrap()
+    }
+
+    fn alone(&self, arguments: &[&str]) -> i32 {
+        self.run(&[arguments, ALONE].concat())
+    }
+
+    fn is_old(&self) -> bool {
+        std::fs::read(self.at("old")).unwrap() == b"old"
+    }
+}
+
+#[test]
+fn every_flag_that_writes_a_file_leaves_what_is_there() {
+    let home = Home::new();
+    let transfers: &[&[&str]] = &[
+        &["download", "p.torrent", "--dir", "here", "--record"],
+        &["seed", "p.torrent", "--dir", "here", "--seed-time", "0s", "--record"],
+        &["download", MAGNET, "--metadata-only", "-o"],
+        &["session", "run", "--record"],
+    ];
+    let others: &[&[&str]] = &[
+        &["create", "here", "-o"],
+        &["demo", "--size", "20K", "--record"],
+        &["replay", "run", "--redact"],
+        &["replay", "run", "--until", "torrent complete", "--minimise"],
+    ];
+    for command in transfers.iter().chain(others) {
+        let run = |more: &[&str]| match transfers.contains(command) {
+            true => home.alone(&[command, more].concat()),
+            false => home.run(&[command, more].concat()),
+        };
+        assert_eq!(run(&["old"]), 13, "{command:?}");
+        assert_eq!(run(&["here", "--force"]), 13, "{command:?}: a folder");
+        assert_ne!(run(&["absent/new", "--force"]), 0, "{command:?}");
+        assert!(home.is_old(), "{command:?}");
+    }
+    for command in [&transfers[0], &transfers[1]] {
+        assert_eq!(home.alone(&[command, &["old", "--force"][..]].concat()), 0, "{command:?}");
+        assert!(!home.is_old(), "{command:?}");
+        assert_eq!(home.run(&["replay", "old"]), 0);
+        std::fs::write(home.at("old"), "old").unwrap();
+        assert_eq!(home.alone(&[command, &["/dev/null"][..]].concat()), 0);
+    }
+    for command in others {
+        assert_eq!(home.run(&[command, &["old", "--force"][..]].concat()), 0, "{command:?}");
+        assert!(!home.is_old(), "{command:?}");
+        std::fs::write(home.at("old"), "old").unwrap();
+        assert_eq!(home.run(&[command, &["/dev/null"][..]].concat()), 0, "{command:?}");
+    }
+    assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+}
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let home = Home::new();
+    let (torrent, trace) =
+        (std::fs::read(home.at("p.torrent")).unwrap(), std::fs::read(home.at("run")).unwrap());
+    std::os::unix::fs::symlink("run", home.at("link")).unwrap();
+    for out in ["run", "link", "./run"] {
+        assert_eq!(home.run(&["replay", "run", "--redact", out, "--force"]), 13, "{out}");
+        let minimise =
+            ["replay", "run", "--until", "torrent complete", "--force", "--minimise", out];
+        assert_eq!(home.run(&minimise), 13, "{out}");
+    }
+    let record = ["--dir", "here", "--force", "--record", "p.torrent"];
+    assert_eq!(home.alone(&[&["download", "p.torrent"], &record[..]].concat()), 13);
+    assert_eq!(home.alone(&[&["seed", "p.torrent"], &record[..]].concat()), 13);
+    assert_eq!(std::fs::read(home.at("p.torrent")).unwrap(), torrent);
+    assert_eq!(std::fs::read(home.at("run")).unwrap(), trace);
+}

@@ -1,0 +1,121 @@
+//! Homes that are not there, folders that cannot be used, and what the system refuses, told by its name.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+const ALONE: &str = "--no-dht --no-lsd --no-trackers --bind 127.0.0.1 --port 0";
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(home.0.path().join("here")).unwrap();
+        std::fs::write(home.0.path().join("here/p.bin"), vec![7; 600_000]).unwrap();
+        assert_eq!(home.shell("eddyline create here/p.bin -q -o p.torrent"), (0, String::new()));
+        home
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_eddyline"));
+        let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+        let mut command = Command::new("bash");
+        command.args(["-c", script]).current_dir(&self.0).env_clear();
+        command.env("HOME", self.0.path()).env("PATH", path).stdin(Stdio::null());
+        command
+    }
+
+    /// Code and standard error of a script.
+    fn shell(&self, script: &str) -> (i32, String) {
+        let output = self.command(script).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn seeder(&self) -> (Child, u16) {
+        let script = format!("exec eddyline seed p.torrent --dir here {ALONE}");
+        let mut child = self.command(&script).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.strip_prefix("READY ").expect(&line).trim().parse().unwrap();
+        (child, port)
+    }
+}
+
+#[test]
+fn a_home_that_cannot_be_used_is_as_good_as_none() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.0.path().join("strange/eddyline/config.toml")).unwrap();
+    for surroundings in [
+        "env -u HOME",
+        "env HOME=",
+        "env HOME=relative",
+        "env HOME=/nonexistent",
+        "env HOME=/dev/null",
+        "env XDG_CONFIG_HOME=/dev/null XDG_STATE_HOME=/dev/null",
+        "env XDG_CONFIG_HOME=$PWD/strange",
+        "env XDG_CONFIG_HOME=relative",
+    ] {
+        for command in [
+            "info p.torrent",
+            "verify p.torrent --dir here",
+            "magnet p.torrent",
+            "completions bash",
+        ] {
+            let (code, news) = home.shell(&format!("{surroundings} eddyline {command} > data"));
+            assert_eq!((code, news.as_str()), (0, ""), "{surroundings} {command}");
+        }
+        let download = format!("download p.torrent --dir here {ALONE}");
+        let (code, news) = home.shell(&format!("{surroundings} eddyline {download}"));
+        assert_eq!(code, 0, "{surroundings}: {news}");
+    }
+    assert!(!home.0.path().join("relative").exists());
+    let (code, news) = home.shell("XDG_CONFIG_HOME=$PWD/strange eddyline info p.torrent -v");
+    assert!(code == 0 && news.contains("config.toml: it is a folder"), "{news}");
+    let (_, news) = home
+        .shell(&format!("XDG_STATE_HOME=/dev/null eddyline download p.torrent --dir here {ALONE}"));
+    assert!(news.contains("/dev/null/eddyline") && news.contains("not a folder"), "{news}");
+    // One that can be read has to be right.
+    std::fs::create_dir_all(home.0.path().join("bad/eddyline")).unwrap();
+    for text in [&b"= x"[..], b"colour = 1", b"\xff"] {
+        std::fs::write(home.0.path().join("bad/eddyline/config.toml"), text).unwrap();
+        assert_eq!(home.shell("XDG_CONFIG_HOME=$PWD/bad eddyline info p.torrent").0, 2);
+    }
+}
+
+#[test]
+fn what_the_system_refuses_has_its_name_and_its_path_once() {
+    let home = Home::new();
+    let (mut seeder, port) = home.seeder();
+    let download = format!(
+        "eddyline download p.torrent --peer 127.0.0.1:{port} {ALONE} --state-dir state --dir there"
+    );
+    let (code, news) = home.shell(&format!("ulimit -f 200; {download}"));
+    assert_eq!(code, 17, "{news}");
+    assert!(news.contains("p.bin: the file is too large"), "{news}");
+    assert_eq!(news.matches("too large").count(), 1, "{news}");
+    seeder.kill().unwrap();
+    seeder.wait().unwrap();
+    let long = "x".repeat(300);
+    for (command, code, words) in [
+        (format!("info {long}"), 17, "name is too long"),
+        ("info p.torrent/x".into(), 17, "not a folder"),
+        ("info here".into(), 17, "it is a folder"),
+        ("info absent".into(), 3, "no such file"),
+        (format!("create here -o {long}"), 17, "name is too long"),
+        ("create here -o p.torrent/x".into(), 17, "not a folder"),
+    ] {
+        let (found, news) = home.shell(&format!("eddyline {command}"));
+        assert!(found == code && news.contains(words), "{command}: {found} {news}");
+        assert!(!news.contains("os error"), "{news}");
+    }
+}
+
+#[test]
+fn an_address_that_this_machine_does_not_have_is_called_so() {
+    let home = Home::new();
+    let run = "eddyline download p.torrent --dir there --no-dht --no-lsd --bind";
+    let (code, news) = home.shell(&format!("{run} 192.0.2.1"));
+    assert!(code == 6 && news.contains("no such address") && !news.contains("--port"), "{news}");
+    assert_eq!(home.shell(&format!("{run} nowhere0")).0, 6);
+}
