@@ -115,7 +115,7 @@ fn a_job_that_is_stopped_leaves_the_terminal_tidy_and_goes_on() {
     let mut shell = Shell::start("xterm");
     shell.keys(&format!("{WAITING}; echo co''de=$?.\n"));
     shell.wait_for(BEGUN);
-    shell.wait_for("looking for the metadata");
+    shell.wait_for("0 peers");
     for _ in 0..2 {
         shell.keys("\x1a");
         let shown = shell.wait_for("Stopped");
@@ -125,7 +125,7 @@ fn a_job_that_is_stopped_leaves_the_terminal_tidy_and_goes_on() {
         shell.keys("bg\n");
         shell.run("until grep -q 'State:.*[SR] ' /proc/$(jobs -p)/status; do :; done");
         shell.keys("fg; echo co''de=$?.\n");
-        shell.wait_for("looking for the metadata");
+        shell.wait_for("0 peers");
     }
     shell.keys("\x03");
     assert_eq!(shell.code(), "130.");
@@ -142,7 +142,7 @@ fn a_terminal_may_have_any_width_and_change_it() {
     {
         shell.run("stty cols 60 rows 20");
         shell.keys(&format!("{WAITING}; echo co''de=$?.\n"));
-        shell.wait_for("looking for the metadata");
+        shell.wait_for("0 peers");
         let terminal = std::fs::read_to_string(shell.home.path().join("tty")).unwrap();
         let mut resize = Command::new("stty");
         resize.args(["-F", terminal.trim()]).args(size.split(' '));

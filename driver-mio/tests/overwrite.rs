@@ -54,7 +54,7 @@ fn every_flag_that_writes_a_file_leaves_what_is_there() {
         &["create", "here", "-o"],
         &["demo", "--size", "20K", "--record"],
         &["replay", "run", "--redact"],
-        &["replay", "run", "--until", "torrent complete", "--minimise"],
+        &["replay", "run", "--until", "resume saved", "--minimise"],
     ];
     for command in transfers.iter().chain(others) {
         let run = |more: &[&str]| match transfers.contains(command) {
@@ -90,8 +90,7 @@ fn what_is_read_is_never_written_over() {
     std::os::unix::fs::symlink("run", home.at("link")).unwrap();
     for out in ["run", "link", "./run"] {
         assert_eq!(home.run(&["replay", "run", "--redact", out, "--force"]), 13, "{out}");
-        let minimise =
-            ["replay", "run", "--until", "torrent complete", "--force", "--minimise", out];
+        let minimise = ["replay", "run", "--until", "resume saved", "--force", "--minimise", out];
         assert_eq!(home.run(&minimise), 13, "{out}");
     }
     let record = ["--dir", "here", "--force", "--record", "p.torrent"];

@@ -15,7 +15,7 @@ impl Home {
         let home = Self(tempfile::tempdir().unwrap());
         std::fs::create_dir(home.path().join("here")).unwrap();
         std::fs::write(home.path().join("here/p.bin"), vec![7; 300_000]).unwrap();
-        assert_eq!(home.shell("eddyline create here/p.bin -o p.torrent"), (0, String::new()));
+        assert_eq!(home.shell("eddyline create here/p.bin -q -o p.torrent"), (0, String::new()));
         let run = format!(
             "eddyline download p.torrent --dir here --record run.trace {ALONE} >/dev/null 2>&1"
         );
@@ -69,7 +69,7 @@ const PRINTING: &[&str] = &[
     "verify p.torrent --dir here --json",
     "session list --json",
     "create here/p.bin -o -",
-    "demo --size 100K",
+    "demo --size 100K -q",
     "replay run.trace",
     "replay run.trace --goto 1",
     "completions bash",

@@ -96,7 +96,7 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
     assert_eq!(news.matches("too large").count(), 1, "{news}");
     seeder.kill().unwrap();
     seeder.wait().unwrap();
-    let long = "x".repeat(300);
+    let long = format!("{}.torrent", "x".repeat(300));
     for (command, code, words) in [
         (format!("info {long}"), 17, "name is too long"),
         ("info p.torrent/x".into(), 17, "not a folder"),

@@ -137,7 +137,7 @@ fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &Outpu
     if matches.get_flag("link") && !matches.get_flag("json") {
         line(&metainfo.magnet().to_string());
     }
-    if matches.get_flag("quiet") {
+    if matches.get_flag("quiet") || output.is_stdout() {
         return;
     }
     let files = metainfo.layout.files().iter().filter(|file| !file.attributes.pad).count();
