@@ -2,6 +2,7 @@
 
 mod pages;
 mod replay;
+mod text;
 mod transfer;
 mod values;
 
@@ -10,24 +11,10 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 pub use self::pages::{completions, man};
 use self::replay::replay;
-use self::transfer::{download, seed, transfer_flags};
+use self::text::{all_codes, explained};
+use self::transfer::{download, info, seed, transfer_flags};
 use self::values::parse_ratio;
 use super::units::{or_none, parse_duration, parse_rate, parse_size};
-
-const EXIT_CODES: &str = "\
-Exit codes:
-   0  done                               13  would overwrite something foreign
-   1  unexpected failure                 17  disk I/O error
-   2  usage                              25  not valid bencode
-   3  a source was not found             26  bencode, but not a valid torrent
-   6  network problem                    27  bad magnet URI or info-hash
-   7  not finished                       32  verification found bad data
-   9  no space left                      33  a replay left its record
- 129  stopped by SIGHUP                130  stopped by SIGINT
- 141  nobody reads the output any more 143  stopped by SIGTERM
-
-Every long flag is also an environment variable EDDYLINE_<FLAG> and a key in
-$XDG_CONFIG_HOME/eddyline/config.toml.";
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
@@ -64,7 +51,7 @@ fn keep_executable() -> Arg {
 }
 
 fn record() -> Arg {
-    option("record", "TRACE", "Record the run into this file, for `replay`")
+    option("record", "TRACE", "Record the run in this file, for `replay`")
         .value_parser(value_parser!(std::path::PathBuf))
         .value_hint(ValueHint::FilePath)
 }
@@ -138,7 +125,7 @@ fn session_set() -> Command {
 }
 
 fn session_state() -> Arg {
-    folder("state-dir", "The session is kept here, with resume data")
+    folder("state-dir", "Keep the session and resume data in this folder")
 }
 
 fn session_move() -> Command {
@@ -168,40 +155,35 @@ fn session_rename() -> Command {
         .arg(session_state())
 }
 
+fn session_add() -> Command {
+    Command::new("add")
+        .about("Add torrents")
+        .arg(source("source", "A .torrent file, magnet link, info-hash or address").num_args(1..))
+        .arg(folder("dir", "The folder of their files").short('d').default_value("."))
+        .arg(many("select", "LIST", "Download only these files: 1-3,7 or a glob").short('s'))
+        .arg(flag("sequential", "Download pieces in order"))
+        .arg(option("bind", "ADDR|IFACE", "Fetch only from this address or network interface"))
+        .arg(flag("paused", "Add them paused"))
+        .arg(rate("max-down", "Limit the download speed of each in bytes per second"))
+        .arg(rate("max-up", "Limit the upload speed of each in bytes per second"))
+        .arg(
+            option("seed-ratio", "R", "Seed each until R times its size is uploaded")
+                .value_parser(ValueParser::new(parse_ratio)),
+        )
+        .arg(duration("seed-time", "Seed each for this long after completion"))
+        .arg(session_json())
+        .arg(session_state())
+}
+
 fn session() -> Command {
     let (torrents, state) = (session_torrents, session_state);
     Command::new("session")
-        .about("A set of torrents that is kept from run to run")
+        .about("Keep a set of torrents from run to run")
         .subcommand_required(true)
-        .subcommand(
-            Command::new("add")
-                .about("Add torrents")
-                .arg(
-                    source("source", "A .torrent file, a magnet URI, an info-hash, or an address")
-                        .num_args(1..),
-                )
-                .arg(folder("dir", "Their files are here, or will be").default_value("."))
-                .arg(many("select", "LIST", "Only these files: numbers as in `info` or a glob"))
-                .arg(flag("sequential", "Fetch pieces in order"))
-                .arg(option(
-                    "bind",
-                    "ADDR|IFACE",
-                    "Fetch only from this address or network interface",
-                ))
-                .arg(flag("paused", "Add them paused"))
-                .arg(rate("max-down", "Download each of them at most so fast"))
-                .arg(rate("max-up", "Upload each of them at most so fast"))
-                .arg(
-                    option("seed-ratio", "R", "Seed each until R times its size is uploaded")
-                        .value_parser(ValueParser::new(parse_ratio)),
-                )
-                .arg(duration("seed-time", "Seed each for this long after completion"))
-                .arg(session_json())
-                .arg(state()),
-        )
+        .subcommand(session_add())
         .subcommand(
             Command::new("list")
-                .about("Show all torrents, and how much of each is here")
+                .about("Show all torrents")
                 .arg(
                     option("sort", "KEY", "Order of the list")
                         .value_parser(["name", "added", "size", "progress", "state"])
@@ -212,9 +194,9 @@ fn session() -> Command {
         )
         .subcommand(
             Command::new("remove")
-                .about("Take torrents out of the session")
+                .about("Remove torrents from the session")
                 .arg(torrents())
-                .arg(flag("with-data", "Remove their files too"))
+                .arg(flag("with-data", "Delete their files too"))
                 .arg(session_json())
                 .arg(state()),
         )
@@ -244,14 +226,14 @@ fn session() -> Command {
         )
         .subcommand(
             transfer_flags(Command::new("run"))
-                .about("Download and seed them all until stopped")
+                .about("Download and seed all torrents until stopped")
                 .arg(keep_executable()),
         )
 }
 
 fn create() -> Command {
     Command::new("create")
-        .about("Make a .torrent")
+        .about("Make a torrent")
         .arg(
             Arg::new("path")
                 .value_name("PATH")
@@ -265,8 +247,8 @@ fn create() -> Command {
                 .short('o')
                 .value_hint(ValueHint::FilePath),
         )
-        .arg(many("tracker", "URL", "A tracker; a comma joins several into one tier"))
-        .arg(many("web-seed", "URL", "A web seed"))
+        .arg(many("tracker", "URL", "A tracker; commas join several into one tier").short('t'))
+        .arg(many("web-seed", "URL", "A web server that has the files"))
         .arg(
             option("piece-length", "SIZE", "Bytes per piece [default: by size]")
                 .value_parser(ValueParser::new(parse_size)),
@@ -276,18 +258,18 @@ fn create() -> Command {
                 .value_parser(["v1", "v2", "hybrid"])
                 .default_value("v1"),
         )
-        .arg(flag("private", "Peers only from trackers"))
-        .arg(option("source", "S", "The source key"))
+        .arg(flag("private", "Find peers through the trackers only"))
+        .arg(option("source", "S", "A word that makes the hash differ"))
         .arg(option("comment", "S", "A comment"))
-        .arg(option("name", "S", "The name [default: that of PATH]"))
-        .arg(option("created-by", "S", "The program [default: this one]"))
+        .arg(option("name", "S", "The name of the torrent [default: that of PATH]"))
+        .arg(option("created-by", "S", "Who made it [default: this program]"))
         .arg(option("creation-date", "SECS|none", "Seconds since 1970 [default: none]"))
         .arg(
-            option("threads", "N", "Hash on so many threads")
+            option("threads", "N", "Hash on N threads [default: one for each core]")
                 .value_parser(value_parser!(u16).range(1..)),
         )
-        .arg(many("glob", "PATTERN", "Only files that match"))
-        .arg(many("exclude", "PATTERN", "No files that match"))
+        .arg(many("glob", "PATTERN", "Take only files that match"))
+        .arg(many("exclude", "PATTERN", "Leave out files that match"))
         .arg(flag("follow-symlinks", "Include what symbolic links lead to"))
         .arg(flag("include-hidden", "Include files whose name begins with a dot"))
         .arg(flag("include-junk", "Include files like Thumbs.db and desktop.ini"))
@@ -302,91 +284,171 @@ fn create() -> Command {
 /// Flags that every command takes.
 fn global_flags() -> [Arg; 4] {
     [
-        Arg::new("quiet")
-            .short('q')
-            .long("quiet")
-            .global(true)
-            .action(ArgAction::SetTrue)
-            .help("Print nothing but results and errors"),
+        flag("quiet", "Print only results and errors").short('q'),
         Arg::new("verbose")
             .short('v')
             .long("verbose")
-            .global(true)
             .action(ArgAction::Count)
-            .help("Tell more; repeatable"),
-        Arg::new("color")
-            .long("color")
-            .global(true)
-            .value_name("WHEN")
+            .help("Tell more: -v, -vv")
+            .long_help(
+                "Tell more: -v of peers and pieces, -vv also whole addresses of trackers, with the \
+                 passkeys in them.",
+            ),
+        option("color", "WHEN", "Use colours")
             .value_parser(["auto", "always", "never"])
-            .default_value("auto")
-            .help("Use colours"),
-        Arg::new("no-config")
-            .long("no-config")
-            .global(true)
-            .action(ArgAction::SetTrue)
-            .help("Ignore the configuration file"),
+            .default_value("auto"),
+        flag("no-config", "Ignore the configuration file"),
     ]
+    .map(|arg| arg.global(true).help_heading("General"))
+}
+
+/// `create`, with examples.
+fn explained_create() -> Command {
+    explained(
+        create(),
+        "The same files and flags make the same torrent, to the byte.",
+        &[
+            ("A folder", "eddyline create Folder -t http://t.example/announce"),
+            ("With web seeds", "eddyline create x.iso --web-seed http://m.example/x.iso"),
+            ("Private", "eddyline create Folder --private -t URL --source S"),
+        ],
+        &["0", "2", "3", "9", "13", "17", "26", "130"],
+    )
+}
+
+/// `session`, with examples, and the same for each of its commands.
+fn explained_session() -> Command {
+    let codes = ["0", "1", "2", "3", "6", "7", "9", "13", "17", "25", "26", "27", "130", "143"];
+    let each = |command| explained(command, "", &[], &codes);
+    explained(
+        session().mut_subcommands(each),
+        "The set is kept in the state folder. Torrents are added and changed by these commands, and \
+         downloaded and seeded by `session run`. A torrent is named by the beginning of its hash or by \
+         its name.",
+        &[
+            ("Add two torrents", "eddyline session add x.torrent MAGNET -d Films"),
+            ("Run them", "eddyline session run"),
+            ("What is there", "eddyline session list"),
+            ("Pause one", "eddyline session pause NAME"),
+        ],
+        &codes,
+    )
+}
+
+fn threads() -> Arg {
+    option("threads", "N", "Hash on N threads [default: one for each core]")
+        .value_parser(value_parser!(u16).range(1..))
+}
+
+fn verify() -> Command {
+    let command = Command::new("verify")
+        .about("Check files against a torrent")
+        .arg(source("torrent", "A .torrent file"))
+        .arg(folder("dir", "The folder that holds the files").short('d').required(true))
+        .arg(folder("state-dir", "Look for parts of skipped files in this folder"))
+        .arg(flag("json", "Print one JSON object"))
+        .arg(threads());
+    explained(
+        command,
+        "Every piece is hashed, and it is said which pieces and files are good. Nothing is changed.",
+        &[("Check a download", "eddyline verify x.torrent -d Films")],
+        &["0", "2", "3", "17", "25", "26", "32"],
+    )
+}
+
+fn magnet() -> Command {
+    let command = Command::new("magnet")
+        .about("Print the magnet link of a torrent")
+        .arg(source("torrent", "A .torrent file"));
+    explained(command, "", &[], &["0", "2", "3", "25", "26"])
+}
+
+fn demo() -> Command {
+    let command = Command::new("demo")
+        .about("Run a whole swarm on this machine")
+        .arg(
+            option("size", "SIZE", "Size of what is shared")
+                .default_value("64MiB")
+                .value_parser(ValueParser::new(parse_size)),
+        )
+        .arg(record());
+    let more = "A tracker, a seeder and a downloader, over real sockets and files. It shows how fast this \
+                machine is, and cleans up.";
+    explained(
+        command,
+        more,
+        &[("Something larger", "eddyline demo --size 1GiB")],
+        &["0", "1", "2", "6", "9", "17"],
+    )
+}
+
+fn completions_command() -> Command {
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .help("The shell")
+        .value_parser(value_parser!(clap_complete::Shell));
+    let command = Command::new("completions").about("Print shell completions").arg(shell);
+    explained(
+        command,
+        "",
+        &[
+            (
+                "For bash",
+                "eddyline completions bash > ~/.local/share/bash-completion/completions/eddyline",
+            ),
+            ("For fish", "eddyline completions fish > ~/.config/fish/completions/eddyline.fish"),
+        ],
+        &["0", "2"],
+    )
+}
+
+fn man_command() -> Command {
+    let folder = Arg::new("folder")
+        .value_name("DIR")
+        .value_hint(ValueHint::DirPath)
+        .value_parser(value_parser!(std::path::PathBuf))
+        .help("Write the pages of all commands into this folder");
+    let command = Command::new("man").about("Print the manual, or write all its pages").arg(folder);
+    explained(
+        command,
+        "Without a folder, the page of the program itself is printed.",
+        &[
+            ("Read it", "eddyline man | man -l -"),
+            ("Install all pages", "eddyline man ~/.local/share/man/man1"),
+        ],
+        &["0", "2", "17"],
+    )
 }
 
 /// The whole command line.
 pub fn command() -> Command {
-    Command::new("eddyline")
+    let command = Command::new("eddyline")
         .version(clap::crate_version!())
         .about("A BitTorrent client")
-        .after_help(EXIT_CODES)
+        .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(global_flags())
-        .subcommand(download())
-        .subcommand(seed())
-        .subcommand(session())
-        .subcommand(create())
-        .subcommand(
-            Command::new("info")
-                .about("Print what a .torrent or a magnet says")
-                .arg(source(
-                    "source",
-                    "A .torrent file, - for stdin, a magnet URI, or an http(s) address",
-                ))
-                .arg(flag("json", "Print one JSON object")),
-        )
-        .subcommand(
-            Command::new("verify")
-                .about("Hash what is on disk and say what is good")
-                .arg(source("torrent", "A .torrent file"))
-                .arg(folder("dir", "Where the data is").required(true))
-                .arg(folder("state-dir", "Look here for what is known of parts of skipped files"))
-                .arg(flag("json", "Print one JSON object"))
-                .arg(
-                    option("threads", "N", "Hash on so many threads")
-                        .value_parser(value_parser!(u16).range(1..)),
-                ),
-        )
-        .subcommand(
-            Command::new("magnet")
-                .about("Print the magnet URI of a .torrent")
-                .arg(source("torrent", "A .torrent file")),
-        )
-        .subcommand(
-            Command::new("demo")
-                .about("A whole swarm on this machine: tracker, seeder, downloader")
-                .arg(
-                    option("size", "SIZE", "Size of the payload")
-                        .default_value("64MiB")
-                        .value_parser(ValueParser::new(parse_size)),
-                )
-                .arg(record())
-                .arg(force()),
-        )
-        .subcommand(replay())
-        .subcommand(
-            Command::new("completions").about("Print shell completions").arg(
-                Arg::new("shell")
-                    .value_name("SHELL")
-                    .required(true)
-                    .value_parser(value_parser!(clap_complete::Shell)),
-            ),
-        )
-        .subcommand(Command::new("man").about("Print the man page"))
+        .subcommands([download(), seed(), explained_session(), explained_create()])
+        .subcommands([info(), verify(), magnet()])
+        .subcommands([demo(), replay(), completions_command(), man_command()]);
+    let command = explained(
+        command,
+        "`eddyline COMMAND --help` explains a command; `eddyline man` is the manual.",
+        &[
+            ("Download", "eddyline download x.torrent -d Films"),
+            ("From a magnet link", "eddyline download MAGNET"),
+            ("Seed", "eddyline seed x.torrent -d Films"),
+            ("Keep torrents from run to run", "eddyline session add x.torrent MAGNET"),
+            ("Make a torrent", "eddyline create Folder -t http://t.example/announce"),
+        ],
+        &all_codes(),
+    );
+    quiet_environment(command)
+}
+
+/// That every flag has a variable is said once, and not at every flag.
+fn quiet_environment(command: Command) -> Command {
+    command.mut_args(|arg| arg.hide_env(true)).mut_subcommands(quiet_environment)
 }

@@ -29,6 +29,8 @@ pub const BAD_MAGNET: u8 = 27;
 pub const NOT_TRACE: u8 = 26;
 /// A replay did something else than was recorded.
 pub const DIVERGED: u8 = 33;
+/// A question was answered by Ctrl-C, as if that signal had come.
+pub const INTERRUPTED: u8 = 130;
 /// Bad or missing data.
 pub const BAD_DATA: u8 = 32;
 /// Nobody reads the output any more: as SIGPIPE would end the program.

@@ -1,6 +1,7 @@
 //! `info` and `magnet`: what a torrent or a magnet says.
 
 use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::ArgMatches;
 use eddyline::metainfo::{FileEntry, Magnet, Metainfo};
@@ -9,19 +10,30 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use eddyline_mio::dns::Names;
 
+use super::metadata::fetch;
 use super::output::{json as print_json, line, printable};
+use super::passkeys::without_passkey;
+use super::session::names;
 use super::source::{Source, load, load_torrent};
 use super::units::size;
 
-/// Prints what a source says.
+/// Prints what a source says; with `--files` what is behind a magnet, too.
 pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = matches.get_one::<String>("source").map_or("", String::as_str);
     let as_json = matches.get_flag("json");
-    match load(text, &Names::default())? {
+    let mut source = load(text, &names(matches)?)?;
+    if matches.get_flag("files") && matches!(source, Source::Magnet(_)) {
+        source = match fetch(source, matches)? {
+            Ok(metainfo) => Source::Torrent(metainfo),
+            Err(code) => return Ok(ExitCode::from(code)),
+        };
+    }
+    let verbose = matches.get_count("verbose");
+    match source {
         Source::Torrent(metainfo) if as_json => print_json(&torrent_json(&metainfo)),
-        Source::Torrent(metainfo) => print_torrent(&metainfo),
+        Source::Torrent(metainfo) => print_torrent(&metainfo, verbose),
         Source::Magnet(magnet) if as_json => print_json(&magnet_json(&magnet)),
-        Source::Magnet(magnet) => print_magnet(&magnet),
+        Source::Magnet(magnet) => print_magnet(&magnet, verbose),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -34,7 +46,7 @@ pub fn magnet(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// The files a `.torrent` names: the gaps that align v2 files are not among them.
-fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> {
+fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> + Clone {
     let v1 = metainfo.info_hashes.v1.is_some();
     let files = metainfo.layout.files().iter().enumerate();
     files.filter(move |(_, file)| v1 || !file.attributes.pad)
@@ -116,10 +128,10 @@ fn print_hashes(v1: Option<String>, v2: Option<String>) {
 }
 
 /// Prints what a torrent says, for people.
-pub fn print_torrent(metainfo: &Metainfo) {
+pub fn print_torrent(metainfo: &Metainfo, verbose: u8) {
     row("Name", &metainfo.name);
     if let Some(name) = metainfo.name_in_torrent() {
-        row("", &format!("(the torrent says '{name}')"));
+        row("", &format!("(instead of '{name}', which the torrent says)"));
     }
     let hashes = metainfo.info_hashes;
     print_hashes(hashes.v1.map(|hash| hash.to_hex()), hashes.v2.map(|hash| hash.to_hex()));
@@ -127,39 +139,105 @@ pub fn print_torrent(metainfo: &Metainfo) {
     row("Size", &format!("{} ({length} bytes)", size(length)));
     let (pieces, each) = (metainfo.geometry.pieces(), metainfo.geometry.piece_length());
     row("Pieces", &format!("{pieces} of {}", size(each.into())));
-    if metainfo.private {
-        row("Private", "yes");
-    }
+    print_private(metainfo);
     for (tier, urls) in metainfo.trackers.iter().enumerate() {
+        let urls: Vec<_> = urls.iter().map(|url| without_passkey(url, verbose)).collect();
         row(if tier == 0 { "Trackers" } else { "" }, &urls.join(", "));
     }
     for url in &metainfo.web_seeds {
-        row("Web seed", url);
+        row("Web seed", &without_passkey(url, verbose));
+    }
+    for node in &metainfo.nodes {
+        row("DHT node", &format!("{}:{}", node.host, node.port));
     }
     let optional = [
-        ("Comment", &metainfo.comment),
-        ("Created by", &metainfo.created_by),
-        ("Source", &metainfo.source),
+        ("Comment", metainfo.comment.clone()),
+        ("Created by", metainfo.created_by.clone()),
+        ("Created on", metainfo.creation_date.map(date)),
+        ("Source", metainfo.source.clone()),
     ];
     for (key, value) in optional {
         if let Some(value) = value {
-            row(key, value);
+            row(key, &value);
         }
     }
-    line("Files");
-    for (index, file) in listed(metainfo).filter(|(_, file)| !file.attributes.pad) {
-        let path = printable(&file.display_path());
-        line(&format!("{:>5}  {:>10}  {path}", index + 1, size(file.length)));
+    print_files(metainfo);
+}
+
+fn print_private(metainfo: &Metainfo) {
+    match (metainfo.private, metainfo.trackers.iter().flatten().next()) {
+        (false, _) => {}
+        (true, Some(_)) => row("Private", "yes: peers come from its trackers only"),
+        (true, None) => row("Private", "yes, but it names no tracker, so no peers can be found"),
     }
 }
 
-fn print_magnet(magnet: &Magnet) {
+/// A moment in seconds since 1970.
+fn date(seconds: i64) -> String {
+    /// The end of the year 9999.
+    const LAST: u64 = 253_402_300_799;
+    match u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST) {
+        Some(seconds) => {
+            let moment = UNIX_EPOCH + Duration::from_secs(seconds);
+            let text = humantime::format_rfc3339_seconds(moment).to_string();
+            text.replace('T', " ").replace('Z', " UTC")
+        }
+        None => format!("{seconds} seconds after 1970, which is no date"),
+    }
+}
+
+/// The files as a tree, with the numbers that `--select` takes.
+fn print_files(metainfo: &Metainfo) {
+    let shown = listed(metainfo).filter(|(_, file)| !file.attributes.pad);
+    row("Files", &shown.clone().count().to_string());
+    let mut open: Vec<&str> = Vec::new();
+    for (index, file) in shown {
+        let Some((name, folders)) = file.path.split_last() else { continue };
+        let same = open.iter().zip(folders).take_while(|(a, b)| **a == b.as_str()).count();
+        open.truncate(same);
+        for folder in &folders[same..] {
+            let indent = "  ".repeat(open.len());
+            line(&format!("{:>5}  {:>10}  {indent}{}/", "", "", printable(folder)));
+            open.push(folder);
+        }
+        let indent = "  ".repeat(open.len());
+        let target = file.symlink.as_ref().map(|target| format!(" -> {}", target.join("/")));
+        let name = printable(&format!("{name}{}", target.unwrap_or_default()));
+        line(&format!("{:>5}  {:>10}  {indent}{name}", index + 1, size(file.length)));
+    }
+}
+
+fn print_magnet(magnet: &Magnet, verbose: u8) {
     row("Name", magnet.name.as_deref().unwrap_or("(not said)"));
     print_hashes(magnet.v1.map(|hash| hash.to_hex()), magnet.v2.map(|hash| hash.to_hex()));
     if let Some(publisher) = publisher(magnet) {
         row("Publisher", &publisher);
     }
-    magnet.trackers.iter().for_each(|url| row("Tracker", url));
-    magnet.web_seeds.iter().for_each(|url| row("Web seed", url));
-    magnet.peers.iter().for_each(|peer| row("Peer", &peer.to_string()));
+    magnet.trackers.iter().for_each(|url| row("Tracker", &without_passkey(url, verbose)));
+    magnet.web_seeds.iter().for_each(|url| row("Web seed", &without_passkey(url, verbose)));
+    let peers = magnet.peers.iter().map(ToString::to_string);
+    peers.chain(magnet.named_peers.iter().cloned()).for_each(|peer| row("Peer", &peer));
+    magnet.nodes.iter().for_each(|node| row("DHT node", node));
+    if let Some(selected) = magnet.select_only.as_ref().filter(|selected| !selected.is_empty()) {
+        let numbers: Vec<_> = selected.iter().map(|index| (index + 1).to_string()).collect();
+        row("Files wanted", &numbers.join(","));
+    }
+    row("Files", "(--files fetches the list from peers)");
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of dates.
+
+    use super::date;
+
+    #[test]
+    fn a_date_is_one_or_is_said_to_be_none() {
+        assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(date(1_700_000_000), "2023-11-14 22:13:20 UTC");
+        assert_eq!(date(253_402_300_799), "9999-12-31 23:59:59 UTC");
+        for odd in [-1, 253_402_300_800, i64::MAX, i64::MIN] {
+            assert!(date(odd).contains("no date"), "{odd}");
+        }
+    }
 }

@@ -11,8 +11,10 @@ mod folders;
 mod goal;
 mod hashing;
 mod info;
+mod metadata;
 mod output;
 mod output_file;
+mod passkeys;
 mod progress;
 mod published;
 mod replay;
@@ -69,7 +71,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("session", m)) => session_set::session(m),
         Some(("replay", m)) => replay::replay(m),
         Some(("completions", m)) => args::completions(m),
-        Some(("man", _)) => args::man(),
+        Some(("man", m)) => args::man(m),
         _ => Err(Failure::new(exit::USAGE, "no command given; see --help")),
     }
 }

@@ -24,7 +24,7 @@ use super::dht_state::SharedDht;
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, io_text};
 use super::output::warn;
 use super::selected::Selected;
-pub use super::setup::{Setup, disk_threads, names, state_dir};
+pub use super::setup::{Setup, default_state_dir, disk_threads, names, state_dir};
 use super::source::Source;
 
 /// Longest wait for a tidy stop.

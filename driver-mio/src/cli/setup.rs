@@ -84,6 +84,11 @@ pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     folders::state()
 }
 
+/// Where the system keeps such things.
+pub fn default_state_dir() -> Option<PathBuf> {
+    folders::state()
+}
+
 /// How names are looked up under the rules of `--bind`.
 pub fn names(matches: &ArgMatches) -> Result<Names, Failure> {
     Ok(Names::new(listen_options(matches)?.policy()))

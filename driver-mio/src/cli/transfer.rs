@@ -14,7 +14,7 @@ use super::goal::SeedGoal;
 use super::output_file::{OutputFile, Readers, forced};
 use super::progress::Reporter;
 use super::published::look_up;
-use super::selection::select;
+use super::selection::{ask, select};
 use super::session::{AddOptions, Session, Setup, names};
 use super::signals::Signals;
 use super::source::{Source, load, load_torrent};
@@ -36,6 +36,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let selections: Vec<String> =
         matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
     let metadata_only = matches.get_flag("metadata-only");
+    let asks = matches.get_flag("ask");
     let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
@@ -46,6 +47,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             Err(code) => return end_session(session, &mut reporter, Ok(Some(code))),
         };
         let priorities = match &source {
+            Source::Torrent(metainfo) if asks => ask(metainfo)?,
             Source::Torrent(metainfo) => select(metainfo, &selections)?,
             Source::Magnet(_) => Vec::new(),
         };
@@ -75,7 +77,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         )
     } else {
         let goal = SeedGoal::from_flags(matches);
-        let end = End { patience, goal, selections };
+        let end = End { patience, goal, selections, asks };
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     end_session(session, &mut reporter, outcome)
@@ -149,6 +151,8 @@ struct End {
     patience: Option<Duration>,
     goal: SeedGoal,
     selections: Vec<String>,
+    /// The user is asked in place of that.
+    asks: bool,
 }
 
 /// Runs until everything is complete and seeded enough. `Ok(Some)` is the code of a signal.
@@ -174,7 +178,7 @@ fn fetch(
         };
         for notice in &notices {
             if let Notice::MetadataReady(id) = notice {
-                choose_files(session, *id, &end.selections)?;
+                choose_files(session, *id, end)?;
             }
         }
         reporter.show(session, &notices);
@@ -218,13 +222,13 @@ fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
 }
 
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
-fn choose_files(
-    session: &mut Session,
-    id: TorrentId,
-    selections: &[String],
-) -> Result<(), Failure> {
-    if let Some(item) = session.item(id).filter(|_| !selections.is_empty()) {
-        let chosen = select(&item.metainfo, selections)?;
+fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), Failure> {
+    let chooses = end.asks || !end.selections.is_empty();
+    if let Some(item) = session.item(id).filter(|_| chooses) {
+        let chosen = match end.asks {
+            true => ask(&item.metainfo)?,
+            false => select(&item.metainfo, &end.selections)?,
+        };
         let priorities = chosen.into_iter().enumerate();
         let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });
         let priorities = priorities.collect();

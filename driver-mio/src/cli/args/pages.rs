@@ -1,10 +1,11 @@
-//! Shell completions and the man page, made from the command line itself.
+//! Shell completions and the manual, made from the command line itself.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-use super::super::exit::{Failure, UNEXPECTED};
+use super::super::exit::Failure;
 use super::super::output;
 use super::command;
 
@@ -18,11 +19,17 @@ pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the man page.
-pub fn man() -> Result<ExitCode, Failure> {
+/// Prints the page of the program, or writes the pages of all commands into a folder.
+pub fn man(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    if let Some(folder) = matches.get_one::<PathBuf>("folder") {
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(command(), folder));
+        written.map_err(|error| Failure::io(folder, &error))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command()).render(&mut page);
-    rendered.map_err(|error| Failure::new(UNEXPECTED, format!("cannot make the page: {error}")))?;
+    rendered.map_err(|error| Failure::io(Path::new("the manual"), &error))?;
     output::bytes(&page);
     Ok(ExitCode::SUCCESS)
 }

@@ -132,7 +132,7 @@ fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &Outpu
         value["left_out"] = omitted.collect::<Value>();
         print_json(&value);
     } else if matches.get_flag("show") {
-        print_torrent(metainfo);
+        print_torrent(metainfo, 0);
     }
     if matches.get_flag("link") && !matches.get_flag("json") {
         line(&metainfo.magnet().to_string());

@@ -4,6 +4,7 @@ use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
 
 use super::super::output::{printable, tell_failure};
+use super::super::passkeys::without_passkey;
 use super::super::session::Session;
 use super::Reporter;
 use super::events::{Event, close_reason, source_name};
@@ -52,23 +53,35 @@ impl Reporter {
                 );
                 self.say_of(session, session.item(*torrent), &text);
             }
+            Notice::TrackerReplied { .. } | Notice::TrackerFailed { .. } => {
+                self.tracker_notice(session, notice);
+            }
+            notice => self.peer_notice(session, notice),
+        }
+    }
+
+    fn tracker_notice(&mut self, session: &Session, notice: &Notice) {
+        match notice {
             Notice::TrackerReplied { torrent, url, peers, warning } => {
                 let item = session.item(*torrent);
+                let shown = without_passkey(url, self.verbose);
                 let event = Event::Tracker { url, peers: Some(*peers), error: None };
                 self.event(session, item, event);
                 if let Some(warning) = warning {
-                    self.say_of(session, item, &format!("{url} says: {warning}"));
+                    self.say_of(session, item, &format!("{shown} says: {warning}"));
                 }
                 if self.verbose > 0 {
-                    self.say_of(session, item, &format!("{url} knows {}", count(*peers, "peer")));
+                    let text = format!("{shown} knows {}", count(*peers, "peer"));
+                    self.say_of(session, item, &text);
                 }
             }
             Notice::TrackerFailed { torrent, url, error } => {
                 let item = session.item(*torrent);
+                let shown = without_passkey(url, self.verbose);
                 self.event(session, item, Event::Tracker { url, peers: None, error: Some(error) });
-                self.say_of(session, item, &format!("{url}: {error}"));
+                self.say_of(session, item, &format!("{shown}: {error}"));
             }
-            notice => self.peer_notice(session, notice),
+            _ => {}
         }
     }
 

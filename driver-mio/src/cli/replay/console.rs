@@ -1,16 +1,22 @@
 //! `replay --interactive`: the same things as commands, one after the other.
 
 use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
+use rustyline::history::History as _;
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::line;
+use super::super::session::default_state_dir;
 use super::condition;
 use super::tour::Tour;
 use super::transcript::Subject;
+
+/// Commands kept from run to run.
+const MAX_HISTORY: usize = 500;
 
 const HELP: &str = "\
 next [N]         make one step, or N
@@ -20,14 +26,15 @@ until COND       go on until something happens: 'piece 812 verified', 'peer X ch
                  'torrent complete', 'tracker failed', 'time 90s'
 back-until COND  go back to where it happened last
 show             this step
-why              what caused this step and what it changed
+why              what led to this step, and what it changed
 diff N M         in what the states behind two steps differ
 peers            all peers as they are now
 peer X           all steps so far with this peer; X is an address or a connection like 3.1
 piece N          all steps so far with this piece
 state [WORD]     the whole state, or the lines with WORD in them
 quit             leave
-An empty line repeats next or back.";
+An empty line repeats next or back. Arrow keys and Ctrl-R find earlier
+commands, also those of earlier runs. Ctrl-D leaves.";
 
 /// Reads commands until the end.
 pub fn run(mut tour: Tour) -> Result<ExitCode, Failure> {
@@ -47,6 +54,7 @@ pub fn run(mut tour: Tour) -> Result<ExitCode, Failure> {
             last = command;
         }
     }
+    input.keep();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,13 +72,13 @@ fn obey(tour: &mut Tour, command: &str) -> Result<(), Failure> {
         "goto" | "g" => tour.go_to(number(rest)?)?,
         "until" | "u" => {
             if !tour.until(condition(rest)?)? {
-                line("that does not happen any more");
+                line("the condition is not met any more");
                 return Ok(());
             }
         }
         "back-until" => {
             if !tour.back_until(condition(rest)?)? {
-                line("that has not happened");
+                line("the condition was not met before");
                 return Ok(());
             }
         }
@@ -105,8 +113,7 @@ fn obey(tour: &mut Tour, command: &str) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    tour.show();
-    Ok(())
+    tour.show()
 }
 
 /// Where commands come from: a terminal with editing and history, or any other input.
@@ -120,7 +127,10 @@ impl Input {
         if !std::io::stdin().is_terminal() {
             return Ok(Self::Lines(std::io::stdin().lock().lines()));
         }
-        let editor = DefaultEditor::new().map_err(|error| failed(&error))?;
+        let mut editor = DefaultEditor::new().map_err(|error| failed(&error))?;
+        for command in earlier_commands() {
+            let _ = editor.add_history_entry(command);
+        }
         Ok(Self::Terminal(Box::new(editor)))
     }
 
@@ -129,16 +139,42 @@ impl Input {
             Self::Lines(lines) => lines.next().transpose().map_err(|error| {
                 Failure::new(UNEXPECTED, format!("cannot read commands: {error}"))
             }),
-            Self::Terminal(editor) => match editor.readline(prompt) {
-                Ok(text) => {
-                    let _ = editor.add_history_entry(&text);
-                    Ok(Some(text))
+            Self::Terminal(editor) => loop {
+                match editor.readline(prompt) {
+                    Ok(text) => {
+                        let _ = editor.add_history_entry(&text);
+                        return Ok(Some(text));
+                    }
+                    // What was typed is dropped; Ctrl-D leaves.
+                    Err(ReadlineError::Interrupted) => {}
+                    Err(ReadlineError::Eof) => return Ok(None),
+                    Err(error) => return Err(failed(&error)),
                 }
-                Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
-                Err(error) => Err(failed(&error)),
             },
         }
     }
+
+    /// Keeps the commands for the next time. Where they cannot be kept, nothing is lost.
+    fn keep(&self) {
+        let (Self::Terminal(editor), Some(path)) = (self, history_file()) else { return };
+        let history = editor.history();
+        let first = history.len().saturating_sub(MAX_HISTORY);
+        let kept: String =
+            history.into_iter().skip(first).map(|command| format!("{command}\n")).collect();
+        if path.parent().is_some_and(Path::is_dir) {
+            let _ = eddyline_mio::private::write(&path, kept.as_bytes());
+        }
+    }
+}
+
+/// Beside what else is kept from run to run.
+fn history_file() -> Option<PathBuf> {
+    default_state_dir().map(|folder| folder.join("replay-history"))
+}
+
+fn earlier_commands() -> Vec<String> {
+    let text = history_file().and_then(|path| std::fs::read_to_string(path).ok());
+    text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 fn failed(error: &ReadlineError) -> Failure {

@@ -1,10 +1,14 @@
 //! `replay`: a recorded run once more in the pure engine, every step compared; and looking around
 //! in it.
 
+mod causes;
+mod changes;
 mod console;
 mod shrink;
+mod story;
 mod tour;
 mod transcript;
+mod words;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +16,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use eddyline::base::time::Instant;
 use eddyline::trace::{Condition, Divergence, RedactError, Replayer, Trace, TraceError, redact};
 
 use super::exit::{DIVERGED, Failure, NOT_FOUND, NOT_TRACE, UNFINISHED, USAGE};
-use super::output::line;
+use super::output::{line, warn};
 use super::output_file::{OutputFile, Readers, forced};
+use story::Story;
 use tour::Tour;
 use transcript::{Subject, Transcript, describe_actions};
 
@@ -39,20 +45,21 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(target) = minimise_to {
         return shrink::minimise(&trace, until, &target);
     }
+    let verbose = matches.get_count("verbose") > 0;
     if let Some(steps) = matches.get_many::<u64>("diff") {
         let steps: Vec<u64> = steps.copied().collect();
-        return Tour::start(trace)?.diff(steps[0], steps[1]);
+        return Tour::start(trace, verbose)?.diff(steps[0], steps[1]);
     }
     let subject = Subject::from_flags(matches.get_one::<String>("peer"), matches.get_one("piece"))?;
     let interactive = matches.get_flag("interactive");
     let moves = matches.contains_id("goto") || until.is_some() || interactive;
     if !moves {
         return match subject {
-            Some(subject) => list(trace, &subject),
+            Some(subject) => list(trace, &subject, verbose),
             None => compare(trace),
         };
     }
-    let mut tour = Tour::start(trace)?;
+    let mut tour = Tour::start(trace, verbose)?;
     if let Some(step) = matches.get_one::<u64>("goto") {
         tour.go_to(*step)?;
     }
@@ -63,14 +70,14 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             tour.until(condition)?
         };
         if !found {
-            let text = "that never happens in the trace";
+            let text = "the condition was never met in the trace";
             return Err(Failure::new(UNFINISHED, text));
         }
     }
     if interactive {
         return console::run(tour);
     }
-    tour.show();
+    tour.show()?;
     if matches.get_flag("why") {
         tour.why()?;
     }
@@ -79,9 +86,17 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 
 fn load(path: &Path) -> Result<Trace, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
-    Trace::parse(bytes.into()).map_err(|error| {
+    let trace = Trace::parse(bytes.into()).map_err(|error| {
         Failure::new(NOT_TRACE, format!("{} cannot be replayed: {error}", path.display()))
-    })
+    })?;
+    if trace.is_cut() {
+        warn(&format!(
+            "{} is cut: it ends in the middle of step {}",
+            path.display(),
+            trace.len() + 1
+        ));
+    }
+    Ok(trace)
 }
 
 fn condition(text: &str) -> Result<Condition, Failure> {
@@ -108,35 +123,54 @@ fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     outcome.map_err(|panic| panic_text(&*panic))
 }
 
-/// The whole run, compared step by step.
+/// The story of the whole run, and whether every step is as it was recorded.
 fn compare(trace: Trace) -> Result<ExitCode, Failure> {
-    let cut = trace.is_cut();
+    let (cut, began) = (trace.is_cut(), trace.time_of(1).unwrap_or_default());
     let mut replayer = Replayer::new(trace).map_err(damaged)?;
+    let mut story = Story::new(began);
     let mut events = 0;
-    loop {
+    let mut divergence = None;
+    let outcome = loop {
         let step = replayer.position() + 1;
         let outcome = quietly(|| replayer.forward()).map_err(|why| {
             let text = format!("the engine breaks down in step {step}: {why}");
             Failure::new(DIVERGED, text)
-        })?;
-        match outcome.map_err(damaged)? {
-            None => break,
-            Some(Ok(())) => events += replayer.last().map_or(0, |last| last.events.len()),
-            Some(Err(divergence)) => return Err(diverged(&divergence)),
+        });
+        match outcome.and_then(|outcome| outcome.map_err(damaged)) {
+            Ok(None) => break Ok(()),
+            Ok(Some(same)) => divergence = same.err(),
+            Err(failure) => break Err(failure),
         }
+        if divergence.is_some() {
+            break Ok(());
+        }
+        if let Some(last) = replayer.last() {
+            events += last.events.len();
+            story.take(last);
+        }
+    };
+    story.tell(replayer.engine());
+    outcome?;
+    if let Some(divergence) = divergence {
+        return Err(diverged(&divergence, began));
     }
     let steps = replayer.position();
-    line(&format!("{steps} steps, {events} events, identical"));
+    line(&format!(
+        "Replay    {steps} steps, {events} events, identical: the engine does now what it did then, in each \
+         of them"
+    ));
     if cut {
-        line("the trace was cut; it was replayed up to its last whole step");
+        let text =
+            format!("the trace is cut; it was replayed up to step {steps}, its last whole one");
+        return Err(Failure::new(UNFINISHED, text));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints both lists of actions of the first step that differs.
-fn diverged(divergence: &Divergence) -> Failure {
+fn diverged(divergence: &Divergence, began: Instant) -> Failure {
     let Divergence { step, now, recorded, marks, actions } = divergence;
-    line(&format!("step {step} at {:.6} s differs", now.as_nanos() as f64 / 1e9));
+    line(&format!("step {step} at {} differs", transcript::clock(*now, began)));
     line(&format!("recorded: {} actions", recorded.len()));
     for (index, mark) in recorded.iter().enumerate() {
         let same = marks.get(index) == Some(mark);
@@ -152,9 +186,10 @@ fn diverged(divergence: &Divergence) -> Failure {
 }
 
 /// Every step that concerns a peer or a piece.
-fn list(trace: Trace, subject: &Subject) -> Result<ExitCode, Failure> {
+fn list(trace: Trace, subject: &Subject, verbose: bool) -> Result<ExitCode, Failure> {
+    let began = trace.time_of(1).unwrap_or_default();
     let mut replayer = Replayer::new(trace).map_err(damaged)?;
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript::new(verbose);
     let mut shown = 0;
     while replayer.forward().map_err(damaged)?.is_some() {
         let Some(last) = replayer.last() else { break };
@@ -163,7 +198,7 @@ fn list(trace: Trace, subject: &Subject) -> Result<ExitCode, Failure> {
             continue;
         }
         shown += 1;
-        line(&transcript::heading(replayer.position(), last));
+        line(&transcript::heading(replayer.position(), last, began));
         lines.iter().for_each(|text| line(text));
     }
     if shown == 0 {
@@ -179,16 +214,16 @@ fn write_redacted(trace: &Trace, target: &OutputFile) -> Result<ExitCode, Failur
     })?;
     target.write(&redacted.trace)?;
     let line = target.beside();
-    line(&format!(
-        "{} names, addresses, hashes and keys replaced in {}",
-        redacted.replaced,
-        target.name()
-    ));
-    for (step, text) in &redacted.differences {
-        line(&format!("step {step} depends on what was taken out: {text}"));
+    match redacted.differences.len() {
+        0 => line("good to be shared: every decision is the same as in the original"),
+        count => {
+            line(&format!("to be shared with care: {count} steps depend on what was taken out"))
+        }
     }
-    if redacted.differences.is_empty() {
-        line("every decision is the same as before");
+    let (replaced, path) = (redacted.replaced, target.name());
+    line(&format!("{replaced} names, addresses, hashes and keys are replaced in {path}"));
+    for (step, text) in &redacted.differences {
+        line(&format!("step {step}: {text}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use eddyline::trace::{Condition, Replayer, Trace, Watch, changes};
+use eddyline::base::time::Instant;
+use eddyline::trace::{Change, Condition, Replayer, Trace, Watch, changes};
 
 use super::super::exit::Failure;
 use super::super::output::{line, printable};
-use super::transcript::{Subject, Transcript, brief, describe_actions, heading};
+use super::causes::Causes;
+use super::changes::joined;
+use super::transcript::{Line, Subject, Transcript, heading};
 use super::{damaged, quietly};
 
 /// Changes shown at once; a step seldom has more.
@@ -16,12 +19,54 @@ const MAX_CHANGES: usize = 200;
 #[derive(Debug)]
 pub struct Tour {
     replayer: Replayer,
+    guide: Guide,
+    /// The state is shown too, field by field.
+    verbose: bool,
+    /// What was looked for last.
+    sought: Option<Condition>,
+}
+
+/// Has read everything up to a step, so as to know who is who there and what led to it.
+#[derive(Debug)]
+struct Guide {
+    replayer: Replayer,
+    transcript: Transcript,
+    causes: Causes,
+    events: Vec<Line>,
+    actions: Vec<Line>,
+}
+
+impl Guide {
+    fn new(replayer: Replayer, raw: bool) -> Self {
+        let transcript = Transcript::new(raw);
+        let (causes, events, actions) = (Causes::default(), Vec::new(), Vec::new());
+        Self { replayer, transcript, causes, events, actions }
+    }
+
+    /// Reads on, or from the beginning, so that the step before `number` is the last but one.
+    fn reach(&mut self, number: u64) -> Result<(), Failure> {
+        if self.replayer.position() > number {
+            let mut replayer = self.replayer.clone();
+            replayer.go_to(0).map_err(damaged)?;
+            *self = Self::new(replayer, self.transcript.raw);
+        }
+        while self.replayer.position() < number
+            && self.replayer.forward().map_err(damaged)?.is_some()
+        {
+            let Some(last) = self.replayer.last() else { break };
+            (self.events, self.actions) = self.transcript.lines(last);
+            self.causes.take(last, &self.events, &self.actions);
+        }
+        Ok(())
+    }
 }
 
 impl Tour {
-    /// At the beginning.
-    pub fn start(trace: Trace) -> Result<Self, Failure> {
-        Ok(Self { replayer: Replayer::new(trace).map_err(damaged)? })
+    /// At the beginning. `verbose`: shows fields of the state too.
+    pub fn start(trace: Trace, verbose: bool) -> Result<Self, Failure> {
+        let replayer = Replayer::new(trace).map_err(damaged)?;
+        let guide = Guide::new(replayer.clone(), verbose);
+        Ok(Self { replayer, guide, verbose, sought: None })
     }
 
     /// Behind which step we are.
@@ -50,6 +95,7 @@ impl Tour {
 
     /// Goes on until `condition` comes about. False, and no move, when it never does.
     pub fn until(&mut self, condition: Condition) -> Result<bool, Failure> {
+        self.sought = Some(condition.clone());
         let mut ahead = self.replayer.clone();
         let mut watch = self.watch(condition, &ahead);
         while ahead.forward().map_err(damaged)?.is_some() {
@@ -64,6 +110,7 @@ impl Tour {
 
     /// Goes back to where `condition` came about last. False, and no move, when it never did.
     pub fn back_until(&mut self, condition: Condition) -> Result<bool, Failure> {
+        self.sought = Some(condition.clone());
         let here = self.replayer.position();
         let mut again = self.replayer.clone();
         again.go_to(0).map_err(damaged)?;
@@ -82,37 +129,74 @@ impl Tour {
     }
 
     fn watch(&self, condition: Condition, at: &Replayer) -> Watch {
-        let began = self.replayer.trace().time_of(1).unwrap_or_default();
-        Watch::new(condition, began, at.engine())
+        Watch::new(condition, self.began(), at.engine())
     }
 
-    /// Shows the step behind which we are.
-    pub fn show(&self) {
-        let Some(last) = self.replayer.last() else {
-            return line("before the first step");
-        };
-        line(&heading(self.position(), last));
-        Transcript::default().of_step(last, None).iter().for_each(|text| line(text));
-        line(&format!("  wakes {:?}", last.wakeup));
+    fn began(&self) -> Instant {
+        self.replayer.trace().time_of(1).unwrap_or_default()
     }
 
-    /// Says what caused the step and what it changed.
-    pub fn why(&self) -> Result<(), Failure> {
+    /// Shows the step behind which we are; the line that met the condition is marked.
+    pub fn show(&mut self) -> Result<(), Failure> {
         let Some(last) = self.replayer.last() else {
-            line("nothing has happened yet");
+            line("before the first step");
             return Ok(());
         };
-        let causes: Vec<String> = last.events.iter().map(brief).collect();
-        if causes.is_empty() {
-            line(&format!("caused by the time: the step before asked for {:?}", last.woken_by));
-        } else {
-            line(&format!("caused by {}", causes.join("; ")));
+        line(&heading(self.position(), last, self.began()));
+        self.guide.reach(self.replayer.position())?;
+        let met = self.met();
+        let both = [(&self.guide.events, '←'), (&self.guide.actions, '→')];
+        let all =
+            both.iter().flat_map(|(lines, arrow)| lines.iter().map(move |line| (line, arrow)));
+        for (index, (shown, arrow)) in all.enumerate() {
+            let mark = if Some(index) == met { '▶' } else { ' ' };
+            line(&format!("{mark} {arrow} {}", shown.text));
         }
+        if self.verbose {
+            line(&format!("  wakes {:?}", last.wakeup));
+        }
+        Ok(())
+    }
+
+    /// Which of the lines of this step met the condition, events counted before actions.
+    fn met(&self) -> Option<usize> {
+        let (condition, last) = (self.sought.as_ref()?, self.replayer.last()?);
+        // In one and the same state, only what is told can make a difference.
+        let mut watch = self.watch(condition.clone(), &self.replayer);
+        let engine = self.replayer.engine();
+        let mut actions = last.actions.iter();
+        let told =
+            actions.position(|action| watch.after_step(engine, std::slice::from_ref(action)));
+        if let Some(action) = told {
+            return Some(self.guide.events.len() + action);
+        }
+        let Condition::Peer(who, _) = condition else { return None };
+        let mut lines = self.guide.events.iter().chain(&self.guide.actions);
+        lines.position(|line| self.guide.transcript.concerns(&Subject::Peer(*who), line))
+    }
+
+    /// Says what led to the step, and what it changed.
+    pub fn why(&mut self) -> Result<(), Failure> {
+        if self.replayer.last().is_none() {
+            line("nothing has happened yet");
+            return Ok(());
+        }
+        self.guide.reach(self.replayer.position())?;
+        let met = self
+            .met()
+            .and_then(|index| self.guide.events.iter().chain(&self.guide.actions).nth(index));
+        let (conn, pieces) =
+            met.map_or((None, &[][..]), |line| (line.conn, line.pieces.as_slice()));
+        line("caused by, latest first:");
+        let chain = self.guide.causes.chain(self.position(), conn, pieces, self.began());
+        chain.iter().for_each(|text| line(text));
         let before = self.replayer.engine_at(self.position() - 1).map_err(damaged)?;
-        show_changes(&changes(&before, self.replayer.engine()));
-        let asked = describe_actions(&last.actions);
-        line(&format!("asked for: {}", if asked.is_empty() { "nothing" } else { "" }));
-        asked.iter().for_each(|text| line(&format!("  {text}")));
+        let changes = changes(&before, self.replayer.engine());
+        if self.verbose {
+            show_changes(&changes);
+        } else {
+            line(&format!("changed: {} fields of the state; -v shows them", changes.len()));
+        }
         Ok(())
     }
 
@@ -151,12 +235,12 @@ impl Tour {
     pub fn list(&self, subject: &Subject) -> Result<(), Failure> {
         let mut again = self.replayer.clone();
         again.go_to(0).map_err(damaged)?;
-        let mut transcript = Transcript::default();
+        let mut transcript = Transcript::new(self.verbose);
         while again.position() < self.position() && again.forward().map_err(damaged)?.is_some() {
             let Some(last) = again.last() else { break };
             let lines = transcript.of_step(last, Some(subject));
             if !lines.is_empty() {
-                line(&heading(again.position(), last));
+                line(&heading(again.position(), last, self.began()));
                 lines.iter().for_each(|text| line(text));
             }
         }
@@ -172,12 +256,13 @@ impl Tour {
     }
 }
 
-fn show_changes(changes: &[eddyline::trace::Change]) {
-    line(&format!("changed: {} values", changes.len()));
-    for change in changes.iter().take(MAX_CHANGES) {
-        line(&format!("  {}", printable(&change.to_string())));
+fn show_changes(changes: &[Change]) {
+    let joined = joined(changes);
+    line(&format!("changed: {} fields", changes.len()));
+    for text in joined.iter().take(MAX_CHANGES) {
+        line(&format!("  {}", printable(text)));
     }
-    if changes.len() > MAX_CHANGES {
-        line(&format!("  and {} more", changes.len() - MAX_CHANGES));
+    if joined.len() > MAX_CHANGES {
+        line(&format!("  and {} more", joined.len() - MAX_CHANGES));
     }
 }

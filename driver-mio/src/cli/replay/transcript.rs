@@ -1,17 +1,23 @@
-//! A step in words: what came, what was asked for, in the terms of the protocol.
+//! A step in words: what came, what was asked for. Names are kept from step to step, so that a
+//! connection goes by its address, a reply by its address on the web, an outcome by its order.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use eddyline::base::ids::{ConnId, DiskOpId, SocketToken};
+use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken};
+use eddyline::base::time::Instant;
 use eddyline::trace::{LastStep, Who};
 use eddyline::wire::{FrameAssembler, HANDSHAKE_LENGTH, Message};
-use eddyline::{Action, Command, DiskOp, Event, Notice, StreamAction, StreamEvent, Wakeup};
+use eddyline::{
+    Action, Command, DiskOp, Event, HttpAction, Notice, StreamAction, StreamEvent, Wakeup,
+};
 
 use super::super::exit::{Failure, USAGE};
 use super::super::output::printable;
+use super::super::passkeys::without_passkey;
+use super::words;
 
 /// Longest text of an event or action, in characters.
 const LONGEST: usize = 400;
@@ -51,167 +57,296 @@ impl Subject {
     }
 }
 
-/// Number, time and cause of a step.
-pub fn heading(number: u64, step: &LastStep) -> String {
-    let cause = match (step.events.len(), step.woken_by) {
-        (0, Wakeup::At { reason, .. }) => format!("woken by the {reason:?} timer"),
-        (0, _) => "without an event".to_owned(),
-        (1, _) => "1 event".to_owned(),
-        (count, _) => format!("{count} events"),
-    };
-    let seconds = step.now.as_nanos() as f64 / 1e9;
-    format!("step {number} at {seconds:.6} s, {cause}, {} actions", step.actions.len())
+/// Seconds since the run began.
+pub fn clock(now: Instant, began: Instant) -> String {
+    format!("{:.3} s", now.since(began).as_secs_f64())
 }
 
-/// Follows the conversations of a run, so that messages can be told by their names.
+/// Number, time and cause of a step.
+pub fn heading(number: u64, step: &LastStep, began: Instant) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let cause = match (step.events.len(), step.woken_by) {
+        (0, Wakeup::At { reason, .. }) => words::timer(reason),
+        (0, _) => "work was left over".to_owned(),
+        (events, _) => count(events, "event"),
+    };
+    let actions = count(step.actions.len(), "action");
+    format!("step {number} at {}: {cause}; {actions}", clock(step.now, began))
+}
+
+/// A line of a step.
+#[derive(Debug)]
+pub struct Line {
+    /// What happened or was asked for.
+    pub text: String,
+    /// The connection that it is about.
+    pub conn: Option<ConnId>,
+    /// The pieces that it is about.
+    pub pieces: Vec<u32>,
+}
+
+impl Line {
+    fn new(text: String, conn: Option<ConnId>, pieces: Vec<u32>) -> Self {
+        Self { text, conn, pieces }
+    }
+}
+
+/// Follows the conversations of a run.
 #[derive(Debug, Default)]
 pub struct Transcript {
+    /// Fields of the engine are shown as they are, and not in words.
+    pub raw: bool,
     sockets: BTreeMap<SocketToken, SocketAddr>,
     addrs: BTreeMap<ConnId, SocketAddr>,
     heard: BTreeMap<ConnId, (FrameAssembler, bool)>,
-    ops: BTreeMap<DiskOpId, (u32, String)>,
+    ops: BTreeMap<DiskOpId, (Option<u32>, String)>,
+    exchanges: BTreeMap<ExchangeId, String>,
+    lookups: BTreeMap<LookupId, String>,
 }
 
 impl Transcript {
-    /// The lines of a step, or those of them that concern `subject`. Steps must come in order.
-    pub fn of_step(&mut self, step: &LastStep, subject: Option<&Subject>) -> Vec<String> {
-        let mut lines = Vec::new();
-        for event in &step.events {
-            let (text, conn, pieces) = self.event(event);
-            if self.concerns(subject, conn, &pieces) {
-                lines.push(format!("  ← {text}"));
-            }
-        }
-        for action in &step.actions {
-            let (conn, pieces) = self.action(action);
-            if self.concerns(subject, conn, &pieces) {
-                lines.push(format!("  → {}", describe(action)));
-            }
-        }
-        lines
+    /// A transcript in words, or of raw fields.
+    pub fn new(raw: bool) -> Self {
+        Self { raw, ..Self::default() }
     }
 
-    fn concerns(&self, subject: Option<&Subject>, conn: Option<ConnId>, pieces: &[u32]) -> bool {
+    /// The lines of a step: events, then actions. Steps must come in order.
+    pub fn lines(&mut self, step: &LastStep) -> (Vec<Line>, Vec<Line>) {
+        let events = step.events.iter().map(|event| self.event(event)).collect();
+        (events, step.actions.iter().map(|action| self.action(action)).collect())
+    }
+
+    /// The lines of a step, or those of them that concern `subject`. Steps must come in order.
+    pub fn of_step(&mut self, step: &LastStep, subject: Option<&Subject>) -> Vec<String> {
+        let (events, actions) = self.lines(step);
+        let events = events.iter().map(|line| ("←", line));
+        let all = events.chain(actions.iter().map(|line| ("→", line)));
+        let shown = all.filter(|(_, line)| subject.is_none_or(|s| self.concerns(s, line)));
+        shown.map(|(arrow, line)| format!("  {arrow} {}", line.text)).collect()
+    }
+
+    /// Whether a line is about a subject.
+    pub fn concerns(&self, subject: &Subject, line: &Line) -> bool {
         match subject {
-            None => true,
-            Some(Subject::Piece(piece)) => pieces.contains(piece),
-            Some(Subject::Peer(who)) => conn.is_some_and(|conn| {
+            Subject::Piece(piece) => line.pieces.contains(piece),
+            Subject::Peer(who) => line.conn.is_some_and(|conn| {
                 let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
                 who.is(conn, self.addrs.get(&conn).copied().unwrap_or(nowhere))
             }),
         }
     }
 
-    fn event(&mut self, event: &Event) -> (String, Option<ConnId>, Vec<u32>) {
-        match event {
-            Event::Incoming { socket, remote } => {
-                self.sockets.insert(*socket, *remote);
-                (format!("Incoming {socket:?} from {remote}"), None, Vec::new())
-            }
-            Event::Stream(conn, StreamEvent::Received(bytes)) => {
-                let (messages, pieces) = self.hear(*conn, bytes);
-                let colon = if messages.is_empty() { "" } else { ": " };
-                let text = format!("{conn:?} Received({} bytes){colon}{messages}", bytes.len());
-                (text, Some(*conn), pieces)
-            }
-            Event::Stream(conn, event) => (format!("{conn:?} {event:?}"), Some(*conn), Vec::new()),
-            Event::Disk(op, outcome) => {
-                let (piece, what) = self.ops.remove(op).unwrap_or((u32::MAX, String::new()));
-                let what = if what.is_empty() { what } else { format!(" {what}") };
-                (format!("{op:?}{what} → {outcome:?}"), None, vec![piece])
-            }
-            other => (brief(other), None, Vec::new()),
-        }
+    fn who(&self, conn: ConnId) -> String {
+        let addr = self.addrs.get(&conn).map(ToString::to_string);
+        addr.unwrap_or_else(|| format!("connection {conn:?}"))
     }
 
+    fn event(&mut self, event: &Event) -> Line {
+        let line = match event {
+            Event::Incoming { socket, remote } => {
+                self.sockets.insert(*socket, *remote);
+                Line::new(format!("{remote} connects to us"), None, Vec::new())
+            }
+            Event::Stream(conn, event) => self.stream_event(*conn, event),
+            Event::Disk(op, outcome) => {
+                let (piece, what) = self.ops.remove(op).unwrap_or((None, "disk".to_owned()));
+                let text = format!("{what}: {}", words::disk_outcome(outcome));
+                Line::new(text, None, piece.into_iter().collect())
+            }
+            Event::Datagram { from, data, .. } => {
+                let text = format!("{from} sends {}", words::datagram(data, from.is_ipv6()));
+                Line::new(text, None, Vec::new())
+            }
+            Event::Resolved(id, found) => {
+                let name = self.lookups.remove(id).unwrap_or_else(|| "a name".to_owned());
+                let text = match found {
+                    Ok(ips) => format!("{name} has {} addresses", ips.len()),
+                    Err(_) => format!("{name} has no address"),
+                };
+                Line::new(text, None, Vec::new())
+            }
+            Event::Http(id, event) => {
+                let url = self.exchanges.get(id).map_or("a web server", String::as_str);
+                Line::new(format!("{url} {}", words::http(event)), None, Vec::new())
+            }
+            Event::Command(_) => Line::new(brief(event), None, Vec::new()),
+        };
+        if self.raw { Line { text: raw_event(event, &line.text), ..line } } else { line }
+    }
+
+    fn stream_event(&mut self, conn: ConnId, event: &StreamEvent) -> Line {
+        let who = self.who(conn);
+        let mut pieces = Vec::new();
+        let text = match event {
+            StreamEvent::Connected => format!("the connection to {who} is made"),
+            StreamEvent::ConnectFailed(why) => {
+                format!("no connection to {who}: {}", words::connect_failure(*why))
+            }
+            StreamEvent::Received(bytes) => {
+                let (said, about) = self.hear(conn, bytes);
+                pieces = about;
+                format!("{who} sends {said}")
+            }
+            StreamEvent::Sent(count) => format!("{count} bytes are on their way to {who}"),
+            StreamEvent::Closed(kind) => format!("{who} {}", words::close_kind(*kind)),
+        };
+        Line::new(text, Some(conn), pieces)
+    }
+
+    /// What a peer says with these bytes, and of which pieces.
     fn hear(&mut self, conn: ConnId, bytes: &Bytes) -> (String, Vec<u32>) {
+        let length = format!("{} bytes", bytes.len());
         if !self.addrs.contains_key(&conn) {
             // It began before this transcript did; where its messages begin is not known.
-            return (String::new(), Vec::new());
+            return (length, Vec::new());
         }
         let (assembler, shaken) = self.heard.entry(conn).or_default();
         assembler.push(bytes.clone());
-        let mut words = Vec::new();
-        let mut pieces = Vec::new();
+        let (mut said, mut pieces) = (Vec::new(), Vec::new());
         if !*shaken {
             match assembler.take_handshake() {
                 Ok(Some(_)) => {
                     *shaken = true;
-                    words.push("handshake".to_owned());
+                    said.push("handshake".to_owned());
                 }
                 Ok(None) => return ("part of a handshake".to_owned(), pieces),
-                Err(_) => return ("no handshake".to_owned(), pieces),
+                Err(_) => return (format!("{length} that are no handshake"), pieces),
             }
         }
         loop {
             match assembler.next_message() {
                 Ok(Some(message)) => {
                     pieces.extend(piece_of(&message));
-                    words.push(name(&message));
+                    said.push(words::message(&message));
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    words.push(format!("nonsense ({error})"));
+                    said.push(format!("something malformed ({error})"));
                     break;
                 }
             }
         }
-        let rest = assembler.buffered();
-        if rest > 0 {
-            words.push(format!("{rest} bytes of the next message"));
+        match (said.is_empty(), assembler.buffered()) {
+            (true, _) => (format!("{length} of a message"), pieces),
+            (false, 0) => (said.join(", "), pieces),
+            (false, rest) => (format!("{}, {rest} bytes of the next", said.join(", ")), pieces),
         }
-        (words.join(", "), pieces)
     }
 
-    fn action(&mut self, action: &Action) -> (Option<ConnId>, Vec<u32>) {
-        match action {
-            Action::Stream(conn, what) => {
-                match what {
-                    StreamAction::Connect { remote } => {
-                        self.addrs.insert(*conn, *remote);
-                    }
-                    StreamAction::Adopt { socket } => {
-                        let addr = self.sockets.remove(socket);
-                        self.addrs.extend(addr.map(|addr| (*conn, addr)));
-                    }
-                    _ => {}
-                }
-                let pieces = match what {
-                    StreamAction::Send(bytes) => said(bytes).iter().filter_map(piece_of).collect(),
-                    _ => Vec::new(),
-                };
-                (Some(*conn), pieces)
-            }
+    fn action(&mut self, action: &Action) -> Line {
+        let line = match action {
+            Action::Stream(conn, what) => self.stream_action(*conn, what),
             Action::Disk(op, what) => {
-                let piece = match what {
-                    DiskOp::WriteBlock { piece, .. }
-                    | DiskOp::ReadBlock { piece, .. }
-                    | DiskOp::HashPiece { piece, .. }
-                    | DiskOp::HashBlocks { piece, .. } => *piece,
-                    _ => u32::MAX,
+                let (text, piece) = (words::disk_order(what), piece_of_order(what));
+                self.ops.insert(*op, (piece, text.clone()));
+                Line::new(text, None, piece.into_iter().collect())
+            }
+            Action::Notify(notice) => {
+                let (conn, pieces) = match notice {
+                    Notice::PieceVerified(_, piece) | Notice::PieceFailed(_, piece) => {
+                        (None, vec![*piece])
+                    }
+                    Notice::PeerConnected { conn, .. } | Notice::PeerClosed { conn, .. } => {
+                        (Some(*conn), Vec::new())
+                    }
+                    _ => (None, Vec::new()),
                 };
-                self.ops.insert(*op, (piece, format!("{what:?}")));
-                (None, vec![piece])
+                Line::new(format!("tell: {}", words::notice(notice)), conn, pieces)
             }
-            Action::Notify(Notice::PieceVerified(_, piece) | Notice::PieceFailed(_, piece)) => {
-                (None, vec![*piece])
+            Action::SendDatagram { to, data, .. } => {
+                let text = format!("send {to} {}", words::datagram(data, to.is_ipv6()));
+                Line::new(text, None, Vec::new())
             }
-            Action::Notify(
-                Notice::PeerConnected { conn, .. } | Notice::PeerClosed { conn, .. },
-            ) => (Some(*conn), Vec::new()),
-            _ => (None, Vec::new()),
+            Action::Refuse { socket } => {
+                let addr = self.sockets.remove(socket).map(|addr| addr.to_string());
+                let text = format!("turn {} away", addr.unwrap_or_else(|| "somebody".to_owned()));
+                Line::new(text, None, Vec::new())
+            }
+            Action::Resolve(id, name) => {
+                self.lookups.insert(*id, printable(name));
+                Line::new(format!("look up {name}"), None, Vec::new())
+            }
+            Action::Http(id, HttpAction::Get(get)) => {
+                let url = without_passkey(&get.url, 0);
+                let url = printable(url.split('?').next().unwrap_or_default());
+                self.exchanges.insert(*id, url.clone());
+                Line::new(format!("ask {url}"), None, Vec::new())
+            }
+        };
+        if self.raw { Line { text: raw_action(action), ..line } } else { line }
+    }
+
+    fn stream_action(&mut self, conn: ConnId, what: &StreamAction) -> Line {
+        match what {
+            StreamAction::Connect { remote } => {
+                self.addrs.insert(conn, *remote);
+            }
+            StreamAction::Adopt { socket } => {
+                let addr = self.sockets.remove(socket);
+                self.addrs.extend(addr.map(|addr| (conn, addr)));
+            }
+            _ => {}
         }
+        let who = self.who(conn);
+        let mut pieces = Vec::new();
+        let text = match what {
+            StreamAction::Connect { .. } => format!("connect to {who}"),
+            StreamAction::Adopt { .. } => format!("let {who} in"),
+            StreamAction::GrantRead(count) => format!("read up to {count} bytes more from {who}"),
+            StreamAction::Send(bytes) => {
+                let messages = said(bytes);
+                pieces = messages.iter().filter_map(piece_of).collect();
+                format!("send {who} {}", in_words(bytes, &messages))
+            }
+            StreamAction::SendBlock(bytes) => {
+                format!("send {who} {} bytes of a block", bytes.len())
+            }
+            StreamAction::Close(mode) => format!("{who}: {}", words::close_mode(*mode)),
+            StreamAction::SendStored(block) => {
+                pieces.push(block.piece);
+                format!("send {who} block {}+{} from the disk", block.piece, block.begin)
+            }
+        };
+        Line::new(text, Some(conn), pieces)
     }
 }
 
 /// An event in one line. What is long in it, a torrent or a reply, is cut.
 pub fn brief(event: &Event) -> String {
-    if let Event::Command(Command::Add(add)) = event {
-        let hashes = add.metainfo.info_hashes;
-        let (peers, name) = (add.peers.len(), printable(&add.metainfo.name));
-        return format!("Command(Add {name}, {hashes:?}, {peers} peers)");
+    match event {
+        Event::Command(Command::Add(add)) => {
+            let hash = add.metainfo.info_hashes.wire().to_hex();
+            let (peers, name) = (add.peers.len(), printable(&add.metainfo.name));
+            format!("the user adds {name} ({}…) with {peers} peers", &hash[..8])
+        }
+        Event::Command(command) => {
+            format!("the user's command: {}", words::kind_of(&format!("{command:?}")))
+        }
+        other => shorten(&format!("{other:?}")),
     }
-    shorten(&format!("{event:?}"))
+}
+
+fn raw_event(event: &Event, words: &str) -> String {
+    match event {
+        Event::Command(Command::Add(_)) => words.to_owned(),
+        Event::Stream(_, StreamEvent::Received(_)) | Event::Disk(..) => {
+            shorten(&format!("{event:?}: {words}"))
+        }
+        other => shorten(&format!("{other:?}")),
+    }
+}
+
+fn raw_action(action: &Action) -> String {
+    match action {
+        Action::Stream(conn, StreamAction::Send(bytes)) => {
+            let words = in_words(bytes, &said(bytes));
+            format!("{conn:?} Send({} bytes): {words}", bytes.len())
+        }
+        other => shorten(&format!("{other:?}")),
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -222,25 +357,20 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// Actions in words.
+/// Actions in words, without the run before them.
 pub fn describe_actions(actions: &[Action]) -> Vec<String> {
-    actions.iter().map(describe).collect()
+    let mut transcript = Transcript::default();
+    actions.iter().map(|action| transcript.action(action).text).collect()
 }
 
-fn describe(action: &Action) -> String {
-    match action {
-        Action::Stream(conn, StreamAction::Send(bytes)) => {
-            let greeting = bytes.starts_with(GREETING).then(|| "handshake".to_owned());
-            let messages = said(bytes);
-            let words: Vec<_> = greeting.into_iter().chain(messages.iter().map(name)).collect();
-            format!("{conn:?} Send({} bytes): {}", bytes.len(), words.join(", "))
-        }
-        other => shorten(&format!("{other:?}")),
-    }
+fn in_words(bytes: &Bytes, messages: &[Message]) -> String {
+    let greeting = bytes.starts_with(GREETING).then(|| "handshake".to_owned());
+    let all: Vec<_> = greeting.into_iter().chain(messages.iter().map(words::message)).collect();
+    if all.is_empty() { format!("{} bytes", bytes.len()) } else { all.join(", ") }
 }
 
 /// The messages in one send. A block's header stands alone: its content is sent by itself.
-fn said(bytes: &Bytes) -> Vec<Message> {
+pub fn said(bytes: &Bytes) -> Vec<Message> {
     let mut assembler = FrameAssembler::default();
     let mut rest = bytes.clone();
     if rest.starts_with(GREETING) && rest.len() >= HANDSHAKE_LENGTH {
@@ -254,6 +384,16 @@ fn said(bytes: &Bytes) -> Vec<Message> {
     messages
 }
 
+fn piece_of_order(op: &DiskOp) -> Option<u32> {
+    match op {
+        DiskOp::WriteBlock { piece, .. }
+        | DiskOp::ReadBlock { piece, .. }
+        | DiskOp::HashPiece { piece, .. }
+        | DiskOp::HashBlocks { piece, .. } => Some(*piece),
+        _ => None,
+    }
+}
+
 fn piece_of(message: &Message) -> Option<u32> {
     match message {
         Message::Have(piece)
@@ -264,25 +404,5 @@ fn piece_of(message: &Message) -> Option<u32> {
             Some(block.piece)
         }
         _ => None,
-    }
-}
-
-fn name(message: &Message) -> String {
-    match message {
-        Message::Request(block) => format!("request {}+{}", block.piece, block.begin),
-        Message::Cancel(block) => format!("cancel {}+{}", block.piece, block.begin),
-        Message::Reject(block) => format!("reject {}+{}", block.piece, block.begin),
-        Message::Piece { piece, begin, .. } => format!("block {piece}+{begin}"),
-        Message::Have(piece) => format!("have {piece}"),
-        Message::Bitfield(bits) => format!("bitfield of {} bytes", bits.len()),
-        Message::Extended { id: 0, .. } => "extended handshake".to_owned(),
-        Message::Extended { id, payload } => format!("extended {id} ({} bytes)", payload.len()),
-        Message::AllowedFast(piece) => format!("allowed fast {piece}"),
-        Message::Suggest(piece) => format!("suggest {piece}"),
-        Message::KeepAlive => "keep-alive".to_owned(),
-        Message::NotInterested => "not interested".to_owned(),
-        Message::HaveAll => "have all".to_owned(),
-        Message::HaveNone => "have none".to_owned(),
-        other => printable(&format!("{other:?}").to_lowercase()),
     }
 }

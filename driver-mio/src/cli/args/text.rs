@@ -1,0 +1,70 @@
+//! What stands below the flags in `--help` and in the man pages: examples, exit codes, where else flags
+//! may be set. Lines are short enough for a narrow terminal.
+
+use clap::{Command, builder::StyledStr};
+
+/// Every exit code with its meaning.
+const CODES: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("1", "unexpected failure"),
+    ("2", "wrong usage"),
+    ("3", "a source was not found"),
+    ("6", "network problem"),
+    ("7", "not finished"),
+    ("9", "no space left on the disk"),
+    ("13", "would overwrite other data"),
+    ("17", "disk or output error"),
+    ("25", "not valid bencode"),
+    ("26", "not a valid torrent"),
+    ("27", "bad magnet link or info-hash"),
+    ("32", "data is bad or missing"),
+    ("33", "the replay differs"),
+    ("129", "stopped by SIGHUP"),
+    ("130", "stopped by SIGINT (Ctrl-C)"),
+    ("141", "nobody reads the output"),
+    ("143", "stopped by SIGTERM"),
+];
+
+/// Codes of commands that transfer.
+pub(super) const TRANSFER: &[&str] =
+    &["0", "1", "2", "3", "6", "7", "9", "13", "17", "25", "26", "27", "129", "130", "141", "143"];
+
+const ELSEWHERE: &str = "\
+Every long flag can also be set by an environment variable, EDDYLINE_ and its name in capitals \
+(EDDYLINE_MAX_UP), and by a key in $XDG_CONFIG_HOME/eddyline/config.toml. The command line wins, \
+then the environment, then the file.";
+
+/// Says what a command does in more than a sentence, with examples, and how it exits. `-h` points there.
+pub(super) fn explained(
+    command: Command,
+    more: &'static str,
+    examples: &[(&str, &str)],
+    codes: &[&str],
+) -> Command {
+    let about = command.get_about().map(StyledStr::to_string).unwrap_or_default();
+    let long = if more.is_empty() { about } else { format!("{about}.\n\n{more}") };
+    command
+        .long_about(long)
+        .after_help("See --help for more, with examples.")
+        .after_long_help(below(examples, codes))
+}
+
+fn below(examples: &[(&str, &str)], codes: &[&str]) -> String {
+    let mut parts = Vec::new();
+    if !examples.is_empty() {
+        let shown = examples.iter().map(|(what, how)| format!("  {what}:\n    {how}"));
+        parts.push(format!("Examples:\n{}", shown.collect::<Vec<_>>().join("\n")));
+    }
+    let known = CODES.iter().filter(|(code, _)| codes.contains(code));
+    let rows: Vec<_> = known.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    if !rows.is_empty() {
+        parts.push(format!("Exit codes:\n{}", rows.join("\n")));
+    }
+    parts.push(ELSEWHERE.to_owned());
+    parts.join("\n\n")
+}
+
+/// All exit codes, for the help of the program itself.
+pub(super) fn all_codes() -> Vec<&'static str> {
+    CODES.iter().map(|(code, _)| *code).collect()
+}

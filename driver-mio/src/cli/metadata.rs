@@ -1,0 +1,61 @@
+//! What a magnet stands for, fetched from its peers to be looked at: nothing is saved or downloaded.
+
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use eddyline::metainfo::Metainfo;
+
+use super::exit::{Failure, UNEXPECTED, UNFINISHED};
+use super::output::say;
+use super::published::look_up;
+use super::session::{AddOptions, Session, Setup};
+use super::signals::Signals;
+use super::source::Source;
+
+/// How long one turn may wait for something to happen.
+const TURN: Duration = Duration::from_millis(200);
+
+/// Fetches the metadata of a magnet. `Ok(Err)` is the code of a signal.
+pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Result<Box<Metainfo>, u8>, Failure> {
+    let patience = matches.get_one::<Duration>("stop-timeout").copied();
+    let signals = Signals::listen()
+        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
+    // Nothing that is kept from run to run is needed, so that nobody else is in the way.
+    let mut session = Session::start(Setup { state: None, ..Setup::from_flags(matches, "info")? })?;
+    if !matches.get_flag("quiet") {
+        say("fetching the metadata from peers; Ctrl-C stops");
+    }
+    let source = match look_up(&mut session, source, &signals, patience)? {
+        Ok(source) => source,
+        Err(code) => return Ok(Err(code)),
+    };
+    session.add(source, matches, AddOptions { hold: true, ..AddOptions::default() })?;
+    let outcome = wait(&mut session, &signals, patience);
+    session.stop()?;
+    outcome
+}
+
+fn wait(
+    session: &mut Session,
+    signals: &Signals,
+    patience: Option<Duration>,
+) -> Result<Result<Box<Metainfo>, u8>, Failure> {
+    let began = Instant::now();
+    loop {
+        session.turn(TURN)?;
+        if let Some(failure) = session.failure() {
+            return Err(failure);
+        }
+        let known = session.items.iter().find(|item| item.metainfo.is_known());
+        if let Some(item) = known {
+            return Ok(Ok(Box::new((*item.metainfo).clone())));
+        }
+        if let Some(code) = signals.exit_code() {
+            return Ok(Err(code));
+        }
+        if patience.is_some_and(|patience| began.elapsed() >= patience) {
+            let text = "no peer gave the metadata in the time that --stop-timeout allows";
+            return Err(Failure::new(UNFINISHED, text));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What the protocol and the disk say, in words.
+
+use eddyline::dht::Packet;
+use eddyline::dht::krpc::Body;
+use eddyline::tracker::{UdpRequest, UdpResponse};
+use eddyline::wire::Message;
+use eddyline::{
+    CloseKind, CloseMode, CloseReason, ConnectFailure, DiskOp, DiskOutcome, HttpEvent, Notice,
+    WakeReason,
+};
+
+use super::super::output::printable;
+use super::super::passkeys::without_passkey;
+
+/// Why a step was made without an event.
+pub fn timer(reason: WakeReason) -> String {
+    match reason {
+        WakeReason::Bandwidth => "the rate limit allows more".to_owned(),
+        WakeReason::ChokeRound => "it was time to choose whom to upload to".to_owned(),
+        WakeReason::Connection => "a time-out or keep-alive of a connection was due".to_owned(),
+        WakeReason::Torrent => {
+            "a torrent had something to do: connect, save, or look again".to_owned()
+        }
+        other => format!("the {} timer was due", format!("{other:?}").to_lowercase()),
+    }
+}
+
+/// Why a connection ended.
+pub fn close_reason(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Remote => "it hung up",
+        CloseReason::ConnectFailed => "it could not be reached",
+        CloseReason::HandshakeTimeout => "its handshake did not come in time",
+        CloseReason::Silent => "nothing was heard of it for too long",
+        CloseReason::BadMessage => "it sent something malformed",
+        CloseReason::Misbehaved => "it broke the rules of the protocol",
+        CloseReason::UnknownTorrent => "it wants a torrent that is not here",
+        CloseReason::Ourselves => "it is this program itself",
+        CloseReason::Duplicate => "it is connected already",
+        CloseReason::BothComplete => "both have everything",
+        CloseReason::Banned => "its address is banned",
+        CloseReason::Private => "the torrent is private",
+        CloseReason::Limit => "there are too many connections",
+        CloseReason::Stopped => "the torrent was stopped",
+        CloseReason::NotReading => "it does not read what is sent",
+        _ => "of something else",
+    }
+}
+
+/// Why there is no connection.
+pub fn connect_failure(why: ConnectFailure) -> &'static str {
+    match why {
+        ConnectFailure::Refused => "it is refused",
+        ConnectFailure::TimedOut => "it timed out",
+        ConnectFailure::Unreachable => "the network does not lead there",
+        _ => "it failed",
+    }
+}
+
+/// How a connection ended.
+pub fn close_kind(kind: CloseKind) -> &'static str {
+    match kind {
+        CloseKind::Eof => "hangs up",
+        CloseKind::Reset => "breaks the connection",
+    }
+}
+
+/// How a connection is ended.
+pub fn close_mode(mode: CloseMode) -> &'static str {
+    match mode {
+        CloseMode::Flush => "hang up, when everything is sent",
+        CloseMode::Now => "hang up",
+    }
+}
+
+/// An operation of the disk, as an order.
+pub fn disk_order(op: &DiskOp) -> String {
+    match op {
+        DiskOp::Open { .. } => "open the files".to_owned(),
+        DiskOp::WriteBlock { piece, begin, .. } => format!("write block {piece}+{begin}"),
+        DiskOp::ReadBlock { piece, begin, .. } => format!("read block {piece}+{begin}"),
+        DiskOp::HashPiece { piece, .. } => format!("hash piece {piece}"),
+        DiskOp::HashBlocks { piece, .. } => format!("hash each block of piece {piece}"),
+        DiskOp::Sync { .. } => "make what is written durable".to_owned(),
+        DiskOp::StoreResume { data, .. } => format!("store {} bytes of resume data", data.len()),
+        other => kind_of(&format!("{other:?}")),
+    }
+}
+
+/// What came of an operation of the disk.
+pub fn disk_outcome(outcome: &DiskOutcome) -> String {
+    match outcome {
+        DiskOutcome::Opened(files) => {
+            let there = files.iter().filter(|file| file.length.is_some()).count();
+            format!("{there} of {} files are there", files.len())
+        }
+        DiskOutcome::Written | DiskOutcome::Done | DiskOutcome::Synced(_) => "done".to_owned(),
+        DiskOutcome::Read(bytes) => format!("{} bytes", bytes.len()),
+        DiskOutcome::PieceHashed(hash) => format!("the hash is {}", &hash.to_hex()[..8]),
+        DiskOutcome::BlocksHashed(hashes) => format!("{} hashes", hashes.len()),
+        DiskOutcome::Failed(error) => format!("failed, {error}"),
+        DiskOutcome::Ready => "it can be sent from where it lies".to_owned(),
+        DiskOutcome::Changed(files) => format!("{} files have changed meanwhile", files.len()),
+    }
+}
+
+/// Part of a reply to an HTTP request.
+pub fn http(event: &HttpEvent) -> String {
+    match event {
+        HttpEvent::Head { status, location: None, .. } => format!("answers with status {status}"),
+        HttpEvent::Head { status, location: Some(to), .. } => {
+            format!("answers with status {status}, and sends us to {}", without_passkey(to, 0))
+        }
+        HttpEvent::Body(bytes) => format!("sends {} bytes", bytes.len()),
+        HttpEvent::Finished => "has sent all of its reply".to_owned(),
+        HttpEvent::Failed(why) => format!("gives no reply: {why}"),
+    }
+}
+
+/// What the program is told.
+pub fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::TorrentAdded(..) => "the torrent is added".to_owned(),
+        Notice::CommandRejected(error, _) => format!("the command is refused: {error}"),
+        Notice::MetadataReady(_) => "the metadata is known".to_owned(),
+        Notice::Checked(_, good) => format!("the files are checked, {good} pieces are good"),
+        Notice::PieceVerified(_, piece) => format!("piece {piece} verified"),
+        Notice::PieceFailed(_, piece) => format!("piece {piece} failed its hash"),
+        Notice::PieceWithdrawn(_, piece) => format!("piece {piece} is good no more"),
+        Notice::Finished(_) => "torrent complete".to_owned(),
+        Notice::TorrentFailed(_, error) => {
+            format!("torrent failed: {}", kind_of(&format!("{error:?}")))
+        }
+        Notice::DiskFull(_) => "the disk is full".to_owned(),
+        Notice::PeerConnected { addr, client, .. } => {
+            format!("peer {addr} connected, it is {}", known(client))
+        }
+        Notice::PeerClosed { addr, reason, .. } => {
+            format!("peer {addr} closed: {}", close_reason(*reason))
+        }
+        Notice::PeerBanned(_, addr) => format!("peer {addr} banned"),
+        Notice::TrackerReplied { url, peers, .. } => {
+            format!("tracker answered: {} knows {peers} peers", without_passkey(url, 0))
+        }
+        Notice::TrackerFailed { url, error, .. } => {
+            format!("tracker failed: {}: {error}", without_passkey(url, 0))
+        }
+        Notice::DhtReplied { peers, nodes, .. } => {
+            format!("the DHT knows {peers} peers, {nodes} nodes know us")
+        }
+        Notice::ResumeSaved(_) => "resume saved".to_owned(),
+        Notice::ShutDown => "the engine has stopped".to_owned(),
+        other => kind_of(&format!("{other:?}")),
+    }
+}
+
+/// A client by name, where its peer id says one.
+pub fn known(client: &str) -> String {
+    if client.is_empty() { "an unknown client".to_owned() } else { printable(client) }
+}
+
+/// A message of the peer protocol.
+pub fn message(message: &Message) -> String {
+    match message {
+        Message::Request(block) => format!("request {}+{}", block.piece, block.begin),
+        Message::Cancel(block) => format!("cancel {}+{}", block.piece, block.begin),
+        Message::Reject(block) => format!("reject {}+{}", block.piece, block.begin),
+        Message::Piece { piece, begin, .. } => format!("block {piece}+{begin}"),
+        Message::Have(piece) => format!("have {piece}"),
+        Message::Bitfield(bits) => format!("bitfield of {} bytes", bits.len()),
+        Message::Extended { id: 0, .. } => "extended handshake".to_owned(),
+        Message::Extended { id, payload } => format!("extended {id} ({} bytes)", payload.len()),
+        Message::AllowedFast(piece) => format!("allowed fast {piece}"),
+        Message::Suggest(piece) => format!("suggest {piece}"),
+        Message::KeepAlive => "keep-alive".to_owned(),
+        Message::NotInterested => "not interested".to_owned(),
+        Message::HaveAll => "have all".to_owned(),
+        Message::HaveNone => "have none".to_owned(),
+        other => printable(&format!("{other:?}").to_lowercase()),
+    }
+}
+
+/// A UDP packet: of the DHT, to or from a tracker, of local discovery.
+pub fn datagram(data: &[u8], ipv6: bool) -> String {
+    if data.first() == Some(&b'd') {
+        let packet = Packet::decode(data).ok();
+        return packet.map_or_else(|| "something malformed for the DHT".to_owned(), |p| dht(&p));
+    }
+    if data.starts_with(b"BT-SEARCH") {
+        return "an announcement for the local network".to_owned();
+    }
+    if let Some(request) = UdpRequest::decode(data) {
+        return match request {
+            UdpRequest::Connect { .. } => "a greeting to a tracker".to_owned(),
+            UdpRequest::Announce { .. } => "an announce to a tracker".to_owned(),
+            UdpRequest::Scrape { .. } => "a scrape of a tracker".to_owned(),
+        };
+    }
+    match UdpResponse::decode(data, ipv6) {
+        Some(UdpResponse::Connect { .. }) => "a tracker's greeting".to_owned(),
+        Some(UdpResponse::Announce { peers, interval, .. }) => {
+            format!("a tracker's answer: {} peers, again in {interval} s", peers.len())
+        }
+        Some(UdpResponse::Scrape { .. }) => "a tracker's counts".to_owned(),
+        Some(UdpResponse::Error { message, .. }) => {
+            format!("a tracker's refusal: {}", printable(&message))
+        }
+        None => format!("{} bytes of no known protocol", data.len()),
+    }
+}
+
+fn dht(packet: &Packet) -> String {
+    match &packet.body {
+        Body::Query(query) => format!("DHT query {}", kind_of(&format!("{query:?}"))),
+        Body::Reply(reply) => match &reply.values {
+            Some(values) => {
+                format!("DHT reply with {} peers, {} nodes", values.len(), reply.nodes.len())
+            }
+            None => format!("DHT reply with {} nodes", reply.nodes.len()),
+        },
+        Body::Error { code, message } => format!("DHT error {code}: {}", printable(message)),
+    }
+}
+
+/// `StoreResume { … }` as `store resume`: what has no words of its own.
+pub fn kind_of(debug: &str) -> String {
+    let name = debug.split(|c: char| !c.is_alphanumeric()).find(|part| !part.is_empty());
+    let mut words = String::new();
+    for c in name.unwrap_or("nothing").chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of words.
+
+    use super::*;
+
+    #[test]
+    fn a_datagram_is_told_by_what_it_says() {
+        let ping = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+        assert_eq!(datagram(ping, false), "DHT query ping");
+        let pong = b"d1:rd2:id20:abcdefghij0123456789e1:t2:aa1:y1:re";
+        assert_eq!(datagram(pong, false), "DHT reply with 0 nodes");
+        assert_eq!(datagram(b"dx", false), "something malformed for the DHT");
+        assert_eq!(
+            datagram(&UdpRequest::Connect { transaction: 1 }.encode(), false),
+            "a greeting to a tracker"
+        );
+        assert_eq!(
+            datagram(&[0, 0, 0, 3, 0, 0, 0, 1, b'n', b'o'], false),
+            "a tracker's refusal: no"
+        );
+        assert_eq!(datagram(b"xyz", false), "3 bytes of no known protocol");
+    }
+
+    #[test]
+    fn what_has_no_words_goes_by_its_name() {
+        assert_eq!(kind_of("StoreResume { torrent: 1 }"), "store resume");
+        assert_eq!(kind_of("[]"), "nothing");
+    }
+}
