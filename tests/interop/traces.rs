@@ -35,12 +35,13 @@ fn a_download_from_libtorrent_replays_identically_also_when_its_trace_is_cut() {
     for part in [3, 5, 7, 11] {
         std::fs::write(&cut, &bytes[..bytes.len() * part / 12 + part]).unwrap();
         let replayed = replay(&cut, &[]);
-        assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
+        // Identical as far as it goes, and not whole.
+        assert_eq!(replayed.status.code(), Some(7), "{replayed:?}");
         assert!(text(&replayed).contains("identical"), "{replayed:?}");
     }
 
     let found = replay(&trace, &["--until", "piece 100 verified", "--why"]);
-    assert!(text(&found).contains("PieceVerified(TorrentId(0.1), 100)"), "{found:?}");
+    assert!(text(&found).contains("tell: piece 100 verified"), "{found:?}");
     assert!(text(&found).contains("caused by"), "{found:?}");
     let redacted = lab.dir("traces").join("redacted.trace");
     let outcome = replay(&trace, &["--redact", redacted.to_str().unwrap()]);
@@ -62,8 +63,11 @@ fn a_killed_process_leaves_a_trace_that_replays() {
     download.signal("-KILL");
     download.wait();
     let replayed = replay(&trace, &[]);
-    assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
-    let steps: u64 = text(&replayed).split(' ').next().unwrap().parse().unwrap();
+    // It may or may not have been killed in the middle of a record.
+    assert!(matches!(replayed.status.code(), Some(0 | 7)), "{replayed:?}");
+    let told = text(&replayed);
+    let row = told.lines().find(|line| line.starts_with("Replay")).unwrap();
+    let steps: u64 = row.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(steps > 3, "{replayed:?}");
 }
 
@@ -128,8 +132,8 @@ fn the_interactive_replay_works_in_a_terminal() {
     };
     screen_with("'help' lists the commands");
     for (typed, seen) in [
-        ("until piece 3 verified", "PieceVerified(TorrentId(0.1), 3)"),
-        ("why", "ctx.disk."),
+        ("until piece 3 verified", "tell: piece 3 verified"),
+        ("why", "caused by, latest first"),
         ("back 2", "step"),
         ("peers", "we are unchoked"),
         ("goto 1", "step 1 at"),
