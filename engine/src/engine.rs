@@ -24,6 +24,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -215,6 +216,11 @@ impl Engine {
     /// What is known of a torrent: of a magnet without its info dictionary, only the identity.
     pub fn metainfo(&self, id: TorrentId) -> Option<&Arc<Metainfo>> {
         self.torrents.get(id).map(|torrent| &torrent.metainfo)
+    }
+
+    /// What a file of a torrent is called at its location now, by index.
+    pub fn file_path(&self, id: TorrentId, file: u32) -> Option<Vec<String>> {
+        self.torrents.get(id).and_then(|torrent| torrent.path_now(file))
     }
 
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].

@@ -12,7 +12,7 @@ use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{self, Encoder, Limits, ScanError};
-use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
+use crate::metainfo::{MAX_PATH_DEPTH, is_possible};
 
 /// Version of the format that is written; later ones are not read.
 const VERSION: u32 = 2;
@@ -268,8 +268,8 @@ fn path(out: &mut Encoder, key: &[u8], parts: &[String]) {
 fn renamed(stored: Vec<StoredName>, files: usize) -> Option<BTreeMap<u32, Renamed>> {
     let safe = |path: &Vec<String>| {
         !path.is_empty()
-            && path.len() <= MAX_PATH_DEPTH
-            && path.iter().all(|part| safe_component(part.as_bytes()).as_ref() == Some(part))
+            && path.len() <= MAX_PATH_DEPTH + 1
+            && path.iter().all(|part| is_possible(part))
     };
     let mut out = BTreeMap::new();
     for StoredName { file, from, to } in stored {

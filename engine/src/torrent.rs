@@ -66,6 +66,7 @@ use crate::picker::{PeerKey, Picker};
 use crate::resume::ResumeData;
 use crate::tracker::Announcer;
 
+use adoption::Adoption;
 use arrangement::Arrangement;
 use blame::Blame;
 use doubt::Doubt;
@@ -142,12 +143,11 @@ pub(crate) struct Torrent {
     rest: Rest,
     /// Nothing durable says yet that the files are ours; nothing is written before that.
     unclaimed: bool,
-    /// Files that are something else may be written over.
-    overwrite: bool,
+    adoption: Adoption,
     /// Pieces begun in an earlier run and not complete: blocks that are on disk if a check does not
     /// find the whole piece.
     begun_before: Vec<(u32, Bits)>,
-    /// What an earlier run left, until the files have been looked at.
+    /// What an earlier run left, until what is there is known to be ours.
     resume: Option<Box<ResumeData>>,
     priorities: Vec<Priority>,
     /// The search for the info dictionary, while it is not known.
@@ -190,6 +190,8 @@ impl Torrent {
             location,
             allocation,
             overwrite,
+            naming,
+            read_only,
             ..
         } = add;
         let picker = picker(&metainfo, sequential, ctx);
@@ -219,10 +221,10 @@ impl Torrent {
             blame: Blame::default(),
             saving: Saving::default(),
             doubt: Doubt::default(),
-            arrangement: Arrangement::new(location, allocation),
+            arrangement: Arrangement::new(location, allocation, naming, read_only),
             rest: Rest::default(),
             unclaimed: false,
-            overwrite,
+            adoption: Adoption::new(overwrite),
             begun_before: Vec::new(),
             resume,
             priorities: priorities_of(&metainfo, priorities),

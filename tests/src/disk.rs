@@ -274,6 +274,7 @@ impl SyntheticDisk {
             DiskOp::Select { torrent, .. }
             | DiskOp::Rename { torrent, .. }
             | DiskOp::Discard { torrent, .. } => self.with(torrent, |_| DiskOutcome::Done),
+            DiskOp::Trim { torrent, files } => self.with(torrent, |volume| volume.cut(&files)),
             DiskOp::Move { torrent, .. } => self.with(torrent, Volume::moved),
             DiskOp::Delete { torrent, info_hash, data } => {
                 self.resume.remove(&info_hash);
@@ -521,6 +522,14 @@ impl Volume {
         let entry = &self.content.metainfo.layout.files()[file];
         let status = &mut self.files[file];
         *status = FileStatus { length: Some(entry.length), modified: status.modified + 1 };
+    }
+
+    /// Nothing of files is left behind where they should end.
+    fn cut(&mut self, files: &[u32]) -> DiskOutcome {
+        for file in files {
+            self.touch(*file as usize);
+        }
+        DiskOutcome::Opened(self.files.clone().into())
     }
 
     /// Copies of all files stand in their places, durable from the start.

@@ -1,6 +1,6 @@
 //! Exit codes and the one sentence that goes with them.
 
-use eddyline::metainfo::{FileEntry, MagnetError, Metainfo, MetainfoError};
+use eddyline::metainfo::{MagnetError, MetainfoError};
 use eddyline::{DiskError, TorrentError};
 
 /// Something nobody foresaw.
@@ -88,20 +88,23 @@ impl Failure {
         Self::new(BAD_MAGNET, error.to_string())
     }
 
-    /// A torrent that stands still.
-    pub fn of_torrent(metainfo: &Metainfo, error: TorrentError) -> Self {
-        let name = &metainfo.name;
+    /// A torrent that stands still, because of a file at `path` where the error is about one.
+    pub fn of_torrent(name: &str, error: TorrentError, path: &str) -> Self {
         match error {
-            TorrentError::Foreign(file) => {
-                let files = metainfo.layout.files();
-                let path = files.get(file as usize).map(FileEntry::display_path);
-                let text = format!(
-                    "{} is there already and has nothing of the torrent in it; move it away, choose \
-                     another folder with --dir, or write over it with --allow-overwrite",
-                    path.unwrap_or_default()
-                );
-                Self::new(WOULD_OVERWRITE, text)
-            }
+            TorrentError::Foreign(_) => Self::new(
+                WOULD_OVERWRITE,
+                format!(
+                    "{path} is there already and has nothing of the torrent in it; move it away, choose \
+                     another folder with --dir, or write over it with --allow-overwrite"
+                ),
+            ),
+            TorrentError::TooLong(_) => Self::new(
+                WOULD_OVERWRITE,
+                format!(
+                    "{path} is longer than the torrent says, and not all of the torrent is in it; move it \
+                     away, choose another folder with --dir, or write over it with --allow-overwrite"
+                ),
+            ),
             TorrentError::Disk(error) => Self::disk(name, error),
             TorrentError::Metadata => Self::new(
                 NOT_TORRENT,

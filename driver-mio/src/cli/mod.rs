@@ -8,6 +8,7 @@ mod demo_tracker;
 mod dht_state;
 mod exit;
 mod folders;
+mod found;
 mod goal;
 mod hashing;
 mod info;

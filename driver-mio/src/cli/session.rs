@@ -14,7 +14,7 @@ use eddyline::{
     AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
     ResumeData, TorrentError, TorrentView,
 };
-use eddyline_mio::disk::Locations;
+use eddyline_mio::disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
 use eddyline_mio::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_mio::session_store::SessionSet;
@@ -22,6 +22,7 @@ use eddyline_mio::{Driver, DriverConfig, DriverError};
 
 use super::dht_state::SharedDht;
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, io_text};
+use super::found::{file_of, told_of};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{Setup, default_state_dir, disk_threads, names, state_dir};
@@ -106,6 +107,8 @@ pub struct AddOptions {
     pub folder: Option<PathBuf>,
     /// Limits of this torrent.
     pub limits: RateLimits,
+    /// Serve what is there and change nothing.
+    pub read_only: bool,
 }
 
 /// A driver with the torrents of this run.
@@ -127,6 +130,8 @@ pub struct Session {
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
+    /// The folder that the program was started with.
+    home: LocationId,
 }
 
 /// Resolves `HOST:PORT`.
@@ -152,9 +157,14 @@ impl Session {
         let store = setup.state.as_deref().and_then(open_store);
         let folder = setup.folder.clone();
         let names = Names::new(setup.listen.clone().unwrap_or_default().policy());
+        // Resume data tells where the data is by this number.
+        let whole = std::path::absolute(&setup.folder).unwrap_or_else(|_| setup.folder.clone());
+        let home = Locations::number_of(&whole.to_string_lossy());
+        let locations = Locations::default();
+        locations.restore(home, Kind::Scoped(setup.folder));
         let config = DriverConfig {
             engine: setup.engine,
-            locations: Locations::folder(setup.folder),
+            locations,
             read_cache: READ_CACHE,
             unhashed: UNHASHED,
             store: store.clone(),
@@ -191,6 +201,7 @@ impl Session {
             command: setup.command,
             places: HashMap::new(),
             ids: HashMap::new(),
+            home,
         })
     }
 
@@ -288,7 +299,11 @@ impl Session {
         self.push_in(add, None);
     }
 
-    fn push_in(&mut self, add: AddTorrent, folder: Option<PathBuf>) {
+    fn push_in(&mut self, mut add: AddTorrent, folder: Option<PathBuf>) {
+        if add.location == LocationId::default() {
+            add.location = self.home;
+        }
+        add.naming = self.driver.locations().naming(add.location);
         let metainfo = add.metainfo.clone();
         self.places.insert(metainfo.info_hashes.wire(), self.items.len());
         let named = !metainfo.is_known() && metainfo.name != metainfo.info_hashes.wire().to_hex();
@@ -333,6 +348,9 @@ impl Session {
             .map_err(|error| Failure::new(UNEXPECTED, format!("cannot wait: {error}")))?;
         for notice in &notices {
             self.keep_book(notice);
+            if let Some(text) = self.item_of(notice).and_then(|item| told_of(self, item, notice)) {
+                warn(&text);
+            }
         }
         Ok(notices)
     }
@@ -392,12 +410,16 @@ impl Session {
             }
             Notice::TorrentFailed(id, error) => {
                 let (error, told) = (*error, self.driver.disk_refusal(*id));
+                let engine = self.driver.engine();
+                let path = file_of(error).and_then(|file| engine.file_path(*id, file));
                 if let Some(item) = self.item_mut(*id) {
+                    let path = path.unwrap_or_default().join("/");
+                    let name = &item.metainfo.name;
                     item.failure = Some(match (error, told) {
                         (TorrentError::Disk(error), Some(told)) => {
-                            Failure::refused(&item.metainfo.name, &told, error)
+                            Failure::refused(name, &told, error)
                         }
-                        _ => Failure::of_torrent(&item.metainfo, error),
+                        _ => Failure::of_torrent(name, error, &path),
                     });
                 }
             }
@@ -407,6 +429,14 @@ impl Session {
 
     fn item_mut(&mut self, id: TorrentId) -> Option<&mut Item> {
         self.ids.get(&id).and_then(|place| self.items.get_mut(*place))
+    }
+
+    /// The torrent whose files a notice is about.
+    fn item_of(&self, notice: &Notice) -> Option<&Item> {
+        match notice {
+            Notice::Checked(id, _) | Notice::Trimmed(id, _) => self.item(*id),
+            _ => None,
+        }
     }
 
     /// The torrent with this id.
@@ -505,6 +535,7 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
     add.location = options.location;
     add.limits = options.limits;
     add.overwrite = options.overwrite;
+    add.read_only = options.read_only;
     add.allocation = match options.allocation.as_deref() {
         Some("sparse") => Allocation::Sparse,
         Some("full") => Allocation::Full,

@@ -1,7 +1,7 @@
 //! `download` and `seed`: the loop between driver and screen.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,10 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
 
-use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
+use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE, WOULD_OVERWRITE};
+use super::found::links_told;
 use super::goal::SeedGoal;
+use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
 use super::progress::Reporter;
 use super::published::look_up;
@@ -255,8 +257,14 @@ pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::serving(matches);
     let mut session = Session::start(Setup::from_flags(matches, "seed")?)?;
+    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
     for source in torrents {
-        session.add(source, matches, AddOptions::default())?;
+        if let Source::Torrent(metainfo) = &source
+            && let Some(text) = links_told(&folder, metainfo)
+        {
+            warn(&text);
+        }
+        session.add(source, matches, AddOptions { read_only: true, ..AddOptions::default() })?;
     }
     let goal = SeedGoal::from_flags(matches);
     let outcome = serve(&mut session, &mut reporter, &signals, &goal);
@@ -275,10 +283,12 @@ fn serve(
         let notices = session.turn(FRAME)?;
         reporter.show(session, &notices);
         for notice in &notices {
-            if let Notice::TorrentFailed(id, TorrentError::Foreign(_)) = notice {
-                let name = session.item(*id).map_or("", |item| item.metainfo.name.as_str());
-                let text =
-                    format!("{name}: nothing in the folder is good; fetch it with `download`");
+            if let Notice::TorrentFailed(id, TorrentError::TooLong(file)) = notice {
+                let path = session.driver.engine().file_path(*id, *file).unwrap_or_default();
+                let text = format!(
+                    "{} is longer than the torrent says; `download` cuts it off",
+                    path.join("/")
+                );
                 return Err(session.one_failed(Failure::new(BAD_DATA, text)));
             }
         }

@@ -15,8 +15,9 @@ use eddyline_mio::resume_store::ResumeStore;
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
+use super::found::links_told;
 use super::hashing::{in_parallel, threads};
-use super::output::{json as print_json, line, printable};
+use super::output::{json as print_json, line, printable, warn};
 use super::session::state_dir;
 use super::source::load_torrent;
 
@@ -40,9 +41,10 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let dir = matches.get_one::<PathBuf>("dir").ok_or_else(|| Failure::new(USAGE, "no folder"))?;
     let cache = Arc::new(FileCache::new(256));
     let id = TorrentId::from_u64(0);
-    // Whatever is not there is looked for in the part file; nothing is changed.
-    let skipped = (0..metainfo.layout.files().len() as u32).collect();
-    let placement = Placement { skipped, ..Placement::default() };
+    let placement = Placement { read_only: true, ..Placement::default() };
+    if let Some(text) = links_told(dir, &metainfo) {
+        warn(&text);
+    }
     // Whether there is a part file is known to the state folder, which is only looked at.
     let hash = metainfo.info_hashes.wire();
     let tag = state_dir(matches).and_then(|state| ResumeStore::look_up_tag(&state, hash));
@@ -72,25 +74,49 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         },
     );
     let Ok(()) = outcome;
-    let absent = missing_empty_files(&metainfo, dir);
-    let complete = states.iter().all(|state| *state == State::Good) && absent.is_empty();
+    let report = Report { metainfo: &metainfo, states, files: look(&files) };
+    let complete = report.is_complete();
     if matches.get_flag("json") {
-        print_json(&report_json(&metainfo, &states, complete));
+        print_json(&report.json());
     } else {
-        print_report(&metainfo, &states, &absent);
+        report.print();
     }
     if complete {
         Ok(ExitCode::SUCCESS)
+    } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
+        let text = format!("{} is longer than the torrent says; `download` cuts it off", file.path);
+        Err(Failure::new(BAD_DATA, text))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }
 }
 
-/// Files without bytes that are not there; no piece tells of them.
-fn missing_empty_files(metainfo: &Metainfo, dir: &std::path::Path) -> Vec<String> {
-    let empty = metainfo.layout.files().iter().filter(|f| f.length == 0 && f.is_stored());
-    let absent = empty.filter(|file| !dir.join(file.path.iter().collect::<PathBuf>()).exists());
-    absent.map(|file| file.display_path()).collect()
+/// A file that stands on disk, or should.
+struct Seen {
+    index: usize,
+    /// What it is called here.
+    path: String,
+    is_there: bool,
+    /// Bytes beyond what the torrent says.
+    excess: u64,
+}
+
+/// Looks at every file. One that cannot be looked at counts as not there, as its pieces do.
+fn look(files: &TorrentFiles) -> Vec<Seen> {
+    let status = files.open().unwrap_or_default();
+    let stored = files.metainfo().layout.files().iter().enumerate();
+    let stored = stored.filter(|(_, file)| file.is_stored());
+    stored
+        .map(|(index, file)| {
+            let length = status.get(index).and_then(|status| status.length);
+            Seen {
+                index,
+                path: files.path(index as u32).join("/"),
+                is_there: length.is_some(),
+                excess: length.unwrap_or(0).saturating_sub(file.length),
+            }
+        })
+        .collect()
 }
 
 fn with_state(states: &[State], wanted: State) -> Vec<u32> {
@@ -131,50 +157,71 @@ fn ranges(list: &[u32]) -> Vec<(u32, u32)> {
     out
 }
 
-fn report_json(metainfo: &Metainfo, states: &[State], complete: bool) -> Value {
-    let files: Vec<Value> = metainfo
-        .layout
-        .files()
-        .iter()
-        .enumerate()
-        .filter(|(_, file)| file.is_stored())
-        .map(|(index, file)| {
-            json!({
-                "path": file.display_path(),
-                "length": file.length,
-                "good": good_bytes(metainfo, states, index),
-            })
-        })
-        .collect();
-    json!({
-        "pieces": states.len(),
-        "good": with_state(states, State::Good).len(),
-        "bad": numbers(&with_state(states, State::Bad)),
-        "missing": numbers(&with_state(states, State::Missing)),
-        "files": files,
-        "complete": complete,
-    })
+/// What was found.
+struct Report<'a> {
+    metainfo: &'a Metainfo,
+    states: Vec<State>,
+    files: Vec<Seen>,
 }
 
-fn print_report(metainfo: &Metainfo, states: &[State], absent: &[String]) {
-    let good = with_state(states, State::Good).len();
-    line(&format!("{good} of {} pieces are good", states.len()));
-    for (word, state) in [("bad", State::Bad), ("missing", State::Missing)] {
-        let list = with_state(states, state);
-        if !list.is_empty() {
-            let text: Vec<String> = ranges(&list)
-                .into_iter()
-                .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
-                .collect();
-            line(&format!("{word} pieces: {}", text.join(", ")));
+impl Report<'_> {
+    /// Whether everything is as the torrent says. No piece tells of files without bytes, nor of what is
+    /// behind the end of a file.
+    fn is_complete(&self) -> bool {
+        let length = |file: &Seen| self.metainfo.layout.files()[file.index].length;
+        let right = |file: &Seen| file.excess == 0 && (file.is_there || length(file) > 0);
+        self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
+    }
+
+    fn json(&self) -> Value {
+        let states = &self.states;
+        let file = |file: &Seen| {
+            let entry = &self.metainfo.layout.files()[file.index];
+            json!({
+                "path": entry.display_path(),
+                "length": entry.length,
+                "good": good_bytes(self.metainfo, states, file.index),
+                "excess": file.excess,
+                "found_as": (file.path != entry.display_path()).then_some(&file.path),
+            })
+        };
+        let files: Vec<Value> = self.files.iter().map(file).collect();
+        json!({
+            "pieces": states.len(),
+            "good": with_state(states, State::Good).len(),
+            "bad": numbers(&with_state(states, State::Bad)),
+            "missing": numbers(&with_state(states, State::Missing)),
+            "files": files,
+            "complete": self.is_complete(),
+        })
+    }
+
+    fn print(&self) {
+        let states = &self.states;
+        let good = with_state(states, State::Good).len();
+        line(&format!("{good} of {} pieces are good", states.len()));
+        for (word, state) in [("bad", State::Bad), ("missing", State::Missing)] {
+            let list = with_state(states, state);
+            if !list.is_empty() {
+                let text: Vec<String> = ranges(&list)
+                    .into_iter()
+                    .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") })
+                    .collect();
+                line(&format!("{word} pieces: {}", text.join(", ")));
+            }
+        }
+        for file in &self.files {
+            let (entry, path) = (&self.metainfo.layout.files()[file.index], printable(&file.path));
+            let good = good_bytes(self.metainfo, states, file.index);
+            if good < entry.length {
+                line(&format!("{path}: {good} of {} bytes are good", entry.length));
+            }
+            if file.excess > 0 {
+                line(&format!("{path}: too long by {} bytes", file.excess));
+            }
+            if !file.is_there && entry.length == 0 {
+                line(&format!("{path}: missing (empty)"));
+            }
         }
     }
-    for (index, file) in metainfo.layout.files().iter().enumerate() {
-        let good = good_bytes(metainfo, states, index);
-        if file.is_stored() && good < file.length {
-            let path = printable(&file.display_path());
-            line(&format!("{path}: {good} of {} bytes are good", file.length));
-        }
-    }
-    absent.iter().for_each(|path| line(&format!("{}: missing (empty)", printable(path))));
 }

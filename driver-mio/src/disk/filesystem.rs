@@ -6,6 +6,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use eddyline::metainfo::Naming;
+
 /// A path below a location, in safe components.
 pub type Path = [String];
 
@@ -86,6 +88,11 @@ pub trait StoredFile: Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says.
     fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Cuts it off behind so many bytes, if it is longer.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn cut(&self, length: u64) -> io::Result<()>;
     /// Makes everything written to it durable.
     ///
     /// # Errors
@@ -153,6 +160,14 @@ pub trait FileSystem: Debug + Send + Sync {
     /// a server that has a clock of its own.
     fn dates_late(&self) -> bool {
         false
+    }
+    /// What names can be here.
+    fn naming(&self) -> Naming {
+        Naming::POSIX
+    }
+    /// This place for who only reads, where links that the user has put there are followed.
+    fn followed(&self) -> Option<Arc<dyn FileSystem>> {
+        None
     }
     /// What tells this place from every other one.
     fn identity(&self) -> Option<(u64, u64)>;

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use eddyline::LocationId;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::Naming;
 
 use super::filesystem::FileSystem;
+use super::naming::naming_of;
 use super::scoped::Scoped;
 use super::system::System;
 
@@ -100,6 +103,25 @@ impl Locations {
     /// Registers a place under a number of choice, as an earlier run had it.
     pub fn restore(&self, id: LocationId, kind: Kind) {
         self.all().insert(id, Location { kind, open: None, looked: None });
+    }
+
+    /// The number for a folder that is the same in every run, since resume data tells numbers. Location 0
+    /// is never one of these.
+    #[must_use]
+    pub fn number_of(folder: &str) -> LocationId {
+        let Sha1Hash([a, b, c, d, ..]) = Sha1Hash::of(folder.as_bytes());
+        LocationId(u32::from_be_bytes([a, b, c, d]) | 1)
+    }
+
+    /// What names can be at a place.
+    #[must_use]
+    pub fn naming(&self, id: LocationId) -> Naming {
+        let kind = self.all().get(&id).map(|location| location.kind.clone());
+        match kind {
+            Some(Kind::Scoped(path) | Kind::System(path)) => naming_of(&path),
+            Some(Kind::Custom(fs)) => fs.naming(),
+            None => Naming::POSIX,
+        }
     }
 
     /// All places.

@@ -106,6 +106,16 @@ impl StoredFile for Open {
         self.lengthen(length)
     }
 
+    fn cut(&self, length: u64) -> io::Result<()> {
+        let mut content = self.content();
+        let before = content.bytes.len();
+        content.bytes.truncate(usize::try_from(length).unwrap_or(before));
+        content.changes += 1;
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) +=
+            (before - content.bytes.len()) as u64;
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

@@ -12,6 +12,7 @@ use eddyline::{Allocation, FileStatus, LocationId, Placement};
 use rustix::io::Errno;
 
 use super::files::FileCache;
+use super::found_names::found_names;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
@@ -53,6 +54,9 @@ pub struct TorrentFiles {
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) cache: Arc<FileCache>,
     keep_executable: bool,
+    read_only: bool,
+    /// Files that were found under other names.
+    names: BTreeMap<u32, Vec<String>>,
     pub(super) watch: Arc<Watch>,
     arranged: RwLock<Arranged>,
     /// Files whose names are durable.
@@ -60,8 +64,9 @@ pub struct TorrentFiles {
 }
 
 impl TorrentFiles {
-    /// The files of `metainfo` in `fs`, lying as `placement` says. What a crash left half done is
-    /// done; nothing else is changed.
+    /// The files of `metainfo` in `fs`, lying as `placement` says, or under other names that they may
+    /// have ([`Self::found_names`]). What a crash left half done is done unless nothing is to be
+    /// changed; nothing else is.
     ///
     /// # Errors
     /// Whatever the system says.
@@ -73,22 +78,44 @@ impl TorrentFiles {
         cache: Arc<FileCache>,
         options: FileOptions,
     ) -> io::Result<Self> {
-        finish_renames(&*fs, &metainfo, placement)?;
-        let part = PartFile::open(&fs, &metainfo, options.tag)?;
+        let read_only = placement.read_only;
+        let followed = if read_only { fs.followed() } else { None };
+        let names = found_names(&*fs, followed.as_deref(), &metainfo, placement)?;
+        let fs = followed.unwrap_or(fs);
+        if !read_only {
+            finish_renames(&*fs, &metainfo, placement)?;
+        }
+        let access = match read_only {
+            true => Access::Read,
+            false => Access::Write { executable: false },
+        };
+        let part = PartFile::open(&fs, &metainfo, options.tag, access)?;
+        let mut renamed: BTreeMap<u32, Vec<String>> =
+            placement.renamed.iter().map(|(file, name)| (*file, name.to.clone())).collect();
+        renamed.extend(names.clone());
         let arranged = Arranged {
             parted: part.files(),
             part,
             fs,
             location: placement.location,
             allocation: placement.allocation,
-            renamed: placement.renamed.iter().map(|(file, r)| (*file, r.to.clone())).collect(),
+            renamed,
             found: BTreeSet::new(),
         };
         let (keep_executable, arranged) = (options.keep_executable, RwLock::new(arranged));
         let (watch, named) = (Arc::default(), RwLock::default());
-        let files = Self { id, metainfo, cache, keep_executable, watch, arranged, named };
-        files.settle_parts(&placement.skipped)?;
+        let files =
+            Self { id, metainfo, cache, keep_executable, read_only, watch, arranged, named, names };
+        if !read_only {
+            files.settle_parts(&placement.skipped)?;
+        }
         Ok(files)
+    }
+
+    /// Files that were found under other names than the placement says.
+    #[must_use]
+    pub fn found_names(&self) -> &BTreeMap<u32, Vec<String>> {
+        &self.names
     }
 
     pub(super) fn read_lock(&self) -> RwLockReadGuard<'_, Arranged> {
@@ -125,6 +152,12 @@ impl TorrentFiles {
         stored.map(|(index, entry)| arranged.path(index as u32, entry).to_vec()).collect()
     }
 
+    /// The path of a file as it is now.
+    #[must_use]
+    pub fn path(&self, index: u32) -> Vec<String> {
+        self.read_lock().path(index, self.entry(index)).to_vec()
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn location(&self) -> LocationId {
@@ -135,13 +168,15 @@ impl TorrentFiles {
         &self.metainfo.layout.files()[index as usize]
     }
 
-    /// Looks at every file; makes empty files and symbolic links. Nothing that exists is changed.
+    /// Looks at every file; makes empty files and symbolic links, unless nothing is to be changed.
+    /// Nothing that exists is.
     ///
     /// # Errors
-    /// `ELOOP` when something else stands at a path, or a file there is longer than it should be.
+    /// `ELOOP` when something else stands at a path.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
-        for (index, entry) in self.metainfo.layout.files().iter().enumerate() {
+        let all = self.metainfo.layout.files().iter().enumerate();
+        for (index, entry) in all.filter(|_| !self.read_only) {
             let index = index as u32;
             if let Some(target) = &entry.symlink {
                 arranged.fs.link(&entry.path, target)?;
@@ -155,12 +190,6 @@ impl TorrentFiles {
         }
         let files = self.metainfo.layout.files();
         let all = arranged.status(files)?;
-        let longer = |(status, entry): (&FileStatus, &FileEntry)| {
-            status.length.is_some_and(|length| length > entry.length)
-        };
-        if all.iter().zip(files).any(longer) {
-            return Err(Errno::LOOP.into());
-        }
         self.watch.begin(&all, arranged.fs.dates_late());
         Ok(all)
     }
@@ -412,7 +441,7 @@ impl TorrentFiles {
     pub(super) fn leave(&self) {
         self.close();
         let arranged = self.write_lock();
-        if !arranged.part.tag().is_lasting() {
+        if !arranged.part.tag().is_lasting() && !self.read_only {
             // That it stays is untidy and no more.
             let _ = arranged.part.remove();
         }

@@ -66,6 +66,7 @@ impl PartFile {
         fs: &Arc<dyn FileSystem>,
         metainfo: &Arc<Metainfo>,
         tag: PartTag,
+        access: Access,
     ) -> io::Result<Self> {
         let path = vec![tag.file_name(metainfo)];
         let mut index = Index {
@@ -75,7 +76,7 @@ impl PartFile {
             file: None,
         };
         if fs.find(&path)?.is_some_and(|found| found.is_file) {
-            let file = fs.open(&path, Access::Write { executable: false })?;
+            let file = fs.open(&path, access)?;
             if read_index(&*file, metainfo, &tag, &mut index)?.is_some() {
                 index.file = Some(file);
             } else {

@@ -419,6 +419,10 @@ impl Shared {
                 open.files.discard(&*fs, &found.unwrap_or_default())?;
                 DiskOutcome::Done
             }
+            DiskOp::Trim { torrent, files } => {
+                self.reads.close(torrent);
+                DiskOutcome::Opened(self.torrent(torrent)?.files.trim(&files)?)
+            }
             DiskOp::Rename { torrent, renamed } => {
                 self.torrent(torrent)?.files.rename(&renamed)?;
                 DiskOutcome::Done
@@ -448,10 +452,14 @@ impl Shared {
         let new = self.store.as_ref().is_some_and(|store| store.load(hash).is_none());
         self.heed_folders(&files, &*fs, new)?;
         let status = files.open()?;
+        let names: Vec<_> = files.found_names().clone().into_iter().collect();
         let open = Arc::new(Open { files, dirty: Mutex::default() });
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
         torrents.insert(torrent, open);
-        Ok(DiskOutcome::Opened(status))
+        Ok(match names.is_empty() {
+            true => DiskOutcome::Opened(status),
+            false => DiskOutcome::OpenedAs(status, names),
+        })
     }
 
     /// Sees to it that folders in `fs` that are not the torrent's own outlive it. Where it is `new`,
@@ -555,6 +563,7 @@ fn torrent_of(op: &DiskOp) -> TorrentId {
         | DiskOp::Move { torrent, .. }
         | DiskOp::Discard { torrent, .. }
         | DiskOp::Rename { torrent, .. }
+        | DiskOp::Trim { torrent, .. }
         | DiskOp::Close { torrent }
         | DiskOp::Delete { torrent, .. } => *torrent,
     }

@@ -106,6 +106,10 @@ impl StoredFile for RealFile {
         }
     }
 
+    fn cut(&self, length: u64) -> io::Result<()> {
+        if self.0.metadata()?.len() > length { self.0.set_len(length) } else { Ok(()) }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

@@ -87,6 +87,22 @@ impl TorrentFiles {
         arranged.part.forget(file)
     }
 
+    /// Cuts files that are longer than they should be, durably, and looks at every file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn trim(&self, files: &[u32]) -> io::Result<Box<[FileStatus]>> {
+        let arranged = self.read_lock();
+        for index in files {
+            let file = self.open_file(&arranged, *index, true)?;
+            self.change(*index, &*file, || file.cut(self.entry(*index).length))?;
+            file.sync()?;
+        }
+        let all = arranged.status(self.metainfo.layout.files())?;
+        self.watch.begin(&all, arranged.fs.dates_late());
+        Ok(all)
+    }
+
     /// Files get other names. When one cannot, those before it get their old ones back.
     ///
     /// # Errors
@@ -154,7 +170,12 @@ impl TorrentFiles {
             }
         }
         let mut arranged = self.write_lock();
-        arranged.part = PartFile::open(fs, &self.metainfo, arranged.part.tag().clone())?;
+        arranged.part = PartFile::open(
+            fs,
+            &self.metainfo,
+            arranged.part.tag().clone(),
+            Access::Write { executable: false },
+        )?;
         arranged.fs = fs.clone();
         arranged.location = to;
         self.close();

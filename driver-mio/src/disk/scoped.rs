@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
+use super::linked::Linked;
 use super::real_file::{RealFile, dates_late, found, identity};
 
 /// The folder that everything stays in.
@@ -187,6 +188,10 @@ impl FileSystem for Scoped {
 
     fn dates_late(&self) -> bool {
         self.dates_late
+    }
+
+    fn followed(&self) -> Option<Arc<dyn FileSystem>> {
+        Some(Arc::new(Linked::open(&self.path).ok()?))
     }
 
     fn identity(&self) -> Option<(u64, u64)> {

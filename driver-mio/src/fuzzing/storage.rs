@@ -136,6 +136,7 @@ impl Arrangement {
     /// What a crash leaves is opened again.
     fn reopen(&mut self) {
         let placement = Placement {
+            read_only: false,
             location: LocationId(self.at as u32),
             allocation: Allocation::None,
             skipped: self.skipped.clone(),

@@ -38,6 +38,9 @@ impl StoredFile for DurableFile {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.inner.allocate(length)
     }
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.inner.cut(length)
+    }
     fn sync(&self) -> io::Result<()> {
         let length = self.inner.found()?.length;
         let mut bytes = vec![0; length as usize];

@@ -52,6 +52,10 @@ impl StoredFile for FailingFile {
         use_one(&self.1)?;
         self.0.allocate(length)
     }
+    fn cut(&self, length: u64) -> io::Result<()> {
+        use_one(&self.1)?;
+        self.0.cut(length)
+    }
     fn sync(&self) -> io::Result<()> {
         use_one(&self.1)?;
         self.0.sync()

@@ -90,7 +90,8 @@ impl InlineDisk {
             DiskOp::Select { .. }
             | DiskOp::Move { .. }
             | DiskOp::Discard { .. }
-            | DiskOp::Rename { .. } => DiskOutcome::Failed(DiskError::Io),
+            | DiskOp::Rename { .. }
+            | DiskOp::Trim { .. } => DiskOutcome::Failed(DiskError::Io),
             DiskOp::Close { torrent } | DiskOp::Delete { torrent, .. } => {
                 self.torrents.remove(&torrent);
                 DiskOutcome::Done

@@ -216,6 +216,13 @@ pub enum DiskOp {
         /// Where it lay.
         from: LocationId,
     },
+    /// Cuts files that are longer than they should be, durably; answered by the state of all files.
+    Trim {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Which.
+        files: Vec<u32>,
+    },
     /// Files get other names; nothing that exists is replaced.
     Rename {
         /// The torrent.
@@ -265,6 +272,7 @@ impl core::fmt::Debug for DiskOp {
             Self::Move { torrent, to } => write!(f, "Move {torrent:?} to {to:?}"),
             Self::Discard { torrent, from } => write!(f, "Discard {torrent:?} at {from:?}"),
             Self::Rename { torrent, renamed } => write!(f, "Rename {torrent:?} {renamed:?}"),
+            Self::Trim { torrent, files } => write!(f, "Trim {torrent:?} {files:?}"),
             Self::Close { torrent } => write!(f, "Close {torrent:?}"),
             Self::Delete { torrent, data, .. } => write!(f, "Delete {torrent:?} data: {data}"),
         }

@@ -12,7 +12,7 @@ use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::dht::{DhtState, Item, NodeId};
-use crate::metainfo::{Magnet, Metainfo};
+use crate::metainfo::{Magnet, Metainfo, Naming};
 use crate::resume::ResumeData;
 
 /// How much a file is wanted.
@@ -101,8 +101,13 @@ pub struct AddTorrent {
     pub location: LocationId,
     /// How room for its files is made.
     pub allocation: Allocation,
-    /// Write over files that are in the way, in which nothing of the torrent was found.
+    /// Write over files that are in the way, in which nothing of the torrent was found, and cut those
+    /// that are too long.
     pub overwrite: bool,
+    /// What names can be at that location.
+    pub naming: Naming,
+    /// Serve what is there and change nothing: a file that is not as it should be is an error.
+    pub read_only: bool,
 }
 
 impl AddTorrent {
@@ -122,6 +127,8 @@ impl AddTorrent {
             location: LocationId::default(),
             allocation: Allocation::default(),
             overwrite: false,
+            naming: Naming::POSIX,
+            read_only: false,
         }
     }
 

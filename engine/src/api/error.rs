@@ -136,6 +136,9 @@ pub enum TorrentError {
     Foreign(u32),
     /// The info dictionary has the right hash and describes no torrent.
     Metadata,
+    /// The file of this number is longer than it should be, and may not be cut: not all of the torrent
+    /// is in it, or nothing may be changed ([`AddTorrent::read_only`](crate::AddTorrent::read_only)).
+    TooLong(u32),
 }
 
 /// A rule of the driver contract that the embedder broke. Counted, survived, and worth a bug report.

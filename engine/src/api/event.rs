@@ -118,6 +118,9 @@ pub enum DiskOutcome {
     /// these are neither as the engine was last told of them nor as the driver has left them since. How
     /// they look now is told with their numbers. What is read from them later is answered later.
     Changed(Box<[(u32, FileStatus)]>),
+    /// In the place of [`Self::Opened`]: the torrent is open, and these files, by number, are there
+    /// under other names than it was told.
+    OpenedAs(Box<[FileStatus]>, Vec<(u32, Vec<String>)>),
 }
 
 impl core::fmt::Debug for DiskOutcome {
@@ -134,6 +137,7 @@ impl core::fmt::Debug for DiskOutcome {
             Self::Failed(error) => write!(f, "Failed({error:?})"),
             Self::Ready => f.write_str("Ready"),
             Self::Changed(files) => write!(f, "Changed({files:?})"),
+            Self::OpenedAs(files, names) => write!(f, "OpenedAs({files:?}, {names:?})"),
         }
     }
 }

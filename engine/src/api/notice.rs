@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
@@ -150,4 +151,6 @@ pub enum Notice {
     /// A torrent on standby is wanted: to be added again, with its resume data, within half a minute;
     /// or [`Command::Forget`](crate::Command::Forget) says that it is gone.
     Wanted(Sha1Hash),
+    /// These files were longer than they should be, and everything behind that was cut off.
+    Trimmed(TorrentId, Vec<u32>),
 }

@@ -43,8 +43,12 @@ pub struct Placement {
     /// Files that are not wanted. What shared pieces have of them lies in a part file, unless they
     /// exist.
     pub skipped: Vec<u32>,
-    /// Files under other names, by index.
+    /// Files under other names, by index. Of all others a driver may look for names that the torrent
+    /// itself gives ([`FileEntry::own`](crate::metainfo::FileEntry::own)), or that they had by earlier
+    /// rules, and tell of what it finds with `DiskOutcome::OpenedAs`.
     pub renamed: BTreeMap<u32, Renamed>,
+    /// Nothing will be written: nothing is made, and symbolic links of the user's may be followed.
+    pub read_only: bool,
 }
 
 /// Something that is done with the files of a torrent as a whole.

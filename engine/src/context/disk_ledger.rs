@@ -68,6 +68,8 @@ pub enum DiskJob {
     Reopen(TorrentId),
     /// Selecting, moving, renaming.
     Arrange(TorrentId),
+    /// Cutting files that are too long.
+    Trim(TorrentId),
     /// Closing a torrent.
     Close(TorrentId),
 }
@@ -78,6 +80,7 @@ impl DiskJob {
         match self {
             Self::Open(torrent) | Self::Sync(torrent) | Self::Store(torrent) => *torrent,
             Self::Close(torrent) | Self::Reopen(torrent) | Self::Arrange(torrent) => *torrent,
+            Self::Trim(torrent) => *torrent,
             Self::Write { torrent, .. }
             | Self::Read { torrent, .. }
             | Self::Hash { torrent, .. }

@@ -254,9 +254,19 @@ impl Engine {
         };
         match (job, outcome) {
             (DiskJob::Open(_), DiskOutcome::Opened(files)) => torrent.opened(ctx, &files),
+            (DiskJob::Open(_), DiskOutcome::OpenedAs(files, names)) => {
+                torrent.borrow_names(names);
+                torrent.opened(ctx, &files);
+            }
             (DiskJob::Open(_), _) => torrent.fail(ctx, error),
             (DiskJob::Reopen(_), DiskOutcome::Opened(files)) => torrent.reopened(ctx, Ok(&files)),
+            (DiskJob::Reopen(_), DiskOutcome::OpenedAs(files, names)) => {
+                torrent.borrow_names(names);
+                torrent.reopened(ctx, Ok(&files));
+            }
             (DiskJob::Reopen(_), _) => torrent.reopened(ctx, Err(error)),
+            (DiskJob::Trim(_), DiskOutcome::Opened(files)) => torrent.trimmed(ctx, Ok(&files)),
+            (DiskJob::Trim(_), _) => torrent.trimmed(ctx, Err(error)),
             (DiskJob::Arrange(_), outcome) => match &outcome {
                 DiskOutcome::Done => torrent.arranged(ctx, Ok(None)),
                 DiskOutcome::Opened(files) => torrent.arranged(ctx, Ok(Some(files))),

@@ -344,6 +344,7 @@ fn layout(files: &[InputFile], options: &CreateOptions, aligned: bool) -> Option
             attributes: FileAttributes { executable: file.executable, ..Default::default() },
             symlink: None,
             pieces_root: None,
+            own: None,
         });
     }
     Layout::new(entries)

@@ -1,10 +1,14 @@
 //! The files of a torrent and where their bytes lie in the content.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
+use super::names::{Naming, safe_component};
+use super::unclash::unclash;
 use crate::base::hash::Sha256Hash;
 
 /// Attributes of a file (BEP 47).
@@ -21,7 +25,8 @@ pub struct FileAttributes {
 /// One file of a torrent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Safe path components below the download folder; the first is the torrent's name.
+    /// Safe path components below the download folder; the first is the torrent's name. They are
+    /// what Unix can hold ([`Naming::POSIX`]); see [`Layout::names_for`] for other places.
     pub path: Vec<String>,
     /// Length in bytes.
     pub length: u64,
@@ -33,6 +38,9 @@ pub struct FileEntry {
     pub symlink: Option<Vec<String>>,
     /// Root of the file's Merkle tree (BEP 52); absent for v1 and for empty files.
     pub pieces_root: Option<Sha256Hash>,
+    /// The path that the torrent gives, where `path` is another one because nothing of that name
+    /// should be made. There can be such a file: one that is there may be read.
+    pub own: Option<Box<[String]>>,
 }
 
 impl FileEntry {
@@ -116,6 +124,26 @@ impl Layout {
         &self.files
     }
 
+    /// Paths of files, by index, that cannot be called as [`FileEntry::path`] says where names are as
+    /// `naming` has them. Symbolic links are not among them.
+    pub fn names_for(&self, naming: Naming) -> BTreeMap<u32, Vec<String>> {
+        if naming == Naming::POSIX {
+            return BTreeMap::new();
+        }
+        let mut fitted = Self { files: self.files.clone(), length: self.length, filled: None };
+        for file in &mut fitted.files {
+            for part in &mut file.path {
+                // What is safe already is not nothing now, but for blanks.
+                *part = safe_component(part.as_bytes(), naming).unwrap_or_else(|| "_".into());
+            }
+        }
+        unclash(&mut fitted, naming);
+        let both = self.files.iter().zip(fitted.files).zip(0u32..);
+        both.filter(|((old, new), _)| old.is_stored() && old.path != new.path)
+            .map(|((_, new), index)| (index, new.path))
+            .collect()
+    }
+
     pub(super) fn files_mut(&mut self) -> &mut [FileEntry] {
         &mut self.files
     }
@@ -124,8 +152,9 @@ impl Layout {
     pub(crate) fn rename(&mut self, mut name: impl FnMut(&str) -> String) {
         for file in &mut self.files {
             let links = file.symlink.iter_mut().flatten();
+            let own = file.own.iter_mut().flatten();
             file.pieces_root = None;
-            for part in file.path.iter_mut().chain(links) {
+            for part in file.path.iter_mut().chain(links).chain(own) {
                 *part = name(part);
             }
         }

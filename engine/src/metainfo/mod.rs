@@ -29,7 +29,7 @@ pub use limits::{
 pub use magnet::{InfoHash, Magnet, MagnetError, Publisher, parse_info_hash};
 pub use merkle::{MerkleTree, layer_root, pad_hash};
 pub use names::{
-    MAX_COMPONENT_BYTES, MAX_FILES, MAX_PATH_DEPTH, PATH_BYTES_FREE, PATH_BYTES_PER_BYTE,
-    is_reserved, safe_component, safe_name,
+    MAX_COMPONENT_BYTES, MAX_FILES, MAX_PATH_DEPTH, Naming, PATH_BYTES_FREE, PATH_BYTES_PER_BYTE,
+    is_possible, is_reserved, safe_component, safe_name,
 };
 pub use parse::{InfoHashes, Metainfo, Node};

@@ -1,16 +1,58 @@
-//! Making names from a torrent safe to create on any platform.
+//! Making names from a torrent safe to create, and possible where they are created.
 //!
-//! One pure place decides what a path component becomes, so that the same torrent gives the same
-//! names everywhere. The bytes that make the info-hash are never touched by this. Device names of
-//! Windows (`aux.c`) stay as they are: elsewhere they are honest names that other clients use too.
+//! One pure place decides what a path component becomes: what is unsafe changes everywhere, what a
+//! place cannot hold ([`Naming`]) changes there. The bytes that make the info-hash are never touched
+//! by this. Device names of Windows (`aux.c`) stay as they are: elsewhere they are honest names that
+//! other clients use too.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use super::error::MetainfoError;
 
-/// Longest component, in bytes: what ext4, NTFS and APFS all hold, with room for a suffix.
-pub const MAX_COMPONENT_BYTES: usize = 240;
+/// Longest component, in bytes: what ext4, NTFS and APFS all hold.
+pub const MAX_COMPONENT_BYTES: usize = 255;
+
+/// Longest component of [`Naming::PORTABLE`], in bytes, and what a suffix may add to it.
+const PORTABLE_BYTES: u16 = 240;
+const SUFFIX_BYTES: usize = 10;
+
+/// What the names in a place can be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Naming {
+    /// Whether it refuses what Windows does: `\\ : * ? " < > |`, and dots and spaces at the end.
+    pub portable: bool,
+    /// Whether names that differ only in case are one name.
+    pub folds_case: bool,
+    /// Longest component, in bytes.
+    pub longest: u16,
+}
+
+impl Naming {
+    /// What the file systems of Unix hold: everything but `/` and NUL, up to 255 bytes.
+    pub const POSIX: Self =
+        Self { portable: false, folds_case: false, longest: MAX_COMPONENT_BYTES as u16 };
+    /// What every file system holds; also the names that earlier versions gave everywhere.
+    pub const PORTABLE: Self = Self { portable: true, folds_case: true, longest: PORTABLE_BYTES };
+
+    /// Longest component that has a suffix, in bytes.
+    pub(super) fn longest_with_suffix(self) -> usize {
+        (usize::from(self.longest) + SUFFIX_BYTES).min(MAX_COMPONENT_BYTES)
+    }
+
+    /// How two names that are one name here are written.
+    pub(super) fn folded(self, name: &str) -> Box<str> {
+        if self.folds_case { name.to_lowercase().into_boxed_str() } else { name.into() }
+    }
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self::POSIX
+    }
+}
 
 /// Most components one path may have, the target of a link too.
 pub const MAX_PATH_DEPTH: usize = 100;
@@ -65,12 +107,28 @@ impl PathBudget {
 /// As [`safe_component`], for what stands directly in the download folder: a leading dot becomes an
 /// underscore. Whoever downloads into a home folder would else be given settings and programs that
 /// start by themselves. Dots further down stay; so do leading dashes, which honest names have.
-pub fn safe_name(raw: &[u8]) -> Option<String> {
-    let name = safe_component(raw)?;
+pub fn safe_name(raw: &[u8], naming: Naming) -> Option<String> {
+    let name = safe_component(raw, naming)?;
     Some(match name.strip_prefix('.') {
         Some(rest) => alloc::format!("_{rest}"),
         None => name,
     })
+}
+
+/// Whether a file of Unix can have this name, safe or not.
+pub fn is_possible(name: &str) -> bool {
+    let length = 1..=MAX_COMPONENT_BYTES;
+    length.contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(['/', '\0'])
+}
+
+/// The path that a torrent itself gives to a file, where that is not the `safe` one and there can
+/// be such a file.
+pub(super) fn own_path(parts: &[&[u8]], safe: &[String]) -> Option<Box<[String]>> {
+    if parts.iter().copied().eq(safe.iter().map(String::as_bytes)) {
+        return None;
+    }
+    let text = parts.iter().map(|raw| core::str::from_utf8(raw).ok().filter(|name| is_possible(name)));
+    text.map(|name| name.map(String::from)).collect()
 }
 
 /// Whether a name is one that only this program gives: of a part file (`.` and the hex of an
@@ -85,33 +143,38 @@ pub fn is_reserved(name: &str) -> bool {
     (part && ends(PART_FILE)) || ends(MOVING)
 }
 
-/// A safe component made of `raw`, or `None` when nothing usable is left (empty, `.`, `..`).
+/// A safe component made of `raw` that a place can hold, or `None` when nothing usable is left
+/// (empty, `.`, `..`).
 ///
-/// Bytes that are not UTF-8 are replaced; separators, control and invisible direction characters,
-/// characters Windows forbids, trailing dots and spaces are neutralised, and so are names that this
-/// program gives to its own files ([`is_reserved`]).
-pub fn safe_component(raw: &[u8]) -> Option<String> {
+/// Bytes that are not UTF-8 are replaced; slashes, control and invisible direction characters are
+/// neutralised, what the place cannot hold is replaced or cut, and so are names that this program
+/// gives to its own files ([`is_reserved`]).
+pub fn safe_component(raw: &[u8], naming: Naming) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let mut name = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             c if is_invisible(c) => {}
-            '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => name.push('_'),
+            '/' => name.push('_'),
+            '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' if naming.portable => name.push('_'),
             c if c.is_control() => name.push('_'),
             c => name.push(c),
         }
     }
-    let only_separators = text.chars().all(|c| matches!(c, '/' | '\\'));
-    if only_separators || name.trim().is_empty() || name == "." || name == ".." {
+    let is_separator = |c| c == '/' || (naming.portable && c == '\\');
+    let blank = naming.portable && name.trim().is_empty();
+    if text.chars().all(is_separator) || name.is_empty() || blank || name == "." || name == ".." {
         return None;
     }
-    let kept = name.trim_end_matches(['.', ' ']).len();
-    if kept < name.len() {
-        let tail = name.len() - kept;
-        name.truncate(kept);
-        name.extend(core::iter::repeat_n('_', tail.min(8)));
+    if naming.portable {
+        let kept = name.trim_end_matches(['.', ' ']).len();
+        if kept < name.len() {
+            let tail = name.len() - kept;
+            name.truncate(kept);
+            name.extend(core::iter::repeat_n('_', tail.min(8)));
+        }
     }
-    let name = truncated(name);
+    let name = truncated(name, naming.longest.into());
     Some(if is_reserved(&name) { unreserved(name) } else { name })
 }
 
@@ -129,7 +192,7 @@ fn unreserved(mut name: String) -> String {
 
 /// Adds the safe components of a path to `path`, the unusable ones left out.
 pub(super) fn extend_safely<'a>(path: &mut Vec<String>, parts: impl Iterator<Item = &'a [u8]>) {
-    path.extend(parts.filter_map(safe_component));
+    path.extend(parts.filter_map(|part| safe_component(part, Naming::POSIX)));
 }
 
 /// Zero-width and direction-changing characters that make a name look like another one.
@@ -140,8 +203,8 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Cuts at a character boundary, keeping a short extension.
-fn truncated(mut name: String) -> String {
-    if name.len() <= MAX_COMPONENT_BYTES {
+fn truncated(mut name: String, longest: usize) -> String {
+    if name.len() <= longest {
         return name;
     }
     let extension = name
@@ -149,7 +212,7 @@ fn truncated(mut name: String) -> String {
         .filter(|dot| *dot > 0 && name.len() - dot <= 16)
         .map(|dot| String::from(&name[dot..]))
         .unwrap_or_default();
-    let mut cut = MAX_COMPONENT_BYTES - extension.len();
+    let mut cut = longest.saturating_sub(extension.len());
     while !name.is_char_boundary(cut) {
         cut -= 1;
     }

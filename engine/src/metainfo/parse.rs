@@ -12,7 +12,7 @@ use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{Geometry, MAX_PIECE_LENGTH};
 use super::limits::{Distinct, MAX_NODES, MAX_TRACKERS, MAX_URL_BYTES, MAX_WEB_SEEDS};
 use super::magnet::Magnet;
-use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, safe_name};
+use super::names::{MAX_PATH_DEPTH, Naming, PathBudget, extend_safely, own_path, safe_name};
 use super::parse_v2;
 use super::unclash::unclash;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
@@ -132,12 +132,17 @@ impl Metainfo {
     fn from_info_value(info: Value<'_, '_>) -> Result<Self, MetainfoError> {
         let v2 = parse_v2::is_v2(&info)?;
         let piece_length = piece_length(&info, v2)?;
-        let name = name(&info)?;
         // A hybrid is a v1 torrent with a file tree beside it; its v1 half decides the layout.
         let v1 = !v2 || info.get(b"pieces").is_some();
+        let raw = Bytes::copy_from_slice(info.raw());
+        let info_hashes = InfoHashes {
+            v1: v1.then(|| Sha1Hash::of(&raw)),
+            v2: v2.then(|| Sha256Hash::of(&raw)),
+        };
+        let name = Name::of(&info, info_hashes)?;
         let budget = || PathBudget::for_info(info.raw().len());
         let v2_layout = match v2 {
-            true => Some(parse_v2::layout(&info, &name, piece_length, budget())?),
+            true => Some(parse_v2::layout(&info, &name, v1, piece_length, budget())?),
             false => None,
         };
         let mut layout = if v1 { v1_layout(&info, &name, budget())? } else { Layout::default() };
@@ -146,25 +151,16 @@ impl Metainfo {
             Some(tree) => layout = tree,
             None => {}
         }
-        // A single file of a v2 torrent goes by its name in the tree.
-        let name = match layout.files() {
-            [only] if only.path.len() == 1 => only.path[0].clone(),
-            _ => name,
-        };
         if layout.files().is_empty() || (v2 && layout.length() == 0) {
             return Err(MetainfoError::Length);
         }
         let geometry =
             Geometry::new(layout.length(), piece_length).ok_or(MetainfoError::TooManyPieces)?;
         let piece_hashes = if v1 { piece_hashes(&info, geometry)? } else { Bytes::new() };
-        unclash(&mut layout);
-        let raw = Bytes::copy_from_slice(info.raw());
+        unclash(&mut layout, Naming::POSIX);
         Ok(Self {
-            info_hashes: InfoHashes {
-                v1: v1.then(|| Sha1Hash::of(&raw)),
-                v2: v2.then(|| Sha256Hash::of(&raw)),
-            },
-            name,
+            info_hashes,
+            name: name.safe,
             layout,
             geometry,
             piece_hashes,
@@ -188,8 +184,8 @@ impl Metainfo {
         Sha1Hash::from_slice(self.piece_hashes.get(start..start + 20)?)
     }
 
-    /// The name as the torrent has it, where [`Self::name`] is another one: because it would not have
-    /// been safe, or because a single file of v2 goes by its name in the tree.
+    /// The name as the torrent has it, where [`Self::name`] is another one because it would not have
+    /// been safe.
     pub fn name_in_torrent(&self) -> Option<String> {
         let document = scan(&self.info, Limits::METAINFO, Mode::Lenient).ok()?;
         let raw = String::from_utf8_lossy(raw_name(&document.root())?).into_owned();
@@ -222,9 +218,26 @@ fn piece_length(info: &Value<'_, '_>, v2: bool) -> Result<u32, MetainfoError> {
     Ok(length)
 }
 
-fn name(info: &Value<'_, '_>) -> Result<String, MetainfoError> {
-    let raw = raw_name(info).ok_or(MetainfoError::Name)?;
-    safe_name(raw).ok_or(MetainfoError::Name)
+/// The name of a torrent.
+pub(super) struct Name<'a> {
+    /// As it is safe to be created.
+    pub(super) safe: String,
+    /// As the torrent has it.
+    pub(super) raw: &'a [u8],
+}
+
+impl<'a> Name<'a> {
+    /// A folder of which the torrent says no usable name goes by the info-hash, as it does elsewhere.
+    fn of(info: &Value<'a, '_>, hashes: InfoHashes) -> Result<Self, MetainfoError> {
+        let raw = raw_name(info).ok_or(MetainfoError::Name)?;
+        let is_folder = match info.get(b"file tree") {
+            None => info.get(b"files").is_some(),
+            Some(tree) => info.get(b"length").is_none() && tree.get(raw).is_none(),
+        };
+        let by_hash = || is_folder.then(|| hashes.wire().to_hex());
+        let safe = safe_name(raw, Naming::POSIX).or_else(by_hash).ok_or(MetainfoError::Name)?;
+        Ok(Self { safe, raw })
+    }
 }
 
 fn raw_name<'a>(info: &Value<'a, '_>) -> Option<&'a [u8]> {
@@ -239,18 +252,19 @@ fn utf8_variant<'a>(dict: &Value<'a, '_>, key: &[u8]) -> Option<&'a [u8]> {
 
 fn v1_layout(
     info: &Value<'_, '_>,
-    name: &str,
+    name: &Name<'_>,
     mut budget: PathBudget,
 ) -> Result<Layout, MetainfoError> {
     let Some(files) = info.get(b"files") else {
         let length = file_length(info)?;
         let entry = FileEntry {
-            path: vec![name.into()],
+            path: vec![name.safe.clone()],
             length,
             offset: 0,
             attributes: attributes(info),
             symlink: None,
             pieces_root: None,
+            own: own_path(&[name.raw], core::slice::from_ref(&name.safe)),
         };
         return Layout::new(vec![entry]).ok_or(MetainfoError::Length);
     };
@@ -266,37 +280,39 @@ fn v1_layout(
 
 fn v1_file(
     file: &Value<'_, '_>,
-    name: &str,
+    name: &Name<'_>,
     budget: &mut PathBudget,
 ) -> Result<FileEntry, MetainfoError> {
     if !file.is_dict() {
         return Err(MetainfoError::Files);
     }
     let mut attributes = attributes(file);
-    let symlink = symlink(file, name, budget)?;
+    let symlink = symlink(file, &name.safe, budget)?;
     let length = if symlink.is_some() { 0 } else { file_length(file)? };
     let list = file.get(b"path.utf-8").filter(Value::is_list).or_else(|| file.get(b"path"));
     let list = list.filter(Value::is_list).ok_or(MetainfoError::Name)?;
-    let mut parts = Vec::new();
+    let mut parts = vec![name.raw];
     for part in list.items() {
         parts.push(part.as_bytes().ok_or(MetainfoError::Name)?);
     }
-    if parts.is_empty() {
+    if parts.len() == 1 {
         return Err(MetainfoError::Name);
     }
-    if parts.len() > MAX_PATH_DEPTH {
+    if parts.len() > MAX_PATH_DEPTH + 1 {
         return Err(MetainfoError::PathTooDeep);
     }
     // Padding as it was marked before BEP 47.
     attributes.pad |= parts.last().is_some_and(|last| last.starts_with(b"_____padding_file_"));
-    let mut path = vec![String::from(name)];
-    extend_safely(&mut path, parts.into_iter());
+    let mut path = vec![name.safe.clone()];
+    extend_safely(&mut path, parts[1..].iter().copied());
     if path.len() == 1 {
         path.push("_".into());
     }
+    let own = own_path(&parts, &path).filter(|_| !attributes.pad);
     budget.take_file()?;
     budget.take(&path)?;
-    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root: None })
+    budget.take(own.as_deref().unwrap_or_default())?;
+    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root: None, own })
 }
 
 pub(super) fn file_length(file: &Value<'_, '_>) -> Result<u64, MetainfoError> {

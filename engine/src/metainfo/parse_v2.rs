@@ -10,8 +10,8 @@ use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::Geometry;
 use super::merkle::{layer_root, pad_hash};
-use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, safe_name};
-use super::parse::{attributes, file_length, symlink};
+use super::names::{MAX_PATH_DEPTH, PathBudget, extend_safely, own_path};
+use super::parse::{Name, attributes, file_length, symlink};
 use crate::base::hash::Sha256Hash;
 use crate::bencode::Value;
 
@@ -25,32 +25,60 @@ pub(super) fn is_v2(info: &Value<'_, '_>) -> Result<bool, MetainfoError> {
     }
 }
 
+/// A part of the tree that waits to be looked at.
+struct Waiting<'a, 'd> {
+    /// How deep its folder is, in safe names and in names of the torrent.
+    depth: usize,
+    own_depth: usize,
+    /// Its name, empty for the tree itself.
+    key: &'a [u8],
+    node: Value<'a, 'd>,
+}
+
 /// The files of the tree, padded so that each begins at a piece boundary. The tree is walked with a
 /// stack of its own, in key order, which BEP 52 makes the content order.
+///
+/// One file at the top is the whole torrent if it has the torrent's name, and else is in a folder of
+/// that name, as anything more is. A hybrid says in its v1 half which it is.
 pub(super) fn layout(
     info: &Value<'_, '_>,
-    name: &str,
+    name: &Name<'_>,
+    v1: bool,
     piece_length: u32,
     mut budget: PathBudget,
 ) -> Result<Layout, MetainfoError> {
     let tree = info.get(b"file tree").filter(Value::is_dict).ok_or(MetainfoError::NoFileTree)?;
     check_order(&tree)?;
+    let is_folder = match v1 {
+        true => info.get(b"files").is_some(),
+        false => tree.entries().count() != 1 || tree.get(name.raw).is_none_or(|n| !is_file(&n)),
+    };
     let mut entries = Vec::new();
-    // The way to what is looked at, and what waits: how deep its folder is, its name, what it is.
-    let mut path: Vec<String> = Vec::new();
-    let mut stack: Vec<(usize, &[u8], Value<'_, '_>)> = vec![(0, b"", tree)];
-    while let Some((depth, key, node)) = stack.pop() {
+    // The way to what is looked at, as it is safe and as the torrent has it.
+    let mut path: Vec<String> = if is_folder { vec![name.safe.clone()] } else { Vec::new() };
+    let mut own: Vec<&[u8]> = if is_folder { vec![name.raw] } else { Vec::new() };
+    let top = path.len();
+    let mut stack = vec![Waiting { depth: top, own_depth: top, key: b"", node: tree }];
+    while let Some(Waiting { depth, own_depth, key, node }) = stack.pop() {
         path.truncate(depth);
+        own.truncate(own_depth);
         if !node.is_dict() {
             return Err(MetainfoError::Files);
         }
         let at_top = key.is_empty();
         let properties = node.get(b"").filter(|_| !at_top);
-        extend_safely(&mut path, core::iter::once(key));
-        if !at_top && (path.is_empty() || (properties.is_some() && path.len() == depth)) {
+        if !at_top {
+            own.push(key);
+        }
+        if !is_folder && own == [name.raw] {
+            path.push(name.safe.clone());
+        } else {
+            extend_safely(&mut path, core::iter::once(key));
+        }
+        if !at_top && (path.len() == top || (properties.is_some() && path.len() == depth)) {
             path.push("_".into());
         }
-        if path.len() > MAX_PATH_DEPTH {
+        if path.len() - top > MAX_PATH_DEPTH {
             return Err(MetainfoError::PathTooDeep);
         }
         if let Some(properties) = properties {
@@ -58,36 +86,31 @@ pub(super) fn layout(
             if node.entries().count() != 1 || !properties.is_dict() {
                 return Err(MetainfoError::Files);
             }
+            let own = own_path(&own, &path);
             budget.take_file()?;
             budget.take(&path)?;
-            entries.push(file(&properties, path.clone(), name, &mut budget)?);
+            budget.take(own.as_deref().unwrap_or_default())?;
+            let entry = file(&properties, path.clone(), &name.safe, &mut budget)?;
+            entries.push(FileEntry { own, ..entry });
             continue;
         }
         let first = stack.len();
-        for (key, child) in node.entries() {
+        for (key, node) in node.entries() {
             if key.is_empty() {
                 return Err(MetainfoError::Files);
             }
-            stack.push((path.len(), key, child));
+            stack.push(Waiting { depth: path.len(), own_depth: own.len(), key, node });
         }
         stack[first..].reverse();
     }
     if entries.is_empty() {
         return Err(MetainfoError::Files);
     }
-    // One file at the top stands alone; all else lies in a folder.
-    match entries.as_mut_slice() {
-        [only] if only.path.len() == 1 => {
-            only.path[0] = safe_name(only.path[0].as_bytes()).ok_or(MetainfoError::Name)?;
-        }
-        _ => {
-            for entry in &mut entries {
-                entry.path.insert(0, name.into());
-                budget.take(&entry.path[..1])?;
-            }
-        }
-    }
     Layout::new(with_pads(entries, piece_length)?).ok_or(MetainfoError::Length)
+}
+
+fn is_file(node: &Value<'_, '_>) -> bool {
+    node.get(b"").is_some()
 }
 
 /// Keys of every dictionary in the tree must be sorted and unique.
@@ -125,7 +148,7 @@ fn file(
         let root = root.and_then(Sha256Hash::from_slice).filter(|root| root.0 != [0; 32]);
         Some(root.ok_or(MetainfoError::PiecesRoot)?)
     };
-    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root })
+    Ok(FileEntry { path, length, offset: 0, attributes, symlink, pieces_root, own: None })
 }
 
 /// Puts padding between files so that every file that has bytes begins a piece.
@@ -157,6 +180,7 @@ pub(super) fn pad_entry(length: u64) -> FileEntry {
         attributes: FileAttributes { pad: true, ..FileAttributes::default() },
         symlink: None,
         pieces_root: None,
+        own: None,
     }
 }
 

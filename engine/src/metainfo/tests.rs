@@ -114,6 +114,7 @@ fn slices_cross_files_and_skip_empty_ones() {
         attributes: FileAttributes::default(),
         symlink: None,
         pieces_root: None,
+        own: None,
     };
     let layout =
         Layout::new(vec![entry("a", 10), entry("e", 0), entry("b", 5), entry("c", 100)]).unwrap();
@@ -125,7 +126,7 @@ fn slices_cross_files_and_skip_empty_ones() {
 
 fn plain(path: Vec<String>, length: u64) -> FileEntry {
     let attributes = FileAttributes::default();
-    FileEntry { path, length, offset: 0, attributes, symlink: None, pieces_root: None }
+    FileEntry { path, length, offset: 0, attributes, symlink: None, pieces_root: None, own: None }
 }
 
 #[test]
@@ -230,17 +231,35 @@ fn names_that_the_program_gives_to_its_own_files_are_never_those_of_a_torrent() 
         alloc::format!(".{hash}.parts.Eddyline-Moving"),
     ] {
         assert!(is_reserved(&reserved), "{reserved}");
-        let safe = safe_component(reserved.as_bytes()).unwrap();
+        let safe = safe_component(reserved.as_bytes(), Naming::POSIX).unwrap();
         assert!(!is_reserved(&safe), "{reserved} became {safe}");
     }
     for free in [".parts", "x.parts", ".git", "eddyline-moving"] {
-        assert_eq!(safe_component(free.as_bytes()).as_deref(), Some(free));
+        assert_eq!(safe_component(free.as_bytes(), Naming::POSIX).as_deref(), Some(free));
     }
 }
 
 #[test]
 fn names_lose_what_could_hurt_and_keep_the_rest() {
-    let safe = |raw: &str| safe_component(raw.as_bytes());
+    let safe = |raw: &str| safe_component(raw.as_bytes(), Naming::POSIX);
+    for nothing in ["", ".", "..", "/", "//", "\u{feff}", ".\u{200b}."] {
+        assert_eq!(safe(nothing), None, "{nothing:?}");
+    }
+    for kept in ["A: B?", "a\\b", "x*y|z<>\"", "end. .", " ", "日本語", "aux.c", "C:\\x"] {
+        assert_eq!(safe(kept).as_deref(), Some(kept));
+    }
+    assert_eq!(safe("a/../b").unwrap(), "a_.._b");
+    assert_eq!(safe("a\nb\x7f\u{9b}").unwrap(), "a_b__");
+    assert_eq!(safe("gpj\u{202e}.exe").unwrap(), "gpj.exe");
+    let longest = "n".repeat(255);
+    assert_eq!(safe(&longest).unwrap(), longest);
+    let cut = safe(&("é".repeat(200) + ".mkv")).unwrap();
+    assert!((250..=255).contains(&cut.len()) && cut.ends_with("é.mkv"), "{cut}");
+}
+
+#[test]
+fn names_for_every_system_lose_what_some_cannot_hold() {
+    let safe = |raw: &str| safe_component(raw.as_bytes(), Naming::PORTABLE);
     for nothing in ["", ".", "..", "/", "\u{feff}", "  "] {
         assert_eq!(safe(nothing), None, "{nothing:?}");
     }
@@ -252,7 +271,98 @@ fn names_lose_what_could_hurt_and_keep_the_rest() {
     assert_eq!(safe("日本語").unwrap(), "日本語");
     let long = "é".repeat(200) + ".mkv";
     let cut = safe(&long).unwrap();
-    assert!(cut.len() <= MAX_COMPONENT_BYTES && cut.ends_with("é.mkv"));
+    assert!(cut.len() <= 240 && cut.ends_with("é.mkv"));
+}
+
+/// A torrent of one-byte files below `name`, each at a path of one part.
+fn folder(name: &str, files: &[&str]) -> Result<Metainfo, MetainfoError> {
+    let text = |text: &str| alloc::format!("{}:{text}", text.len());
+    let files: Vec<_> =
+        files.iter().map(|name| alloc::format!("d6:lengthi1e4:pathl{}ee", text(name))).collect();
+    let info = alloc::format!(
+        "d5:filesl{}e4:name{}12:piece lengthi16384e6:pieces20:{}e",
+        files.concat(),
+        text(name),
+        "h".repeat(20)
+    );
+    Metainfo::parse_info(info.as_bytes())
+}
+
+#[test]
+fn names_that_a_place_cannot_hold_are_others_there_and_only_there() {
+    let metainfo = folder("A: B?", &["x", "n", "N"]).unwrap();
+    let paths: Vec<_> = metainfo.layout.files().iter().map(FileEntry::display_path).collect();
+    assert_eq!(paths, ["A: B?/x", "A: B?/n", "A: B?/N"]);
+    assert!(metainfo.layout.files().iter().all(|file| file.own.is_none()));
+    assert!(metainfo.layout.names_for(Naming::POSIX).is_empty());
+    let names = |naming| {
+        let names = metainfo.layout.names_for(naming).into_iter();
+        names.map(|(file, path)| (file, path.join("/"))).collect::<Vec<_>>()
+    };
+    let portable = [(0, "A_ B_/x"), (1, "A_ B_/n"), (2, "A_ B_/N.1")];
+    assert_eq!(names(Naming::PORTABLE), portable.map(|(n, path)| (n, path.to_string())));
+    let folding = Naming { folds_case: true, ..Naming::POSIX };
+    assert_eq!(names(folding), [(2, "A: B?/N.1".to_string())]);
+    let short = Naming { longest: 3, ..Naming::POSIX };
+    assert_eq!(names(short)[0], (0, "A: /x".to_string()));
+}
+
+#[test]
+fn the_path_that_a_torrent_gives_is_known_where_it_is_not_ours() {
+    let own = |metainfo: &Metainfo| -> Vec<Option<String>> {
+        let files = metainfo.layout.files().iter();
+        files.map(|file| file.own.as_ref().map(|own| own.join("/"))).collect()
+    };
+    let hidden = folder(".hid", &["a", "b\nc"]).unwrap();
+    assert_eq!(own(&hidden), [Some(".hid/a".into()), Some(".hid/b\nc".into())]);
+    assert_eq!(hidden.layout.files()[1].display_path(), "_hid/b_c");
+    // What cannot be a path of a file is not one.
+    for impossible in ["..", "", "a/b", "a\0b", &"n".repeat(256)] {
+        assert_eq!(own(&folder(".hid", &[impossible]).unwrap()), [None], "{impossible:?}");
+    }
+    assert_eq!(own(&single(".x")), [Some(".x".to_string())]);
+    assert_eq!(own(&folder("n", &["a", "A"]).unwrap()), [None, None]);
+}
+
+#[test]
+fn a_folder_without_a_usable_name_goes_by_the_hash_and_a_file_without_one_is_refused() {
+    for nothing in ["", "..", "/"] {
+        let metainfo = folder(nothing, &["a", "b"]).unwrap();
+        assert_eq!(metainfo.name, metainfo.info_hashes.wire().to_hex(), "{nothing:?}");
+        assert_eq!(metainfo.layout.files()[0].path, [metainfo.name.as_str(), "a"]);
+    }
+    let info = "d6:lengthi1e4:name0:12:piece lengthi16384e6:pieces20:hhhhhhhhhhhhhhhhhhhhe";
+    assert_eq!(Metainfo::parse_info(info.as_bytes()).unwrap_err(), MetainfoError::Name);
+}
+
+/// A hybrid or v2 torrent of one file of 16 KiB, which the tree calls `in_tree`.
+fn one_file(name: &str, in_tree: &str, v1: &str) -> Result<Metainfo, MetainfoError> {
+    let text = |text: &str| alloc::format!("{}:{text}", text.len());
+    let (before, after) = v1.split_once('|').unwrap_or_default();
+    let info = alloc::format!(
+        "d9:file treed{}d0:d6:lengthi16384e11:pieces root32:{}eee{before}12:meta versioni2e\
+         4:name{}12:piece lengthi16384e{after}e",
+        text(in_tree),
+        "R".repeat(32),
+        text(name)
+    );
+    Metainfo::parse_info(info.as_bytes())
+}
+
+#[test]
+fn one_file_in_the_tree_under_another_name_than_the_torrents_is_a_folder_with_one_file() {
+    let path = |metainfo: Metainfo| (metainfo.name.clone(), metainfo.layout.files()[0].display_path());
+    let is = |name: &str, path: &str| (name.to_string(), path.to_string());
+    let pieces = alloc::format!("6:pieces20:{}", "h".repeat(20));
+    let folder = alloc::format!("5:filesld6:lengthi16384e4:pathl5:x.isoeee|{pieces}");
+    let hybrid = one_file("android", "x.iso", &folder).unwrap();
+    assert_eq!(path(hybrid), is("android", "android/x.iso"));
+    assert_eq!(path(one_file("android", "x.iso", "").unwrap()), is("android", "android/x.iso"));
+    assert_eq!(path(one_file("x.iso", "x.iso", "").unwrap()), is("x.iso", "x.iso"));
+    assert_eq!(path(one_file("x.iso", "x.iso", &folder).unwrap()), is("x.iso", "x.iso/x.iso"));
+    let file = alloc::format!("6:lengthi16384e|{pieces}");
+    assert_eq!(path(one_file("x.iso", "x.iso", &file).unwrap()), is("x.iso", "x.iso"));
+    assert_eq!(one_file("y.iso", "x.iso", &file).unwrap_err(), MetainfoError::HybridMismatch);
 }
 
 #[test]
@@ -444,14 +554,16 @@ fn a_hash_of_one_version_does_not_lead_to_a_dictionary_of_the_other() {
 }
 
 quickcheck::quickcheck! {
-    fn safe_components_never_escape_and_are_stable(raw: Vec<u8>) -> bool {
-        safe_component(&raw).is_none_or(|name| {
+    fn safe_components_never_escape_and_are_stable(raw: Vec<u8>, portable: bool) -> bool {
+        let naming = if portable { Naming::PORTABLE } else { Naming::POSIX };
+        safe_component(&raw, naming).is_none_or(|name| {
             !name.is_empty()
-                && name.len() <= MAX_COMPONENT_BYTES + 1
+                && name.len() <= MAX_COMPONENT_BYTES
                 && name != "."
                 && name != ".."
-                && !name.contains(['/', '\\', '\0'])
-                && safe_component(name.as_bytes()) == Some(name)
+                && !name.contains(['/', '\0'])
+                && !(portable && name.contains('\\'))
+                && safe_component(name.as_bytes(), naming) == Some(name)
         })
     }
 

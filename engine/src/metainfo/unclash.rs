@@ -1,5 +1,5 @@
-//! Giving every file a name of its own: duplicates, names that differ only in case, and files that
-//! stand where another file needs a folder.
+//! Giving every file a name of its own: duplicates, names that differ only in case where a place
+//! does not tell those apart, and files that stand where another file needs a folder.
 //!
 //! Names are kept in a tree, each folder once however many files are below it, so that memory and
 //! work follow from the number of path components, not from the lengths of all paths together.
@@ -11,17 +11,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::files::Layout;
-use super::names::MAX_COMPONENT_BYTES;
+use super::names::Naming;
 
-/// Renames later files until no path equals another, or is a folder of another, when compared
-/// without regard to case. Pad files are never created, so their names do not matter.
-pub(super) fn unclash(layout: &mut Layout) {
-    let _ = unclash_counted(layout);
+/// Renames later files until no path equals another, or is a folder of another, as a place compares
+/// names. Pad files are never created, so their names do not matter.
+pub(super) fn unclash(layout: &mut Layout, naming: Naming) {
+    let _ = unclash_counted(layout, naming);
 }
 
 /// As [`unclash`]; returns the tree that was built, which knows what it cost.
-fn unclash_counted(layout: &mut Layout) -> Tree {
-    let mut tree = Tree::default();
+fn unclash_counted(layout: &mut Layout, naming: Naming) -> Tree {
+    let mut tree = Tree { naming, ..Tree::default() };
     let folders = tree.add_folders(layout);
     // Where the search for a free suffix goes on, so that n duplicates cost n log n.
     let mut attempts: BTreeMap<u32, u32> = BTreeMap::new();
@@ -33,7 +33,7 @@ fn unclash_counted(layout: &mut Layout) -> Tree {
         while tree.taken[place as usize] {
             let attempt = attempts.entry(wanted).or_default();
             *attempt += 1;
-            let other = with_suffix(name, *attempt);
+            let other = with_suffix(name, *attempt, naming.longest_with_suffix());
             place = tree.enter(folder, &other);
             given = Some(other);
         }
@@ -45,9 +45,10 @@ fn unclash_counted(layout: &mut Layout) -> Tree {
     tree
 }
 
-/// Names by the number of the folder that they are in, without regard to case.
+/// Names by the number of the folder that they are in, those that are one name under one number.
 #[derive(Default)]
 struct Tree {
+    naming: Naming,
     numbers: BTreeMap<(u32, Box<str>), u32>,
     /// Whether a name is that of a folder, or has been given to a file.
     taken: Vec<bool>,
@@ -63,7 +64,7 @@ impl Tree {
     fn enter(&mut self, folder: u32, name: &str) -> u32 {
         self.lookups += 1;
         let next = self.taken.len() as u32;
-        let key = (folder, name.to_lowercase().into_boxed_str());
+        let key = (folder, self.naming.folded(name));
         let number = *self.numbers.entry(key).or_insert(next);
         if number == next {
             self.taken.push(false);
@@ -94,11 +95,11 @@ impl Tree {
 }
 
 /// `name.ext` becomes `name.1.ext`.
-fn with_suffix(name: &str, attempt: u32) -> String {
+fn with_suffix(name: &str, attempt: u32, longest: usize) -> String {
     let dot = name.rfind('.').filter(|dot| *dot > 0).unwrap_or(name.len());
     let (mut stem, extension) = (&name[..dot], &name[dot..]);
     let suffix = format!(".{attempt}");
-    while stem.len() + suffix.len() + extension.len() > MAX_COMPONENT_BYTES + 10 {
+    while !stem.is_empty() && stem.len() + suffix.len() + extension.len() > longest {
         let mut cut = stem.len() - 1;
         while !stem.is_char_boundary(cut) {
             cut -= 1;
@@ -126,23 +127,35 @@ mod tests {
             attributes: FileAttributes::default(),
             symlink: None,
             pieces_root: None,
+            own: None,
         };
         Layout::new(paths.map(file).collect()).unwrap()
     }
 
-    fn names(paths: &[&str]) -> Vec<String> {
+    fn names(paths: &[&str], naming: Naming) -> Vec<String> {
         let split = |path: &&str| path.split('/').map(ToString::to_string).collect();
         let mut layout = layout(paths.iter().map(split));
-        unclash(&mut layout);
+        unclash(&mut layout, naming);
         layout.files().iter().map(FileEntry::display_path).collect()
     }
 
     #[test]
     fn later_files_give_way() {
+        let names = |paths: &[&str]| names(paths, Naming::PORTABLE);
         assert_eq!(names(&["n/a.b", "n/A.b", "n/a.b"]), ["n/a.b", "n/A.1.b", "n/a.2.b"]);
         assert_eq!(names(&["n/x", "n/x/y"]), ["n/x.1", "n/x/y"]);
         assert_eq!(names(&["n/X/a", "n/x", "n/x.1"]), ["n/X/a", "n/x.1", "n/x.1.1"]);
         assert_eq!(names(&["n/x.1", "n/x", "n/x"]), ["n/x.1", "n/x", "n/x.2"]);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_two_where_a_place_tells_them_apart() {
+        let names = |paths: &[&str]| names(paths, Naming::POSIX);
+        assert_eq!(names(&["n/a", "n/A", "N/a"]), ["n/a", "n/A", "N/a"]);
+        assert_eq!(names(&["n/a", "n/a", "n/a/b"]), ["n/a.1", "n/a.2", "n/a/b"]);
+        let long = alloc::format!("n/{}.mkv", "x".repeat(251));
+        let twin = &names(&[&long, &long])[1];
+        assert!(twin.len() == "n/".len() + 255 && twin.ends_with("x.1.mkv"), "{twin}");
     }
 
     /// What `count` files cost in folders a hundred deep that differ from the top, as an attacker
@@ -153,7 +166,7 @@ mod tests {
             core::iter::once(top).chain(vec!["a".to_string(); 99]).collect()
         };
         let mut layout = layout((0..count).map(path));
-        let tree = unclash_counted(&mut layout);
+        let tree = unclash_counted(&mut layout, Naming::PORTABLE);
         (tree.lookups, tree.taken.len())
     }
 
@@ -170,13 +183,13 @@ mod tests {
             vec!["a".to_string(); 99].into_iter().chain([alloc::format!("{number}")]).collect()
         };
         let mut layout = layout((0..1000).map(deep));
-        let tree = unclash_counted(&mut layout);
+        let tree = unclash_counted(&mut layout, Naming::PORTABLE);
         assert_eq!((tree.lookups, tree.taken.len()), (1099, 1099));
     }
 
     #[test]
     fn many_files_of_one_name_cost_a_few_look_ups_each() {
         let mut layout = layout((0..4000).map(|_| vec!["n".to_string(), "a".to_string()]));
-        assert!(unclash_counted(&mut layout).lookups <= 3 * 4000);
+        assert!(unclash_counted(&mut layout, Naming::PORTABLE).lookups <= 3 * 4000);
     }
 }

@@ -15,7 +15,7 @@ use crate::api::{
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::context::{Context, DiskJob, Timer};
-use crate::metainfo::{MAX_PATH_DEPTH, safe_component};
+use crate::metainfo::{Layout, MAX_PATH_DEPTH, Naming, safe_component};
 use crate::resume::ResumeData;
 
 /// Time until a location that is gone is looked for again.
@@ -46,6 +46,8 @@ struct Waiting {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Arrangement {
     pub(super) placement: Placement,
+    /// What names can be at the location.
+    pub(super) naming: Naming,
     wishes: VecDeque<Wish>,
     busy: Option<Wish>,
     /// Where copies lie that a move left behind.
@@ -63,10 +65,15 @@ pub(super) struct Arrangement {
 }
 
 impl Arrangement {
-    /// Files at `location`, under their own names.
-    pub(super) fn new(location: LocationId, allocation: Allocation) -> Self {
-        let placement = Placement { location, allocation, ..Placement::default() };
-        Self { placement, ..Self::default() }
+    /// Files at `location`, where names are as `naming` has them.
+    pub(super) fn new(
+        location: LocationId,
+        allocation: Allocation,
+        naming: Naming,
+        read_only: bool,
+    ) -> Self {
+        let placement = Placement { location, allocation, read_only, ..Placement::default() };
+        Self { placement, naming, ..Self::default() }
     }
 
     /// Files have their new names: nothing is to be looked for under the old ones any more, which
@@ -102,7 +109,17 @@ impl Arrangement {
         // Nothing that is in use is removed, whatever the record says.
         let location = self.placement.location;
         self.left_at.retain(|left| *left != location);
+        self.wishes.retain(|wish| !matches!(wish, Wish::Discard(_)));
         self.wishes.extend(self.left_at.iter().copied().map(Wish::Discard));
+    }
+
+    /// Files that cannot be called at the location as the torrent says get names that they can have,
+    /// unless they have others already.
+    pub(super) fn fit_names(&mut self, layout: &Layout) {
+        for (file, path) in layout.names_for(self.naming) {
+            let name = || Renamed { from: path.clone(), to: path };
+            self.placement.renamed.entry(file).or_insert_with(name);
+        }
     }
 
     /// What the next run has to know of it.
@@ -174,7 +191,8 @@ impl Torrent {
         ctx.touched.insert(self.id);
     }
 
-    fn path_now(&self, file: u32) -> Option<Vec<String>> {
+    /// What a file is called now.
+    pub(crate) fn path_now(&self, file: u32) -> Option<Vec<String>> {
         if let Some(renamed) = self.arrangement.placement.renamed.get(&file) {
             return Some(renamed.to.clone());
         }
@@ -185,14 +203,20 @@ impl Torrent {
         let entry = self.metainfo.layout.files().get(file as usize)?;
         let to: Option<Vec<_>> = path
             .split('/')
-            .map(|part| safe_component(part.as_bytes()).filter(|safe| safe == part))
+            .map(|part| self.usable_name(part))
             .collect();
         let to = to.filter(|to| entry.is_stored() && to.len() <= MAX_PATH_DEPTH)?;
         Some(alloc::vec![(file, Renamed { from: self.path_now(file)?, to })])
     }
 
+    /// A name that is safe, and possible at the location.
+    fn usable_name(&self, name: &str) -> Option<String> {
+        let safe = safe_component(name.as_bytes(), self.arrangement.naming);
+        safe.filter(|safe| safe == name)
+    }
+
     fn rename_torrent(&self, name: &str) -> Option<Vec<(u32, Renamed)>> {
-        let name = safe_component(name.as_bytes()).filter(|safe| safe == name)?;
+        let name = self.usable_name(name)?;
         let files = self.metainfo.layout.files();
         let stored = (0..files.len() as u32).filter(|file| files[*file as usize].is_stored());
         stored

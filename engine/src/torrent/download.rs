@@ -39,7 +39,7 @@ impl Torrent {
 
     /// Asks a peer for as much as it can bring.
     pub(super) fn fill_requests(&mut self, ctx: &mut Context, conn: ConnId) {
-        if !self.is_transferring() {
+        if !self.is_transferring() || self.arrangement.placement.read_only {
             return;
         }
         let room = self.room_for_requests(ctx.now);

@@ -24,6 +24,7 @@ impl Torrent {
             self.arrangement.restore(resume);
             self.announcer.remember(&resume.trackers);
         }
+        self.arrangement.fit_names(&self.metainfo.layout);
         self.go_on_announcing(ctx.now);
         self.arrangement.placement.skipped = self.skipped_files();
         let placement = self.arrangement.placement.clone().into();
@@ -36,9 +37,11 @@ impl Torrent {
         if self.stage != Stage::Opening {
             return;
         }
-        let resume = self.resume.take().filter(|r| self.fits(r));
+        let resume = self.resume.clone().filter(|r| self.fits(r));
         self.doubt.seen(files);
-        self.unclaimed = resume.is_none();
+        self.unclaimed = resume.as_ref().is_none_or(|resume| !self.is_of_this_place(resume));
+        self.begun_before.clear();
+        self.ask_for_proof(resume.as_deref());
         let queue = match &resume {
             Some(resume) => self.take_resume(resume, files),
             None => self.pieces_on_disk(files),
@@ -196,14 +199,10 @@ impl Torrent {
     }
 
     fn go_active(&mut self, ctx: &mut Context) {
-        if self.unclaimed
-            && !self.overwrite
-            && let Some(file) = self.foreign_file()
-        {
-            // To be looked at again when the user says so.
-            self.stage = Stage::Opening;
-            return self.stand_still(ctx, TorrentError::Foreign(file));
+        if !self.adopt(ctx) {
+            return;
         }
+        self.resume = None;
         self.stage = Stage::Active;
         for (piece, blocks) in core::mem::take(&mut self.begun_before) {
             self.picker.restore_partial(piece, &blocks);

@@ -80,6 +80,8 @@ fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
         location,
         allocation,
         overwrite,
+        naming,
+        read_only,
     } = add;
     AddTorrent {
         metainfo: Arc::new(rename_metainfo(names, metainfo)),
@@ -95,6 +97,8 @@ fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
         location: names.place(*location),
         allocation: *allocation,
         overwrite: *overwrite,
+        naming: *naming,
+        read_only: *read_only,
     }
 }
 

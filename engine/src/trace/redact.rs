@@ -279,6 +279,12 @@ fn disk(names: &mut StandIns, outcome: &DiskOutcome) -> DiskOutcome {
             let told = found.iter().map(|(file, seen)| (*file, status(names, *seen)));
             DiskOutcome::Changed(told.collect())
         }
+        DiskOutcome::OpenedAs(found, paths) => {
+            let found = files(found);
+            let mut path = |parts: &[String]| parts.iter().map(|part| names.name(part)).collect();
+            let paths = paths.iter().map(|(file, parts)| (*file, path(parts))).collect();
+            DiskOutcome::OpenedAs(found, paths)
+        }
     }
 }
 

@@ -218,6 +218,7 @@ fn place(op: &DiskOp) -> (u8, TorrentId, u32, u32) {
         DiskOp::Discard { torrent, from } => (10, *torrent, from.0, 0),
         DiskOp::Rename { torrent, .. } => (11, *torrent, 0, 0),
         DiskOp::Delete { torrent, .. } => (12, *torrent, 0, 0),
+        DiskOp::Trim { torrent, .. } => (13, *torrent, 0, 0),
     }
 }
 

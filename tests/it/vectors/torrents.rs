@@ -56,7 +56,7 @@ fn inside(metainfo: &Metainfo) -> Result<(), String> {
     let paths = metainfo.layout.files().iter().map(|file| &file.path).chain(targets);
     for path in paths {
         let hostile = |part: &String| {
-            part.is_empty() || part == "." || part == ".." || part.contains(['/', '\\', '\0'])
+            part.is_empty() || part == "." || part == ".." || part.contains(['/', '\0'])
         };
         if path.is_empty() || path.iter().any(hostile) {
             return Err(format!("hostile path {path:?}"));

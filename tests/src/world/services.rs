@@ -30,6 +30,7 @@ fn kind(op: &DiskOp) -> &'static str {
         DiskOp::Move { .. } => "Move",
         DiskOp::Discard { .. } => "Discard",
         DiskOp::Rename { .. } => "Rename",
+        DiskOp::Trim { .. } => "Trim",
         DiskOp::Close { .. } => "CloseFiles",
         DiskOp::Delete { .. } => "Delete",
     }

@@ -62,11 +62,9 @@ pub(super) fn source_of(set: &SessionSet, entry: &Entry) -> Result<Source, Failu
     }
 }
 
-/// The number of a folder: the same in every run, since resume data tells numbers.
+/// The number of a folder.
 pub(super) fn place_of(folder: &str) -> LocationId {
-    let Sha1Hash([a, b, c, d, ..]) = Sha1Hash::of(folder.as_bytes());
-    // Location 0 is the folder that the program was started with.
-    LocationId(u32::from_be_bytes([a, b, c, d]) | 1)
+    Locations::number_of(folder)
 }
 
 fn register(locations: &Locations, folder: &str) -> Result<LocationId, Failure> {

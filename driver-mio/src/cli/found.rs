@@ -1,0 +1,62 @@
+//! What is told of the files that a torrent has on disk: names that are not its own, files that were too
+//! long, links that were followed.
+
+use std::path::Path;
+
+use eddyline::metainfo::Metainfo;
+use eddyline::{Notice, TorrentError};
+use eddyline_mio::disk::links_on_the_way;
+
+use super::session::{Item, Session};
+
+/// The file that an error is about.
+pub fn file_of(error: TorrentError) -> Option<u32> {
+    match error {
+        TorrentError::Foreign(file) | TorrentError::TooLong(file) => Some(file),
+        TorrentError::Disk(_) | TorrentError::Metadata => None,
+    }
+}
+
+/// What a notice says of files, if it is worth a sentence.
+pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String> {
+    let engine = session.driver.engine();
+    match notice {
+        Notice::Trimmed(id, files) => {
+            let path = engine.file_path(*id, *files.first()?)?.join("/");
+            Some(format!(
+                "{path}{} longer than the torrent says and all of it was there; the rest is cut off",
+                and_more(files.len(), "was", "were")
+            ))
+        }
+        Notice::Checked(id, _) => {
+            let files = item.metainfo.layout.files().iter().zip(0u32..);
+            let mut called = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
+                let now = engine.file_path(*id, index)?;
+                let own = file.own.as_deref().unwrap_or(&file.path);
+                (own != now).then(|| (own.join("/"), now.join("/")))
+            });
+            let (own, now) = called.next()?;
+            let more = and_more(called.count() + 1, "is", "are");
+            Some(format!("{own}{more} called {now} here"))
+        }
+        _ => None,
+    }
+}
+
+/// What follows the first of so many names.
+fn and_more(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!(" {one}"),
+        2 => format!(" and another file {many}"),
+        _ => format!(" and {} other files {many}", count - 1),
+    }
+}
+
+/// What is said of links that are followed to the files of a torrent.
+pub fn links_told(folder: &Path, metainfo: &Metainfo) -> Option<String> {
+    let stored = metainfo.layout.files().iter().filter(|file| file.is_stored());
+    let links = links_on_the_way(folder, stored.map(|file| file.path.as_slice()));
+    let first = links.first()?.display();
+    let more = if links.len() > 1 { format!(" and {} more", links.len() - 1) } else { String::new() };
+    Some(format!("{first}{more}: a symbolic link, followed for reading"))
+}
