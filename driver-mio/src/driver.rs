@@ -268,6 +268,12 @@ impl Driver {
         self.disk.refusal(torrent)
     }
 
+    /// Why the files of a torrent could not be had, where another torrent has them.
+    #[must_use]
+    pub fn taken(&self, info_hash: eddyline::base::hash::Sha1Hash) -> Option<String> {
+        self.disk.taken(info_hash)
+    }
+
     /// What the disk threads hold and have done.
     #[must_use]
     pub fn disk_stats(&self) -> DiskStats {

@@ -8,6 +8,7 @@ extern crate self as eddyline_mio;
 
 mod bound_names;
 pub mod buffers;
+pub mod claims;
 #[doc(hidden)]
 pub mod cli;
 pub mod clock;

@@ -139,6 +139,11 @@ impl ResumeStore {
         }
     }
 
+    /// Where claims on paths are told to other processes.
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.folder.with_file_name("claims")
+    }
+
     fn file(&self, hash: Sha1Hash) -> PathBuf {
         self.folder.join(format!("{}.resume", hash.to_hex()))
     }

@@ -128,6 +128,7 @@ impl Failure {
     fn refused_by_disk(text: &str, error: DiskError, otherwise: &str) -> Self {
         let (code, advice) = match error {
             DiskError::NoSpace => (NO_SPACE, "make room and start again"),
+            DiskError::Taken => (WOULD_OVERWRITE, "choose another folder with --dir"),
             DiskError::InTheWay => {
                 (WOULD_OVERWRITE, "move it away, or choose another folder with --dir")
             }

@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use eddyline::metainfo::Metainfo;
-use eddyline::{Notice, TorrentError};
-use eddyline_mio::disk::links_on_the_way;
+use eddyline::{DiskError, Notice, TorrentError};
+use eddyline_mio::claims::{Claim, ClaimAccess, Claims};
+use eddyline_mio::disk::{links_on_the_way, naming_of};
 
+use super::exit::{Failure, WOULD_OVERWRITE};
 use super::session::{Item, Session};
 
 /// The file that an error is about.
@@ -15,6 +17,26 @@ pub fn file_of(error: TorrentError) -> Option<u32> {
         TorrentError::Foreign(file) | TorrentError::TooLong(file) => Some(file),
         TorrentError::Disk(_) | TorrentError::Metadata => None,
     }
+}
+
+/// Whether an error is that another torrent has a path.
+pub fn is_taken(error: TorrentError) -> bool {
+    error == TorrentError::Disk(DiskError::Taken)
+}
+
+/// Takes the paths that a torrent has in a folder. Refuses one that would write to a path of another
+/// that has taken its paths already: nothing of either is written then.
+pub fn take_paths(claims: &Claims, metainfo: &Metainfo, folder: &Path) -> Result<(), Failure> {
+    let files = || (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
+    let there = files().all(|(_, file)| {
+        let path = file.path.iter().fold(folder.to_owned(), |way, part| way.join(part));
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.length)
+    });
+    let access = if there { ClaimAccess::Mends } else { ClaimAccess::Writes };
+    let paths = files().map(|(index, file)| (index, file.path.as_slice(), None));
+    let claim = Claim::new(metainfo, access, folder, naming_of(folder).folds_case, paths);
+    let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
+    claims.take(metainfo.info_hashes.wire(), claim).map_err(taken)
 }
 
 /// What a notice says of files, if it is worth a sentence.
@@ -30,11 +52,12 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
         }
         Notice::Checked(id, _) => {
             let files = item.metainfo.layout.files().iter().zip(0u32..);
-            let mut called = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
-                let now = engine.file_path(*id, index)?;
-                let own = file.own.as_deref().unwrap_or(&file.path);
-                (own != now).then(|| (own.join("/"), now.join("/")))
-            });
+            let mut called =
+                files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
+                    let now = engine.file_path(*id, index)?;
+                    let own = file.own.as_deref().unwrap_or(&file.path);
+                    (own != now).then(|| (own.join("/"), now.join("/")))
+                });
             let (own, now) = called.next()?;
             let more = and_more(called.count() + 1, "is", "are");
             Some(format!("{own}{more} called {now} here"))
@@ -57,6 +80,7 @@ pub fn links_told(folder: &Path, metainfo: &Metainfo) -> Option<String> {
     let stored = metainfo.layout.files().iter().filter(|file| file.is_stored());
     let links = links_on_the_way(folder, stored.map(|file| file.path.as_slice()));
     let first = links.first()?.display();
-    let more = if links.len() > 1 { format!(" and {} more", links.len() - 1) } else { String::new() };
+    let more =
+        if links.len() > 1 { format!(" and {} more", links.len() - 1) } else { String::new() };
     Some(format!("{first}{more}: a symbolic link, followed for reading"))
 }

@@ -21,8 +21,10 @@ use eddyline_mio::session_store::SessionSet;
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
 use super::dht_state::SharedDht;
-use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, io_text};
-use super::found::{file_of, told_of};
+use super::exit::{
+    DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
+};
+use super::found::{file_of, is_taken, told_of};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{Setup, default_state_dir, disk_threads, names, state_dir};
@@ -412,11 +414,15 @@ impl Session {
                 let (error, told) = (*error, self.driver.disk_refusal(*id));
                 let engine = self.driver.engine();
                 let path = file_of(error).and_then(|file| engine.file_path(*id, file));
+                let hash = engine.metainfo(*id).map(|metainfo| metainfo.info_hashes.wire());
+                let taken =
+                    hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
                 if let Some(item) = self.item_mut(*id) {
                     let path = path.unwrap_or_default().join("/");
                     let name = &item.metainfo.name;
-                    item.failure = Some(match (error, told) {
-                        (TorrentError::Disk(error), Some(told)) => {
+                    item.failure = Some(match (taken, error, told) {
+                        (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),
+                        (None, TorrentError::Disk(error), Some(told)) => {
                             Failure::refused(name, &told, error)
                         }
                         _ => Failure::of_torrent(name, error, &path),

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
+use eddyline_mio::claims::Claims;
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE, WOULD_OVERWRITE};
-use super::found::links_told;
+use super::found::{links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
@@ -42,6 +43,14 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
+    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
+    if torrents.len() > 1 && !metadata_only {
+        let claims = Claims::new(None);
+        for source in &torrents {
+            let Source::Torrent(metainfo) = source else { continue };
+            take_paths(&claims, metainfo, &folder)?;
+        }
+    }
     let mut session = Session::start(Setup::from_flags(matches, "download")?)?;
     for source in torrents {
         let source = match look_up(&mut session, source, &signals, patience)? {

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::filesystem::StoredFile;
 use super::locations::Gone;
 use super::refusal;
+use crate::claims::Taken;
 
 /// A file of a torrent, opened for reading or for both.
 pub type FileKey = (TorrentId, u32, bool);
@@ -125,6 +126,9 @@ pub fn disk_error(error: &io::Error) -> DiskError {
     let error = refusal::cause(error);
     if error.get_ref().is_some_and(|inner| inner.is::<Gone>()) {
         return DiskError::LocationGone;
+    }
+    if error.get_ref().is_some_and(|inner| inner.is::<Taken>()) {
+        return DiskError::Taken;
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return DiskError::Missing;

@@ -34,6 +34,14 @@ struct Location {
     kind: Kind,
     open: Option<Arc<dyn FileSystem>>,
     looked: Option<Instant>,
+    /// What names can be there, once somebody has asked.
+    naming: Option<Naming>,
+}
+
+impl Location {
+    fn new(kind: Kind) -> Self {
+        Self { kind, open: None, looked: None, naming: None }
+    }
 }
 
 /// A place that is not there any more.
@@ -96,13 +104,13 @@ impl Locations {
     pub fn register(&self, kind: Kind) -> LocationId {
         let mut all = self.all();
         let next = all.last_key_value().map_or(0, |(id, _)| id.0 + 1);
-        all.insert(LocationId(next), Location { kind, open: None, looked: None });
+        all.insert(LocationId(next), Location::new(kind));
         LocationId(next)
     }
 
     /// Registers a place under a number of choice, as an earlier run had it.
     pub fn restore(&self, id: LocationId, kind: Kind) {
-        self.all().insert(id, Location { kind, open: None, looked: None });
+        self.all().insert(id, Location::new(kind));
     }
 
     /// The number for a folder that is the same in every run, since resume data tells numbers. Location 0
@@ -113,15 +121,27 @@ impl Locations {
         LocationId(u32::from_be_bytes([a, b, c, d]) | 1)
     }
 
+    /// Where a place is, as the system knows it, links on the way to it resolved.
+    #[must_use]
+    pub(super) fn root(&self, id: LocationId) -> PathBuf {
+        match self.all().get(&id).map(|location| &location.kind) {
+            Some(Kind::Scoped(path) | Kind::System(path)) => {
+                path.canonicalize().unwrap_or_else(|_| path.clone())
+            }
+            _ => format!("location {}", id.0).into(),
+        }
+    }
+
     /// What names can be at a place.
     #[must_use]
     pub fn naming(&self, id: LocationId) -> Naming {
-        let kind = self.all().get(&id).map(|location| location.kind.clone());
-        match kind {
-            Some(Kind::Scoped(path) | Kind::System(path)) => naming_of(&path),
-            Some(Kind::Custom(fs)) => fs.naming(),
-            None => Naming::POSIX,
-        }
+        let mut all = self.all();
+        let Some(location) = all.get_mut(&id) else { return Naming::POSIX };
+        let kind = &location.kind;
+        *location.naming.get_or_insert_with(|| match kind {
+            Kind::Scoped(path) | Kind::System(path) => naming_of(path),
+            Kind::Custom(fs) => fs.naming(),
+        })
     }
 
     /// All places.

@@ -1,6 +1,7 @@
 //! Disk and hash work: places that hold files, the files of torrents in them, operations on worker
 //! threads.
 
+mod claiming;
 mod files;
 mod filesystem;
 mod found_folders;

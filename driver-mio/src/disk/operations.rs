@@ -12,8 +12,8 @@ use eddyline::{Allocation, FileStatus, LocationId, Placement};
 use rustix::io::Errno;
 
 use super::files::FileCache;
-use super::found_names::found_names;
 use super::filesystem::{Access, FileSystem, StoredFile};
+use super::found_names::found_names;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
 use super::refusal::of_file;
@@ -110,6 +110,20 @@ impl TorrentFiles {
             files.settle_parts(&placement.skipped)?;
         }
         Ok(files)
+    }
+
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The files with bytes or a place of their own, by number, and their paths as they are now.
+    pub(super) fn stored_paths(&self) -> Vec<(u32, Vec<String>)> {
+        let arranged = self.read_lock();
+        let all = (0u32..).zip(self.metainfo.layout.files());
+        let stored = all.filter(|(_, entry)| entry.is_stored());
+        stored.map(|(index, entry)| (index, arranged.path(index, entry).to_vec())).collect()
     }
 
     /// Files that were found under other names than the placement says.

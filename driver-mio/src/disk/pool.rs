@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{DiskOpId, TorrentId};
 use eddyline::metainfo::Metainfo;
-use eddyline::{DiskError, DiskOp, DiskOutcome, Event, Placement};
+use eddyline::{DiskError, DiskOp, DiskOutcome, Event, LocationId, Placement};
 
+use super::claiming::claim;
 use super::files::{FileCache, disk_error};
 use super::filesystem::FileSystem;
 use super::found_folders::{found_folders, note};
@@ -22,6 +23,7 @@ use super::refusal;
 use super::span::Span;
 use super::unhashed::Unhashed;
 use super::watch::{Changed, Turns};
+use crate::claims::Claims;
 use crate::lanes;
 use crate::mailbox::Mailbox;
 use crate::resume_store::ResumeStore;
@@ -74,6 +76,8 @@ struct Shared {
     reads: ReadCache,
     unhashed: Unhashed,
     store: Option<Arc<ResumeStore>>,
+    /// Which paths belong to which torrent.
+    claims: Claims,
     keep_executable: bool,
     turns: Turns,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
@@ -106,6 +110,7 @@ impl DiskPool {
             cache: Arc::new(FileCache::new(options.open_files)),
             reads: ReadCache::new(options.read_cache),
             unhashed: Unhashed::new(options.unhashed),
+            claims: Claims::new(options.store.as_ref().map(|store| store.claims())),
             store: options.store,
             keep_executable: options.keep_executable,
             turns: Turns::default(),
@@ -162,6 +167,12 @@ impl DiskPool {
         let open = torrents.get(&torrent)?;
         let trusted = |location| self.shared.locations.is_trusted(location);
         open.files.span(piece, begin, length, self.shared.turns.now(), trusted)
+    }
+
+    /// Why the files of a torrent could not be had, where another torrent has them.
+    #[must_use]
+    pub fn taken(&self, info_hash: Sha1Hash) -> Option<String> {
+        self.shared.claims.told(info_hash)
     }
 
     /// The loop is about to collect what workers have left.
@@ -403,6 +414,7 @@ impl Shared {
                 let fs = self.locations.open(to)?;
                 self.reads.close(torrent);
                 let open = self.torrent(torrent)?;
+                self.claim(&open.files, &*fs, to, &open.files.stored_paths())?;
                 let before = open.files.found();
                 self.heed_folders(&open.files, &*fs, true)?;
                 let moved = open.files.move_to(&fs, to);
@@ -424,7 +436,11 @@ impl Shared {
                 DiskOutcome::Opened(self.torrent(torrent)?.files.trim(&files)?)
             }
             DiskOp::Rename { torrent, renamed } => {
-                self.torrent(torrent)?.files.rename(&renamed)?;
+                let open = self.torrent(torrent)?;
+                let paths: Vec<_> = renamed.iter().map(|(n, r)| (*n, r.to.clone())).collect();
+                let location = open.files.location();
+                self.claim(&open.files, &*self.locations.open(location)?, location, &paths)?;
+                open.files.rename(&renamed)?;
                 DiskOutcome::Done
             }
             DiskOp::Close { torrent } => {
@@ -451,7 +467,8 @@ impl Shared {
         let files = TorrentFiles::new(torrent, metainfo, fs.clone(), placement, cache, options)?;
         let new = self.store.as_ref().is_some_and(|store| store.load(hash).is_none());
         self.heed_folders(&files, &*fs, new)?;
-        let status = files.open()?;
+        self.claim(&files, &*fs, placement.location, &files.stored_paths())?;
+        let status = files.open().inspect_err(|_| self.claims.release(hash))?;
         let names: Vec<_> = files.found_names().clone().into_iter().collect();
         let open = Arc::new(Open { files, dirty: Mutex::default() });
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
@@ -460,6 +477,24 @@ impl Shared {
             true => DiskOutcome::Opened(status),
             false => DiskOutcome::OpenedAs(status, names),
         })
+    }
+
+    /// Makes paths at a location the torrent's, besides those that it has.
+    fn claim(
+        &self,
+        files: &TorrentFiles,
+        fs: &dyn FileSystem,
+        location: LocationId,
+        paths: &[(u32, Vec<String>)],
+    ) -> io::Result<()> {
+        let (root, naming) = (self.locations.root(location), self.locations.naming(location));
+        let claim = claim(files, fs, &root, naming.folds_case, paths, self.store.as_deref());
+        let hash = files.metainfo().info_hashes.wire();
+        let claim = match self.claims.of(hash) {
+            Some(known) => known.and(claim),
+            None => claim,
+        };
+        self.claims.take(hash, claim)
     }
 
     /// Sees to it that folders in `fs` that are not the torrent's own outlive it. Where it is `new`,
@@ -524,6 +559,7 @@ impl Shared {
     fn close(&self, torrent: TorrentId) {
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = torrents.remove(&torrent) {
+            self.claims.release(open.files.metainfo().info_hashes.wire());
             open.files.leave();
             self.reads.close(torrent);
             self.unhashed.forget(torrent);

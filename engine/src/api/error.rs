@@ -32,6 +32,8 @@ pub enum DiskError {
     LocationGone,
     /// Any other input or output error.
     Io,
+    /// Another torrent has a file of the same path.
+    Taken,
 }
 
 impl fmt::Display for DiskError {
@@ -43,6 +45,7 @@ impl fmt::Display for DiskError {
             Self::InTheWay => "something that is not part of this torrent is in the way",
             Self::LocationGone => "the folder or drive that holds the data is gone",
             Self::Io => "input/output error",
+            Self::Taken => "another torrent has a file of the same path",
         })
     }
 }

@@ -127,7 +127,8 @@ pub(super) fn own_path(parts: &[&[u8]], safe: &[String]) -> Option<Box<[String]>
     if parts.iter().copied().eq(safe.iter().map(String::as_bytes)) {
         return None;
     }
-    let text = parts.iter().map(|raw| core::str::from_utf8(raw).ok().filter(|name| is_possible(name)));
+    let text =
+        parts.iter().map(|raw| core::str::from_utf8(raw).ok().filter(|name| is_possible(name)));
     text.map(|name| name.map(String::from)).collect()
 }
 

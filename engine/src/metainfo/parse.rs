@@ -135,10 +135,8 @@ impl Metainfo {
         // A hybrid is a v1 torrent with a file tree beside it; its v1 half decides the layout.
         let v1 = !v2 || info.get(b"pieces").is_some();
         let raw = Bytes::copy_from_slice(info.raw());
-        let info_hashes = InfoHashes {
-            v1: v1.then(|| Sha1Hash::of(&raw)),
-            v2: v2.then(|| Sha256Hash::of(&raw)),
-        };
+        let info_hashes =
+            InfoHashes { v1: v1.then(|| Sha1Hash::of(&raw)), v2: v2.then(|| Sha256Hash::of(&raw)) };
         let name = Name::of(&info, info_hashes)?;
         let budget = || PathBudget::for_info(info.raw().len());
         let v2_layout = match v2 {

@@ -351,7 +351,8 @@ fn one_file(name: &str, in_tree: &str, v1: &str) -> Result<Metainfo, MetainfoErr
 
 #[test]
 fn one_file_in_the_tree_under_another_name_than_the_torrents_is_a_folder_with_one_file() {
-    let path = |metainfo: Metainfo| (metainfo.name.clone(), metainfo.layout.files()[0].display_path());
+    let path =
+        |metainfo: Metainfo| (metainfo.name.clone(), metainfo.layout.files()[0].display_path());
     let is = |name: &str, path: &str| (name.to_string(), path.to_string());
     let pieces = alloc::format!("6:pieces20:{}", "h".repeat(20));
     let folder = alloc::format!("5:filesld6:lengthi16384e4:pathl5:x.isoeee|{pieces}");

@@ -15,7 +15,8 @@ impl Metainfo {
     /// What a magnet says, with no files and no pieces.
     pub fn from_magnet(magnet: &Magnet) -> Self {
         let hashes = magnet.info_hashes();
-        let name = magnet.name.as_deref().and_then(|name| safe_name(name.as_bytes(), Naming::POSIX));
+        let name =
+            magnet.name.as_deref().and_then(|name| safe_name(name.as_bytes(), Naming::POSIX));
         let node = |text: &String| {
             let (host, port) = text.rsplit_once(':')?;
             let host = host.trim_matches(['[', ']']).into();

@@ -201,10 +201,7 @@ impl Torrent {
 
     fn rename_file(&self, file: u32, path: &str) -> Option<Vec<(u32, Renamed)>> {
         let entry = self.metainfo.layout.files().get(file as usize)?;
-        let to: Option<Vec<_>> = path
-            .split('/')
-            .map(|part| self.usable_name(part))
-            .collect();
+        let to: Option<Vec<_>> = path.split('/').map(|part| self.usable_name(part)).collect();
         let to = to.filter(|to| entry.is_stored() && to.len() <= MAX_PATH_DEPTH)?;
         Some(alloc::vec![(file, Renamed { from: self.path_now(file)?, to })])
     }

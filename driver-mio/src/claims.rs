@@ -1,0 +1,348 @@
+//! Which torrent a path belongs to: no two torrents of a state folder have files of one path, be it in
+//! one process or in several.
+//!
+//! A claim holds a short hash of every path that a torrent has, from the root of the file system on,
+//! and of what tells each file that is there from every other one, so that links and mounts deceive
+//! nobody. Other processes find it in the state folder, in a file that is locked as long as its torrent
+//! is open; one that nobody holds any more is nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::{FileEntry, Metainfo};
+use serde::{Deserialize, Serialize};
+
+use crate::private;
+
+/// A hash of a path, or of the identity of a file.
+type Key = [u8; 16];
+
+/// Bytes of an entry in the state folder.
+const ENTRY: usize = 24;
+
+/// What a claim says of one path.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Entry {
+    key: Key,
+    /// What is in the file; equal for equal content. 0 for a folder.
+    content: u64,
+}
+
+/// The paths of a torrent.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    head: Head,
+    /// In order of their keys, and the paths that they stand for.
+    entries: Vec<(Entry, PathBuf)>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Head {
+    hash: String,
+    name: String,
+    access: ClaimAccess,
+    process: u32,
+}
+
+/// What a torrent does with its files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClaimAccess {
+    /// It reads them: they are verified, or nothing may be written.
+    Reads,
+    /// They have their lengths: it will hardly write.
+    Mends,
+    /// It writes them.
+    Writes,
+}
+
+/// A claim that stands in the way of another.
+#[derive(Debug)]
+pub struct Taken {
+    /// The path that both want.
+    path: PathBuf,
+    new: String,
+    holder: Head,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, new, holder } = self;
+        let other = if holder.process == std::process::id() {
+            String::new()
+        } else {
+            format!(", which process {} has open", holder.process)
+        };
+        write!(
+            f,
+            "{new} and {} ({}){other} have both a file {}; choose another folder with --dir for one",
+            holder.name,
+            holder.hash,
+            path.display()
+        )
+    }
+}
+
+impl std::error::Error for Taken {}
+
+fn key(kind: &str, what: &[u8]) -> Key {
+    let hash = Sha1Hash::of(&[kind.as_bytes(), b"\0", what].concat());
+    let mut key = [0; 16];
+    key.copy_from_slice(&hash.0[..16]);
+    key
+}
+
+/// Equal for files of equal content, as far as a torrent tells: by the root of its tree, or by the pieces
+/// that it lies in.
+fn content_of(metainfo: &Metainfo, file: &FileEntry) -> u64 {
+    let hash = match file.pieces_root {
+        Some(root) => Sha1Hash::of(&root.0),
+        None => {
+            let geometry = metainfo.geometry;
+            let pieces = geometry.pieces_of(file.offset, file.length);
+            let bounds = (pieces.start as usize * 20, pieces.end as usize * 20);
+            let hashes = metainfo.piece_hashes.get(bounds.0..bounds.1).unwrap_or_default();
+            let step = u64::from(geometry.piece_length());
+            let numbers = [file.length, file.offset % step, step].map(u64::to_le_bytes).concat();
+            Sha1Hash::of(&[&numbers, hashes].concat())
+        }
+    };
+    let Sha1Hash([a, b, c, d, e, f, g, h, ..]) = hash;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 1
+}
+
+impl Claim {
+    /// A claim of a torrent on files below `root`: their numbers, what they are called there, and what tells
+    /// those that are there from every other one.
+    #[must_use]
+    pub fn new<'a>(
+        metainfo: &Metainfo,
+        access: ClaimAccess,
+        root: &Path,
+        folds_case: bool,
+        files: impl Iterator<Item = (u32, &'a [String], Option<(u64, u64)>)>,
+    ) -> Self {
+        let head = Head {
+            hash: metainfo.info_hashes.wire().to_hex(),
+            name: metainfo.name.clone(),
+            access,
+            process: std::process::id(),
+        };
+        let mut entries = BTreeMap::new();
+        for (index, path, identity) in files {
+            let Some(file) = metainfo.layout.files().get(index as usize) else { continue };
+            let content = content_of(metainfo, file);
+            let mut whole = root.to_owned();
+            for (depth, part) in path.iter().enumerate() {
+                whole.push(part);
+                let text = whole.to_string_lossy();
+                let text = if folds_case { text.to_lowercase() } else { text.into_owned() };
+                let content = if depth + 1 == path.len() { content } else { 0 };
+                let entry = Entry { key: key("path", text.as_bytes()), content };
+                entries.entry(entry).or_insert_with(|| whole.clone());
+            }
+            if let Some((device, number)) = identity {
+                let number = [device.to_le_bytes(), number.to_le_bytes()].concat();
+                let entry = Entry { key: key("file", &number), content };
+                entries.entry(entry).or_insert(whole);
+            }
+        }
+        Self { head, entries: entries.into_iter().collect() }
+    }
+
+    /// This and another claim of the same torrent.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self.entries.sort();
+        self.entries.dedup_by_key(|(entry, _)| *entry);
+        self
+    }
+
+    /// The first path on which this claim and another cannot both stand. Two that only read can; equal
+    /// content can be had by two of which one does not write. A folder is a folder for everybody.
+    fn clash(&self, access: ClaimAccess, others: &[Entry]) -> Option<&Path> {
+        let both = |kind| self.head.access == kind && access == kind;
+        if both(ClaimAccess::Reads) {
+            return None;
+        }
+        let both = both(ClaimAccess::Writes);
+        let clashes = |(entry, _): &&(Entry, PathBuf)| {
+            let first = others.partition_point(|other| other.key < entry.key);
+            let same = others[first..].iter().take_while(|other| other.key == entry.key);
+            let mut same = same.filter(|other| other.content != 0 || entry.content != 0);
+            same.any(|other| both || other.content != entry.content)
+        };
+        self.entries.iter().find(clashes).map(|(_, path)| path.as_path())
+    }
+}
+
+/// A claim that this process holds, with the lock on what others see of it.
+#[derive(Debug)]
+struct Held {
+    claim: Claim,
+    _lock: Option<File>,
+}
+
+/// The claims of this process, and where those of others are.
+#[derive(Debug)]
+pub struct Claims {
+    folder: Option<PathBuf>,
+    held: Mutex<BTreeMap<Sha1Hash, Held>>,
+    /// Why a torrent has none.
+    refused: Mutex<BTreeMap<Sha1Hash, String>>,
+}
+
+impl Claims {
+    /// Claims that other processes with the same folder know of; without one, those of this process.
+    #[must_use]
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, held: Mutex::default(), refused: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Sha1Hash, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<Sha1Hash, String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the files of a torrent could not be had, where another torrent has them.
+    #[must_use]
+    pub fn told(&self, torrent: Sha1Hash) -> Option<String> {
+        self.refused().get(&torrent).cloned()
+    }
+
+    /// Takes a claim, in the place of one that the torrent has already.
+    ///
+    /// # Errors
+    /// [`Taken`] where another torrent has one of the paths. That the state folder cannot be written is
+    /// no error: then no other process knows.
+    pub fn take(&self, torrent: Sha1Hash, claim: Claim) -> io::Result<()> {
+        let mut held = self.held();
+        // Nobody looks while another writes.
+        let _guard = self.folder.as_deref().and_then(|folder| guard(folder).ok());
+        let taken = |path: &Path, holder: &Head| {
+            let (new, holder) = (claim.head.name.clone(), holder.clone());
+            let taken = Taken { path: path.to_owned(), new, holder };
+            self.refused().insert(torrent, taken.to_string());
+            io::Error::other(taken)
+        };
+        for (_, other) in held.iter().filter(|(other, _)| **other != torrent) {
+            let entries: Vec<Entry> = other.claim.entries.iter().map(|(entry, _)| *entry).collect();
+            if let Some(path) = claim.clash(other.claim.head.access, &entries) {
+                return Err(taken(path, &other.claim.head));
+            }
+        }
+        for (holder, entries) in
+            self.folder.as_deref().map(|folder| others(folder, torrent)).into_iter().flatten()
+        {
+            if let Some(path) = claim.clash(holder.access, &entries) {
+                return Err(taken(path, &holder));
+            }
+        }
+        self.refused().remove(&torrent);
+        let known = held.remove(&torrent).and_then(|held| held._lock);
+        let lock =
+            self.folder.as_deref().and_then(|folder| publish(folder, torrent, &claim, known).ok());
+        held.insert(torrent, Held { claim, _lock: lock });
+        Ok(())
+    }
+
+    /// The claim that a torrent has.
+    #[must_use]
+    pub fn of(&self, torrent: Sha1Hash) -> Option<Claim> {
+        self.held().get(&torrent).map(|held| held.claim.clone())
+    }
+
+    /// Gives a claim back.
+    pub fn release(&self, torrent: Sha1Hash) {
+        let held = self.held().remove(&torrent);
+        if let (Some(_), Some(folder)) = (held, &self.folder) {
+            // One that stays is held by nobody.
+            let _ = fs::remove_file(file_of(folder, torrent));
+        }
+    }
+}
+
+fn file_of(folder: &Path, torrent: Sha1Hash) -> PathBuf {
+    folder.join(format!("{}.claim", torrent.to_hex()))
+}
+
+/// Held while claims are compared and made.
+fn guard(folder: &Path) -> io::Result<File> {
+    private::make_folder(folder)?;
+    let path = folder.join("lock");
+    let lock = private::options().create(true).truncate(false).write(true).open(path)?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// The claims of other processes that still stand.
+fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<Entry>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let claims = path.extension().is_some_and(|extension| extension == "claim");
+        if !claims || path == file_of(folder, torrent) {
+            continue;
+        }
+        let Ok(mut file) = File::open(&path) else { continue };
+        if file.try_lock_shared().is_ok() {
+            // Whoever held it is gone.
+            let _ = fs::remove_file(&path);
+            continue;
+        }
+        let mut bytes = Vec::new();
+        if file.read_to_end(&mut bytes).is_ok() {
+            all.extend(decode(&bytes));
+        }
+    }
+    all
+}
+
+fn decode(bytes: &[u8]) -> Option<(Head, Vec<Entry>)> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+    // What this process holds is known to it better.
+    if head.process == std::process::id() {
+        return None;
+    }
+    let entries = bytes[end + 1..].chunks_exact(ENTRY).filter_map(|entry| {
+        let (key, content) = entry.split_first_chunk()?;
+        Some(Entry { key: *key, content: u64::from_le_bytes(content.try_into().ok()?) })
+    });
+    Some((head, entries.collect()))
+}
+
+/// Lets other processes know of a claim for as long as what is returned is open.
+fn publish(
+    folder: &Path,
+    torrent: Sha1Hash,
+    claim: &Claim,
+    known: Option<File>,
+) -> io::Result<File> {
+    let mut bytes = serde_json::to_vec(&claim.head)?;
+    bytes.push(b'\n');
+    for (entry, _) in &claim.entries {
+        bytes.extend(entry.key);
+        bytes.extend(entry.content.to_le_bytes());
+    }
+    let path = file_of(folder, torrent);
+    let mut file = match known {
+        Some(file) => file,
+        None => private::options().create(true).truncate(false).write(true).open(path)?,
+    };
+    match file.try_lock() {
+        Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    file.set_len(0)?;
+    io::Seek::rewind(&mut file)?;
+    file.write_all(&bytes)?;
+    Ok(file)
+}
