@@ -186,4 +186,9 @@ fn two_torrents_with_one_path_are_refused_before_anything_is_written() {
     assert_eq!(code(&refused), Some(13), "{}", said(&refused));
     assert!(said(&refused).contains("same.bin and same.bin"), "{}", said(&refused));
     assert!(!home.join("d").join("same.bin").exists());
+    let add = |torrent, folder| run(home, &["session", "add", torrent, "--dir", folder]);
+    assert_eq!(code(&add("a.torrent", "s")), Some(0));
+    let refused = add("b.torrent", "s");
+    assert_eq!(code(&refused), Some(13), "{}", said(&refused));
+    assert_eq!(code(&add("b.torrent", "other")), Some(0));
 }

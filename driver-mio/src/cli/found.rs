@@ -34,7 +34,9 @@ pub fn take_paths(claims: &Claims, metainfo: &Metainfo, folder: &Path) -> Result
     });
     let access = if there { ClaimAccess::Mends } else { ClaimAccess::Writes };
     let paths = files().map(|(index, file)| (index, file.path.as_slice(), None));
-    let claim = Claim::new(metainfo, access, folder, naming_of(folder).folds_case, paths);
+    let root = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+    let root = root.unwrap_or_else(|_| folder.to_owned());
+    let claim = Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths);
     let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
     claims.take(metainfo.info_hashes.wire(), claim).map_err(taken)
 }
@@ -46,7 +48,7 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
         Notice::Trimmed(id, files) => {
             let path = engine.file_path(*id, *files.first()?)?.join("/");
             Some(format!(
-                "{path}{} longer than the torrent says and all of it was there; the rest is cut off",
+                "{path}{} longer than the torrent says; the rest is cut off",
                 and_more(files.len(), "was", "were")
             ))
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::ArgMatches;
-use eddyline::metainfo::{FileEntry, Magnet, Metainfo};
+use eddyline::metainfo::{FileEntry, Magnet, Metainfo, Naming};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
@@ -63,6 +63,7 @@ pub fn torrent_json(metainfo: &Metainfo) -> Value {
                 "symlink": file.symlink.as_ref().map(|target| target.join("/")),
                 "executable": file.attributes.executable,
                 "hidden": file.attributes.hidden,
+                "path_in_torrent": file.own.as_ref().map(|own| own.join("/")),
             })
         })
         .collect();
@@ -161,7 +162,20 @@ pub fn print_torrent(metainfo: &Metainfo, verbose: u8) {
             row(key, &value);
         }
     }
+    print_elsewhere(metainfo);
     print_files(metainfo);
+}
+
+/// Names that are not the same on other systems.
+fn print_elsewhere(metainfo: &Metainfo) {
+    let others = metainfo.layout.names_for(Naming::PORTABLE);
+    if let Some(path) = others.values().next() {
+        let more = match others.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        row("Elsewhere", &format!("{}{more}, where names cannot be as they are", path.join("/")));
+    }
 }
 
 fn print_private(metainfo: &Metainfo) {

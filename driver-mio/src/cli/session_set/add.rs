@@ -1,6 +1,6 @@
 //! `session add`: what is there already is not replaced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
+use eddyline_mio::claims::Claims;
 use eddyline_mio::session_store::{Entry, PAUSED, SessionSet};
 
 use super::super::exit::{Failure, USAGE};
+use super::super::found::take_paths;
 use super::super::goal::thousandths;
 use super::super::output::line;
 use super::super::selection::{check, select};
@@ -45,6 +47,9 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let hash = candidate.entry.hash.clone();
         match old {
             None => {
+                if let Some(metainfo) = &candidate.metainfo {
+                    take_paths(&claims_of(&set, &folder, &puts), metainfo, &folder)?;
+                }
                 told.push((hash, "added"));
                 let torrent = candidate.metainfo.and_then(|metainfo| metainfo.encode());
                 puts.push((candidate.entry, torrent));
@@ -67,6 +72,27 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The paths of torrents that are in the set, or come into it at once, where their folders and `folder`
+/// can have a file in common.
+fn claims_of(set: &SessionSet, folder: &Path, puts: &[Put]) -> Claims {
+    let claims = Claims::new(None);
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let new = puts.iter().map(|(entry, torrent)| (entry, torrent.clone()));
+    let old = set.list().into_iter().map(|entry| (entry, None));
+    for (entry, torrent) in old.chain(new) {
+        let (theirs, ours) = (whole(Path::new(&entry.folder)), whole(folder));
+        if !theirs.starts_with(&ours) && !ours.starts_with(&theirs) {
+            continue;
+        }
+        let bytes = torrent.or_else(|| set.torrent(&entry.hash).ok());
+        if let Some(metainfo) = bytes.and_then(|bytes| Metainfo::parse(&bytes).ok()) {
+            // Those that are there already stay, whatever they have in common.
+            let _ = take_paths(&claims, &metainfo, Path::new(&entry.folder));
+        }
+    }
+    claims
 }
 
 fn selections(matches: &ArgMatches) -> Vec<String> {

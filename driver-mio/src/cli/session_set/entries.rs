@@ -30,7 +30,10 @@ pub(super) fn current_name(entry: &Entry, resume: Option<&ResumeData>) -> String
 
 /// What the last run left of it.
 pub(super) fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData> {
-    ResumeData::decode(&store.load(hash_of(entry)?)?).ok()
+    let resume = ResumeData::decode(&store.load(hash_of(entry)?)?).ok()?;
+    // A run in another folder says nothing of this one. Early records tell no folder.
+    let here = [&entry.folder, &entry.moving_to].map(|folder| place_of(folder));
+    (here.contains(&resume.location) || resume.location == LocationId::default()).then_some(resume)
 }
 
 /// Its hash.
