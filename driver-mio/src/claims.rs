@@ -36,8 +36,8 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Claim {
     head: Head,
-    /// In order of their keys, and the paths that they stand for.
-    entries: Vec<(Entry, PathBuf)>,
+    /// In order of their keys, each with the number of a file that it stands for.
+    entries: Vec<(Entry, u32)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,26 +131,32 @@ impl Claim {
             access,
             process: std::process::id(),
         };
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::new();
+        let (mut way, mut before): (PathBuf, &[String]) = (root.to_owned(), &[]);
         for (index, path, identity) in files {
             let Some(file) = metainfo.layout.files().get(index as usize) else { continue };
             let content = content_of(metainfo, file);
-            let mut whole = root.to_owned();
-            for (depth, part) in path.iter().enumerate() {
-                whole.push(part);
-                let text = whole.to_string_lossy();
+            // Folders that a file shares with the one before it are known.
+            let folders = path.split_last().map_or(path, |(_, folders)| folders);
+            let shared = folders.iter().zip(before).take_while(|(a, b)| a == b).count();
+            (shared..before.len()).for_each(|_| drop(way.pop()));
+            for (depth, part) in path.iter().enumerate().skip(shared) {
+                way.push(part);
+                let text = way.to_string_lossy();
                 let text = if folds_case { text.to_lowercase() } else { text.into_owned() };
                 let content = if depth + 1 == path.len() { content } else { 0 };
-                let entry = Entry { key: key("path", text.as_bytes()), content };
-                entries.entry(entry).or_insert_with(|| whole.clone());
+                entries.push((Entry { key: key("path", text.as_bytes()), content }, index));
             }
+            way.pop();
+            before = folders;
             if let Some((device, number)) = identity {
                 let number = [device.to_le_bytes(), number.to_le_bytes()].concat();
-                let entry = Entry { key: key("file", &number), content };
-                entries.entry(entry).or_insert(whole);
+                entries.push((Entry { key: key("file", &number), content }, index));
             }
         }
-        Self { head, entries: entries.into_iter().collect() }
+        entries.sort_unstable();
+        entries.dedup_by_key(|(entry, _)| *entry);
+        Self { head, entries }
     }
 
     /// This and another claim of the same torrent.
@@ -164,19 +170,20 @@ impl Claim {
 
     /// The first path on which this claim and another cannot both stand. Two that only read can; equal
     /// content can be had by two of which one does not write. A folder is a folder for everybody.
-    fn clash(&self, access: ClaimAccess, others: &[Entry]) -> Option<&Path> {
+    /// Returns the number of its file.
+    fn clash(&self, access: ClaimAccess, others: &[(Entry, u32)]) -> Option<u32> {
         let both = |kind| self.head.access == kind && access == kind;
         if both(ClaimAccess::Reads) {
             return None;
         }
         let both = both(ClaimAccess::Writes);
-        let clashes = |(entry, _): &&(Entry, PathBuf)| {
-            let first = others.partition_point(|other| other.key < entry.key);
-            let same = others[first..].iter().take_while(|other| other.key == entry.key);
-            let mut same = same.filter(|other| other.content != 0 || entry.content != 0);
-            same.any(|other| both || other.content != entry.content)
+        let clashes = |(entry, _): &&(Entry, u32)| {
+            let first = others.partition_point(|(other, _)| other.key < entry.key);
+            let same = others[first..].iter().take_while(|(other, _)| other.key == entry.key);
+            let mut same = same.filter(|(other, _)| other.content != 0 || entry.content != 0);
+            same.any(|(other, _)| both || other.content != entry.content)
         };
-        self.entries.iter().find(clashes).map(|(_, path)| path.as_path())
+        self.entries.iter().find(clashes).map(|(_, file)| *file)
     }
 }
 
@@ -217,32 +224,35 @@ impl Claims {
         self.refused().get(&torrent).cloned()
     }
 
-    /// Takes a claim, in the place of one that the torrent has already.
+    /// Takes a claim, in the place of one that the torrent has already. `path` is where a file is.
     ///
     /// # Errors
     /// [`Taken`] where another torrent has one of the paths. That the state folder cannot be written is
     /// no error: then no other process knows.
-    pub fn take(&self, torrent: Sha1Hash, claim: Claim) -> io::Result<()> {
+    pub fn take(
+        &self,
+        torrent: Sha1Hash,
+        claim: Claim,
+        path: impl Fn(u32) -> PathBuf,
+    ) -> io::Result<()> {
         let mut held = self.held();
         // Nobody looks while another writes.
         let _guard = self.folder.as_deref().and_then(|folder| guard(folder).ok());
-        let taken = |path: &Path, holder: &Head| {
+        let taken = |file: u32, holder: &Head| {
             let (new, holder) = (claim.head.name.clone(), holder.clone());
-            let taken = Taken { path: path.to_owned(), new, holder };
+            let taken = Taken { path: path(file), new, holder };
             self.refused().insert(torrent, taken.to_string());
             io::Error::other(taken)
         };
         for (_, other) in held.iter().filter(|(other, _)| **other != torrent) {
-            let entries: Vec<Entry> = other.claim.entries.iter().map(|(entry, _)| *entry).collect();
-            if let Some(path) = claim.clash(other.claim.head.access, &entries) {
-                return Err(taken(path, &other.claim.head));
+            if let Some(file) = claim.clash(other.claim.head.access, &other.claim.entries) {
+                return Err(taken(file, &other.claim.head));
             }
         }
-        for (holder, entries) in
-            self.folder.as_deref().map(|folder| others(folder, torrent)).into_iter().flatten()
-        {
-            if let Some(path) = claim.clash(holder.access, &entries) {
-                return Err(taken(path, &holder));
+        let others = self.folder.as_deref().map(|folder| others(folder, torrent));
+        for (holder, entries) in others.into_iter().flatten() {
+            if let Some(file) = claim.clash(holder.access, &entries) {
+                return Err(taken(file, &holder));
             }
         }
         self.refused().remove(&torrent);
@@ -283,7 +293,7 @@ fn guard(folder: &Path) -> io::Result<File> {
 }
 
 /// The claims of other processes that still stand.
-fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<Entry>)> {
+fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<(Entry, u32)>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -305,7 +315,7 @@ fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<Entry>)> {
     all
 }
 
-fn decode(bytes: &[u8]) -> Option<(Head, Vec<Entry>)> {
+fn decode(bytes: &[u8]) -> Option<(Head, Vec<(Entry, u32)>)> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
     // What this process holds is known to it better.
@@ -314,7 +324,7 @@ fn decode(bytes: &[u8]) -> Option<(Head, Vec<Entry>)> {
     }
     let entries = bytes[end + 1..].chunks_exact(ENTRY).filter_map(|entry| {
         let (key, content) = entry.split_first_chunk()?;
-        Some(Entry { key: *key, content: u64::from_le_bytes(content.try_into().ok()?) })
+        Some((Entry { key: *key, content: u64::from_le_bytes(content.try_into().ok()?) }, 0))
     });
     Some((head, entries.collect()))
 }
@@ -345,4 +355,105 @@ fn publish(
     io::Seek::rewind(&mut file)?;
     file.write_all(&bytes)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of paths that two torrents want.
+
+    use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile};
+
+    use super::*;
+
+    /// A torrent of files below `n`, of content that is told apart by a number.
+    fn torrent(content: u8, files: &[&str]) -> Metainfo {
+        let options =
+            CreateOptions { name: "n".into(), piece_length: 16_384, ..CreateOptions::default() };
+        let file = |path: &&str| InputFile {
+            path: path.split('/').map(str::to_owned).collect(),
+            length: 16_384,
+            executable: false,
+        };
+        let mut creator = Creator::new(options, files.iter().map(file).collect()).unwrap();
+        for need in creator.needs().collect::<Vec<_>>() {
+            if let CreateNeed::Piece { index } = need {
+                creator.provide_piece(index, Sha1Hash::of(&[content]));
+            }
+        }
+        let torrent = Metainfo::parse(&creator.finish().unwrap()).unwrap();
+        // Equal content does not make them one torrent.
+        Metainfo { name: format!("{content} {files:?}"), ..torrent }
+    }
+
+    fn claim(metainfo: &Metainfo, access: ClaimAccess, folds_case: bool) -> Claim {
+        let files = (0u32..).zip(metainfo.layout.files());
+        let files = files.map(|(index, file)| (index, file.path.as_slice(), None));
+        Claim::new(metainfo, access, Path::new("/d"), folds_case, files)
+    }
+
+    fn take(claims: &Claims, number: u8, claim: Claim) -> bool {
+        claims.take(Sha1Hash([number; 20]), claim, |_| "/d".into()).is_ok()
+    }
+
+    #[test]
+    fn a_path_belongs_to_one_torrent_until_that_gives_it_back() {
+        use ClaimAccess::{Mends, Reads, Writes};
+        let (one, two) = (torrent(1, &["a", "b"]), torrent(2, &["b", "c"]));
+        let claims = Claims::new(None);
+        assert!(take(&claims, 1, claim(&one, Writes, false)));
+        assert!(!take(&claims, 2, claim(&two, Writes, false)));
+        assert!(!take(&claims, 2, claim(&two, Reads, false)));
+        assert!(claims.told(Sha1Hash([2; 20])).unwrap().contains("both a file"));
+        // File by file: a folder is shared, a file is not.
+        assert!(take(&claims, 3, claim(&torrent(3, &["c"]), Writes, false)));
+        assert!(!take(&claims, 4, claim(&torrent(4, &["a/x"]), Writes, false)));
+        assert!(take(&claims, 1, claim(&one, Writes, false)), "its own again");
+        claims.release(Sha1Hash([1; 20]));
+        claims.release(Sha1Hash([3; 20]));
+        assert!(take(&claims, 2, claim(&two, Writes, false)));
+        // Of equal content one may write, and all may read; all may read anything.
+        let same = torrent(2, &["b", "c"]);
+        assert!(!take(&claims, 5, claim(&same, Writes, false)));
+        assert!(take(&claims, 5, claim(&same, Mends, false)));
+        claims.release(Sha1Hash([2; 20]));
+        claims.release(Sha1Hash([5; 20]));
+        assert!(take(&claims, 1, claim(&one, Reads, false)));
+        assert!(take(&claims, 2, claim(&two, Reads, false)));
+    }
+
+    #[test]
+    fn case_is_told_apart_where_the_folder_does_and_a_file_with_two_names_is_one() {
+        let (one, two) = (torrent(1, &["a"]), torrent(2, &["A"]));
+        for (folds_case, free) in [(false, true), (true, false)] {
+            let claims = Claims::new(None);
+            assert!(take(&claims, 1, claim(&one, ClaimAccess::Writes, folds_case)));
+            assert_eq!(take(&claims, 2, claim(&two, ClaimAccess::Writes, folds_case)), free);
+        }
+        let linked = |metainfo: &Metainfo| {
+            let path = metainfo.layout.files()[0].path.as_slice();
+            let files = [(0, path, Some((1, 7)))].into_iter();
+            Claim::new(metainfo, ClaimAccess::Writes, Path::new("/d"), false, files)
+        };
+        let claims = Claims::new(None);
+        assert!(take(&claims, 1, linked(&one)));
+        assert!(!take(&claims, 2, linked(&two)));
+    }
+
+    #[test]
+    fn what_a_process_leaves_behind_is_no_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::new(Some(folder.path().to_owned()));
+        let one = torrent(1, &["a"]);
+        assert!(take(&claims, 1, claim(&one, ClaimAccess::Writes, false)));
+        let other = Claims::new(Some(folder.path().to_owned()));
+        let mut foreign = claim(&torrent(2, &["a"]), ClaimAccess::Writes, false);
+        foreign.head.process += 1;
+        // As another process would have left it, held and let go of.
+        let lock = publish(folder.path(), Sha1Hash([2; 20]), &foreign, None).unwrap();
+        assert!(!take(&other, 3, claim(&torrent(3, &["a"]), ClaimAccess::Writes, false)));
+        drop(lock);
+        assert!(take(&other, 3, claim(&torrent(3, &["a"]), ClaimAccess::Writes, false)));
+        claims.release(Sha1Hash([1; 20]));
+        assert!(!file_of(folder.path(), Sha1Hash([1; 20])).exists());
+    }
 }

@@ -38,7 +38,8 @@ pub fn take_paths(claims: &Claims, metainfo: &Metainfo, folder: &Path) -> Result
     let root = root.unwrap_or_else(|_| folder.to_owned());
     let claim = Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths);
     let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
-    claims.take(metainfo.info_hashes.wire(), claim).map_err(taken)
+    let path = |file: u32| folder.join(metainfo.layout.files()[file as usize].display_path());
+    claims.take(metainfo.info_hashes.wire(), claim, path).map_err(taken)
 }
 
 /// What a notice says of files, if it is worth a sentence.

@@ -494,7 +494,10 @@ impl Shared {
             Some(known) => known.and(claim),
             None => claim,
         };
-        self.claims.take(hash, claim)
+        self.claims.take(hash, claim, |file| {
+            let path = paths.iter().find(|(index, _)| *index == file);
+            path.map_or_else(|| root.clone(), |(_, path)| root.join(path.join("/")))
+        })
     }
 
     /// Sees to it that folders in `fs` that are not the torrent's own outlive it. Where it is `new`,
