@@ -194,7 +194,6 @@ impl Torrent {
             read_only,
             ..
         } = add;
-        let picker = picker(&metainfo, sequential, ctx);
         let mut torrent = Self {
             id,
             info_hash: metainfo.info_hashes.wire(),
@@ -204,7 +203,7 @@ impl Torrent {
             error: None,
             removed: false,
             delete_data: false,
-            picker,
+            picker: picker(&metainfo, sequential, ctx),
             peers: BTreeMap::new(),
             by_key: BTreeMap::new(),
             candidates: Candidates::default(),

@@ -6,8 +6,8 @@ use core::ops::Bound;
 use super::{Engine, ShutDown};
 use crate::api::{Action, CloseReason};
 use crate::api::{
-    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, Notice, PeerSource,
-    StreamEvent, ViolatedRule,
+    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, FileStatus, Notice,
+    PeerSource, StreamEvent, ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
@@ -252,26 +252,16 @@ impl Engine {
             // An outcome of the wrong kind is the driver's fault; the operation did not work.
             _ => DiskError::Io,
         };
+        let outcome = named(torrent, outcome);
         match (job, outcome) {
             (DiskJob::Open(_), DiskOutcome::Opened(files)) => torrent.opened(ctx, &files),
-            (DiskJob::Open(_), DiskOutcome::OpenedAs(files, names)) => {
-                torrent.borrow_names(names);
-                torrent.opened(ctx, &files);
-            }
             (DiskJob::Open(_), _) => torrent.fail(ctx, error),
-            (DiskJob::Reopen(_), DiskOutcome::Opened(files)) => torrent.reopened(ctx, Ok(&files)),
-            (DiskJob::Reopen(_), DiskOutcome::OpenedAs(files, names)) => {
-                torrent.borrow_names(names);
-                torrent.reopened(ctx, Ok(&files));
+            (DiskJob::Reopen(_), outcome) => torrent.reopened(ctx, seen(&outcome, error)),
+            (DiskJob::Trim(_), outcome) => torrent.trimmed(ctx, seen(&outcome, error)),
+            (DiskJob::Arrange(_), DiskOutcome::Done) => torrent.arranged(ctx, Ok(None)),
+            (DiskJob::Arrange(_), outcome) => {
+                torrent.arranged(ctx, seen(&outcome, error).map(Some));
             }
-            (DiskJob::Reopen(_), _) => torrent.reopened(ctx, Err(error)),
-            (DiskJob::Trim(_), DiskOutcome::Opened(files)) => torrent.trimmed(ctx, Ok(&files)),
-            (DiskJob::Trim(_), _) => torrent.trimmed(ctx, Err(error)),
-            (DiskJob::Arrange(_), outcome) => match &outcome {
-                DiskOutcome::Done => torrent.arranged(ctx, Ok(None)),
-                DiskOutcome::Opened(files) => torrent.arranged(ctx, Ok(Some(files))),
-                _ => torrent.arranged(ctx, Err(error)),
-            },
             (DiskJob::Write { at, generation, .. }, outcome) => {
                 let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
                 torrent.written(ctx, at, generation, result);
@@ -350,5 +340,24 @@ impl Engine {
             self.standby.off_duty(id);
             self.ctx.notify(Notice::TorrentRemoved(id));
         }
+    }
+}
+
+/// Takes over the names under which files were found.
+fn named(torrent: &mut Torrent, outcome: DiskOutcome) -> DiskOutcome {
+    match outcome {
+        DiskOutcome::OpenedAs(files, names) => {
+            torrent.borrow_names(names);
+            DiskOutcome::Opened(files)
+        }
+        other => other,
+    }
+}
+
+/// The files as they were looked at, where that is what came of an operation.
+fn seen(outcome: &DiskOutcome, error: DiskError) -> Result<&[FileStatus], DiskError> {
+    match outcome {
+        DiskOutcome::Opened(files) => Ok(&files[..]),
+        _ => Err(error),
     }
 }
