@@ -139,7 +139,9 @@ impl Claim {
             // Folders that a file shares with the one before it are known.
             let folders = path.split_last().map_or(path, |(_, folders)| folders);
             let shared = folders.iter().zip(before).take_while(|(a, b)| a == b).count();
-            (shared..before.len()).for_each(|_| drop(way.pop()));
+            for _ in shared..before.len() {
+                way.pop();
+            }
             for (depth, part) in path.iter().enumerate().skip(shared) {
                 way.push(part);
                 let text = way.to_string_lossy();

@@ -218,6 +218,9 @@ fn print_files(metainfo: &Metainfo) {
         let target = file.symlink.as_ref().map(|target| format!(" -> {}", target.join("/")));
         let name = printable(&format!("{name}{}", target.unwrap_or_default()));
         line(&format!("{:>5}  {:>10}  {indent}{name}", index + 1, size(file.length)));
+        if let Some(own) = &file.own {
+            line(&format!("{:>19}{indent}(the torrent says '{}')", "", printable(&own.join("/"))));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError};
 use eddyline_mio::claims::Claims;
 
-use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE, WOULD_OVERWRITE};
+use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
 use super::found::{links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;

@@ -100,6 +100,10 @@ pub fn disk_outcome(outcome: &DiskOutcome) -> String {
         DiskOutcome::BlocksHashed(hashes) => format!("{} hashes", hashes.len()),
         DiskOutcome::Failed(error) => format!("failed, {error}"),
         DiskOutcome::Ready => "it can be sent from where it lies".to_owned(),
+        DiskOutcome::OpenedAs(files, names) => {
+            let (all, other) = (files.len(), names.len());
+            format!("{all} files looked at, {other} of them under names of their own")
+        }
         DiskOutcome::Changed(files) => format!("{} files have changed meanwhile", files.len()),
     }
 }
