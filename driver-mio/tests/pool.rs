@@ -141,7 +141,7 @@ fn folders_that_were_there_before_a_torrent_outlive_it() {
     let info_hash = metainfo.info_hashes.v1.unwrap_or(Sha1Hash([0; 20]));
     pool.perform(DiskOp::Delete { torrent: ID, info_hash, data: true });
     assert_eq!(below(other.path()), ["t", "t/d0"], "what was there before it came");
-    assert_eq!(below(state.path()), ["lock", "resume"]);
+    assert_eq!(below(state.path()), ["claims", "claims/lock", "resume"]);
 }
 
 #[test]

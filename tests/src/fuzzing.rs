@@ -89,7 +89,8 @@ pub fn metainfo(data: &[u8]) {
         let parts = file.path.iter().chain(file.symlink.iter().flatten());
         for part in parts {
             assert!(!part.is_empty() && part != "." && part != "..");
-            assert!(!part.contains(['/', '\\', '\0']));
+            // A backslash is a letter like any other here; who keeps names elsewhere asks for others.
+            assert!(!part.contains(['/', '\0']));
         }
     }
     assert_eq!(end, metainfo.geometry.length());

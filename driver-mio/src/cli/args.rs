@@ -371,14 +371,15 @@ fn demo() -> Command {
                 .default_value("64MiB")
                 .value_parser(ValueParser::new(parse_size)),
         )
-        .arg(record());
+        .arg(record())
+        .arg(force());
     let more = "A tracker, a seeder and a downloader, over real sockets and files. It shows how fast this \
                 machine is, and cleans up.";
     explained(
         command,
         more,
         &[("Something larger", "eddyline demo --size 1GiB")],
-        &["0", "1", "2", "6", "9", "17"],
+        &["0", "1", "2", "6", "9", "13", "17"],
     )
 }
 

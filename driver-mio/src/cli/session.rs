@@ -410,26 +410,27 @@ impl Session {
                     item.failure = None;
                 }
             }
-            Notice::TorrentFailed(id, error) => {
-                let (error, told) = (*error, self.driver.disk_refusal(*id));
-                let engine = self.driver.engine();
-                let path = file_of(error).and_then(|file| engine.file_path(*id, file));
-                let hash = engine.metainfo(*id).map(|metainfo| metainfo.info_hashes.wire());
-                let taken =
-                    hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
-                if let Some(item) = self.item_mut(*id) {
-                    let path = path.unwrap_or_default().join("/");
-                    let name = &item.metainfo.name;
-                    item.failure = Some(match (taken, error, told) {
-                        (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),
-                        (None, TorrentError::Disk(error), Some(told)) => {
-                            Failure::refused(name, &told, error)
-                        }
-                        _ => Failure::of_torrent(name, error, &path),
-                    });
-                }
-            }
+            Notice::TorrentFailed(id, error) => self.keep_failure(*id, *error),
             _ => {}
+        }
+    }
+
+    /// Why a torrent stands still.
+    fn keep_failure(&mut self, id: TorrentId, error: TorrentError) {
+        let (told, engine) = (self.driver.disk_refusal(id), self.driver.engine());
+        let path = file_of(error).and_then(|file| engine.file_path(id, file));
+        let hash = engine.metainfo(id).map(|metainfo| metainfo.info_hashes.wire());
+        let taken = hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
+        if let Some(item) = self.item_mut(id) {
+            let path = path.unwrap_or_default().join("/");
+            let name = &item.metainfo.name;
+            item.failure = Some(match (taken, error, told) {
+                (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),
+                (None, TorrentError::Disk(error), Some(told)) => {
+                    Failure::refused(name, &told, error)
+                }
+                _ => Failure::of_torrent(name, error, &path),
+            });
         }
     }
 

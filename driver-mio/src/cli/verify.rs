@@ -79,7 +79,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if matches.get_flag("json") {
         print_json(&report.json());
     } else {
-        report.print();
+        report.show();
     }
     if complete {
         Ok(ExitCode::SUCCESS)
@@ -196,7 +196,7 @@ impl Report<'_> {
         })
     }
 
-    fn print(&self) {
+    fn show(&self) {
         let states = &self.states;
         let good = with_state(states, State::Good).len();
         line(&format!("{good} of {} pieces are good", states.len()));

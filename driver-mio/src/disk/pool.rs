@@ -17,7 +17,7 @@ use super::hashing::{HashBuffer, hash_in_memory};
 use super::locations::Locations;
 use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
-use super::queue::{HashJob, Queue, Work, Written};
+use super::queue::{HashJob, Queue, Work, Written, torrent_of};
 use super::read_cache::{ReadCache, ReadStats};
 use super::refusal;
 use super::span::Span;
@@ -586,24 +586,5 @@ impl Shared {
             store.forget(info_hash)?;
         }
         Ok(DiskOutcome::Done)
-    }
-}
-
-fn torrent_of(op: &DiskOp) -> TorrentId {
-    match op {
-        DiskOp::Open { torrent, .. }
-        | DiskOp::WriteBlock { torrent, .. }
-        | DiskOp::ReadBlock { torrent, .. }
-        | DiskOp::HashPiece { torrent, .. }
-        | DiskOp::HashBlocks { torrent, .. }
-        | DiskOp::Sync { torrent }
-        | DiskOp::StoreResume { torrent, .. }
-        | DiskOp::Select { torrent, .. }
-        | DiskOp::Move { torrent, .. }
-        | DiskOp::Discard { torrent, .. }
-        | DiskOp::Rename { torrent, .. }
-        | DiskOp::Trim { torrent, .. }
-        | DiskOp::Close { torrent }
-        | DiskOp::Delete { torrent, .. } => *torrent,
     }
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use eddyline::DiskOp;
 use eddyline::base::ids::{DiskOpId, TorrentId};
 
 use super::pool::Batch;
@@ -180,5 +181,25 @@ impl State {
     fn due(&self, gathers: bool) -> Option<Instant> {
         let (first, last) = self.came?;
         Some(if gathers && !self.closed { (first + PATIENCE).min(last + GAP) } else { first })
+    }
+}
+
+/// The torrent that an operation is about.
+pub(super) fn torrent_of(op: &DiskOp) -> TorrentId {
+    match op {
+        DiskOp::Open { torrent, .. }
+        | DiskOp::WriteBlock { torrent, .. }
+        | DiskOp::ReadBlock { torrent, .. }
+        | DiskOp::HashPiece { torrent, .. }
+        | DiskOp::HashBlocks { torrent, .. }
+        | DiskOp::Sync { torrent }
+        | DiskOp::StoreResume { torrent, .. }
+        | DiskOp::Select { torrent, .. }
+        | DiskOp::Move { torrent, .. }
+        | DiskOp::Discard { torrent, .. }
+        | DiskOp::Rename { torrent, .. }
+        | DiskOp::Trim { torrent, .. }
+        | DiskOp::Close { torrent }
+        | DiskOp::Delete { torrent, .. } => *torrent,
     }
 }

@@ -149,6 +149,11 @@ impl Metainfo {
             Some(tree) => layout = tree,
             None => {}
         }
+        // A single file of a v2 torrent goes by its name in the tree.
+        let name = match layout.files() {
+            [only] if only.path.len() == 1 => only.path[0].clone(),
+            _ => name.safe,
+        };
         if layout.files().is_empty() || (v2 && layout.length() == 0) {
             return Err(MetainfoError::Length);
         }
@@ -158,7 +163,7 @@ impl Metainfo {
         unclash(&mut layout, Naming::POSIX);
         Ok(Self {
             info_hashes,
-            name: name.safe,
+            name,
             layout,
             geometry,
             piece_hashes,
@@ -182,8 +187,8 @@ impl Metainfo {
         Sha1Hash::from_slice(self.piece_hashes.get(start..start + 20)?)
     }
 
-    /// The name as the torrent has it, where [`Self::name`] is another one because it would not have
-    /// been safe.
+    /// The name as the torrent has it, where [`Self::name`] is another one: because it would not have
+    /// been safe, or because a single file of v2 goes by its name in the tree.
     pub fn name_in_torrent(&self) -> Option<String> {
         let document = scan(&self.info, Limits::METAINFO, Mode::Lenient).ok()?;
         let raw = String::from_utf8_lossy(raw_name(&document.root())?).into_owned();

@@ -38,8 +38,8 @@ struct Waiting<'a, 'd> {
 /// The files of the tree, padded so that each begins at a piece boundary. The tree is walked with a
 /// stack of its own, in key order, which BEP 52 makes the content order.
 ///
-/// One file at the top is the whole torrent if it has the torrent's name, and else is in a folder of
-/// that name, as anything more is. A hybrid says in its v1 half which it is.
+/// One file at the top is the whole torrent, whatever its name, and anything more is in a folder of the
+/// torrent's name. A hybrid says in its v1 half which it is.
 pub(super) fn layout(
     info: &Value<'_, '_>,
     name: &Name<'_>,
@@ -51,7 +51,7 @@ pub(super) fn layout(
     check_order(&tree)?;
     let is_folder = match v1 {
         true => info.get(b"files").is_some(),
-        false => tree.entries().count() != 1 || tree.get(name.raw).is_none_or(|n| !is_file(&n)),
+        false => tree.entries().count() != 1 || !tree.entries().all(|(_, node)| is_file(&node)),
     };
     let mut entries = Vec::new();
     // The way to what is looked at, as it is safe and as the torrent has it.

@@ -48,7 +48,8 @@ fn check_address(what: &str, text: &str, schemes: &[&str]) -> Result<(), Failure
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return refuse("has spaces in it");
     }
-    let Some((scheme, _)) = text.split_once("://") else {
+    // An address of no host is read as one whose host is the first part of its path.
+    let Some((scheme, rest)) = text.split_once("://") else {
         return refuse("is not an address like https://host/path");
     };
     if !schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -58,7 +59,7 @@ fn check_address(what: &str, text: &str, schemes: &[&str]) -> Result<(), Failure
         Ok(url) => url,
         Err(error) => return refuse(&format!("cannot be read: {error}")),
     };
-    if url.host_str().is_none_or(str::is_empty) {
+    if url.host_str().is_none_or(str::is_empty) || rest.starts_with('/') {
         return refuse("has no host");
     }
     if url.port() == Some(0) {

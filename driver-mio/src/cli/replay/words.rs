@@ -215,7 +215,7 @@ pub fn datagram(data: &[u8], ipv6: bool) -> String {
 
 fn dht(packet: &Packet) -> String {
     match &packet.body {
-        Body::Query(query) => format!("DHT query {}", kind_of(&format!("{query:?}"))),
+        Body::Query(query) => format!("DHT query {}", printable(&query.method)),
         Body::Reply(reply) => match &reply.values {
             Some(values) => {
                 format!("DHT reply with {} peers, {} nodes", values.len(), reply.nodes.len())

@@ -145,6 +145,8 @@ impl Run<'_> {
             if let Some(code) = signals.exit_code() {
                 // Being stopped is how a session ends that has nothing left to fetch.
                 reporter.signal(code);
+                self.goals_due = Instant::now();
+                self.look_at_goals()?;
                 return Ok(Some(code).filter(|_| self.goals.is_unfinished()));
             }
         }
