@@ -110,6 +110,7 @@ fn scenarios_that_failed_once_hold() {
         3_816_850_443,
         211_513_077_788,
         637_903_506_170,
+        841_438_065_999,
     ];
     for seed in stormy {
         assert_eq!(Scenario::stormy(seed).run(false).verdict, Verdict::Fine, "{seed}");

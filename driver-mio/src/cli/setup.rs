@@ -52,7 +52,7 @@ impl Setup {
             ..Config::default()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
-            engine.dht_bootstrap = nodes.cloned().collect();
+            engine.dht_bootstrap = nodes.filter(|node| !node.is_empty()).cloned().collect();
         }
         if let Some(peers) = matches.get_one::<u32>("max-peers") {
             engine.max_connections_per_torrent = *peers;

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, ValueParser};
 use clap::{Arg, Command, ValueHint, value_parser};
 
 use super::text::{TRANSFER, explained};
-use super::values::{parse_address, parse_ratio, parse_tracker};
+use super::values::{parse_address, parse_bootstrap, parse_ratio, parse_tracker};
 use super::{duration, flag, folder, force, keep_executable, many, option, rate, record, source};
 
 const FILES: &str = "Files";
@@ -71,10 +71,10 @@ fn peers() -> [Arg; 7] {
         flag("no-pex", "Do not exchange addresses with peers"),
         flag("no-lsd", "Do not look for peers on the local network"),
         many("dht-bootstrap", "HOST:PORT", "Join the DHT through this node")
-            .value_parser(ValueParser::new(parse_address))
+            .value_parser(ValueParser::new(parse_bootstrap))
             .long_help(
                 "Join the DHT through this node instead of the usual ones. Can be given more than \
-                 once.",
+                 once; an empty value stands for no node at all.",
             ),
     ]
     .map(|arg| arg.help_heading(PEERS))

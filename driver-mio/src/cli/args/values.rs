@@ -16,6 +16,11 @@ pub(super) fn parse_address(text: &str) -> Result<String, String> {
     Err("HOST:PORT is needed, as in 192.0.2.1:6881, [2001:db8::1]:6881 or host.example:6881".into())
 }
 
+/// The same for a node to join the DHT through; nothing stands for none.
+pub(super) fn parse_bootstrap(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Ok(String::new()) } else { parse_address(text) }
+}
+
 /// The address of a tracker that this program can ask.
 pub(super) fn parse_tracker(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -50,6 +55,13 @@ mod tests {
     //! Unit tests of values of flags.
 
     use super::*;
+
+    #[test]
+    fn no_node_at_all_may_be_asked_for_and_no_node_that_is_none() {
+        assert_eq!(parse_bootstrap(""), Ok(String::new()));
+        assert_eq!(parse_bootstrap("node.example:6881"), Ok("node.example:6881".into()));
+        assert!(parse_bootstrap("foo").is_err() && parse_address("").is_err());
+    }
 
     #[test]
     fn a_ratio_is_a_number_that_can_be_reached() {
