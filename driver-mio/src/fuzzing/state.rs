@@ -80,7 +80,7 @@ pub fn sources(data: &[u8]) {
             let named = magnet.v1.is_some() || magnet.v2.is_some() || magnet.publisher.is_some();
             assert!(named || *magnet == Magnet::default(), "a magnet names a torrent");
         }
-        Ok(Named::Url(url)) => assert!(url.len() == text.len() && url.contains("://")),
+        Ok(Named::Url(url)) => assert!(url == text.trim() && url.contains("://")),
         Ok(Named::Stdin | Named::Path(_)) => {}
         Err(failure) => assert!(failure.code != 0 && !failure.message.is_empty()),
     }
