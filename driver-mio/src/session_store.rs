@@ -71,10 +71,10 @@ pub struct Entry {
     /// Bytes per second it may send; 0 for no limit.
     #[serde(default)]
     pub max_up: i64,
-    /// It is seeded until so many thousandths of its size are uploaded; -1 where nothing is said.
+    /// Share ratio at which seeding ends, in thousandths; -1 for none.
     #[serde(default = "unsaid")]
     pub seed_ratio: i64,
-    /// It is seeded for so many seconds; -1 where nothing is said.
+    /// Seconds of seeding after which it ends; -1 for none.
     #[serde(default = "unsaid")]
     pub seed_time: i64,
 }

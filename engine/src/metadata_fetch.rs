@@ -441,7 +441,7 @@ impl Askers {
         self.recent += u32::from(now.since(since) < SECOND_CHANCE);
     }
 
-    /// Whether one more may be asked for a piece that was asked for so many times.
+    /// Whether one more may be asked for a piece that was asked for `times` times.
     fn allow(&self, host: IpAddr, times: u32) -> bool {
         let in_vain = times.saturating_sub(self.recent);
         self.recent < in_vain.clamp(1, MAX_ASKERS) && !self.hosts.contains(&host)

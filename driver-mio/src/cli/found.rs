@@ -69,7 +69,7 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
     }
 }
 
-/// What follows the first of so many names.
+/// What follows the first name where there are `count` of them.
 fn and_more(count: usize, one: &str, many: &str) -> String {
     match count {
         1 => format!(" {one}"),

@@ -35,7 +35,7 @@ impl SeedGoal {
         self.ratio.is_some() || self.time.is_some()
     }
 
-    /// Whether it ends now: complete since `since`, with so many bytes uploaded of `length`.
+    /// Whether it ends now: complete since `since`, with `uploaded` bytes sent of a torrent of `length` bytes.
     pub fn is_reached(&self, since: Instant, uploaded: u64, length: u64) -> bool {
         let enough = |ratio: f64| uploaded as f64 >= ratio * length as f64;
         self.ratio.is_some_and(enough) || self.time.is_some_and(|time| since.elapsed() >= time)

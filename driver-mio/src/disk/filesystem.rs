@@ -88,7 +88,7 @@ pub trait StoredFile: Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says.
     fn allocate(&self, length: u64) -> io::Result<()>;
-    /// Cuts it off behind so many bytes, if it is longer.
+    /// Truncates it to `length` bytes if it is longer.
     ///
     /// # Errors
     /// Whatever the system says.

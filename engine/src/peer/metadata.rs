@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Instant;
 use crate::wire::METADATA_PIECE;
 
-/// A peer may fetch the dictionary so many times in a minute, and not a byte more.
+/// A peer may fetch the dictionary three times in a minute.
 const SERVED_PER_MINUTE: u64 = 3;
 /// Bytes of messages that a peer has not read, above which metadata waits.
 const MAX_UNREAD_METADATA: u64 = 48 * 1024;

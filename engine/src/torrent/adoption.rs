@@ -162,7 +162,7 @@ impl Torrent {
         self.arrangement.fit_names(&self.metainfo.layout);
         for index in borrowed {
             let Some(entry) = self.metainfo.layout.files().get(index as usize) else { continue };
-            // Said in so many words, so that it is not looked for under another name.
+            // Said explicitly, so that it is not looked for under another name.
             let name = || Renamed { from: entry.path.clone(), to: entry.path.clone() };
             self.arrangement.placement.renamed.entry(index).or_insert_with(name);
         }

@@ -306,7 +306,7 @@ pub fn summary(rows: &[Row], name: String) -> Row {
     }
 }
 
-/// The lines for a terminal of so many columns and rows; none is as wide as the terminal, and there are
+/// The lines for a terminal with these numbers of columns and rows; none is as wide as the terminal, and there are
 /// fewer than it has rows.
 pub fn lines(rows: &[Row], columns: usize, height: usize, verbose: bool) -> Vec<String> {
     let width = columns.saturating_sub(1).max(1);

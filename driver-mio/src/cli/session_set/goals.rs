@@ -30,7 +30,7 @@ impl Goals {
         Self { usual, torrents: BTreeMap::new() }
     }
 
-    /// A torrent takes part; so much of it was uploaded by earlier runs.
+    /// A torrent takes part; earlier runs uploaded `uploaded` bytes of it.
     pub fn track(&mut self, entry: &Entry, uploaded: u64) {
         let goal = self.usual.of_entry(entry);
         let length = entry.length.unsigned_abs();
