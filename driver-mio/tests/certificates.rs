@@ -52,7 +52,8 @@ fn a_server_is_trusted_as_the_system_says_and_the_reason_is_told_if_not() {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     std::fs::write(home.path().join("p"), "payload").unwrap();
-    assert_eq!(run(&["create", "p"], None).0, 0);
+    let (code, news) = run(&["create", "p"], None);
+    assert_eq!(code, 0, "{news}");
     let torrent = std::fs::read(home.path().join("p.torrent")).unwrap();
     let (port, pem) = server("127.0.0.1", torrent.clone());
     std::fs::write(home.path().join("ours.pem"), pem).unwrap();

@@ -119,3 +119,18 @@ fn an_address_that_this_machine_does_not_have_is_called_so() {
     assert!(code == 6 && news.contains("no such address") && !news.contains("--port"), "{news}");
     assert_eq!(home.shell(&format!("{run} nowhere0")).0, 6);
 }
+
+/// As in a container that was entered from outside: the leaders of the group and of the session have no
+/// number there. Where namespaces are not permitted, the program is at least run.
+#[test]
+fn a_process_whose_session_is_outside_of_its_namespace_does_its_work() {
+    let home = Home::new();
+    let inside = ["unshare --pid --fork", "unshare --map-root-user --pid --fork", "env"]
+        .into_iter()
+        .find(|inside| home.shell(&format!("{inside} true")).0 == 0);
+    let (code, news) = home.shell(&format!(
+        "{} sh -c 'eddyline verify p.torrent --dir here -q && eddyline create p.torrent -q -o again'",
+        inside.unwrap()
+    ));
+    assert_eq!((code, news.as_str()), (0, ""));
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use nix::unistd::{Pid, getpgrp, getsid};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH, SIGXFSZ};
 use signal_hook::iterator;
 use signal_hook::low_level::emulate_default_handler;
@@ -89,5 +90,25 @@ fn is_ignored(signal: i32) -> bool {
 /// Whether no shell could let this job go on: that of the leader of the terminal's session is not stopped
 /// by the system either.
 fn is_orphaned() -> bool {
-    rustix::process::getsid(None).is_ok_and(|leader| leader == rustix::process::getpgrp())
+    getsid(None).is_ok_and(|leader| leads_its_own_session(leader, getpgrp()))
+}
+
+/// Zero stands for whoever is outside of this process's namespace, as in a container that was entered: a
+/// shell may be there.
+fn leads_its_own_session(leader: Pid, group: Pid) -> bool {
+    leader == group && leader.as_raw() != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_whose_leader_cannot_be_seen_from_here_may_have_a_shell() {
+        let pid = Pid::from_raw;
+        assert!(leads_its_own_session(pid(7), pid(7)));
+        assert!(!leads_its_own_session(pid(7), pid(8)));
+        assert!(!leads_its_own_session(pid(0), pid(8)));
+        assert!(!leads_its_own_session(pid(0), pid(0)));
+    }
 }

@@ -10,11 +10,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::unistd::{getpgrp, tcgetpgrp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
-use rustix::termios::{LocalModes, isatty, tcgetattr, tcgetpgrp};
+use rustix::termios::{LocalModes, isatty, tcgetattr};
 
 use super::exit::{CLOSED, DISK, Failure, io_text};
 use super::signals;
@@ -165,5 +166,5 @@ fn may_write(fd: BorrowedFd<'_>) -> bool {
 
 /// Whether this is a terminal, and this process belongs to the job that it is shown.
 pub fn is_foreground(fd: BorrowedFd<'_>) -> bool {
-    tcgetpgrp(fd).is_ok_and(|group| group == rustix::process::getpgrp())
+    tcgetpgrp(fd).is_ok_and(|group| group == getpgrp())
 }
