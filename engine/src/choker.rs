@@ -11,6 +11,8 @@ use crate::base::time::Instant;
 
 /// Seconds between rounds.
 pub const ROUND_SECONDS: u64 = 10;
+/// Seconds between looks for slots that are not used; a round has a whole number of them.
+pub const LOOK_SECONDS: u64 = 5;
 /// Rounds between changes of the optimistic unchokes.
 const OPTIMISTIC_ROUNDS: u64 = 3;
 /// While seeding, a peer keeps its slot for so long before others get their turn.
@@ -39,6 +41,10 @@ pub struct Candidate {
     pub choked_at: Instant,
     /// Thousandths of the torrent that it has.
     pub progress: u32,
+    /// It has a slot and does not use it.
+    pub idle: bool,
+    /// It had a slot and did not use it.
+    pub missed_turn: bool,
 }
 
 /// The state between rounds.
@@ -95,7 +101,8 @@ impl Choker {
         if self.round % OPTIMISTIC_ROUNDS == 1 {
             self.optimistic.clear();
         }
-        self.optimistic.retain(|conn| rest.iter().any(|c| c.conn == *conn));
+        // Whoever did not use its slot has lost it meanwhile.
+        self.optimistic.retain(|conn| rest.iter().any(|c| c.conn == *conn && c.unchoked));
         self.optimistic.truncate(tries);
         let mut waiting: Vec<&&Candidate> =
             rest.iter().filter(|c| !self.optimistic.contains(&c.conn)).collect();
@@ -103,7 +110,7 @@ impl Choker {
             let since = c.choked_at.max(c.connected_at);
             let newcomer = c.unchoked_at == Instant::ZERO;
             let waited = now.millis_since(since) * if newcomer { 3 } else { 1 };
-            (core::cmp::Reverse(waited / 1000), c.conn)
+            (c.missed_turn, core::cmp::Reverse(waited / 1000), c.conn)
         });
         // Equal waits are common at the start; chance decides among them.
         while self.optimistic.len() < tries && !waiting.is_empty() {
@@ -114,11 +121,20 @@ impl Choker {
     }
 }
 
-/// Smaller is better: first those who give us something, fastest first, then the seeding policy.
+/// Smaller is better: first those who give us something, fastest first, then the seeding policy. Whoever
+/// asked for nothing when it could comes behind all who have not had a turn: any number of peers that
+/// say they are interested would else take the slots of those who are.
 fn rank(c: &Candidate, policy: SeedChoking, now: Instant) -> (u8, u64) {
     if !c.seeding {
         // Anti-snubbing: who was asked and gives nothing has no claim but the optimistic one.
-        return if c.snubbed || c.down_rate == 0 { (2, 0) } else { (0, u64::MAX - c.down_rate) };
+        return match c.snubbed || c.down_rate == 0 {
+            false => (0, u64::MAX - c.down_rate),
+            true if c.missed_turn || c.idle => last_in_line(c),
+            true => (2, 0),
+        };
+    }
+    if c.missed_turn || c.idle {
+        return last_in_line(c);
     }
     match policy {
         SeedChoking::RoundRobin => {
@@ -128,6 +144,11 @@ fn rank(c: &Candidate, policy: SeedChoking, now: Instant) -> (u8, u64) {
         SeedChoking::FastestUpload => (1, u64::MAX - c.up_rate),
         SeedChoking::AntiLeech => (1, u64::from(500 - c.progress.abs_diff(500).min(500))),
     }
+}
+
+/// Behind all others, those first whose turn was longest ago.
+fn last_in_line(c: &Candidate) -> (u8, u64) {
+    (3, c.choked_at.max(c.unchoked_at).as_millis())
 }
 
 #[cfg(test)]

@@ -173,3 +173,33 @@ fn keep_alives_are_sent_to_quiet_peers_and_silent_ones_are_let_go() {
         |n: &Notice| matches!(n, Notice::PeerClosed { reason: eddyline::CloseReason::Silent, .. });
     assert!(node.notices.iter().any(silent), "{:?}", Rc::strong_count(&heard));
 }
+
+/// Eighty that never ask would keep four slots for ten minutes, thirty seconds each.
+#[test]
+fn whoever_takes_a_slot_and_asks_for_nothing_makes_room_for_others() {
+    let content = content();
+    let mut world = World::new(67);
+    let seed = world.add_node_with(Config { unchoke_slots: Some(4), ..Config::default() });
+    world.seed(seed, &content);
+    world.run(2);
+    let mut connect = |number: u8, answer: fn(&Message) -> Vec<Message>| {
+        let puppet = Puppet::new(&content, number)
+            .opening(vec![Message::HaveNone, Message::Interested])
+            .answering(answer);
+        let heard = puppet.heard();
+        let from = format!("30.{number}.0.1:6881").parse().unwrap();
+        world.connect_script_from(seed, from, puppet.boxed());
+        heard
+    };
+    let idle: Vec<Heard> = (100..180).map(|number| connect(number, |_| Vec::new())).collect();
+    let heard = connect(200, |message| match message {
+        Message::Unchoke | Message::Piece { .. } => vec![request(1)],
+        _ => Vec::new(),
+    });
+    world.run(150);
+    assert!(count(&heard, |m| matches!(m, Message::Piece { .. })) > 100);
+    // Its turn came among theirs, and it kept its slot for longer than they did.
+    let turns = |heard: &Heard| count(heard, |m| matches!(m, Message::Unchoke));
+    assert!(idle.iter().filter(|heard| turns(heard) > 0).count() > 60);
+    assert!(idle.iter().all(|heard| turns(heard) < 5));
+}

@@ -346,5 +346,7 @@ fn candidate(peer: u64, unchoked: &[ConnId], round: u32) -> Candidate {
         unchoked_at: Instant::from_millis(u64::from(round) * 1000 * peer),
         choked_at: Instant::ZERO,
         progress: peer as u32 * 333,
+        idle: unchoked.contains(&conn) && u64::from(round) % 3 == peer % 3,
+        missed_turn: !unchoked.contains(&conn) && u64::from(round) % 4 == peer % 4,
     }
 }

@@ -17,6 +17,8 @@ fn peer(number: u64, down_rate: u64) -> Candidate {
         unchoked_at: Instant::ZERO,
         choked_at: Instant::ZERO,
         progress: 0,
+        idle: false,
+        missed_turn: false,
     }
 }
 
@@ -87,4 +89,32 @@ fn slots_follow_capacity() {
     assert_eq!(slots_for(100_000), 8);
     assert_eq!(slots_for(10_000_000), 53);
     assert!(slots_for(u64::MAX) <= 1004);
+}
+
+#[test]
+fn whoever_let_its_turn_pass_comes_behind_all_who_had_none() {
+    let peers: Vec<_> = (0..12)
+        .map(|n| Candidate {
+            seeding: n >= 6,
+            missed_turn: n % 2 == 0,
+            choked_at: Instant::from_millis(100 - n),
+            ..peer(n, 0)
+        })
+        .collect();
+    for at in 1..9 {
+        let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, at * 10_000);
+        assert!(chosen.iter().all(|n| n % 2 == 1), "{chosen:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_is_not_used_goes_to_another_at_the_next_round() {
+    let mut peers: Vec<_> = (0..6).map(|n| Candidate { seeding: true, ..peer(n, 0) }).collect();
+    for p in &mut peers[..5] {
+        p.unchoked = true;
+        p.unchoked_at = Instant::from_millis(5000);
+    }
+    peers[2].idle = true;
+    let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
+    assert!(!chosen[..4].contains(&2), "{chosen:?}");
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::Engine;
 use crate::base::ids::{ConnId, TorrentId};
-use crate::choker::{Candidate, ROUND_SECONDS, slots_for};
+use crate::choker::{Candidate, LOOK_SECONDS, ROUND_SECONDS, slots_for};
 use crate::context::Timer;
 use crate::peer::Peer;
 use crate::torrent::Torrent;
@@ -32,8 +32,8 @@ impl Engine {
         all
     }
 
-    /// One round: who is served until the next.
-    pub(super) fn choke_round(&mut self) {
+    /// One round: who is served until the next. Returns whether anybody wants something.
+    fn choke_round(&mut self) -> bool {
         let now = self.ctx.now;
         let rate = self.ctx.up_meter.per_second(now);
         // The capacity is what was reached lately; it fades when it is not reached any more.
@@ -57,15 +57,43 @@ impl Engine {
             }
         }
         self.set_choking(&changed);
+        !interested.is_empty()
+    }
+
+    /// Between two rounds: whoever has a slot and does not use it makes room for as many as have not had
+    /// a turn. Returns whether anybody wants something.
+    fn take_idle_slots(&mut self) -> bool {
+        let interested = self.interested();
+        let waiting = interested.iter().filter(|(_, c)| !c.unchoked && !c.missed_turn).count();
+        let idle = interested.iter().filter(|(_, c)| c.idle).take(waiting);
+        let idle: Vec<_> = idle.map(|(id, c)| (*id, c.conn, true)).collect();
+        self.set_choking(&idle);
+        self.ctx.slots_changed |= !idle.is_empty();
+        !interested.is_empty()
+    }
+
+    /// The timer of choking is due.
+    pub(super) fn look_at_slots(&mut self) {
         self.choke_timer = false;
-        self.arm_choke_timer(!interested.is_empty());
+        let needed = if self.ctx.now >= self.choke_round_at {
+            self.choke_round_at = self.ctx.now + Duration::from_secs(ROUND_SECONDS);
+            self.choke_round()
+        } else {
+            self.take_idle_slots()
+        };
+        self.arm_choke_timer(needed);
     }
 
     fn arm_choke_timer(&mut self, needed: bool) {
         if needed && !self.choke_timer {
             self.choke_timer = true;
-            let next = self.ctx.now + Duration::from_secs(ROUND_SECONDS);
-            self.ctx.timers.schedule(next, Timer::ChokeRound);
+            // Where nobody wanted anything, there were no rounds.
+            let now = self.ctx.now;
+            if self.choke_round_at <= now {
+                self.choke_round_at = now + Duration::from_secs(ROUND_SECONDS);
+            }
+            let look = now + Duration::from_secs(LOOK_SECONDS);
+            self.ctx.timers.schedule(look.min(self.choke_round_at), Timer::ChokeRound);
         }
     }
 
@@ -76,7 +104,7 @@ impl Engine {
         let taken = interested.iter().filter(|(_, c)| c.unchoked).count();
         let mut waiting: Vec<_> = interested.iter().filter(|(_, c)| !c.unchoked).collect();
         // Whoever came first, and has not had its turn.
-        waiting.sort_by_key(|(_, c)| (c.choked_at, c.connected_at, c.conn));
+        waiting.sort_by_key(|(_, c)| (c.missed_turn, c.choked_at, c.connected_at, c.conn));
         let slots = self.slots() as usize;
         waiting.truncate(slots.saturating_sub(taken));
         let mut changed: Vec<_> = waiting.iter().map(|(id, c)| (*id, c.conn, false)).collect();
@@ -114,5 +142,7 @@ fn candidate(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) ->
         unchoked_at: peer.unchoked_at,
         choked_at: peer.choked_at,
         progress: (u64::from(peer.piece_count) * 1000 / pieces) as u32,
+        idle: peer.is_idle(now),
+        missed_turn: peer.missed_turn,
     }
 }

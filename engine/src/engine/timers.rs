@@ -10,7 +10,7 @@ impl Engine {
         while let Some(timer) = self.ctx.timers.pop_due(self.ctx.now) {
             match timer {
                 Timer::Bandwidth => self.ctx.bandwidth_timer = false,
-                Timer::ChokeRound => self.choke_round(),
+                Timer::ChokeRound => self.look_at_slots(),
                 Timer::Conn(conn) => self.conn_due(conn),
                 Timer::Torrent(id) | Timer::Announce(id) => {
                     self.ctx.touched.insert(id);

@@ -30,6 +30,10 @@ use crate::peer_exchange::PexLedger;
 use crate::picker::{PeerKey, PeerPieces};
 use crate::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId};
 
+/// An upload slot from which nothing is asked for this long is not used: longer than a round trip to
+/// anywhere, and than a slow peer takes between two blocks.
+const IDLE_SLOT_MILLIS: u64 = 4000;
+
 pub use calm::Calm;
 pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
@@ -135,6 +139,10 @@ pub struct Peer {
     pub unchoked_at: Instant,
     /// When it was last choked; zero for never.
     pub choked_at: Instant,
+    /// When it last asked for a block that it is given.
+    pub asked_at: Instant,
+    /// It let its last turn in an upload slot pass without asking for anything.
+    pub missed_turn: bool,
     /// It shares the blame for a bad piece and has to prove itself.
     pub parole: bool,
     /// How many good pieces it had a part in.
@@ -209,6 +217,8 @@ impl Peer {
             useful_at: now,
             unchoked_at: Instant::ZERO,
             choked_at: Instant::ZERO,
+            asked_at: Instant::ZERO,
+            missed_turn: false,
             parole: false,
             verified: 0,
             is_sender: false,
@@ -235,8 +245,20 @@ impl Peer {
     }
 
     /// Takes in a request that may be served.
-    pub fn take_request(&mut self, request: BlockRequest, limit: u32) -> Verdict {
+    pub fn take_request(&mut self, request: BlockRequest, limit: u32, now: Instant) -> Verdict {
+        self.asked_at = now;
+        self.missed_turn = false;
         self.uploads.push(request, limit, &mut self.refused)
+    }
+
+    /// Whether it has an upload slot that it makes no use of: it has asked for nothing for a while, and
+    /// nothing is on its way to it.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        let since = self.unchoked_at.max(self.asked_at);
+        !self.am_choking
+            && self.uploads.is_empty()
+            && self.outbox.blocks() == 0
+            && now.millis_since(since) >= IDLE_SLOT_MILLIS
     }
 
     /// Bytes that it sent and that wait: for the rest of their message, for its turn, or for the

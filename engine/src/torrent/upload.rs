@@ -32,7 +32,7 @@ impl Torrent {
             return Ok(());
         }
         let limit = ctx.config.max_queued_requests;
-        match peer.take_request(request, limit) {
+        match peer.take_request(request, limit, ctx.now) {
             Verdict::Queued | Verdict::Duplicate => {}
             Verdict::Full => refuse(peer, request),
             Verdict::Flood => return Self::misbehaves(Misbehaviour::RequestFlood),
@@ -169,14 +169,16 @@ impl Torrent {
         if peer.am_choking == choke {
             return;
         }
-        peer.am_choking = choke;
         if choke {
+            peer.missed_turn |= peer.is_idle(ctx.now) && peer.asked_at < peer.unchoked_at;
             peer.choked_at = ctx.now;
+            peer.am_choking = true;
             peer.send(&Message::Choke);
             let kept = peer.allowed_fast_out.clone();
             let gone: Vec<_> = peer.uploads.withdraw(|piece| kept.contains(&piece));
             gone.into_iter().for_each(|request| refuse(peer, request));
         } else {
+            peer.am_choking = false;
             peer.unchoked_at = ctx.now;
             peer.send(&Message::Unchoke);
         }
