@@ -4,6 +4,7 @@ mod body;
 mod transport;
 mod trust;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -170,13 +171,25 @@ fn failure(error: &ureq::Error) -> HttpFailure {
         ureq::Error::HostNotFound => HttpFailure::Lookup,
         ureq::Error::Timeout(_) => HttpFailure::TimedOut,
         ureq::Error::BadUri(_) => HttpFailure::BadUrl,
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => HttpFailure::Tls,
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            HttpFailure::Forbidden
-        }
-        ureq::Error::Io(error) => trust::failure(error).unwrap_or(HttpFailure::Connect),
+        ureq::Error::Rustls(error) => trust::meaning(error),
+        ureq::Error::Tls(_) => HttpFailure::Tls,
+        ureq::Error::Io(error) => trust::failure(error).unwrap_or_else(|| broken(error.kind())),
         ureq::Error::ConnectionFailed => HttpFailure::Connect,
         _ => HttpFailure::BadReply,
+    }
+}
+
+/// What an error of a socket means.
+fn broken(kind: ErrorKind) -> HttpFailure {
+    match kind {
+        ErrorKind::PermissionDenied => HttpFailure::Forbidden,
+        ErrorKind::ConnectionRefused => HttpFailure::Refused,
+        ErrorKind::TimedOut => HttpFailure::TimedOut,
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => HttpFailure::Closed,
+        _ => HttpFailure::Connect,
     }
 }
 
@@ -236,13 +249,23 @@ impl Resolver for ScopedResolver {
         }
         if kept.is_empty() {
             // The only error of this kind; no resolver returns it for itself.
-            return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
+            return Err(std::io::Error::from(ErrorKind::PermissionDenied).into());
         }
         // Of several addresses the most public one counts, whichever is reached.
         let widest = kept.iter().map(|addr| scope(addr.ip())).min().unwrap_or(Scope::Public);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = widest;
         Ok(kept)
     }
+}
+
+/// Whether an address that failed so told at least as much as one that failed in the other way.
+fn came_as_far(error: &std::io::Error, other: &std::io::Error) -> bool {
+    let far = |error: &std::io::Error| match error.kind() {
+        ErrorKind::ConnectionRefused => 2,
+        ErrorKind::TimedOut => 1,
+        _ => 0,
+    };
+    far(error) >= far(other)
 }
 
 /// Connects by the sockets of a policy.
@@ -262,7 +285,7 @@ impl<In: Transport> Connector<In> for PolicyConnector {
         }
         let began = Instant::now();
         let patience = details.timeout.not_zero().map_or(CONNECT, |patience| *patience);
-        let mut error = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let mut failed: Option<std::io::Error> = None;
         for (at, addr) in details.addrs.iter().enumerate() {
             let left = patience.saturating_sub(began.elapsed());
             let share = left / u32::try_from(details.addrs.len() - at).unwrap_or(1);
@@ -274,10 +297,14 @@ impl<In: Transport> Connector<In> for PolicyConnector {
                     stream.set_nodelay(true)?;
                     return Ok(Some(Either::B(PlainTransport::new(stream, details.config))));
                 }
-                Err(why) => error = why,
+                // Of several addresses the one that came farthest has something to say.
+                Err(why) if failed.as_ref().is_none_or(|other| came_as_far(&why, other)) => {
+                    failed = Some(why);
+                }
+                Err(_) => {}
             }
         }
-        Err(error.into())
+        Err(failed.unwrap_or_else(|| ErrorKind::ConnectionRefused.into()).into())
     }
 }
 

@@ -1,8 +1,9 @@
-//! Whom HTTPS trusts, and what is said of a server that is not trusted.
+//! Whom HTTPS trusts, and what is said of a server that is not trusted, or fails otherwise.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -68,4 +69,52 @@ fn a_server_is_trusted_as_the_system_says_and_the_reason_is_told_if_not() {
     let url = format!("https://127.0.0.1:{port}/p.torrent");
     let (code, news) = run(&["info", &url], Some("elsewhere.pem"));
     assert!(code == 6 && news.contains("for another name"), "{code} {news}");
+}
+
+/// What a download tells of a tracker that fails.
+fn told_of(tracker: &str, home: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+    let magnet = format!("magnet:?xt=urn:btih:{}", "cd".repeat(20));
+    command.args(["download", &magnet, "--tracker", tracker, "--json", "--port", "0"]);
+    command.args(["--no-dht", "--no-lsd"]).current_dir(home).env_clear().env("HOME", home);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let events =
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let told = events.filter(|event| event["event"] == "tracker").find_map(|event| {
+        assert!(event["info_hash"].is_string(), "{event}");
+        event["error"].as_str().map(str::to_owned)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    told.unwrap()
+}
+
+#[test]
+fn a_tracker_that_is_not_trusted_is_called_so() {
+    let home = tempfile::tempdir().unwrap();
+    let (port, _) = server("127.0.0.1", Vec::new());
+    let told = told_of(&format!("https://127.0.0.1:{port}/announce"), home.path());
+    assert!(told.contains("certificate is not trusted"), "{told}");
+}
+
+#[test]
+fn of_a_tracker_that_listens_on_one_family_nothing_is_told_of_the_other() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let told = told_of(&format!("http://localhost:{port}/announce"), home.path());
+    assert_eq!(told, "HTTP status 404");
+    // A port that was free a moment ago: the host is there, and nobody listens.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let told = told_of(&format!("http://127.0.0.1:{port}/announce"), home.path());
+    assert_eq!(told, "connection refused");
 }

@@ -1,7 +1,13 @@
 //! Announces over a whole life, and finding peers by a tracker.
 
 use eddyline::base::addr::Scope;
-use eddyline::{Command, Config, Notice};
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::rng::Seed;
+use eddyline::base::time::Instant;
+use eddyline::metainfo::Magnet;
+use eddyline::{
+    Action, AddTorrent, Command, Config, Engine, Event, HttpAction, HttpEvent, HttpFailure, Notice,
+};
 use eddyline_sim::{Announce, Content, Reach, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
@@ -209,4 +215,55 @@ fn a_tracker_that_both_families_fail_to_reach_is_one_failure() {
     world.run(3);
     let failed = |n: &&Notice| matches!(n, Notice::TrackerFailed { .. });
     assert_eq!(world.node(node).notices.iter().filter(failed).count(), 1);
+}
+
+/// What is told of a tracker whose two legs, IPv4 and IPv6, fail in these ways, the first one first.
+fn told_of_legs(failures: [(bool, HttpFailure); 2]) -> String {
+    let config = Config { dht: false, lsd: false, ..Config::default() };
+    let mut engine = Engine::new(config, Seed::from_u64(1), Instant::from_millis(1000));
+    let magnet =
+        Magnet { v1: Some(Sha1Hash([7; 20])), trackers: vec![URL.into()], ..Magnet::default() };
+    let add = Command::Add(AddTorrent::magnet(&magnet).into());
+    let mut actions = Vec::new();
+    engine.step(Instant::from_millis(1001), [Event::Command(add)], &mut actions);
+    let legs: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Http(id, HttpAction::Get(get)) => Some((*id, get.ipv6 == Some(true))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(legs.len(), 2);
+    for (ipv6, failure) in failures {
+        let (id, _) = legs.iter().find(|leg| leg.1 == ipv6).unwrap();
+        let event = Event::Http(*id, HttpEvent::Failed(failure));
+        engine.step(Instant::from_millis(1002), [event], &mut actions);
+    }
+    let told = actions.iter().find_map(|action| match action {
+        Action::Notify(Notice::TrackerFailed { error, .. }) => Some(error.clone()),
+        _ => None,
+    });
+    told.unwrap()
+}
+
+#[test]
+fn of_two_failures_that_of_the_leg_that_came_farther_is_told() {
+    use HttpFailure::{Certificate, Closed, Connect, Lookup, Refused, TimedOut, Tls};
+    for (near, far) in [
+        (Lookup, Connect),
+        (Lookup, TimedOut),
+        (Connect, TimedOut),
+        (Connect, Refused),
+        (TimedOut, Refused),
+        (Lookup, Closed),
+        (Connect, Tls),
+        (Refused, Certificate),
+        (TimedOut, Certificate),
+    ] {
+        for near_is_v6 in [true, false] {
+            let (near, far) = ((near_is_v6, near), (!near_is_v6, far));
+            assert_eq!(told_of_legs([near, far]), far.1.to_string());
+            assert_eq!(told_of_legs([far, near]), far.1.to_string());
+        }
+    }
 }

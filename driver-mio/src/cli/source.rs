@@ -139,13 +139,5 @@ fn download(url: &str, names: &Names) -> Result<Source, Failure> {
 }
 
 fn http_failure(url: &str, error: HttpFailure) -> Failure {
-    let why = match error {
-        HttpFailure::Tls => {
-            "the server's certificate is not trusted (of an unknown issuer, expired, or \
-                             for another name), or it speaks no TLS"
-                .to_owned()
-        }
-        other => other.to_string(),
-    };
-    Failure::new(NETWORK, format!("{url}: {why}"))
+    Failure::new(NETWORK, format!("{url}: {error}"))
 }

@@ -19,8 +19,15 @@ pub(super) fn config() -> TlsConfig {
     TlsConfig::builder().root_certs(roots.clone()).build()
 }
 
-/// What an error of a connection means, where it is one of TLS: that the certificate is not trusted, as a
-/// rule.
+/// What an error of a connection means, where it is one of TLS.
 pub(super) fn failure(error: &io::Error) -> Option<HttpFailure> {
-    error.get_ref()?.is::<rustls::Error>().then_some(HttpFailure::Tls)
+    error.get_ref()?.downcast_ref().map(meaning)
+}
+
+/// What a failure of TLS means.
+pub(super) fn meaning(error: &rustls::Error) -> HttpFailure {
+    match error {
+        rustls::Error::InvalidCertificate(_) => HttpFailure::Certificate,
+        _ => HttpFailure::Tls,
+    }
 }

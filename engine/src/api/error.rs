@@ -71,14 +71,21 @@ pub enum HttpFailure {
     Lookup,
     /// The host resolves to addresses that this exchange must not reach.
     Forbidden,
-    /// No connection.
+    /// No connection: the network or the host cannot be reached.
     Connect,
-    /// The certificate, or the TLS handshake, is not in order.
+    /// The TLS handshake failed.
     Tls,
     /// No reply in time.
     TimedOut,
     /// A reply beyond the size limit, or one that is not HTTP.
     BadReply,
+    /// The server's certificate is not trusted: who issued it is unknown, it has expired, or it is for
+    /// another name.
+    Certificate,
+    /// The host is there, and nobody listens.
+    Refused,
+    /// The connection ended before there was a reply.
+    Closed,
 }
 
 impl fmt::Display for HttpFailure {
@@ -91,6 +98,11 @@ impl fmt::Display for HttpFailure {
             Self::Tls => "TLS handshake failed",
             Self::TimedOut => "timed out",
             Self::BadReply => "the reply is malformed or too large",
+            Self::Certificate => {
+                "the server's certificate is not trusted: of an unknown issuer, expired, or for another name"
+            }
+            Self::Refused => "connection refused",
+            Self::Closed => "the connection was closed before a reply came",
         })
     }
 }

@@ -48,7 +48,38 @@ struct Announce {
     answer: Option<Answer>,
     peers: Vec<SocketAddr>,
     warning: Option<String>,
-    failure: Option<Failure>,
+    /// Of the leg that came farthest.
+    failure: Option<(Reach, Failure)>,
+}
+
+/// How far a leg came before it failed. What is told of an announce is the failure of the leg that came
+/// farthest: of a host with one address, the other family has nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+enum Reach {
+    /// There is no address to ask.
+    Nowhere,
+    /// The address does not let us in.
+    Address,
+    /// Nothing came back.
+    Silence,
+    /// The host has answered, if only that nobody listens there.
+    Host,
+    /// Something that listens there has answered, and not as a tracker should.
+    Reply,
+    /// The tracker itself refused.
+    Tracker,
+}
+
+impl Reach {
+    fn of(failure: HttpFailure) -> Self {
+        match failure {
+            HttpFailure::BadUrl | HttpFailure::Lookup | HttpFailure::Forbidden => Self::Nowhere,
+            HttpFailure::Connect => Self::Address,
+            HttpFailure::TimedOut => Self::Silence,
+            HttpFailure::Refused | HttpFailure::Closed => Self::Host,
+            _ => Self::Reply,
+        }
+    }
 }
 
 /// What an HTTP exchange is for.
@@ -188,14 +219,19 @@ impl Engine {
         }
         let lower = order.url.to_ascii_lowercase();
         if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return self.leg_failed(key, "this kind of tracker is not supported", None);
+            return self.leg_failed(
+                key,
+                Reach::Nowhere,
+                "this kind of tracker is not supported",
+                None,
+            );
         }
         let url = announce_url(&order.url, &params, order.tracker_id.as_deref());
         let timeout =
             if params.event == AnnounceEvent::Stopped { HTTP_SECONDS.1 } else { HTTP_SECONDS.0 };
         let families = self.families(&order.url);
         if families.is_empty() {
-            return self.leg_failed(key, "no usable address family", None);
+            return self.leg_failed(key, Reach::Nowhere, "no usable address family", None);
         }
         for ipv6 in families {
             self.add_leg(key);
@@ -269,7 +305,7 @@ impl Engine {
 
     fn http_failed(&mut self, purpose: Purpose, why: HttpFailure) {
         if let Purpose::Announce(key) = purpose {
-            self.leg_failed(key, &why.to_string(), None);
+            self.leg_failed(key, Reach::of(why), &why.to_string(), None);
         }
     }
 
@@ -316,7 +352,7 @@ impl Engine {
         }
         self.arrived(&exchange, false);
         if let Purpose::Announce(key) = exchange.purpose {
-            self.leg_failed(key, "the tracker redirects to nowhere", None);
+            self.leg_failed(key, Reach::Reply, "the tracker redirects to nowhere", None);
         }
     }
 
@@ -329,7 +365,7 @@ impl Engine {
         match reply {
             Ok(reply) if reply.failure.is_some() => {
                 let why = reply.failure.unwrap_or_default();
-                self.leg_failed(key, &why, reply.retry_in);
+                self.leg_failed(key, Reach::Tracker, &why, reply.retry_in);
             }
             Ok(reply) if exchange.status == 200 => {
                 if let Some(ip) = reply.external_ip {
@@ -350,9 +386,9 @@ impl Engine {
             }
             Ok(_) | Err(_) if exchange.status != 200 => {
                 let why = alloc::format!("HTTP status {}", exchange.status);
-                self.leg_failed(key, &why, None);
+                self.leg_failed(key, Reach::Reply, &why, None);
             }
-            Ok(_) | Err(_) => self.leg_failed(key, "the reply is not bencoded", None),
+            Ok(_) | Err(_) => self.leg_failed(key, Reach::Reply, "the reply is not bencoded", None),
         }
     }
 
@@ -398,10 +434,11 @@ impl Engine {
         self.leg_ended(key);
     }
 
-    fn leg_failed(&mut self, key: u64, message: &str, retry_in: Option<Option<u32>>) {
-        if let Some(announce) = self.trackers.announces.get_mut(&key) {
-            let failure = Failure { message: message.to_string(), retry_in };
-            announce.failure.get_or_insert(failure);
+    fn leg_failed(&mut self, key: u64, reach: Reach, message: &str, retry_in: Option<Option<u32>>) {
+        if let Some(announce) = self.trackers.announces.get_mut(&key)
+            && announce.failure.as_ref().is_none_or(|(other, _)| *other < reach)
+        {
+            announce.failure = Some((reach, Failure { message: message.to_string(), retry_in }));
         }
         self.leg_ended(key);
     }
@@ -425,7 +462,7 @@ impl Engine {
             (Some(answer), _) => {
                 torrent.tracker_answered(ctx, tracker, &answer, &peers, warning);
             }
-            (None, Some(failure)) => torrent.tracker_failed(ctx, tracker, &failure),
+            (None, Some((_, failure))) => torrent.tracker_failed(ctx, tracker, &failure),
             (None, None) => {}
         }
     }

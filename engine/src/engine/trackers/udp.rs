@@ -6,6 +6,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
 use super::super::Engine;
+use super::Reach;
 use super::lookups::Lookup;
 use crate::api::Action;
 use crate::base::addr::{Scope, scope};
@@ -40,7 +41,9 @@ impl Engine {
         };
         let targets: Vec<IpAddr> = usable(false).into_iter().chain(usable(true)).collect();
         if targets.is_empty() {
-            return self.leg_failed(key, "host not found", None);
+            let is_unknown = ips.is_empty();
+            let why = if is_unknown { "host not found" } else { "the host has no usable address" };
+            return self.leg_failed(key, Reach::Nowhere, why, None);
         }
         let options = if path.is_empty() { Vec::new() } else { url_data_option(path) };
         let mut out = Vec::new();
@@ -99,8 +102,8 @@ impl Engine {
                 let peers = peers.into_iter().filter(named).collect();
                 self.leg_answered(key, answer, peers, None);
             }
-            UdpOutcome::Refused(why) => self.leg_failed(key, &why, None),
-            UdpOutcome::TimedOut => self.leg_failed(key, "timed out", None),
+            UdpOutcome::Refused(why) => self.leg_failed(key, Reach::Tracker, &why, None),
+            UdpOutcome::TimedOut => self.leg_failed(key, Reach::Silence, "timed out", None),
         }
     }
 }
