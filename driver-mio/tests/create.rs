@@ -227,6 +227,63 @@ fn one_sees_what_was_made() {
 }
 
 #[test]
+fn files_are_in_the_order_that_is_asked_for() {
+    let home = Home::new();
+    home.write("d/c/e.txt", "eeee");
+    let order = |keys: &[&str]| -> String {
+        let flags = keys.iter().flat_map(|key| ["--sort-by", key]);
+        let run = ["create", "d", "-o", "t", "--force"].into_iter().chain(flags);
+        let (code, _, news) = home.run(".", &run.collect::<Vec<_>>());
+        assert_eq!(code, 0, "{news}");
+        assert_eq!(home.run(".", &["verify", "t", "--dir", "."]).0, 0);
+        home.files("t")
+            .iter()
+            .map(|path| path.rsplit('/').next().unwrap()[..1].to_owned())
+            .collect()
+    };
+    assert_eq!(order(&[]), "abe");
+    assert_eq!(order(&["path"]), "abe");
+    assert_eq!(order(&["path:descending"]), "eba");
+    assert_eq!(order(&["size"]), "bae");
+    assert_eq!(order(&["size:descending"]), "aeb");
+    assert_eq!(order(&["size:descending", "path:descending"]), "eab");
+    let refused = |flags: &[&str]| {
+        let run = ["create", "d", "-o", "x"].into_iter().chain(flags.iter().copied());
+        assert_eq!(home.run(".", &run.collect::<Vec<_>>()).0, 2, "{flags:?}");
+    };
+    refused(&["--format", "hybrid", "--sort-by", "size"]);
+    refused(&["--format", "v2", "--sort-by", "path:descending"]);
+    for key in ["colour", "size:", "size:up", ":ascending", ""] {
+        refused(&["--sort-by", key]);
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_noticed() {
+    let home = Home::new();
+    let huge = std::fs::File::create(home.at("d/huge")).unwrap();
+    huge.set_len(8 << 40).unwrap();
+    let mut command = home.command(".", &["create", "d", "-o", "x.torrent", "--threads", "1"]);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // It is open: it was found, and it is being read.
+    let open = format!("/proc/{}/fd", child.id());
+    let is_open = || {
+        let files = std::fs::read_dir(&open).unwrap().flatten();
+        let mut places = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        places.any(|place| place.ends_with("d/huge"))
+    };
+    while !is_open() {
+        std::thread::yield_now();
+    }
+    huge.set_len(1 << 20).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let news = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(17), "{news}");
+    assert!(news.contains("d/huge changed while it was read"), "{news}");
+    assert!(!home.at("x.torrent").exists());
+}
+
+#[test]
 fn same_input_and_flags_give_the_same_bytes() {
     let home = Home::new();
     let make = |out: &str, threads: &str| {

@@ -14,6 +14,7 @@ use self::replay::replay;
 use self::text::{all_codes, explained};
 use self::transfer::{download, info, seed, transfer_flags};
 use self::values::parse_ratio;
+use super::create::parse_sort_key;
 use super::units::{or_none, parse_duration, parse_rate, parse_size};
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -267,6 +268,15 @@ fn create() -> Command {
         .arg(
             option("threads", "N", "Hash on N threads [default: one for each core]")
                 .value_parser(value_parser!(u16).range(1..)),
+        )
+        .arg(
+            many("sort-by", "KEY", "Order the files by path or by size [default: path]")
+                .value_parser(ValueParser::new(parse_sort_key))
+                .long_help(
+                    "Order the files by path or by size: 'path', 'size', 'path:descending' or \
+                     'size:descending'. Can be given more than once: files that are alike by the first \
+                     are ordered by the next, and by path in the end. Only for --format v1.",
+                ),
         )
         .arg(many("glob", "PATTERN", "Take only files that match"))
         .arg(many("exclude", "PATTERN", "Leave out files that match"))

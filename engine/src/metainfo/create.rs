@@ -47,6 +47,9 @@ pub struct CreateOptions {
     pub piece_length: u32,
     /// Which kind.
     pub format: Format,
+    /// Take the files of a v1 torrent in the order given, and not in that of their paths. The other
+    /// kinds have no choice.
+    pub keep_order: bool,
     /// Trackers in tiers.
     pub trackers: Vec<Vec<String>>,
     /// Web seeds.
@@ -130,7 +133,7 @@ pub struct Creator {
 }
 
 impl Creator {
-    /// Starts a torrent of `files`, which may come in any order.
+    /// Starts a torrent of `files`, which may come in any order ([`CreateOptions::keep_order`]).
     ///
     /// # Errors
     /// When there is nothing to put in, or the piece length does not fit the kind or the amount.
@@ -144,10 +147,14 @@ impl Creator {
             return Err(CreateError::PieceLength);
         }
         // The order of a v2 file tree, so that hybrids agree and equal input gives equal bytes.
-        files.sort();
+        let mut sorted = files.clone();
+        sorted.sort();
         let clash = |pair: &[InputFile]| pair[1].path.starts_with(&pair[0].path);
-        if files.windows(2).any(clash) {
+        if sorted.windows(2).any(clash) {
             return Err(CreateError::DuplicatePath);
+        }
+        if v2 || !options.keep_order {
+            files = sorted;
         }
         let single = files.len() == 1 && files[0].path.is_empty();
         let layout = layout(&files, &options, v2).ok_or(CreateError::TooLarge)?;

@@ -1,5 +1,6 @@
 //! What goes into a torrent: the files below a path, in order, and what is left out of it.
 
+use std::cmp::Ordering;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -203,7 +204,6 @@ pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Inpu
         }
         input.files.push(input_path(components(&relative)?, entry.path().to_owned(), &about));
     }
-    input.files.sort_by(|a, b| a.file.path.cmp(&b.file.path));
     input.omitted.sort_by(|a, b| a.1.cmp(&b.1));
     Ok(input)
 }
@@ -247,4 +247,53 @@ fn walk_failure(root: &Path, error: walkdir::Error) -> Failure {
 
 fn is_torrent(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| Metainfo::parse(&bytes).is_ok())
+}
+
+/// By what files are ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SortKey {
+    by_size: bool,
+    descending: bool,
+}
+
+/// Reads `path` or `size`, alone or with `:ascending` or `:descending`.
+pub fn parse_sort_key(text: &str) -> Result<SortKey, String> {
+    let (key, order) = text.split_once(':').unwrap_or((text, "ascending"));
+    let by_size = match key {
+        "path" => false,
+        "size" => true,
+        _ => return Err(format!("'{key}' is neither path nor size")),
+    };
+    let descending = match order {
+        "ascending" => false,
+        "descending" => true,
+        _ => return Err(format!("'{order}' is neither ascending nor descending")),
+    };
+    Ok(SortKey { by_size, descending })
+}
+
+impl SortKey {
+    /// Whether this is the order that files have without it.
+    pub fn is_usual(self) -> bool {
+        !self.by_size && !self.descending
+    }
+
+    fn compare(self, one: &InputFile, other: &InputFile) -> Ordering {
+        let order = match self.by_size {
+            true => one.length.cmp(&other.length),
+            false => one.path.cmp(&other.path),
+        };
+        if self.descending { order.reverse() } else { order }
+    }
+}
+
+/// Orders files by the first key, those that are alike by the next one, and by path in the end.
+pub fn sort(files: &mut [InputPath], keys: &[SortKey]) {
+    files.sort_by(|one, other| {
+        let (one, other) = (&one.file, &other.file);
+        let by_keys = keys
+            .iter()
+            .fold(Ordering::Equal, |order, key| order.then_with(|| key.compare(one, other)));
+        by_keys.then_with(|| one.path.cmp(&other.path))
+    });
 }

@@ -18,7 +18,9 @@ use super::output::{json as print_json, line, say, warn};
 use super::output_file::{OutputFile, Readers, forced};
 use super::signals::Signals;
 use super::units::size;
-use collect::{Input, Wanted, collect};
+use collect::{Input, SortKey, Wanted, collect, sort};
+
+pub use collect::parse_sort_key;
 
 /// Makes a `.torrent`.
 pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -29,9 +31,16 @@ pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     };
     checks::check_name(&name)?;
     let output = look_at_output(matches, &name)?;
-    let input = collect(path, &Wanted::from_flags(matches)?, &output)?;
+    let mut input = collect(path, &Wanted::from_flags(matches)?, &output)?;
     let options = options(matches, name, &input)?;
     checks::check_addresses(&options)?;
+    let keys: Vec<SortKey> = matches.get_many("sort-by").into_iter().flatten().copied().collect();
+    if options.format != Format::V1 && !keys.iter().all(|key| key.is_usual()) {
+        let text =
+            "files of v2 and hybrid torrents are in the order of their paths; leave out --sort-by";
+        return Err(Failure::new(USAGE, text));
+    }
+    sort(&mut input.files, &keys);
     for warning in checks::warnings(&options, &input) {
         if matches.get_flag("strict") {
             return Err(Failure::new(USAGE, warning));
@@ -107,6 +116,8 @@ fn options(matches: &ArgMatches, name: String, input: &Input) -> Result<CreateOp
             Some("hybrid") => Format::Hybrid,
             _ => Format::V1,
         },
+        // As they were sorted here.
+        keep_order: true,
         trackers: list("tracker")
             .iter()
             .map(|tier| tier.split(',').map(|url| url.trim().to_owned()).collect())
