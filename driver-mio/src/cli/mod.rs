@@ -1,6 +1,7 @@
 //! The command line: arguments in, text, JSON and exit codes out. No protocol and no I/O loop.
 
 mod args;
+mod clients;
 mod config_file;
 mod create;
 mod demo;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
 use super::found::links_told;
-use super::hashing::{in_parallel, threads};
+use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
 use super::session::state_dir;
 use super::source::load_torrent;
@@ -59,11 +59,14 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut states = vec![State::Missing; pieces.len()];
     let workers = threads(matches.get_one::<u16>("threads").copied());
     let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
+    let mut progress = HashingProgress::new(metainfo.layout.length(), matches.get_flag("quiet"));
     let outcome: Result<(), std::convert::Infallible> = in_parallel(
         &groups,
         workers,
         |group, buffer| Ok(files.hash_pieces(group, buffer)),
         |group, hashes| {
+            let size = |piece: &u32| u64::from(metainfo.geometry.piece_size(*piece));
+            progress.add(group.iter().map(size).sum());
             for (piece, hash) in group.iter().zip(hashes) {
                 states[*piece as usize] = match hash {
                     Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
@@ -74,6 +77,8 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         },
     );
     let Ok(()) = outcome;
+    // The bar is gone before the report.
+    drop(progress);
     let report = Report { metainfo: &metainfo, states, files: look(&files) };
     let complete = report.is_complete();
     if matches.get_flag("json") {

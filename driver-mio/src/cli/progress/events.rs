@@ -99,6 +99,19 @@ pub fn source_name(source: PeerSource) -> &'static str {
     }
 }
 
+/// The same for people.
+pub fn source_words(source: PeerSource) -> &'static str {
+    match source {
+        PeerSource::Incoming => "it connected to us",
+        PeerSource::Pex => "named by a peer",
+        PeerSource::Dht => "found in the DHT",
+        PeerSource::Tracker => "named by a tracker",
+        PeerSource::Lsd => "on the local network",
+        PeerSource::Resume => "known from an earlier run",
+        PeerSource::User => "given with --peer",
+    }
+}
+
 /// Why a connection ended: for programs, and for people.
 pub fn close_reason(reason: CloseReason) -> (&'static str, &'static str) {
     match reason {

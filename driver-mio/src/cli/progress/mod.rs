@@ -21,7 +21,7 @@ use eddyline::{Notice, Stall, TorrentState, TorrentView};
 
 use self::events::{Complete, Event, Line, signal_name, why};
 use self::layout::{EIGHTHS, Phase, Row};
-use self::told::{EVERY, Movement, Told};
+use self::told::{EVERY, Movement, Progress, Told};
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable, say_styled};
 use super::session::{Item, Session};
@@ -183,6 +183,9 @@ impl Reporter {
                 self.moved(session, item, movement);
             }
         }
+        if self.verbose > 0 {
+            self.learn_clients(session);
+        }
         if self.display.is_none() || now.duration_since(self.last_progress) >= EVERY {
             self.last_progress = now;
             self.tell_progress(session, &views);
@@ -222,19 +225,21 @@ impl Reporter {
         if !self.json {
             return;
         }
+        let (now, all) = (Instant::now(), views.len() <= MANY);
         for (item, view) in views {
-            let done = item.selected.done(&view.have);
+            let progress = Progress::of(item.selected.done(&view.have), view);
             let told = self.told.entry(item.hash()).or_default();
-            let changed = told.has_changed(done, view);
-            if changed || views.len() <= MANY {
+            if told.is_progress_due(progress, now, all) {
                 self.progress_event(session, item, view);
             }
         }
+        self.last_frame = Instant::now();
     }
 
-    fn progress_event(&self, session: &Session, item: &Item, view: &TorrentView) {
+    fn progress_event(&mut self, session: &Session, item: &Item, view: &TorrentView) {
+        let progress = Progress::of(item.selected.done(&view.have), view);
         let event = Event::Progress {
-            done: item.selected.done(&view.have),
+            done: progress.done,
             length: item.selected.length(),
             down_rate: view.down_rate,
             up_rate: view.up_rate,
@@ -242,6 +247,7 @@ impl Reporter {
             seeds: view.seeds,
         };
         self.event(session, Some(item), event);
+        self.told.entry(item.hash()).or_default().progress_told(progress);
     }
 
     fn moved(&self, session: &Session, item: &Item, movement: Movement) {
@@ -302,11 +308,15 @@ impl Reporter {
     }
 
     /// Everything wanted of a torrent is here.
-    pub(super) fn torrent_complete(&self, session: &Session, item: &Item) {
+    pub(super) fn torrent_complete(&mut self, session: &Session, item: &Item) {
         let view = item.id.and_then(|id| session.driver.engine().torrent(id));
         let Some(view) = view else { return };
         let complete = complete(item, &view);
-        self.progress_event(session, item, &view);
+        // That everything is here is told, and not twice.
+        let told = self.told.entry(item.hash()).or_default();
+        if !told.has_told_done(item.selected.done(&view.have)) {
+            self.progress_event(session, item, &view);
+        }
         self.event(session, Some(item), Event::Complete(complete));
         let text = complete_text(&item.metainfo.name, item.selected.length(), &complete);
         let place = item.folder.display();

@@ -3,11 +3,12 @@
 use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
 
-use super::super::output::{printable, tell_failure};
+use super::super::clients::client_name;
+use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
 use super::Reporter;
-use super::events::{Event, close_reason, source_name};
+use super::events::{Event, close_reason, source_name, source_words};
 
 impl Reporter {
     /// Tells one notice.
@@ -88,16 +89,14 @@ impl Reporter {
     fn peer_notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
             Notice::PeerConnected { torrent, conn, addr, client, source } if self.verbose > 0 => {
+                let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
-                let (item, source) = (session.item(*torrent), source_name(*source));
-                let event = peer(addr, "connected", client, Some(source), None);
+                let item = session.item(*torrent);
+                let event = peer(addr, "connected", &client, Some(source_name(*source)), None);
                 self.event(session, item, event);
-                let client = printable(client);
-                self.say_of(
-                    session,
-                    item,
-                    &format!("peer {addr} connected ({client}, by {source})"),
-                );
+                let client = if client.is_empty() { "an unknown client".into() } else { client };
+                let text = format!("peer {addr} connected ({client}, {})", source_words(*source));
+                self.say_of(session, item, &text);
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
@@ -115,6 +114,20 @@ impl Reporter {
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
             _ => {}
+        }
+    }
+
+    /// Peers that have said by now what they call themselves, for when they go.
+    pub(super) fn learn_clients(&mut self, session: &Session) {
+        for id in session.items.iter().filter_map(|item| item.id) {
+            for view in session.driver.engine().peers(id) {
+                if let Some(known) = self.clients.get_mut(&view.conn) {
+                    let name = client_name(&view.client);
+                    if !name.is_empty() && name != *known {
+                        *known = name;
+                    }
+                }
+            }
         }
     }
 

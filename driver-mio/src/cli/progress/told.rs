@@ -9,6 +9,22 @@ const STALL_AFTER: Duration = Duration::from_secs(5);
 /// How often `checking` and `progress` are told of a torrent.
 pub const EVERY: Duration = Duration::from_secs(1);
 
+/// What `progress` tells of a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    pub done: u64,
+    pub down_rate: u64,
+    pub up_rate: u64,
+    pub peers: u32,
+}
+
+impl Progress {
+    /// Of a torrent of which `done` bytes are here.
+    pub fn of(done: u64, view: &TorrentView) -> Self {
+        Self { done, down_rate: view.down_rate, up_rate: view.up_rate, peers: view.peers }
+    }
+}
+
 /// What was told of one torrent.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -16,8 +32,8 @@ pub struct Told {
     /// The stall that was told and lasts.
     pub stall: Option<Stall>,
     checking: Option<Instant>,
-    /// The last `progress`: done, rates, peers.
-    progress: Option<(u64, u64, u64, u32)>,
+    /// The last `progress`, and when it was told.
+    progress: Option<(Instant, Progress)>,
     /// `complete` was told.
     pub complete: bool,
     /// The failure that was told last.
@@ -72,9 +88,43 @@ impl Told {
         }
     }
 
-    /// Whether something has changed since the last `progress`.
-    pub fn has_changed(&mut self, done: u64, view: &TorrentView) -> bool {
-        let now = (done, view.down_rate, view.up_rate, view.peers);
-        self.progress.replace(now) != Some(now)
+    /// Whether `progress` is due: not within a second of the last one and, unless it is told `always`, only
+    /// when something has changed.
+    pub fn is_progress_due(&self, progress: Progress, now: Instant, always: bool) -> bool {
+        self.progress.is_none_or(|(last, told)| {
+            now.duration_since(last) >= EVERY && (always || told != progress)
+        })
+    }
+
+    /// Whether the last `progress` says already how much is here.
+    pub fn has_told_done(&self, done: u64) -> bool {
+        self.progress.is_some_and(|(_, told)| told.done == done)
+    }
+
+    /// `progress` was told just now.
+    pub fn progress_told(&mut self, progress: Progress) {
+        self.progress = Some((Instant::now(), progress));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of what is told when.
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_once_a_second_and_where_asked_only_when_something_is_new() {
+        let at = |done| Progress { done, ..Progress::default() };
+        let mut told = Told::default();
+        let start = Instant::now();
+        assert!(told.is_progress_due(at(0), start, false) && !told.has_told_done(0));
+        told.progress_told(at(0));
+        let later = Instant::now() + EVERY;
+        assert!(!told.is_progress_due(at(5), start, true));
+        assert!(told.is_progress_due(at(5), later, false));
+        assert!(told.is_progress_due(at(0), later, true));
+        assert!(!told.is_progress_due(at(0), later, false));
+        assert!(told.has_told_done(0) && !told.has_told_done(5));
     }
 }

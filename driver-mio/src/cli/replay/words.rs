@@ -9,6 +9,7 @@ use eddyline::{
     WakeReason,
 };
 
+use super::super::clients::client_name;
 use super::super::output::printable;
 use super::super::passkeys::without_passkey;
 
@@ -160,7 +161,7 @@ pub fn notice(notice: &Notice) -> String {
 
 /// A client by name, where its peer id says one.
 pub fn known(client: &str) -> String {
-    if client.is_empty() { "an unknown client".to_owned() } else { printable(client) }
+    if client.is_empty() { "an unknown client".to_owned() } else { client_name(client) }
 }
 
 /// A message of the peer protocol.
