@@ -201,3 +201,89 @@ fn of_two_downloads_one_of_which_fails_the_other_completes_and_the_code_says_so(
     let events = Schema::read().hold(&lines);
     assert_eq!((code, named(&events, "error").len()), (13, 1), "{events:#?}");
 }
+
+#[test]
+fn a_session_is_told_in_the_same_events() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.at("source/set")).unwrap();
+    for (name, length) in [("a", 10), ("b", 50_000), ("c", 7)] {
+        std::fs::write(home.at(&format!("source/set/{name}")), content(name, length)).unwrap();
+    }
+    let torrents = [home.torrent_of("source/set", "set"), home.torrent("a.bin", 100_000)];
+    let hashes = torrents.each_ref().map(|torrent| home.hash(torrent));
+    let (_seeder, peer) = home.seed(&[&torrents[0], &torrents[1]]);
+    let magnet = format!("magnet:?xt=urn:btih:{}", hashes[0]);
+    home.succeed(&["session", "add", &magnet, "--dir", "got", "--select", "1,3"]);
+    home.succeed(&["session", "add", &torrents[1], "--dir", "got"]);
+    let arguments = ["session", "run", "--json", "-v", "--no-trackers", "--peer", &peer];
+    let arguments: Vec<&str> = arguments.into_iter().chain(ALONE).collect();
+    let mut running = home.start(&arguments);
+    for _ in 0..2 {
+        running.event("complete");
+    }
+    let (code, lines, told) = running.stop();
+    assert_eq!(code, 0, "{told}");
+    let schema = Schema::read();
+    let events = schema.hold(&lines);
+    for (hash, length) in hashes.iter().zip([17, 100_000]) {
+        let own: Vec<Value> = events.iter().filter(|e| e["info_hash"] == **hash).cloned().collect();
+        for event in ["ready", "metadata", "progress", "piece", "peer", "complete"] {
+            assert!(!named(&own, event).is_empty(), "{event}: {own:#?}");
+        }
+        assert_eq!(named(&own, "metadata")[0]["length"], length);
+        assert_eq!(named(&own, "complete")[0]["length"], length);
+        let last = named(&own, "progress").pop().unwrap();
+        assert_eq!(pick(last, &["done", "length"]), json!([length, length]));
+    }
+    assert_eq!(pick(events.last().unwrap(), &["event", "signal"]), json!(["stopped", "SIGINT"]));
+    // What is complete stands by in the next run, and is told of all the same.
+    let mut running = home.start(&arguments);
+    for _ in 0..2 {
+        running.event("ready");
+    }
+    let events = schema.hold(&running.stop().1);
+    assert!(
+        events.iter().all(|event| event["info_hash"].is_string() || event["event"] == "stopped")
+    );
+}
+
+#[test]
+fn progress_comes_once_a_second_unless_it_says_something_new() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 300_000);
+    let (_seeder, peer) = home.seed(&[&torrent]);
+    let more = ["--peer", &peer, "--dir", "got", "--max-down", "150K", "--seed-time", "2s"];
+    let (code, lines, told) = home.start(&download(&[&torrent], &more)).end();
+    assert_eq!(code, 0, "{told}");
+    let events = Schema::read().hold(&lines);
+    let progress = named(&events, "progress");
+    assert!(progress.len() >= 3, "{progress:#?}");
+    for pair in progress.windows(2) {
+        let apart = pair[1]["t"].as_f64().unwrap() - pair[0]["t"].as_f64().unwrap();
+        assert!(apart >= 0.999 || pair[1]["done"] != pair[0]["done"], "{pair:#?}");
+    }
+    let hash = home.hash(&torrent);
+    assert!(events.iter().all(|event| event["info_hash"] == *hash), "{events:#?}");
+}
+
+#[test]
+fn a_download_that_moves_again_says_so() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 2_000_000);
+    let state = home.at("seeder");
+    let rest = ["--dir", "source", "--state-dir", &state, "--no-trackers", "--max-up", "100K"];
+    let arguments = ["seed", &torrent].into_iter().chain(rest).chain(ALONE);
+    let mut seeder = home.start(&arguments.collect::<Vec<_>>());
+    let ready = seeder.line_with("READY ");
+    let peer = format!("127.0.0.1:{}", ready.trim_start_matches("READY "));
+    let mut running = home.start(&download(&[&torrent], &["--peer", &peer, "--dir", "got"]));
+    running.event("piece");
+    seeder.signal("-STOP");
+    let hash = home.hash(&torrent);
+    assert_eq!(running.event("stalled")["info_hash"], *hash);
+    seeder.signal("-CONT");
+    assert_eq!(running.event("resumed")["info_hash"], *hash);
+    running.event("piece");
+    let (_, lines, _) = running.stop();
+    Schema::read().hold(&lines);
+}

@@ -71,6 +71,8 @@ const ORDER: [Column; 7] = [
 
 /// Fewest cells of a bar; less says nothing.
 const MIN_BAR: usize = 8;
+/// Cells of a bar that shows well how far it is.
+const GOOD_BAR: usize = 24;
 /// Most cells of a name among several.
 const MAX_NAME: usize = 60;
 /// Cells in each part of the map.
@@ -145,35 +147,66 @@ struct Plan {
     gap: usize,
 }
 
+/// What there could be in a line, what matters most first.
+struct Wishes {
+    /// How fast it does what it does, and how fast it does the other thing.
+    main: Column,
+    other: Column,
+}
+
+impl Wishes {
+    fn of(rows: &[Row]) -> Self {
+        let seeding = rows.iter().all(|row| row.phase == Phase::Seeding);
+        let (main, other) =
+            if seeding { (Column::Up, Column::Down) } else { (Column::Down, Column::Up) };
+        Self { main, other }
+    }
+
+    /// All columns; nothing stands for the bar.
+    fn all(&self) -> [Option<Column>; 7] {
+        [
+            Some(Column::Eta),
+            Some(self.main),
+            None,
+            Some(Column::Peers),
+            Some(self.other),
+            Some(Column::Size),
+            Some(Column::Seeds),
+        ]
+    }
+
+    /// Those that say how far it is.
+    fn most(&self) -> [Option<Column>; 4] {
+        [Some(Column::Eta), Some(self.main), None, Some(Column::Size)]
+    }
+
+    /// The others.
+    fn least(&self) -> [Column; 3] {
+        [Column::Peers, self.other, Column::Seeds]
+    }
+}
+
+fn gap(width: usize) -> usize {
+    if width < 100 { 1 } else { 2 }
+}
+
 impl Plan {
-    /// For lines of `width` cells, each with a name in front where there are `several`.
-    fn new(rows: &[Row], width: usize, several: bool) -> Self {
-        let gap = if width < 100 { 1 } else { 2 };
+    /// For lines of `width` cells with as many of these columns as fit, each with a name in front where
+    /// there are `several`.
+    fn new(rows: &[Row], width: usize, several: bool, wishes: &[Option<Column>]) -> Self {
+        let gap = gap(width);
+        let longest = rows.iter().map(|row| measure_text_width(&row.name)).max().unwrap_or(0);
         let least_name = match (several, width) {
             (false, _) => 0,
             (_, ..60) => 8,
-            (_, ..110) => 16,
-            _ => 24,
+            _ => longest.clamp(16, 28),
         };
         let short = width < 30;
         let first = if short { 4 } else { Column::Percent.width() };
         let mut used = first + if several { least_name + gap } else { 0 };
         let mut columns = vec![Column::Percent];
-        let seeding = rows.iter().all(|row| row.phase == Phase::Seeding);
-        let (main, other) =
-            if seeding { (Column::Up, Column::Down) } else { (Column::Down, Column::Up) };
         let mut has_bar = false;
-        // What matters most comes first.
-        let wishes = [
-            Some(Column::Eta),
-            Some(main),
-            None,
-            Some(Column::Peers),
-            Some(other),
-            Some(Column::Size),
-            Some(Column::Seeds),
-        ];
-        for wish in wishes {
+        for wish in wishes.iter().copied() {
             let needs = gap + wish.map_or(MIN_BAR, Column::width);
             if used + needs > width {
                 continue;
@@ -185,7 +218,6 @@ impl Plan {
             }
         }
         let mut left = width.saturating_sub(used);
-        let longest = rows.iter().map(|row| measure_text_width(&row.name)).max().unwrap_or(0);
         let mut name = if several { least_name.min(width.saturating_sub(first + gap)) } else { 0 };
         if several {
             // Half of what is left for names that need it, all where there is no bar.
@@ -321,10 +353,19 @@ pub fn lines(rows: &[Row], columns: usize, height: usize, verbose: bool) -> Vec<
 }
 
 fn single(row: &Row, width: usize, height: usize, verbose: bool) -> Vec<String> {
-    let plan = Plan::new(std::slice::from_ref(row), width, false);
+    let rows = std::slice::from_ref(row);
+    let wishes = Wishes::of(rows);
+    let mut plan = Plan::new(rows, width, false, &wishes.all());
+    let mut beside: &[Column] = &[];
+    let least = wishes.least();
+    // Where little would be left for the bar, what matters least stands beside the name.
+    if plan.bar < GOOD_BAR && height > 1 {
+        plan = Plan::new(rows, width, false, &wishes.most());
+        beside = &least;
+    }
     let mut lines = Vec::new();
     if height > 1 {
-        lines.push(style(&row.name).bold().for_stderr().to_string());
+        lines.push(heading(row, width, beside));
     }
     lines.push(plan.line(row));
     lines.extend(row.note.as_deref().map(note));
@@ -333,6 +374,29 @@ fn single(row: &Row, width: usize, height: usize, verbose: bool) -> Vec<String> 
         lines.push(legend(width));
     }
     lines
+}
+
+/// The name, and as many of these columns as it leaves room for.
+fn heading(row: &Row, width: usize, columns: &[Column]) -> String {
+    let gap = gap(width);
+    let mut name = width;
+    let mut shown = Vec::new();
+    let needed = measure_text_width(&row.name).min(MAX_NAME);
+    for column in columns {
+        if let Some(left) = name.checked_sub(gap + column.width()).filter(|left| *left >= needed) {
+            name = left;
+            shown.push(*column);
+        }
+    }
+    shown.sort_by_key(|column| ORDER.iter().position(|other| other == column));
+    let text = truncate_str(&row.name, name, "…");
+    let mut parts =
+        vec![style(pad_str(&text, name, Alignment::Left, None)).bold().for_stderr().to_string()];
+    let cell = |column: &Column| {
+        pad_str(&column.text(row), column.width(), Alignment::Left, None).into_owned()
+    };
+    parts.extend(shown.iter().map(cell));
+    parts.join(&" ".repeat(gap)).trim_end().to_owned()
 }
 
 fn note(text: &str) -> String {
@@ -364,7 +428,7 @@ fn table(rows: &[Row], width: usize, height: usize, verbose: bool) -> Vec<String
     let total = summary(rows, name);
     let mut all: Vec<Row> = order[..shown].iter().map(|row| (*row).clone()).collect();
     all.push(total);
-    let plan = Plan::new(&all, width, true);
+    let plan = Plan::new(&all, width, true, &Wishes::of(&all).all());
     // Lines below torrents, as many as fit.
     let mut spare = room - shown;
     let legends = usize::from(verbose && spare > 1);

@@ -34,9 +34,17 @@ fn one_torrent_loses_first_what_matters_least() {
     assert_eq!(status(20), " 26% ETA   4:34");
     assert_eq!(status(40), "━━──────  26.6% ↓ 12.3 MiB/s ETA   4:34");
     assert_eq!(
-        status(80),
-        "━━───────  26.6%   1.2/  4.5 GiB ↓ 12.3 MiB/s ↑  1.2 MiB/s ETA   4:34  34 peers"
+        show(std::slice::from_ref(&row), 80, 24, false),
+        [
+            "debian-13.iso                                  ↑  1.2 MiB/s  34 peers  12 seeds",
+            "━━━━━━━━╸───────────────────────  26.6%   1.2/  4.5 GiB ↓ 12.3 MiB/s ETA   4:34",
+        ]
     );
+    // A long name comes before them.
+    let long = Row { name: "x".repeat(60), ..row.clone() };
+    let heading = |columns| show(std::slice::from_ref(&long), columns, 24, false)[0].clone();
+    assert_eq!(heading(80), format!("{}           34 peers", "x".repeat(60)));
+    assert_eq!(heading(40), format!("{}…", "x".repeat(38)));
     for part in ["26.6%", "1.2/  4.5 GiB", "↓ 12.3 MiB/s", "↑  1.2 MiB/s", "34 peers", "12 seeds"]
     {
         assert!(status(120).contains(part) && status(200).contains(part), "{part}");
@@ -99,8 +107,8 @@ fn columns_stay_where_they_are_whatever_the_numbers() {
     };
     for columns in [40, 80, 120, 200] {
         let place = |row: &Row, mark: char| {
-            let line = &show(std::slice::from_ref(row), columns, 24, false)[1];
-            line.chars().position(|c| c == mark)
+            let lines = show(std::slice::from_ref(row), columns, 24, false).join("\n");
+            lines.chars().position(|c| c == mark)
         };
         for mark in ['↓', '↑', '%'] {
             assert_eq!(place(&before, mark), place(&after, mark), "{mark} at {columns}");
