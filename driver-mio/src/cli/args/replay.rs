@@ -67,8 +67,8 @@ pub(super) fn replay() -> Command {
         )
         .args(look.map(|arg| arg.help_heading(LOOK)))
         .arg(force().help_heading(WRITE))
-        .arg(path("redact", "Write it without addresses, names, hashes and keys"))
-        .arg(path("minimise", "Write the shortest trace that fails in the same way"));
+        .arg(path("redact", "Write the trace without addresses, names, hashes and keys"))
+        .arg(path("minimise", "Write the shortest trace found that fails in the same way"));
     explained(
         command,
         MORE,
@@ -80,6 +80,6 @@ pub(super) fn replay() -> Command {
             ),
             ("For a bug report", "eddyline replay run.trace --redact public.trace"),
         ],
-        &["0", "2", "3", "7", "13", "17", "26", "33"],
+        &["3", "7", "9", "13", "26", "33"],
     )
 }

@@ -17,17 +17,20 @@ const CODES: &[(&str, &str)] = &[
     ("25", "not valid bencode"),
     ("26", "not a valid torrent"),
     ("27", "bad magnet link or info-hash"),
-    ("32", "data is bad or missing"),
+    ("32", "data is bad, missing or too long"),
     ("33", "the replay differs"),
     ("129", "stopped by SIGHUP"),
     ("130", "stopped by SIGINT (Ctrl-C)"),
-    ("141", "nobody reads the output"),
+    ("141", "the output was closed (SIGPIPE)"),
     ("143", "stopped by SIGTERM"),
 ];
 
-/// Codes of commands that transfer.
+/// What every command may end with.
+const ALWAYS: &[&str] = &["0", "2", "17", "141"];
+
+/// Codes of commands that transfer, beside those.
 pub(super) const TRANSFER: &[&str] =
-    &["0", "1", "2", "3", "6", "7", "9", "13", "17", "25", "26", "27", "129", "130", "141", "143"];
+    &["1", "3", "6", "7", "9", "13", "25", "26", "27", "129", "130", "143"];
 
 const ELSEWHERE: &str = "\
 Every long flag can also be set by an environment variable, EDDYLINE_ and its name in capitals \
@@ -55,7 +58,7 @@ fn below(examples: &[(&str, &str)], codes: &[&str]) -> String {
         let shown = examples.iter().map(|(what, how)| format!("  {what}:\n    {how}"));
         parts.push(format!("Examples:\n{}", shown.collect::<Vec<_>>().join("\n")));
     }
-    let known = CODES.iter().filter(|(code, _)| codes.contains(code));
+    let known = CODES.iter().filter(|(code, _)| ALWAYS.contains(code) || codes.contains(code));
     let rows: Vec<_> = known.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
     if !rows.is_empty() {
         parts.push(format!("Exit codes:\n{}", rows.join("\n")));

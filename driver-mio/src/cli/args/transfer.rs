@@ -5,15 +5,18 @@ use clap::{Arg, Command, ValueHint, value_parser};
 
 use super::text::{TRANSFER, explained};
 use super::values::{parse_address, parse_bootstrap, parse_ratio, parse_tracker};
-use super::{duration, flag, folder, force, keep_executable, many, option, rate, record, source};
+use super::{
+    duration, flag, folder, force, keep_executable, many, option, rate, record, source,
+    torrent_file,
+};
 
-const FILES: &str = "Files";
-const LIMITS: &str = "Limits";
-const END: &str = "When to stop";
+pub(super) const FILES: &str = "Files";
+pub(super) const LIMITS: &str = "Limits";
+pub(super) const END: &str = "When to stop";
 const PEERS: &str = "Peers";
-const NETWORK: &str = "Network";
-const STATE: &str = "State";
-const OUTPUT: &str = "Output";
+pub(super) const NETWORK: &str = "Network";
+pub(super) const STATE: &str = "State";
+pub(super) const OUTPUT: &str = "Output";
 
 /// Flags of `download` that make sense on `seed` too.
 pub(super) fn transfer_flags(command: Command) -> Command {
@@ -27,8 +30,8 @@ pub(super) fn transfer_flags(command: Command) -> Command {
 fn limits() -> [Arg; 3] {
     [
         rate("max-down", "Limit download speed in bytes per second, as in 500K or 2MiB"),
-        rate("max-up", "Limit upload speed in bytes per second"),
-        option("max-peers", "N", "Limit the number of peers of each torrent")
+        rate("max-up", "Limit upload speed in bytes per second, as in 500K or 2MiB"),
+        option("max-peers", "N", "Limit the number of peers of each torrent [default: 100]")
             .value_parser(value_parser!(u32).range(1..)),
     ]
     .map(|arg| arg.help_heading(LIMITS))
@@ -66,7 +69,8 @@ fn peers() -> [Arg; 7] {
                 "Announce to this tracker too, after those of the torrent: an http, https or udp \
                  address. Can be given more than once.",
             ),
-        flag("no-trackers", "Do not announce to trackers"),
+        flag("no-trackers", "Do not announce to trackers")
+            .long_help("Do not announce to trackers, not even to those of --tracker."),
         flag("no-dht", "Do not use the DHT"),
         flag("no-pex", "Do not exchange addresses with peers"),
         flag("no-lsd", "Do not look for peers on the local network"),
@@ -115,9 +119,9 @@ fn files() -> [Arg; 8] {
     [
         folder("dir", "Save the files in this folder").short('d').default_value("."),
         many("select", "LIST", "Download only these files: 1-3,7 or a glob").short('s').long_help(
-            "Download only these files: numbers as in `info`, as in 1-3,7, or a glob, which is held \
-             against the path with and without the torrent's folder. Can be given more than once; \
-             whatever one of them matches is downloaded.",
+            "Download only these files: numbers as `info` shows them (1-3,7), or a glob ('*.mkv'), which \
+             is held against the path with and without the torrent's folder. Can be given more than \
+             once; whatever one of them matches is downloaded.",
         ),
         flag("ask", "List the files and ask which ones to download")
             .conflicts_with_all(["select", "json"]),
@@ -137,7 +141,10 @@ fn files() -> [Arg; 8] {
             "Replace files of the same name that hold nothing of the torrent. Without the flag such a \
              file is left alone and the download ends with exit code 13.",
         ),
-        flag("metadata-only", "Save the .torrent of a magnet link and exit"),
+        flag("metadata-only", "Save the .torrent of a magnet link and exit").long_help(
+            "Fetch the metadata of a magnet link from its peers, save it as a .torrent, and exit. -o says \
+             where.",
+        ),
     ]
     .map(|arg| arg.help_heading(FILES))
 }
@@ -165,10 +172,10 @@ pub(super) fn download() -> Command {
                      NAME.torrent in the current folder.",
                 ),
         );
-    let stop = duration("stop-timeout", "Give up after this long without progress");
+    let stop = duration("stop-timeout", "Give up after this long without progress, as in 10m");
     let command = transfer_flags(command).arg(stop.help_heading(END).long_help(
-        "Give up, with exit code 7, when no piece was completed for this long. Start again to go on \
-         where it stopped.",
+        "Give up, with exit code 7, when no piece was completed for this long: 90s, 10m or 2h. Start \
+         again to go on where it stopped. Without the flag it waits for ever.",
     ));
     explained(
         command,
@@ -191,7 +198,7 @@ pub(super) fn seed() -> Command {
     let dir = folder("dir", "The folder that holds the files").short('d').required(true);
     let command = Command::new("seed")
         .about("Upload torrents until stopped")
-        .arg(source("torrent", "A .torrent file").num_args(1..))
+        .arg(torrent_file().num_args(1..))
         .arg(dir.help_heading(FILES));
     explained(
         transfer_flags(command),
@@ -201,7 +208,7 @@ pub(super) fn seed() -> Command {
             ("Seed until Ctrl-C", "eddyline seed x.torrent -d Films"),
             ("Seed for two hours", "eddyline seed x.torrent -d . --seed-time 2h"),
         ],
-        &["0", "1", "2", "3", "6", "9", "13", "17", "25", "26", "32", "129", "130", "143"],
+        &["1", "3", "6", "7", "9", "13", "25", "26", "32", "129", "130", "143"],
     )
 }
 
@@ -214,10 +221,10 @@ pub(super) fn info() -> Command {
             "Fetch the metadata of a magnet link from its peers, and show that: name, size, files. \
                  Nothing is downloaded or saved.",
         ));
-    let stop = duration("stop-timeout", "With --files: give up after this long");
+    let stop = duration("stop-timeout", "With --files: give up after this long, as in 2m");
     // How peers are found is as with `download`; the rest has no meaning here.
     let useless = ["max-down", "max-up", "max-peers", "seed-ratio", "seed-time", "state-dir"];
-    let useless = useless.into_iter().chain(["no-resume", "record"]);
+    let useless = useless.into_iter().chain(["no-resume", "record", "force"]);
     let command = transfer_flags(command)
         .mut_args(|arg| match arg.get_help_heading() {
             Some(PEERS | NETWORK) => arg.hide_short_help(true),
@@ -230,12 +237,12 @@ pub(super) fn info() -> Command {
         useless.fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)));
     explained(
         command.arg(stop),
-        "Trackers are shown without passkeys, but for -vv. The numbers of files are those that \
-         --select takes. Flags on peers and on the network matter with --files only.",
+        "Trackers are shown without passkeys; -vv shows them in full. The numbers of files are those \
+         that --select takes. Flags on peers and on the network matter with --files only.",
         &[
             ("What is in a torrent", "eddyline info x.torrent"),
             ("What is behind a magnet link", "eddyline info MAGNET --files"),
         ],
-        &["0", "2", "3", "6", "7", "25", "26", "27", "130"],
+        &["3", "6", "7", "25", "26", "27", "129", "130", "143"],
     )
 }
