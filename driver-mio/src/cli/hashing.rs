@@ -4,17 +4,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::output::say_styled;
+use super::output::{printable, say_styled};
+use super::progress::layout::{Phase, Row, lines, plain};
 use super::terminal::{Display, size as terminal_size};
-use super::units::{clock, size};
 
 /// Work that takes less than this is not shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 /// How often the display is drawn, and a plain line is printed where there is none.
 const FRAME: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(20);
-/// Characters of the bar.
-const BAR: usize = 30;
 
 /// How many threads to use: as many as asked for, or as the machine has cores.
 pub fn threads(asked: Option<u16>) -> usize {
@@ -67,6 +65,7 @@ pub fn in_parallel<T: Sync, S: Default, R: Send, E: Send>(
 /// How far hashing has come, on standard error: a bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
 pub struct HashingProgress {
+    name: String,
     total: u64,
     done: u64,
     quiet: bool,
@@ -76,11 +75,11 @@ pub struct HashingProgress {
 }
 
 impl HashingProgress {
-    /// For this many bytes; nothing is shown if `quiet`.
-    pub fn new(total: u64, quiet: bool) -> Self {
+    /// For this many bytes of what has this name; nothing is shown if `quiet`.
+    pub fn new(name: &str, total: u64, quiet: bool) -> Self {
         let display = if quiet { None } else { Display::open() };
         let now = Instant::now();
-        Self { total, done: 0, quiet, display, began: now, told: now }
+        Self { name: name.to_owned(), total, done: 0, quiet, display, began: now, told: now }
     }
 
     /// So many bytes more are hashed.
@@ -93,30 +92,30 @@ impl HashingProgress {
         }
         self.told = now;
         match &self.display {
-            Some(display) => display.show(vec![self.line(terminal_size().0)]),
-            None => say_styled(&self.line(0)),
+            Some(display) => {
+                let (columns, height) = terminal_size();
+                display.show(lines(&[self.row()], columns, height, false));
+            }
+            None => say_styled(&plain(&self.row())),
         }
     }
 
-    /// Percentage, bytes, rate and time left, and a bar in what they leave of the line.
-    fn line(&self, columns: usize) -> String {
+    /// How far it is.
+    fn row(&self) -> Row {
         let done = self.done.min(self.total);
-        let share = done as f64 / self.total.max(1) as f64;
         let rate = done as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-        let left = ((self.total - done) as f64 / rate.max(1.0)) as u64;
-        let text = format!(
-            "hashing {:3} %  {:>10} of {}  {}/s  ETA {}",
-            (share * 100.0) as u64,
-            size(done),
-            size(self.total),
-            size(rate as u64),
-            clock(left)
-        );
-        let bar = columns.saturating_sub(text.chars().count() + 3).min(BAR);
-        if bar < 5 {
-            return text;
+        Row {
+            name: format!("hashing {}", printable(&self.name)),
+            phase: Phase::Hashing,
+            done,
+            length: self.total,
+            down_rate: rate as u64,
+            up_rate: 0,
+            uploaded: 0,
+            peers: 0,
+            seeds: 0,
+            note: None,
+            map: Vec::new(),
         }
-        let filled = ((share * bar as f64) as usize).min(bar);
-        format!("{}{}  {text}", "━".repeat(filled), "─".repeat(bar - filled))
     }
 }

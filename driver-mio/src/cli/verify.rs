@@ -59,7 +59,8 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut states = vec![State::Missing; pieces.len()];
     let workers = threads(matches.get_one::<u16>("threads").copied());
     let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
-    let mut progress = HashingProgress::new(metainfo.layout.length(), matches.get_flag("quiet"));
+    let mut progress =
+        HashingProgress::new(&metainfo.name, metainfo.layout.length(), matches.get_flag("quiet"));
     let outcome: Result<(), std::convert::Infallible> = in_parallel(
         &groups,
         workers,

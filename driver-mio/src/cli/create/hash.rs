@@ -28,6 +28,7 @@ pub fn build(
 ) -> Result<Option<Vec<u8>>, Failure> {
     let usage = |error: CreateError| Failure::new(USAGE, error.to_string());
     let files = input.files.iter().map(|input| input.file.clone()).collect();
+    let name = options.name.clone();
     let mut creator = Creator::new(options, files).map_err(usage)?;
     // Files of the layout without padding come in the order of the input.
     let mut paths = Vec::new();
@@ -48,7 +49,7 @@ pub fn build(
         Some(_) => Err(None),
     };
     let total = needs.iter().map(|need| hasher.bytes(need)).sum();
-    let mut progress = HashingProgress::new(total, quiet);
+    let mut progress = HashingProgress::new(&name, total, quiet);
     let outcome = in_parallel(&groups, workers, work, |group, hashed| {
         progress.add(group.iter().map(|need| hasher.bytes(need)).sum());
         for (need, hashed) in group.iter().zip(hashed) {

@@ -15,6 +15,8 @@ pub enum Phase {
     Metadata,
     /// Its data is being hashed; `done` counts what is hashed.
     Checking,
+    /// Files are hashed for `create` or `verify`; the rate is in `down_rate`.
+    Hashing,
     /// It is being fetched.
     Downloading,
     /// It stands still by an error.
@@ -99,6 +101,7 @@ impl Column {
             Self::Down if moving && row.phase != Phase::Seeding => {
                 format!("{}{}", style("↓").green().for_stderr(), speed(row.down_rate))
             }
+            Self::Down if row.phase == Phase::Hashing => format!(" {}", speed(row.down_rate)),
             Self::Up if moving => {
                 format!("{}{}", style("↑").blue().for_stderr(), speed(row.up_rate))
             }
@@ -128,7 +131,9 @@ fn state(row: &Row) -> String {
         Phase::Downloading if row.note.is_some() && row.down_rate == 0 => {
             style("stalled").yellow().for_stderr().to_string()
         }
-        Phase::Downloading => eta(row.length.saturating_sub(row.done), row.down_rate),
+        Phase::Downloading | Phase::Hashing => {
+            eta(row.length.saturating_sub(row.done), row.down_rate)
+        }
         Phase::Seeding if row.length == 0 => "done".into(),
         Phase::Seeding => {
             let ratio = row.uploaded as f64 / row.length as f64;
@@ -268,7 +273,7 @@ fn bar(row: &Row, width: usize) -> String {
     let (full, half) = (halves / 2, halves % 2);
     let filled = format!("{}{}", "━".repeat(full), if half == 1 { "╸" } else { "" });
     let filled = match row.phase {
-        Phase::Checking => style(filled).yellow(),
+        Phase::Checking | Phase::Hashing => style(filled).yellow(),
         Phase::Failed => style(filled).red(),
         Phase::Seeding => style(filled).green(),
         _ => style(filled).cyan(),
@@ -303,19 +308,28 @@ pub fn plain(row: &Row) -> String {
     match row.phase {
         Phase::Metadata => parts.push("looking for the metadata".into()),
         Phase::Checking => parts.push("checking".into()),
+        Phase::Hashing => {
+            parts.push(rate(row.down_rate));
+            parts.push(eta_text(row));
+            return parts.join(", ");
+        }
         Phase::Failed => parts.push("failed".into()),
         Phase::Paused => parts.push("paused".into()),
         Phase::Downloading => {
             parts.push(format!("down {}", rate(row.down_rate)));
             parts.push(format!("up {}", rate(row.up_rate)));
-            let eta = eta(row.length.saturating_sub(row.done), row.down_rate);
-            parts.push(eta.split_whitespace().collect::<Vec<_>>().join(" "));
+            parts.push(eta_text(row));
         }
         Phase::Seeding => parts.push(format!("up {}", rate(row.up_rate))),
     }
     let (peers, seeds) = (plural(row.peers, "peer"), plural(row.seeds, "seed"));
     parts.push(format!("{} {peers} ({} {seeds})", row.peers, row.seeds));
     parts.join(", ")
+}
+
+fn eta_text(row: &Row) -> String {
+    let eta = eta(row.length.saturating_sub(row.done), row.down_rate);
+    eta.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// All torrents in one row.
@@ -356,16 +370,16 @@ fn single(row: &Row, width: usize, height: usize, verbose: bool) -> Vec<String> 
     let rows = std::slice::from_ref(row);
     let wishes = Wishes::of(rows);
     let mut plan = Plan::new(rows, width, false, &wishes.all());
-    let mut beside: &[Column] = &[];
-    let least = wishes.least();
-    // Where little would be left for the bar, what matters least stands beside the name.
-    if plan.bar < GOOD_BAR && height > 1 {
+    let mut beside = Vec::new();
+    // Files have no peers. Where little would be left for the bar, what matters least stands beside the name.
+    let hashing = row.phase == Phase::Hashing;
+    if hashing || (plan.bar < GOOD_BAR && height > 1) {
         plan = Plan::new(rows, width, false, &wishes.most());
-        beside = &least;
+        beside.extend(wishes.least().into_iter().filter(|_| !hashing));
     }
     let mut lines = Vec::new();
     if height > 1 {
-        lines.push(heading(row, width, beside));
+        lines.push(heading(row, width, &beside));
     }
     lines.push(plan.line(row));
     lines.extend(row.note.as_deref().map(note));

@@ -2,7 +2,7 @@
 
 mod cells;
 mod events;
-mod layout;
+pub mod layout;
 mod notices;
 mod told;
 

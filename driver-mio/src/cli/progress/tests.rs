@@ -148,6 +148,22 @@ fn what_does_not_fit_is_counted() {
 }
 
 #[test]
+fn hashing_has_a_rate_and_an_end_and_no_peers() {
+    let row = torrent("hashing x", Phase::Hashing);
+    let status = |columns| show(std::slice::from_ref(&row), columns, 24, false);
+    assert_eq!(status(40), ["hashing x", "━━──────  26.6%   12.3 MiB/s ETA   4:34"]);
+    assert_eq!(
+        status(80),
+        [
+            "hashing x",
+            "━━━━━━━━╸───────────────────────  26.6%   1.2/  4.5 GiB   12.3 MiB/s ETA   4:34"
+        ]
+    );
+    assert_eq!(measure_text_width(&status(200)[1]), 199);
+    assert_eq!(plain(&row), "hashing x, 26.6%, 1.2 GiB of 4.5 GiB, 12.3 MiB/s, ETA 4:34");
+}
+
+#[test]
 fn maps_and_their_legend_come_with_verbose() {
     let row = torrent("x", Phase::Downloading);
     let lines = show(std::slice::from_ref(&row), 80, 24, true);
