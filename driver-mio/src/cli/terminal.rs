@@ -180,10 +180,7 @@ impl Screen {
         }
         let (columns, height) = size();
         let rows: usize = self.drawn.iter().map(|line| rows_of(line, columns)).sum();
-        match rows.min(height) {
-            0 | 1 => "\r\x1b[J".to_owned(),
-            rows => format!("\r\x1b[{}A\x1b[J", rows - 1),
-        }
+        erased(rows.clamp(1, height))
     }
 
     fn erase(&mut self) {
@@ -217,6 +214,13 @@ impl Screen {
             let _ = tcsetattr(stderr(), OptionalActions::Now, &state);
         }
     }
+}
+
+/// Removes these rows, from the last one, where the cursor is, up to the first. Row by row: a terminal whose
+/// whole screen is cleared at once keeps what was there, and each picture would stay in what one can scroll
+/// back to.
+fn erased(rows: usize) -> String {
+    format!("\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(rows.saturating_sub(1)))
 }
 
 /// Rows that a line takes at this width.
