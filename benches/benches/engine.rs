@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use eddyline::base::payload::Payload;
 use eddyline::base::rng::Seed;
 use eddyline::bencode::{Limits, Mode, scan};
@@ -95,6 +96,25 @@ fn picker(c: &mut Criterion) {
     group.finish();
 }
 
+/// Time of the steps of a recording, for a block.
+fn each_block(group: &mut BenchmarkGroup<'_, WallTime>, name: String, recording: &Recording) {
+    group.bench_function(name, |b| {
+        b.iter_custom(|count| {
+            let (mut spent, mut done) = (Duration::ZERO, 0);
+            while done < count {
+                recording.replay(|step| {
+                    let start = Instant::now();
+                    step();
+                    spent += start.elapsed();
+                });
+                done += recording.blocks;
+            }
+            // A replay brings more blocks than were asked for.
+            spent.mul_f64(count as f64 / done.max(1) as f64)
+        });
+    });
+}
+
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step per block, request to verified");
     group.sample_size(10);
@@ -110,21 +130,24 @@ fn step(c: &mut Criterion) {
         (16, 1_000_000, 1),
     ] {
         let recording = Recording::in_pieces_of(each, pieces, peers, 2000);
-        group.bench_function(format!("{pieces} pieces of {each} blocks, {peers} peers"), |b| {
-            b.iter_custom(|count| {
-                let (mut spent, mut done) = (Duration::ZERO, 0);
-                while done < count {
-                    recording.replay(|step| {
-                        let start = Instant::now();
-                        step();
-                        spent += start.elapsed();
-                    });
-                    done += recording.blocks;
-                }
-                // A replay brings more blocks than were asked for.
-                spent.mul_f64(count as f64 / done.max(1) as f64)
-            });
-        });
+        let name = format!("{pieces} pieces of {each} blocks, {peers} peers");
+        each_block(&mut group, name, &recording);
+    }
+    group.finish();
+}
+
+/// The same under a limit: each rate with one peer and with many. What it costs more than without one is
+/// turns in which less comes, and a line in which peers wait.
+fn limits(c: &mut Criterion) {
+    let mut group = c.benchmark_group("step per block under a limit");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(1));
+    for peers in [1, 20, 200] {
+        for rate in [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000] {
+            let recording = Recording::limited(rate, 40_000, peers, 4000);
+            let name = format!("{} KB/s, {peers} peers", rate / 1000);
+            each_block(&mut group, name, &recording);
+        }
     }
     group.finish();
 }
@@ -163,5 +186,5 @@ fn dht(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, bencode, picker, step, dht);
+criterion_group!(benches, frames, bencode, picker, step, limits, dht);
 criterion_main!(benches);

@@ -7,6 +7,7 @@ mod tests;
 
 use std::io::{self, IoSliceMut, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,6 +22,8 @@ const COPIED: usize = BUFFER / 4;
 const MAX_KEPT: usize = 160;
 /// Buffers kept while nothing comes.
 const KEPT_AT_REST: usize = 8;
+/// How long that has to last: under a rate limit nothing comes for most of the time.
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 type Buffer = Box<[u8]>;
 type Kept = Arc<Mutex<Vec<Buffer>>>;
@@ -31,6 +34,8 @@ pub struct Buffers {
     /// Those that the next read goes to.
     next: Vec<Buffer>,
     kept: Kept,
+    /// For how long nothing has come.
+    quiet: Duration,
 }
 
 /// A buffer on loan.
@@ -87,6 +92,7 @@ impl Buffers {
             *slice = IoSliceMut::new(&mut buffer[..room]);
         }
         let total = source.read_vectored(&mut slices[..wanted])?;
+        self.quiet = Duration::ZERO;
         let mut left = total;
         for buffer in self.next.drain(..total.div_ceil(BUFFER)) {
             let count = left.min(BUFFER);
@@ -104,6 +110,7 @@ impl Buffers {
     /// Lends a buffer of which `fill` has filled the first `count` bytes, at most [`Self::EACH`];
     /// `None` when it says that it has not.
     pub fn fill(&mut self, count: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Option<Bytes> {
+        self.quiet = Duration::ZERO;
         let mut buffer = self.next.pop().unwrap_or_else(|| self.buffer());
         if !fill(&mut buffer[..count]) {
             self.next.push(buffer);
@@ -112,8 +119,13 @@ impl Buffers {
         Some(Bytes::from_owner(Lent { buffer, count, home: self.kept.clone() }))
     }
 
-    /// Nothing has come for a while: gives back what is kept for more than a little.
-    pub fn rest(&self) {
+    /// Nothing has happened for this time: after a second without a read, gives back what is kept for more
+    /// than a little.
+    pub fn rest(&mut self, time: Duration) {
+        self.quiet = self.quiet.saturating_add(time);
+        if self.quiet < REST_AFTER {
+            return;
+        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() > KEPT_AT_REST {
             kept.truncate(KEPT_AT_REST);

@@ -20,7 +20,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::disk::{DiskPool, DiskStats, Gather, Locations, PoolOptions};
+use crate::disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions};
 use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
@@ -39,7 +39,7 @@ const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
 /// How long bytes of a file get to come into memory before they are looked for again.
 const COLD_WAIT: Duration = Duration::from_millis(2);
-/// A wait before which a trace is brought up to date, and after which nothing is kept for speed.
+/// A wait before which a trace is brought up to date.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 
 /// What a driver needs to know.
@@ -125,6 +125,8 @@ pub struct Driver {
     events: Vec<Event>,
     actions: Vec<Action>,
     blocks: Gather,
+    /// Blocks to be written at the end of this turn.
+    writes: Vec<Batch>,
     reads: Reads,
     /// Streams whose next bytes are not in memory at the moment.
     cold: Vec<usize>,
@@ -176,9 +178,9 @@ impl Driver {
             unhashed,
             keep_executable,
         };
-        let blocks = Gather::new(u64::from(engine_config.disk_intake) / 4);
         let mut driver = Self {
             locations,
+            blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
             trace: trace.transpose()?,
             clock,
@@ -202,7 +204,7 @@ impl Driver {
             received: Vec::new(),
             events: Vec::new(),
             actions: Vec::new(),
-            blocks,
+            writes: Vec::new(),
             reads: Reads::default(),
             cold: Vec::new(),
             notices: Vec::new(),
@@ -325,8 +327,8 @@ impl Driver {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ready.clear(),
             Err(error) => return Err(error),
         }
-        if wait >= LONG_WAIT && self.ready.is_empty() {
-            self.buffers.rest();
+        if self.ready.is_empty() {
+            self.buffers.rest(wait);
         }
         self.gather();
         let (now, events) = (self.clock.now(), self.events.drain(..));

@@ -79,28 +79,37 @@ mod tests {
 
     use super::*;
 
-    /// Bytes that a greedy taker gets in ten seconds, asking every `step` milliseconds.
-    fn ten_seconds(rate: u64, step: u64, chunk: u64) -> u64 {
+    /// Bytes that a greedy taker gets in ten seconds, asking every `step` milliseconds and not at all in
+    /// the seconds of `pause`, and the most that it gets beyond the rate in any stretch of time.
+    fn ten_seconds(rate: u64, step: u64, chunk: u64, pause: core::ops::Range<u64>) -> (u64, i64) {
         let mut bucket = TokenBucket::default();
         bucket.set_rate(Some(rate), Instant::ZERO);
-        let mut total = 0;
-        for at in (0..10_000).step_by(step as usize) {
+        let (mut total, mut least, mut burst) = (0, 0, 0);
+        for at in (0..10_000).step_by(step as usize).filter(|at| !pause.contains(&(at / 1000))) {
+            let brought = (rate * at / 1000) as i64;
+            least = least.min(total as i64 - brought);
             while bucket.available(Instant::from_millis(at)) > 0 {
                 bucket.take(chunk);
                 total += chunk;
             }
+            burst = burst.max(total as i64 - brought - least);
         }
-        total
+        (total, burst)
     }
 
     #[test]
-    fn limits_hold_within_five_percent_over_ten_seconds() {
-        for rate in [20_000, 100_000, 1_000_000, 50_000_000, 1_000_000_000] {
+    fn limits_hold_within_two_percent_over_ten_seconds_and_no_burst_is_above_200_ms() {
+        for rate in [10_000, 100_000, 1_000_000, 50_000_000, 1_000_000_000] {
             for (step, chunk) in [(1, 1000), (50, 16_384), (100, 16_384)] {
-                let total = ten_seconds(rate, step, chunk);
-                // At the slowest rate a whole block is 8 % of the ten seconds.
-                let slack = rate / 2 + 2 * chunk;
+                let (total, burst) = ten_seconds(rate, step, chunk, 0..0);
+                // At the slowest rate a whole block is 16 % of the ten seconds.
+                let slack = (rate / 5).max(2 * chunk);
                 assert!(total.abs_diff(rate * 10) <= slack, "{rate} {step}: {total}");
+                // A pause brings no more than the bucket holds.
+                let (rested, after) = ten_seconds(rate, step, chunk, 3..7);
+                assert!(rested <= rate * 6 + slack + MIN_BURST, "{rate} {step}: {rested}");
+                let most = (rate / 5).max(MIN_BURST + chunk + rate / 1000 * step) as i64;
+                assert!(burst <= most && after <= most, "{rate} {step}: {burst}, {after}");
             }
         }
     }

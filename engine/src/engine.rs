@@ -225,6 +225,12 @@ impl Engine {
         self.torrents.get(id).and_then(|torrent| torrent.path_now(file))
     }
 
+    /// Whether blocks of a torrent that peers were asked for have not come yet. Cheap while they have not.
+    pub fn expects_blocks(&self, id: TorrentId) -> bool {
+        let torrent = self.torrents.get(id);
+        torrent.is_some_and(|t| t.peers.values().any(|peer| !peer.requests.is_empty()))
+    }
+
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].
     pub fn torrent_state(&self, id: TorrentId) -> Option<TorrentState> {
         self.torrents.get(id).map(|torrent| torrent.state())

@@ -9,8 +9,8 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 
 use super::pool::Batch;
 
-/// How long a block waits for its neighbours.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a block waits for its neighbours: two turns of a rate limit, which brings them in portions.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Bytes of a piece that are written together, whatever is still to come.
 const ENOUGH: u32 = 1 << 20;
 

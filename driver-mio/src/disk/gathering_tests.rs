@@ -62,7 +62,7 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     let queue = Queue::new(true);
     let job = |n: u32| (torrent(1), n, DiskOpId::from_u64(n.into()));
     let count = LANES as u32;
-    (0..=count).for_each(|n| queue.put_piece(job(n), 1));
+    (0..=count).for_each(|n| queue.put_piece(job(n), 1, false));
     let Some(Work::Pieces(first)) = queue.take() else { panic!("nothing") };
     assert_eq!(first, (0..count).map(job).collect::<Vec<_>>());
     // What was written goes before what waits for others.
@@ -73,9 +73,9 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     let Some(Work::Pieces(rest)) = queue.take() else { panic!("nothing") };
     assert_eq!(rest, [job(count)]);
     // Large ones wait for fewer others, and none when nothing more can come.
-    queue.put_piece(job(1), 100 << 20);
+    queue.put_piece(job(1), 100 << 20, false);
     assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
-    queue.put_piece(job(2), 1);
+    queue.put_piece(job(2), 1, false);
     queue.close();
     assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
     assert!(queue.take().is_none());
@@ -85,15 +85,16 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
 fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
     let queue = Queue::new(true);
     let (one, two) = ((torrent(1), 0), (torrent(1), 1));
-    queue.put(vec![block(1, 0)], Some(one));
-    queue.put(vec![block(2, 0)], Some(one));
-    queue.put(vec![block(3, 0)], Some(two));
-    queue.put(vec![block(4, 0)], None);
     let next = || match queue.take() {
         Some(Work::Batch(batch, file)) => (ids(&batch)[0], file),
         other => panic!("{other:?}"),
     };
-    assert_eq!([next(), next(), next()], [(100, Some(one)), (300, Some(two)), (400, None)]);
+    queue.put(vec![block(1, 0)], Some(one));
+    assert_eq!(next(), (100, Some(one)));
+    queue.put(vec![block(2, 0)], Some(one));
+    queue.put(vec![block(3, 0)], Some(two));
+    queue.put(vec![block(4, 0)], None);
+    assert_eq!([next(), next()], [(300, Some(two)), (400, None)]);
     queue.done(one);
     assert_eq!(next(), (200, Some(one)));
 }
@@ -101,7 +102,7 @@ fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
 #[test]
 fn where_lanes_are_not_fast_no_piece_waits() {
     let queue = Queue::new(false);
-    (0..3).for_each(|n| queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1));
+    (0..3).for_each(|n| queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1, false));
     let before = Instant::now();
     for _ in 0..3 {
         assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));

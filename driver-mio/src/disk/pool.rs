@@ -1,5 +1,7 @@
 //! Worker threads for disk and hash operations.
 
+mod hashes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,11 +15,11 @@ use super::claiming::claim;
 use super::files::{FileCache, disk_error};
 use super::filesystem::FileSystem;
 use super::found_folders::{found_folders, note};
-use super::hashing::{HashBuffer, hash_in_memory};
+use super::hashing::HashBuffer;
 use super::locations::Locations;
 use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
-use super::queue::{HashJob, Queue, Work, Written, torrent_of};
+use super::queue::{Queue, Work, Written, torrent_of};
 use super::read_cache::{ReadCache, ReadStats};
 use super::refusal;
 use super::span::Span;
@@ -133,14 +135,26 @@ impl DiskPool {
             return;
         }
         if let [(id, DiskOp::HashPiece { torrent, piece })] = batch.as_slice() {
-            let open = self.shared.torrent(*torrent);
-            let size = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(*piece));
-            let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
-            self.queue.put_piece((*torrent, *piece, *id), held.into());
-        } else {
-            let file = self.shared.written_by(&batch);
-            self.queue.put(batch, file);
+            return self.hash(*id, *torrent, *piece, false);
         }
+        let file = self.shared.written_by(&batch);
+        self.queue.put(batch, file);
+    }
+
+    /// Gives workers blocks to be written.
+    pub fn write(&self, batches: impl Iterator<Item = Batch>) {
+        let with_files: Vec<_> =
+            batches.map(|batch| (self.shared.written_by(&batch), batch)).collect();
+        self.queue.put_all(with_files.into_iter().map(|(file, batch)| (batch, file)));
+    }
+
+    /// Gives workers a piece to be hashed. Where the download `goes_on`, it waits longer for others: they
+    /// come whether this one is hashed or not.
+    pub fn hash(&self, id: DiskOpId, torrent: TorrentId, piece: u32, goes_on: bool) {
+        let open = self.shared.torrent(torrent);
+        let size = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(piece));
+        let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
+        self.queue.put_piece((torrent, piece, id), held.into(), goes_on);
     }
 
     /// Fills `into` with part of a piece if that needs no waiting at all: the file is open, its bytes
@@ -248,51 +262,6 @@ impl Shared {
                 open.files.watch.told(&files, self.turns.now());
             }
         }
-    }
-
-    /// Hashes pieces: those of one torrent side by side, what is still in memory where it is.
-    fn hash_off(&self, mut jobs: Vec<HashJob>, buffer: &mut HashBuffer) {
-        jobs.sort_unstable();
-        let mut events = Vec::with_capacity(jobs.len());
-        for run in jobs.chunk_by(|a, b| a.0 == b.0) {
-            let torrent = run[0].0;
-            let mut leave = |job: &HashJob, hash: io::Result<Sha1Hash>| {
-                let outcome = match hash {
-                    Ok(hash) => DiskOutcome::PieceHashed(hash),
-                    Err(error) => DiskOutcome::Failed(self.judge(torrent, &error)),
-                };
-                events.push(Event::Disk(job.2, outcome));
-            };
-            let open = self.torrent(torrent).and_then(|open| {
-                self.locations.look(open.files.location(), false)?;
-                Ok(open)
-            });
-            let open = match open {
-                Ok(open) => open,
-                Err(error) => {
-                    run.iter().for_each(|job| leave(job, Err(error.kind().into())));
-                    continue;
-                }
-            };
-            let size = |piece: u32| open.files.metainfo().geometry.piece_size(piece);
-            let (mut here, mut there) = (Vec::new(), Vec::new());
-            for job in run {
-                match self.unhashed.take((torrent, job.1), size(job.1)) {
-                    Some(blocks) => here.push((job, blocks)),
-                    None => there.push(job),
-                }
-            }
-            for group in here.chunk_by_mut(|a, b| size(a.0.1) == size(b.0.1)) {
-                let blocks: Vec<_> =
-                    group.iter_mut().map(|(_, blocks)| std::mem::take(blocks)).collect();
-                let hashes = hash_in_memory(blocks, buffer, |bytes| self.unhashed.freed(bytes));
-                group.iter().zip(hashes).for_each(|((job, _), hash)| leave(job, Ok(hash)));
-            }
-            let pieces: Vec<u32> = there.iter().map(|job| job.1).collect();
-            let hashes = open.files.hash_pieces(&pieces, buffer);
-            there.into_iter().zip(hashes).for_each(|(job, hash)| leave(job, hash));
-        }
-        self.mailbox.leave(events);
     }
 
     /// Writes blocks of one piece: those that lie behind each other go to the disk at once.

@@ -38,27 +38,30 @@ impl Driver {
         self.actions = actions;
         self.reads.lent.clear();
         self.read_blocks();
-        for batch in self.blocks.take_due(Instant::now()) {
-            self.disk.submit(batch);
+        self.writes.extend(self.blocks.take_due(Instant::now()));
+        if !self.writes.is_empty() {
+            self.disk.write(self.writes.drain(..));
         }
     }
 
     fn disk_op(&mut self, id: DiskOpId, op: DiskOp) {
-        let batch = match &op {
+        match &op {
             DiskOp::WriteBlock { torrent, piece, .. } => {
                 let metainfo = self.engine.metainfo(*torrent);
                 let size = metainfo.map_or(0, |metainfo| metainfo.geometry.piece_size(*piece));
-                self.blocks.add(id, op, size, Instant::now())
+                return self.writes.extend(self.blocks.add(id, op, size, Instant::now()));
             }
             DiskOp::ReadBlock { torrent, piece, begin, length } => {
                 let (torrent, piece, begin, length) = (*torrent, *piece, *begin, *length);
                 return self.reads.wanted.push(Wanted { id, torrent, piece, begin, length });
             }
-            _ => Some(vec![(id, op)]),
-        };
-        if let Some(batch) = batch {
-            self.disk.submit(batch);
+            DiskOp::HashPiece { torrent, piece } => {
+                let goes_on = self.engine.expects_blocks(*torrent);
+                return self.disk.hash(id, *torrent, *piece, goes_on);
+            }
+            _ => {}
         }
+        self.disk.submit(vec![(id, op)]);
     }
 
     fn stream(&mut self, conn: ConnId, action: StreamAction) {
