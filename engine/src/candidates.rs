@@ -4,6 +4,7 @@
 //! names others, and an address with its many ports each have a share. When the list is full,
 //! whoever named most gives way to who named less.
 
+mod calls;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
 
+pub use calls::CALLS;
+use calls::Calls;
 use shares::Shares;
 pub use shares::{MAX_PORTS, Namer};
 
@@ -55,6 +58,8 @@ pub struct Candidate {
     /// BEP 40 priority towards us.
     priority: u32,
     next_try: Instant,
+    /// Its namer's turn to have it called comes at `next_try`, or has come.
+    in_turn: bool,
     /// It had everything when it was left because we had everything too.
     whole: bool,
     /// When somebody named it last, or it was connected.
@@ -82,6 +87,7 @@ pub struct Candidates {
     /// May be tried later.
     waiting: BTreeSet<(Instant, PeerKey)>,
     shares: Shares,
+    calls: Calls,
     next_key: PeerKey,
 }
 
@@ -198,6 +204,7 @@ impl Candidates {
             failures: 0,
             priority,
             next_try: Instant::ZERO,
+            in_turn: false,
             whole: false,
             named_at: Instant::ZERO,
         };
@@ -310,10 +317,35 @@ impl Candidates {
                 self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
                 continue;
             }
+            let wait = self.wait_for_turn(key, now);
+            if !wait.is_zero() {
+                self.list(key, now + wait);
+                continue;
+            }
             self.set_busy(key, true);
             return Some((key, addr));
         }
         None
+    }
+
+    /// How long an address waits until it is its namer's turn to have one called. This machine may be called
+    /// as often as one likes, and what the user names is the user's.
+    fn wait_for_turn(&mut self, key: PeerKey, now: Instant) -> Duration {
+        let Some(candidate) = self.known.get_mut(&key) else { return Duration::ZERO };
+        let free = candidate.source == PeerSource::User || candidate.addr.ip().is_loopback();
+        if free || core::mem::take(&mut candidate.in_turn) {
+            return Duration::ZERO;
+        }
+        let wait = self.calls.take(candidate.namer, now);
+        candidate.in_turn = !wait.is_zero();
+        wait
+    }
+
+    /// Somebody at an address that was called is a peer.
+    pub fn proven(&mut self, key: PeerKey) {
+        if let Some(candidate) = self.known.get(&key) {
+            self.calls.give_back(candidate.namer);
+        }
     }
 
     /// When the next address may be tried: zero for at once, `None` for never.
@@ -438,6 +470,9 @@ impl Candidates {
     /// # Errors
     /// The rule that does not.
     pub fn check(&self, limit: u32, connections: u32) -> Result<(), &'static str> {
+        if !self.calls.is_bounded() {
+            return Err("calls of more namers than are told apart");
+        }
         let bounded = self.known.len() <= limit.saturating_add(connections) as usize;
         let mut shares = Shares::default();
         for candidate in self.known.values() {

@@ -296,3 +296,23 @@ fn names_of_peers_do_not_fill_the_resolver() {
     let names = alone.names.len();
     assert!((1..=100).contains(&names), "{names} names looked up");
 }
+
+#[test]
+fn thousands_of_addresses_in_one_reply_of_a_tracker_are_called_little_by_little() {
+    let server: fn(&HttpGet) -> Vec<HttpEvent> = |_| {
+        let mut body = b"d8:intervali86400e5:peers12000:".to_vec();
+        for n in 0..2000u16 {
+            let [high, low] = n.to_be_bytes();
+            body.extend([50 + high, low, 7, 9, 26, 225]);
+        }
+        body.push(b'e');
+        reply(200, Scope::Public, None, &body)
+    };
+    let mut alone = Alone::new(server);
+    alone.add(1, vec!["http://tracker.example/announce".into()], &[]);
+    alone.run(60);
+    let (soon, ()) = (alone.called.len(), alone.run(3540));
+    let hour = alone.called.len();
+    assert!((100..=125).contains(&soon), "called {soon} in a minute");
+    assert!((900..=1305).contains(&hour), "called {hour} in an hour");
+}

@@ -31,6 +31,7 @@ fn the_limits_that_the_security_page_names_are_those_of_the_code() {
         format!("{} connections of a torrent", config.max_connections_per_address),
         format!("{STRIKES} broken rules, then it is banned"),
         format!("an eighth of the {} addresses", grouped(config.max_candidates.into())),
+        format!("{} calls to what it named that find no peer", eddyline::candidates::CALLS.burst),
         format!("the longest metadata ({} MiB)", config.max_metadata >> 20),
         format!("{MAX_PATH_DEPTH} folders deep, {} files", grouped(MAX_FILES as u64)),
         format!("names of {} MiB and {PATH_BYTES_PER_BYTE} bytes", PATH_BYTES_FREE >> 20),

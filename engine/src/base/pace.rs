@@ -52,6 +52,12 @@ impl Taken {
         self.free_at = self.free_at.max(now) + pace.gap;
     }
 
+    /// Gives one back.
+    pub fn give_back(&mut self, pace: Pace) {
+        let at = self.free_at.as_nanos().saturating_sub(pace.gap.as_nanos() as u64);
+        self.free_at = Instant::from_nanos(at);
+    }
+
     /// Whether all of it has been paid back.
     pub fn is_free(&self, now: Instant) -> bool {
         self.free_at <= now
@@ -77,6 +83,21 @@ impl<K: Ord> PaceLedger<K> {
     /// Takes one for `key` if it may be taken now.
     pub fn take(&mut self, key: K, pace: Pace, now: Instant) -> bool {
         self.entry(key, pace, now).take(pace, now)
+    }
+
+    /// Takes one for `key` whether it may be taken or not. Returns in what time it may be used.
+    pub fn reserve(&mut self, key: K, pace: Pace, now: Instant) -> Duration {
+        let taken = self.entry(key, pace, now);
+        let wait = taken.wait(pace, now);
+        taken.charge(pace, now);
+        wait
+    }
+
+    /// Gives one back to `key`.
+    pub fn give_back(&mut self, key: &K, pace: Pace) {
+        if let Some(taken) = self.taken.get_mut(key) {
+            taken.give_back(pace);
+        }
     }
 
     /// How long until one may be taken for `key`; zero for now.
@@ -135,6 +156,7 @@ mod tests {
     //! Unit tests of paces.
 
     use super::*;
+    use alloc::vec::Vec;
 
     const PACE: Pace = Pace::new(3, 10_000);
 
@@ -159,6 +181,20 @@ mod tests {
         let mut taken = Taken::default();
         let count = (0..100_000u64).filter(|n| taken.take(PACE, Instant::from_millis(n * 100)));
         assert_eq!(count.count(), 1002);
+    }
+
+    #[test]
+    fn what_is_reserved_may_be_used_in_turn_and_what_is_given_back_at_once() {
+        let mut ledger = PaceLedger::new(10);
+        let waits: Vec<u64> = (0..5).map(|_| ledger.reserve(1, PACE, at(100)).as_secs()).collect();
+        assert_eq!(waits, [0, 0, 0, 10, 20]);
+        (0..3).for_each(|_| ledger.give_back(&1, PACE));
+        ledger.give_back(&2, PACE);
+        assert_eq!(ledger.reserve(1, PACE, at(100)), Duration::ZERO);
+        assert_eq!(ledger.reserve(1, PACE, at(100)), Duration::from_secs(10));
+        // What was never taken is not given back.
+        (0..100).for_each(|_| ledger.give_back(&1, PACE));
+        assert_eq!((0..9).filter(|_| ledger.take(1, PACE, at(100))).count(), 3);
     }
 
     #[test]

@@ -19,17 +19,24 @@ pub struct Namer {
     pub source: PeerSource,
     /// The peer, node or host that said so.
     pub from: Option<Prefix>,
+    /// The tracker that said so, by its number in the torrent.
+    pub tracker: Option<u32>,
 }
 
 impl Namer {
-    /// A source that is one: the user, resume data, trackers.
+    /// A source that is one: the user, resume data.
     pub const fn all(source: PeerSource) -> Self {
-        Self { source, from: None }
+        Self { source, from: None, tracker: None }
+    }
+
+    /// A tracker of the torrent.
+    pub const fn tracker(number: u32) -> Self {
+        Self { source: PeerSource::Tracker, from: None, tracker: Some(number) }
     }
 
     /// A stranger at `ip`.
     pub fn at(source: PeerSource, ip: IpAddr) -> Self {
-        Self { source, from: Some(Prefix::of(ip)) }
+        Self { source, from: Some(Prefix::of(ip)), tracker: None }
     }
 
     /// A peer that connected to us.

@@ -278,3 +278,46 @@ fn a_block_is_called_no_more_often_than_it_may_and_others_are_meanwhile() {
     assert_eq!(in_block.count(), 4);
     assert!(list.next(few(8), at(61)).is_some(), "the rest waits, and is not forgotten");
 }
+
+#[test]
+fn who_names_many_has_a_hundred_called_at_once_and_then_one_in_three_seconds() {
+    let mut list = Candidates::default();
+    for n in 0..300 {
+        list.add(addr(n), Namer::tracker(0), n, 2000, at(0));
+    }
+    let call = |list: &mut Candidates, now| {
+        let mut called = 0;
+        while let Some((key, _)) = list.next(few(8), at(now)) {
+            list.postpone(key, 100_000, 2000, at(now));
+            called += 1;
+        }
+        called
+    };
+    assert_eq!((call(&mut list, 0), call(&mut list, 0)), (100, 0));
+    // Each of the rest has its turn, and none is asked for before it.
+    assert_eq!(list.next_deadline(), Some(at(3)));
+    assert_eq!((call(&mut list, 3), call(&mut list, 5), call(&mut list, 60)), (1, 0, 19));
+    // Another tracker has turns of its own, and the user is not limited.
+    for n in 0..10 {
+        list.add(addr(1000 + n), Namer::tracker(1), n, 2000, at(60));
+    }
+    for n in 0..150 {
+        list.add(addr(2000 + n), Namer::all(PeerSource::User), n, 2000, at(60));
+    }
+    assert_eq!(call(&mut list, 60), 160);
+    assert_eq!(call(&mut list, 3600), 180, "all that were named");
+}
+
+#[test]
+fn calls_that_find_a_peer_are_given_back() {
+    let mut list = Candidates::default();
+    for n in 0..300 {
+        list.add(addr(n), Namer::tracker(0), n, 2000, at(0));
+    }
+    let mut called = 0;
+    while let Some((key, _)) = list.next(few(8), at(0)) {
+        list.proven(key);
+        called += 1;
+    }
+    assert_eq!(called, 300);
+}

@@ -69,7 +69,7 @@ impl Torrent {
         let own = [ctx.identity.external(false), ctx.identity.external(true)];
         let others: Vec<_> = peers.iter().filter(|peer| !own.contains(peer)).copied().collect();
         for addr in &others {
-            self.add_candidate(ctx, *addr, Namer::all(PeerSource::Tracker));
+            self.add_candidate(ctx, *addr, Namer::tracker(at.0));
         }
         if let Some(tracker) = self.announcer.tracker(at) {
             let (torrent, url) = (self.id, tracker.url.clone());

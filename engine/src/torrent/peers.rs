@@ -194,6 +194,7 @@ impl Torrent {
         self.peers.insert(conn, Box::new(peer));
         if !incoming {
             ctx.dials.succeeded(remote);
+            self.candidates.proven(key);
             self.list_peer(conn);
         }
         ctx.flush.insert(conn);
