@@ -108,6 +108,24 @@ fn files_under_the_names_of_earlier_versions_are_found() {
 }
 
 #[test]
+fn where_case_is_not_told_apart_twins_are_found_under_the_names_that_they_have_there() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir_all(home.join("in/t")).unwrap();
+    std::fs::write(home.join("in/t/README"), bytes(20_000, 1)).unwrap();
+    std::fs::write(home.join("in/t/Readme"), bytes(20_000, 2)).unwrap();
+    create(home, "in/t", "t.torrent");
+    // As such a folder looks: both names lead to one file, and the other one is called otherwise.
+    std::fs::rename(home.join("in/t/Readme"), home.join("in/t/Readme.1")).unwrap();
+    std::fs::hard_link(home.join("in/t/README"), home.join("in/t/Readme")).unwrap();
+    for output in
+        [run(home, &["verify", "t.torrent", "--dir", "in"]), seed(home, "t.torrent", "in")]
+    {
+        assert_eq!(code(&output), Some(0), "{}", said(&output));
+    }
+}
+
+#[test]
 fn what_is_too_long_is_one_answer_everywhere_and_a_download_cuts_it() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

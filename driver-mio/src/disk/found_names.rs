@@ -1,13 +1,14 @@
 //! Files that are there under other names than a placement says: the one that the torrent itself gives
 //! and that we would not, and those that earlier versions gave.
 
-use std::collections::BTreeMap;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use eddyline::Placement;
-use eddyline::metainfo::{Metainfo, Naming};
+use eddyline::metainfo::{FileEntry, Metainfo, Naming};
 
-use super::filesystem::{FileSystem, Path};
+use super::filesystem::{FileSystem, Found, Path};
 
 /// Looks for files of which the placement says no name. Through links only what we call as the torrent
 /// does is found: whoever makes a torrent does not choose which links are followed.
@@ -23,8 +24,9 @@ pub(super) fn found_names(
 ) -> io::Result<BTreeMap<u32, Vec<String>>> {
     let files = metainfo.layout.files();
     let earlier = metainfo.layout.names_for(Naming::PORTABLE);
-    let (mut found, mut nowhere) = (BTreeMap::new(), Vec::new());
+    let (mut names, mut nowhere) = (BTreeMap::new(), Vec::new());
     let (mut here, mut renamed) = (0, 0);
+    let twins = LazyCell::new(|| Twins::of(files));
     let open = (0u32..).zip(files).filter(|(index, entry)| {
         let others = entry.own.is_some() || earlier.contains_key(index);
         others && entry.is_stored() && !placement.renamed.contains_key(index)
@@ -36,19 +38,28 @@ pub(super) fn found_names(
             Err(error) if is_in_the_way(&error) => Ok(None),
             Err(error) => Err(error),
         };
-        let safe = look(&entry.path)?.is_some();
+        let found = look(&entry.path)?;
+        // Where upper and lower case are one, what is there may be another file of the torrent.
+        if let (Some(found), Some(path)) = (found, earlier.get(&index))
+            && look(path)?.is_some_and(|other| other.identity != found.identity)
+            && twins.have(fs, entry, found)
+        {
+            names.insert(index, path.clone());
+            continue;
+        }
+        let safe = found.is_some();
         if let Some(own) = &entry.own {
             let there = fs.find(own).ok().flatten().filter(|found| found.is_file);
             let right = there.map(|found| found.length == entry.length);
             if right == Some(true) || (right.is_some() && placement.read_only && !safe) {
-                found.insert(index, own.to_vec());
+                names.insert(index, own.to_vec());
                 continue;
             }
         }
         match earlier.get(&index) {
             _ if safe => here += 1,
             Some(path) if look(path)?.is_some() => {
-                found.insert(index, path.clone());
+                names.insert(index, path.clone());
                 renamed += 1;
             }
             Some(path) => nowhere.push((index, path)),
@@ -56,9 +67,35 @@ pub(super) fn found_names(
         }
     }
     if renamed > here {
-        found.extend(nowhere.into_iter().map(|(index, path)| (index, path.clone())));
+        names.extend(nowhere.into_iter().map(|(index, path)| (index, path.clone())));
     }
-    Ok(found)
+    Ok(names)
+}
+
+/// Files by their paths with upper and lower case as one.
+struct Twins<'a>(HashMap<String, Vec<&'a FileEntry>>);
+
+impl<'a> Twins<'a> {
+    fn of(files: &'a [FileEntry]) -> Self {
+        let mut folded: HashMap<_, Vec<_>> = HashMap::new();
+        for file in files {
+            folded.entry(file.path.join("/").to_lowercase()).or_default().push(file);
+        }
+        Self(folded)
+    }
+
+    /// Whether what is there under the path of a file is another file of the torrent, whose path differs in
+    /// upper and lower case alone.
+    fn have(&self, fs: &dyn FileSystem, file: &FileEntry, found: Found) -> bool {
+        let alike = self.0.get(&file.path.join("/").to_lowercase());
+        let others = alike.into_iter().flatten().filter(|other| other.path != file.path);
+        let same = |other: &&FileEntry| {
+            let there = fs.find(&other.path).ok().flatten();
+            there.is_some_and(|there| there.identity == found.identity)
+        };
+        // A few are enough to look at: whoever makes a torrent chooses how many there are.
+        found.identity.is_some() && others.take(8).any(|other| same(&other))
+    }
 }
 
 fn is_in_the_way(error: &io::Error) -> bool {
