@@ -59,7 +59,8 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
     if files.iter().zip(&priorities).any(chosen) {
         Ok(priorities)
     } else {
-        Err(Failure::new(USAGE, format!("{}: --select matches no file", metainfo.name)))
+        let text = format!("no file of {} matches {}", metainfo.name, selections.join(" or "));
+        Err(Failure::new(USAGE, text))
     }
 }
 

@@ -139,6 +139,8 @@ fn goals_of_a_run_and_of_torrents_end_their_seeding_and_then_the_run() {
     home.succeed(&["session", "resume", "a.bin"]);
     home.succeed(&run(&["--no-trackers", "--seed-time", "0s"]));
     assert_eq!(states(), ["finished", "finished"]);
+    // So does one that finds nothing left to do.
+    home.succeed(&run(&["--no-trackers", "--seed-time", "0s"]));
 }
 
 #[test]

@@ -70,9 +70,11 @@ impl Goals {
         reached
     }
 
-    /// Whether all torrents have reached their goals, and nothing is left to do.
+    /// Whether all torrents have reached their goals, and nothing is left to do. That is so of none at all,
+    /// if the run was given a goal: those that there were have reached it in an earlier run.
     pub fn all_reached(&self) -> bool {
-        !self.torrents.is_empty() && self.torrents.values().all(|tracked| tracked.reached)
+        let something = !self.torrents.is_empty() || self.usual.is_set();
+        something && self.torrents.values().all(|tracked| tracked.reached)
     }
 
     /// Whether something is not complete yet.
