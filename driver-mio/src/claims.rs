@@ -64,21 +64,29 @@ pub enum ClaimAccess {
 pub struct Taken {
     /// The path that both want.
     path: PathBuf,
+    /// Whether both have the same content there.
+    alike: bool,
     new: String,
     holder: Head,
 }
 
 impl std::fmt::Display for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { path, new, holder } = self;
+        let Self { path, alike, new, holder } = self;
         let other = if holder.process == std::process::id() {
             String::new()
         } else {
             format!(", which process {} has open", holder.process)
         };
+        let advice = match alike {
+            true => {
+                " of the same content, which one of them writes; begin the other when that is complete, or"
+            }
+            false => ";",
+        };
         write!(
             f,
-            "{new} and {} ({}){other} have both a file {}; choose another folder with --dir for one",
+            "{new} and {} ({}){other} have both a file {}{advice} choose another folder with --dir for one",
             holder.name,
             holder.hash,
             path.display()
@@ -172,20 +180,20 @@ impl Claim {
 
     /// The first path on which this claim and another cannot both stand. Two that only read can; equal
     /// content can be had by two of which one does not write. A folder is a folder for everybody.
-    /// Returns the number of its file.
-    fn clash(&self, access: ClaimAccess, others: &[(Entry, u32)]) -> Option<u32> {
+    /// Returns the number of its file, and whether both have the same content there.
+    fn clash(&self, access: ClaimAccess, others: &[(Entry, u32)]) -> Option<(u32, bool)> {
         let both = |kind| self.head.access == kind && access == kind;
         if both(ClaimAccess::Reads) {
             return None;
         }
         let both = both(ClaimAccess::Writes);
-        let clashes = |(entry, _): &&(Entry, u32)| {
+        self.entries.iter().find_map(|(entry, file)| {
             let first = others.partition_point(|(other, _)| other.key < entry.key);
             let same = others[first..].iter().take_while(|(other, _)| other.key == entry.key);
-            let mut same = same.filter(|(other, _)| other.content != 0 || entry.content != 0);
-            same.any(|(other, _)| both || other.content != entry.content)
-        };
-        self.entries.iter().find(clashes).map(|(_, file)| *file)
+            let same = same.filter(|(other, _)| other.content != 0 || entry.content != 0);
+            let mut alike = same.map(|(other, _)| other.content == entry.content);
+            alike.find(|alike| both || !alike).map(|alike| (*file, alike))
+        })
     }
 }
 
@@ -240,21 +248,21 @@ impl Claims {
         let mut held = self.held();
         // Nobody looks while another writes.
         let _guard = self.folder.as_deref().and_then(|folder| guard(folder).ok());
-        let taken = |file: u32, holder: &Head| {
+        let taken = |(file, alike): (u32, bool), holder: &Head| {
             let (new, holder) = (claim.head.name.clone(), holder.clone());
-            let taken = Taken { path: path(file), new, holder };
+            let taken = Taken { path: path(file), alike, new, holder };
             self.refused().insert(torrent, taken.to_string());
             io::Error::other(taken)
         };
         for (_, other) in held.iter().filter(|(other, _)| **other != torrent) {
-            if let Some(file) = claim.clash(other.claim.head.access, &other.claim.entries) {
-                return Err(taken(file, &other.claim.head));
+            if let Some(clash) = claim.clash(other.claim.head.access, &other.claim.entries) {
+                return Err(taken(clash, &other.claim.head));
             }
         }
         let others = self.folder.as_deref().map(|folder| others(folder, torrent));
         for (holder, entries) in others.into_iter().flatten() {
-            if let Some(file) = claim.clash(holder.access, &entries) {
-                return Err(taken(file, &holder));
+            if let Some(clash) = claim.clash(holder.access, &entries) {
+                return Err(taken(clash, &holder));
             }
         }
         self.refused().remove(&torrent);
@@ -405,7 +413,7 @@ mod tests {
         assert!(take(&claims, 1, claim(&one, Writes, false)));
         assert!(!take(&claims, 2, claim(&two, Writes, false)));
         assert!(!take(&claims, 2, claim(&two, Reads, false)));
-        assert!(claims.told(Sha1Hash([2; 20])).unwrap().contains("both a file"));
+        assert!(claims.told(Sha1Hash([2; 20])).unwrap().contains("both a file /d; choose"));
         // File by file: a folder is shared, a file is not.
         assert!(take(&claims, 3, claim(&torrent(3, &["c"]), Writes, false)));
         assert!(!take(&claims, 4, claim(&torrent(4, &["a/x"]), Writes, false)));
@@ -416,6 +424,7 @@ mod tests {
         // Of equal content one may write, and all may read; all may read anything.
         let same = torrent(2, &["b", "c"]);
         assert!(!take(&claims, 5, claim(&same, Writes, false)));
+        assert!(claims.told(Sha1Hash([5; 20])).unwrap().contains("of the same content"));
         assert!(take(&claims, 5, claim(&same, Mends, false)));
         claims.release(Sha1Hash([2; 20]));
         claims.release(Sha1Hash([5; 20]));

@@ -150,6 +150,49 @@ fn what_is_too_long_is_one_answer_everywhere_and_a_download_cuts_it() {
 }
 
 #[test]
+fn a_seed_that_is_not_whole_says_which_file_is_missing_or_too_short() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir_all(home.join("in/t")).unwrap();
+    std::fs::write(home.join("in/t/a"), bytes(100_000, 1)).unwrap();
+    std::fs::write(home.join("in/t/b"), bytes(100_000, 2)).unwrap();
+    create(home, "in/t", "t.torrent");
+    std::fs::write(home.join("in/t/a"), &bytes(100_000, 1)[..90_000]).unwrap();
+    let short = seed(home, "t.torrent", "in");
+    assert_eq!(code(&short), Some(32));
+    assert!(said(&short).contains("t/a is too short (90000 of 100000 bytes);"), "{}", said(&short));
+    std::fs::remove_file(home.join("in/t/a")).unwrap();
+    std::fs::remove_file(home.join("in/t/b")).unwrap();
+    let gone = seed(home, "t.torrent", "in");
+    assert!(said(&gone).contains("t/a is missing, as is another;"), "{}", said(&gone));
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_refused_where_a_torrent_is_made_and_harm_nobody_beside_one() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir_all(home.join("in/t")).unwrap();
+    std::fs::write(home.join("in/t/a"), bytes(20_000, 1)).unwrap();
+    create(home, "in/t", "t.torrent");
+    for folder in ["in", "in/t"] {
+        let odd = home.join(folder).join(std::ffi::OsStr::from_bytes(b"b\xff\xfe"));
+        std::fs::write(odd, b"x").unwrap();
+    }
+    for output in [
+        run(home, &["verify", "t.torrent", "--dir", "in"]),
+        seed(home, "t.torrent", "in"),
+        download(home, &["t.torrent"], "in", &[]),
+    ] {
+        assert_eq!(code(&output), Some(0), "{}", said(&output));
+    }
+    let made = run(home, &["create", "in/t", "-o", "u.torrent"]);
+    assert_eq!(code(&made), Some(2));
+    let text = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(text.contains("not UTF-8") && !home.join("u.torrent").exists(), "{text}");
+}
+
+#[test]
 fn a_foreign_file_of_any_length_stays_unless_it_may_be_written_over() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

@@ -42,6 +42,31 @@ pub fn take_paths(claims: &Claims, metainfo: &Metainfo, folder: &Path) -> Result
     claims.take(metainfo.info_hashes.wire(), claim, path).map_err(taken)
 }
 
+/// Which file of a torrent is not there or too short, and of how many that is so; `path` is what each is
+/// called.
+pub fn lacking(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
+    let files = item.metainfo.layout.files().iter().zip(0u32..);
+    let mut short = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
+        let path = path(index)?;
+        let place = path.iter().fold(item.folder.clone(), |way, part| way.join(part));
+        let there = std::fs::metadata(place).ok().map(|found| found.len());
+        let lacks = there.is_none_or(|length| length < file.length);
+        lacks.then(|| (path.join("/"), there, file.length))
+    });
+    let (path, there, length) = short.next()?;
+    let more = match short.count() {
+        0 => String::new(),
+        1 => ", as is another".to_owned(),
+        more => format!(", as are {more} others"),
+    };
+    Some(match there {
+        None => format!("{path} is missing{more}"),
+        Some(there) => {
+            format!("{path} is too short ({there} of {length} bytes){more}")
+        }
+    })
+}
+
 /// What a notice says of files, if it is worth a sentence.
 pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String> {
     let engine = session.driver.engine();

@@ -11,7 +11,7 @@ use eddyline::{Command, FilePriority, Notice, TorrentError};
 use eddyline_mio::claims::Claims;
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{links_told, take_paths};
+use super::found::{lacking, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
@@ -311,8 +311,10 @@ fn serve(
             let item = &session.items[place];
             if !item.done {
                 let pieces = item.metainfo.geometry.pieces();
+                let path = |file| session.driver.engine().file_path(*id, file);
+                let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
                 let text = format!(
-                    "{}: only {good} of {pieces} pieces are good; fetch the rest with `download`",
+                    "{}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`",
                     item.metainfo.name
                 );
                 return Err(session.one_failed(Failure::new(BAD_DATA, text)));

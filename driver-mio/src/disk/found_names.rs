@@ -88,14 +88,23 @@ impl<'a> Twins<'a> {
     /// upper and lower case alone.
     fn have(&self, fs: &dyn FileSystem, file: &FileEntry, found: Found) -> bool {
         let alike = self.0.get(&file.path.join("/").to_lowercase());
-        let others = alike.into_iter().flatten().filter(|other| other.path != file.path);
-        let same = |other: &&FileEntry| {
-            let there = fs.find(&other.path).ok().flatten();
-            there.is_some_and(|there| there.identity == found.identity)
-        };
         // A few are enough to look at: whoever makes a torrent chooses how many there are.
-        found.identity.is_some() && others.take(8).any(|other| same(&other))
+        let others = alike.into_iter().flatten().filter(|other| other.path != file.path).take(8);
+        let mut there = others.filter_map(|other| fs.find(&other.path).ok().flatten());
+        there.any(|other| {
+            let same = other.identity.is_some() && other.identity == found.identity;
+            // Some file systems number names, not files.
+            same || is_listed(fs, &file.path) == Some(false)
+        })
     }
+}
+
+/// Whether a file that is there is called so, and not otherwise in upper and lower case; `None` where that
+/// cannot be told.
+fn is_listed(fs: &dyn FileSystem, path: &Path) -> Option<bool> {
+    let (folder, name) = fs.handle(path, false).ok()??;
+    let mut entries = rustix::fs::Dir::read_from(&folder).ok()?;
+    Some(entries.any(|entry| entry.is_ok_and(|e| e.file_name().to_bytes() == name.as_bytes())))
 }
 
 fn is_in_the_way(error: &io::Error) -> bool {

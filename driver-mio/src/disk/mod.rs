@@ -41,7 +41,7 @@ pub use hashing::{HashBuffer, side_by_side};
 pub use linked::links_on_the_way;
 pub use locations::{Gone, Kind, LocationError, Locations};
 pub use memory::Memory;
-pub use naming::naming_of;
+pub use naming::{names_fit, naming_of};
 pub use operations::{FileOptions, TorrentFiles};
 pub use part_tag::PartTag;
 pub use pool::{Batch, DiskPool, DiskStats, PoolOptions};

@@ -1,10 +1,11 @@
 //! What names can be in a folder: asked of the folder, not guessed from the operating system.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use eddyline::metainfo::{MAX_COMPONENT_BYTES, Naming};
+use eddyline::metainfo::{MAX_COMPONENT_BYTES, Naming, safe_component};
 use rustix::fs::{IFlags, Mode, OFlags};
 
 /// File systems of Unix, all of whose names are what they were given as: ext2 to ext4, XFS, Btrfs, tmpfs,
@@ -68,6 +69,60 @@ fn try_names(folder: &Path) -> io::Result<Naming> {
     Ok(Naming { portable, folds_case, longest })
 }
 
+/// Names that a folder cannot hold.
+#[derive(Debug)]
+pub(super) struct CannotHold {
+    folder: PathBuf,
+    /// The first of them.
+    path: String,
+    more: usize,
+}
+
+impl std::fmt::Display for CannotHold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { folder, path, more } = self;
+        write!(f, "{}: the name {path}", folder.display())?;
+        match more {
+            0 => write!(f, " cannot be had there"),
+            1 => write!(f, " and another one cannot be had there"),
+            _ => write!(f, " and {more} others cannot be had there"),
+        }
+    }
+}
+
+impl std::error::Error for CannotHold {}
+
+/// Whether all these paths, of files by number, can be below `folder`, which need not be there yet.
+///
+/// # Errors
+/// A text with the first one that cannot, and how many others.
+pub fn names_fit(folder: &Path, paths: &[(u32, Vec<String>)]) -> io::Result<()> {
+    all_can_be(folder, naming_of(folder), paths)
+}
+
+/// Whether all these paths can be below `folder`, where names are as `naming` has them.
+///
+/// # Errors
+/// [`CannotHold`] when not.
+pub(super) fn all_can_be(
+    folder: &Path,
+    naming: Naming,
+    paths: &[(u32, Vec<String>)],
+) -> io::Result<()> {
+    let mut taken = HashSet::new();
+    let mut refused = paths.iter().filter(|(_, path)| {
+        let fits = |part: &String| {
+            safe_component(part.as_bytes(), naming).is_some_and(|safe| safe == *part)
+        };
+        let folded = path.join("/");
+        let folded = if naming.folds_case { folded.to_lowercase() } else { folded };
+        !path.iter().all(fits) || !taken.insert(folded)
+    });
+    let Some((_, first)) = refused.next() else { return Ok(()) };
+    let (folder, path) = (folder.to_owned(), first.join("/"));
+    Err(io::Error::other(CannotHold { folder, path, more: refused.count() }))
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of what folders say that they hold.
@@ -80,5 +135,20 @@ mod tests {
         assert_eq!(try_names(folder.path()).unwrap(), naming_of(folder.path()));
         assert_eq!(naming_of(&folder.path().join("not/there/yet")), naming_of(folder.path()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_folder_cannot_hold_is_named_and_counted() {
+        let path = |index: u32, path: &str| (index, path.split('/').map(String::from).collect());
+        let told = |paths: &[(u32, Vec<String>)], naming| {
+            all_can_be(Path::new("/d"), naming, paths).err().map(|error| error.to_string())
+        };
+        let odd = [path(0, "t/a"), path(1, "t/A: B?"), path(2, "t/end."), path(3, "t/A")];
+        assert_eq!(told(&odd, Naming::POSIX), None);
+        let text = told(&odd, Naming::PORTABLE).unwrap();
+        assert_eq!(text, "/d: the name t/A: B? and 2 others cannot be had there");
+        assert_eq!(told(&odd[..1], Naming::PORTABLE), None);
+        let twins = [path(0, "t/a"), path(1, "T/A")];
+        assert_eq!(told(&twins, Naming::PORTABLE).unwrap(), "/d: the name T/A cannot be had there");
     }
 }

@@ -17,6 +17,7 @@ use super::filesystem::FileSystem;
 use super::found_folders::{found_folders, note};
 use super::hashing::HashBuffer;
 use super::locations::Locations;
+use super::naming::all_can_be;
 use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
 use super::queue::{Queue, Work, Written, torrent_of};
@@ -383,7 +384,9 @@ impl Shared {
                 let fs = self.locations.open(to)?;
                 self.reads.close(torrent);
                 let open = self.torrent(torrent)?;
-                self.claim(&open.files, &*fs, to, &open.files.stored_paths())?;
+                let paths = open.files.stored_paths();
+                all_can_be(&self.locations.root(to), self.locations.naming(to), &paths)?;
+                self.claim(&open.files, &*fs, to, &paths)?;
                 let before = open.files.found();
                 self.heed_folders(&open.files, &*fs, true)?;
                 let moved = open.files.move_to(&fs, to);

@@ -4,6 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::naming::CannotHold;
+
 /// An error of the system about one file.
 #[derive(Debug)]
 struct AtPath {
@@ -35,6 +37,9 @@ pub(super) fn cause(error: &io::Error) -> &io::Error {
 
 /// The file, where it is known, and what the system says of it; nothing for errors of our own.
 pub(super) fn describe(error: &io::Error) -> Option<String> {
+    if error.get_ref().is_some_and(|inner| inner.is::<CannotHold>()) {
+        return Some(error.to_string());
+    }
     let why = cause(error);
     let is_own = why.raw_os_error().is_none()
         || (std::ptr::eq(why, error) && Errno::from_io_error(why) == Some(Errno::LOOP));

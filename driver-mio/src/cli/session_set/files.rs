@@ -1,7 +1,7 @@
 //! `session move`, `session rename` and `session verify`: the files of a torrent of the set, while
 //! nobody runs it. The engine does it, as in a run, but without a network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,16 @@ use std::time::Duration;
 use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::Metainfo;
+use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
     Command, CommandError, Config, Notice, RateLimits, Rename, StorageTask, TorrentError,
 };
+use eddyline_mio::disk::names_fit;
+use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionSet};
 use serde_json::json;
 
-use super::super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
+use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
 use super::super::output::{json as print_json, line, printable};
 use super::super::selected::Selected;
 use super::super::session::{Session, Setup, state_dir};
@@ -66,6 +68,7 @@ pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             set.put(vec![(entry, None)]).map_err(|error| disk(&folder, &error))?;
             continue;
         }
+        can_be_at(&set, &store, &entry, &to)?;
         // On record before anything is done: whatever ends this, the next run goes on with it.
         let entry = Entry { moving_to: target.clone(), ..entry };
         set.put(vec![(entry.clone(), None)]).map_err(|error| disk(&folder, &error))?;
@@ -80,6 +83,27 @@ pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         told.iter().for_each(|text| line(text));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the files can have their names at another place: else nothing is moved, and nothing put on record.
+fn can_be_at(
+    set: &SessionSet,
+    store: &ResumeStore,
+    entry: &Entry,
+    to: &Path,
+) -> Result<(), Failure> {
+    let Source::Torrent(metainfo) = source_of(set, entry)? else { return Ok(()) };
+    let renamed = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
+    let files = (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
+    let now = |(index, file): (u32, &FileEntry)| {
+        let path = renamed.get(&index).map_or(&file.path, |renamed| &renamed.to);
+        (index, path.clone())
+    };
+    let paths: Vec<_> = files.map(now).collect();
+    names_fit(to, &paths).map_err(|error| {
+        let text = format!("{error}; choose another folder, or rename first (`session rename`)");
+        Failure::new(DISK, text)
+    })
 }
 
 /// `session rename TORRENT NAME [--file N]`.
@@ -242,8 +266,11 @@ fn perform(
             match notice {
                 Notice::Checked(id, _) => session.driver.command(command(id)),
                 Notice::StorageDone(_, done) if done == *task => return Ok(()),
-                Notice::StorageFailed(_, failed, error) if failed == *task => {
-                    return Err(Failure::disk(&entry.name, error));
+                Notice::StorageFailed(id, failed, error) if failed == *task => {
+                    return Err(match session.driver.disk_refusal(id) {
+                        Some(told) => Failure::refused(&entry.name, &told, error),
+                        None => Failure::disk(&entry.name, error),
+                    });
                 }
                 Notice::CommandRejected(CommandError::BadName, _) => {
                     let text = "the name is taken, or not safe on every system";
