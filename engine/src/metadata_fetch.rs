@@ -20,12 +20,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::base::hash::{Sha1Hash, Sha256Hash};
+use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::metainfo::InfoHashes;
 use crate::picker::PeerKey;
@@ -96,7 +97,7 @@ type LineKey = (u32, Option<PeerKey>);
 struct Holder {
     size: u32,
     /// Its address; of IPv6, its /64.
-    host: IpAddr,
+    host: Prefix,
     /// Pieces asked for, and when.
     asked: SmallVec<[(u32, Instant); MAX_ASKED]>,
     /// Asked and given up; an answer may still come.
@@ -121,17 +122,6 @@ pub struct MetadataFetch {
     /// Something happened since the last look.
     stirred: bool,
     next_look: Option<Instant>,
-}
-
-/// What stands for one host: an address of IPv4, a /64 of IPv6.
-fn host_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
 }
 
 impl MetadataFetch {
@@ -170,7 +160,7 @@ impl MetadataFetch {
         self.left(key);
         let holder = Holder {
             size,
-            host: host_of(ip),
+            host: Prefix::of(ip),
             asked: SmallVec::new(),
             late: SmallVec::new(),
             not_before: now,
@@ -257,7 +247,7 @@ impl MetadataFetch {
 
     /// Addresses behind a line.
     fn hosts_of(&self, at: LineKey) -> usize {
-        let hosts: BTreeSet<IpAddr> = self.behind(at).map(|(_, holder)| holder.host).collect();
+        let hosts: BTreeSet<Prefix> = self.behind(at).map(|(_, holder)| holder.host).collect();
         hosts.len()
     }
 
@@ -430,19 +420,19 @@ impl MetadataFetch {
 /// Who is being asked for one piece.
 #[derive(Default)]
 struct Askers {
-    hosts: SmallVec<[IpAddr; 4]>,
+    hosts: SmallVec<[Prefix; 4]>,
     /// Those of them that were asked a moment ago.
     recent: u32,
 }
 
 impl Askers {
-    fn add(&mut self, host: IpAddr, since: Instant, now: Instant) {
+    fn add(&mut self, host: Prefix, since: Instant, now: Instant) {
         self.hosts.push(host);
         self.recent += u32::from(now.since(since) < SECOND_CHANCE);
     }
 
     /// Whether one more may be asked for a piece that was asked for `times` times.
-    fn allow(&self, host: IpAddr, times: u32) -> bool {
+    fn allow(&self, host: Prefix, times: u32) -> bool {
         let in_vain = times.saturating_sub(self.recent);
         self.recent < in_vain.clamp(1, MAX_ASKERS) && !self.hosts.contains(&host)
     }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use eddyline::base::ids::TorrentId;
 use eddyline::{
     AddTorrent, Command, Config, DiskError, FilePriority, LocationId, Notice, Priority, Rename,
     ResumeData, StorageTask, TorrentError, TorrentState,
@@ -79,9 +80,9 @@ fn a_file_with_one_good_piece_is_adopted() {
     assert!(world.node(1).disk.is_right(torrent));
 }
 
-#[test]
-fn a_small_file_of_the_right_length_is_not_ours_for_that() {
-    // All three lie in one piece, so none of them has a whole one.
+/// A leecher of three small files that lie in one piece, so that none has a whole one, and what it finds in
+/// their places: files of the right length.
+fn small_files(careful: bool) -> (World, TorrentId, Vec<u8>) {
     let content = Content::with_files("small", &[10_000, 10_000, 12_000], 32_768, &[]);
     let foreign = vec![0x55; 32_000];
     let mut world = World::new(107);
@@ -89,12 +90,25 @@ fn a_small_file_of_the_right_length_is_not_ours_for_that() {
     world.seed(seed, &content);
     world.node_mut(leech).disk.preset(&content, &foreign);
     let peers = vec![world.node(seed).addr];
-    world.add(leech, &content, PeerOptions { peers, careful: true, ..PeerOptions::default() });
+    world.add(leech, &content, PeerOptions { peers, careful, ..PeerOptions::default() });
     world.run(30);
     let torrent = world.node(leech).torrents()[0];
+    (world, torrent, foreign)
+}
+
+#[test]
+fn a_small_file_of_the_right_length_is_not_ours_for_that() {
+    let (world, torrent, foreign) = small_files(true);
     let refused = Notice::TorrentFailed(torrent, TorrentError::Foreign(0));
-    assert!(said(&world, leech, |n| *n == refused));
-    assert!(world.node(leech).disk.content(torrent).unwrap() == foreign[..]);
+    assert!(said(&world, 1, |n| *n == refused));
+    assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
+}
+
+#[test]
+fn a_small_file_of_the_right_length_is_written_over_where_that_is_asked_for() {
+    let (world, torrent, _) = small_files(false);
+    assert!(!said(&world, 1, |n| matches!(n, Notice::TorrentFailed(..))));
+    assert!(world.is_complete(1) && world.node(1).disk.is_right(torrent));
 }
 
 #[test]

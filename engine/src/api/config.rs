@@ -28,6 +28,13 @@ const READ_BUFFER: u64 = 128 * 1024;
 /// What is remembered of an address.
 const PER_CANDIDATE: u64 = 512;
 
+/// What is held against addresses, for all torrents: 10,000 bans, 10,000 lesser records, and what finds them.
+const STANDING: u64 = 20_000 * 256;
+/// What is held of bad pieces of a torrent: evidence about 65,536 blocks and 4,096 senders.
+const EVIDENCE: u64 = 65_536 * 2 * 32 + 4_096 * 256;
+/// Calls to what 1,000 namers have named, of a torrent.
+const CALLS: u64 = 1_000 * 128;
+
 /// Bytes of messages that are not complete which every connection may hold at any time: a block, or
 /// the bitfield of a hundred thousand pieces.
 pub const ASSEMBLY_SHARE: u32 = 20 * 1024;
@@ -190,12 +197,14 @@ pub struct MemoryBound {
     pub peers: u64,
     /// What is remembered of addresses.
     pub candidates: u64,
+    /// What is held against addresses, and of bad pieces.
+    pub blame: u64,
 }
 
 impl MemoryBound {
     /// The sum.
     pub const fn total(&self) -> u64 {
-        self.in_flight() + self.requests + self.peers + self.candidates
+        self.in_flight() + self.requests + self.peers + self.candidates + self.blame
     }
 
     /// What is on its way between sockets and disk, of all that.
@@ -243,7 +252,9 @@ impl Config {
             unread: connections * unread,
             requests: connections * queued * 2 * 16,
             peers: connections * (PER_CONNECTION + 2 * bits),
-            candidates: u64::from(torrents) * u64::from(self.max_candidates) * PER_CANDIDATE,
+            candidates: u64::from(torrents)
+                * (u64::from(self.max_candidates) * PER_CANDIDATE + CALLS),
+            blame: STANDING + u64::from(torrents) * EVIDENCE,
         }
     }
 }

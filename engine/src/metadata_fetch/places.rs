@@ -3,12 +3,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::{LineKey, MetadataFetch};
+use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 
 /// Lines that are asked for at the same time.
@@ -27,7 +27,7 @@ const WRONG: u32 = 8;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Place {
     /// The address that it is given to.
-    host: IpAddr,
+    host: Prefix,
     /// When the turn began, and how much was there then.
     since: Instant,
     bytes: u64,
@@ -39,7 +39,7 @@ pub(super) struct Places {
     held: BTreeMap<LineKey, Place>,
     /// Turns without a result by address. It outlives connections, so that whoever comes back is not
     /// new.
-    tried: BTreeMap<IpAddr, u32>,
+    tried: BTreeMap<Prefix, u32>,
     /// Turns without a result by line, for lines of the same addresses.
     turns: BTreeMap<LineKey, u32>,
     /// Places given so far.
@@ -58,11 +58,11 @@ impl Places {
     }
 
     /// An address delivered a whole dictionary that is wrong.
-    pub(super) fn blame(&mut self, host: IpAddr) {
+    pub(super) fn blame(&mut self, host: Prefix) {
         self.count(host, WRONG);
     }
 
-    fn count(&mut self, host: IpAddr, turns: u32) {
+    fn count(&mut self, host: Prefix, turns: u32) {
         let count = self.tried.entry(host).or_default();
         *count = count.saturating_add(turns);
         if self.tried.len() > MAX_TRIED {
@@ -73,12 +73,12 @@ impl Places {
         }
     }
 
-    fn tried(&self, host: IpAddr) -> u32 {
+    fn tried(&self, host: Prefix) -> u32 {
         self.tried.get(&host).copied().unwrap_or(0)
     }
 
     /// A line brought nothing worth while: its addresses and itself have had a turn.
-    fn disappointed(&mut self, at: LineKey, hosts: &BTreeSet<IpAddr>) {
+    fn disappointed(&mut self, at: LineKey, hosts: &BTreeSet<Prefix>) {
         self.held.remove(&at);
         hosts.iter().for_each(|host| self.count(*host, 1));
         *self.turns.entry(at).or_default() += 1;
@@ -89,7 +89,7 @@ impl Places {
         if self.held.len() > PLACES {
             return Err("metadata is fetched in few lengths at a time");
         }
-        let hosts: BTreeSet<IpAddr> = self.held.values().map(|place| place.host).collect();
+        let hosts: BTreeSet<Prefix> = self.held.values().map(|place| place.host).collect();
         if hosts.len() != self.held.len() {
             return Err("an address has one place in the search for metadata");
         }
@@ -103,14 +103,14 @@ impl Places {
 /// A line that somebody stands behind.
 struct Contender {
     at: LineKey,
-    hosts: BTreeSet<IpAddr>,
+    hosts: BTreeSet<Prefix>,
 }
 
 impl MetadataFetch {
     /// Takes places from lines that bring too little while others wait, and gives what is free.
     pub(super) fn take_turns(&mut self, now: Instant) {
         let mut contenders = self.contenders();
-        let known: BTreeMap<LineKey, &BTreeSet<IpAddr>> =
+        let known: BTreeMap<LineKey, &BTreeSet<Prefix>> =
             contenders.iter().map(|contender| (contender.at, &contender.hosts)).collect();
         let places = &mut self.places;
         places
@@ -133,7 +133,7 @@ impl MetadataFetch {
 
     /// All lines that are, or could be.
     fn contenders(&self) -> Vec<Contender> {
-        let mut found: BTreeMap<LineKey, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut found: BTreeMap<LineKey, BTreeSet<Prefix>> = BTreeMap::new();
         for (key, holder) in &self.holders {
             found.entry(self.line_of(holder.size, *key)).or_default().insert(holder.host);
         }
@@ -144,8 +144,8 @@ impl MetadataFetch {
     /// was tried least. An address that holds a place gets no second one.
     fn give_place(&mut self, contenders: &mut Vec<Contender>, now: Instant) -> bool {
         let places = &self.places;
-        let busy: BTreeSet<IpAddr> = places.held.values().map(|place| place.host).collect();
-        let mut best: Option<(_, usize, IpAddr)> = None;
+        let busy: BTreeSet<Prefix> = places.held.values().map(|place| place.host).collect();
+        let mut best: Option<(_, usize, Prefix)> = None;
         for (number, contender) in contenders.iter().enumerate() {
             let free = contender.hosts.iter().filter(|host| !busy.contains(*host));
             let Some(host) = free.min_by_key(|host| (places.tried(**host), **host)) else {

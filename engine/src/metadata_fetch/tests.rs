@@ -3,6 +3,7 @@
 use super::*;
 use alloc::vec;
 use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 
 const CAP: u32 = 1 << 20;
 
