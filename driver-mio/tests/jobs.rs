@@ -184,3 +184,26 @@ fn a_terminal_that_goes_away_is_a_tidy_stop() {
     }
     assert_eq!(std::fs::read_to_string(&code).unwrap(), "129\n");
 }
+
+#[test]
+fn hashing_that_is_ended_leaves_the_terminal_tidy() {
+    let mut shell = Shell::start("xterm");
+    let (length, piece) = (1u64 << 40, 1u64 << 24);
+    let hashes = vec![0; (length / piece) as usize * 20];
+    let head = format!(
+        "d4:infod6:lengthi{length}e4:name4:huge12:piece lengthi{piece}e6:pieces{}:",
+        hashes.len()
+    );
+    let torrent = [head.as_bytes(), &hashes, b"ee"].concat();
+    std::fs::write(shell.home.path().join("huge.torrent"), torrent).unwrap();
+    let huge = std::fs::File::create(shell.home.path().join("huge")).unwrap();
+    huge.set_len(length).unwrap();
+    for command in ["verify huge.torrent --dir .", "create huge -o other.torrent"] {
+        shell.keys(&format!("eddyline {command}; echo co''de=$?.\n"));
+        shell.wait_for("hashing huge");
+        shell.keys("\x03");
+        assert_eq!(shell.code(), "130.", "{command}");
+        let modes = shell.run("stty -a");
+        assert!(modes.contains(" echoctl") && !modes.contains("-echoctl"), "{modes}");
+    }
+}

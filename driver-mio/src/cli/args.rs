@@ -115,7 +115,7 @@ fn verify() -> Command {
             ("Check a download", "eddyline verify x.torrent -d Films"),
             ("For a script", "eddyline verify x.torrent -d Films --json"),
         ],
-        &["1", "3", "25", "26", "32"],
+        &["1", "3", "25", "26", "32", "129", "130", "143"],
     )
 }
 

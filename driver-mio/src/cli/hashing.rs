@@ -100,6 +100,11 @@ impl HashingProgress {
         }
     }
 
+    /// So many bytes are hashed in all.
+    pub fn reach(&mut self, bytes: u64) {
+        self.add(bytes.saturating_sub(self.done));
+    }
+
     /// How far it is.
     fn row(&self) -> Row {
         let done = self.done.min(self.total);

@@ -117,6 +117,12 @@ pub fn size() -> (usize, usize) {
     size.map_or((COLUMNS, ROWS), |size| (or(size.ws_col, COLUMNS), or(size.ws_row, ROWS)))
 }
 
+/// Columns of standard output, if that is a terminal that tells them.
+pub fn output_width() -> Option<usize> {
+    let size = isatty(stdout()).then(|| tcgetwinsize(stdout()).ok()).flatten()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
 fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

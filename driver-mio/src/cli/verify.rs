@@ -19,6 +19,7 @@ use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
 use super::session::state_dir;
+use super::signals::Signals;
 use super::source::load_torrent;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,31 +56,10 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
         })
         .map_err(|error| Failure::io(dir, &error))?;
-    let pieces: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
-    let mut states = vec![State::Missing; pieces.len()];
-    let workers = threads(matches.get_one::<u16>("threads").copied());
-    let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
-    let mut progress =
-        HashingProgress::new(&metainfo.name, metainfo.layout.length(), matches.get_flag("quiet"));
-    let outcome: Result<(), std::convert::Infallible> = in_parallel(
-        &groups,
-        workers,
-        |group, buffer| Ok(files.hash_pieces(group, buffer)),
-        |group, hashes| {
-            let size = |piece: &u32| u64::from(metainfo.geometry.piece_size(*piece));
-            progress.add(group.iter().map(size).sum());
-            for (piece, hash) in group.iter().zip(hashes) {
-                states[*piece as usize] = match hash {
-                    Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
-                    Ok(_) => State::Bad,
-                    Err(_) => State::Missing,
-                };
-            }
-        },
-    );
-    let Ok(()) = outcome;
-    // The bar is gone before the report.
-    drop(progress);
+    let states = match check(&files, matches)? {
+        Ok(states) => states,
+        Err(code) => return Ok(ExitCode::from(code)),
+    };
     let report = Report { metainfo: &metainfo, states, files: look(&files) };
     let complete = report.is_complete();
     if matches.get_flag("json") {
@@ -95,6 +75,41 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }
+}
+
+/// Hashes all pieces, or ends with the code of a signal.
+fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Result<Vec<State>, u8>, Failure> {
+    let metainfo = files.metainfo();
+    let geometry = metainfo.geometry;
+    let pieces: Vec<u32> = (0..geometry.pieces()).collect();
+    let mut states = vec![State::Missing; pieces.len()];
+    let workers = threads(matches.get_one::<u16>("threads").copied());
+    let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
+    let (length, quiet) = (metainfo.layout.length(), matches.get_flag("quiet"));
+    let mut progress = HashingProgress::new(&metainfo.name, length, quiet);
+    let signals = Signals::listen()
+        .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
+    let outcome = in_parallel(
+        &groups,
+        workers,
+        |group, buffer| match signals.exit_code() {
+            None => Ok(files.hash_pieces(group, buffer)),
+            Some(code) => Err(code),
+        },
+        |group, hashes| {
+            progress.add(group.iter().map(|piece| u64::from(geometry.piece_size(*piece))).sum());
+            for (piece, hash) in group.iter().zip(hashes) {
+                states[*piece as usize] = match hash {
+                    Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
+                    Ok(_) => State::Bad,
+                    Err(_) => State::Missing,
+                };
+            }
+        },
+    );
+    // The bar is gone with this, before the report.
+    drop(progress);
+    Ok(outcome.map(|()| states))
 }
 
 /// A file that stands on disk, or should.

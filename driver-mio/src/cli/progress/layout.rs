@@ -366,6 +366,14 @@ pub fn lines(rows: &[Row], columns: usize, height: usize, verbose: bool) -> Vec<
     lines.iter().map(|line| truncate_str(line, width, "…").into_owned()).collect()
 }
 
+/// The line for torrents that are complete and not in memory.
+pub fn resting(count: u32) -> String {
+    format!(
+        "{count} {} complete and waiting for peers",
+        if count == 1 { "torrent is" } else { "torrents are" }
+    )
+}
+
 fn single(row: &Row, width: usize, height: usize, verbose: bool) -> Vec<String> {
     let rows = std::slice::from_ref(row);
     let wishes = Wishes::of(rows);

@@ -192,7 +192,12 @@ impl Reporter {
         }
         if let Some(display) = &self.display {
             let (columns, height) = terminal_size();
-            display.show(layout::lines(&self.rows(&views), columns, height, self.verbose > 0));
+            let mut lines = layout::lines(&self.rows(&views), columns, height, self.verbose > 0);
+            let resting = session.driver.engine().stats().standby;
+            if resting > 0 && lines.len() + 1 < height.max(2) {
+                lines.push(layout::resting(resting));
+            }
+            display.show(lines);
         } else if !self.json && !self.quiet && now.duration_since(self.last_line) >= LINE_EVERY {
             self.last_line = now;
             self.print_lines(&views);

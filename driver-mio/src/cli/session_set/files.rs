@@ -19,6 +19,7 @@ use eddyline_mio::session_store::{Entry, SessionSet};
 use serde_json::json;
 
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
+use super::super::hashing::HashingProgress;
 use super::super::output::{json as print_json, line, printable};
 use super::super::selected::Selected;
 use super::super::session::{Session, Setup, state_dir};
@@ -171,7 +172,7 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let (mut results, mut complete) = (Vec::new(), true);
     for entry in named(matches, &set, &store)? {
         let metainfo = open(&mut session, &set, &entry)?;
-        let good = recheck(&mut session, &entry, &signals)?;
+        let good = recheck(&mut session, &entry, &signals, matches.get_flag("quiet"))?;
         let selected = Selected::without(&metainfo, &entry.skipped);
         let (done, length) = (selected.done(&good), selected.length());
         let all_empty = length == 0;
@@ -199,8 +200,14 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// Checks a torrent that was opened, from the first piece to the last; which are good.
-fn recheck(session: &mut Session, entry: &Entry, signals: &Signals) -> Result<Bits, Failure> {
+fn recheck(
+    session: &mut Session,
+    entry: &Entry,
+    signals: &Signals,
+    quiet: bool,
+) -> Result<Bits, Failure> {
     let mut asked = false;
+    let mut progress = HashingProgress::new(&entry.name, entry.length.unsigned_abs(), quiet);
     loop {
         for notice in session.turn(FRAME)? {
             match notice {
@@ -220,10 +227,17 @@ fn recheck(session: &mut Session, entry: &Entry, signals: &Signals) -> Result<Bi
                 _ => {}
             }
         }
+        let items = session.items.iter().filter(|item| asked && item.hash().to_hex() == entry.hash);
+        for item in items {
+            let view = item.id.and_then(|id| session.driver.engine().torrent(id));
+            let length = u64::from(item.metainfo.geometry.piece_length());
+            progress.reach(view.map_or(0, |view| u64::from(view.checked) * length));
+        }
         if let Some(failure) = session.failure() {
             return Err(failure);
         }
         if let Some(code) = signals.exit_code() {
+            drop(progress);
             session.stop()?;
             let text = format!("stopped before {} was verified", entry.name);
             return Err(Failure::new(code, text));

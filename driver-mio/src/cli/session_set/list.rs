@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line, printable};
 use super::super::selected::Selected;
+use super::super::terminal::output_width;
 use super::super::units::{rate, size};
 use super::entries::{current_name, resume_of};
 use super::status::Status;
@@ -195,17 +196,21 @@ fn print_table(rows: &[Row], full_hash: bool) {
     let width = |column: usize| {
         cells.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..8).map(width).collect();
+    let mut widths: Vec<usize> = (0..8).map(width).collect();
+    if let Some(room) = output_width() {
+        fit(&mut widths, room);
+    }
     for (number, row) in cells.iter().enumerate() {
         let mut text = String::new();
-        for (column, cell) in row.iter().enumerate() {
+        for (column, cell) in row.iter().enumerate().filter(|(column, _)| widths[*column] > 0) {
             // Numbers stand on the right, words on the left.
             let side = if (2..6).contains(&column) {
                 console::Alignment::Right
             } else {
                 console::Alignment::Left
             };
-            text.push_str(&console::pad_str(cell, widths[column], side, None));
+            let cell = console::truncate_str(cell, widths[column], "…");
+            text.push_str(&console::pad_str(&cell, widths[column], side, None));
             text.push_str("  ");
         }
         line(text.trim_end());
@@ -216,6 +221,36 @@ fn print_table(rows: &[Row], full_hash: bool) {
     }
 }
 
+/// Columns that are left out of a table that is too wide, the first one first: rates, folder, size.
+const EXPENDABLE: [usize; 4] = [5, 4, 7, 3];
+const NAME: usize = 6;
+const FOLDER: usize = 7;
+/// Cells that a name and a folder are cut to before a column is left out.
+const LEAST: usize = 16;
+
+/// Makes a table fit into this many cells: names and folders are cut, and columns left out (of width 0).
+fn fit(widths: &mut [usize], room: usize) {
+    let total = |widths: &[usize]| {
+        widths.iter().filter(|width| **width > 0).map(|width| width + 2).sum::<usize>()
+    };
+    let over = |widths: &[usize]| total(widths).saturating_sub(room + 2);
+    let cut = |widths: &mut [usize], column: usize, least: usize| {
+        let spare = widths[column].saturating_sub(least);
+        widths[column] -= spare.min(over(widths));
+    };
+    for column in EXPENDABLE {
+        let mut tried = widths.to_vec();
+        cut(&mut tried, FOLDER, LEAST);
+        cut(&mut tried, NAME, LEAST);
+        if over(&tried) == 0 {
+            break;
+        }
+        widths[column] = 0;
+    }
+    cut(widths, FOLDER, LEAST);
+    cut(widths, NAME, 1);
+}
+
 /// How many digits tell all hashes apart.
 fn distinct(rows: &[Row]) -> usize {
     let mut hashes: Vec<&str> = rows.iter().map(|row| row.entry.hash.as_str()).collect();
@@ -223,4 +258,25 @@ fn distinct(rows: &[Row]) -> usize {
     let alike =
         |pair: &[&str]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
     hashes.windows(2).map(alike).max().map_or(SHORT_HASH, |alike| (alike + 1).max(SHORT_HASH))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of the table.
+
+    use super::*;
+
+    #[test]
+    fn a_table_fits_and_loses_last_what_matters_most() {
+        let fitted = |room| {
+            let mut widths = vec![8, 8, 7, 9, 10, 10, 40, 60];
+            fit(&mut widths, room);
+            widths
+        };
+        assert_eq!(fitted(200), [8, 8, 7, 9, 10, 10, 40, 60]);
+        assert_eq!(fitted(120), [8, 8, 7, 9, 10, 10, 38, 16]);
+        assert_eq!(fitted(80), [8, 8, 7, 9, 0, 0, 22, 16]);
+        assert_eq!(fitted(40), [8, 8, 7, 0, 0, 0, 11, 0]);
+        assert!(fitted(1).iter().all(|width| *width < 10));
+    }
 }
