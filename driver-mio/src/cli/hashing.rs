@@ -102,7 +102,8 @@ impl HashingProgress {
 
     /// So many bytes are hashed in all.
     pub fn reach(&mut self, bytes: u64) {
-        self.add(bytes.saturating_sub(self.done));
+        self.done = bytes;
+        self.add(0);
     }
 
     /// How far it is.

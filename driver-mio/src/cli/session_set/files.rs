@@ -227,7 +227,7 @@ fn recheck(
                 _ => {}
             }
         }
-        let items = session.items.iter().filter(|item| asked && item.hash().to_hex() == entry.hash);
+        let items = session.items.iter().filter(|item| item.hash().to_hex() == entry.hash);
         for item in items {
             let view = item.id.and_then(|id| session.driver.engine().torrent(id));
             let length = u64::from(item.metainfo.geometry.piece_length());
