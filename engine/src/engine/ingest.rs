@@ -190,7 +190,7 @@ impl Engine {
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
-        if matches!(event, StreamEvent::Closed(_)) {
+        if matches!(event, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)) {
             // What was asked of it earlier in this step is of no use any more.
             let about = |action: &Action| matches!(action, Action::Stream(c, _) if *c == conn);
             self.ctx.actions.retain(|action| !about(action));

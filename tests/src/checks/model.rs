@@ -34,6 +34,8 @@ pub struct Model {
     torrents: BTreeMap<TorrentId, Known>,
     by_hash: BTreeMap<Sha1Hash, TorrentId>,
     ops: BTreeMap<DiskOpId, Op>,
+    /// The engine was told to shut down: what is opened from then on is closed again.
+    stopping: bool,
     steps: u64,
 }
 
@@ -58,6 +60,7 @@ impl Model {
                 }
             }
             Event::Command(Command::ShutDown) => {
+                self.stopping = true;
                 self.torrents.values_mut().for_each(|known| known.closing = true);
             }
             Event::Disk(op, outcome) => self.ended(*op, outcome),
@@ -134,7 +137,7 @@ impl Model {
                     claimed,
                     writing: BTreeMap::new(),
                     hashing: BTreeMap::new(),
-                    closing: false,
+                    closing: self.stopping,
                 };
                 self.torrents.insert(*torrent, known);
                 self.by_hash.insert(hash, *torrent);
