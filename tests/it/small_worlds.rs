@@ -93,6 +93,10 @@ fn scenarios_that_failed_once_hold() {
         2_428_432_805,
         3_786_737_604,
         807_388_626_807,
+        31_091_372_923_022,
+        72_328_891_738_920,
+        79_537_812_245_141,
+        116_879_739_372_232,
     ];
     for seed in seeds {
         assert_eq!(Scenario::seeded(seed).run(false).verdict, Verdict::Fine, "{seed}");
@@ -111,6 +115,9 @@ fn scenarios_that_failed_once_hold() {
         211_513_077_788,
         637_903_506_170,
         841_438_065_999,
+        28_380_639_220_177,
+        115_824_094_002_437,
+        281_472_374_181_665,
     ];
     for seed in stormy {
         assert_eq!(Scenario::stormy(seed).run(false).verdict, Verdict::Fine, "{seed}");
