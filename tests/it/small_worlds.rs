@@ -97,6 +97,8 @@ fn scenarios_that_failed_once_hold() {
         72_328_891_738_920,
         79_537_812_245_141,
         116_879_739_372_232,
+        // An honest peer was banned for what a liar wrote over its block before that was hashed.
+        116_879_739_380_258,
     ];
     for seed in seeds {
         assert_eq!(Scenario::seeded(seed).run(false).verdict, Verdict::Fine, "{seed}");

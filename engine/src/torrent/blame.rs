@@ -33,8 +33,11 @@ const MAX_SENDERS: usize = 4096;
 /// One failed piece.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
-    /// Who sent each block of the failed attempt.
+    /// Who sent each block of the failed attempt, while these are hashed; nobody for a block that is
+    /// written again meanwhile, since what is hashed may be either.
     senders: Vec<Option<PeerKey>>,
+    /// The blocks of the good piece are hashed, to judge the evidence by them.
+    judging: bool,
     /// Bad blocks may be among these: block, sender, hash of what was sent.
     evidence: Vec<(u32, PeerKey, Sha1Hash)>,
 }
@@ -62,6 +65,17 @@ impl Blame {
         let case = self.cases.remove(&piece)?;
         self.evidence -= case.evidence.len();
         Some(case)
+    }
+
+    /// A block is written: a hash of it that was asked for before proves nothing any more, or an honest
+    /// sender would answer for what a liar put in the place of its block.
+    pub(super) fn written(&mut self, piece: u32, block: u32) {
+        let Some(case) = self.cases.get_mut(&piece) else { return };
+        if case.judging {
+            self.close_case(piece);
+        } else if let Some(sender) = case.senders.get_mut(block as usize) {
+            *sender = None;
+        }
     }
 
     /// What must hold between two steps.
@@ -150,7 +164,12 @@ impl Torrent {
         if full {
             return;
         }
-        blame.cases.entry(piece).or_default().senders = senders;
+        let case = blame.cases.entry(piece).or_default();
+        if !case.senders.is_empty() {
+            // What is hashed for the last failure would be taken for this one's.
+            return;
+        }
+        case.senders = senders;
         let torrent = self.id;
         let job = DiskJob::Evidence { torrent, piece, good: false };
         ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
@@ -172,7 +191,8 @@ impl Torrent {
                 }
             }
         }
-        if self.blame.cases.contains_key(&piece) {
+        if let Some(case) = self.blame.cases.get_mut(&piece) {
+            case.judging = true;
             let torrent = self.id;
             let job = DiskJob::Evidence { torrent, piece, good: true };
             ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
@@ -252,5 +272,29 @@ impl Torrent {
         if ctx.standing.refuses(peer.intro.addr, way, ctx.now) {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of evidence.
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_while_evidence_is_hashed_proves_nothing() {
+        let mut blame = Blame::default();
+        let sender = Some(PeerKey::default());
+        let pending = Case { senders: alloc::vec![sender; 3], ..Case::default() };
+        blame.cases.insert(7, pending);
+        blame.written(7, 1);
+        blame.written(7, 9);
+        blame.written(8, 0);
+        assert_eq!(blame.cases[&7].senders, [sender, None, sender]);
+        // Once the good piece is hashed to judge, what is written makes that worthless.
+        blame.cases.entry(7).or_default().judging = true;
+        blame.written(7, 0);
+        assert!(blame.cases.is_empty());
+        assert_eq!(blame.check(), Ok(()));
     }
 }

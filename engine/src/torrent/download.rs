@@ -142,6 +142,7 @@ impl Torrent {
         let torrent = self.id;
         let job = DiskJob::Write { torrent, at, generation, length: payload.len() };
         let begin = at.block * BLOCK_LENGTH;
+        self.blame.written(at.piece, at.block);
         ctx.disk(job, DiskOp::WriteBlock { torrent, piece: at.piece, begin, payload });
         self.saving.mark();
     }
