@@ -148,7 +148,7 @@ fn chain(libtorrent_at: usize) {
     let told = |process: &mut Process| {
         let lines = process.output();
         let others = lines.iter().filter(|line| line.contains("connected (")).count();
-        let pex = lines.iter().any(|line| line.contains(", by pex)"));
+        let pex = lines.iter().any(|line| line.contains(", named by a peer)"));
         (pex, others)
     };
     wait_until("the ends hear of each other", || {
