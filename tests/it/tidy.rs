@@ -268,3 +268,64 @@ fn names_say_what_a_thing_is_for() {
         }
     }
 }
+
+/// Files of the project that begin as scripts of a shell do.
+fn shell_scripts() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut stack: Vec<PathBuf> = [".ci", "benches", "driver-mio", "engine", "fuzz", "tests"]
+        .iter()
+        .map(|f| root().join(f))
+        .collect();
+    while let Some(path) = stack.pop() {
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            let leaf = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !matches!(&*leaf, "target" | "corpus" | "artifacts") {
+                    stack.push(path);
+                }
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let first = text.lines().next().unwrap_or_default();
+            if first.starts_with("#!") && first.ends_with("sh") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, text));
+            }
+        }
+    }
+    found
+}
+
+/// Whatever writes to a reader that has gone dies of it, now and then; with `pipefail` the whole pipe then fails,
+/// now and then.
+#[test]
+fn no_script_with_pipefail_reads_only_the_beginning_of_a_pipe() {
+    let mut scripts = 0;
+    let mut faults = Vec::new();
+    for (name, text) in shell_scripts() {
+        if !text.contains("pipefail") {
+            continue;
+        }
+        scripts += 1;
+        for (number, line) in text.lines().enumerate() {
+            let piped = line.split('|').skip(1).map(str::trim_start);
+            let early = piped.filter(|command| {
+                let mut words = command.split_whitespace();
+                match words.next() {
+                    Some("head") => true,
+                    Some("grep") => {
+                        let flags = words.next().unwrap_or_default();
+                        let quits = |flag: char| flag == 'q' || flag == 'm';
+                        flags.starts_with('-') && flags.chars().any(quits)
+                            || command.contains("/dev/null")
+                    }
+                    _ => false,
+                }
+            });
+            faults.extend(early.map(|command| format!("{name}:{}: {command}", number + 1)));
+        }
+    }
+    assert!(scripts > 8, "{scripts} scripts were found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
