@@ -5,6 +5,7 @@
 //! whoever named most gives way to who named less.
 
 mod calls;
+mod left;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::picker::PeerKey;
 
 pub use calls::CALLS;
 use calls::Calls;
+use left::Left;
 use shares::Shares;
 pub use shares::{MAX_PORTS, Namer};
 
@@ -88,6 +90,7 @@ pub struct Candidates {
     waiting: BTreeSet<(Instant, PeerKey)>,
     shares: Shares,
     calls: Calls,
+    left: Left,
     next_key: PeerKey,
 }
 
@@ -131,7 +134,8 @@ impl Candidates {
         }
         let key = self.insert(addr, namer, priority, true);
         self.named(key, now);
-        self.list(key, Instant::ZERO);
+        let at = self.left.take(addr, now).unwrap_or(Instant::ZERO);
+        self.list(key, at);
         Some(key)
     }
 
@@ -144,12 +148,17 @@ impl Candidates {
             c.source < source && !(c.source == PeerSource::Incoming && source.is_hearsay())
         };
         let Some(candidate) = self.known.get(&key).filter(better) else { return };
-        let (busy, next_try) = (candidate.busy, candidate.next_try);
+        let (busy, mut next_try) = (candidate.busy, candidate.next_try);
         if self.shares.is_namer_full(namer, limit) || self.shares.is_source_full(source, limit) {
             return;
         }
         self.unlist(key);
         if let Some(candidate) = self.known.get_mut(&key) {
+            if core::mem::take(&mut candidate.in_turn) {
+                // It waited for a turn of who named it first.
+                self.calls.give_back(candidate.namer);
+                next_try = Instant::ZERO;
+            }
             self.shares.passes(candidate.namer, namer);
             (candidate.source, candidate.namer) = (source, namer);
         }
@@ -251,13 +260,25 @@ impl Candidates {
             let theirs = idle().filter(|(_, c)| c.namer == fullest && c.source <= namer.source);
             theirs.max_by_key(|(key, c)| Self::rank(**key, c)).map(|(key, _)| *key)
         };
-        worst.or_else(stale).or_else(excess).is_some_and(|key| self.forget(key))
+        worst.or_else(stale).or_else(excess).is_some_and(|key| self.give_up(key, now))
+    }
+
+    /// Forgets an address for want of room. When it is named again, it waits as it does now: until its next
+    /// attempt is due, not until its namer's turn comes.
+    fn give_up(&mut self, key: PeerKey, now: Instant) -> bool {
+        if let Some(candidate) = self.known.get(&key).filter(|c| c.dialable && !c.in_turn) {
+            self.left.remember(candidate.addr, candidate.next_try, now);
+        }
+        self.forget(key)
     }
 
     fn forget(&mut self, key: PeerKey) -> bool {
         self.unlist(key);
         self.set_busy(key, false);
         let Some(candidate) = self.known.remove(&key) else { return false };
+        if candidate.in_turn {
+            self.calls.give_back(candidate.namer);
+        }
         self.shares.give(candidate.namer, Prefix::of(candidate.addr.ip()));
         if self.by_addr.get(&candidate.addr) == Some(&key) {
             self.by_addr.remove(&candidate.addr);
@@ -385,11 +406,11 @@ impl Candidates {
             let same = self.known.iter().filter(|(_, c)| !c.busy && c.source == namer.source);
             let oldest = same.min_by_key(|(key, c)| (c.named_at, **key)).map(|(key, _)| *key);
             if let Some(key) = oldest {
-                self.forget(key);
+                self.give_up(key, now);
             }
         }
         if self.known.len() > limit as usize && !self.make_room(namer, |_| true, now) {
-            self.forget(key);
+            self.give_up(key, now);
         }
     }
 
@@ -479,7 +500,7 @@ impl Candidates {
                 shares.count_busy(prefix, true);
             }
         }
-        if bounded && shares == self.shares && self.calls.is_bounded() {
+        if bounded && shares == self.shares && self.calls.is_bounded() && self.left.is_bounded() {
             Ok(())
         } else {
             Err("known addresses are bounded and counted, whoever names them")

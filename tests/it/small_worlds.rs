@@ -96,6 +96,9 @@ fn scenarios_that_failed_once_hold() {
         31_091_372_923_022,
         72_328_891_738_920,
         79_537_812_245_141,
+        // An address that had failed and was forgotten was named again, and called at once.
+        79_537_812_245_649,
+        79_537_812_247_062,
         116_879_739_372_232,
         // An honest peer was banned for what a liar wrote over its block before that was hashed.
         116_879_739_380_258,

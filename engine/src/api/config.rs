@@ -32,8 +32,8 @@ const PER_CANDIDATE: u64 = 512;
 const STANDING: u64 = 20_000 * 256;
 /// What is held of bad pieces of a torrent: evidence about 65,536 blocks and 4,096 senders.
 const EVIDENCE: u64 = 65_536 * 2 * 32 + 4_096 * 256;
-/// Calls to what 1,000 namers have named, of a torrent.
-const CALLS: u64 = 1_000 * 128;
+/// Calls to what 1,000 namers have named, and 200 addresses that were forgotten and wait, of a torrent.
+const CALLS: u64 = 1_000 * 128 + 200 * 2 * 96;
 
 /// Bytes of messages that are not complete which every connection may hold at any time: a block, or
 /// the bitfield of a hundred thousand pieces.

@@ -321,3 +321,62 @@ fn calls_that_find_a_peer_are_given_back() {
     }
     assert_eq!(called, 300);
 }
+
+#[test]
+fn what_is_forgotten_for_want_of_room_and_named_again_still_waits() {
+    let tracker = Namer::all(PeerSource::Tracker);
+    let mut list = Candidates::default();
+    list.add(addr(1), tracker, 1, 1, at(0));
+    for _ in 0..3 {
+        let next = list.next_deadline().unwrap().max(at(0));
+        let (key, _) = list.next(few(8), next).unwrap();
+        list.closed(key, true, 1, next);
+    }
+    // It failed at 0, 10 and 30, and is due at 70. Another one takes its place, fails too, and makes room.
+    assert_eq!(list.next_deadline(), Some(at(70)));
+    assert!(list.add(addr(2), tracker, 1, 1, at(31)).is_some(), "the first is forgotten");
+    let (other, _) = list.next(few(8), at(31)).unwrap();
+    (0..3).for_each(|_| list.closed(other, true, 1, at(31)));
+    assert!(list.add(addr(1), tracker, 1, 1, at(32)).is_some());
+    assert_eq!((list.next(few(8), at(69)), list.next_deadline()), (None, Some(at(70))));
+    assert!(list.next(few(8), at(70)).is_some());
+    list.check(1, 0).unwrap();
+}
+
+#[test]
+fn no_more_is_remembered_of_what_was_forgotten_than_may_be_and_not_for_long() {
+    let mut list = left::Left::default();
+    for n in 0..1000 {
+        list.remember(addr(n), at(10 + u64::from(n)), at(5));
+        assert!(list.is_bounded());
+    }
+    assert_eq!(list.take(addr(0), at(6)), None, "what waits longest is remembered");
+    assert_eq!(list.take(addr(999), at(6)), Some(at(65)), "but for a minute only");
+    assert_eq!(list.take(addr(999), at(6)), None);
+    assert_eq!(list.take(addr(998), at(65)), None);
+    assert!(list.is_bounded());
+}
+
+#[test]
+fn a_turn_of_what_is_forgotten_or_named_by_somebody_else_is_given_back() {
+    let mut list = Candidates::default();
+    for n in 0..104 {
+        list.add(addr(n), Namer::tracker(0), 1000 - n, 2000, at(0));
+    }
+    while let Some((key, _)) = list.next(few(8), at(0)) {
+        list.postpone(key, 100_000, 2000, at(0));
+    }
+    // Four wait for turns at 3, 6, 9 and 12 s. The first two shall not be called, the third is the user's.
+    list.forget_at(Prefix::of(addr(100).ip()), |_| true);
+    list.forget_at(Prefix::of(addr(101).ip()), |_| true);
+    list.add(addr(102), Namer::all(PeerSource::User), 1, 2000, at(0));
+    list.add(addr(200), Namer::tracker(0), 1, 2000, at(0));
+    let mut called = |now| list.next(few(8), at(now)).map(|(_, addr)| addr);
+    assert_eq!((called(0), called(5)), (Some(addr(102)), None));
+    assert_eq!(
+        (called(6), called(11)),
+        (Some(addr(200)), None),
+        "at 15 s if nothing were given back"
+    );
+    assert_eq!(called(12), Some(addr(103)));
+}
