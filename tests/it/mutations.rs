@@ -504,9 +504,9 @@ fn losing_interest_or_an_unchoke_stops_a_download() {
 }
 
 /// Bytes wasted by a leecher with four slow seeds, whose endgame asks several for the last blocks.
-fn waste(tamper: Option<Tamper>) -> u64 {
+fn waste(seed: u64, tamper: Option<Tamper>) -> u64 {
     let content = Content::new("waste", 1_000_000, 32_768);
-    let mut world = World::new(16);
+    let mut world = World::new(seed);
     world.watch = false;
     // What waits in a seed's queue can be cancelled; what its system has taken cannot.
     let config = Config { send_backlog: 1, ..Config::default() };
@@ -526,8 +526,12 @@ fn waste(tamper: Option<Tamper>) -> u64 {
 
 #[test]
 fn losing_cancels_wastes_what_cancels_save() {
-    let (with, without) = (waste(None), waste(Some(Tamper::LoseCancels)));
-    assert!(with * 2 <= without && without > 0, "{with} bytes wasted, {without} without cancels");
+    let sum = |tamper: Option<Tamper>| (16..22).map(|seed| waste(seed, tamper)).sum::<u64>();
+    let (with, without) = (sum(None), sum(Some(Tamper::LoseCancels)));
+    assert!(
+        with * 3 <= without * 2 && without > 0,
+        "{with} bytes wasted, {without} without cancels"
+    );
 }
 
 /// Seconds until a download is complete whose last blocks lie with a peer that has fallen silent.

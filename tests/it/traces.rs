@@ -176,13 +176,18 @@ fn changes_name_what_a_step_changed_and_nothing_else() {
     let trace = Trace::parse(recorded()).unwrap();
     let mut replayer = Replayer::new(trace).unwrap();
     replayer.go_to(50).unwrap();
-    let before = replayer.engine().clone();
-    assert!(changes(&before, &before).is_empty());
-    replayer.forward().unwrap();
-    let found = changes(&before, replayer.engine());
-    assert!((1..60).contains(&found.len()), "{found:?}");
-    let unsent = found.iter().find(|change| change.path.ends_with("outbox.messages")).unwrap();
-    assert_eq!((unsent.before.as_deref(), unsent.after.as_deref()), (Some("34"), Some("0")));
+    assert!(changes(replayer.engine(), replayer.engine()).is_empty());
+    // What waited to be sent has gone in one of the next steps.
+    let gone = (0..50).find_map(|_| {
+        let before = replayer.engine().clone();
+        replayer.forward().unwrap();
+        let found = changes(&before, replayer.engine());
+        assert!((1..200).contains(&found.len()), "{} changes", found.len());
+        found.into_iter().find(|change| {
+            change.path.ends_with("outbox.messages") && change.after.as_deref() == Some("0")
+        })
+    });
+    assert_eq!(gone.expect("messages were sent").before.as_deref(), Some("34"));
 }
 
 #[test]

@@ -27,15 +27,18 @@ impl Seed {
 
     /// The independent stream that belongs to `label` and to the thing that `name` names.
     pub fn stream_of(&self, label: &str, name: &[u8]) -> Rng {
-        let mut sha = sha1_smol::Sha1::new();
-        sha.update(&self.0);
-        sha.update(label.as_bytes());
-        sha.update(name);
-        let mut seed = self.0;
-        for (byte, extra) in seed.iter_mut().zip(sha.digest().bytes()) {
-            *byte ^= extra;
+        // Two hashes make a whole key: nothing of the seed stands in it as it is, since the key is in every
+        // snapshot, also in one that shall not lead back to the seed.
+        let mut key = [0; 32];
+        for (part, number) in key.chunks_mut(20).zip(0u8..) {
+            let mut sha = sha1_smol::Sha1::new();
+            sha.update(&[number]);
+            sha.update(&self.0);
+            sha.update(label.as_bytes());
+            sha.update(name);
+            part.copy_from_slice(&sha.digest().bytes()[..part.len()]);
         }
-        Rng(ChaCha12Rng::from_seed(seed))
+        Rng(ChaCha12Rng::from_seed(key))
     }
 }
 

@@ -87,6 +87,7 @@ fn nodes_that_answer_stay_and_silent_ones_make_way() {
         let mut contact = contact(n, &mut rng);
         contact.id.0[0] |= 0x80;
         // Their addresses do not allow that, all alike.
+        contact.id.0[1] ^= 0xff;
         contact
     };
     let first: Vec<Contact> = (0..8).map(&mut far).collect();
