@@ -107,6 +107,31 @@ fn the_place_of_the_torrent_is_looked_at_before_hours_of_hashing() {
 }
 
 #[test]
+fn a_dry_run_writes_nothing_and_tells_what_would_be_refused() {
+    let home = Home::new();
+    home.write("old.torrent", "old");
+    let refused = [
+        (vec!["d/a.txt", "-o", "old.torrent"], "--force"),
+        (vec!["d/a.txt", "-o", "d"], "is a folder"),
+        (vec!["d/a.txt", "-o", "absent/a.torrent"], "absent"),
+        (vec!["d/a.txt", "-o", "d/a.txt", "--force"], "never overwritten"),
+        (vec!["d", "-o", "d/a.txt", "--force"], "never overwritten"),
+    ];
+    for (arguments, why) in refused {
+        let whole = [&["create"], &arguments[..], &["--dry-run", "--json"]].concat();
+        let (code, out, told) = home.run(".", &whole);
+        assert_eq!(code, 0, "{arguments:?}: {told}");
+        assert!(told.contains("without --dry-run this would fail") && told.contains(why), "{told}");
+        assert!(out.contains("\"written\":false") && out.contains("\"length\":"), "{out}");
+    }
+    let (code, _, told) = home.run(".", &["create", "d/a.txt", "-o", "new.torrent", "--dry-run"]);
+    assert_eq!((code, told.contains("would fail")), (0, false), "{told}");
+    assert_eq!(std::fs::read(home.at("old.torrent")).unwrap(), b"old");
+    assert_eq!(std::fs::read(home.at("d/a.txt")).unwrap(), b"aaaa");
+    assert!(!home.at("new.torrent").exists());
+}
+
+#[test]
 fn a_signal_ends_it_and_leaves_nothing() {
     let home = Home::new();
     let huge = std::fs::File::create(home.at("huge")).unwrap();

@@ -12,7 +12,7 @@ use eddyline_mio::recorder::RecordTo;
 use rustix::fs::{Access, access};
 
 use super::exit::{DISK, Failure, USAGE, WOULD_OVERWRITE, io_text};
-use super::output::{bytes as print_bytes, line, say};
+use super::output::{bytes as print_bytes, line, say, warn};
 
 /// Who may read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Readers {
 pub struct OutputFile {
     place: Place,
     readers: Readers,
+    /// Nothing is to be written: what would be refused is told, and refused by nobody.
+    dry: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +56,32 @@ impl OutputFile {
         readers: Readers,
     ) -> Result<Self, Failure> {
         let place = look(text, force, inputs)?;
-        Ok(Self { place, readers })
+        Ok(Self { place, readers, dry: false })
+    }
+
+    /// Looks at a place to which nothing is to be written: where writing would be refused, that is told.
+    ///
+    /// # Errors
+    /// When `text` names no file.
+    pub fn look_only(text: &Path, force: bool) -> Result<Self, Failure> {
+        let found = look(text, force, []);
+        let file = |path: &Path| Place::File { path: path.into(), replace: false };
+        let place = found.as_ref().map_or_else(|_| file(text), Place::clone);
+        let output = Self { place, readers: Readers::Usual, dry: true };
+        match found {
+            Err(failure) if failure.code != USAGE => output.refuse(failure),
+            other => other.map(drop),
+        }?;
+        Ok(output)
+    }
+
+    /// Writing this would be refused: fails, or tells it where nothing is written.
+    pub fn refuse(&self, failure: Failure) -> Result<(), Failure> {
+        if !self.dry {
+            return Err(failure);
+        }
+        warn(&format!("without --dry-run this would fail: {}", failure.message));
+        Ok(())
     }
 
     /// Whether it is standard output, so that nothing else may be printed there.

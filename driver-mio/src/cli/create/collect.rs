@@ -154,7 +154,7 @@ pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Inpu
     let about = std::fs::metadata(path).map_err(|error| Failure::io(path, &error))?;
     if about.is_file() {
         if output.is(&about) {
-            return Err(is_input(path));
+            output.refuse(is_input(path))?;
         }
         let one = input_path(Vec::new(), path.to_owned(), &about);
         return Ok(Input { files: vec![one], omitted: Vec::new() });
@@ -196,11 +196,11 @@ pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Inpu
         }
         let about = entry.metadata().map_err(|error| walk_failure(path, error))?;
         if output.is(&about) {
-            if !is_torrent(entry.path()) {
-                return Err(is_input(entry.path()));
+            if is_torrent(entry.path()) {
+                input.omitted.push((Omission::Output, relative));
+                continue;
             }
-            input.omitted.push((Omission::Output, relative));
-            continue;
+            output.refuse(is_input(entry.path()))?;
         }
         input.files.push(input_path(components(&relative)?, entry.path().to_owned(), &about));
     }

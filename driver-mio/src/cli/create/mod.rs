@@ -79,7 +79,11 @@ fn look_at_output(matches: &ArgMatches, name: &str) -> Result<OutputFile, Failur
     let given = matches.get_one::<String>("output").cloned();
     let place = given.unwrap_or_else(|| format!("{name}.torrent"));
     // What is read is compared when it is known.
-    let output = OutputFile::look(Path::new(&place), forced(matches), [], Readers::Usual)?;
+    let (place, force) = (Path::new(&place), forced(matches));
+    let output = match matches.get_flag("dry-run") {
+        true => OutputFile::look_only(place, force)?,
+        false => OutputFile::look(place, force, [], Readers::Usual)?,
+    };
     let printed = ["json", "show", "link"].into_iter().find(|flag| matches.get_flag(flag));
     match printed {
         Some(flag) if output.is_stdout() && !matches.get_flag("dry-run") => {
