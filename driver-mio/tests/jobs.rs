@@ -185,9 +185,8 @@ fn a_terminal_that_goes_away_is_a_tidy_stop() {
     assert_eq!(std::fs::read_to_string(&code).unwrap(), "129\n");
 }
 
-#[test]
-fn hashing_that_is_ended_leaves_the_terminal_tidy() {
-    let mut shell = Shell::start("xterm");
+/// A torrent of a file that takes minutes to hash, and the file.
+fn huge(shell: &Shell) {
     let (length, piece) = (1u64 << 40, 1u64 << 24);
     let hashes = vec![0; (length / piece) as usize * 20];
     let head = format!(
@@ -198,6 +197,44 @@ fn hashing_that_is_ended_leaves_the_terminal_tidy() {
     std::fs::write(shell.home.path().join("huge.torrent"), torrent).unwrap();
     let huge = std::fs::File::create(shell.home.path().join("huge")).unwrap();
     huge.set_len(length).unwrap();
+}
+
+#[test]
+fn what_is_there_is_checked_with_a_rate_and_an_end() {
+    let mut shell = Shell::start("xterm");
+    huge(&shell);
+    let alone = "--dir . --no-dht --no-lsd --no-trackers --bind 127.0.0.1 --port 0";
+    for command in ["download", "seed"] {
+        shell.keys(&format!("eddyline {command} huge.torrent {alone}; echo co''de=$?.\n"));
+        shell.wait_for("checking huge");
+        shell.wait_for("iB/s ETA");
+        shell.keys("\x03");
+        assert_eq!(shell.code(), "130.", "{command}");
+    }
+}
+
+#[test]
+fn a_session_tells_how_many_torrents_are_complete_and_wait() {
+    let mut shell = Shell::start("xterm");
+    for name in ["one", "other"] {
+        shell.run(&format!("echo {name} > {name}; eddyline create {name}"));
+        shell.run(&format!("eddyline session add {name}.torrent"));
+        shell.run(&format!("eddyline session verify {name}"));
+        shell.keys(
+            "eddyline session run --no-dht --no-lsd --bind 127.0.0.1 --port 0; echo co''de=$?.\n",
+        );
+        let told =
+            ["1 torrent is complete and waiting for peers", "2 torrents are complete and waiting"];
+        shell.wait_for(told[usize::from(name == "other")]);
+        shell.keys("\x03");
+        assert_eq!(shell.code(), "0.", "{name}");
+    }
+}
+
+#[test]
+fn hashing_that_is_ended_leaves_the_terminal_tidy() {
+    let mut shell = Shell::start("xterm");
+    huge(&shell);
     for command in ["verify huge.torrent --dir .", "create huge -o other.torrent"] {
         shell.keys(&format!("eddyline {command}; echo co''de=$?.\n"));
         shell.wait_for("hashing huge");

@@ -118,6 +118,14 @@ impl Failure {
         Self::refused_by_disk(&format!("{name}: {error}"), error, "check the disk and start again")
     }
 
+    /// The same, with what the system said where that is known.
+    pub fn of_disk(name: &str, told: Option<String>, error: DiskError) -> Self {
+        match told {
+            Some(told) => Self::refused(name, &told, error),
+            None => Self::disk(name, error),
+        }
+    }
+
     /// The same, where it is known what the system said: of a file, or of the torrent `name`.
     pub fn refused(name: &str, told: &str, error: DiskError) -> Self {
         let of_file = told.contains(": ");

@@ -90,6 +90,13 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
             let more = and_more(called.count() + 1, "is", "are");
             Some(format!("{own}{more} called {now} here"))
         }
+        Notice::MetadataReady(_) => {
+            let file = item.unknown_file()?;
+            let name = &item.metainfo.name;
+            Some(format!(
+                "the magnet asks for file {file} of {name}, which has none of that number"
+            ))
+        }
         _ => None,
     }
 }

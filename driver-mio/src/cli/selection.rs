@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use eddyline::Priority;
-use eddyline::metainfo::Metainfo;
+use eddyline::metainfo::{FileEntry, Metainfo};
 use globset::Glob;
 use rustyline::error::ReadlineError;
 use rustyline::{Behavior, Config, DefaultEditor};
@@ -29,6 +29,9 @@ fn is_list(selection: &str) -> bool {
 }
 
 /// The priority of each file under `--select`; nothing for all of them.
+///
+/// # Errors
+/// When a number or a pattern names no file: what the user has in mind is not what there is.
 pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority>, Failure> {
     if selections.is_empty() {
         return Ok(Vec::new());
@@ -38,30 +41,49 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
     for selection in selections {
         if is_list(selection) {
             for (first, last) in parse_list(selection)? {
-                for number in first..=last.min(files.len()) {
-                    priorities[number - 1] = Priority::Normal;
+                let is_padding =
+                    first == last && files.get(last - 1).is_some_and(|f| f.attributes.pad);
+                if last > files.len() || is_padding {
+                    return Err(no_file(metainfo, last));
                 }
+                priorities[first - 1..last].fill(Priority::Normal);
             }
             continue;
         }
         let glob = Glob::new(selection).map_err(|e| Failure::new(USAGE, e.to_string()))?;
         let glob = glob.compile_matcher();
+        let mut matched = false;
         for (file, priority) in files.iter().zip(&mut priorities) {
             let inside: Vec<&str> = file.path.iter().skip(1).map(String::as_str).collect();
             if glob.is_match(file.display_path()) || glob.is_match(inside.join("/")) {
                 *priority = Priority::Normal;
+                matched |= !file.attributes.pad;
             }
         }
+        if !matched {
+            let text = format!("no file of {} matches '{selection}'", metainfo.name);
+            return Err(Failure::new(USAGE, text));
+        }
     }
-    let chosen = |(file, priority): (&eddyline::metainfo::FileEntry, &Priority)| {
+    let chosen = |(file, priority): (&FileEntry, &Priority)| {
         *priority != Priority::Skip && !file.attributes.pad
     };
     if files.iter().zip(&priorities).any(chosen) {
         Ok(priorities)
     } else {
-        let text = format!("no file of {} matches {}", metainfo.name, selections.join(" or "));
+        let text = format!("no file of {} is in {}", metainfo.name, selections.join(" or "));
         Err(Failure::new(USAGE, text))
     }
+}
+
+/// Somebody names a file by a number that no file of the torrent has.
+pub fn no_file(metainfo: &Metainfo, number: impl std::fmt::Display) -> Failure {
+    let count = metainfo.layout.files().iter().filter(|file| !file.attributes.pad).count();
+    let files = if count == 1 { "1 file".into() } else { format!("{count} files") };
+    let name = &metainfo.name;
+    let text =
+        format!("{name} has {files}, and no file {number}; `eddyline info` shows the numbers");
+    Failure::new(USAGE, text)
 }
 
 fn parse_list(text: &str) -> Result<Vec<(usize, usize)>, Failure> {

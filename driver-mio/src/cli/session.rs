@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
-    ResumeData, TorrentError, TorrentView,
+    ResumeData, StorageTask, TorrentError, TorrentView,
 };
 use eddyline_mio::disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
@@ -27,7 +27,9 @@ use super::exit::{
 use super::found::{file_of, is_taken, told_of};
 use super::output::warn;
 use super::selected::Selected;
-pub use super::setup::{Setup, default_state_dir, disk_threads, names, state_dir};
+pub use super::setup::{
+    Setup, default_state_dir, disk_threads, names, open_store, state_dir, store_failure,
+};
 use super::source::Source;
 
 /// Longest wait for a tidy stop.
@@ -81,6 +83,13 @@ impl Item {
         let files = self.metainfo.layout.files().len() as u32;
         let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
         select.is_none_or(|list| list.contains(&file))
+    }
+
+    /// A file that the magnet names and that is not there, counted from 1.
+    pub fn unknown_file(&self) -> Option<u32> {
+        let files = self.metainfo.layout.files().len() as u32;
+        let mut select = self.select.iter().flatten().copied();
+        select.find(|file| *file >= files).map(|file| file.saturating_add(1))
     }
 
     /// What the magnet is called, where what it leads to has another name.
@@ -296,6 +305,13 @@ impl Session {
         self.driver.command(Command::SetPriorities(id, changes));
     }
 
+    /// A torrent cannot go on, for a reason that the engine knows nothing of.
+    pub fn fail(&mut self, id: TorrentId, failure: Failure) {
+        if let Some(item) = self.item_mut(id) {
+            item.failure = Some(failure);
+        }
+    }
+
     /// Adds a torrent to the folder of the run.
     pub fn push(&mut self, add: AddTorrent) {
         self.push_in(add, None);
@@ -401,8 +417,7 @@ impl Session {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
                     let (name, error) = (&item.metainfo.name, eddyline::DiskError::NoSpace);
-                    let failure = told.map(|told| Failure::refused(name, &told, error));
-                    item.failure = Some(failure.unwrap_or_else(|| Failure::disk(name, error)));
+                    item.failure = Some(Failure::of_disk(name, told, error));
                 }
             }
             Notice::DiskHasRoom(id) => {
@@ -411,6 +426,13 @@ impl Session {
                 }
             }
             Notice::TorrentFailed(id, error) => self.keep_failure(*id, *error),
+            // It goes on where it is.
+            Notice::StorageFailed(id, StorageTask::Move(_) | StorageTask::Rename, error) => {
+                let told = self.driver.disk_refusal(*id);
+                if let Some(item) = self.item_mut(*id) {
+                    item.failure = Some(Failure::of_disk(&item.metainfo.name, told, *error));
+                }
+            }
             _ => {}
         }
     }
@@ -441,7 +463,9 @@ impl Session {
     /// The torrent whose files a notice is about.
     fn item_of(&self, notice: &Notice) -> Option<&Item> {
         match notice {
-            Notice::Checked(id, _) | Notice::Trimmed(id, _) => self.item(*id),
+            Notice::Checked(id, _) | Notice::Trimmed(id, _) | Notice::MetadataReady(id) => {
+                self.item(*id)
+            }
             _ => None,
         }
     }
@@ -549,29 +573,4 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
         _ => Allocation::None,
     };
     Ok(add)
-}
-
-/// The state folder; `None`, with a word, where it cannot be made: a transfer does without.
-fn open_store(path: &Path) -> Option<Arc<ResumeStore>> {
-    match ResumeStore::open(path) {
-        Ok(store) => Some(Arc::new(store)),
-        Err(error) => {
-            warn(&format!(
-                "{}; this run is not kept for the next one",
-                store_failure(error).message
-            ));
-            None
-        }
-    }
-}
-
-/// Why the state folder cannot be used.
-pub fn store_failure(error: StoreError) -> Failure {
-    match &error {
-        StoreError::Locked(..) => Failure::new(UNEXPECTED, error.to_string()),
-        StoreError::Io(path, why) => {
-            let text = format!("cannot use the state folder {}: {}", path.display(), io_text(why));
-            Failure::new(DISK, text)
-        }
-    }
 }

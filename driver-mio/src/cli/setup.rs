@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ArgMatches;
 use eddyline::{Config, RateLimits};
@@ -9,10 +10,12 @@ use eddyline_mio::dns::Names;
 use eddyline_mio::lanes::{self, LANES};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
+use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use sha1::Sha1;
 
-use super::exit::{Failure, NETWORK};
+use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};
 use super::folders;
+use super::output::warn;
 use super::output_file::record_to;
 
 /// Payload that may wait for the disk.
@@ -117,4 +120,29 @@ fn hash_jobs() -> u32 {
 /// Worker threads for disk and hashing.
 pub fn disk_threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
+}
+
+/// The state folder; `None`, with a word, where it cannot be made: a transfer does without.
+pub fn open_store(path: &Path) -> Option<Arc<ResumeStore>> {
+    match ResumeStore::open(path) {
+        Ok(store) => Some(Arc::new(store)),
+        Err(error) => {
+            warn(&format!(
+                "{}; this run is not kept for the next one",
+                store_failure(error).message
+            ));
+            None
+        }
+    }
+}
+
+/// Why the state folder cannot be used.
+pub fn store_failure(error: StoreError) -> Failure {
+    match &error {
+        StoreError::Locked(..) => Failure::new(UNEXPECTED, error.to_string()),
+        StoreError::Io(path, why) => {
+            let text = format!("cannot use the state folder {}: {}", path.display(), io_text(why));
+            Failure::new(DISK, text)
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
 use super::progress::Reporter;
 use super::published::look_up;
-use super::selection::{ask, select};
+use super::selection::{ask, check, select};
 use super::session::{AddOptions, Session, Setup, names};
 use super::signals::Signals;
 use super::source::{Source, load, load_torrent};
@@ -44,12 +44,8 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
     let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    if torrents.len() > 1 && !metadata_only {
-        let claims = Claims::new(None);
-        for source in &torrents {
-            let Source::Torrent(metainfo) = source else { continue };
-            take_paths(&claims, metainfo, &folder)?;
-        }
+    if !metadata_only {
+        look_at_torrents(&torrents, &folder, &selections)?;
     }
     let mut session = Session::start(Setup::from_flags(matches, "download")?)?;
     for source in torrents {
@@ -92,6 +88,24 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     end_session(session, &mut reporter, outcome)
+}
+
+/// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path.
+fn look_at_torrents(
+    torrents: &[Source],
+    folder: &Path,
+    selections: &[String],
+) -> Result<(), Failure> {
+    check(selections)?;
+    let claims = Claims::new(None);
+    for source in torrents {
+        let Source::Torrent(metainfo) = source else { continue };
+        select(metainfo, selections)?;
+        if torrents.len() > 1 {
+            take_paths(&claims, metainfo, folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs until the info dictionary of every source is known.
@@ -238,7 +252,14 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), F
     if let Some(item) = session.item(id).filter(|_| chooses) {
         let chosen = match end.asks {
             true => ask(&item.metainfo)?,
-            false => select(&item.metainfo, &end.selections)?,
+            false => match select(&item.metainfo, &end.selections) {
+                Ok(chosen) => chosen,
+                // It stays held; others go on.
+                Err(failure) => {
+                    session.fail(id, failure);
+                    return Ok(());
+                }
+            },
         };
         let priorities = chosen.into_iter().enumerate();
         let priorities = priorities.map(|(n, priority)| FilePriority { file: n as u32, priority });

@@ -103,6 +103,15 @@ impl Home {
     }
 }
 
+/// A torrent with the files `set/a` (10 bytes), `set/b` (50,000) and `set/c` (7).
+pub fn set_of_three(home: &Home) -> String {
+    std::fs::create_dir_all(home.at("source/set")).unwrap();
+    for (name, length) in [("a", 10), ("b", 50_000), ("c", 7)] {
+        std::fs::write(home.at(&format!("source/set/{name}")), content(name, length)).unwrap();
+    }
+    home.torrent_of("source/set", "set")
+}
+
 /// The values of these keys, as an array.
 pub fn pick(value: &Value, keys: &[&str]) -> Value {
     keys.iter().map(|key| value[key].clone()).collect()
@@ -147,6 +156,17 @@ impl Running {
                 return line.trim_end().to_owned();
             }
         }
+    }
+
+    /// Reads lines of stderr up to one that contains `text`.
+    pub fn told_with(&mut self, text: &str) -> String {
+        let mut lines = BufReader::new(self.child.stderr.as_mut().unwrap());
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended without {text:?}");
+        }
+        line
     }
 
     /// Reads events up to one of this name.

@@ -2,5 +2,7 @@
 
 mod events;
 mod home;
+mod selection;
 mod session;
+mod session_moves;
 mod side_by_side;

@@ -4,21 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::home::{ALONE, Home, Running, content, pick};
+use crate::home::{ALONE, Home, Running, content, pick, set_of_three};
 
 const NO_TRACKERS: &[&str] = &["--no-trackers"];
 
 fn run<'a>(more: &[&'a str]) -> Vec<&'a str> {
     ["session", "run"].into_iter().chain(ALONE).chain(more.iter().copied()).collect()
-}
-
-/// A torrent with the files `set/a` (10 bytes), `set/b` (50,000) and `set/c` (7).
-fn set_of_three(home: &Home) -> String {
-    std::fs::create_dir_all(home.at("source/set")).unwrap();
-    for (name, length) in [("a", 10), ("b", 50_000), ("c", 7)] {
-        std::fs::write(home.at(&format!("source/set/{name}")), content(name, length)).unwrap();
-    }
-    home.torrent_of("source/set", "set")
 }
 
 /// Runs the session until its torrents have come.
@@ -59,6 +50,20 @@ fn a_magnet_is_fetched_as_selected_and_stays_so() {
     let (code, _, told) = fetch(&home, &peer, 1).stop();
     assert_eq!(code, 0, "{told}");
     assert_eq!(std::fs::read(home.at("got/set/b")).unwrap(), content("b", 50_000));
+}
+
+#[test]
+fn a_torrent_that_lies_in_the_current_folder_is_one_of_the_session() {
+    let home = Home::new();
+    std::fs::write(home.at("a.bin"), content("a.bin", 40_000)).unwrap();
+    let torrent = home.torrent_of("a.bin", "a.bin");
+    home.succeed(&["session", "add", &torrent]);
+    home.succeed(&["session", "verify", "a.bin"]);
+    home.succeed(&["session", "rename", "a.bin", "b.bin"]);
+    home.succeed(&run(&["--no-trackers", "--seed-time", "0s"]));
+    home.succeed(&["session", "move", "b.bin", "--to", "there"]);
+    home.succeed(&["session", "move", "b.bin", "--to", "."]);
+    assert_eq!(std::fs::read(home.at("b.bin")).unwrap(), content("a.bin", 40_000));
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn add() -> Command {
         folder("dir", "Save their files in this folder").short('d').default_value("."),
         many("select", "LIST", "Download only these files: 1-3,7 or a glob").short('s').long_help(
             "Download only these files: numbers as `info` shows them (1-3,7), or a glob ('*.mkv'). Can be \
-             given more than once; whatever one of them matches is downloaded.",
+             given more than once; whatever one of them matches is downloaded, and each has to match \
+             something.",
         ),
         flag("sequential", "Download pieces in order"),
         flag("paused", "Add them paused; `session resume` starts them"),

@@ -121,7 +121,7 @@ fn files() -> [Arg; 8] {
         many("select", "LIST", "Download only these files: 1-3,7 or a glob").short('s').long_help(
             "Download only these files: numbers as `info` shows them (1-3,7), or a glob ('*.mkv'), which \
              is held against the path with and without the torrent's folder. Can be given more than \
-             once; whatever one of them matches is downloaded.",
+             once; whatever one of them matches is downloaded, and each has to match something.",
         ),
         flag("ask", "List the files and ask which ones to download")
             .conflicts_with_all(["select", "json"]),

@@ -13,7 +13,7 @@ use super::cells::{eta, number_in_unit, percent, short_percent, speed};
 pub enum Phase {
     /// Its metadata is being looked for.
     Metadata,
-    /// Its data is being hashed; `done` counts what is hashed.
+    /// Its data is being hashed; `done` counts what is hashed, and the rate of that is in `down_rate`.
     Checking,
     /// Files are hashed for `create` or `verify`; the rate is in `down_rate`.
     Hashing,
@@ -91,7 +91,8 @@ impl Column {
         }
     }
 
-    fn text(self, row: &Row) -> String {
+    /// What stands in it; the name says already that a torrent is being checked, if it is `named`.
+    fn text(self, row: &Row, named: bool) -> String {
         let moving = matches!(row.phase, Phase::Downloading | Phase::Seeding);
         match self {
             Self::Percent if row.phase == Phase::Metadata => String::new(),
@@ -101,11 +102,16 @@ impl Column {
             Self::Down if moving && row.phase != Phase::Seeding => {
                 format!("{}{}", style("↓").green().for_stderr(), speed(row.down_rate))
             }
-            Self::Down if row.phase == Phase::Hashing => format!(" {}", speed(row.down_rate)),
+            Self::Down if matches!(row.phase, Phase::Hashing | Phase::Checking) => {
+                format!(" {}", speed(row.down_rate))
+            }
             Self::Up if moving => {
                 format!("{}{}", style("↑").blue().for_stderr(), speed(row.up_rate))
             }
             Self::Down | Self::Up => String::new(),
+            Self::Eta if row.phase == Phase::Checking && !named => {
+                style("checking").yellow().for_stderr().to_string()
+            }
             Self::Eta => state(row),
             Self::Peers => format!("{:>3} {}", short_count(row.peers), plural(row.peers, "peer")),
             Self::Seeds => format!("{:>3} {}", short_count(row.seeds), plural(row.seeds, "seed")),
@@ -125,13 +131,12 @@ fn plural(count: u32, noun: &str) -> String {
 fn state(row: &Row) -> String {
     match row.phase {
         Phase::Metadata => "metadata".into(),
-        Phase::Checking => style("checking").yellow().for_stderr().to_string(),
         Phase::Failed => style("failed").red().for_stderr().to_string(),
         Phase::Paused => "paused".into(),
         Phase::Downloading if row.note.is_some() && row.down_rate == 0 => {
             style("stalled").yellow().for_stderr().to_string()
         }
-        Phase::Downloading | Phase::Hashing => {
+        Phase::Downloading | Phase::Hashing | Phase::Checking => {
             eta(row.length.saturating_sub(row.done), row.down_rate)
         }
         Phase::Seeding if row.length == 0 => "done".into(),
@@ -148,8 +153,21 @@ struct Plan {
     /// The percentage without its fraction.
     short: bool,
     name: usize,
+    /// There is room in a name for what is done with it.
+    named: bool,
     bar: usize,
     gap: usize,
+}
+
+/// Width from which names say what is done with a torrent that is not usual.
+const NAMING: usize = 60;
+
+/// What it is called, and that it is being checked.
+fn called(row: &Row) -> String {
+    match row.phase {
+        Phase::Checking => format!("checking {}", row.name),
+        _ => row.name.clone(),
+    }
 }
 
 /// What there could be in a line, what matters most first.
@@ -200,10 +218,12 @@ impl Plan {
     /// there are `several`.
     fn new(rows: &[Row], width: usize, several: bool, wishes: &[Option<Column>]) -> Self {
         let gap = gap(width);
-        let longest = rows.iter().map(|row| measure_text_width(&row.name)).max().unwrap_or(0);
+        let named = width >= NAMING;
+        let shown = |row: &Row| if named { called(row) } else { row.name.clone() };
+        let longest = rows.iter().map(|row| measure_text_width(&shown(row))).max().unwrap_or(0);
         let least_name = match (several, width) {
             (false, _) => 0,
-            (_, ..60) => 8,
+            (_, ..NAMING) => 8,
             _ => longest.clamp(16, 28),
         };
         let short = width < 30;
@@ -232,13 +252,15 @@ impl Plan {
             left -= more;
         }
         columns.sort_by_key(|column| ORDER.iter().position(|other| other == column));
-        Self { columns, short, name, bar: if has_bar { MIN_BAR + left } else { 0 }, gap }
+        let bar = if has_bar { MIN_BAR + left } else { 0 };
+        Self { columns, short, name, named: named || !several, bar, gap }
     }
 
     fn line(&self, row: &Row) -> String {
         let mut parts = Vec::new();
         if self.name > 0 {
-            let name = truncate_str(&row.name, self.name, "…");
+            let name = if self.named { called(row) } else { row.name.clone() };
+            let name = truncate_str(&name, self.name, "…");
             parts.push(pad_str(&name, self.name, Alignment::Left, None).into_owned());
         }
         if self.bar > 0 {
@@ -248,7 +270,7 @@ impl Plan {
             let (text, width) = match column {
                 Column::Percent if self.short && row.phase == Phase::Metadata => (String::new(), 4),
                 Column::Percent if self.short => (short_percent(row.done, row.length), 4),
-                column => (column.text(row), column.width()),
+                column => (column.text(row, self.named), column.width()),
             };
             let side = match column {
                 Column::Percent | Column::Size => Alignment::Right,
@@ -307,9 +329,9 @@ pub fn plain(row: &Row) -> String {
     }
     match row.phase {
         Phase::Metadata => parts.push("looking for the metadata".into()),
-        Phase::Checking => parts.push("checking".into()),
-        Phase::Hashing => {
-            parts.push(rate(row.down_rate));
+        Phase::Checking | Phase::Hashing => {
+            let what = if row.phase == Phase::Checking { "checking at " } else { "" };
+            parts.push(format!("{what}{}", rate(row.down_rate)));
             parts.push(eta_text(row));
             return parts.join(", ");
         }
@@ -337,12 +359,15 @@ pub fn summary(rows: &[Row], name: String) -> Row {
     let sum = |value: fn(&Row) -> u64| rows.iter().map(value).fold(0, u64::saturating_add);
     let any = |phase| rows.iter().any(|row| row.phase == phase);
     let phases = [Phase::Downloading, Phase::Checking, Phase::Metadata, Phase::Seeding];
+    let phase = phases.into_iter().find(|phase| any(*phase)).unwrap_or(Phase::Paused);
+    // What is hashed is not fetched.
+    let alike = |row: &&Row| (row.phase == Phase::Checking) == (phase == Phase::Checking);
     Row {
         name,
-        phase: phases.into_iter().find(|phase| any(*phase)).unwrap_or(Phase::Paused),
+        phase,
         done: sum(|row| row.done),
         length: sum(|row| row.length),
-        down_rate: sum(|row| row.down_rate),
+        down_rate: rows.iter().filter(alike).map(|row| row.down_rate).fold(0, u64::saturating_add),
         up_rate: sum(|row| row.up_rate),
         uploaded: sum(|row| row.uploaded),
         peers: rows.iter().map(|row| row.peers).fold(0, u32::saturating_add),
@@ -380,7 +405,7 @@ fn single(row: &Row, width: usize, height: usize, verbose: bool) -> Vec<String> 
     let mut plan = Plan::new(rows, width, false, &wishes.all());
     let mut beside = Vec::new();
     // Files have no peers. Where little would be left for the bar, what matters least stands beside the name.
-    let hashing = row.phase == Phase::Hashing;
+    let hashing = matches!(row.phase, Phase::Hashing | Phase::Checking);
     if hashing || (plan.bar < GOOD_BAR && height > 1) {
         plan = Plan::new(rows, width, false, &wishes.most());
         beside.extend(wishes.least().into_iter().filter(|_| !hashing));
@@ -403,7 +428,8 @@ fn heading(row: &Row, width: usize, columns: &[Column]) -> String {
     let gap = gap(width);
     let mut name = width;
     let mut shown = Vec::new();
-    let needed = measure_text_width(&row.name).min(MAX_NAME);
+    let called = called(row);
+    let needed = measure_text_width(&called).min(MAX_NAME);
     for column in columns {
         if let Some(left) = name.checked_sub(gap + column.width()).filter(|left| *left >= needed) {
             name = left;
@@ -411,11 +437,11 @@ fn heading(row: &Row, width: usize, columns: &[Column]) -> String {
         }
     }
     shown.sort_by_key(|column| ORDER.iter().position(|other| other == column));
-    let text = truncate_str(&row.name, name, "…");
+    let text = truncate_str(&called, name, "…");
     let mut parts =
         vec![style(pad_str(&text, name, Alignment::Left, None)).bold().for_stderr().to_string()];
     let cell = |column: &Column| {
-        pad_str(&column.text(row), column.width(), Alignment::Left, None).into_owned()
+        pad_str(&column.text(row, true), column.width(), Alignment::Left, None).into_owned()
     };
     parts.extend(shown.iter().map(cell));
     parts.join(&" ".repeat(gap)).trim_end().to_owned()

@@ -23,7 +23,7 @@ use self::events::{Complete, Event, Line, signal_name, why};
 use self::layout::{EIGHTHS, Phase, Row};
 use self::told::{EVERY, Movement, Progress, Told};
 use super::exit::Failure;
-use super::output::{json as print_json, line, printable, say_styled};
+use super::output::{json as print_json, line, printable, say_styled, warn};
 use super::session::{Item, Session};
 use super::terminal::{Display, size as terminal_size};
 use super::units::{clock, rate, size};
@@ -44,6 +44,8 @@ pub struct Reporter {
     verbose: u8,
     /// The end of a download is worth telling, also where nothing had to be fetched.
     fetching: bool,
+    /// A failure of the only torrent is the last word of the program.
+    ends: bool,
     /// Redrawn on the terminal; without one, a line is printed now and then.
     display: Option<Display>,
     last_line: Instant,
@@ -62,6 +64,11 @@ impl Reporter {
         Self { fetching: true, ..Self::serving(matches) }
     }
 
+    /// A reporter of a set of torrents, which goes on whatever becomes of one of them.
+    pub fn running(matches: &ArgMatches) -> Self {
+        Self { ends: false, ..Self::serving(matches) }
+    }
+
     /// A reporter of whoever uploads until stopped.
     pub fn serving(matches: &ArgMatches) -> Self {
         let json = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or(false);
@@ -73,6 +80,7 @@ impl Reporter {
             quiet,
             verbose: matches.get_count("verbose"),
             fetching: false,
+            ends: true,
             display,
             last_line: now,
             last_frame: now,
@@ -160,6 +168,21 @@ impl Reporter {
         self.event_of(session, Some(hashes.wire()), Some(name), event);
     }
 
+    /// A torrent could not be loaded.
+    pub fn left_out(
+        &self,
+        session: &Session,
+        hash: Option<Sha1Hash>,
+        name: &str,
+        failure: &Failure,
+    ) {
+        let event = Event::Error { message: &failure.message, code: failure.code };
+        self.event_of(session, hash, Some(name).filter(|name| !name.is_empty()), event);
+        if !self.json {
+            warn(&failure.message);
+        }
+    }
+
     /// Shows what the engine told, and how things stand.
     pub fn show(&mut self, session: &Session, notices: &[Notice]) {
         for notice in notices {
@@ -179,6 +202,7 @@ impl Reporter {
         let views = views(session);
         for (item, view) in &views {
             let told = self.told.entry(item.hash()).or_default();
+            told.checked(view.state, checked(view, item.selected.length()), now);
             if let Some(movement) = told.movement(view, now) {
                 self.moved(session, item, movement);
             }
@@ -208,7 +232,9 @@ impl Reporter {
         let map = self.verbose > 0 && self.display.is_some();
         let row = |(item, view): &(&Item, TorrentView)| {
             let told = self.told.get(&item.hash());
-            row(item, view, told.and_then(|told| told.stall), map)
+            let row = row(item, view, told.and_then(|told| told.stall), map);
+            let hashed = told.map(|told| told.check_rate).filter(|_| row.phase == Phase::Checking);
+            Row { down_rate: hashed.unwrap_or(row.down_rate), ..row }
         };
         views.iter().map(row).collect()
     }

@@ -14,7 +14,12 @@ impl Reporter {
     /// Tells one notice.
     pub(super) fn notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::TorrentAdded(id, _) | Notice::MetadataReady(id) => self.known(session, *id),
+            Notice::TorrentAdded(id, _) => self.known(session, *id),
+            Notice::MetadataReady(id) => {
+                self.known(session, *id);
+                // Perhaps nothing that is wanted is there.
+                self.failed(session, *id);
+            }
             Notice::PieceVerified(id, piece) if self.verbose > 0 => {
                 self.event(session, session.item(*id), Event::Piece { index: *piece });
             }
@@ -45,7 +50,9 @@ impl Reporter {
                     told.failure = None;
                 }
             }
-            Notice::DiskFull(id) | Notice::TorrentFailed(id, _) => self.failed(session, *id),
+            Notice::DiskFull(id) | Notice::TorrentFailed(id, _) | Notice::StorageFailed(id, ..) => {
+                self.failed(session, *id);
+            }
             Notice::DhtReplied { torrent, peers, nodes } if self.verbose > 0 => {
                 let text = format!(
                     "the DHT knows {}; we are announced at {}",
@@ -141,8 +148,7 @@ impl Reporter {
         }
         let event = Event::Error { message: &failure.message, code: failure.code };
         self.event(session, Some(item), event);
-        // The only torrent's failure is the last word of the program.
-        if session.items.len() > 1 && !self.json && !self.quiet {
+        if (session.items.len() > 1 || !self.ends) && !self.json {
             tell_failure(&failure.message);
         }
     }

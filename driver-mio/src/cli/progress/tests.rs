@@ -130,7 +130,8 @@ fn several_torrents_have_a_line_each_and_a_sum() {
         let lines = show(&rows, columns, 24, false);
         let begins = |text: &str| lines.iter().position(|line| line.trim_start().starts_with(text));
         // Those that need something first come first.
-        let places = ["third", "nothing moves", "second", "first", "all 3"].map(begins);
+        let second = if columns < 60 { "second" } else { "checking second" };
+        let places = ["third", "nothing moves", second, "first", "all 3"].map(begins);
         assert_eq!(places, [Some(0), Some(1), Some(2), Some(3), Some(4)], "{lines:#?}");
         assert!(lines[2].contains("checking") && lines[3].contains("ETA"), "{lines:#?}");
     }
@@ -161,6 +162,22 @@ fn hashing_has_a_rate_and_an_end_and_no_peers() {
     );
     assert_eq!(measure_text_width(&status(200)[1]), 199);
     assert_eq!(plain(&row), "hashing x, 26.6%, 1.2 GiB of 4.5 GiB, 12.3 MiB/s, ETA 4:34");
+}
+
+#[test]
+fn a_check_has_a_rate_and_an_end_as_hashing_has() {
+    let row = torrent("x", Phase::Checking);
+    let status = |columns| show(std::slice::from_ref(&row), columns, 24, false);
+    assert_eq!(status(40), ["checking x", "━━──────  26.6%   12.3 MiB/s ETA   4:34"]);
+    assert!(status(80)[1].ends_with("  1.2/  4.5 GiB   12.3 MiB/s ETA   4:34"));
+    assert_eq!(plain(&row), "x, 26.6%, 1.2 GiB of 4.5 GiB, checking at 12.3 MiB/s, ETA 4:34");
+    // Of several, each says what is done with it, and the sum of what is fetched has no hashing in it.
+    let rows = [row, torrent("y", Phase::Downloading)];
+    let wide = show(&rows, 80, 24, false);
+    assert!(wide[0].starts_with("checking x ") && wide[0].contains("ETA   4:34"), "{wide:#?}");
+    assert!(wide[2].contains("↓ 12.3 MiB/s"), "{wide:#?}");
+    let narrow = show(&rows, 40, 24, false);
+    assert!(narrow[0].starts_with("x ") && narrow[0].contains("checking"), "{narrow:#?}");
 }
 
 #[test]

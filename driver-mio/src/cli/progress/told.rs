@@ -32,6 +32,10 @@ pub struct Told {
     /// The stall that was told and lasts.
     pub stall: Option<Stall>,
     checking: Option<Instant>,
+    /// When it was seen first that it is being checked, and how much was hashed then.
+    check_seen: Option<(Instant, u64)>,
+    /// Bytes per second that are hashed.
+    pub check_rate: u64,
     /// The last `progress`, and when it was told.
     progress: Option<(Instant, Progress)>,
     /// `complete` was told.
@@ -68,6 +72,18 @@ impl Told {
     /// It is not waited for any longer: what is in its way is told now, if it was not.
     pub fn give_up(&mut self, stall: Stall) -> Option<Movement> {
         (self.stall.replace(stall) != Some(stall)).then_some(Movement::Stalled(stall))
+    }
+
+    /// So many bytes of it are hashed, of a torrent in this state.
+    pub fn checked(&mut self, state: TorrentState, bytes: u64, now: Instant) {
+        if state != TorrentState::Checking {
+            (self.check_seen, self.check_rate) = (None, 0);
+            return;
+        }
+        let (since, before) = *self.check_seen.get_or_insert((now, bytes));
+        let seconds = now.duration_since(since).as_secs_f64();
+        let hashed = bytes.saturating_sub(before) as f64;
+        self.check_rate = if seconds > 0.0 { (hashed / seconds) as u64 } else { 0 };
     }
 
     /// Whether `checking` is due, with the torrent in this state; `Some(true)` when it has ended.
@@ -112,6 +128,22 @@ mod tests {
     //! Unit tests of what is told when.
 
     use super::*;
+
+    #[test]
+    fn a_check_has_the_rate_of_what_was_hashed_since_it_was_seen() {
+        let (mut told, start) = (Told::default(), Instant::now());
+        let mut at = |state, bytes, seconds| {
+            told.checked(state, bytes, start + Duration::from_secs(seconds));
+            told.check_rate
+        };
+        assert_eq!(at(TorrentState::Opening, 0, 0), 0);
+        assert_eq!(at(TorrentState::Checking, 100, 1), 0);
+        assert_eq!(at(TorrentState::Checking, 700, 4), 200);
+        assert_eq!(at(TorrentState::Downloading, 700, 5), 0);
+        // Another check begins from nothing.
+        assert_eq!(at(TorrentState::Checking, 0, 9), 0);
+        assert_eq!(at(TorrentState::Checking, 50, 10), 50);
+    }
 
     #[test]
     fn progress_is_told_once_a_second_and_where_asked_only_when_something_is_new() {

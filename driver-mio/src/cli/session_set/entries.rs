@@ -55,6 +55,25 @@ pub(super) fn moved(entry: Entry) -> Entry {
     Entry { folder: entry.moving_to, moving_to: String::new(), left, ..entry }
 }
 
+/// What the set says of a torrent whose data could not be moved.
+pub(super) fn not_moved(entry: Entry) -> Entry {
+    Entry { moving_to: String::new(), ..entry }
+}
+
+/// That a torrent could not be moved, and where it is.
+pub(super) fn move_failure(entry: &Entry, why: &Failure) -> Failure {
+    let (name, to, folder) = (&entry.name, &entry.moving_to, &entry.folder);
+    let text = format!("{name} stays in {folder}, it cannot be moved to {to}: {}", why.message);
+    Failure::new(why.code, text)
+}
+
+/// Whether the data lies already where the set says that it is being moved to: a run that was killed did
+/// not come to say so.
+pub(super) fn has_moved(entry: &Entry, resume: Option<&ResumeData>) -> bool {
+    let to = place_of(&entry.moving_to);
+    !entry.moving_to.is_empty() && resume.is_some_and(|resume| resume.location == to)
+}
+
 /// What a torrent of the set is.
 pub(super) fn source_of(set: &SessionSet, entry: &Entry) -> Result<Source, Failure> {
     match set.torrent(&entry.hash) {
@@ -74,7 +93,9 @@ fn register(locations: &Locations, folder: &str) -> Result<LocationId, Failure> 
     let (id, kind) = (place_of(folder), Kind::Scoped(folder.into()));
     match locations.list().into_iter().find(|(other, _)| *other == id) {
         None => locations.restore(id, kind),
-        Some((_, Kind::Scoped(path))) if path == Path::new(folder) => {}
+        // The folder that the program was started in has a short name.
+        Some((_, Kind::Scoped(path)))
+            if std::path::absolute(&path).is_ok_and(|path| path == Path::new(folder)) => {}
         Some(_) => {
             let text =
                 format!("the folder {folder} cannot be told from another one; use its parent");
@@ -97,9 +118,8 @@ pub(super) fn options_of(
     }
     if !entry.moving_to.is_empty() {
         let to = register(locations, &entry.moving_to)?;
-        // The set may not have heard of the end of the move; resume data has.
         let resume = session.store().and_then(|store| resume_of(store, entry));
-        if resume.is_some_and(|resume| resume.location == to) {
+        if has_moved(entry, resume.as_ref()) {
             location = to;
         }
     }

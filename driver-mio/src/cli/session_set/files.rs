@@ -15,19 +15,23 @@ use eddyline::{
 };
 use eddyline_mio::disk::names_fit;
 use eddyline_mio::resume_store::ResumeStore;
-use eddyline_mio::session_store::{Entry, SessionSet};
+use eddyline_mio::session_store::{Entry, SessionSet, SessionStore};
 use serde_json::json;
 
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
 use super::super::hashing::HashingProgress;
 use super::super::output::{json as print_json, line, printable};
 use super::super::selected::Selected;
+use super::super::selection::no_file;
 use super::super::session::{Session, Setup, state_dir};
 use super::super::signals::Signals;
 use super::super::source::Source;
-use super::entries::{current_name, moved, options_of, place_of, resume_of, source_of, title};
+use super::entries::{
+    current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
+    source_of, title,
+};
 use super::list::print_changed;
-use super::{Locked, disk, folder_of, lock, named};
+use super::{Locked, disk, lock, named};
 
 const FRAME: Duration = Duration::from_millis(200);
 
@@ -50,40 +54,85 @@ fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure
 pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
     let to = std::path::absolute(&to).map_err(|error| disk(&to, &error))?;
-    let target = to.to_string_lossy().into_owned();
     let Locked { mut set, store, _session } = lock(matches, "session move")?;
     let mut session = start(matches, "session move")?;
-    let folder = folder_of(matches)?;
     let signals = listen()?;
-    let (mut told, mut hashes) = (Vec::new(), Vec::new());
-    for entry in named(matches, &set, &store)? {
+    let mut mover =
+        Mover { session: &mut session, set: &mut set, store: &store, signals: &signals };
+    let (mut hashes, mut outcome) = (Vec::new(), Ok(()));
+    for entry in named(matches, mover.set, &store)? {
         hashes.push(entry.hash.clone());
-        if entry.folder == target && entry.moving_to.is_empty() {
-            told.push(format!("{} is there already", title(&entry)));
-            continue;
+        match mover.bring(entry, &to) {
+            Ok(told) if !matches.get_flag("json") => line(&told),
+            Ok(_) => {}
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
         }
-        if set.torrent(&entry.hash).is_err() {
+    }
+    // Whatever a signal ended is stopped already.
+    if outcome.is_ok() || signals.exit_code().is_none() {
+        session.stop()?;
+    }
+    outcome?;
+    print_changed(matches, &set, &store, hashes.iter().map(String::as_str));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Moves torrents of the set.
+struct Mover<'a> {
+    session: &'a mut Session,
+    set: &'a mut SessionStore,
+    store: &'a ResumeStore,
+    signals: &'a Signals,
+}
+
+impl Mover<'_> {
+    /// Brings a torrent to this folder; what came of it, in a line.
+    fn bring(&mut self, entry: Entry, to: &Path) -> Result<String, Failure> {
+        let target = to.to_string_lossy().into_owned();
+        let resume = resume_of(self.store, &entry);
+        let entry = if has_moved(&entry, resume.as_ref()) { moved(entry) } else { entry };
+        if entry.folder == target {
+            let text = format!("{} is there already", title(&entry));
+            self.put(not_moved(entry))?;
+            return Ok(text);
+        }
+        if self.set.torrent(&entry.hash).is_err() {
             // Nothing of it is on the disk yet.
-            let entry = Entry { folder: target.clone(), moving_to: String::new(), ..entry };
-            told.push(format!("{} will be in {target}", title(&entry)));
-            set.put(vec![(entry, None)]).map_err(|error| disk(&folder, &error))?;
-            continue;
+            let text = format!("{} will be in {target}", title(&entry));
+            self.put(not_moved(Entry { folder: target, ..entry }))?;
+            return Ok(text);
         }
-        can_be_at(&set, &store, &entry, &to)?;
+        can_be_at(self.set, self.store, &entry, to)?;
         // On record before anything is done: whatever ends this, the next run goes on with it.
         let entry = Entry { moving_to: target.clone(), ..entry };
-        set.put(vec![(entry.clone(), None)]).map_err(|error| disk(&folder, &error))?;
-        open(&mut session, &set, &entry)?;
-        let task = StorageTask::Move(place_of(&target));
-        perform(&mut session, &entry, &signals, &task, |id| Command::Move(id, place_of(&target)))?;
-        set.put(vec![(moved(entry.clone()), None)]).map_err(|error| disk(&folder, &error))?;
-        told.push(format!("moved {} to {target}", title(&entry)));
+        self.put(entry.clone())?;
+        let place = place_of(&target);
+        let done = open(self.session, self.set, &entry).and_then(|_| {
+            let task = StorageTask::Move(place);
+            perform(self.session, &entry, self.signals, &task, |id| Command::Move(id, place))
+        });
+        match done {
+            Ok(()) => {
+                let text = format!("moved {} to {target}", title(&entry));
+                self.put(moved(entry))?;
+                Ok(text)
+            }
+            // That is how a move is put off.
+            Err(failure) if self.signals.exit_code().is_some() => Err(failure),
+            Err(failure) => {
+                self.put(not_moved(entry.clone()))?;
+                Err(move_failure(&entry, &failure))
+            }
+        }
     }
-    session.stop()?;
-    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
-        told.iter().for_each(|text| line(text));
+
+    fn put(&mut self, entry: Entry) -> Result<(), Failure> {
+        let folder = self.store.state().to_owned();
+        self.set.put(vec![(entry, None)]).map_err(|error| disk(&folder, &error))
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether the files can have their names at another place: else nothing is moved, and nothing put on record.
@@ -149,8 +198,7 @@ fn rename_file(
     let files = metainfo.layout.files();
     let index = number.saturating_sub(1);
     let Some(entry) = files.get(index as usize).filter(|entry| !entry.attributes.pad) else {
-        let text = format!("{} has no file {number}; see `eddyline info`", metainfo.name);
-        return Err(Failure::new(USAGE, text));
+        return Err(no_file(metainfo, number));
     };
     if entry.path.len() == 1 {
         if path.contains('/') {
@@ -171,8 +219,10 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let signals = listen()?;
     let (mut results, mut complete) = (Vec::new(), true);
     for entry in named(matches, &set, &store)? {
+        let is_on_record = resume_of(&store, &entry).is_some();
         let metainfo = open(&mut session, &set, &entry)?;
-        let good = recheck(&mut session, &entry, &signals, matches.get_flag("quiet"))?;
+        let good =
+            recheck(&mut session, &entry, is_on_record, &signals, matches.get_flag("quiet"))?;
         let selected = Selected::without(&metainfo, &entry.skipped);
         let (done, length) = (selected.done(&good), selected.length());
         let all_empty = length == 0;
@@ -199,14 +249,16 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Checks a torrent that was opened, from the first piece to the last; which are good.
+/// Checks a torrent that was opened, from the first piece to the last; which are good. Of one that is on
+/// record opening it hashes what is new alone.
 fn recheck(
     session: &mut Session,
     entry: &Entry,
+    is_on_record: bool,
     signals: &Signals,
     quiet: bool,
 ) -> Result<Bits, Failure> {
-    let mut asked = false;
+    let mut asked = !is_on_record;
     let mut progress = HashingProgress::new(&entry.name, entry.length.unsigned_abs(), quiet);
     loop {
         for notice in session.turn(FRAME)? {
@@ -219,10 +271,10 @@ fn recheck(
                     asked = true;
                     session.driver.command(Command::Recheck(id));
                 }
-                // What is there under its names has nothing of it.
+                // Of one file there is nothing under its name; others may be good.
                 Notice::TorrentFailed(id, TorrentError::Foreign(_)) => {
-                    let pieces = session.item(id).map_or(0, |item| item.metainfo.geometry.pieces());
-                    return Ok(Bits::new(pieces));
+                    let view = session.driver.engine().torrent(id);
+                    return Ok(view.map_or_else(|| Bits::new(0), |view| view.have));
                 }
                 _ => {}
             }
@@ -281,10 +333,8 @@ fn perform(
                 Notice::Checked(id, _) => session.driver.command(command(id)),
                 Notice::StorageDone(_, done) if done == *task => return Ok(()),
                 Notice::StorageFailed(id, failed, error) if failed == *task => {
-                    return Err(match session.driver.disk_refusal(id) {
-                        Some(told) => Failure::refused(&entry.name, &told, error),
-                        None => Failure::disk(&entry.name, error),
-                    });
+                    let told = session.driver.disk_refusal(id);
+                    return Err(Failure::of_disk(&entry.name, told, error));
                 }
                 Notice::CommandRejected(CommandError::BadName, _) => {
                     let text = "the name is taken, or not safe on every system";

@@ -22,7 +22,9 @@ use super::super::session::{Session, Setup};
 use super::super::signals::Signals;
 use super::super::source::Source;
 use super::add::skipped;
-use super::entries::{hash_of, moved, options_of, place_of, resume_of, source_of, title};
+use super::entries::{
+    hash_of, move_failure, moved, not_moved, options_of, place_of, resume_of, source_of, title,
+};
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
 use super::{Locked, disk, folder_of, lock};
@@ -44,6 +46,8 @@ struct Run<'a> {
     goals: Goals,
     /// What stands still and why, by hash, where the engine does not have it.
     errors: BTreeMap<String, String>,
+    /// What was left out since the screen was told.
+    left_out: Vec<(Entry, Failure)>,
     status: Status,
     status_due: Instant,
     goals_due: Instant,
@@ -54,7 +58,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let folder = folder_of(matches)?;
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
-    let mut reporter = Reporter::serving(matches);
+    let mut reporter = Reporter::running(matches);
     let Locked { set, store, _session } = lock(matches, RUNNING)?;
     let mut setup = Setup::from_flags(matches, RUNNING)?;
     setup.engine.rest_after = Some(REST_AFTER);
@@ -66,12 +70,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         folder,
         goals: Goals::new(SeedGoal::from_flags(matches)),
         errors: BTreeMap::new(),
+        left_out: Vec::new(),
         status: Status::default(),
         status_due: now,
         goals_due: now,
     };
     run.begin_all(&store, &mut reporter);
     reporter.ready(&run.session);
+    run.tell_left_out(&reporter);
     let outcome = run.work(&mut reporter, &signals);
     reporter.stopping();
     run.tell_status(true);
@@ -132,6 +138,7 @@ impl Run<'_> {
                 self.heard(notice).map_err(|error| disk(&self.folder, &error))?;
             }
             reporter.show(&self.session, &notices);
+            self.tell_left_out(reporter);
             for notice in &notices {
                 if let Notice::Rested(id, _) = notice {
                     self.session.forget(*id);
@@ -161,10 +168,18 @@ impl Run<'_> {
             self.session.add(source, self.matches, options)
         });
         if let Err(failure) = &begun {
-            warn(&format!("{}: {}", title(entry), failure.message));
             self.errors.insert(entry.hash.clone(), failure.message.clone());
+            self.left_out.push((entry.clone(), failure.clone()));
         }
         begun.is_ok()
+    }
+
+    fn tell_left_out(&mut self, reporter: &Reporter) {
+        for (entry, failure) in self.left_out.drain(..) {
+            let failure =
+                Failure::new(failure.code, format!("{}: {}", title(&entry), failure.message));
+            reporter.left_out(&self.session, hash_of(&entry), &entry.name, &failure);
+        }
     }
 
     fn hash_of(&self, id: TorrentId) -> Option<String> {
@@ -197,10 +212,14 @@ impl Run<'_> {
                 }
             }
             Notice::MetadataReady(id) => self.metadata_came(*id),
-            Notice::TorrentFailed(id, _) => {
+            // It goes on where it is, and the user decides what next.
+            Notice::StorageFailed(id, StorageTask::Move(_), _) => {
                 let item = self.session.item(*id);
-                if let Some(failure) = item.and_then(|item| item.failure.as_ref()) {
-                    warn(&failure.message);
+                let why = item.and_then(|item| item.failure.clone());
+                let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
+                if let (Some(entry), Some(why)) = (entry, why) {
+                    self.session.fail(*id, move_failure(&entry, &why));
+                    self.set.put(vec![(not_moved(entry), None)])?;
                 }
             }
             _ => {}
@@ -228,8 +247,12 @@ impl Run<'_> {
             Ok(skipped) => skipped,
             // It is held until the user has said something that there is.
             Err(failure) => {
-                warn(&failure.message);
-                self.errors.insert(hash, failure.message);
+                let text = format!(
+                    "{}; choose with `eddyline session set {hash} --select LIST`",
+                    failure.message
+                );
+                self.errors.insert(hash, text.clone());
+                self.session.fail(id, Failure::new(failure.code, text));
                 return;
             }
         };

@@ -1,0 +1,122 @@
+//! Moves that fail, and checks that hash no more than they have to.
+
+use std::path::Path;
+
+use eddyline_mio::session_store::{Entry, SessionStore};
+use serde_json::json;
+
+use crate::home::{ALONE, Home, content, pick};
+
+/// A torrent of the set that lies in `source`, and whose move to `full` cannot be made: a file of the same
+/// name stands there.
+fn with_a_place_that_is_taken(home: &Home) {
+    let torrent = home.torrent("a.bin", 40_000);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    home.succeed(&["session", "verify", "a.bin"]);
+    std::fs::create_dir_all(home.at("full")).unwrap();
+    std::fs::write(home.at("full/a.bin"), "somebody else's").unwrap();
+}
+
+fn state(home: &Home) -> SessionStore {
+    SessionStore::open(&home.path().join(".local/state/eddyline")).unwrap()
+}
+
+fn is_where_it_was(home: &Home) {
+    let set = state(home);
+    let entry = set.list()[0];
+    assert!(Path::new(&entry.folder).ends_with("source") && entry.moving_to.is_empty());
+    assert_eq!(std::fs::read(home.at("source/a.bin")).unwrap(), content("a.bin", 40_000));
+    assert_eq!(std::fs::read(home.at("full/a.bin")).unwrap(), b"somebody else's");
+}
+
+#[test]
+fn a_move_that_fails_is_told_and_leaves_no_record() {
+    let home = Home::new();
+    with_a_place_that_is_taken(&home);
+    let told = home.refuse(13, &["session", "move", "a.bin", "--to", "full"]);
+    assert!(told.contains("stays in") && told.contains("full"), "{told}");
+    is_where_it_was(&home);
+    // No later run moves it, and another place can be chosen.
+    home.succeed(&["session", "move", "a.bin", "--to", "room"]);
+    assert_eq!(std::fs::read(home.at("room/a.bin")).unwrap(), content("a.bin", 40_000));
+}
+
+#[test]
+fn a_running_session_tells_that_a_move_failed_and_goes_on_where_it_is() {
+    let home = Home::new();
+    with_a_place_that_is_taken(&home);
+    let begin_move = || {
+        let mut set = state(&home);
+        let entry = Entry { moving_to: home.at("full"), ..set.list()[0].clone() };
+        set.put(vec![(entry, None)]).unwrap();
+    };
+    let run = [&["session", "run", "--no-trackers"], &ALONE[..]].concat();
+    begin_move();
+    let mut running = home.start(&[&run[..], &["--json"]].concat());
+    let error = running.event("error");
+    assert_eq!(pick(&error, &["code", "name"]), json!([13, "a.bin"]));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("stays in") && message.contains("full"), "{message}");
+    assert_eq!(running.stop().0, 0, "everything is complete");
+    is_where_it_was(&home);
+    begin_move();
+    let mut running = home.start(&run);
+    running.told_with("stays in");
+    running.stop();
+    is_where_it_was(&home);
+}
+
+#[test]
+fn a_move_whose_end_was_not_told_is_known_when_it_is_moved_again() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    home.succeed(&["session", "verify", "a.bin"]);
+    home.succeed(&["session", "move", "a.bin", "--to", "one"]);
+    // As if the run had been killed before it said so.
+    let mut set = state(&home);
+    let entry =
+        Entry { folder: home.at("source"), moving_to: home.at("one"), ..set.list()[0].clone() };
+    set.put(vec![(entry, None)]).unwrap();
+    drop(set);
+    home.succeed(&["session", "move", "a.bin", "--to", "two"]);
+    assert_eq!(std::fs::read(home.at("two/a.bin")).unwrap(), content("a.bin", 40_000));
+    assert!(!home.path().join("one/a.bin").exists());
+}
+
+/// Bytes that a run reads, of files and all.
+fn bytes_read(home: &Home, arguments: &[&str]) -> u64 {
+    let mut child = home.command(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let ended = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+    nix::sys::wait::waitid(nix::sys::wait::Id::Pid(id), ended).unwrap();
+    let told = std::fs::read_to_string(format!("/proc/{id}/io")).unwrap();
+    assert!(child.wait().unwrap().success(), "{arguments:?}");
+    let read = told.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    read.parse().unwrap()
+}
+
+#[test]
+fn verify_reads_everything_once_whether_or_not_there_is_a_record() {
+    const LENGTH: u64 = 8 << 20;
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", LENGTH as usize);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    for _ in 0..2 {
+        let read = bytes_read(&home, &["session", "verify", "a.bin"]);
+        assert!((LENGTH..LENGTH * 3 / 2).contains(&read), "{read} of {LENGTH}");
+    }
+}
+
+#[test]
+fn one_file_that_is_something_else_makes_no_others_bad() {
+    let home = Home::new();
+    let torrent = crate::home::set_of_three(&home);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    std::fs::write(home.at("source/set/a"), "not ours..").unwrap();
+    std::fs::write(home.at("source/set/c"), "not one").unwrap();
+    home.refuse(32, &["session", "verify", "set", "--json"]);
+    let output = home.run(&["session", "verify", "set", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(pick(&told[0], &["pieces", "good"]), json!([4, 2]));
+}
