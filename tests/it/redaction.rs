@@ -309,7 +309,7 @@ fn traces_of_the_mark(bytes: &[u8]) -> Option<String> {
 }
 
 fn recorded(config: &Config, steps: impl IntoIterator<Item = Vec<Event>>) -> Trace {
-    let (seed, began) = (Seed([7; 32]), Instant::from_millis(1_000));
+    let (seed, began) = (Seed(MARK.repeat(4).try_into().unwrap()), Instant::from_millis(1_000));
     let mut engine = Engine::new(config.clone(), seed, began);
     let mut recorder = Recorder::new(Origin::New(Box::new((config.clone(), seed, began))));
     for (number, events) in steps.into_iter().enumerate() {
