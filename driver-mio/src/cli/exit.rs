@@ -88,21 +88,24 @@ impl Failure {
         Self::new(BAD_MAGNET, error.to_string())
     }
 
-    /// A torrent that stands still, because of a file at `path` where the error is about one.
-    pub fn of_torrent(name: &str, error: TorrentError, path: &str) -> Self {
+    /// A torrent that stands still, because of a file at `path` where the error is about one. What helps is
+    /// something else in a session.
+    pub fn of_torrent(name: &str, error: TorrentError, path: &str, in_session: bool) -> Self {
+        let advice = match in_session {
+            true => "move it away, or choose another folder with `session move`",
+            false => {
+                "move it away, choose another folder with --dir, or write over it with --allow-overwrite"
+            }
+        };
         match error {
             TorrentError::Foreign(_) => Self::new(
                 WOULD_OVERWRITE,
-                format!(
-                    "{path} is there already and has nothing of the torrent in it; move it away, choose \
-                     another folder with --dir, or write over it with --allow-overwrite"
-                ),
+                format!("{path} is there already and has nothing of the torrent in it; {advice}"),
             ),
             TorrentError::TooLong(_) => Self::new(
                 WOULD_OVERWRITE,
                 format!(
-                    "{path} is longer than the torrent says, and not all of the torrent is in it; move it \
-                     away, choose another folder with --dir, or write over it with --allow-overwrite"
+                    "{path} is longer than the torrent says, and not all of the torrent is in it; {advice}"
                 ),
             ),
             TorrentError::Disk(error) => Self::disk(name, error),
@@ -136,10 +139,8 @@ impl Failure {
     fn refused_by_disk(text: &str, error: DiskError, otherwise: &str) -> Self {
         let (code, advice) = match error {
             DiskError::NoSpace => (NO_SPACE, "make room and start again"),
-            DiskError::Taken => (WOULD_OVERWRITE, "choose another folder with --dir"),
-            DiskError::InTheWay => {
-                (WOULD_OVERWRITE, "move it away, or choose another folder with --dir")
-            }
+            DiskError::Taken => (WOULD_OVERWRITE, "choose another folder"),
+            DiskError::InTheWay => (WOULD_OVERWRITE, "move it away, or choose another folder"),
             DiskError::LocationGone => (DISK, "bring it back and start again"),
             DiskError::Permission => (DISK, "check the permissions of the folder"),
             _ => (DISK, otherwise),

@@ -1,10 +1,11 @@
 //! What is told of the files that a torrent has on disk: names that are not its own, files that were too
 //! long, links that were followed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use eddyline::metainfo::Metainfo;
-use eddyline::{DiskError, Notice, TorrentError};
+use eddyline::metainfo::{FileEntry, Metainfo};
+use eddyline::{DiskError, Notice, Renamed, TorrentError};
 use eddyline_mio::claims::{Claim, ClaimAccess, Claims};
 use eddyline_mio::disk::{links_on_the_way, naming_of};
 
@@ -24,21 +25,36 @@ pub fn is_taken(error: TorrentError) -> bool {
     error == TorrentError::Disk(DiskError::Taken)
 }
 
+/// Files that are called otherwise than their torrent says, by number.
+pub type Renames = BTreeMap<u32, Renamed>;
+
 /// Takes the paths that a torrent has in a folder. Refuses one that would write to a path of another
 /// that has taken its paths already: nothing of either is written then.
-pub fn take_paths(claims: &Claims, metainfo: &Metainfo, folder: &Path) -> Result<(), Failure> {
+pub fn take_paths(
+    claims: &Claims,
+    metainfo: &Metainfo,
+    folder: &Path,
+    renames: &Renames,
+) -> Result<(), Failure> {
     let files = || (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
-    let there = files().all(|(_, file)| {
-        let path = file.path.iter().fold(folder.to_owned(), |way, part| way.join(part));
+    let now = |(index, file): (u32, &'_ FileEntry)| {
+        renames.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone())
+    };
+    let there = files().all(|(index, file)| {
+        let path = now((index, file)).iter().fold(folder.to_owned(), |way, part| way.join(part));
         std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.length)
     });
     let access = if there { ClaimAccess::Mends } else { ClaimAccess::Writes };
-    let paths = files().map(|(index, file)| (index, file.path.as_slice(), None));
+    let paths: Vec<_> = files().map(|(index, file)| (index, now((index, file)))).collect();
+    let paths = paths.iter().map(|(index, path)| (*index, path.as_slice(), None));
     let root = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     let root = root.unwrap_or_else(|_| folder.to_owned());
     let claim = Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths);
     let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
-    let path = |file: u32| folder.join(metainfo.layout.files()[file as usize].display_path());
+    let path = |file: u32| {
+        let entry = &metainfo.layout.files()[file as usize];
+        now((file, entry)).iter().fold(folder.to_owned(), |way, part| way.join(part))
+    };
     claims.take(metainfo.info_hashes.wire(), claim, path).map_err(taken)
 }
 
@@ -84,7 +100,9 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
                 files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
                     let now = engine.file_path(*id, index)?;
                     let own = file.own.as_deref().unwrap_or(&file.path);
-                    (own != now).then(|| (own.join("/"), now.join("/")))
+                    // What an earlier run has told, or the user has wanted, is no news.
+                    let is_news = own != now && item.known_name(index) != Some(&now);
+                    is_news.then(|| (own.join("/"), now.join("/")))
                 });
             let (own, now) = called.next()?;
             let more = and_more(called.count() + 1, "is", "are");

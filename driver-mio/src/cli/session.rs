@@ -24,7 +24,7 @@ use super::dht_state::SharedDht;
 use super::exit::{
     DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
 };
-use super::found::{file_of, is_taken, told_of};
+use super::found::{Renames, file_of, is_taken, told_of};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{
@@ -64,6 +64,8 @@ pub struct Item {
     earlier: (u64, u64),
     /// Files that the magnet names (BEP 53).
     select: Option<Vec<u32>>,
+    /// Files that earlier runs left under other names.
+    renames: Renames,
 }
 
 impl Item {
@@ -83,6 +85,11 @@ impl Item {
         let files = self.metainfo.layout.files().len() as u32;
         let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
         select.is_none_or(|list| list.contains(&file))
+    }
+
+    /// What an earlier run called a file, if otherwise than the torrent does.
+    pub fn known_name(&self, file: u32) -> Option<&Vec<String>> {
+        self.renames.get(&file).map(|renamed| &renamed.to)
     }
 
     /// A file that the magnet names and that is not there, counted from 1.
@@ -339,6 +346,7 @@ impl Session {
             added: Instant::now(),
             earlier,
             select: add.select.clone(),
+            renames: add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone()),
         });
         self.driver.command(Command::Add(Box::new(add)));
     }
@@ -443,6 +451,7 @@ impl Session {
         let path = file_of(error).and_then(|file| engine.file_path(id, file));
         let hash = engine.metainfo(id).map(|metainfo| metainfo.info_hashes.wire());
         let taken = hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
+        let in_session = self.command.starts_with("session");
         if let Some(item) = self.item_mut(id) {
             let path = path.unwrap_or_default().join("/");
             let name = &item.metainfo.name;
@@ -451,7 +460,7 @@ impl Session {
                 (None, TorrentError::Disk(error), Some(told)) => {
                     Failure::refused(name, &told, error)
                 }
-                _ => Failure::of_torrent(name, error, &path),
+                _ => Failure::of_torrent(name, error, &path, in_session),
             });
         }
     }

@@ -11,7 +11,7 @@ use eddyline::{Command, FilePriority, Notice, TorrentError};
 use eddyline_mio::claims::Claims;
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{lacking, links_told, take_paths};
+use super::found::{Renames, lacking, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
@@ -102,7 +102,7 @@ fn look_at_torrents(
         let Source::Torrent(metainfo) = source else { continue };
         select(metainfo, selections)?;
         if torrents.len() > 1 {
-            take_paths(&claims, metainfo, folder)?;
+            take_paths(&claims, metainfo, folder, &Renames::new())?;
         }
     }
     Ok(())

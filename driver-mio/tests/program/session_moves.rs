@@ -120,3 +120,66 @@ fn one_file_that_is_something_else_makes_no_others_bad() {
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(pick(&told[0], &["pieces", "good"]), json!([4, 2]));
 }
+
+#[test]
+fn no_move_and_no_name_leads_to_a_path_of_another_torrent_of_the_set() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.at("other")).unwrap();
+    std::fs::write(home.at("other/a.bin"), content("other", 40_000)).unwrap();
+    let (one, other) = (home.torrent("a.bin", 40_000), home.torrent_of("other/a.bin", "other"));
+    let (first, second) = (home.hash(&one), home.hash(&other));
+    std::fs::create_dir_all(home.at("d")).unwrap();
+    std::os::unix::fs::symlink("d", home.at("link")).unwrap();
+    home.succeed(&["session", "add", &one, "--dir", "d"]);
+    // A folder has one name, whatever is there of it.
+    for folder in ["d", "link", "d/none/..", "link/none/../."] {
+        let told = home.refuse(13, &["session", "add", &other, "--dir", folder]);
+        assert!(told.contains("a.bin"), "{folder}: {told}");
+    }
+    home.succeed(&["session", "add", &other, "--dir", "other"]);
+    for folder in ["d", "link", "none/../d"] {
+        home.refuse(13, &["session", "move", &second, "--to", folder]);
+    }
+    assert!(home.listed().as_array().unwrap().iter().any(|t| t["folder"] == home.at("other")));
+    // Under another name it can be there, and cannot get the first name back.
+    home.succeed(&["session", "rename", &second, "b.bin"]);
+    home.succeed(&["session", "move", &second, "--to", "d"]);
+    home.refuse(13, &["session", "rename", &second, "a.bin"]);
+    assert_eq!(std::fs::read(home.at("d/b.bin")).unwrap(), content("other", 40_000));
+    // The other one cannot come to be called as that is, and a third one not either.
+    home.refuse(13, &["session", "rename", &first, "b.bin"]);
+    std::fs::write(home.at("other/b.bin"), content("third", 40_000)).unwrap();
+    let third = home.torrent_of("other/b.bin", "third");
+    home.refuse(13, &["session", "add", &third, "--dir", "d"]);
+    home.succeed(&["session", "remove", &first]);
+    home.succeed(&["session", "rename", &second, "a.bin"]);
+    home.succeed(&["session", "add", &third, "--dir", "d"]);
+}
+
+#[test]
+fn what_the_user_has_renamed_is_no_news_and_what_is_solved_is_no_error() {
+    let home = Home::new();
+    with_a_place_that_is_taken(&home);
+    let told = home.run(&["session", "rename", "a.bin", "b.bin"]).stderr;
+    assert_eq!(String::from_utf8(told).unwrap(), "");
+    for _ in 0..2 {
+        let output = home.run(&["session", "verify", "b.bin"]);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    }
+    let one = home.torrent("c.bin", 40_000);
+    std::fs::write(home.at("full/c.bin"), "somebody else's").unwrap();
+    home.succeed(&["session", "add", &one, "--dir", "full"]);
+    let run = [&["session", "run", "--no-trackers", "--json"], &ALONE[..]].concat();
+    let mut running = home.start(&run);
+    let error = running.event("error");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("session move") && !message.contains("--allow-overwrite"),
+        "{message}"
+    );
+    running.stop();
+    let error = || home.listed()[1]["error"].clone();
+    assert!(error().is_string());
+    home.succeed(&["session", "move", "c.bin", "--to", "source"]);
+    assert!(error().is_null());
+}

@@ -9,18 +9,19 @@ use clap::parser::ValueSource;
 use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
 use eddyline_mio::claims::Claims;
+use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, PAUSED, SessionSet};
 
 use super::super::exit::{Failure, USAGE};
-use super::super::found::take_paths;
+use super::super::found::{Renames, take_paths};
 use super::super::goal::thousandths;
 use super::super::output::line;
 use super::super::selection::{check, select};
 use super::super::session::names;
 use super::super::source::{Source, load};
-use super::entries::title;
+use super::entries::{resume_of, title};
 use super::list::print_changed;
-use super::{Locked, disk, folder_of, lock};
+use super::{Locked, disk, folder_of, lock, whole};
 
 /// A torrent that is to be added, with its `.torrent` where it is known.
 struct Candidate {
@@ -29,12 +30,12 @@ struct Candidate {
 }
 
 /// An entry for the set, with its `.torrent` where that is new.
-type Put = (Entry, Option<Vec<u8>>);
+pub(super) type Put = (Entry, Option<Vec<u8>>);
 
 /// `session add SOURCE…`.
 pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    let folder = std::path::absolute(&folder).map_err(|error| disk(&folder, &error))?;
+    let folder = whole(&folder)?;
     let names = names(matches)?;
     let mut candidates = Vec::new();
     for text in matches.get_many::<String>("source").into_iter().flatten() {
@@ -48,7 +49,8 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         match old {
             None => {
                 if let Some(metainfo) = &candidate.metainfo {
-                    take_paths(&claims_of(&set, &folder, &puts), metainfo, &folder)?;
+                    let claims = claims_of(&set, &store, &folder, &puts, None);
+                    take_paths(&claims, metainfo, &folder, &Renames::new())?;
                 }
                 told.push((hash, "added"));
                 let torrent = candidate.metainfo.and_then(|metainfo| metainfo.encode());
@@ -75,13 +77,21 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// The paths of torrents that are in the set, or come into it at once, where their folders and `folder`
-/// can have a file in common.
-fn claims_of(set: &SessionSet, folder: &Path, puts: &[Put]) -> Claims {
+/// can have a file in common; of all but the one that asks.
+pub(super) fn claims_of(
+    set: &SessionSet,
+    store: &ResumeStore,
+    folder: &Path,
+    puts: &[Put],
+    asks: Option<&Entry>,
+) -> Claims {
     let claims = Claims::new(None);
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let new = puts.iter().map(|(entry, torrent)| (entry, torrent.clone()));
     let old = set.list().into_iter().map(|entry| (entry, None));
-    for (entry, torrent) in old.chain(new) {
+    let others =
+        old.chain(new).filter(|(entry, _)| asks.is_none_or(|asks| asks.hash != entry.hash));
+    for (entry, torrent) in others {
         let (theirs, ours) = (whole(Path::new(&entry.folder)), whole(folder));
         if !theirs.starts_with(&ours) && !ours.starts_with(&theirs) {
             continue;
@@ -89,7 +99,8 @@ fn claims_of(set: &SessionSet, folder: &Path, puts: &[Put]) -> Claims {
         let bytes = torrent.or_else(|| set.torrent(&entry.hash).ok());
         if let Some(metainfo) = bytes.and_then(|bytes| Metainfo::parse(&bytes).ok()) {
             // Those that are there already stay, whatever they have in common.
-            let _ = take_paths(&claims, &metainfo, Path::new(&entry.folder));
+            let renames = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
+            let _ = take_paths(&claims, &metainfo, Path::new(&entry.folder), &renames);
         }
     }
     claims

@@ -11,7 +11,7 @@ use eddyline::base::bits::Bits;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
-    Command, CommandError, Config, Notice, RateLimits, Rename, StorageTask, TorrentError,
+    Command, CommandError, Config, Notice, RateLimits, Rename, Renamed, StorageTask, TorrentError,
 };
 use eddyline_mio::disk::names_fit;
 use eddyline_mio::resume_store::ResumeStore;
@@ -19,6 +19,7 @@ use eddyline_mio::session_store::{Entry, SessionSet, SessionStore};
 use serde_json::json;
 
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
+use super::super::found::{Renames, take_paths};
 use super::super::hashing::HashingProgress;
 use super::super::output::{json as print_json, line, printable};
 use super::super::selected::Selected;
@@ -26,12 +27,14 @@ use super::super::selection::no_file;
 use super::super::session::{Session, Setup, state_dir};
 use super::super::signals::Signals;
 use super::super::source::Source;
+use super::add::claims_of;
 use super::entries::{
     current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
     source_of, title,
 };
 use super::list::print_changed;
-use super::{Locked, disk, lock, named};
+use super::status::Status;
+use super::{Locked, disk, lock, named, whole};
 
 const FRAME: Duration = Duration::from_millis(200);
 
@@ -53,7 +56,7 @@ fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure
 /// `session move TORRENT… --to DIR`.
 pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
-    let to = std::path::absolute(&to).map_err(|error| disk(&to, &error))?;
+    let to = whole(&to)?;
     let Locked { mut set, store, _session } = lock(matches, "session move")?;
     let mut session = start(matches, "session move")?;
     let signals = listen()?;
@@ -117,16 +120,36 @@ impl Mover<'_> {
         match done {
             Ok(()) => {
                 let text = format!("moved {} to {target}", title(&entry));
+                Status::solved(self.store.state(), &entry.hash);
                 self.put(moved(entry))?;
                 Ok(text)
             }
             // That is how a move is put off.
             Err(failure) if self.signals.exit_code().is_some() => Err(failure),
+            // Something else stands where its files would be, and nothing is to be brought along.
+            Err(_) if self.has_nothing(&entry) => {
+                let text = format!("{} will be in {target}", title(&entry));
+                Status::solved(self.store.state(), &entry.hash);
+                self.put(not_moved(Entry { folder: target, ..entry }))?;
+                Ok(text)
+            }
             Err(failure) => {
                 self.put(not_moved(entry.clone()))?;
                 Err(move_failure(&entry, &failure))
             }
         }
+    }
+
+    /// Whether a torrent cannot be opened where it is, and none of it was found there.
+    fn has_nothing(&self, entry: &Entry) -> bool {
+        let items = self.session.items.iter();
+        let mut ids = items.filter(|item| item.hash().to_hex() == entry.hash).map(|item| item.id);
+        let view = ids.next().flatten().and_then(|id| self.session.driver.engine().torrent(id));
+        view.is_some_and(|view| {
+            let in_the_way =
+                matches!(view.error, Some(TorrentError::Foreign(_) | TorrentError::TooLong(_)));
+            in_the_way && view.have.count() == 0
+        })
     }
 
     fn put(&mut self, entry: Entry) -> Result<(), Failure> {
@@ -135,7 +158,8 @@ impl Mover<'_> {
     }
 }
 
-/// Whether the files can have their names at another place: else nothing is moved, and nothing put on record.
+/// Whether the files can have their names at another place, and no other torrent of the set has one of them:
+/// else nothing is moved, and nothing put on record.
 fn can_be_at(
     set: &SessionSet,
     store: &ResumeStore,
@@ -143,13 +167,14 @@ fn can_be_at(
     to: &Path,
 ) -> Result<(), Failure> {
     let Source::Torrent(metainfo) = source_of(set, entry)? else { return Ok(()) };
-    let renamed = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
+    let renamed: Renames = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
     let files = (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
     let now = |(index, file): (u32, &FileEntry)| {
         let path = renamed.get(&index).map_or(&file.path, |renamed| &renamed.to);
         (index, path.clone())
     };
     let paths: Vec<_> = files.map(now).collect();
+    take_paths(&claims_of(set, store, to, &[], Some(entry)), &metainfo, to, &renamed)?;
     names_fit(to, &paths).map_err(|error| {
         let text = format!("{error}; choose another folder, or rename first (`session rename`)");
         Failure::new(DISK, text)
@@ -174,9 +199,11 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             }
             None => Rename::Torrent(name.clone()),
         };
+        can_be_called(&set, &store, &entry, &metainfo, &rename)?;
         perform(&mut session, &entry, &signals, &StorageTask::Rename, |id| {
             Command::Rename(id, rename.clone())
         })?;
+        Status::solved(store.state(), &entry.hash);
         let what = file.map_or(String::new(), |file| format!("file {file} of "));
         told.push(format!("renamed {what}{} to {name}", title(&entry)));
     }
@@ -185,6 +212,31 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         told.iter().for_each(|text| line(text));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether no other torrent of the set has a file of a name that one is to get.
+fn can_be_called(
+    set: &SessionSet,
+    store: &ResumeStore,
+    entry: &Entry,
+    metainfo: &Metainfo,
+    rename: &Rename,
+) -> Result<(), Failure> {
+    let mut names = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
+    for (index, file) in (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored())
+    {
+        let now = names.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone());
+        let to = match rename {
+            Rename::Torrent(name) => [&[name.clone()], now.get(1..).unwrap_or_default()].concat(),
+            Rename::File(file, path) if *file == index => {
+                path.split('/').map(str::to_owned).collect()
+            }
+            Rename::File(..) => continue,
+        };
+        names.insert(index, Renamed { from: now, to });
+    }
+    let folder = Path::new(&entry.folder);
+    take_paths(&claims_of(set, store, folder, &[], Some(entry)), metainfo, folder, &names)
 }
 
 /// The renaming of a file, numbered from 1 as `info` does. Its new path is inside the torrent's folder,

@@ -10,7 +10,7 @@ use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionSet};
 use serde_json::{Value, json};
 
 use super::super::exit::Failure;
-use super::super::output::{json as print_json, line, printable};
+use super::super::output::{json as print_json, line, printable, say};
 use super::super::selected::Selected;
 use super::super::terminal::output_width;
 use super::super::units::{rate, size};
@@ -49,6 +49,8 @@ pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         print_json(&rows.iter().map(as_json).collect());
     } else if !rows.is_empty() {
         print_table(&rows, matches.get_count("verbose") > 0);
+    } else if !matches.get_flag("quiet") {
+        say("the session has no torrents; `eddyline session add` adds some");
     }
     Ok(ExitCode::SUCCESS)
 }

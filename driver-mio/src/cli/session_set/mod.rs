@@ -10,7 +10,7 @@ mod run;
 mod set;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -52,6 +52,22 @@ struct Locked {
 fn folder_of(matches: &ArgMatches) -> Result<PathBuf, Failure> {
     let none = || Failure::new(USAGE, "there is no home folder; say where with --state-dir");
     state_dir(matches).ok_or_else(none)
+}
+
+/// A folder from the root on, without `.` and `..`: it has one name then, and no part of it that may not be
+/// there decides where it is.
+fn whole(path: &Path) -> Result<PathBuf, Failure> {
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(path).map_err(|error| disk(path, &error))?.components() {
+        if part == Component::ParentDir {
+            // Behind a link that is somewhere else.
+            whole = whole.canonicalize().unwrap_or(whole);
+            whole.pop();
+        } else {
+            whole.push(part);
+        }
+    }
+    Ok(whole)
 }
 
 fn disk(path: &Path, error: &std::io::Error) -> Failure {

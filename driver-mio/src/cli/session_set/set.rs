@@ -15,6 +15,7 @@ use super::super::units::Limit;
 use super::add::{seconds, skipped};
 use super::entries::title;
 use super::list::print_changed;
+use super::status::Status;
 use super::{Locked, disk, folder_of, lock, named};
 
 /// `session set TORRENT…`.
@@ -32,6 +33,9 @@ pub(super) fn set(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         changed.push(with_options(entry, torrent.as_ref(), matches)?);
     }
     let hashes: Vec<String> = changed.iter().map(|entry| entry.hash.clone()).collect();
+    if matches.contains_id("select") {
+        hashes.iter().for_each(|hash| Status::solved(store.state(), hash));
+    }
     let titles: Vec<String> = changed.iter().map(title).collect();
     let puts = changed.into_iter().map(|entry| (entry, None));
     set.put(puts.collect())

@@ -43,6 +43,14 @@ impl Status {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
+    /// What was wrong with a torrent may be so no more: the next run sees.
+    pub fn solved(state: &Path, hash: &str) {
+        let mut status = Self::read(state);
+        if status.torrents.get_mut(hash).is_some_and(|torrent| torrent.error.take().is_some()) {
+            status.write(state);
+        }
+    }
+
     /// Tells it. That it cannot be told harms nobody.
     pub fn write(&self, state: &Path) {
         let draft = state.join("session.status.new");
