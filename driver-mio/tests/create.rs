@@ -132,6 +132,18 @@ fn a_dry_run_writes_nothing_and_tells_what_would_be_refused() {
 }
 
 #[test]
+fn a_pattern_that_lets_nothing_in_is_told() {
+    let home = Home::new();
+    let some = ["create", "d", "--glob", "a*", "--glob", "*.mkv", "-o", "some.torrent"];
+    let (code, _, news) = home.run(".", &some);
+    assert!(code == 0 && news.contains("no file matches --glob '*.mkv'"), "{news}");
+    assert!(!news.contains("'a*'"), "{news}");
+    let strict = [&some[..6], &["-o", "strict.torrent", "--strict"]].concat();
+    assert_eq!(home.run(".", &strict).0, 2);
+    assert!(!home.at("strict.torrent").exists());
+}
+
+#[test]
 fn a_signal_ends_it_and_leaves_nothing() {
     let home = Home::new();
     let huge = std::fs::File::create(home.at("huge")).unwrap();

@@ -92,10 +92,14 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
     );
     let (code, news) = home.shell(&format!("ulimit -f 200; {download}"));
     assert_eq!(code, 17, "{news}");
-    assert!(news.contains("p.bin: the file is too large"), "{news}");
+    assert!(news.contains("there/p.bin: the file is too large"), "{news}");
     assert_eq!(news.matches("too large").count(), 1, "{news}");
     seeder.kill().unwrap();
     seeder.wait().unwrap();
+    std::fs::create_dir(home.0.path().join("other")).unwrap();
+    std::fs::write(home.0.path().join("other/p.bin"), "something else").unwrap();
+    let (code, news) = home.shell(&format!("eddyline download p.torrent --dir other {ALONE}"));
+    assert!(code == 13 && news.contains("other/p.bin is there already"), "{news}");
     let long = format!("{}.torrent", "x".repeat(300));
     for (command, code, words) in [
         (format!("info {long}"), 17, "name is too long"),
@@ -133,4 +137,59 @@ fn a_process_whose_session_is_outside_of_its_namespace_does_its_work() {
         inside.unwrap()
     ));
     assert_eq!((code, news.as_str()), (0, ""));
+}
+
+#[test]
+fn a_transfer_that_is_not_kept_says_so_whatever_the_reason() {
+    let home = Home::new();
+    for home_folder in ["env -u HOME", "env HOME=relative", "env HOME=/nonexistent"] {
+        let download = format!("{home_folder} eddyline download p.torrent --dir here {ALONE}");
+        let (code, news) = home.shell(&download);
+        assert!(
+            code == 0 && news.contains("is not kept for the next one"),
+            "{home_folder}: {news}"
+        );
+        let (code, news) = home.shell(&format!("{download} --state-dir state"));
+        assert!(code == 0 && !news.contains("warning"), "{home_folder}: {news}");
+    }
+    let (code, news) = home.shell("TMPDIR=/dev/null eddyline demo --size 100K");
+    assert!(code == 17 && news.contains("/dev/null: part of the path is not a folder"), "{news}");
+    assert!(!news.contains("os error"), "{news}");
+}
+
+#[test]
+fn a_value_that_nobody_typed_is_told_with_its_place() {
+    let home = Home::new();
+    let download = format!("eddyline download p.torrent --dir here {ALONE}");
+    let (code, news) = home.shell(&format!("EDDYLINE_MAX_DOWN=fast {download}"));
+    assert!(code == 2 && news.contains("from the environment, EDDYLINE_MAX_DOWN"), "{news}");
+    std::fs::create_dir_all(home.0.path().join(".config/eddyline")).unwrap();
+    let config = home.0.path().join(".config/eddyline/config.toml");
+    std::fs::write(&config, "max-down = 'fast'").unwrap();
+    let (code, news) = home.shell(&download);
+    assert!(code == 2 && news.contains(config.to_str().unwrap()), "{news}");
+    for typed in ["--max-down fast", "--max-down=fast"] {
+        let (code, news) = home.shell(&format!("{download} {typed}"));
+        assert!(code == 2 && !news.contains("The value is from"), "{news}");
+    }
+}
+
+#[test]
+fn what_is_no_source_is_found_out_without_reading_all_of_it() {
+    let home = Home::new();
+    let limit = "ulimit -v 4000000";
+    for (command, code, words) in [
+        ("info ''", 2, "empty"),
+        ("download '' --dir here", 2, "empty"),
+        ("verify '' --dir here", 2, "empty"),
+        ("session add ''", 2, "empty"),
+        ("info /dev/zero", 25, "not a valid torrent"),
+        ("info - < /dev/zero", 25, "not a valid torrent"),
+        ("info film.mkv", 25, "film.mkv is not a valid torrent"),
+    ] {
+        let film = std::fs::File::create(home.0.path().join("film.mkv")).unwrap();
+        film.set_len(1 << 42).unwrap();
+        let (found, news) = home.shell(&format!("{limit}; eddyline {command}"));
+        assert!(found == code && news.contains(words), "{command}: {found} {news}");
+    }
 }

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
 use super::folders;
-use super::output::{parser_message, warn};
+use super::output::{parser_message, say, warn};
 
 /// Flags that mean something of its own to a command: of the file they are taken from its table, as
 /// `[create]` or `[session.add]`, and not from what is said for all.
@@ -27,11 +28,15 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
     let ignore = arguments.iter().any(|argument| argument == "--no-config")
         || std::env::var_os("EDDYLINE_NO_CONFIG").is_some();
     let (file, unread) = if ignore { Default::default() } else { read()? };
+    let given = arguments.clone();
     let (arguments, undone) = without_negations(&command(), arguments);
     let command = with_fallbacks(command(), &file, &undone);
     let matches = command.try_get_matches_from(arguments).map_err(|error| {
         // Help and version are no failures.
         parser_message(&error);
+        if let Some(place) = place_of(&error, &given, &file) {
+            say(&format!("The value is from {place}."));
+        }
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
     })?;
@@ -39,6 +44,30 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
         warn(&why);
     }
     Ok(matches)
+}
+
+/// Where a value stands that a flag cannot take and that is not on the command line.
+fn place_of(error: &clap::Error, given: &[OsString], file: &toml::Table) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let value = context(ContextKind::InvalidValue).filter(|value| !value.is_empty())?;
+    let flag = context(ContextKind::InvalidArg)?.split([' ', '=']).next()?.strip_prefix("--")?;
+    if given.iter().any(|argument| argument.to_string_lossy().ends_with(value)) {
+        return None;
+    }
+    let name = variable(flag);
+    if std::env::var(&name).is_ok_and(|text| text == value) {
+        return Some(format!("the environment, {name}"));
+    }
+    let path = folders::config()?.join("config.toml");
+    (!file.is_empty()).then(|| format!("the configuration file {}", path.display()))
+}
+
+/// The environment variable of a flag.
+fn variable(flag: &str) -> String {
+    format!("EDDYLINE_{}", flag.to_uppercase().replace('-', "_"))
 }
 
 /// The configuration file of the user. One that cannot be read is as good as none: a service may run with
@@ -164,7 +193,7 @@ fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String
     if undone.contains(&long) {
         return arg;
     }
-    let name = format!("EDDYLINE_{}", long.to_uppercase().replace('-', "_"));
+    let name = variable(&long);
     // A flag takes 1, yes and on from the environment as well as true.
     let arg = match arg.get_action() {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),

@@ -20,7 +20,7 @@ use eddyline_mio::recorder::RecordTo;
 use sha2::{Digest, Sha256};
 
 use super::demo_tracker;
-use super::exit::{BAD_DATA, Failure, UNEXPECTED, UNFINISHED};
+use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, UNFINISHED, io_text};
 use super::output::line;
 use super::output_file::record_to;
 use super::progress::Reporter;
@@ -33,7 +33,7 @@ const NAME: &str = "eddyline-demo.bin";
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
-    move |error| Failure::new(UNEXPECTED, format!("{what}: {error}"))
+    move |error| Failure::new(UNEXPECTED, format!("{what}: {}", io_text(&error)))
 }
 
 /// Runs the demo.
@@ -42,10 +42,17 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let record = record_to(matches)?;
     let signals = Signals::listen().map_err(failed("cannot listen for signals"))?;
     // Removed with everything in it when this function ends, however it ends.
-    let work = tempfile::tempdir().map_err(failed("cannot make a folder to work in"))?;
+    let place = std::env::temp_dir();
+    let no_room = |error: std::io::Error| {
+        // The system's word alone; which place that is we know.
+        let error = error.raw_os_error().map_or(error, std::io::Error::from_raw_os_error);
+        let failure = Failure { code: DISK, ..Failure::io(&place, &error) };
+        Failure::new(failure.code, format!("cannot make a folder to work in: {}", failure.message))
+    };
+    let work = tempfile::tempdir().map_err(no_room)?;
     let (source, target) = (work.path().join("seeder"), work.path().join("downloader"));
     for folder in [&source, &target] {
-        std::fs::create_dir(folder).map_err(failed("cannot make a folder to work in"))?;
+        std::fs::create_dir(folder).map_err(no_room)?;
     }
     let say = |text: &str| {
         if !matches.get_flag("quiet") {
@@ -159,6 +166,7 @@ fn session(
         command: "demo",
         folder: folder.to_owned(),
         state: None,
+        keeps: false,
         listen: Some(ListenOptions {
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),

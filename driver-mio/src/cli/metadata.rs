@@ -21,7 +21,8 @@ pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Result<Box<Metainfo
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
     // Nothing that is kept from run to run is needed, so that nobody else is in the way.
-    let mut session = Session::start(Setup { state: None, ..Setup::from_flags(matches, "info")? })?;
+    let mut session =
+        Session::start(Setup { keeps: false, ..Setup::from_flags(matches, "info")? })?;
     if !matches.get_flag("quiet") {
         say("fetching the metadata from peers; Ctrl-C stops");
     }

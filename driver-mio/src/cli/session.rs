@@ -24,7 +24,7 @@ use super::dht_state::SharedDht;
 use super::exit::{
     DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
 };
-use super::found::{Renames, file_of, is_taken, told_of};
+use super::found::{Renames, file_of, in_folder, is_taken, told_of, told_of_file};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{
@@ -172,7 +172,7 @@ pub fn resolve(text: &str, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
 impl Session {
     /// Starts a driver.
     pub fn start(setup: Setup) -> Result<Self, Failure> {
-        let store = setup.state.as_deref().and_then(open_store);
+        let store = if setup.keeps { open_store(setup.state.as_deref()) } else { None };
         let folder = setup.folder.clone();
         let names = Names::new(setup.listen.clone().unwrap_or_default().policy());
         // Resume data tells where the data is by this number.
@@ -424,6 +424,7 @@ impl Session {
             Notice::DiskFull(id) => {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
+                    let told = told.map(|told| told_of_file(&item.folder, told));
                     let (name, error) = (&item.metainfo.name, eddyline::DiskError::NoSpace);
                     item.failure = Some(Failure::of_disk(name, told, error));
                 }
@@ -438,6 +439,7 @@ impl Session {
             Notice::StorageFailed(id, StorageTask::Move(_) | StorageTask::Rename, error) => {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
+                    // Of which folder it is depends on what was done.
                     item.failure = Some(Failure::of_disk(&item.metainfo.name, told, *error));
                 }
             }
@@ -453,7 +455,8 @@ impl Session {
         let taken = hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
         let in_session = self.command.starts_with("session");
         if let Some(item) = self.item_mut(id) {
-            let path = path.unwrap_or_default().join("/");
+            let path = in_folder(&item.folder, &path.unwrap_or_default().join("/"));
+            let told = told.map(|told| told_of_file(&item.folder, told));
             let name = &item.metainfo.name;
             item.failure = Some(match (taken, error, told) {
                 (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),

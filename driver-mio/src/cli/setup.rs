@@ -30,6 +30,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// Where resume data is.
     pub state: Option<PathBuf>,
+    /// Whether anything is kept for the next run.
+    pub keeps: bool,
     /// What to listen on; `None` for nothing.
     pub listen: Option<ListenOptions>,
     /// The engine's configuration.
@@ -67,6 +69,7 @@ impl Setup {
             command,
             folder: folder.cloned().unwrap_or_else(|| ".".into()),
             state: state_dir(matches),
+            keeps: true,
             listen: Some(listen_options(matches)?),
             engine,
             limits: RateLimits {
@@ -122,18 +125,15 @@ pub fn disk_threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
 }
 
-/// The state folder; `None`, with a word, where it cannot be made: a transfer does without.
-pub fn open_store(path: &Path) -> Option<Arc<ResumeStore>> {
-    match ResumeStore::open(path) {
-        Ok(store) => Some(Arc::new(store)),
-        Err(error) => {
-            warn(&format!(
-                "{}; this run is not kept for the next one",
-                store_failure(error).message
-            ));
-            None
-        }
-    }
+/// The state folder; `None`, with a word, where there is none or it cannot be made: a transfer does without.
+pub fn open_store(path: Option<&Path>) -> Option<Arc<ResumeStore>> {
+    let why = match path.map(ResumeStore::open) {
+        Some(Ok(store)) => return Some(Arc::new(store)),
+        Some(Err(error)) => store_failure(error).message,
+        None => "there is no home folder, and no --state-dir".into(),
+    };
+    warn(&format!("{why}; this run is not kept for the next one"));
+    None
 }
 
 /// Why the state folder cannot be used.

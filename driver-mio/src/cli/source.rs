@@ -1,5 +1,6 @@
 //! What a SOURCE is: a file, stdin, a magnet URI, an info-hash, or the address of a `.torrent`.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,12 +10,13 @@ use eddyline::{HttpFailure, HttpGet};
 use eddyline_mio::dns::Names;
 use eddyline_mio::http::fetch;
 
-use super::exit::{Failure, NETWORK, NOT_FOUND, USAGE};
+use super::exit::{Failure, NETWORK, NOT_BENCODE, NOT_FOUND, USAGE};
+use super::units::size;
 
 /// Longest `.torrent` fetched by HTTP.
 const MAX_TORRENT: u32 = 64 << 20;
-/// Longest `.torrent` read from stdin.
-const MAX_STDIN: u64 = 64 << 20;
+/// Longest `.torrent` read from a file or from stdin. A film that is named by mistake is not read whole.
+pub const MAX_FILE: u64 = 64 << 20;
 
 /// A source, read and parsed.
 #[derive(Debug)]
@@ -42,24 +44,34 @@ pub(crate) enum Named<'a> {
 pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
     match name_of(text)? {
         Named::Stdin => {
-            let mut bytes = Vec::new();
-            let stdin = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut bytes);
-            stdin.map_err(|error| Failure::io(Path::new("stdin"), &error))?;
-            parse("stdin", &bytes)
+            let stdin = read_all(std::io::stdin().lock());
+            parse("stdin", &stdin.map_err(|error| Failure::io(Path::new("stdin"), &error))?)
         }
         Named::Magnet(magnet) => Ok(Source::Magnet(magnet)),
         Named::Url(url) => download(url, names),
         Named::Path(path) => {
-            let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
-            parse(text, &bytes)
+            let bytes = File::open(path).and_then(read_all);
+            parse(text, &bytes.map_err(|error| Failure::io(path, &error))?)
         }
     }
+}
+
+/// Reads a file of the user's, and of one that is too long so much that this shows.
+fn read_all(file: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Says what a source is, without reading it.
 pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     if text == "-" {
         return Ok(Named::Stdin);
+    }
+    if text.is_empty() {
+        let text =
+            "the name of a source is empty; give a file, a magnet link, an info-hash or a URL";
+        return Err(Failure::new(USAGE, text));
     }
     let path = Path::new(text);
     // What is copied brings white space along; a file may have some in its name.
@@ -98,6 +110,10 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 }
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
+    if bytes.len() as u64 > MAX_FILE {
+        let text = format!("{name} is not a valid torrent: it has more than {}", size(MAX_FILE));
+        return Err(Failure::new(NOT_BENCODE, text));
+    }
     let metainfo = Metainfo::parse(bytes).map_err(|error| Failure::torrent(name, &error))?;
     Ok(Source::Torrent(metainfo.into()))
 }

@@ -61,7 +61,12 @@ pub fn words(error: &io::Error) -> String {
         Some(Errno::LOOP) => "too many symbolic links, or one that must not be followed",
         Some(Errno::IO) => "input/output error: the disk may be damaged",
         Some(Errno::STALE) => "the network file system has lost it (stale file handle)",
-        _ => "",
+        _ => match error.kind() {
+            // Of errors that are wrapped in others.
+            io::ErrorKind::NotADirectory => "part of the path is not a folder",
+            io::ErrorKind::IsADirectory => "it is a folder",
+            _ => "",
+        },
     };
     if !known.is_empty() {
         return known.to_owned();

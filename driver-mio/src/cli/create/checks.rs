@@ -74,6 +74,8 @@ fn check_address(what: &str, text: &str, schemes: &[&str]) -> Result<(), Failure
 /// What to warn of, and to refuse under `--strict`.
 pub fn warnings(options: &CreateOptions, input: &Input) -> Vec<String> {
     let mut all: Vec<String> = omissions(input);
+    let fruitless = |pattern: &String| format!("no file matches --glob '{pattern}'");
+    all.extend(input.fruitless.iter().map(fruitless));
     if options.private && options.trackers.is_empty() {
         all.push("a private torrent without a tracker finds no peers".into());
     }

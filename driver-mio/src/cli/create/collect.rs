@@ -1,8 +1,9 @@
 //! What goes into a torrent: the files below a path, in order, and what is left out of it.
 
 use std::cmp::Ordering;
-use std::fs::Metadata;
-use std::io;
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::super::exit::{Failure, USAGE};
 use super::super::output_file::{OutputFile, is_input};
+use super::super::source::MAX_FILE;
 
 /// Files that systems leave behind and nobody wants, in small letters.
 const JUNK: &[&str] = &["thumbs.db", "desktop.ini"];
@@ -88,6 +90,8 @@ pub struct Input {
     pub files: Vec<InputPath>,
     /// What does not, below the path.
     pub omitted: Vec<(Omission, PathBuf)>,
+    /// Patterns of `--glob` that let nothing in.
+    pub fruitless: Vec<String>,
 }
 
 impl Input {
@@ -100,6 +104,8 @@ impl Input {
 /// Which files are wanted.
 pub struct Wanted {
     only: Option<GlobSet>,
+    /// Those of it, as they were given.
+    patterns: Vec<String>,
     without: Option<GlobSet>,
     follow_links: bool,
     hidden: bool,
@@ -111,6 +117,7 @@ impl Wanted {
     pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
         Ok(Self {
             only: globs(matches, "glob")?,
+            patterns: matches.get_many::<String>("glob").into_iter().flatten().cloned().collect(),
             without: globs(matches, "exclude")?,
             follow_links: matches.get_flag("follow-symlinks"),
             hidden: matches.get_flag("include-hidden"),
@@ -122,6 +129,22 @@ impl Wanted {
     fn matches(&self, path: &Path) -> bool {
         let is_in = |set: &GlobSet| set.is_match(path);
         self.only.as_ref().is_none_or(is_in) && !self.without.as_ref().is_some_and(is_in)
+    }
+
+    /// Patterns of which no file is.
+    fn fruitless(&self, files: &[InputPath]) -> Vec<String> {
+        let Some(only) = &self.only else { return Vec::new() };
+        let mut left: BTreeSet<usize> = (0..self.patterns.len()).collect();
+        for input in files {
+            if left.is_empty() {
+                break;
+            }
+            let path: PathBuf = input.file.path.iter().collect();
+            for pattern in only.matches(path) {
+                left.remove(&pattern);
+            }
+        }
+        left.into_iter().map(|pattern| self.patterns[pattern].clone()).collect()
     }
 
     /// Whether the patterns may let in what is in this folder.
@@ -157,7 +180,7 @@ pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Inpu
             output.refuse(is_input(path))?;
         }
         let one = input_path(Vec::new(), path.to_owned(), &about);
-        return Ok(Input { files: vec![one], omitted: Vec::new() });
+        return Ok(Input { files: vec![one], ..Input::default() });
     }
     if !about.is_dir() {
         let text = format!("{} is neither a file nor a folder", path.display());
@@ -205,6 +228,7 @@ pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Inpu
         input.files.push(input_path(components(&relative)?, entry.path().to_owned(), &about));
     }
     input.omitted.sort_by(|a, b| a.1.cmp(&b.1));
+    input.fruitless = wanted.fruitless(&input.files);
     Ok(input)
 }
 
@@ -246,7 +270,10 @@ fn walk_failure(root: &Path, error: walkdir::Error) -> Failure {
 }
 
 fn is_torrent(path: &Path) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| Metainfo::parse(&bytes).is_ok())
+    let mut bytes = Vec::new();
+    let file = File::open(path).map(|file| file.take(MAX_FILE));
+    file.and_then(|mut file| file.read_to_end(&mut bytes)).is_ok()
+        && Metainfo::parse(&bytes).is_ok()
 }
 
 /// By what files are ordered.

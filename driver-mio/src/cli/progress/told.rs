@@ -97,6 +97,11 @@ impl Told {
                 due.then_some(false)
             }
             (TorrentState::Opening, _) | (_, None) => None,
+            // It was not hashed to its end.
+            (TorrentState::Failed | TorrentState::Paused, _) => {
+                self.checking = None;
+                None
+            }
             (_, Some(_)) => {
                 self.checking = None;
                 Some(true)
@@ -128,6 +133,16 @@ mod tests {
     //! Unit tests of what is told when.
 
     use super::*;
+
+    #[test]
+    fn a_check_that_failed_has_not_come_to_its_end() {
+        let (mut told, now) = (Told::default(), Instant::now());
+        assert_eq!(told.checking(TorrentState::Checking, now), Some(false));
+        assert_eq!(told.checking(TorrentState::Failed, now), None);
+        assert_eq!(told.checking(TorrentState::Downloading, now), None);
+        assert_eq!(told.checking(TorrentState::Checking, now), Some(false));
+        assert_eq!(told.checking(TorrentState::Downloading, now), Some(true));
+    }
 
     #[test]
     fn a_check_has_the_rate_of_what_was_hashed_since_it_was_seen() {

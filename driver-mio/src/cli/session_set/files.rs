@@ -45,6 +45,7 @@ fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure
         command,
         folder: ".".into(),
         state: state_dir(matches),
+        keeps: true,
         listen: None,
         engine: quiet,
         limits: RateLimits::default(),
