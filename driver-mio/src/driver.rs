@@ -20,7 +20,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions};
+use crate::disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
 use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
@@ -266,7 +266,7 @@ impl Driver {
     /// What the system said when an operation of a torrent failed last, with the file where it is known:
     /// more than a [`DiskError`](eddyline::DiskError) tells.
     #[must_use]
-    pub fn disk_refusal(&self, torrent: TorrentId) -> Option<String> {
+    pub fn disk_refusal(&self, torrent: TorrentId) -> Option<Refusal> {
         self.disk.refusal(torrent)
     }
 

@@ -100,6 +100,10 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
     std::fs::write(home.0.path().join("other/p.bin"), "something else").unwrap();
     let (code, news) = home.shell(&format!("eddyline download p.torrent --dir other {ALONE}"));
     assert!(code == 13 && news.contains("other/p.bin is there already"), "{news}");
+    let (code, news) = home.shell(&format!("eddyline download p.torrent --dir p.torrent {ALONE}"));
+    assert!(code == 13 && news.contains("/p.torrent: file exists"), "{news}");
+    let (code, news) = home.shell(&format!("eddyline seed p.torrent --dir p.torrent/x {ALONE}"));
+    assert!(code == 13 && news.contains("p.torrent/x: part of the path is not a folder"), "{news}");
     let long = format!("{}.torrent", "x".repeat(300));
     for (command, code, words) in [
         (format!("info {long}"), 17, "name is too long"),

@@ -124,16 +124,9 @@ impl Failure {
     /// The same, with what the system said where that is known.
     pub fn of_disk(name: &str, told: Option<String>, error: DiskError) -> Self {
         match told {
-            Some(told) => Self::refused(name, &told, error),
+            Some(told) => Self::refused_by_disk(&told, error, "mend that and start again"),
             None => Self::disk(name, error),
         }
-    }
-
-    /// The same, where it is known what the system said: of a file, or of the torrent `name`.
-    pub fn refused(name: &str, told: &str, error: DiskError) -> Self {
-        let of_file = told.contains(": ");
-        let text = if of_file { told.to_owned() } else { format!("{name}: {told}") };
-        Self::refused_by_disk(&text, error, "mend that and start again")
     }
 
     fn refused_by_disk(text: &str, error: DiskError, otherwise: &str) -> Self {

@@ -20,22 +20,6 @@ pub fn file_of(error: TorrentError) -> Option<u32> {
     }
 }
 
-/// The path of a file of a torrent in this folder, as a user finds it.
-pub fn in_folder(folder: &Path, path: &str) -> String {
-    match folder {
-        here if here == Path::new(".") => path.to_owned(),
-        folder => folder.join(path).display().to_string(),
-    }
-}
-
-/// What the system said, `PATH: WHY` where it is about a file, with the folder before the path.
-pub fn told_of_file(folder: &Path, told: String) -> String {
-    match told.split_once(": ") {
-        Some((path, _)) if !path.starts_with('/') => in_folder(folder, &told),
-        _ => told,
-    }
-}
-
 /// Whether an error is that another torrent has a path.
 pub fn is_taken(error: TorrentError) -> bool {
     error == TorrentError::Disk(DiskError::Taken)

@@ -14,7 +14,7 @@ use eddyline::{
     AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
     ResumeData, StorageTask, TorrentError, TorrentView,
 };
-use eddyline_mio::disk::{Kind, Locations};
+use eddyline_mio::disk::{Kind, Locations, in_folder};
 use eddyline_mio::dns::Names;
 use eddyline_mio::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_mio::session_store::SessionSet;
@@ -24,7 +24,7 @@ use super::dht_state::SharedDht;
 use super::exit::{
     DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
 };
-use super::found::{Renames, file_of, in_folder, is_taken, told_of, told_of_file};
+use super::found::{Renames, file_of, is_taken, told_of};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{
@@ -424,8 +424,8 @@ impl Session {
             Notice::DiskFull(id) => {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
-                    let told = told.map(|told| told_of_file(&item.folder, told));
                     let (name, error) = (&item.metainfo.name, eddyline::DiskError::NoSpace);
+                    let told = told.map(|told| told.told(Some(&item.folder), name));
                     item.failure = Some(Failure::of_disk(name, told, error));
                 }
             }
@@ -440,7 +440,9 @@ impl Session {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
                     // Of which folder it is depends on what was done.
-                    item.failure = Some(Failure::of_disk(&item.metainfo.name, told, *error));
+                    let name = &item.metainfo.name;
+                    let told = told.map(|told| told.told(None, name));
+                    item.failure = Some(Failure::of_disk(name, told, *error));
                 }
             }
             _ => {}
@@ -456,13 +458,11 @@ impl Session {
         let in_session = self.command.starts_with("session");
         if let Some(item) = self.item_mut(id) {
             let path = in_folder(&item.folder, &path.unwrap_or_default().join("/"));
-            let told = told.map(|told| told_of_file(&item.folder, told));
             let name = &item.metainfo.name;
+            let told = told.map(|told| told.told(Some(&item.folder), name));
             item.failure = Some(match (taken, error, told) {
                 (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),
-                (None, TorrentError::Disk(error), Some(told)) => {
-                    Failure::refused(name, &told, error)
-                }
+                (None, TorrentError::Disk(error), told) => Failure::of_disk(name, told, error),
                 _ => Failure::of_torrent(name, error, &path, in_session),
             });
         }

@@ -22,7 +22,7 @@ use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
 use super::queue::{Queue, Work, Written, torrent_of};
 use super::read_cache::{ReadCache, ReadStats};
-use super::refusal;
+use super::refusal::{self, Refusal};
 use super::span::Span;
 use super::unhashed::Unhashed;
 use super::watch::{Changed, Turns};
@@ -85,7 +85,7 @@ struct Shared {
     turns: Turns,
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     /// What the system said when an operation of a torrent failed last.
-    refusals: Mutex<HashMap<TorrentId, String>>,
+    refusals: Mutex<HashMap<TorrentId, Refusal>>,
     mailbox: Mailbox,
 }
 
@@ -99,7 +99,7 @@ pub struct DiskPool {
 impl DiskPool {
     /// What the system said when an operation of a torrent failed last, with the file where it is known.
     #[must_use]
-    pub fn refusal(&self, torrent: TorrentId) -> Option<String> {
+    pub fn refusal(&self, torrent: TorrentId) -> Option<Refusal> {
         let refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.get(&torrent).cloned()
     }

@@ -1,6 +1,7 @@
 //! What the system refused, in words, and of which file.
 
 use std::io;
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -35,15 +36,57 @@ pub(super) fn cause(error: &io::Error) -> &io::Error {
     inner.map_or(error, |inner| &inner.why)
 }
 
-/// The file, where it is known, and what the system says of it; nothing for errors of our own.
-pub(super) fn describe(error: &io::Error) -> Option<String> {
-    if error.get_ref().is_some_and(|inner| inner.is::<CannotHold>()) {
-        return Some(error.to_string());
+/// What the system refused of a torrent, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// A file, by its path inside the torrent's folder, and why.
+    File(String, String),
+    /// The folder as a whole, and why.
+    Folder(String),
+    /// A sentence that has its path.
+    Sentence(String),
+}
+
+impl Refusal {
+    /// A sentence about a torrent whose files are in `folder`; where that is not known, about the torrent
+    /// `name`.
+    #[must_use]
+    pub fn told(&self, folder: Option<&Path>, name: &str) -> String {
+        match (self, folder) {
+            (Self::File(path, why), None) => format!("{path}: {why}"),
+            (Self::File(path, why), Some(folder)) => format!("{}: {why}", in_folder(folder, path)),
+            (Self::Folder(why), None) => format!("{name}: {why}"),
+            (Self::Folder(why), Some(folder)) => {
+                let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+                format!("{}: {why}", folder.display())
+            }
+            (Self::Sentence(text), _) => text.clone(),
+        }
     }
+}
+
+/// The path of a file in a folder, as a user finds it.
+#[must_use]
+pub fn in_folder(folder: &Path, path: &str) -> String {
+    match folder {
+        here if here == Path::new(".") => path.to_owned(),
+        folder => folder.join(path).display().to_string(),
+    }
+}
+
+/// The file, where it is known, and what the system says of it; nothing for errors of our own.
+pub(super) fn describe(error: &io::Error) -> Option<Refusal> {
+    if error.get_ref().is_some_and(|inner| inner.is::<CannotHold>()) {
+        return Some(Refusal::Sentence(error.to_string()));
+    }
+    let file = error.get_ref().and_then(|inner| inner.downcast_ref::<AtPath>());
     let why = cause(error);
     let is_own = why.raw_os_error().is_none()
         || (std::ptr::eq(why, error) && Errno::from_io_error(why) == Some(Errno::LOOP));
-    (!is_own).then(|| if std::ptr::eq(why, error) { words(why) } else { error.to_string() })
+    (!is_own).then(|| match file {
+        Some(file) => Refusal::File(file.path.clone(), words(why)),
+        None => Refusal::Folder(words(why)),
+    })
 }
 
 /// What the system refused, by its name, in small letters.
@@ -106,7 +149,7 @@ mod tests {
             (Errno::ACCESS, "permission denied", DiskError::Permission),
         ] {
             let error = of_file(&path, errno.into());
-            let text = describe(&error).unwrap();
+            let text = describe(&error).unwrap().told(None, "x");
             assert!(text.starts_with("a/b: ") && text.contains(name), "{text}");
             assert!(!text.contains("os error") && text.matches("a/b").count() == 1, "{text}");
             assert_eq!(disk_error(&error), meaning, "{text}");

@@ -113,6 +113,7 @@ impl Column {
                 style("checking").yellow().for_stderr().to_string()
             }
             Self::Eta => state(row),
+            Self::Peers | Self::Seeds if row.phase == Phase::Checking => String::new(),
             Self::Peers => format!("{:>3} {}", short_count(row.peers), plural(row.peers, "peer")),
             Self::Seeds => format!("{:>3} {}", short_count(row.seeds), plural(row.seeds, "seed")),
         }

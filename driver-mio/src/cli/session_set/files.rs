@@ -201,8 +201,12 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             None => Rename::Torrent(name.clone()),
         };
         can_be_called(&set, &store, &entry, &metainfo, &rename)?;
-        perform(&mut session, &entry, &signals, &StorageTask::Rename, |id| {
+        let done = perform(&mut session, &entry, &signals, &StorageTask::Rename, |id| {
             Command::Rename(id, rename.clone())
+        });
+        done.map_err(|why| match why.code {
+            USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
+            _ => why,
         })?;
         Status::solved(store.state(), &entry.hash);
         let what = file.map_or(String::new(), |file| format!("file {file} of "));
@@ -228,7 +232,9 @@ fn can_be_called(
     {
         let now = names.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone());
         let to = match rename {
-            Rename::Torrent(name) => [&[name.clone()], now.get(1..).unwrap_or_default()].concat(),
+            Rename::Torrent(name) => {
+                [std::slice::from_ref(name), now.get(1..).unwrap_or_default()].concat()
+            }
             Rename::File(file, path) if *file == index => {
                 path.split('/').map(str::to_owned).collect()
             }
@@ -387,10 +393,11 @@ fn perform(
                 Notice::StorageDone(_, done) if done == *task => return Ok(()),
                 Notice::StorageFailed(id, failed, error) if failed == *task => {
                     let told = session.driver.disk_refusal(id);
+                    let told = told.map(|told| told.told(None, &entry.name));
                     return Err(Failure::of_disk(&entry.name, told, error));
                 }
                 Notice::CommandRejected(CommandError::BadName, _) => {
-                    let text = "the name is taken, or not safe on every system";
+                    let text = "it is taken, or not safe on every system";
                     return Err(Failure::new(USAGE, text));
                 }
                 _ => {}

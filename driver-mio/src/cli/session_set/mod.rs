@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use eddyline_mio::locks::Lock;
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
@@ -89,8 +89,14 @@ fn open_set(folder: &Path) -> Result<SessionStore, Failure> {
 fn lock(matches: &ArgMatches, command: &str) -> Result<Locked, Failure> {
     let folder = folder_of(matches)?;
     let store = Arc::new(ResumeStore::open(&folder).map_err(store_failure)?);
-    let session = store.lock_session(command).map_err(store_failure)?;
+    let session = store.lock_session(command).map_err(|error| refused("the session", error))?;
     Ok(Locked { set: open_set(&folder)?, store, _session: session })
+}
+
+/// Who holds the lock of this, or why there can be none.
+fn refused(what: &str, error: StoreError) -> Failure {
+    let failure = store_failure(error);
+    Failure::new(failure.code, format!("{what}: {}", failure.message))
 }
 
 /// The torrents that a user names by the beginning of their hashes, or by name.

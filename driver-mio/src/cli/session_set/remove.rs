@@ -15,9 +15,8 @@ use serde_json::json;
 
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line};
-use super::super::session::store_failure;
 use super::entries::{hash_of, place_of, resume_of, title};
-use super::{Locked, disk, lock, named};
+use super::{Locked, disk, lock, named, refused};
 
 /// `session remove TORRENT…`.
 pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -25,7 +24,7 @@ pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut removed = Vec::new();
     for entry in named(matches, &set, &store)? {
         if let Some(hash) = hash_of(&entry) {
-            store.lock(hash, "session remove").map_err(store_failure)?;
+            store.lock(hash, "session remove").map_err(|error| refused(&entry.name, error))?;
         }
         let folder = PathBuf::from(&entry.folder);
         if matches.get_flag("with-data") {
