@@ -297,7 +297,7 @@ fn file_of(folder: &Path, torrent: Sha1Hash) -> PathBuf {
 fn guard(folder: &Path) -> io::Result<File> {
     private::make_folder(folder)?;
     let path = folder.join("lock");
-    let lock = private::options().create(true).truncate(false).write(true).open(path)?;
+    let lock = private::state_options().create(true).truncate(false).write(true).open(path)?;
     lock.lock()?;
     Ok(lock)
 }
@@ -311,7 +311,7 @@ fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<(Entry, u32)>)> {
         if !claims || path == file_of(folder, torrent) {
             continue;
         }
-        let Ok(mut file) = File::open(&path) else { continue };
+        let Ok(mut file) = private::state_options().read(true).open(&path) else { continue };
         if file.try_lock_shared().is_ok() {
             // Whoever held it is gone.
             let _ = fs::remove_file(&path);
@@ -355,7 +355,7 @@ fn publish(
     let path = file_of(folder, torrent);
     let mut file = match known {
         Some(file) => file,
-        None => private::options().create(true).truncate(false).write(true).open(path)?,
+        None => private::state_options().create(true).truncate(false).write(true).open(path)?,
     };
     match file.try_lock() {
         Ok(()) | Err(fs::TryLockError::WouldBlock) => {}

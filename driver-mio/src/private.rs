@@ -2,7 +2,7 @@
 //! downloads and hold passkeys.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -10,7 +10,10 @@ const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
 /// What the names of all that stands in a state folder begin with.
-const OURS: &[&str] = &["lock", "resume", "torrents", "session.", "dht."];
+const OURS: &[&str] = &["claims", "lock", "resume", "torrents", "session.", "dht."];
+
+/// Longest file of a state folder that is read: none of ours comes near it.
+pub const MAX_STATE: u64 = 256 << 20;
 
 /// Makes a folder, and those on the way to it, where they are missing.
 ///
@@ -26,6 +29,36 @@ pub fn options() -> OpenOptions {
     let mut options = File::options();
     options.mode(FILE);
     options
+}
+
+/// The same for files of a state folder: opening never waits, as it would for the other end of a pipe
+/// that somebody has put in the place of a file.
+#[must_use]
+pub fn state_options() -> OpenOptions {
+    let mut options = options();
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options
+}
+
+/// Reads a file of `most` bytes at the most. What is no file, as a pipe, is an error and is not waited for.
+///
+/// # Errors
+/// Whatever the system says; `FileTooLarge` for a longer one.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = state_options().read(true).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(rustix::io::Errno::ISDIR.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 /// Creates a file, or empties the one that is there and takes it away from others.
@@ -159,6 +192,8 @@ mod tests {
         loosen(&path, 0o644);
         write(&path, b"new").unwrap();
         assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, b"new".to_vec()));
+        assert_eq!(read(&path, 3).unwrap(), b"new");
+        assert_eq!(read(&path, 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         let deep = folder.path().join("a/b");
         make_folder(&deep).unwrap();
         assert_eq!(mode(&deep), 0o700);

@@ -151,13 +151,13 @@ impl ResumeStore {
     /// The resume data of a torrent.
     #[must_use]
     pub fn load(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
-        fs::read(self.file(hash)).ok()
+        private::read(&self.file(hash), private::MAX_STATE).ok()
     }
 
     /// What was noted of the folders that a torrent found.
     #[must_use]
     pub(crate) fn load_folders(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
-        fs::read(self.file(hash).with_extension("folders")).ok()
+        private::read(&self.file(hash).with_extension("folders"), private::MAX_STATE).ok()
     }
 
     /// Stores it durably.
@@ -171,7 +171,10 @@ impl ResumeStore {
     /// What tells the part file of a torrent from any other file.
     #[must_use]
     pub(crate) fn load_tag(&self, hash: Sha1Hash) -> Option<[u8; 16]> {
-        fs::read(self.file(hash).with_extension("tag")).ok()?.try_into().ok()
+        private::read(&self.file(hash).with_extension("tag"), private::MAX_STATE)
+            .ok()?
+            .try_into()
+            .ok()
     }
 
     /// Stores it durably.
@@ -186,13 +189,13 @@ impl ResumeStore {
     #[must_use]
     pub fn look_up_tag(state: &Path, hash: Sha1Hash) -> Option<[u8; 16]> {
         let file = state.join("resume").join(format!("{}.tag", hash.to_hex()));
-        fs::read(file).ok()?.try_into().ok()
+        private::read(&file, private::MAX_STATE).ok()?.try_into().ok()
     }
 
     /// What an earlier run left of the DHT.
     #[must_use]
     pub fn load_dht(&self) -> Option<Vec<u8>> {
-        fs::read(self.dht_file()).ok()
+        private::read(&self.dht_file(), private::MAX_STATE).ok()
     }
 
     /// Stores what the next run should know of the DHT.

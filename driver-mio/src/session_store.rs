@@ -154,7 +154,7 @@ impl SessionSet {
     /// # Errors
     /// `NotFound` when it is not; whatever the system says.
     pub fn torrent(&self, hash: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.torrent_file(hash))
+        private::read(&self.torrent_file(hash), private::MAX_STATE)
     }
 
     fn torrent_file(&self, hash: &str) -> PathBuf {
@@ -163,7 +163,7 @@ impl SessionSet {
 }
 
 fn journal_bytes(folder: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(folder.join("session.log")) {
+    match private::read(&folder.join("session.log"), private::MAX_STATE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         other => other,
     }
@@ -184,7 +184,8 @@ impl SessionStore {
         if damaged {
             private::write(&folder.join("session.log.damaged"), &bytes)?;
         }
-        let journal = private::options().create(true).truncate(false).write(true).open(&path)?;
+        let journal =
+            private::state_options().create(true).truncate(false).write(true).open(&path)?;
         journal.set_len(length as u64)?;
         journal.sync_all()?;
         File::open(folder)?.sync_all()?;

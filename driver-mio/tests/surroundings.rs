@@ -83,6 +83,45 @@ fn a_home_that_cannot_be_used_is_as_good_as_none() {
     }
 }
 
+/// Leaves all kinds of files that a state folder holds: of transfers, claims, the DHT and the session.
+const LEAVE_STATE: &str = "
+    timeout -s TERM 20 eddyline download p.torrent --dir there --no-lsd --no-trackers --bind 127.0.0.1 \
+        --port 0 --dht-bootstrap 127.0.0.1:9 --stop-timeout 1s
+    eddyline session add p.torrent --dir here -q && eddyline session run --seed-time 0s \
+        --no-dht --no-lsd --no-trackers --bind 127.0.0.1 --port 0 -q";
+
+#[test]
+fn all_that_stands_in_a_state_folder_is_for_its_owner_again_after_the_next_run() {
+    let home = Home::new();
+    home.shell(LEAVE_STATE);
+    let loose = "find .local/state/eddyline -perm /077";
+    let (code, news) = home.shell(&format!(
+        "chmod -R a+rwX .local/state/eddyline && test -d .local/state/eddyline/claims && \
+         eddyline download p.torrent --dir here {ALONE} -q && {loose} >&2"
+    ));
+    assert_eq!((code, news.as_str()), (0, ""));
+}
+
+#[test]
+fn a_state_folder_with_pipes_in_the_place_of_files_keeps_nobody_waiting() {
+    let home = Home::new();
+    home.shell(LEAVE_STATE);
+    let (code, news) = home.shell(&format!(
+        "cd .local/state/eddyline && find . -type f > ../all && for file in $(cat ../all); do
+            rm $file && mkfifo $file; done; cd ../../..
+         timeout 60 eddyline download p.torrent --dir here {ALONE} -q; echo $? >&2
+         timeout 60 eddyline session list -q > listed; echo $? >&2"
+    ));
+    assert_eq!(code, 0, "{news}");
+    let ends: Vec<_> = news.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
+    assert!(ends.len() == 2 && !ends.contains(&"124"), "{news}");
+    std::fs::create_dir_all(home.0.path().join("huge/eddyline")).unwrap();
+    let huge = "dir = \"x\"\n".repeat(200_000);
+    std::fs::write(home.0.path().join("huge/eddyline/config.toml"), huge).unwrap();
+    let (code, news) = home.shell("XDG_CONFIG_HOME=$PWD/huge eddyline info p.torrent -v");
+    assert!(code == 0 && news.contains("too large"), "{news}");
+}
+
 #[test]
 fn what_the_system_refuses_has_its_name_and_its_path_once() {
     let home = Home::new();
@@ -109,6 +148,7 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
         (format!("info {long}"), 17, "name is too long"),
         ("info p.torrent/x".into(), 17, "not a folder"),
         ("info here".into(), 17, "it is a folder"),
+        ("info /dev/zero".into(), 17, "too large"),
         ("info absent".into(), 3, "no such file"),
         (format!("create here -o {long}"), 17, "name is too long"),
         ("create here -o p.torrent/x".into(), 17, "not a folder"),

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use eddyline_mio::private;
 
 use super::args::command;
 use super::exit::{Failure, USAGE};
@@ -22,6 +23,9 @@ const OWN: &[(&str, &[&str])] = &[
     ("session move", &["to"]),
     ("session rename", &["file"]),
 ];
+
+/// Longest configuration file that is read: reading one takes fifty times its bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Parses the command line with the environment and the configuration file behind it.
 pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
@@ -76,7 +80,7 @@ fn read() -> Result<(toml::Table, Option<String>), Failure> {
     let Some(path) = folders::config().map(|folder| folder.join("config.toml")) else {
         return Ok((toml::Table::new(), None));
     };
-    match std::fs::read(&path) {
+    match private::read(&path, MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok((parse(&text, &path)?, None)),
             Err(_) => Err(Failure::new(USAGE, format!("{} is not UTF-8", path.display()))),

@@ -39,7 +39,7 @@ impl Status {
 
     /// What was told last. What cannot be read counts as nothing.
     pub fn read(state: &Path) -> Self {
-        let bytes = std::fs::read(Self::path(state)).unwrap_or_default();
+        let bytes = private::read(&Self::path(state), private::MAX_STATE).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
