@@ -14,7 +14,7 @@ use crate::network::NetworkPolicy;
 
 /// Look-ups at the same time. A name is looked up once for everybody who waits for it, and names
 /// that have never been found leave some threads to those that have.
-const SHARES: Shares = Shares { in_all: 16, unproven: 12, each: 1 };
+const SHARES: Shares = Shares { in_all: 64, unproven: 12, each: 1 };
 
 /// What turns names into addresses, by the rules of a policy.
 #[derive(Clone, Debug, Default)]

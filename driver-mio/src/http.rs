@@ -30,7 +30,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Exchanges at the same time: of one host, of hosts that have not answered yet, and in all.
 /// However many trackers are silent, those that answer are asked.
-const SHARES: Shares = Shares { in_all: 64, unproven: 48, each: 4 };
+const SHARES: Shares = Shares { in_all: 320, unproven: 48, each: 4 };
 /// How long one address gets to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -72,9 +72,19 @@ impl Http {
             mailbox.leave(events.into_iter().map(|event| Event::Http(id, event)));
             answered
         };
-        let uri = get.url.parse::<Uri>().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        self.workshop.push(host.to_ascii_lowercase(), (id, get), &work);
+        self.workshop.push(line_of(&get.url), (id, get), &work);
+    }
+}
+
+/// The line of a URL: its host. On this machine each port is somebody else.
+fn line_of(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let port = uri.as_ref().and_then(Uri::port_u16);
+    match (literal, port) {
+        (Ok(ip), Some(port)) if scope(ip) == Scope::Loopback => format!("{host}:{port}"),
+        _ => host.to_ascii_lowercase(),
     }
 }
 

@@ -1,14 +1,19 @@
 //! Jobs that wait in lines, one line for each host or name, for a bounded number of threads.
 //!
 //! No line gets more than its share, and those of whom nobody knows yet whether they answer at all
-//! leave a share to those that have answered. So however many are silent, the others are served.
+//! leave a share to those that have answered. Of the rest, who has been silent for some seconds holds
+//! up nobody else who has not answered yet. So however many are silent, the others are served soon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that are known for having answered.
 const MAX_PROVEN: usize = 10_000;
+/// A job that takes longer no longer counts against those that have not answered yet.
+const SILENT: Duration = Duration::from_secs(3);
+/// How often it is looked whether somebody who waits may run, though no job has ended.
+const LOOK: Duration = Duration::from_millis(500);
 /// A thread ends after this time without a job.
 const IDLE: Duration = Duration::from_secs(30);
 /// Memory of a thread's stack.
@@ -19,7 +24,7 @@ const STACK: usize = 1 << 20;
 pub struct Shares {
     /// In all: as many threads there are at the most.
     pub in_all: usize,
-    /// Of those, of lines that have not answered yet.
+    /// Of those, of lines that have not answered yet, and that were begun within [`SILENT`].
     pub unproven: usize,
     /// Of one line.
     pub each: usize,
@@ -33,7 +38,9 @@ pub struct Lines<J> {
     /// Lines in which somebody waits, in the order of their turns.
     turns: VecDeque<String>,
     running: BTreeMap<String, usize>,
-    unproven: usize,
+    /// When jobs of lines that have not answered were begun, by number.
+    unproven: BTreeMap<u64, Instant>,
+    begun: u64,
     in_all: usize,
     proven: BTreeSet<String>,
 }
@@ -45,7 +52,7 @@ pub struct Running<J> {
     pub line: String,
     /// The job.
     pub job: J,
-    counts_as_unproven: bool,
+    number: u64,
 }
 
 impl<J> Lines<J> {
@@ -57,7 +64,8 @@ impl<J> Lines<J> {
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
             running: BTreeMap::new(),
-            unproven: 0,
+            unproven: BTreeMap::new(),
+            begun: 0,
             in_all: 0,
             proven: BTreeSet::new(),
         }
@@ -72,20 +80,22 @@ impl<J> Lines<J> {
         jobs.push_back(job);
     }
 
-    /// Whose turn it is among those that may run.
-    fn next_turn(&self) -> Option<usize> {
+    /// Whose turn it is at `now` among those that may run.
+    fn next_turn(&self, now: Instant) -> Option<usize> {
+        let fresh = |began: &&Instant| now.saturating_duration_since(**began) < SILENT;
+        let unproven = self.unproven.values().filter(fresh).count();
         let may = |line: &String| {
             let running = self.running.get(line).copied().unwrap_or(0);
             let proven = self.proven.contains(line);
-            running < self.shares.each && (proven || self.unproven < self.shares.unproven)
+            running < self.shares.each && (proven || unproven < self.shares.unproven)
         };
         let room = self.in_all < self.shares.in_all;
         self.turns.iter().position(may).filter(|_| room)
     }
 
-    /// The next job that may run; it runs until [`Self::done`].
-    pub fn take_next(&mut self) -> Option<Running<J>> {
-        let at = self.next_turn()?;
+    /// The next job that may run at `now`; it runs until [`Self::done`].
+    pub fn take_next(&mut self, now: Instant) -> Option<Running<J>> {
+        let at = self.next_turn(now)?;
         let line = self.turns.remove(at)?;
         let jobs = self.waiting.get_mut(&line)?;
         let job = jobs.pop_front()?;
@@ -94,18 +104,21 @@ impl<J> Lines<J> {
         } else {
             self.turns.push_back(line.clone());
         }
-        let counts_as_unproven = !self.proven.contains(&line);
+        self.begun += 1;
+        let number = self.begun;
+        if !self.proven.contains(&line) {
+            self.unproven.insert(number, now);
+        }
         *self.running.entry(line.clone()).or_default() += 1;
-        self.unproven += usize::from(counts_as_unproven);
         self.in_all += 1;
-        Some(Running { line, job, counts_as_unproven })
+        Some(Running { line, job, number })
     }
 
     /// A job of `line` has ended; `answered` says whether anybody was there. It need not be given
     /// back before others are taken.
     pub fn done<K>(&mut self, ended: &Running<K>, answered: bool) {
         self.in_all -= 1;
-        self.unproven -= usize::from(ended.counts_as_unproven);
+        self.unproven.remove(&ended.number);
         if let Some(running) = self.running.get_mut(&ended.line) {
             *running -= 1;
             if *running == 0 {
@@ -143,6 +156,8 @@ struct State<J> {
     lines: Lines<J>,
     threads: usize,
     idle: usize,
+    /// A thread looks now and then whether somebody who waits may run.
+    watched: bool,
     closed: bool,
 }
 
@@ -156,7 +171,8 @@ impl<J: Send + 'static> Workshop<J> {
     /// No thread runs yet.
     #[must_use]
     pub fn new(shares: Shares) -> Self {
-        let state = State { lines: Lines::new(shares), threads: 0, idle: 0, closed: false };
+        let state =
+            State { lines: Lines::new(shares), threads: 0, idle: 0, watched: false, closed: false };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), more: Condvar::new() }) }
     }
 
@@ -169,6 +185,29 @@ impl<J: Send + 'static> Workshop<J> {
         let mut state = self.shared.lock();
         state.lines.push(line, job);
         call_thread(&self.shared, &mut state, work);
+        if !state.watched && state.lines.next_turn(Instant::now()).is_none() {
+            let (shared, work) = (self.shared.clone(), work.clone());
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            state.watched = thread.spawn(move || watch(&shared, &work)).is_ok();
+        }
+    }
+}
+
+/// Lets those run for whom there is room because others have been silent for too long, while anybody
+/// waits.
+fn watch<J, W>(shared: &Arc<Shared<J>>, work: &W)
+where
+    J: Send + 'static,
+    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+{
+    loop {
+        std::thread::sleep(LOOK);
+        let mut state = shared.lock();
+        if state.closed || state.lines.turns.is_empty() {
+            state.watched = false;
+            return;
+        }
+        call_thread(shared, &mut state, work);
     }
 }
 
@@ -179,7 +218,7 @@ where
     J: Send + 'static,
     W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
 {
-    if state.lines.next_turn().is_none() {
+    if state.lines.next_turn(Instant::now()).is_none() {
         return;
     }
     if state.idle > 0 {
@@ -206,12 +245,12 @@ where
 {
     let mut state = shared.lock();
     while !state.closed {
-        if let Some(Running { line, job, counts_as_unproven }) = state.lines.take_next() {
+        if let Some(Running { line, job, number }) = state.lines.take_next(Instant::now()) {
             call_thread(shared, &mut state, work);
             drop(state);
             let rest = || shared.lock().lines.take_line(&line);
             let answered = work(job, &rest);
-            let ended = Running { line: line.clone(), job: (), counts_as_unproven };
+            let ended = Running { line: line.clone(), job: (), number };
             state = shared.lock();
             state.lines.done(&ended, answered);
             // What waited for this line, or for a share, may run now: it is looked at next.
@@ -238,14 +277,15 @@ mod tests {
     const SHARES: Shares = Shares { in_all: 8, unproven: 6, each: 2 };
 
     fn names(lines: &mut Lines<u32>) -> Vec<Running<u32>> {
-        std::iter::from_fn(|| lines.take_next()).collect()
+        let now = Instant::now();
+        std::iter::from_fn(|| lines.take_next(now)).collect()
     }
 
     #[test]
     fn silent_lines_leave_a_share_to_those_that_have_answered() {
         let mut lines = Lines::new(SHARES);
         lines.push("good".into(), 0);
-        let first = lines.take_next().unwrap();
+        let first = lines.take_next(Instant::now()).unwrap();
         lines.done(&first, true);
         for job in 0..1000 {
             lines.push(format!("silent{}", job % 100), job);
@@ -256,7 +296,29 @@ mod tests {
         assert!(taken.len() == 2 && taken.iter().all(|running| running.line == "good"));
         // One of them that has ended makes room for the next.
         lines.done(&taken[0], true);
-        assert_eq!(lines.take_next().unwrap().line, "good");
+        assert_eq!(lines.take_next(Instant::now()).unwrap().line, "good");
+    }
+
+    #[test]
+    fn who_has_been_silent_for_seconds_holds_up_nobody_else() {
+        let mut lines = Lines::new(Shares { in_all: 20, ..SHARES });
+        for job in 0..12 {
+            lines.push(format!("silent{job}"), job);
+        }
+        lines.push("unknown".into(), 12);
+        let began = Instant::now();
+        let take = |lines: &mut Lines<u32>, now| {
+            std::iter::from_fn(|| lines.take_next(now)).collect::<Vec<_>>()
+        };
+        assert_eq!(take(&mut lines, began).len(), 6);
+        assert!(take(&mut lines, began + SILENT - LOOK).is_empty());
+        assert_eq!(take(&mut lines, began + SILENT).len(), 6);
+        let last = take(&mut lines, began + 2 * SILENT);
+        assert!(last.len() == 1 && last[0].line == "unknown");
+        // Threads are bounded all the same.
+        (0..50).for_each(|job| lines.push(format!("more{job}"), job));
+        assert_eq!(take(&mut lines, began + 9 * SILENT).len(), 6);
+        assert_eq!(take(&mut lines, began + 99 * SILENT).len(), 1);
     }
 
     #[test]
@@ -269,9 +331,9 @@ mod tests {
         assert_eq!((of("a"), of("b")), (2, 1));
         assert_eq!(taken[1].line, "b", "b need not wait for all of a");
         assert_eq!(lines.take_line("a").len(), 48);
-        assert!(lines.take_next().is_none() && lines.waiting.is_empty());
+        assert!(lines.take_next(Instant::now()).is_none() && lines.waiting.is_empty());
         taken.iter().for_each(|ended| lines.done(ended, false));
-        assert!(lines.running.is_empty() && lines.in_all == 0 && lines.unproven == 0);
+        assert!(lines.running.is_empty() && lines.in_all == 0 && lines.unproven.is_empty());
     }
 
     #[test]
