@@ -234,6 +234,8 @@ fn what_a_stranger_names_as_tracker_is_near_us_only_if_it_looks_like_one() {
     for (scope, to, expected) in [
         (Scope::Loopback, "http://r.example/announce", None),
         (Scope::Loopback, "http://r.example/announce?then=this", None),
+        (Scope::Loopback, "http://r.example/reboot?now", Some(Scope::Public)),
+        (Scope::Loopback, "http://r.example/x?y=/announce", Some(Scope::Public)),
         (Scope::Local, "http://r.example/announce", Some(Scope::Local)),
         (Scope::Public, "http://r.example/announce", Some(Scope::Public)),
     ] {

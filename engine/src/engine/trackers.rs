@@ -20,7 +20,8 @@ use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 use crate::tracker::{
     Admission, AnnounceEvent, AnnounceParams, Answer, Failure, Hosts, Order, TrackerRef, UdpClient,
-    announce_url, host_of, may_be_near, parse_announce, parse_scrape, scrape_url, split_udp_url,
+    announce_url, host_of, may_be_near, may_be_near_by_redirect, parse_announce, parse_scrape,
+    scrape_url, split_udp_url,
 };
 use lookups::Lookup;
 
@@ -44,6 +45,8 @@ struct Announce {
     spoke: bool,
     /// It may lead to this machine or into a local network.
     near: bool,
+    /// The user named the tracker.
+    trusted: bool,
     legs: u8,
     answer: Option<Answer>,
     peers: Vec<SocketAddr>,
@@ -207,6 +210,7 @@ impl Engine {
             began: self.ctx.now,
             spoke: false,
             near,
+            trusted: order.trusted,
             legs: 0,
             answer: None,
             peers: Vec::new(),
@@ -343,7 +347,11 @@ impl Engine {
         let host = host_of(location);
         let follow = web && exchange.redirects < MAX_REDIRECTS;
         if follow && self.trackers.hosts.another(&host, self.ctx.now) {
-            let nearest = exchange.only.unwrap_or(Scope::Loopback).min(exchange.scope);
+            let from = exchange.only.unwrap_or(Scope::Loopback).min(exchange.scope);
+            let trusted = matches!(exchange.purpose, Purpose::Announce(key)
+                if self.trackers.announces.get(&key).is_some_and(|announce| announce.trusted));
+            let near = trusted || may_be_near_by_redirect(location);
+            let nearest = if near { from } else { Scope::Public };
             exchange.only = (nearest != Scope::Loopback).then_some(nearest);
             exchange.redirects += 1;
             exchange.hops.push((host, self.ctx.now));

@@ -14,7 +14,7 @@ pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url,
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
 pub use udp_client::{ConversationId, UdpClient, UdpOutcome, split_udp_url};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
-pub use url::{host_of, literal_ip, may_be_near};
+pub use url::{host_of, literal_ip, may_be_near, may_be_near_by_redirect};
 
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;

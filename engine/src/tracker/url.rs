@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::net::IpAddr;
 
+use crate::base::addr::{Scope, scope};
 use crate::base::pace::owner;
 
 /// The part between scheme and path, without user and password.
@@ -26,16 +27,22 @@ fn host_text(url: &str) -> &str {
     }
 }
 
+/// The port that stands in a URL.
+fn port(url: &str) -> Option<u16> {
+    authority(url).rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+}
+
 fn is_udp(url: &str) -> bool {
     url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp:"))
 }
 
 /// Who is asked by a URL, whatever the port and the path: a name, or an address with those that have
-/// the same owner. Asking by UDP is another matter than by HTTP: where one is blocked, the other may
-/// well work.
+/// the same owner; on this machine each port is somebody else. Asking by UDP is another matter than by
+/// HTTP: where one is blocked, the other may well work.
 pub fn host_of(url: &str) -> String {
     let text = host_text(url);
     let host = match text.parse::<IpAddr>() {
+        Ok(ip) if scope(ip) == Scope::Loopback => format!("{ip} {}", port(url).unwrap_or(0)),
         Ok(ip) => owner(ip).to_string(),
         Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
     };
@@ -54,6 +61,12 @@ pub fn may_be_near(url: &str) -> bool {
             None | Some("/") => is_udp(url),
             Some(path) => path.ends_with("/announce") || path.ends_with("/scrape"),
         }
+}
+
+/// The same for a URL that a server named which is as near itself: that may well repeat our query, and
+/// the path says what it is.
+pub fn may_be_near_by_redirect(url: &str) -> bool {
+    may_be_near(url.split('?').next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -76,6 +89,9 @@ mod tests {
         assert_eq!(host_of("UDP://Example.org.:1/"), "udp example.org");
         assert_eq!(host_of("http://192.0.2.1:80/x"), "192.0.2.1");
         assert_eq!(host_of("http://[2001:db8::1:2:3:4]:80/x"), "2001:db8::");
+        assert_eq!(host_of("http://127.0.0.1:80/x"), "127.0.0.1 80");
+        assert_eq!(host_of("http://u@[::1]:0081/x"), "::1 81");
+        assert_eq!(host_of("udp://[::1]/"), "udp ::1 0");
         assert_eq!(literal_ip("udp://[::1]:9/announce"), "::1".parse().ok());
         assert_eq!(literal_ip("http://a.b/"), None);
     }
@@ -105,6 +121,12 @@ mod tests {
             "udp://127.0.0.1:80/reboot",
         ] {
             assert!(!may_be_near(url), "{url}");
+        }
+        assert!(may_be_near_by_redirect("http://127.0.0.1/x/announce?info_hash=y"));
+        for url in
+            ["http://127.0.0.1/reboot?x=/announce", "http://127.0.0.1/?a", "http://127.0.0.1"]
+        {
+            assert!(!may_be_near_by_redirect(url), "{url}");
         }
     }
 }
