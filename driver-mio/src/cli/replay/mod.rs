@@ -45,6 +45,7 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(target) = minimise_to {
         return shrink::minimise(&trace, until, &target);
     }
+    has_steps(&trace, matches)?;
     let verbose = matches.get_count("verbose") > 0;
     if let Some(steps) = matches.get_many::<u64>("diff") {
         let steps: Vec<u64> = steps.copied().collect();
@@ -82,6 +83,18 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         tour.why()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the steps that flags name are in the trace.
+fn has_steps(trace: &Trace, matches: &ArgMatches) -> Result<(), Failure> {
+    let steps = ["goto", "diff"].map(|flag| matches.get_many::<u64>(flag).into_iter().flatten());
+    match steps.into_iter().flatten().find(|step| **step > trace.len()) {
+        Some(step) => {
+            let text = format!("the trace has {} steps, and no step {step}", trace.len());
+            Err(Failure::new(NOT_FOUND, text))
+        }
+        None => Ok(()),
+    }
 }
 
 fn load(path: &Path) -> Result<Trace, Failure> {
