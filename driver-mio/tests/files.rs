@@ -231,7 +231,13 @@ fn links_of_the_user_are_followed_for_reading_with_a_word_and_never_written_thro
         assert_eq!(code(&output), Some(0), "{}", said(&output));
         assert!(said(&output).contains("symbolic link"), "{}", said(&output));
     }
-    assert_eq!(code(&download(home, &["t.torrent"], "in", &["--allow-overwrite"])), Some(13));
+    // A file or a folder that is one is named, not "part of the path" or "something".
+    let refused = download(home, &["t.torrent"], "in", &["--allow-overwrite"]);
+    assert_eq!(code(&refused), Some(13), "{}", said(&refused));
+    assert!(said(&refused).contains("in/t is a symbolic link"), "{}", said(&refused));
+    assert_eq!(code(&run(home, &["session", "add", "t.torrent", "--dir", "in"])), Some(0));
+    let refused = run(home, &["session", "verify", "t"]);
+    assert!(said(&refused).contains("in/t is a symbolic link"), "{}", said(&refused));
 }
 
 #[test]

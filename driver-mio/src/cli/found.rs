@@ -128,6 +128,19 @@ fn and_more(count: usize, one: &str, many: &str) -> String {
     }
 }
 
+/// A link on the way to a file, where that is what the system refuses to follow.
+pub fn link_in_the_way(item: &Item, error: DiskError) -> Option<Failure> {
+    let stored = item.metainfo.layout.files().iter().filter(|file| file.is_stored());
+    let paths = stored.map(|file| file.path.as_slice());
+    let links = (error == DiskError::InTheWay).then(|| links_on_the_way(&item.folder, paths))?;
+    let text = format!(
+        "{} is a symbolic link, and nothing is written through one; move it away, or choose the folder \
+         in which the files are",
+        links.first()?.display()
+    );
+    Some(Failure::new(WOULD_OVERWRITE, text))
+}
+
 /// What is said of links that are followed to the files of a torrent.
 pub fn links_told(folder: &Path, metainfo: &Metainfo) -> Option<String> {
     let stored = metainfo.layout.files().iter().filter(|file| file.is_stored());

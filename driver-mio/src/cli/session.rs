@@ -24,7 +24,7 @@ use super::dht_state::SharedDht;
 use super::exit::{
     DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
 };
-use super::found::{Renames, file_of, is_taken, told_of};
+use super::found::{Renames, file_of, is_taken, link_in_the_way, told_of};
 use super::output::warn;
 use super::selected::Selected;
 pub use super::setup::{
@@ -462,7 +462,8 @@ impl Session {
             let told = told.map(|told| told.told(Some(&item.folder), name));
             item.failure = Some(match (taken, error, told) {
                 (Some(text), ..) => Failure::new(WOULD_OVERWRITE, text),
-                (None, TorrentError::Disk(error), told) => Failure::of_disk(name, told, error),
+                (None, TorrentError::Disk(error), told) => link_in_the_way(item, error)
+                    .unwrap_or_else(|| Failure::of_disk(name, told, error)),
                 _ => Failure::of_torrent(name, error, &path, in_session),
             });
         }
