@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Command, FilePriority, Notice, TorrentError};
+use eddyline::{Command, FilePriority, Notice, TorrentError, TorrentState};
 use eddyline_mio::claims::Claims;
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
@@ -207,7 +207,8 @@ fn fetch(
             }
         }
         reporter.show(session, &notices);
-        if notices.iter().any(moved) || is_checking(session) {
+        let moves = notices.iter().any(moved) || is_checking(session);
+        if moves {
             last_progress = Instant::now();
         }
         if session.all_ended()
@@ -223,7 +224,7 @@ fn fetch(
             if !goal.is_set() || is_reached(goal, since, session) {
                 return Ok(None);
             }
-        } else if patience.is_some_and(|patience| last_progress.elapsed() >= patience) {
+        } else if !moves && patience.is_some_and(|patience| last_progress.elapsed() >= patience) {
             let text = format!(
                 "no progress for as long as --stop-timeout allows: {}; start again to go on where it \
                  stopped",
@@ -271,9 +272,13 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), F
 }
 
 fn is_checking(session: &Session) -> bool {
-    session.items.iter().any(|item| {
-        let view = item.id.and_then(|id| session.driver.engine().torrent_state(id));
-        matches!(view, Some(eddyline::TorrentState::Checking | eddyline::TorrentState::Opening))
+    session.items.iter().any(|item| match item.id {
+        // It has not been looked at yet.
+        None => item.failure.is_none(),
+        Some(id) => matches!(
+            session.driver.engine().torrent_state(id),
+            Some(TorrentState::Checking | TorrentState::Opening)
+        ),
     })
 }
 

@@ -59,6 +59,15 @@ fn what_the_schema_does_not_describe_is_refused() {
 }
 
 #[test]
+fn no_patience_at_all_is_enough_for_what_is_there() {
+    let home = Home::new();
+    let torrents = ["a.bin", "b.bin"].map(|name| home.torrent(name, 100_000));
+    let sources = [torrents[0].as_str(), &torrents[1]];
+    home.succeed(&download(&sources, &["--dir", "source", "--stop-timeout", "0s"]));
+    home.refuse(7, &download(&sources, &["--dir", "got", "--stop-timeout", "0s"]));
+}
+
+#[test]
 fn several_downloads_are_told_one_by_one_and_summed_up() {
     let home = Home::new();
     let torrents = ["a.bin", "b.bin"].map(|name| home.torrent(name, 100_000));
