@@ -355,3 +355,48 @@ fn a_socket_that_takes_nothing_for_three_minutes_is_given_up() {
     }
     assert_eq!(direct.reason(stuck), Some(CloseReason::NotReading));
 }
+
+#[test]
+fn who_asks_from_every_slot_and_reads_nothing_makes_room_for_who_reads() {
+    let config = Config { unchoke_slots: Some(4), ..Config::default() };
+    let mut direct = Direct::new(config, torrent(100, 1 << 18), true);
+    let block = |piece| Message::Request(BlockRequest { piece, begin: 0, length: 16_384 });
+    let enter = |direct: &mut Direct, host, reads| {
+        let conn = direct.connect(address(host), reads).expect("let in");
+        direct.say(conn, &[Message::HaveNone, Message::Interested]);
+        direct.settle();
+        conn
+    };
+    let stuck: Vec<_> = (1..=4).map(|host| enter(&mut direct, host, false)).collect();
+    for conn in &stuck {
+        let asked: Vec<_> = (0..20).map(block).collect();
+        direct.say(*conn, &asked);
+        direct.settle();
+    }
+    let honest = enter(&mut direct, 99, true);
+    for _ in 0..14 {
+        direct.pass(500);
+        // What anybody may ask for while choked does not bring a turn back.
+        for conn in &stuck {
+            direct.say(*conn, &[block(1)]);
+        }
+        direct.settle();
+    }
+    let heard = |direct: &Direct| {
+        let heard = &direct.lines[&honest].heard;
+        heard.iter().filter(|message| matches!(message, Message::Unchoke)).count()
+    };
+    assert_eq!(heard(&direct), 1, "it has a slot before the next round");
+    // It keeps it for as long as it makes use of it, whatever the others say.
+    for _ in 0..60 {
+        direct.pass(1000);
+        direct.say(honest, &[block(7)]);
+        for conn in &stuck {
+            direct.say(*conn, &[Message::NotInterested, Message::Interested, block(1)]);
+        }
+        direct.settle();
+    }
+    let last = direct.lines[&honest].heard.iter().rev();
+    let mut last = last.filter(|m| matches!(m, Message::Choke | Message::Unchoke));
+    assert!(matches!(last.next(), Some(Message::Unchoke)));
+}

@@ -169,6 +169,11 @@ impl Outbox {
         !self.sends.is_empty() && now.since(self.moved_at) >= STALLED
     }
 
+    /// Milliseconds for which the socket has taken nothing, though something waits.
+    pub fn still_for(&self, now: Instant) -> u64 {
+        if self.sends.is_empty() { 0 } else { now.millis_since(self.moved_at) }
+    }
+
     /// Checks the counters against a recount.
     ///
     /// # Errors

@@ -170,7 +170,8 @@ impl Torrent {
             return;
         }
         if choke {
-            peer.missed_turn |= peer.is_idle(ctx.now) && peer.asked_at < peer.unchoked_at;
+            let unasked = peer.is_idle(ctx.now) && peer.asked_at < peer.unchoked_at;
+            peer.missed_turn |= unasked || peer.does_not_read(ctx.now);
             peer.choked_at = ctx.now;
             peer.am_choking = true;
             peer.send(&Message::Choke);
