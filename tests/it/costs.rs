@@ -376,6 +376,7 @@ fn who_asks_from_every_slot_and_reads_nothing_makes_room_for_who_reads() {
     let honest = enter(&mut direct, 99, true);
     for _ in 0..14 {
         direct.pass(500);
+        direct.take(stuck[0], 50);
         // What anybody may ask for while choked does not bring a turn back.
         for conn in &stuck {
             direct.say(*conn, &[block(1)]);

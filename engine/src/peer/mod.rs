@@ -253,17 +253,12 @@ impl Peer {
     }
 
     /// Whether it has an upload slot that it makes no use of: it has asked for nothing for a while, and
-    /// nothing is on its way to it; or its socket takes nothing of what it asked for.
+    /// nothing is on its way to it; or its socket takes next to nothing of what it asked for.
     pub fn is_idle(&self, now: Instant) -> bool {
         let since = self.unchoked_at.max(self.asked_at);
         let asks = !self.uploads.is_empty() || self.outbox.blocks() > 0;
         let idle = !asks && now.millis_since(since) >= IDLE_SLOT_MILLIS;
-        !self.am_choking && (idle || self.does_not_read(now))
-    }
-
-    /// Whether a block has waited for its socket for so long that the slot is no use to it.
-    pub fn does_not_read(&self, now: Instant) -> bool {
-        self.outbox.blocks() > 0 && self.outbox.still_for(now) >= IDLE_SLOT_MILLIS
+        !self.am_choking && (idle || self.outbox.is_slow(now))
     }
 
     /// Bytes that it sent and that wait: for the rest of their message, for its turn, or for the

@@ -17,6 +17,42 @@ const FIRST_BYTES: usize = 8 * 17;
 /// A socket that takes nothing for so long, while something waits, belongs to nobody who reads.
 pub const STALLED: Duration = Duration::from_secs(180);
 
+/// Over so long it is looked at how much a socket takes, in milliseconds.
+const WINDOW_MILLIS: u64 = 4000;
+/// A socket that takes less in that time, though more waits, makes no use of an upload slot.
+const LEAST_IN_WINDOW: u64 = 4096;
+
+/// How much a socket took, while something waited for it.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Pace {
+    /// When the window began.
+    since: Instant,
+    /// Bytes in this window.
+    bytes: u64,
+    /// Whether it took too little in the window before.
+    slow: bool,
+}
+
+impl Pace {
+    /// Nothing waited until now.
+    fn begin(&mut self, now: Instant) {
+        *self = Self { since: now, ..Self::default() };
+    }
+
+    fn add(&mut self, bytes: u64, now: Instant) {
+        if now.millis_since(self.since) >= WINDOW_MILLIS {
+            *self = Self { since: now, bytes: 0, slow: self.is_slow(now) };
+        }
+        self.bytes += bytes;
+    }
+
+    fn is_slow(&self, now: Instant) -> bool {
+        let over = now.millis_since(self.since) >= WINDOW_MILLIS;
+        let little = self.bytes < LEAST_IN_WINDOW;
+        if over { little } else { self.slow && little }
+    }
+}
+
 /// Something that was handed to the driver.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Send {
@@ -39,6 +75,7 @@ pub struct Outbox {
     overfull: bool,
     /// When the socket last took something, or had nothing to take.
     moved_at: Instant,
+    pace: Pace,
 }
 
 impl Outbox {
@@ -53,6 +90,7 @@ impl Outbox {
             limit: u64::from(MAX_UNREAD) + u64::from(first),
             overfull: false,
             moved_at: now,
+            pace: Pace::default(),
         }
     }
 
@@ -119,6 +157,7 @@ impl Outbox {
     fn record(&mut self, send: Send, now: Instant) {
         if self.sends.is_empty() {
             self.moved_at = now;
+            self.pace.begin(now);
         }
         if send.bytes > 0 {
             self.sends.push_back(send);
@@ -129,6 +168,7 @@ impl Outbox {
     /// been handed over.
     pub fn taken(&mut self, count: u32, now: Instant) -> (u64, bool) {
         self.moved_at = now;
+        self.pace.add(count.into(), now);
         let (mut left, mut blocks) = (count, 0);
         while left > 0
             && let Some(front) = self.sends.front_mut()
@@ -169,9 +209,9 @@ impl Outbox {
         !self.sends.is_empty() && now.since(self.moved_at) >= STALLED
     }
 
-    /// Milliseconds for which the socket has taken nothing, though something waits.
-    pub fn still_for(&self, now: Instant) -> u64 {
-        if self.sends.is_empty() { 0 } else { now.millis_since(self.moved_at) }
+    /// Whether the socket has taken next to nothing for some seconds, though blocks wait for it.
+    pub fn is_slow(&self, now: Instant) -> bool {
+        self.blocks > 0 && self.pace.is_slow(now)
     }
 
     /// Checks the counters against a recount.
@@ -234,6 +274,25 @@ mod tests {
         assert_eq!(outbox.taken(100, Instant::ZERO), (99, true));
         assert_eq!(outbox.taken(1000, Instant::ZERO), (100, false));
         assert!(outbox.check().is_ok());
+    }
+
+    #[test]
+    fn a_socket_that_drips_is_slow_until_it_takes_more() {
+        let at = |millis: u64| Instant::from_millis(100_000 + millis);
+        let mut outbox = Outbox::new(0, at(0));
+        outbox.block_handed_over(1_000_000, at(0));
+        assert!(!outbox.is_slow(at(3999)) && outbox.is_slow(at(4000)));
+        for second in 1..10 {
+            outbox.taken(100, at(second * 1000));
+            assert_eq!(outbox.is_slow(at(second * 1000)), second >= 4, "second {second}");
+        }
+        outbox.taken(10_000, at(9500));
+        assert!(!outbox.is_slow(at(9500)));
+        // What waits for nothing else is not slow.
+        outbox.taken(1_000_000, at(9600));
+        assert!(!outbox.is_slow(at(60_000)));
+        outbox.block_handed_over(100, at(60_000));
+        assert!(!outbox.is_slow(at(60_001)));
     }
 
     #[test]

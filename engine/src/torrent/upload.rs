@@ -171,7 +171,7 @@ impl Torrent {
         }
         if choke {
             let unasked = peer.is_idle(ctx.now) && peer.asked_at < peer.unchoked_at;
-            peer.missed_turn |= unasked || peer.does_not_read(ctx.now);
+            peer.missed_turn |= unasked || peer.outbox.is_slow(ctx.now);
             peer.choked_at = ctx.now;
             peer.am_choking = true;
             peer.send(&Message::Choke);
