@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
@@ -39,6 +39,8 @@ const LISTENERS: usize = 8;
 const FIRST_STREAM: usize = 64;
 /// How long bytes of a file get to come into memory before they are looked for again.
 const COLD_WAIT: Duration = Duration::from_millis(2);
+/// A sleep so short that disk threads need not end it: turns of a rate limit are no longer.
+const SOON: Duration = Duration::from_millis(110);
 /// A wait before which a trace is brought up to date.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 
@@ -117,7 +119,7 @@ pub struct Driver {
     /// Listeners and datagram sockets, by token, at which something may wait.
     pending: BTreeSet<usize>,
     /// Nobody is accepted until then, for want of descriptors.
-    accept_rest: Option<std::time::Instant>,
+    accept_rest: Option<Instant>,
     /// Connections to be looked at before the next poll: they may be readable or writable.
     hot: Vec<usize>,
     buffers: Buffers,
@@ -127,6 +129,8 @@ pub struct Driver {
     blocks: Gather,
     /// Blocks to be written at the end of this turn.
     writes: Vec<Batch>,
+    /// When pieces that wait to be hashed have waited long enough.
+    hash_due: Option<Instant>,
     reads: Reads,
     /// Streams whose next bytes are not in memory at the moment.
     cold: Vec<usize>,
@@ -205,6 +209,7 @@ impl Driver {
             events: Vec::new(),
             actions: Vec::new(),
             writes: Vec::new(),
+            hash_due: None,
             reads: Reads::default(),
             cold: Vec::new(),
             notices: Vec::new(),
@@ -317,8 +322,9 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
-        let wait = wait.min(self.until_write()).min(self.until_accept());
+        let wait = wait.min(self.until_work()).min(self.until_accept());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
+        let wait = self.unless_left(wait);
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
             trace.hand_over();
         }
@@ -340,10 +346,19 @@ impl Driver {
         Ok(std::mem::take(&mut self.notices))
     }
 
-    /// How long blocks may still wait for others.
-    fn until_write(&self) -> Duration {
-        let due = self.blocks.due();
-        due.map_or(Duration::MAX, |due| due.saturating_duration_since(std::time::Instant::now()))
+    /// How long blocks to be written and pieces to be hashed may still wait for others.
+    fn until_work(&self) -> Duration {
+        let due = self.blocks.due().into_iter().chain(self.hash_due).min();
+        due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// How long to sleep, if disk threads have left nothing. In a short sleep nothing of what they write
+    /// and hash is waited for, unless the disk has much to do.
+    fn unless_left(&self, wait: Duration) -> Duration {
+        let mark = u64::from(self.engine.config().disk_intake) / 2;
+        let soon = wait <= SOON && self.engine.disk_intake() < mark;
+        let left = self.mailbox.before_sleep(soon);
+        if left && !soon { Duration::ZERO } else { wait }
     }
 
     fn until_wakeup(&self) -> Duration {

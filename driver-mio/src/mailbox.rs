@@ -1,6 +1,7 @@
-//! Where worker threads leave what they have done, waking the loop only when it may be asleep.
+//! Where worker threads leave what they have done, waking the loop only when it may be asleep, and for
+//! what can wait only when it does not wake soon by itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eddyline::Event;
 use mio::Waker;
@@ -8,32 +9,106 @@ use mio::Waker;
 /// Events from worker threads.
 #[derive(Clone, Debug)]
 pub struct Mailbox {
-    events: Arc<Mutex<Vec<Event>>>,
+    inside: Arc<Mutex<Inside>>,
     waker: Arc<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    events: Vec<Event>,
+    /// The loop was woken and has not come yet.
+    woken: bool,
+    /// The loop comes soon, whether it is woken or not.
+    comes_soon: bool,
 }
 
 impl Mailbox {
     /// A mailbox that wakes with `waker`.
     #[must_use]
     pub fn new(waker: Waker) -> Self {
-        Self { events: Arc::default(), waker: Arc::new(waker) }
+        Self { inside: Arc::default(), waker: Arc::new(waker) }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves events.
     pub fn leave(&self, events: impl IntoIterator<Item = Event>) {
-        let mut box_ = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = box_.is_empty();
-        box_.extend(events);
-        let wake = was_empty && !box_.is_empty();
-        drop(box_);
+        self.put(events, true);
+    }
+
+    /// Leaves events that are early enough when the loop comes, if it says that it does so soon.
+    pub fn leave_for_later(&self, events: impl IntoIterator<Item = Event>) {
+        self.put(events, false);
+    }
+
+    fn put(&self, events: impl IntoIterator<Item = Event>, at_once: bool) {
+        let mut inside = self.inside();
+        inside.events.extend(events);
+        let wake = !inside.events.is_empty() && !inside.woken && (at_once || !inside.comes_soon);
+        inside.woken |= wake;
+        drop(inside);
         if wake {
             // A loop that cannot be woken still wakes for its timers.
             let _ = self.waker.wake();
         }
     }
 
+    /// The loop is about to sleep. Returns whether there is something in the box after all.
+    #[must_use]
+    pub fn before_sleep(&self, comes_soon: bool) -> bool {
+        let mut inside = self.inside();
+        inside.comes_soon = comes_soon;
+        !inside.events.is_empty()
+    }
+
     /// Takes all events out.
     pub fn collect(&self, into: &mut Vec<Event>) {
-        into.append(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut inside = self.inside();
+        inside.woken = false;
+        into.append(&mut inside.events);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of who is woken for what.
+
+    use std::time::Duration;
+
+    use eddyline::base::ids::DiskOpId;
+    use eddyline::{DiskOutcome, Event};
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn what_can_wait_wakes_only_a_loop_that_sleeps_long() {
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut events = Events::with_capacity(8);
+        let mut woken = || {
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            !events.is_empty()
+        };
+        let event = || [Event::Disk(DiskOpId::from_u64(1), DiskOutcome::Written)];
+        assert!(!mailbox.before_sleep(true));
+        mailbox.leave_for_later(event());
+        assert!(!woken());
+        // Whoever is about to sleep long looks first.
+        assert!(mailbox.before_sleep(false));
+        assert!(mailbox.before_sleep(true));
+        mailbox.leave(event());
+        mailbox.leave(event());
+        assert!(woken() && !woken(), "once");
+        let mut collected = Vec::new();
+        mailbox.collect(&mut collected);
+        assert_eq!(collected.len(), 3);
+        assert!(!mailbox.before_sleep(false));
+        mailbox.leave_for_later(event());
+        assert!(woken());
+        mailbox.leave([]);
+        assert!(!woken());
     }
 }

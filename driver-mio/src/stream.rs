@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use eddyline::base::ids::ConnId;
 use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::buffers::Buffers;
@@ -40,6 +41,8 @@ pub struct Stream {
     pub closing: bool,
     /// The next to be sent is not in memory: to be tried again a little later.
     pub cold: bool,
+    /// The poll does not tell of bytes that come.
+    deaf: bool,
     queue: VecDeque<Queued>,
 }
 
@@ -77,6 +80,7 @@ impl Stream {
             writable: connected,
             closing: false,
             cold: false,
+            deaf: false,
             queue: VecDeque::new(),
         }
     }
@@ -121,6 +125,23 @@ impl Stream {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => ReadOutcome::Nothing,
             Err(_) => ReadOutcome::Broken,
+        }
+    }
+
+    /// While there are bytes that may not be read yet, the poll need not tell of more: under a rate limit
+    /// each packet would wake the loop for nothing. It tells again when all that came has been read.
+    pub fn heed(&mut self, registry: &Registry, token: Token) {
+        let deaf = self.connected && self.readable && (self.deaf || self.credit == 0);
+        if deaf == self.deaf {
+            return;
+        }
+        let interest = match deaf {
+            true => Interest::WRITABLE,
+            false => Interest::READABLE | Interest::WRITABLE,
+        };
+        // Where the system refuses, it is as before: the poll tells of more, or of less, than is needed.
+        if registry.reregister(&mut self.socket, token, interest).is_ok() {
+            self.deaf = deaf;
         }
     }
 

@@ -231,6 +231,17 @@ impl Engine {
         torrent.is_some_and(|t| t.peers.values().any(|peer| !peer.requests.is_empty()))
     }
 
+    /// Whether a peer of a torrent lacks pieces: it may wait for what was fetched to be verified.
+    pub fn has_takers(&self, id: TorrentId) -> bool {
+        let torrent = self.torrents.get(id);
+        torrent.is_some_and(|t| t.peers.values().any(|peer| !peer.is_upload_only()))
+    }
+
+    /// Bytes of blocks that the disk was given and has not written.
+    pub fn disk_intake(&self) -> u64 {
+        self.ctx.disk.intake()
+    }
+
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].
     pub fn torrent_state(&self, id: TorrentId) -> Option<TorrentState> {
         self.torrents.get(id).map(|torrent| torrent.state())

@@ -1,5 +1,6 @@
 //! Blocks on their way to the disk, gathered by piece, so that a piece is written at once: that
-//! costs half of what its blocks cost one by one.
+//! costs half of what its blocks cost one by one. Pieces that are whole wait for others in turn, since
+//! each time that a worker wakes costs as much as the writing of a few blocks.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 
 use super::pool::Batch;
 
-/// How long a block waits for its neighbours: two turns of a rate limit, which brings them in portions.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// Bytes of a piece that are written together, whatever is still to come.
+/// How long a block waits for its neighbours, and a piece for other pieces: some turns of a rate limit,
+/// which brings them in portions.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Bytes that are written together, whatever is still to come: of one piece, or of whole pieces.
 const ENOUGH: u32 = 1 << 20;
 
 type Key = (TorrentId, u32);
@@ -21,62 +23,100 @@ struct Held {
     blocks: Batch,
     bytes: u32,
     /// Bytes with which it is complete.
-    enough: u32,
+    size: u32,
     since: Instant,
 }
 
-/// Blocks that wait for others of their piece.
+/// Blocks that wait for others of their piece, and pieces that wait for others.
 #[derive(Debug)]
 pub struct Gather {
     pieces: HashMap<Key, Held>,
     bytes: u64,
+    /// Bytes of pieces that are whole.
+    whole: u64,
     limit: u64,
     /// When the oldest has waited long enough.
     due: Option<Instant>,
+}
+
+impl Held {
+    fn is_whole(&self) -> bool {
+        self.bytes >= self.size
+    }
 }
 
 impl Gather {
     /// Holds at most `limit` bytes and a block.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { pieces: HashMap::new(), bytes: 0, limit, due: None }
+        Self { pieces: HashMap::new(), bytes: 0, whole: 0, limit, due: None }
     }
 
-    /// Adds a block of a piece of `size` bytes. Returns what is to be written now, if anything is.
-    pub fn add(&mut self, id: DiskOpId, op: DiskOp, size: u32, now: Instant) -> Option<Batch> {
+    /// Adds a block of a piece of `size` bytes. Returns what is to be written now, if anything is. Where
+    /// the download does not go on, which is asked when a piece is whole, that waits for no other.
+    pub fn add(
+        &mut self,
+        (id, op): (DiskOpId, DiskOp),
+        size: u32,
+        goes_on: impl FnOnce() -> bool,
+        now: Instant,
+    ) -> Vec<Batch> {
         let DiskOp::WriteBlock { torrent, piece, payload, .. } = &op else {
-            return Some(vec![(id, op)]);
+            return vec![vec![(id, op)]];
         };
         let (key, length) = ((*torrent, *piece), payload.len());
         let held = self.pieces.entry(key).or_insert_with(|| Held {
             blocks: Batch::new(),
             bytes: 0,
-            enough: size.min(ENOUGH),
+            size,
             since: now,
         });
+        let was_whole = held.is_whole();
         held.blocks.push((id, op));
         held.bytes += length;
         self.bytes += u64::from(length);
         let due = now + PATIENCE;
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
-        if held.bytes >= held.enough {
-            return self.take(key);
+        self.whole += match (was_whole, held.is_whole()) {
+            (true, _) => u64::from(length),
+            (false, true) => u64::from(held.bytes),
+            (false, false) => 0,
+        };
+        if held.bytes >= ENOUGH {
+            return self.take(key).into_iter().collect();
+        }
+        if self.whole >= u64::from(ENOUGH) || (held.is_whole() && !goes_on()) {
+            return self.take_if(Held::is_whole);
         }
         if self.bytes > self.limit {
+            if self.whole > 0 {
+                return self.take_if(Held::is_whole);
+            }
             let fullest = self.pieces.iter().max_by_key(|(_, held)| held.bytes);
             let fullest = fullest.map(|(key, _)| *key);
-            return fullest.and_then(|key| self.take(key));
+            return fullest.and_then(|key| self.take(key)).into_iter().collect();
         }
-        None
+        Vec::new()
     }
 
     fn take(&mut self, key: Key) -> Option<Batch> {
         let held = self.pieces.remove(&key)?;
         self.bytes -= u64::from(held.bytes);
+        if held.is_whole() {
+            self.whole -= u64::from(held.bytes);
+        }
         if self.pieces.is_empty() {
             self.due = None;
         }
         Some(held.blocks)
+    }
+
+    /// Takes out those of which `which` is true, in the order of their pieces.
+    fn take_if(&mut self, which: impl Fn(&Held) -> bool) -> Vec<Batch> {
+        let chosen = self.pieces.iter().filter(|(_, held)| which(held));
+        let mut keys: Vec<Key> = chosen.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|key| self.take(key)).collect()
     }
 
     /// When something has to be written at the latest.
@@ -85,16 +125,14 @@ impl Gather {
         self.due
     }
 
-    /// Takes out what has waited long enough.
+    /// Takes out what has waited long enough, and every piece that is whole.
     pub fn take_due(&mut self, now: Instant) -> Vec<Batch> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let ripe = |held: &Held| held.since + PATIENCE <= now;
-        let keys: Vec<Key> =
-            self.pieces.iter().filter(|(_, held)| ripe(held)).map(|(key, _)| *key).collect();
-        let batches = keys.into_iter().filter_map(|key| self.take(key)).collect();
+        let ripe = self.pieces.values().any(|held| held.since + PATIENCE <= now);
+        let due = self.take_if(|held| ripe && (held.is_whole() || held.since + PATIENCE <= now));
         self.due = self.pieces.values().map(|held| held.since + PATIENCE).min();
-        batches
+        due
     }
 }

@@ -34,10 +34,10 @@ fn blocks_are_written_when_their_piece_is_whole_or_they_have_waited() {
     let now = Instant::now();
     let mut add = |piece, index| {
         let (id, op) = block(piece, index);
-        gather.add(id, op, 3 * BLOCK, now)
+        gather.add((id, op), 3 * BLOCK, || false, now)
     };
-    assert!(add(1, 0).is_none() && add(2, 1).is_none() && add(1, 2).is_none());
-    assert_eq!(ids(&add(1, 1).unwrap()), [100, 102, 101]);
+    assert!(add(1, 0).is_empty() && add(2, 1).is_empty() && add(1, 2).is_empty());
+    assert_eq!(ids(&add(1, 1)[0]), [100, 102, 101]);
     assert!(gather.take_due(now).is_empty());
     let later = gather.due().unwrap();
     let due = gather.take_due(later);
@@ -52,9 +52,27 @@ fn what_is_held_back_has_a_limit() {
     let mut written = Vec::new();
     for (piece, index) in [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0)] {
         let (id, op) = block(piece, index);
-        written.extend(gather.add(id, op, 10 * BLOCK, now));
+        written.extend(gather.add((id, op), 10 * BLOCK, || true, now));
     }
     assert_eq!(written.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[200, 201]]);
+}
+
+#[test]
+fn while_a_download_goes_on_whole_pieces_are_written_together() {
+    let mut gather = Gather::new(1 << 22);
+    let now = Instant::now();
+    let mut add = |piece, size, goes_on| gather.add(block(piece, 0), size, || goes_on, now);
+    // A megabyte of them is enough; what is not whole stays.
+    assert!(add(0, 2 * BLOCK, true).is_empty());
+    assert!((1..64).all(|piece| add(piece, BLOCK, true).is_empty()));
+    assert_eq!(add(64, BLOCK, true).len(), 64);
+    // Those that have waited are written with all that are whole, and the last waits for none.
+    assert!(add(65, BLOCK, true).is_empty());
+    assert_eq!(add(66, BLOCK, false).len(), 2);
+    assert!(add(67, BLOCK, true).is_empty());
+    let due = gather.take_due(gather.due().unwrap());
+    assert_eq!(due.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[0], [6700]]);
+    assert_eq!(gather.due(), None);
 }
 
 #[test]
@@ -62,7 +80,9 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     let queue = Queue::new(true);
     let job = |n: u32| (torrent(1), n, DiskOpId::from_u64(n.into()));
     let count = LANES as u32;
-    (0..=count).for_each(|n| queue.put_piece(job(n), 1, false));
+    for n in 0..=count {
+        queue.put_piece(job(n), 1, None);
+    }
     let Some(Work::Pieces(first)) = queue.take() else { panic!("nothing") };
     assert_eq!(first, (0..count).map(job).collect::<Vec<_>>());
     // What was written goes before what waits for others.
@@ -73,9 +93,9 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
     let Some(Work::Pieces(rest)) = queue.take() else { panic!("nothing") };
     assert_eq!(rest, [job(count)]);
     // Large ones wait for fewer others, and none when nothing more can come.
-    queue.put_piece(job(1), 100 << 20, false);
+    queue.put_piece(job(1), 100 << 20, None);
     assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
-    queue.put_piece(job(2), 1, false);
+    queue.put_piece(job(2), 1, None);
     queue.close();
     assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));
     assert!(queue.take().is_none());
@@ -100,9 +120,29 @@ fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
 }
 
 #[test]
+fn pieces_that_wait_patiently_wake_nobody_until_somebody_looks() {
+    let queue = Queue::new(true);
+    let patience = Some(Duration::from_millis(1));
+    let put = |n: u32| queue.put_piece((torrent(1), n, DiskOpId::from_u64(n.into())), 1, patience);
+    let due: Vec<bool> = (0..8).map(|n| put(n).is_some()).collect();
+    // The first few came before it was known how fast they come.
+    assert!(due.iter().all(|due| !due), "{due:?}");
+    assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 8));
+    let far = Some(Duration::from_secs(3600));
+    let put = |n: u32| queue.put_piece((torrent(1), n, DiskOpId::from_u64(n.into())), 1, far);
+    let due = put(9).expect("nobody watches the clock");
+    assert_eq!(put(10), Some(due));
+    assert_eq!(queue.look(), Some(due));
+    queue.close();
+    assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 2));
+}
+
+#[test]
 fn where_lanes_are_not_fast_no_piece_waits() {
     let queue = Queue::new(false);
-    (0..3).for_each(|n| queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1, false));
+    for n in 0..3 {
+        queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1, None);
+    }
     let before = Instant::now();
     for _ in 0..3 {
         assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 1));

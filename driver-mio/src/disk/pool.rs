@@ -5,6 +5,7 @@ mod hashes;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{DiskOpId, TorrentId};
@@ -136,7 +137,8 @@ impl DiskPool {
             return;
         }
         if let [(id, DiskOp::HashPiece { torrent, piece })] = batch.as_slice() {
-            return self.hash(*id, *torrent, *piece, false);
+            self.hash(*id, *torrent, *piece, None);
+            return;
         }
         let file = self.shared.written_by(&batch);
         self.queue.put(batch, file);
@@ -149,13 +151,25 @@ impl DiskPool {
         self.queue.put_all(with_files.into_iter().map(|(file, batch)| (batch, file)));
     }
 
-    /// Gives workers a piece to be hashed. Where the download `goes_on`, it waits longer for others: they
-    /// come whether this one is hashed or not.
-    pub fn hash(&self, id: DiskOpId, torrent: TorrentId, piece: u32, goes_on: bool) {
+    /// Gives workers a piece to be hashed. Where the download goes on, it may wait `patiently` for others,
+    /// so long at the most: they come whether this one is hashed or not. Returns when to
+    /// [`look`](Self::look), if that is of use.
+    pub fn hash(
+        &self,
+        id: DiskOpId,
+        torrent: TorrentId,
+        piece: u32,
+        patiently: Option<Duration>,
+    ) -> Option<Instant> {
         let open = self.shared.torrent(torrent);
         let size = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(piece));
         let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
-        self.queue.put_piece((torrent, piece, id), held.into(), goes_on);
+        self.queue.put_piece((torrent, piece, id), held.into(), patiently)
+    }
+
+    /// Has pieces hashed that have waited long enough. Returns when to look again.
+    pub fn look(&self) -> Option<Instant> {
+        self.queue.look()
     }
 
     /// Fills `into` with part of a piece if that needs no waiting at all: the file is open, its bytes
@@ -241,6 +255,7 @@ impl Shared {
 
     fn work_off(&self, batch: Batch) {
         let mut events = Vec::with_capacity(batch.len());
+        let only_writes = batch.iter().all(|(_, op)| matches!(op, DiskOp::WriteBlock { .. }));
         let (mut writes, mut changed) = (Batch::new(), Vec::new());
         for (id, op) in batch {
             if matches!(op, DiskOp::WriteBlock { .. }) {
@@ -256,7 +271,10 @@ impl Shared {
             events.push(Event::Disk(id, outcome));
         }
         self.write_off(&mut writes, &mut events);
-        self.mailbox.leave(events);
+        match only_writes {
+            true => self.mailbox.leave_for_later(events),
+            false => self.mailbox.leave(events),
+        }
         // Not before: what is read from now on is answered behind what was left.
         for (torrent, files) in changed {
             if let Ok(open) = self.torrent(torrent) {

@@ -17,9 +17,6 @@ use crate::lanes::{LANES, WORTHWHILE};
 const GAP: Duration = Duration::from_millis(6);
 /// How long the first piece waits for all others.
 const PATIENCE: Duration = Duration::from_millis(30);
-/// The same while blocks are on their way and pieces come so fast that this makes them worth hashing side
-/// by side: a download at 20 MB/s brings a piece of 256 KiB in 13 ms, and sixteen in 200.
-const LONG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Bytes that pieces hold in memory, above which they wait for no others.
 const ENOUGH: u64 = 11 << 20;
@@ -52,8 +49,9 @@ struct State {
     bytes: u64,
     /// When the oldest and the newest of the pieces came.
     came: Option<(Instant, Instant)>,
-    /// Whether all of them came in a download that goes on, and fast enough to wait for others.
-    patient: bool,
+    /// How long the first waits for others, if all of them came in a download that goes on, and fast enough
+    /// for this to be of use.
+    patience: Option<Duration>,
     /// When the last few pieces of downloads that went on came.
     lately: VecDeque<Instant>,
     /// Workers that wait.
@@ -102,15 +100,36 @@ impl Queue {
         self.state().written.retain(|other| *other != file);
     }
 
-    /// Adds a piece to be hashed, which may hold `bytes` in memory. Where a download `goes_on`, more
-    /// pieces will come whether this one is hashed or not.
-    pub(super) fn put_piece(&self, job: HashJob, bytes: u64, goes_on: bool) {
+    /// Adds a piece to be hashed, which may hold `bytes` in memory. Where a download goes on, more pieces
+    /// will come whether this one is hashed or not: it may wait for them `patiently`, if they come fast
+    /// enough to be hashed side by side then. Returns when to [`look`](Self::look), if no worker does.
+    pub(super) fn put_piece(
+        &self,
+        job: HashJob,
+        bytes: u64,
+        patiently: Option<Duration>,
+    ) -> Option<Instant> {
         let mut state = self.state();
-        let hurried = state.add_piece(job, bytes, goes_on, Instant::now());
+        let hurried = state.add_piece(job, bytes, patiently, Instant::now());
+        if self.gathers && state.patience.is_some() && !hurried {
+            return state.due(true);
+        }
         // Somebody has to watch the clock, and somebody has to begin.
         if !self.gathers || hurried || state.pieces.len() == 1 {
             self.wake_one(&state);
         }
+        None
+    }
+
+    /// Wakes a worker if pieces have waited long enough. Returns when to look again.
+    pub(super) fn look(&self) -> Option<Instant> {
+        let state = self.state();
+        let due = state.due(self.gathers)?;
+        if due > Instant::now() {
+            return Some(due);
+        }
+        self.wake_one(&state);
+        None
     }
 
     fn wake_one(&self, state: &State) {
@@ -132,6 +151,8 @@ impl Queue {
                 let pieces = taken.into_iter().map(|(job, _)| job).collect();
                 let now = Instant::now();
                 state.came = (!state.pieces.is_empty()).then_some((now, now));
+                // Nobody looks for what is left.
+                state.patience = None;
                 self.pass_on(&state);
                 return Some(Work::Pieces(pieces));
             }
@@ -143,7 +164,8 @@ impl Queue {
                 return None;
             }
             state.idle += 1;
-            state = match due {
+            // Those that wait patiently are looked for by whoever put them here.
+            state = match due.filter(|_| !state.is_patient()) {
                 None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
                     let patience = due.saturating_duration_since(Instant::now());
@@ -159,7 +181,8 @@ impl Queue {
 
     /// What is left is for another worker to watch.
     fn pass_on(&self, state: &State) {
-        if !state.pieces.is_empty() || state.next_batch().is_some() {
+        let watched = state.pieces.is_empty() || state.is_patient();
+        if !watched || state.next_batch().is_some() {
             self.wake_one(state);
         }
     }
@@ -184,25 +207,34 @@ impl State {
     }
 
     /// Adds a piece. Returns whether it is to be hashed sooner than a worker expects that watches the clock.
-    fn add_piece(&mut self, job: HashJob, bytes: u64, goes_on: bool, now: Instant) -> bool {
-        let (was_enough, was_patient) = (self.are_enough(), self.patient);
-        let fast = goes_on && self.are_fast(now);
-        self.patient = fast && (was_patient || self.pieces.is_empty());
+    fn add_piece(
+        &mut self,
+        job: HashJob,
+        bytes: u64,
+        patiently: Option<Duration>,
+        now: Instant,
+    ) -> bool {
+        let (was_enough, before) = (self.are_enough(), self.patience);
+        let patience = patiently.filter(|patience| self.are_fast(*patience, now));
+        self.patience = match self.pieces.is_empty() {
+            true => patience,
+            false => patience.zip(before).map(|(one, other)| one.min(other)),
+        };
         self.pieces.push_back((job, bytes));
         self.bytes += bytes;
         self.came = Some((self.came.map_or(now, |(first, _)| first), now));
-        (self.are_enough() && !was_enough) || (was_patient && !self.patient)
+        (self.are_enough() && !was_enough) || (before.is_some() && self.patience.is_none())
     }
 
-    /// A piece came of a download that goes on. Whether enough of them come within the long patience to
-    /// be hashed side by side.
-    fn are_fast(&mut self, now: Instant) -> bool {
+    /// A piece came of a download that goes on. Whether enough of them come within that time to be hashed
+    /// side by side.
+    fn are_fast(&mut self, patience: Duration, now: Instant) -> bool {
         self.lately.push_back(now);
         if self.lately.len() < WORTHWHILE {
             return false;
         }
         let first = self.lately.pop_front();
-        first.is_some_and(|first| now.saturating_duration_since(first) < LONG_PATIENCE)
+        first.is_some_and(|first| now.saturating_duration_since(first) < patience)
     }
 
     /// The first operations that can be performed now.
@@ -217,6 +249,11 @@ impl State {
         Some(next)
     }
 
+    /// Whether no worker needs to watch the clock for the pieces that are here.
+    fn is_patient(&self) -> bool {
+        self.patience.is_some() && !self.closed && !self.are_enough()
+    }
+
     /// Whether nothing is gained by waiting for more pieces.
     fn are_enough(&self) -> bool {
         self.pieces.len() >= LANES || self.bytes >= ENOUGH
@@ -225,10 +262,10 @@ impl State {
     /// When the pieces that are here are hashed at the latest.
     fn due(&self, gathers: bool) -> Option<Instant> {
         let (first, last) = self.came?;
-        Some(match gathers && !self.closed {
-            true if self.patient => first + LONG_PATIENCE,
-            true => (first + PATIENCE).min(last + GAP),
-            false => first,
+        Some(match (gathers && !self.closed, self.patience) {
+            (true, Some(patience)) => first + patience,
+            (true, None) => (first + PATIENCE).min(last + GAP),
+            (false, _) => first,
         })
     }
 }
@@ -272,13 +309,13 @@ mod tests {
         state: &mut State,
         count: u32,
         gap: u64,
-        goes_on: bool,
+        patiently: Option<Duration>,
         now: &mut Instant,
     ) -> Duration {
         for piece in 0..count {
             *now += Duration::from_millis(gap);
             let job = (TorrentId::from_u64(1), piece, DiskOpId::from_u64(piece.into()));
-            state.add_piece(job, 1, goes_on, *now);
+            state.add_piece(job, 1, patiently, *now);
         }
         state.due(true).unwrap().saturating_duration_since(*now)
     }
@@ -291,22 +328,27 @@ mod tests {
     #[test]
     fn in_a_fast_download_pieces_wait_until_they_are_worth_hashing_side_by_side() {
         let (mut state, mut now) = (State::default(), Instant::now());
-        assert_eq!(after(&mut state, 1, 20, true, &mut now), GAP, "who knows how many will come");
+        let patience = Duration::from_millis(500);
+        let first = after(&mut state, 1, 20, Some(patience), &mut now);
+        assert_eq!(first, GAP, "who knows how many will come");
         hash(&mut state);
-        after(&mut state, 4, 20, true, &mut now);
+        after(&mut state, 4, 20, Some(patience), &mut now);
         hash(&mut state);
-        let left = after(&mut state, 10, 20, true, &mut now);
-        assert_eq!(left, LONG_PATIENCE - Duration::from_millis(9 * 20));
+        let left = after(&mut state, 10, 20, Some(2 * patience), &mut now);
+        assert_eq!(left, 2 * patience - Duration::from_millis(9 * 20));
+        // Where one of them may not wait so long, none does.
+        let left = after(&mut state, 1, 20, Some(patience), &mut now);
+        assert_eq!(left, patience - Duration::from_millis(10 * 20));
         // The last one of a download waits for none, and nor do those before it.
-        assert!(after(&mut state, 1, 20, false, &mut now) <= GAP);
+        assert!(after(&mut state, 1, 20, None, &mut now) <= GAP);
     }
 
     #[test]
     fn in_a_slow_download_and_in_a_check_a_piece_waits_for_a_moment_only() {
-        for (gap, goes_on) in [(130, true), (1, false)] {
+        for (gap, patiently) in [(130, Some(Duration::from_millis(500))), (1, None)] {
             let (mut state, mut now) = (State::default(), Instant::now());
             for _ in 0..9 {
-                assert!(after(&mut state, 1, gap, goes_on, &mut now) <= GAP, "{gap}");
+                assert!(after(&mut state, 1, gap, patiently, &mut now) <= GAP, "{gap}");
                 hash(&mut state);
             }
         }

@@ -117,7 +117,9 @@ impl Driver {
             return;
         }
         let Some(stream) = self.streams.get_mut(slot).and_then(Option::as_mut) else { return };
-        match stream.read(&mut self.buffers, &mut self.received) {
+        let outcome = stream.read(&mut self.buffers, &mut self.received);
+        stream.heed(self.poll.registry(), Token(FIRST_STREAM + slot));
+        match outcome {
             ReadOutcome::Bytes => {
                 if stream.readable && stream.credit > 0 {
                     self.hot.push(slot);

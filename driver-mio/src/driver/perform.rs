@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eddyline::base::ids::{ConnId, DiskOpId};
 use eddyline::{
@@ -15,6 +15,12 @@ use mio::{Interest, Token};
 use super::reads::Wanted;
 use super::{Driver, FIRST_STREAM};
 use crate::stream::Stream;
+
+/// How long a piece that was fetched waits for others to be hashed with, where they come so fast that this
+/// makes enough of them: a download at 20 MB/s brings a piece of 256 KiB in 13 ms, and sixteen in 200.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The same where all peers have everything: nobody waits for it.
+const LONG_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Driver {
     /// Performs what the engine asks for.
@@ -38,7 +44,11 @@ impl Driver {
         self.actions = actions;
         self.reads.lent.clear();
         self.read_blocks();
-        self.writes.extend(self.blocks.take_due(Instant::now()));
+        let now = Instant::now();
+        self.writes.extend(self.blocks.take_due(now));
+        if self.hash_due.is_some_and(|due| due <= now) {
+            self.hash_due = self.disk.look();
+        }
         if !self.writes.is_empty() {
             self.disk.write(self.writes.drain(..));
         }
@@ -49,15 +59,24 @@ impl Driver {
             DiskOp::WriteBlock { torrent, piece, .. } => {
                 let metainfo = self.engine.metainfo(*torrent);
                 let size = metainfo.map_or(0, |metainfo| metainfo.geometry.piece_size(*piece));
-                return self.writes.extend(self.blocks.add(id, op, size, Instant::now()));
+                let torrent = *torrent;
+                let goes_on = || self.engine.expects_blocks(torrent);
+                let ripe = self.blocks.add((id, op), size, goes_on, Instant::now());
+                return self.writes.extend(ripe);
             }
             DiskOp::ReadBlock { torrent, piece, begin, length } => {
                 let (torrent, piece, begin, length) = (*torrent, *piece, *begin, *length);
                 return self.reads.wanted.push(Wanted { id, torrent, piece, begin, length });
             }
             DiskOp::HashPiece { torrent, piece } => {
-                let goes_on = self.engine.expects_blocks(*torrent);
-                return self.disk.hash(id, *torrent, *piece, goes_on);
+                let patience = match self.engine.has_takers(*torrent) {
+                    true => PATIENCE,
+                    false => LONG_PATIENCE,
+                };
+                let patiently = self.engine.expects_blocks(*torrent).then_some(patience);
+                let due = self.disk.hash(id, *torrent, *piece, patiently);
+                self.hash_due = self.hash_due.into_iter().chain(due).min();
+                return;
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Unit tests of what is sent from files.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,4 +103,41 @@ fn what_has_left_memory_is_asked_for_and_sent_when_it_is_back() {
     let mut got = [0; 6];
     peer.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"head\x09\x09");
+}
+
+#[test]
+fn without_credit_the_poll_tells_of_no_more_bytes_until_all_are_read() {
+    use mio::{Events, Poll};
+    let (mut stream, mut peer) = pair();
+    let (mut poll, mut events, token) = (Poll::new().unwrap(), Events::with_capacity(8), Token(1));
+    let both = Interest::READABLE | Interest::WRITABLE;
+    poll.registry().register(&mut stream.socket, token, both).unwrap();
+    let mut tells = |poll: &mut Poll, patience| {
+        let end = Instant::now() + patience;
+        let mut told = false;
+        while !told && Instant::now() < end {
+            poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+            told = events.iter().any(mio::event::Event::is_readable);
+        }
+        told
+    };
+    let (moment, long) = (Duration::from_millis(50), Duration::from_secs(20));
+    let (mut buffers, mut bytes) = (Buffers::default(), Vec::new());
+    peer.write_all(&[1; 100]).unwrap();
+    assert!(tells(&mut poll, long));
+    stream.readable = true;
+    stream.heed(poll.registry(), token);
+    peer.write_all(&[2; 100]).unwrap();
+    assert!(!tells(&mut poll, moment), "nobody may read it");
+
+    // With credit again, what is there is known; only when nothing is left it has to be told of.
+    stream.credit = 1000;
+    while stream.readable {
+        stream.heed(poll.registry(), token);
+        stream.read(&mut buffers, &mut bytes);
+    }
+    assert_eq!(bytes.iter().map(Bytes::len).sum::<usize>(), 200);
+    stream.heed(poll.registry(), token);
+    peer.write_all(&[3; 100]).unwrap();
+    assert!(tells(&mut poll, long));
 }

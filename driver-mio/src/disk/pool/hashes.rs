@@ -52,6 +52,6 @@ impl Shared {
             let hashes = open.files.hash_pieces(&pieces, buffer);
             there.into_iter().zip(hashes).for_each(|(job, hash)| leave(job, hash));
         }
-        self.mailbox.leave(events);
+        self.mailbox.leave_for_later(events);
     }
 }
