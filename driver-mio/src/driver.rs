@@ -164,8 +164,7 @@ impl Driver {
         } = config;
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
-        let mailbox = Mailbox::new(waker);
-        let clock = Clock::start();
+        let (mailbox, clock) = (Mailbox::new(waker), Clock::start());
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
