@@ -95,4 +95,4 @@ pub mod wire;
 
 pub use api::*;
 pub use engine::{CheckDepth, ContentRange, Engine, InvariantViolation, SnapshotError};
-pub use resume::{ResumeData, ResumeError};
+pub use resume::ResumeError;

@@ -5,9 +5,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::net::SocketAddr;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use crate::api::ResumeData;
 use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
@@ -18,38 +18,6 @@ use crate::metainfo::{MAX_PATH_DEPTH, is_possible};
 const VERSION: u32 = 2;
 /// Oldest version that is read.
 const OLDEST: u32 = 1;
-
-/// State of one torrent at the end of a run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ResumeData {
-    /// The torrent, as handshakes name it.
-    pub info_hash: Sha1Hash,
-    /// Verified pieces.
-    pub have: Bits,
-    /// Pieces begun: number and the blocks that are on disk.
-    pub partial: Vec<(u32, Bits)>,
-    /// The files as they were when this was written.
-    pub files: Vec<FileStatus>,
-    /// Payload received in all runs.
-    pub downloaded: u64,
-    /// Payload sent in all runs.
-    pub uploaded: u64,
-    /// Whether `completed` was announced.
-    pub completed: bool,
-    /// Peers worth asking again.
-    pub peers: Vec<SocketAddr>,
-    /// Whether nothing was written after this: the files are as told here unless somebody else
-    /// changed them. When not, only what is not in `have` is in doubt.
-    pub clean: bool,
-    /// Where the data is; for whoever adds the torrent again.
-    pub location: LocationId,
-    /// Files under other names, by index.
-    pub renamed: BTreeMap<u32, Renamed>,
-    /// Where copies may still lie that a move left behind.
-    pub left_at: Vec<LocationId>,
-    /// Trackers that answered, the one asked first in front, and what each wants to be echoed.
-    pub trackers: Vec<(String, Option<Vec<u8>>)>,
-}
 
 /// Why resume data is not used. It only ever costs a check of the files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

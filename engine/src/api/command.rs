@@ -8,12 +8,12 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+use super::resume::ResumeData;
 use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
 use crate::dht::{DhtState, Item, NodeId};
 use crate::metainfo::{Magnet, Metainfo, Naming};
-use crate::resume::ResumeData;
 
 /// How much a file is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ pub struct AddPeers {
 }
 
 /// A question to the DHT; answered by [`Notice::DhtAnswered`](crate::Notice::DhtAnswered) once for
-/// each address family in which there is a node, or by nothing where there is none.
+/// each address family in which there is a node; not at all if there is no node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum DhtWish {
     /// Get in touch with the node at `HOST:PORT`; not answered.

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod event;
 mod notice;
+mod resume;
 mod storage;
 mod views;
 mod wakeup;
@@ -23,6 +24,7 @@ pub use error::{
 };
 pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEvent};
 pub use notice::{CloseReason, Notice};
+pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
 pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerView};
 pub use wakeup::{WakeReason, Wakeup};
