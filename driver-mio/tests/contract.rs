@@ -1,26 +1,35 @@
 //! The ten rules of the driver contract (ARCHITECTURE.md), each tested against this driver.
 
-use std::collections::BTreeSet;
+#[path = "places/durable.rs"]
+mod durable;
+#[path = "contract/history.rs"]
+mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener as StdListener};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use durable::Durable;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, TorrentId};
 use eddyline::base::payload::Payload;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::trace::LastStep;
 use eddyline::{
-    AddTorrent, Config, DiskError, DiskOp, DiskOutcome, Event, HttpEvent, HttpGet, Notice,
+    Action, AddTorrent, CloseKind, Config, DiskError, DiskOp, DiskOutcome, Event, HttpEvent,
+    HttpGet, LocationId, Notice, StreamAction, StreamEvent,
 };
 use eddyline_mio::buffers::Buffers;
-use eddyline_mio::clock::Clock;
-use eddyline_mio::disk::{DiskPool, Locations, PoolOptions};
+use eddyline_mio::disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
 use eddyline_mio::dns::{Dns, Names};
 use eddyline_mio::http::Http;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::mailbox::Mailbox;
+use eddyline_mio::recorder::RecordTo;
 use eddyline_mio::stream::{ReadOutcome, Stream};
 use eddyline_mio::{Driver, DriverConfig};
 use mio::{Poll, Token, Waker};
@@ -79,6 +88,7 @@ fn collect(mailbox: &Mailbox, count: usize) -> Vec<Event> {
     events
 }
 
+/// A driver of the torrents in `folder`, which records what it does beside it.
 fn driver(folder: &std::path::Path) -> Driver {
     let listen =
         ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
@@ -91,21 +101,38 @@ fn driver(folder: &std::path::Path) -> Driver {
         store: None,
         listen: Some(listen),
         disk_threads: 2,
-        record: None,
+        record: Some(RecordTo { path: trace_of(folder), replace: false }),
         keep_executable: false,
     };
     Driver::new(config).unwrap()
 }
 
+fn trace_of(folder: &std::path::Path) -> std::path::PathBuf {
+    folder.with_extension("trace")
+}
+
 #[test]
-fn rule_1_time_never_goes_backwards() {
-    let clock = Clock::start();
-    let mut last = clock.now();
-    for _ in 0..100_000 {
-        let now = clock.now();
-        assert!(now >= last);
-        last = now;
+fn rule_1_what_a_step_is_told_of_happened_at_or_before_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut driver = driver(&dir.path().join("a"));
+    let started = Instant::now();
+    let port = driver.port().unwrap();
+    let peer = std::thread::spawn(move || {
+        // By then the driver waits in its poll: a time that was taken before that is too early.
+        std::thread::sleep(Duration::from_millis(50));
+        let called = Instant::now();
+        (std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap(), called)
+    });
+    let (begin, mut last) = (driver.engine().now(), driver.engine().now());
+    while driver.engine().stats().handshaking == 0 {
+        driver.turn(PATIENCE).unwrap();
+        assert!(driver.engine().now() >= last, "time goes backwards");
+        last = driver.engine().now();
     }
+    // The clock of the driver began before `started`.
+    let (_peer, called) = peer.join().unwrap();
+    let (engine, here) = (last.since(begin), called.duration_since(started));
+    assert!(engine >= here, "told at {engine:?} of what was not before {here:?}");
 }
 
 #[test]
@@ -203,7 +230,10 @@ fn rule_6_every_lookup_and_exchange_ends_exactly_once() {
 }
 
 fn start_pool(folder: &std::path::Path, threads: usize, mailbox: &Mailbox) -> DiskPool {
-    let locations = Locations::folder(folder);
+    start_pool_at(Locations::folder(folder), threads, mailbox)
+}
+
+fn start_pool_at(locations: Locations, threads: usize, mailbox: &Mailbox) -> DiskPool {
     let options = PoolOptions {
         locations,
         store: None,
@@ -260,7 +290,53 @@ fn rule_6_every_disk_operation_ends_exactly_once() {
 }
 
 #[test]
-fn rule_8_operations_run_in_parallel_and_a_hash_sees_completed_writes() {
+fn rule_8_operations_do_not_wait_for_one_that_takes_long() {
+    let (_poll, mailbox) = mailbox();
+    let (gate, came) = (Arc::new(Mutex::new(())), Arc::new(AtomicU64::new(0)));
+    let place = Durable {
+        inner: Arc::new(Memory::new(1 << 30)),
+        durable: Arc::new(Mutex::new(BTreeMap::new())),
+        gate: gate.clone(),
+        came: came.clone(),
+    };
+    let locations = Locations::default();
+    locations.restore(LocationId(0), Kind::Custom(Arc::new(place)));
+    let pool = start_pool_at(locations, 2, &mailbox);
+    let (metainfo, bytes) = torrent(200_000, 65_536);
+    let id = TorrentId::from_u64(1);
+    pool.submit(vec![(DiskOpId::from_u64(0), open(id, metainfo))]);
+    assert_eq!(collect(&mailbox, 1).len(), 1);
+    let written = write_everything(&pool, id, &bytes[..65_536]);
+    assert_eq!(collect(&mailbox, written).len(), written);
+    let (closed, before) = (gate.lock().unwrap(), came.load(Ordering::SeqCst));
+    let payload = Payload::One(Bytes::copy_from_slice(&bytes[65_536..81_920]));
+    let write = DiskOp::WriteBlock { torrent: id, piece: 1, begin: 0, payload };
+    pool.submit(vec![(DiskOpId::from_u64(1), write)]);
+    while came.load(Ordering::SeqCst) == before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // A worker is held in the middle of that write, and the other one goes on.
+    pool.submit(vec![(DiskOpId::from_u64(2), DiskOp::HashPiece { torrent: id, piece: 0 })]);
+    let read = DiskOp::ReadBlock { torrent: id, piece: 0, begin: 0, length: 16_384 };
+    pool.submit(vec![(DiskOpId::from_u64(3), read)]);
+    let ended = collect(&mailbox, 2);
+    let ids: BTreeSet<_> = ended.iter().filter_map(ended_operation).collect();
+    assert_eq!(ids, BTreeSet::from([2, 3]), "{ended:?}");
+    drop(closed);
+    assert!(matches!(collect(&mailbox, 1)[..], [Event::Disk(_, DiskOutcome::Written)]));
+}
+
+/// The number of a disk operation that ended well.
+fn ended_operation(event: &Event) -> Option<u64> {
+    match event {
+        Event::Disk(_, DiskOutcome::Failed(_)) => None,
+        Event::Disk(id, _) => Some(id.as_u64()),
+        _ => None,
+    }
+}
+
+#[test]
+fn rule_8_operations_end_in_any_order_and_a_hash_sees_completed_writes() {
     let dir = tempfile::tempdir().unwrap();
     let (_poll, mailbox, pool, bytes, torrent) = pool(dir.path(), 1_000_000);
     let count = write_everything(&pool, torrent, &bytes);
@@ -310,9 +386,24 @@ fn rule_10_the_driver_keeps_paths_inside_the_folder() {
     assert_eq!(std::fs::read_to_string(secret).unwrap(), "untouched");
 }
 
-/// Rules 1, 3, 4, 6 and 7 as the engine itself watches them over a whole transfer.
-#[test]
-fn rule_7_nothing_is_reported_of_what_has_ended_and_the_engine_counts_no_violation() {
+/// Strangers whose connections end in every way, at `port`: closed by the engine while more is under way, closed by
+/// the peer, and broken by it.
+fn call_and_go(port: u16) -> Vec<std::net::TcpStream> {
+    let call = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let mut nonsense = call();
+    nonsense.write_all(&[0x55; 300_000]).unwrap();
+    let mut half = call();
+    half.write_all(b"\x13BitTorrent prot").unwrap();
+    drop(half);
+    let broken = call();
+    let at_once = socket2::SockRef::from(&broken);
+    at_once.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(broken);
+    vec![nonsense]
+}
+
+/// A whole transfer with strangers at the door, as the driver of the leecher recorded it.
+fn a_whole_transfer() -> Vec<LastStep> {
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("a"), dir.path().join("b"));
     std::fs::create_dir(&source).unwrap();
@@ -324,20 +415,83 @@ fn rule_7_nothing_is_reported_of_what_has_ended_and_the_engine_counts_no_violati
     let checked = |notices: &[Notice]| notices.iter().any(|n| matches!(n, Notice::Checked(..)));
     while !checked(&seed.turn(step).unwrap()) {}
     let mut add = AddTorrent::new(metainfo);
-    add.peers.push((Ipv4Addr::LOCALHOST, seed.port().unwrap()).into());
+    let nobody = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    add.peers = vec![(Ipv4Addr::LOCALHOST, seed.port().unwrap()).into(), nobody];
     leech.command(eddyline::Command::Add(Box::new(add)));
+    let strangers = call_and_go(leech.port().unwrap());
     let end = Instant::now() + PATIENCE;
     let mut finished = false;
-    while !finished && Instant::now() < end {
+    // Until it is here, and everybody at the door has been dealt with.
+    while (!finished || leech.engine().stats().handshaking > 0) && Instant::now() < end {
         seed.turn(step).unwrap();
         let notices = leech.turn(step).unwrap();
-        finished = notices.iter().any(|notice| matches!(notice, Notice::Finished(_)));
+        finished |= notices.iter().any(|notice| matches!(notice, Notice::Finished(_)));
     }
     assert!(finished);
+    drop(strangers);
     for driver in [&seed, &leech] {
         let violations: Vec<_> = driver.engine().violations().collect();
         assert!(violations.is_empty(), "{violations:?}");
         driver.engine().check_invariants(eddyline::CheckDepth::Full).unwrap();
     }
     assert!(std::fs::read(target.join("f")).unwrap() == bytes);
+    leech.finish_recording().unwrap();
+    history::steps(std::fs::read(trace_of(&target)).unwrap())
+}
+
+#[test]
+fn rules_1_3_4_6_and_7_hold_for_all_that_a_driver_tells_in_a_whole_transfer() {
+    let (faults, ends) = history::read(&a_whole_transfer());
+    assert_eq!(faults, Vec::<String>::new());
+    assert!(ends.by_engine > 0 && ends.by_peer > 0 && ends.never_connected > 0, "{ends:?}");
+}
+
+/// What each rule forbids is found when it is put into a history in which it does not occur.
+#[test]
+fn a_driver_that_broke_a_rule_would_be_found() {
+    let steps = a_whole_transfer();
+    let events = || steps.iter().flat_map(|step| &step.events);
+    let ended = events().find(|event| {
+        matches!(event, Event::Stream(_, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)))
+    });
+    let Some(Event::Stream(ended, _)) = ended else { panic!("a connection ended") };
+    let closed = steps.iter().flat_map(|step| &step.actions).find_map(|action| match action {
+        Action::Stream(conn, StreamAction::Close(_)) => Some(*conn),
+        _ => None,
+    });
+    let alive = steps.iter().flat_map(|step| &step.actions).find_map(|action| match action {
+        Action::Stream(conn, StreamAction::SendBlock(_) | StreamAction::Send(_)) => Some(*conn),
+        _ => None,
+    });
+    let written = events().find(|event| matches!(event, Event::Disk(..))).unwrap();
+    let (closed, alive) = (closed.unwrap(), alive.unwrap());
+    let much = StreamEvent::Received(vec![0; 1 << 28].into());
+    // Where they are told: behind the last step, or for a connection that lives then, before anything ended it.
+    let cases = [
+        ("rule 7", steps.len(), Event::Stream(*ended, StreamEvent::Sent(1))),
+        ("rule 7", steps.len(), Event::Stream(closed, StreamEvent::Closed(CloseKind::Reset))),
+        ("rule 6", steps.len(), written.clone()),
+        ("rule 3", first_send(&steps, alive), Event::Stream(alive, StreamEvent::Sent(u32::MAX))),
+        ("rule 4", first_send(&steps, alive), Event::Stream(alive, much)),
+    ];
+    for (rule, at, event) in cases {
+        let mut broken = steps[..at].to_vec();
+        let last = broken.last().unwrap().clone();
+        broken.push(LastStep { events: vec![event.clone()], actions: Vec::new(), ..last });
+        let (faults, _) = history::read(&broken);
+        assert!(faults.len() == 1 && faults[0].starts_with(rule), "{event:?}: {faults:?}");
+    }
+    let mut backwards = steps.clone();
+    backwards.swap(0, steps.len() - 1);
+    let (faults, _) = history::read(&backwards);
+    assert!(faults.iter().any(|fault| fault.starts_with("rule 1")), "{faults:?}");
+}
+
+/// The number of steps up to the first one in which something is sent over `conn`.
+fn first_send(steps: &[LastStep], conn: ConnId) -> usize {
+    let sends = |action: &Action| {
+        let Action::Stream(of, action) = action else { return false };
+        *of == conn && matches!(action, StreamAction::SendBlock(_) | StreamAction::Send(_))
+    };
+    1 + steps.iter().position(|step| step.actions.iter().any(sends)).unwrap()
 }

@@ -6,6 +6,7 @@ mod durable;
 mod torrents;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl Pool {
         self.pool.submit(vec![(DiskOpId::from_u64(1), op)]);
     }
 
-    /// Waits until so many operations have ended.
+    /// Waits until `count` operations have ended.
     fn wait(&mut self, count: usize) {
         while self.ended.len() < count {
             std::thread::sleep(Duration::from_millis(1));
@@ -84,15 +85,20 @@ fn a_sync_beside_a_write_leaves_the_write_to_the_next_one() {
     let (metainfo, bytes) = torrent(&[PIECE.into()]);
     let (durable, gate) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(Mutex::new(())));
     let inner = Arc::new(Memory::new(1 << 30));
-    let place = Durable { inner, durable: durable.clone(), gate: gate.clone() };
+    let came = Arc::new(AtomicU64::new(0));
+    let place = Durable { inner, durable: durable.clone(), gate: gate.clone(), came: came.clone() };
     let locations = Locations::default();
     locations.restore(LocationId(0), Kind::Custom(Arc::new(place)));
     let mut pool = Pool::start(locations, None);
     pool.open(&metainfo);
     let closed = gate.lock().unwrap();
+    let before = came.load(Ordering::SeqCst);
     let payload = Payload::One(bytes.clone().into());
     pool.submit(DiskOp::WriteBlock { torrent: ID, piece: 0, begin: 0, payload });
-    std::thread::sleep(Duration::from_millis(20));
+    // A worker has the block in its hands and cannot go on.
+    while came.load(Ordering::SeqCst) == before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     pool.perform(DiskOp::Sync { torrent: ID });
     drop(closed);
     pool.wait(3);
@@ -144,6 +150,24 @@ fn folders_that_were_there_before_a_torrent_outlive_it() {
     assert_eq!(below(state.path()), ["claims", "claims/lock", "resume"]);
 }
 
+/// Waits until what is written now has a later date than `file`: the clock that files are dated by ticks
+/// some hundred times a second.
+fn wait_for_another_date(file: &std::path::Path, probe: &std::path::Path) {
+    use std::os::unix::fs::MetadataExt;
+    let date = |path: &std::path::Path| {
+        let found = std::fs::metadata(path).unwrap();
+        (found.ctime(), found.ctime_nsec())
+    };
+    let before = date(file);
+    loop {
+        std::fs::write(probe, "now").unwrap();
+        if date(probe) > before {
+            return std::fs::remove_file(probe).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn nothing_is_read_for_peers_from_a_file_that_others_have_changed() {
     let (metainfo, bytes) = torrent(&[PIECE.into(), PIECE.into()]);
@@ -167,9 +191,8 @@ fn nothing_is_read_for_peers_from_a_file_that_others_have_changed() {
     turn(&mut pool);
     let first = pool.pool.span(ID, 0, 0, 16_384).unwrap();
     assert!(first.is_unchanged() && resident(&pool) && lent(&pool, 1));
-    // The clock that files are dated by ticks some hundred times a second.
-    std::thread::sleep(Duration::from_millis(20));
     let path = data.path().join("t/d0/f0");
+    wait_for_another_date(&path, &data.path().join("probe"));
     let file = std::fs::File::options().write(true).open(path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"theirs", 30_000).unwrap();
     assert!(!first.is_unchanged(), "what waits for a socket is not sent");

@@ -478,7 +478,8 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(ResumeStore::open(folder.path()).unwrap());
     let durable = Arc::new(Mutex::new(BTreeMap::new()));
-    let place = Durable { inner: memory(), durable: durable.clone(), gate: Arc::default() };
+    let (gate, came) = (Arc::default(), Arc::default());
+    let place = Durable { inner: memory(), durable: durable.clone(), gate, came };
     let custom = |fs: Arc<dyn FileSystem>| {
         let locations = Locations::default();
         locations.restore(LocationId(0), Kind::Custom(fs));

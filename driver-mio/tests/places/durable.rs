@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use eddyline_mio::disk::{Access, FileSystem, Found, StoredFile};
@@ -14,6 +15,8 @@ pub struct Durable {
     pub durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
     /// Held by whoever wants writes to wait.
     pub gate: Arc<Mutex<()>>,
+    /// How many writes have come to the gate.
+    pub came: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -22,6 +25,7 @@ struct DurableFile {
     path: Vec<String>,
     durable: Arc<Mutex<BTreeMap<Vec<String>, Vec<u8>>>>,
     gate: Arc<Mutex<()>>,
+    came: Arc<AtomicU64>,
 }
 
 impl StoredFile for DurableFile {
@@ -29,6 +33,7 @@ impl StoredFile for DurableFile {
         self.inner.read_at(into, offset)
     }
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.came.fetch_add(1, Ordering::SeqCst);
         drop(self.gate.lock());
         self.inner.write_at(parts, offset)
     }
@@ -57,8 +62,8 @@ impl FileSystem for Durable {
     fn open(&self, path: &[String], access: Access) -> io::Result<Arc<dyn StoredFile>> {
         let inner = self.inner.open(path, access)?;
         let durable = self.durable.clone();
-        let gate = self.gate.clone();
-        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable, gate }))
+        let (gate, came) = (self.gate.clone(), self.came.clone());
+        Ok(Arc::new(DurableFile { inner, path: path.to_vec(), durable, gate, came }))
     }
     fn find(&self, path: &[String]) -> io::Result<Option<Found>> {
         self.inner.find(path)
