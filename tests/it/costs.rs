@@ -29,7 +29,7 @@ fn units(direct: &Direct, conn: ConnId) -> u64 {
     spent.filter(|(payer, _)| *payer == Payer::Conn(conn)).map(|(_, units)| units).sum()
 }
 
-/// Units of work that messages of one peer cost in a torrent of so many pieces.
+/// Units of work that messages of one peer cost in a torrent of `pieces` pieces.
 fn cost(pieces: u32, opening: &[Message], messages: &[Message]) -> u64 {
     let mut direct = Direct::new(Config::default(), torrent(pieces, 16_384), false);
     let conn = direct.connect(address(1), true).expect("let in");

@@ -1,8 +1,9 @@
 //! The same history gives the same actions: in one process, in another, in another build.
 
+use std::net::SocketAddr;
 use std::process::Command;
 
-use eddyline_sim::scenario_digests;
+use eddyline_sim::{Content, PeerOptions, World, scenario_digests};
 
 #[test]
 fn a_scenario_run_twice_gives_equal_digests() {
@@ -31,15 +32,21 @@ fn digests_equal_the_committed_ones() {
     );
 }
 
-/// The canary: a history that depends on where memory lies must be caught by comparing digests.
+/// The canary: an engine that does one thing otherwise, in one number, gives another digest.
 #[test]
-fn a_nondeterministic_history_would_be_caught() {
-    let history = |noise: &str| {
-        let mut digest = eddyline::base::digest::Digest::default();
-        digest.absorb_debug(&format_args!("Connect 10.0.0.1:{noise}"));
-        digest.value()
+fn one_action_that_differs_in_one_number_changes_the_digest_of_a_history() {
+    let history = |port: u16| {
+        let content = Content::new("canary", 100_000, 16_384);
+        let mut world = World::new(1);
+        let (seed, leech) = (world.add_node(), world.add_node());
+        world.seed(seed, &content);
+        let peers = vec![world.node(seed).addr, SocketAddr::from(([10, 9, 9, 9], port))];
+        world.add(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
+        assert!(world.run_until(60, |world| world.is_complete(leech)));
+        (world.node(seed).digest(), world.node(leech).digest())
     };
-    let (a, b) = (Box::new(1u8), Box::new(1u8));
-    assert_ne!(history(&format!("{a:p}")), history(&format!("{b:p}")));
-    assert_eq!(history("6881"), history("6881"));
+    let (as_it_is, otherwise) = (history(6881), history(6882));
+    assert_eq!(as_it_is, history(6881));
+    assert_ne!(as_it_is.1, otherwise.1, "it called another port");
+    assert_eq!(as_it_is.0, otherwise.0, "and nobody else saw that");
 }

@@ -18,7 +18,7 @@ fn fetch(content: &Content, seconds: u64) -> World {
     world.leech(leech, content, &[seed]);
     assert!(world.run_until(seconds, |world| world.is_complete(leech)), "it finishes");
     world.run(1);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
     let finished = |notice: &&Notice| matches!(notice, Notice::Finished(_));
     assert_eq!(world.node(leech).notices.iter().filter(finished).count(), 1);
@@ -60,7 +60,7 @@ fn a_torrent_of_empty_files_is_complete_at_once() {
         let checked = |notice: &Notice| matches!(notice, Notice::Checked(_, 0));
         world.node(node).notices.iter().any(checked)
     }));
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let view = world.node(node).engine.torrent(torrent).unwrap();
     assert_eq!((view.wanted, view.state), (0, eddyline::TorrentState::Seeding));
 }
@@ -104,7 +104,7 @@ fn unwanted_files_are_not_fetched_and_can_be_wanted_later() {
         }
     };
     assert!(world.run_until(60, finished(1)));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert!(view.done < 600_000, "{}", view.done);
     let change = FilePriority { file: 2, priority: Priority::High };
@@ -148,7 +148,7 @@ fn an_upload_limit_holds_and_is_shared_fairly() {
     }
     world.run(3);
     let sent = |world: &World| -> Vec<u64> {
-        let torrent = world.node(0).torrents()[0];
+        let torrent = world.torrent(0);
         world.node(0).engine.peers(torrent).iter().map(|peer| peer.uploaded).collect()
     };
     let before = sent(&world);
@@ -199,7 +199,7 @@ fn the_engine_says_why_nothing_moves() {
     let node = world.add_node();
     world.leech(node, &content, &[]);
     world.run(5);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let view = world.node(node).engine.torrent(torrent).unwrap();
     assert_eq!(view.stall, Stall::NoPeers);
 }

@@ -24,7 +24,7 @@ fn honest_pair(content: &Content, seed: u64) -> World {
 
 fn assert_completes(world: &mut World, content: &Content) {
     assert!(world.run_until(600, |world| world.is_complete(1)), "the honest transfer completes");
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     assert_eq!(world.node(1).disk.content(torrent).unwrap(), content.bytes);
 }
 
@@ -82,10 +82,9 @@ fn a_liar_among_two_seeds_is_banned() {
         })
         .boxed()
     });
-    world.run_until(1, |world| !world.node(1).torrents().is_empty());
-    let torrent = world.node(1).torrents()[0];
-    let add = eddyline::AddPeers { torrent, peers: vec![liar], source: eddyline::PeerSource::User };
-    world.command(1, eddyline::Command::AddPeers(Box::new(add)));
+    assert!(world.run_until(1, |world| !world.node(1).torrents().is_empty()));
+    let torrent = world.torrent(1);
+    world.introduce(1, liar);
     assert_completes(&mut world, &content);
     let banned = world.node(1).notices.contains(&Notice::PeerBanned(torrent, liar));
     assert!(banned, "{:?}", close_reasons(&world, 1));
@@ -110,10 +109,9 @@ fn a_peer_that_spoils_one_block_in_thirty_is_found_by_evidence() {
         })
         .boxed()
     });
-    world.run_until(1, |world| !world.node(1).torrents().is_empty());
-    let torrent = world.node(1).torrents()[0];
-    let add = eddyline::AddPeers { torrent, peers: vec![liar], source: eddyline::PeerSource::User };
-    world.command(1, eddyline::Command::AddPeers(Box::new(add)));
+    assert!(world.run_until(1, |world| !world.node(1).torrents().is_empty()));
+    let torrent = world.torrent(1);
+    world.introduce(1, liar);
     assert_completes(&mut world, &content);
     world.run(5);
     assert!(world.node(1).notices.contains(&Notice::PeerBanned(torrent, liar)));
@@ -241,10 +239,7 @@ fn a_peer_that_unchokes_and_falls_silent_holds_nothing_up() {
     world.run(5);
     let honest = world.add_node();
     world.seed(honest, &content);
-    let torrent = world.node(leech).torrents()[0];
-    let peers = vec![world.node(honest).addr];
-    let add = eddyline::AddPeers { torrent, peers, source: eddyline::PeerSource::User };
-    world.command(leech, eddyline::Command::AddPeers(Box::new(add)));
+    world.introduce(leech, world.node(honest).addr);
     assert!(world.run_until(120, |world| world.is_complete(leech)));
 }
 
@@ -363,7 +358,9 @@ fn the_same_actions_follow_from_other_payload_of_the_same_length() {
         let options = PeerOptions { peers: vec![seed], ..Default::default() };
         world.add(leech, &content, options);
         // Up to the hash, which must differ.
-        world.run_until(60, |world| world.node(leech).engine.stats().hash_jobs > 0);
+        let hashing = |world: &World| world.node(leech).engine.stats().hash_jobs > 0;
+        assert!(world.run_until(60, hashing), "the whole piece came");
+        assert_eq!(world.node(leech).engine.stats().disk_intake, 0, "and was written");
         world.node(leech).digest()
     };
     assert_eq!(run(1), run(2));

@@ -27,7 +27,7 @@ fn a_check_keeps_what_is_good_and_fetches_the_rest() {
     world.node_mut(leech).disk.preset(&content, &damaged);
     world.leech(leech, &content, &[seed]);
     assert!(world.run_until(60, |world| world.is_complete(leech)));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert!(said(&world, leech, |n| *n == Notice::Checked(torrent, 29)));
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!(view.downloaded, 2 * 32_768);
@@ -55,7 +55,7 @@ fn resume_data_is_believed_as_far_as_the_files_agree() {
         world.command(node, Command::Add(Box::new(add)));
         let before = world.node(node).steps;
         world.run(5);
-        let torrent = world.node(node).torrents()[0];
+        let torrent = world.torrent(node);
         assert!(world.node(node).engine.torrent(torrent).unwrap().have.is_full());
         world.node(node).steps - before
     };
@@ -83,7 +83,7 @@ fn blocks_of_unfinished_pieces_survive_a_restart() {
     resume.files.iter_mut().for_each(|file| file.modified = 1);
     let blocks: u32 = resume.partial.iter().map(|(_, bits)| bits.count()).sum();
     assert!(blocks > 10, "{blocks}");
-    let on_disk = world.node(leech).disk.content(world.node(leech).torrents()[0]).unwrap().to_vec();
+    let on_disk = world.node(leech).disk.content(world.torrent(leech)).unwrap().to_vec();
     let again = world.add_node();
     world.node_mut(again).disk.preset(&content, &on_disk);
     let mut add = AddTorrent::new(content.metainfo.clone());
@@ -91,7 +91,7 @@ fn blocks_of_unfinished_pieces_survive_a_restart() {
     add.peers = vec![world.node(seed).addr];
     world.command(again, Command::Add(Box::new(add)));
     assert!(world.run_until(120, |world| world.is_complete(again)));
-    let torrent = world.node(again).torrents()[0];
+    let torrent = world.torrent(again);
     let fetched = world.node(again).engine.torrent(torrent).unwrap();
     assert!(fetched.have.is_full() && fetched.wasted == 0);
 }
@@ -171,7 +171,7 @@ fn a_full_disk_is_waited_for_and_what_is_there_is_served_meanwhile() {
         Some(DiskFault::WritesFailAfter(300_000, DiskError::NoSpace));
     world.leech(leech, &content, &[seed]);
     world.run(20);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert!(said(&world, leech, |notice| *notice == Notice::DiskFull(torrent)));
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!((view.state, view.stall), (TorrentState::Downloading, Stall::DiskFull));
@@ -185,7 +185,7 @@ fn a_full_disk_is_waited_for_and_what_is_there_is_served_meanwhile() {
     world.leech(other, &content, &[leech]);
     world.run(60);
     let there = view.have.count();
-    let got = world.node(other).engine.torrent(world.node(other).torrents()[0]).unwrap();
+    let got = world.node(other).engine.torrent(world.torrent(other)).unwrap();
     assert!(there > 0 && got.have.count() >= there, "{} of {there}", got.have.count());
     // There is room again, and nobody has to say so.
     world.node_mut(leech).disk.fault = None;
@@ -203,7 +203,7 @@ fn a_disk_that_refuses_stops_the_torrent_with_its_reason_and_it_can_go_on() {
         Some(DiskFault::WritesFailAfter(300_000, DiskError::Permission));
     world.leech(leech, &content, &[seed]);
     world.run(20);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let failed = Notice::TorrentFailed(torrent, TorrentError::Disk(DiskError::Permission));
     assert!(said(&world, leech, |notice| *notice == failed));
     let state = world.node(leech).engine.torrent_state(torrent);
@@ -220,8 +220,8 @@ fn a_removed_torrent_is_gone_and_can_be_added_again() {
     let (seed, leech) = (world.add_node(), world.add_node());
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
-    world.run_until(1, |world| !world.node(leech).torrents().is_empty());
-    let torrent = world.node(leech).torrents()[0];
+    assert!(world.run_until(1, |world| !world.node(leech).torrents().is_empty()));
+    let torrent = world.torrent(leech);
     world.leech(leech, &content, &[seed]);
     world.run(1);
     let rejected =
@@ -250,7 +250,7 @@ fn a_pause_closes_connections_and_going_on_finishes() {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(2);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     world.command(leech, Command::Pause(torrent));
     world.run(60);
     assert_eq!(world.node(leech).engine.stats().connections, 0);
@@ -288,7 +288,7 @@ fn a_shut_down_in_the_middle_saves_everything_before_it_closes_the_files() {
         world.command(leech, Command::ShutDown);
         let ended = |world: &World| said(world, leech, |notice| *notice == Notice::ShutDown);
         assert!(world.run_until(5, ended));
-        let torrent = world.node(leech).torrents()[0];
+        let torrent = world.torrent(leech);
         let verified = world.node(leech).engine.torrent(torrent).unwrap().have.count();
         let hash = content.metainfo.info_hashes.wire();
         let saved = ResumeData::decode(&world.node(leech).disk.resume[&hash]).unwrap();

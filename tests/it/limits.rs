@@ -91,7 +91,7 @@ fn serving(rate: u64, leechers: usize, of: Of) -> (World, NodeId) {
     world.seed(seed, &content);
     world.run(5);
     let limits = RateLimits { down: None, up: Some(rate) };
-    let torrent = (of == Of::Torrent).then(|| world.node(seed).torrents()[0]);
+    let torrent = (of == Of::Torrent).then(|| world.torrent(seed));
     world.command(seed, Command::SetLimits(torrent, limits));
     for _ in 0..leechers {
         let leech = world.add_node();
@@ -165,7 +165,7 @@ fn two_torrents_share_what_all_may_and_neither_exceeds_its_own() {
     world.command(leech, Command::SetLimits(None, RateLimits { down: Some(all), up: None }));
     world.run(3);
     let first = |world: &World, node| {
-        let torrent = world.node(node).torrents()[0];
+        let torrent = world.torrent(node);
         world.node(node).engine.torrent(torrent).unwrap().downloaded
     };
     let before = first(&world, leech);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use eddyline::metainfo::{BLOCK_LENGTH, Magnet, Metainfo};
 use eddyline::wire::{ExtendedHandshake, Message, MetadataMessage};
-use eddyline::{AddPeers, AddTorrent, Command, Config, Notice, TorrentState};
+use eddyline::{AddTorrent, Command, Config, Notice, TorrentState};
 use eddyline_sim::{Content, MetadataManner, PeerOptions, Puppet, World};
 
 /// Content whose info dictionary has several metadata pieces.
@@ -30,7 +30,7 @@ fn a_magnet_and_one_holder_are_enough() {
     let peers = peers_of(&[world.node(seed).addr]);
     world.add_magnet(leech, &content, peers);
     assert!(world.run_until(120, |world| world.is_complete(leech)));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
     let known = world.node(leech).engine.metainfo(torrent).unwrap();
     assert_eq!(known.info, content.metainfo.info);
@@ -97,7 +97,7 @@ fn more_than_is_allowed_is_not_fetched() {
     let peers = peers_of(&[world.node(seed).addr]);
     world.add_magnet(leech, &content, peers);
     world.run(120);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!((view.state, view.stall), (TorrentState::Metadata, eddyline::Stall::NoMetadata));
 }
@@ -149,7 +149,7 @@ fn only_the_selected_files_of_a_magnet_are_fetched() {
     world.command(leech, Command::Add(Box::new(add)));
     let done = |notice: &Notice| matches!(notice, Notice::Finished(_));
     assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(done)));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert!((300_000..320_000).contains(&view.done), "{}", view.done);
 }
@@ -167,7 +167,7 @@ fn a_held_magnet_waits_with_its_metadata_for_the_users_word() {
     world.command(leech, Command::Add(Box::new(add)));
     assert!(world.run_until(60, |world| has_metadata(world, leech)));
     world.run(30);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!((view.state, view.done), (TorrentState::Metadata, 0));
     world.command(leech, Command::Resume(torrent));
@@ -205,13 +205,7 @@ fn forty_lengths_that_nobody_delivers_delay_the_right_one_by_a_few_turns() {
     world.add_magnet(leech, &content, peers_of(&peers));
     world.run(3);
     // They were there first.
-    let torrent = world.node(leech).torrents()[0];
-    let add = AddPeers {
-        torrent,
-        peers: vec![world.node(seed).addr],
-        source: eddyline::PeerSource::User,
-    };
-    world.command(leech, Command::AddPeers(Box::new(add)));
+    world.introduce(leech, world.node(seed).addr);
     assert!(world.run_until(30, |world| has_metadata(world, leech)));
 }
 
@@ -232,7 +226,7 @@ fn a_v1_magnet_that_leads_to_a_v2_dictionary_fails_and_costs_nothing() {
         matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
     };
     assert!(world.run_until(60, |world| world.node(leech).notices.iter().any(failed)));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!(view.have.len(), 0);
 }

@@ -51,10 +51,11 @@ fn seed() -> Engine {
     world.node_mut(seed).access.up = Some(50_000);
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
-    world.run_until(30, |world| {
+    let queued = |world: &World| {
         let engine = &world.node(seed).engine;
         engine.torrents().flat_map(|id| engine.peers(id)).any(|peer| peer.queued > 2)
-    });
+    };
+    assert!(world.run_until(30, queued), "somebody asks for more than is sent at once");
     world.node(seed).engine.clone()
 }
 
@@ -520,7 +521,7 @@ fn waste(seed: u64, tamper: Option<Tamper>) -> u64 {
     world.leech(leech, &content, &seeds);
     assert!(world.run_until(120, |world| world.is_complete(leech)));
     world.run(20);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     world.node(leech).engine.torrent(torrent).unwrap().wasted
 }
 

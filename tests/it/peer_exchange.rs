@@ -64,7 +64,7 @@ fn private_torrents_tell_and_hear_nothing() {
     world.connect_script(b, puppet.boxed());
     world.run(120);
     assert!(!came_by_pex(&world, a) && !came_by_pex(&world, c));
-    let torrent = world.node(b).torrents()[0];
+    let torrent = world.torrent(b);
     let known = world.node(b).engine.torrent(torrent).unwrap().candidates;
     assert!(known <= 3, "its peers, and nobody they named: {known}");
 }
@@ -88,7 +88,7 @@ fn named_by_one(messages: usize, count: u8) -> (u32, bool) {
     }
     world.connect_script(node, Puppet::new(&content, b'P').opening(opening).boxed());
     world.run(1);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let known = world.node(node).engine.torrent(torrent).unwrap().candidates;
     let misbehaved = |notice: &Notice| {
         matches!(notice, Notice::PeerClosed { reason: CloseReason::Misbehaved, .. })
@@ -135,13 +135,10 @@ fn a_magnet_that_turns_out_private_forgets_what_it_heard() {
     };
     world.add_magnet(leech, &content, PeerOptions { peers: vec![talker], ..Default::default() });
     world.run(3);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let candidates = |world: &World| world.node(leech).engine.torrent(torrent).unwrap().candidates;
     assert!(candidates(&world) >= 40, "it listened while it could");
-    let peers = vec![world.node(seed).addr];
-    let source = PeerSource::User;
-    let add = eddyline::AddPeers { torrent, peers, source };
-    world.command(leech, eddyline::Command::AddPeers(Box::new(add)));
+    world.introduce(leech, world.node(seed).addr);
     assert!(world.run_until(60, |world| world.is_complete(leech)));
     // The invariants hold it to that after every step as well.
     assert!(candidates(&world) <= 3, "{}", candidates(&world));
@@ -167,7 +164,7 @@ fn somebody_far_away_names_nobody_in_our_own_network() {
         ]);
         world.connect_script_from(node, from.parse().unwrap(), puppet.boxed());
         world.run(1);
-        let torrent = world.node(node).torrents()[0];
+        let torrent = world.torrent(node);
         world.node(node).engine.torrent(torrent).unwrap().candidates
     };
     // The peer itself counts as well. Nobody but this machine names this machine.

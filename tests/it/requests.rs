@@ -18,7 +18,7 @@ use eddyline_sim::{Content, Puppet, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
 
-/// How often a tracker that always says this is asked in so many seconds.
+/// How often a tracker that always gives this reply is asked within `seconds`.
 fn asked(says: &[u8], seconds: u64) -> usize {
     let content = Content::tracked("x", 500_000, 16_384, &[URL]);
     let mut world = World::new(71);

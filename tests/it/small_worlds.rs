@@ -36,19 +36,13 @@ fn every_history_of_the_choker_keeps_its_rules() {
     println!("{states} rounds");
 }
 
-/// A seed that differs from commit to commit, so that each looks somewhere else.
-fn seed_of_this_commit() -> u64 {
-    let head = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output();
-    let text = head.map(|output| output.stdout).unwrap_or_default();
-    let digits = text.iter().take(8).map(|byte| char::from(*byte)).collect::<String>();
-    u64::from_str_radix(&digits, 16).unwrap_or(1)
-}
-
+/// The same scenarios every time: whether the tests of a change pass must not hang on a draw. New ones are
+/// for campaigns, of which CI runs two small ones from seeds that are drawn each time and printed (`.ci/test`,
+/// `tests/campaign/parallel`); what they find gets a place in `scenarios_that_failed_once_hold`.
 #[test]
-fn random_scenarios_hold() {
-    let first = seed_of_this_commit();
+fn random_scenarios_from_fixed_seeds_hold() {
     let mut coverage = Coverage::default();
-    for seed in first..first + 150 {
+    for seed in 1_000_000..1_000_150 {
         for (stormy, scenario) in [(false, Scenario::seeded(seed)), (true, Scenario::stormy(seed))]
         {
             let outcome = scenario.run(false);

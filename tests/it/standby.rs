@@ -139,7 +139,7 @@ fn an_incomplete_torrent_a_paused_one_and_one_with_peers_do_not_rest() {
     world.leech(alone, &content, &[]);
     world.seed(paused, &content);
     world.run(1);
-    let torrent = world.node(paused).torrents()[0];
+    let torrent = world.torrent(paused);
     world.command(paused, Command::Pause(torrent));
     world.run(100);
     for node in [seed, alone, paused] {
@@ -163,7 +163,7 @@ fn a_torrent_removed_while_it_goes_to_rest_is_removed_with_its_data() {
             late += 1;
             continue;
         }
-        let torrent = world.node(node).torrents()[0];
+        let torrent = world.torrent(node);
         world.command(node, Command::RemoveWithData(torrent));
         world.run(10);
         let stats = world.node(node).engine.stats();

@@ -49,7 +49,7 @@ fn careful(bytes: &[u8]) -> World {
 fn a_file_that_is_something_else_is_not_touched() {
     let foreign = vec![0x55; 1_000_000];
     let mut world = careful(&foreign);
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     assert!(said(&world, 1, |n| *n == Notice::TorrentFailed(torrent, TorrentError::Foreign(0))));
     assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
     // Neither does a second attempt, as long as it is there.
@@ -63,7 +63,7 @@ fn a_file_that_is_something_else_is_not_touched() {
 fn a_file_that_is_something_else_stays_when_the_torrent_is_removed_with_its_data() {
     let foreign = vec![0x55; 1_000_000];
     let mut world = careful(&foreign);
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     world.command(1, Command::RemoveWithData(torrent));
     assert!(world.run_until(10, |w| said(w, 1, |n| *n == Notice::TorrentRemoved(torrent))));
     assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
@@ -74,7 +74,7 @@ fn a_file_with_one_good_piece_is_adopted() {
     let mut bytes = vec![0x55; 1_000_000];
     bytes[327_680..360_448].copy_from_slice(&content().bytes[327_680..360_448]);
     let world = careful(&bytes);
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     assert!(said(&world, 1, |n| *n == Notice::Checked(torrent, 1)));
     assert!(world.is_complete(1));
     assert!(world.node(1).disk.is_right(torrent));
@@ -92,7 +92,7 @@ fn small_files(careful: bool) -> (World, TorrentId, Vec<u8>) {
     let peers = vec![world.node(seed).addr];
     world.add(leech, &content, PeerOptions { peers, careful, ..PeerOptions::default() });
     world.run(30);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     (world, torrent, foreign)
 }
 
@@ -121,7 +121,7 @@ fn nothing_is_served_from_a_file_that_others_change_before_it_is_verified_again(
     world.leech(leech, &content, &[seed]);
     world.run(4);
     assert!(!world.is_complete(leech));
-    let torrent = world.node(seed).torrents()[0];
+    let torrent = world.torrent(seed);
     for piece in 0..30 {
         world.node_mut(seed).disk.change(torrent, piece * 32_768 + 7);
     }
@@ -139,7 +139,7 @@ fn nothing_is_written_before_it_is_on_record_that_the_files_are_ours() {
     world.leech(leech, &content, &[seed]);
     let hash = content.hash();
     let first = RefCell::new(None);
-    world.run_until(60, |world| {
+    let done = world.run_until(60, |world| {
         let node = world.node(leech);
         let begun = node.torrents().first().and_then(|id| node.engine.torrent(*id));
         if begun.is_some_and(|view| view.downloaded > 0) && first.borrow().is_none() {
@@ -147,6 +147,7 @@ fn nothing_is_written_before_it_is_on_record_that_the_files_are_ours() {
         }
         world.is_complete(leech)
     });
+    assert!(done);
     assert_eq!(*first.borrow(), Some(true));
 }
 
@@ -159,7 +160,7 @@ fn a_location_that_goes_pauses_its_torrents_and_they_go_on_when_it_is_back() {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(4);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let before = world.node(leech).engine.torrent(torrent).unwrap().have.count();
     assert!(before > 3, "{before}");
     world.node_mut(leech).disk.fault = Some(DiskFault::Gone);
@@ -194,7 +195,7 @@ fn a_paused_torrent_stays_paused_when_its_location_comes_back() {
     let content = content();
     let mut world = pair(105, &content);
     assert!(world.run_until(60, |world| world.is_complete(1)));
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     world.command(1, Command::Pause(torrent));
     world.node_mut(1).disk.fault = Some(DiskFault::Gone);
     world.command(1, Command::SaveResume(torrent));
@@ -211,7 +212,7 @@ fn a_file_that_is_cut_off_while_it_is_served_costs_what_was_cut_off_and_is_fetch
     let mut world = pair(106, &content);
     assert!(world.run_until(60, |world| world.is_complete(1)));
     world.run(70);
-    let torrent = world.node(0).torrents()[0];
+    let torrent = world.torrent(0);
     world.node_mut(0).disk.truncate(torrent, 0, 600_000);
     // A third one asks for what is not there any more.
     let third = world.add_node();
@@ -230,7 +231,7 @@ fn a_file_of_which_only_the_time_changed_is_looked_at_and_kept() {
     let mut world = pair(107, &content);
     assert!(world.run_until(60, |world| world.is_complete(1)));
     world.run(70);
-    let torrent = world.node(0).torrents()[0];
+    let torrent = world.torrent(0);
     world.node_mut(0).disk.touch(torrent, 0);
     let before = world.node(0).steps;
     world.command(0, Command::SaveResume(torrent));
@@ -246,7 +247,7 @@ fn bytes_that_somebody_else_changed_are_found_withdrawn_and_fetched_again() {
     let mut world = pair(108, &content);
     assert!(world.run_until(60, |world| world.is_complete(1)));
     world.run(70);
-    let torrent = world.node(0).torrents()[0];
+    let torrent = world.torrent(0);
     world.node_mut(0).disk.damage(torrent, 500_000);
     world.node_mut(0).disk.touch(torrent, 0);
     world.command(0, Command::SaveResume(torrent));
@@ -268,7 +269,8 @@ fn crash_at(seed: u64, step: u64, lies: bool) -> Option<Result<(), String>> {
     world.node_mut(seed).access = Access { up: Some(100_000), ..Access::default() };
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
-    world.run_until(60, |world| world.node(leech).steps >= step || world.is_complete(leech));
+    let there = |world: &World| world.node(leech).steps >= step || world.is_complete(leech);
+    assert!(world.run_until(60, there), "step {step} comes, or the end before it");
     if world.is_complete(leech) {
         return None;
     }
@@ -299,7 +301,7 @@ fn crash_at(seed: u64, step: u64, lies: bool) -> Option<Result<(), String>> {
     if let Some(fault) = fault.into_inner() {
         return Some(Err(format!("crash at step {step}: {fault}")));
     }
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let right = done && world.node(leech).disk.is_right(torrent);
     Some(if right { Ok(()) } else { Err(format!("crash at step {step}: it never completes")) })
 }
@@ -385,7 +387,7 @@ fn data_moves_while_it_is_served_and_nothing_is_fetched_meanwhile() {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(3);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     world.command(leech, Command::Move(torrent, LocationId(2)));
     let moved = Notice::StorageDone(torrent, StorageTask::Move(LocationId(2)));
     assert!(world.run_until(30, |world| said(world, leech, |n| *n == moved)));
@@ -403,7 +405,7 @@ fn names_are_changed_when_they_are_safe_and_free() {
     let content = Content::with_files("names", &[50_000, 60_000], 16_384, &[]);
     let mut world = pair(112, &content);
     world.run(10);
-    let torrent = world.node(1).torrents()[0];
+    let torrent = world.torrent(1);
     let wishes = [
         (Rename::File(0, "names/../x".into()), false),
         (Rename::File(0, "names/00001".into()), false),
@@ -436,7 +438,7 @@ fn a_torrent_is_removed_with_its_data_or_without_and_its_record_goes_either_way(
         let mut world = pair(113, &content);
         assert!(world.run_until(60, |world| world.is_complete(1)));
         world.run(5);
-        let torrent = world.node(1).torrents()[0];
+        let torrent = world.torrent(1);
         assert!(world.node(1).disk.resume.contains_key(&content.hash()));
         let command =
             if data { Command::RemoveWithData(torrent) } else { Command::Remove(torrent) };
@@ -459,7 +461,7 @@ fn files_that_become_wanted_are_arranged_before_the_download_ends() {
     world.know(&content);
     world.command(leech, Command::Add(Box::new(add)));
     world.run(20);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert!(said(&world, leech, |n| *n == Notice::Finished(torrent)));
     let all = (0..3).map(|file| FilePriority { file, priority: Priority::Normal }).collect();
     world.command(leech, Command::SetPriorities(torrent, all));

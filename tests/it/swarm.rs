@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{
-    AddPeers, CloseReason, Command, Config, FilePriority, Notice, PeerSource, Priority,
-};
+use eddyline::{CloseReason, Command, Config, FilePriority, Notice, Priority};
 use eddyline_sim::{Content, World};
 
 #[test]
@@ -21,7 +19,7 @@ fn leechers_trade_and_the_seed_gives_little_more_than_two_copies() {
     }
     let start = world.now();
     assert!(world.run_until(600, |w| (1..8).all(|node| w.is_complete(node))));
-    let torrent = world.node(0).torrents()[0];
+    let torrent = world.torrent(0);
     let given = world.node(0).engine.torrent(torrent).unwrap().uploaded;
     let seconds = world.now().since(start).as_secs();
     assert!(given < 3 * 8_000_000, "the seed gave {given}");
@@ -37,13 +35,10 @@ fn two_that_connect_to_each_other_keep_one_connection() {
     world.node_mut(a).access.up = Some(500_000);
     world.seed(a, &content);
     world.leech(b, &content, &[a]);
-    world.run_until(1, |world| !world.node(b).torrents().is_empty());
-    let torrent = world.node(a).torrents()[0];
-    let peers = vec![world.node(b).addr];
-    let add = AddPeers { torrent, peers, source: PeerSource::User };
-    world.command(a, Command::AddPeers(Box::new(add)));
+    assert!(world.run_until(1, |world| !world.node(b).torrents().is_empty()));
+    world.introduce(a, world.node(b).addr);
     world.run(10);
-    let peers = |node| world.node(node).engine.peers(world.node(node).torrents()[0]).len();
+    let peers = |node| world.node(node).engine.peers(world.torrent(node)).len();
     assert_eq!((peers(a), peers(b)), (1, 1));
 }
 
@@ -54,7 +49,7 @@ fn an_engine_does_not_talk_to_itself() {
     let node = world.add_node();
     world.leech(node, &content, &[node]);
     world.run(120);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     assert!(world.node(node).engine.peers(torrent).is_empty());
     let stats = world.node(node).engine.stats();
     assert_eq!((stats.connections, stats.violations), (0, 0));
@@ -85,17 +80,17 @@ fn who_failed_a_moment_ago_is_not_recalled_when_more_is_wanted() {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     let priority = |world: &mut World, priority| {
-        let torrent = world.node(leech).torrents()[0];
+        let torrent = world.torrent(leech);
         let change = vec![FilePriority { file: 1, priority }];
         world.command(leech, Command::SetPriorities(torrent, change));
     };
-    world.run_until(1, |world| !world.node(leech).torrents().is_empty());
+    assert!(world.run_until(1, |world| !world.node(leech).torrents().is_empty()));
     priority(&mut world, Priority::Skip);
     world.run(30);
     let left =
         |n: &Notice| matches!(n, Notice::PeerClosed { reason: CloseReason::BothComplete, .. });
     assert!(world.node(leech).notices.iter().any(left), "both have what they want");
-    let torrent = world.node(seed).torrents()[0];
+    let torrent = world.torrent(seed);
     world.command(seed, Command::Pause(torrent));
     world.jump_clock(leech, Duration::from_secs(1800));
     // It is tried again and refuses; three seconds later more is wanted. The checker of politeness
@@ -141,7 +136,7 @@ fn connection_limits_hold() {
     }
     for _ in 0..20 {
         world.run(1);
-        let torrent = world.node(seed).torrents()[0];
+        let torrent = world.torrent(seed);
         assert!(world.node(seed).engine.peers(torrent).len() <= 3);
     }
 }

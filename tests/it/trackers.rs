@@ -63,7 +63,7 @@ fn a_seed_and_a_recheck_never_say_completed() {
     let seed = world.add_node();
     world.seed(seed, &content);
     world.run(10);
-    let torrent = world.node(seed).torrents()[0];
+    let torrent = world.torrent(seed);
     world.command(seed, Command::Recheck(torrent));
     world.run(3600);
     assert!(!events(&world, URL).contains(&"completed".to_owned()), "{:?}", events(&world, URL));
@@ -81,9 +81,28 @@ fn a_dead_tracker_hands_over_to_the_next_tier_and_is_never_told_of_a_stop() {
     world.run(5);
     assert_eq!((events(&world, URL).len(), events(&world, other)), (1, vec!["started".into()]));
     world.command(node, Command::ShutDown);
-    world.run(10);
+    assert!(world.run_until(5, |world| has_shut_down(world, node)));
+    world.run(5);
     assert_eq!(events(&world, URL), ["started"]);
     assert_eq!(events(&world, other), ["started", "stopped"]);
+}
+
+fn has_shut_down(world: &World, node: usize) -> bool {
+    world.node(node).notices.contains(&Notice::ShutDown)
+}
+
+#[test]
+fn a_tracker_that_has_died_since_it_answered_delays_the_end_by_five_seconds_at_most() {
+    let content = Content::tracked("x", 500_000, 16_384, &[URL]);
+    let mut world = world_with_tracker();
+    let node = world.add_node();
+    world.seed(node, &content);
+    world.run(5);
+    assert_eq!(events(&world, URL), ["started"]);
+    world.trackers.get_mut(URL).unwrap().down = true;
+    world.command(node, Command::ShutDown);
+    assert!(world.run_until(5, |world| has_shut_down(world, node)));
+    assert_eq!(events(&world, URL), ["started", "stopped"]);
 }
 
 #[test]
@@ -105,7 +124,7 @@ fn a_pause_says_stopped_and_going_on_says_started() {
     let node = world.add_node();
     world.leech(node, &content, &[]);
     world.run(5);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     world.command(node, Command::Pause(torrent));
     world.run(5);
     world.command(node, Command::Resume(torrent));
@@ -149,7 +168,7 @@ fn sizes_that_an_announce_does_not_tell_are_scraped() {
     let node = world.add_node();
     world.leech(node, &content, &[]);
     world.run(5);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let view = world.node(node).engine.torrent(torrent).unwrap();
     assert_eq!(view.trackers[0].complete, Some(42));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use eddyline::wire::{BlockRequest, Message};
-use eddyline::{AddPeers, CloseReason, Command, Config, Notice, PeerSource};
+use eddyline::{CloseReason, Command, Config, Notice};
 use eddyline_sim::{Content, PeerOptions, Tracker, World};
 
 use eddyline_sim::Puppet;
@@ -103,7 +103,7 @@ fn requests_after_a_choke(fast: bool) -> u32 {
     });
     world.add(leech, &content, PeerOptions { peers: vec![addr], ..PeerOptions::default() });
     world.run(3);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let peers = world.node(leech).engine.peers(torrent);
     assert!(peers[0].peer_choking);
     peers[0].outstanding
@@ -169,7 +169,7 @@ fn blocks_that_cross_the_last_cancels_are_waste_and_no_offence() {
     world.leech(leech, &content, &seeds);
     assert!(world.run_until(120, |world| world.is_complete(leech)));
     world.run(5);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     let wasted = world.node(leech).engine.torrent(torrent).unwrap().wasted;
     assert!(wasted > 0, "nothing crossed, so nothing was tested");
     assert!(wasted < 4 * 4 * 16_384 + 1, "{wasted} bytes wasted");
@@ -232,12 +232,11 @@ fn a_peer_known_by_its_mapped_address_is_known_by_its_ipv4_address() {
     let (seed, leech) = (world.add_node(), world.add_node());
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
-    world.run_until(1, |world| !world.node(leech).torrents().is_empty());
-    let torrent = world.node(leech).torrents()[0];
+    assert!(world.run_until(1, |world| !world.node(leech).torrents().is_empty()));
+    let torrent = world.torrent(leech);
     let std::net::SocketAddr::V4(v4) = world.node(seed).addr else { panic!("an IPv4 world") };
     let mapped = std::net::SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port());
-    let add = AddPeers { torrent, peers: vec![mapped], source: PeerSource::User };
-    world.command(leech, Command::AddPeers(Box::new(add)));
+    world.introduce(leech, mapped);
     world.run(1);
     assert_eq!(world.node(leech).engine.torrent(torrent).unwrap().candidates, 1);
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use eddyline::base::payload::Payload;
 use eddyline::wire::{ExtendedHandshake, Handshake, Message, PeerId, PexFlags, PexMessage};
-use eddyline::{AddPeers, CloseReason, Command, Config, Notice, PeerSource};
+use eddyline::{CloseReason, Config, Notice, PeerSource};
 use eddyline_sim::{Content, NodeId, PeerOptions, Puppet, Script, ScriptAction, World};
 
 fn content() -> Content {

@@ -118,11 +118,7 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
                     world.leech(node, &content, &[seed]);
                     world.run(1);
                 }
-                let (torrent, peers) =
-                    (world.node(node).torrents()[0], vec![world.node(fresh).addr]);
-                let source = eddyline::PeerSource::User;
-                let add = eddyline::AddPeers { torrent, peers, source };
-                world.command(node, Command::AddPeers(Box::new(add)));
+                world.introduce(node, world.node(fresh).addr);
                 for torrent in world.node(node).torrents().to_vec() {
                     world.command(node, Command::Resume(torrent));
                 }
@@ -172,7 +168,7 @@ fn nothing_of_a_connection_arrives_behind_what_was_lost_or_held() {
         world.run(4);
         world.divide(&[seed], partition);
         world.run(1);
-        let torrent = world.node(seed).torrents()[0];
+        let torrent = world.torrent(seed);
         if closes {
             // One end is gone, and what it sent is still under way.
             world.command(seed, Command::Pause(torrent));
@@ -292,11 +288,7 @@ fn nobody_connects_to_a_node_behind_a_filter_and_it_connects_to_others() {
         world.leech(leech, &content, &[]);
         world.run(60);
         assert!(!world.is_complete(leech), "{nat:?}");
-        let torrent = world.node(leech).torrents()[0];
-        let peers = vec![world.node(seed).addr];
-        let source = eddyline::PeerSource::User;
-        let add = eddyline::AddPeers { torrent, peers, source };
-        world.command(leech, Command::AddPeers(Box::new(add)));
+        world.introduce(leech, world.node(seed).addr);
         assert!(world.run_until(120, |world| world.is_complete(leech)), "{nat:?}");
     }
 }
@@ -351,14 +343,14 @@ fn a_crash_loses_only_what_was_not_synced_and_claims_nothing_that_is_not_there()
         world.leech(leech, &content, &[seed]);
         for _ in 0..3 {
             world.run(2);
-            let torrent = world.node(leech).torrents()[0];
+            let torrent = world.torrent(leech);
             world.command(leech, Command::SaveResume(torrent));
             world.run(1);
             let saved = world.node(leech).engine.torrent(torrent).unwrap().have.count();
             world.run(1);
             world.crash(leech);
             world.run(1);
-            let torrent = world.node(leech).torrents()[0];
+            let torrent = world.torrent(leech);
             let view = world.node(leech).engine.torrent(torrent).unwrap();
             assert!(view.have.count() + 4 >= saved, "{} of {saved}", view.have.count());
             for piece in view.have.ones() {

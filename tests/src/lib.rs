@@ -14,7 +14,7 @@
 //! world.leech(leech, &content, &[seed]);
 //! // Up to a minute of virtual time, or until it is done.
 //! assert!(world.run_until(60, |world| world.is_complete(leech)));
-//! assert!(world.node(leech).disk.is_right(world.node(leech).torrents()[0]));
+//! assert!(world.node(leech).disk.is_right(world.torrent(leech)));
 //! ```
 //!
 //! After every step of every node the engine's invariants are checked, and with [`World::watch`],

@@ -19,11 +19,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
-use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, UdpSocketId};
+use eddyline::base::ids::{
+    ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId,
+};
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, RateLimits,
+    Action, AddPeers, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource,
+    RateLimits,
 };
 
 use crate::content::Content;
@@ -321,6 +324,32 @@ impl World {
     pub fn leech(&mut self, node: NodeId, content: &Content, peers: &[NodeId]) {
         let peers = peers.iter().map(|peer| self.nodes[*peer].addr).collect();
         self.add(node, content, PeerOptions { peers, ..PeerOptions::default() });
+    }
+
+    /// The first torrent of a node: its only one in most tests.
+    ///
+    /// # Panics
+    /// When the node has no torrent, or has not taken the step yet that adds it.
+    pub fn torrent(&self, node: NodeId) -> TorrentId {
+        let known = self.nodes[node].torrents().first().copied();
+        known.unwrap_or_else(|| panic!("node {node} has no torrent"))
+    }
+
+    /// Tells the first torrent of a node of peers, as if `source` had named them.
+    ///
+    /// # Panics
+    /// As [`Self::torrent`] does.
+    pub fn add_peers(&mut self, node: NodeId, peers: Vec<SocketAddr>, source: PeerSource) {
+        let add = AddPeers { torrent: self.torrent(node), peers, source };
+        self.command(node, Command::AddPeers(Box::new(add)));
+    }
+
+    /// Tells the first torrent of a node of one peer, as a user does.
+    ///
+    /// # Panics
+    /// As [`Self::torrent`] does.
+    pub fn introduce(&mut self, node: NodeId, peer: SocketAddr) {
+        self.add_peers(node, vec![peer], PeerSource::User);
     }
 
     /// Whether every torrent of a node is complete, as its engine says.

@@ -55,7 +55,7 @@ fn came(engine: &mut Value) -> &mut Vec<(Value, Value)> {
     pieces
 }
 
-/// A piece of so many bytes, from some peer.
+/// A piece of `length` bytes, from some peer.
 fn metadata_piece(number: u32, length: u32) -> (Value, Value) {
     let bytes = Value::Bytes(vec![0; length as usize]);
     (int(number.into()), Value::Array(vec![int(1), bytes]))

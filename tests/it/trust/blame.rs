@@ -132,7 +132,7 @@ fn who_leaves_in_the_middle_of_each_piece_is_one_sender_all_the_same() {
         let script = |n| poison(&content, n, 1, 3);
         let rounds = let_in(&mut world, &[node], ports_of("20.0.0.1"), script);
         // It is banned once a piece is whole, and what else it has sent is worth nothing then.
-        let torrent = world.node(node).torrents()[0];
+        let torrent = world.torrent(node);
         let wasted = world.node(node).engine.torrent(torrent).unwrap().wasted;
         assert!(rounds <= 10 && banned(&world, node) >= 1, "{seed}: {rounds} rounds");
         assert!(wasted <= 4 * 65_536, "{seed}: {wasted} bytes");
@@ -169,7 +169,7 @@ fn who_spoils_pieces_that_others_share_and_leaves_is_found_by_its_address() {
     world.run(5);
     assert!(rounds <= 20 && banned(&world, node) >= 1, "{:?}", reasons(&world, node));
     let honest = world.node(seed).addr;
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     assert!(!world.node(node).notices.contains(&Notice::PeerBanned(torrent, honest)));
     // It is known when it comes back.
     world.connect_script_from(node, addr("20.0.0.1:7"), idle(&content, 900));

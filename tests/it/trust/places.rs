@@ -166,9 +166,7 @@ fn addresses_that_wait_get_the_places_of_an_idle_crowd() {
     assert_eq!(from_host(&world, node, "20.0.0.1"), 8);
     let seed = world.add_node();
     world.seed(seed, &content);
-    let (torrent, peers) = (world.node(node).torrents()[0], vec![world.node(seed).addr]);
-    let add = AddPeers { torrent, peers, source: PeerSource::Tracker };
-    world.command(node, Command::AddPeers(Box::new(add)));
+    world.add_peers(node, vec![world.node(seed).addr], PeerSource::Tracker);
     assert!(world.run_until(50, |world| world.is_complete(node)));
 }
 
@@ -176,10 +174,9 @@ fn addresses_that_wait_get_the_places_of_an_idle_crowd() {
 fn a_host_that_many_ports_are_named_of_is_not_called_on_all_of_them() {
     let content = content();
     let (mut world, node) = alone(8, &content);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let peers = (1..=200).map(|port| SocketAddr::new(addr("20.0.0.1:0").ip(), port)).collect();
-    let add = AddPeers { torrent, peers, source: PeerSource::Tracker };
-    world.command(node, Command::AddPeers(Box::new(add)));
+    world.add_peers(node, peers, PeerSource::Tracker);
     world.run(1);
     assert!(world.node(node).engine.stats().half_open <= 8);
     assert!(world.node(node).engine.torrent(torrent).unwrap().candidates <= 8);
@@ -200,7 +197,7 @@ fn peers_that_come_and_go_and_name_ports_leave_a_bounded_number_of_addresses() {
         world.connect_script_from(node, from, Box::new(Brief(puppet.boxed())));
         world.run(1);
     }
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     assert!(rounds(&world, node) >= 300);
     let known = world.node(node).engine.torrent(torrent).unwrap().candidates;
     assert!((1..=40).contains(&known), "{known} addresses");
@@ -241,7 +238,7 @@ fn what_one_peer_names_does_not_keep_out_what_others_name() {
         world.connect_script_from(node, addr(host), puppet.boxed());
     }
     world.run(2);
-    let torrent = world.node(node).torrents()[0];
+    let torrent = world.torrent(node);
     let known = |world: &World| world.node(node).engine.torrent(torrent).unwrap().candidates;
     assert!((10..=13).contains(&known(&world)), "{} addresses", known(&world));
     let other = Puppet::new(&content, b'y').called(id(50)).opening(vec![names(1000, 10)]);

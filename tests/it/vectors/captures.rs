@@ -290,7 +290,7 @@ fn play_seed(scenario: &str, content: &Content, recorded: &[Recorded]) {
     world.add(leech, content, PeerOptions { peers: vec![addr], ..PeerOptions::default() });
     let done = world.run_until(60, |world| world.is_complete(leech));
     assert!(done, "{scenario}: {:?}", closes(&world, leech));
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
 }
 

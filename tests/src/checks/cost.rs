@@ -213,7 +213,7 @@ impl Cost {
         self.named(&Stranger::Peer(ip), heard.named);
     }
 
-    /// Of what was sent as protocol, so much was metadata.
+    /// Of the protocol bytes sent to a peer, `bytes` were metadata.
     pub(super) fn sent_metadata(&mut self, conn: ConnId, bytes: u64) {
         if let Some(ip) = self.conns.get(&conn).copied() {
             let account = self.at(Stranger::Peer(ip));

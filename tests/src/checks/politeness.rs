@@ -63,7 +63,7 @@ impl Politeness {
             Event::Command(Command::Add(add))
                 if self.resting.remove(&add.metainfo.info_hashes.wire()) => {}
             Event::Command(Command::Add(_) | Command::Remove(_) | Command::RemoveWithData(_)) => {
-                // What is added anew by the user knows nothing of what was before.
+                // What the user adds again or removes starts without a history.
                 *self = Self::default();
             }
             _ => {}

@@ -33,7 +33,7 @@ fn history() -> Trace {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     world.run(1);
-    let torrent = world.node(leech).torrents()[0];
+    let torrent = world.torrent(leech);
     world.command(leech, eddyline::Command::SaveResume(torrent));
     let plain = Puppet::new(&content, b'p').plain().opening(vec![Message::Interested]);
     world.connect_script(leech, plain.boxed());

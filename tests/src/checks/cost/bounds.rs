@@ -1,4 +1,4 @@
-//! The bounds: an allowance, and so much for each byte, connection or packet, and second.
+//! The bounds: an allowance, and an amount for each byte, connection or packet, and second.
 
 use std::fmt;
 
@@ -97,7 +97,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// Of an engine with so many torrents, without looking at them.
+    /// For an engine with this many torrents, without looking at them.
     fn quick(torrents: u32) -> Self {
         Self { torrents: u64::from(torrents).max(1), pieces: 0 }
     }
