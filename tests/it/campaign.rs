@@ -35,14 +35,20 @@ fn named_options(text: &str) -> BTreeSet<String> {
     found
 }
 
+/// Files that begin a campaign.
+const CAMPAIGNS: &[&str] = &[
+    "tests/campaign/parallel",
+    "tests/campaign/kubernetes.yaml",
+    "tests/campaign/slurm.sh",
+    ".github/workflows/campaign.yaml",
+];
+
 #[test]
 fn files_for_other_programs_name_options_that_exist() {
     let known = options();
     assert!(known.contains("shard") && known.contains("log"));
-    let folder = root().join("tests/campaign");
-    let files = ["README.md", "parallel", "kubernetes.yaml", "slurm.sh", "github-actions.yaml"];
-    let paths = files.iter().map(|name| folder.join(name)).chain([root().join(".ci/test")]);
-    for path in paths {
+    let more = ["tests/campaign/README.md", ".ci/test", "README.md"];
+    for path in CAMPAIGNS.iter().chain(&more).map(|name| root().join(name)) {
         let named = named_options(&read(&path));
         assert!(!named.is_empty(), "{} calls the program", path.display());
         let unknown: Vec<_> = named.difference(&known).collect();
@@ -54,13 +60,39 @@ fn files_for_other_programs_name_options_that_exist() {
 /// Every part of a campaign has to have the same seed, and a number.
 #[test]
 fn every_file_gives_parts_one_seed_and_a_number() {
-    let folder = root().join("tests/campaign");
-    for name in ["parallel", "kubernetes.yaml", "slurm.sh", "github-actions.yaml"] {
-        let named = named_options(&read(&folder.join(name)));
+    for name in CAMPAIGNS {
+        let named = named_options(&read(&root().join(name)));
         for option in ["scenarios", "seed", "shard", "json"] {
             assert!(named.contains(option), "{name} does not give --{option}");
         }
     }
+}
+
+/// Scenarios of a campaign have the numbers behind its seed, so campaigns whose seeds are neighbours would run the
+/// same ones again.
+#[test]
+fn jobs_of_slurm_that_follow_each_other_run_other_scenarios() {
+    let folder = tempfile::tempdir().unwrap();
+    // In place of Slurm: what would be run goes where its results would.
+    std::fs::write(folder.path().join("srun"), "#!/bin/sh\necho \"$@\"\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path().join("srun"), mode).unwrap();
+    let seed = |job: u32, task: u32| {
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut script = std::process::Command::new("bash");
+        script.arg(root().canonicalize().unwrap().join("tests/campaign/slurm.sh"));
+        script.current_dir(folder.path()).env("PATH", path).env_remove("SEED");
+        script.env("SLURM_ARRAY_JOB_ID", job.to_string());
+        script.env("SLURM_ARRAY_TASK_ID", task.to_string()).env("SLURM_ARRAY_TASK_COUNT", "64");
+        assert!(script.status().unwrap().success());
+        let called = read(&folder.path().join(format!("campaign-{job}/{task}.json")));
+        let words: Vec<&str> = called.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "--seed").unwrap();
+        let digits = words[at + 1].strip_prefix("0x").expect("a seed in hexadecimal");
+        u64::from_str_radix(digits, 16).unwrap()
+    };
+    assert_eq!(seed(1001, 0), seed(1001, 63), "all parts have the same one");
+    assert!(seed(1001, 0).abs_diff(seed(1002, 0)) > 10_000_000);
 }
 
 /// The list of fuzz targets is `fuzz/coverage.txt`; whoever builds, runs or measures goes by it.

@@ -5,6 +5,7 @@ mod campaign;
 mod costs;
 mod determinism;
 mod dht;
+mod documents;
 mod download;
 mod hostile;
 mod input_costs;
