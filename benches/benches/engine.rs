@@ -125,7 +125,7 @@ fn step(c: &mut Criterion) {
         (4, 20_000, 200),
         (4, 400_000, 1000),
         (4, 1_000_000, 1),
-        // What so many pieces are like: 256 KiB in a torrent of a quarter of a terabyte.
+        // Pieces of 256 KiB, as a torrent of a quarter of a terabyte has them.
         (16, 20_000, 1),
         (16, 1_000_000, 1),
     ] {

@@ -52,7 +52,7 @@ fn torrent(number: u32) -> Metainfo {
 }
 
 impl Crowd {
-    /// So many torrents, complete, with so many peers each that have nothing and want it.
+    /// `torrents` complete torrents, with `each` peers for each that have nothing and are interested.
     pub fn new(torrents: u32, each: u32) -> Self {
         let config = Config {
             max_connections: 20_000,
@@ -114,7 +114,7 @@ impl Crowd {
         self.step(0, vec![Event::Stream(conn, StreamEvent::Received(said.freeze()))]);
     }
 
-    /// Lets so many milliseconds pass, with what has happened and with these events. Returns how long
+    /// Lets `millis` milliseconds pass, with what has happened and with these events. Returns how long
     /// the engine took.
     pub fn step(&mut self, millis: u64, events: Vec<Event>) -> Duration {
         self.now = self.now + Duration::from_millis(millis);
@@ -134,7 +134,7 @@ impl Crowd {
         Event::Stream(self.peers[peer], StreamEvent::Received(said.freeze()))
     }
 
-    /// What the tracker answers to one announce, with so many peers: events of one step.
+    /// What the tracker answers to one announce, with `peers` peers: events of one step.
     pub fn tracker_reply(&mut self, peers: u32) -> Vec<Event> {
         let Some(id) = self.announces.pop() else { return Vec::new() };
         let mut body = format!("d8:intervali1800e5:peers{}:", peers * 6).into_bytes();

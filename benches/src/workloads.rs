@@ -1,4 +1,4 @@
-//! What is measured in instructions: each workload does one thing so many times.
+//! What is measured in instructions: each workload does one thing a given number of times.
 
 use std::hint::black_box;
 
@@ -19,7 +19,7 @@ pub struct Workload {
     pub name: &'static str,
     /// Enough repetitions for a count that is not all set-up.
     pub count: u64,
-    /// Does it about so many times. Returns how often it did.
+    /// Does it about the given number of times. Returns how often it did.
     pub run: fn(u64) -> u64,
 }
 
@@ -40,7 +40,7 @@ pub const ALL: &[Workload] = &[
     Workload { name: "pick a piece, 100,000 pieces", count: 500, run: |n| picks(100_000, n) },
 ];
 
-/// Replays a recording so many times. Returns the number of blocks in all of them.
+/// Replays a recording `replays` times. Returns the number of blocks in all replays.
 fn steps(pieces: u32, peers: u16, replays: u64) -> u64 {
     let recording = Recording::new(pieces, peers, 2000);
     (0..replays).for_each(|_| recording.replay(|step| step()));

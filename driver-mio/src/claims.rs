@@ -86,7 +86,7 @@ impl std::fmt::Display for Taken {
         };
         write!(
             f,
-            "{new} and {} ({}){other} have both a file {}{advice} choose another folder with --dir for one",
+            "{new} and {} ({}){other} both have a file {}{advice} choose another folder with --dir for one",
             holder.name,
             holder.hash,
             path.display()

@@ -24,7 +24,7 @@ use crate::resume_store::replace;
 const MAX_RECORD: usize = 1 << 20;
 /// Bytes that are hashed for each byte of a damaged journal, in search of the next whole record.
 const SEARCH_PER_BYTE: usize = 16;
-/// So many records more than torrents, and the journal is written anew.
+/// The journal is rewritten when it has this many records more than there are torrents.
 const SLACK: usize = 256;
 
 /// One torrent of the set: a few hundred bytes, however large it is.
@@ -174,7 +174,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// When the disk refuses. A journal that is torn at its end is cut there; one that is damaged
-    /// before is put aside and begun anew with what is in front of the damage.
+    /// before that is kept under another name, and a new one starts with the records in front of the damage.
     pub fn open(folder: &Path) -> io::Result<Self> {
         private::make_folder(&folder.join("torrents"))?;
         private::correct(folder);
@@ -256,7 +256,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// Writes the journal anew with what is in force.
+    /// Rewrites the journal with the records that are in force.
     fn compact(&mut self) -> io::Result<()> {
         let bytes = journal_of(&self.set.entries);
         let path = self.set.folder.join("session.log");
@@ -338,7 +338,7 @@ fn is_damage(rest: &[u8], hashed: &mut usize) -> bool {
 fn framed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
     let body = bytes.get(8..8usize.checked_add(length)?).filter(|_| length <= MAX_RECORD)?;
-    // A record is a dictionary: most of what is none is seen without a hash.
+    // A record is a dictionary: most other bytes are ruled out without hashing them.
     (body.first() == Some(&b'd') && body.last() == Some(&b'e')).then_some((&bytes[4..8], body))
 }
 

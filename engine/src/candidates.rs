@@ -38,7 +38,7 @@ const RECALL_SECONDS: u64 = 10;
 const MAX_DOUBLINGS: u32 = 8;
 /// Failures in a row after which an address is forgotten when room is needed.
 const HOPELESS: u32 = 3;
-/// An address that nobody has named for so long makes room for a fresh one.
+/// Time after which an address that nobody has named again may be replaced by a new one.
 const STALE: Duration = Duration::from_secs(600);
 /// How long an address waits while as many connections to its host stand as may.
 const CROWDED_SECONDS: u64 = 60;

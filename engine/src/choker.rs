@@ -15,7 +15,7 @@ pub const ROUND_SECONDS: u64 = 10;
 pub const LOOK_SECONDS: u64 = 5;
 /// Rounds between changes of the optimistic unchokes.
 const OPTIMISTIC_ROUNDS: u64 = 3;
-/// While seeding, a peer keeps its slot for so long before others get their turn.
+/// While seeding: milliseconds that a peer keeps its slot before others get a turn.
 const SEED_TURN_MILLIS: u64 = 30_000;
 
 /// What a round knows of an interested peer.

@@ -27,7 +27,7 @@ pub const GROUP_V4: SocketAddr =
 pub const GROUP_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f)), 6771);
 
-/// A torrent is announced once in so long.
+/// Time between two announcements of one torrent.
 const INTERVAL: Duration = Duration::from_secs(300);
 /// Time between announcements (BEP 14: at most one in a minute), but for the first of a torrent.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -144,7 +144,7 @@ impl LocalDiscovery {
     ) -> (Announcement, usize) {
         let count = due.len().min(MAX_HASHES);
         let pause = if due.len() > count { PAUSE_NEW } else { PAUSE };
-        // A little later each time by chance, so that two that began together drift apart.
+        // Random, so that two nodes that started together do not announce at the same moment for ever.
         let jitter = Duration::from_millis(rng.below(2000).into());
         self.next_at = now + pause + jitter;
         let info_hashes = due[..count].to_vec();

@@ -38,14 +38,14 @@ use places::Places;
 const MAX_ASKED: usize = 4;
 /// Peers that are asked for the same piece within [`SECOND_CHANCE`].
 const MAX_ASKERS: u32 = 32;
-/// A request unanswered for so long is given up.
+/// Time after which an unanswered request is given up.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// A piece may be asked of others when those who were asked have not answered for so long: of as many as
-/// were asked in vain, so that a crowd of silent peers is passed in a time that grows with its logarithm.
+/// Time without an answer after which a piece is asked of more peers: of as many as were asked in vain, so
+/// that the delay by a crowd of silent peers grows with the logarithm of their number.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
-/// A peer that did not answer is left alone for so long.
+/// How long a peer is not asked after it did not answer.
 const AFTER_SILENCE: Duration = Duration::from_secs(3);
-/// A peer that rejected is left alone for so long.
+/// How long a peer is not asked after a reject.
 const AFTER_REJECT: Duration = Duration::from_secs(60);
 /// How often requests and places are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -139,8 +139,8 @@ impl MetadataFetch {
         }
     }
 
-    /// A peer at `ip` says that it has the dictionary and that it is so many bytes long. It may say
-    /// so again, and something else.
+    /// A peer at `ip` says that it has the dictionary and how many bytes long that is. It may repeat this,
+    /// with the same length or another.
     ///
     /// # Errors
     /// [`FetchError::Size`] for a length that cannot be.

@@ -18,7 +18,7 @@ use crate::wire::{PexFlags, PexMessage};
 
 /// Addresses told in one message (BEP 11 allows fifty new ones and fifty gone ones).
 pub const MAX_TOLD: usize = 50;
-/// A peer is told once in so long (BEP 11).
+/// Time between two messages to one peer (BEP 11).
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Messages that a peer may send in a minute before it is no accident any more.
 const MAX_HEARD_A_MINUTE: u32 = 10;
@@ -130,7 +130,7 @@ impl PexLedger {
         self.next_at = now + INTERVAL;
     }
 
-    /// It sent a message that names so many; returns of how many to take note.
+    /// It sent a message that names `named` peers. Returns how many of them to remember.
     ///
     /// # Errors
     /// When it does so all the time.

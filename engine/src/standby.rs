@@ -140,7 +140,8 @@ impl Standby {
         new
     }
 
-    /// Those to be asked for now because they are due, as many as may be on duty.
+    /// Torrents that the embedder should load now because an announce is due: as many as may be loaded for that
+    /// at the same time.
     pub fn call(&mut self, now: Instant) -> Vec<Sha1Hash> {
         self.give_up(now);
         let mut called = Vec::new();

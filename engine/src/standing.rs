@@ -26,7 +26,7 @@ use crate::base::time::Instant;
 
 /// Broken rules after which an address is banned.
 pub const STRIKES: u32 = 3;
-/// One strike is forgotten in so long.
+/// Time after which one strike is forgotten.
 const FADES: Duration = Duration::from_secs(6 * 3600);
 /// How long the first ban for broken rules lasts; each further one lasts twice as long.
 const FIRST_BAN: Duration = Duration::from_secs(3600);
@@ -233,7 +233,7 @@ impl Standing {
         self.fresh.push(prefix);
     }
 
-    /// Whether so many networks of a /48 are banned that its owner is to be taken for one stranger.
+    /// Whether enough networks of a /48 are banned to treat all of it as one stranger.
     fn is_block_banned(&self, prefix: Prefix, now: Instant) -> bool {
         let block = prefix.wide();
         let banned = self.bans.range(block..).take_while(|(other, _)| other.wide() == block);

@@ -82,7 +82,7 @@ pub(crate) enum Stage {
     Metadata,
     /// The files are being looked at.
     Opening,
-    /// These pieces are still to be hashed; so many hashes are in progress.
+    /// Some pieces are still to be hashed, or being hashed.
     Checking {
         /// Not begun.
         queue: BTreeSet<u32>,

@@ -173,7 +173,7 @@ impl Foe {
         self.addrs.contains(&ip)
     }
 
-    /// As one of so many, which share what one alone would do.
+    /// As one of `count`, which share what one alone would do.
     pub fn among(mut self, count: u32) -> Self {
         self.most = self.most.min(1 + 100 / count.max(1));
         self.pace = self.pace.min(1 + 8 / count.max(1));
@@ -181,7 +181,7 @@ impl Foe {
         self
     }
 
-    /// As one of so many, which share the bytes of one.
+    /// As one of `count`, which share the bytes of one.
     fn among_equals(mut self, count: u32) -> Self {
         self.shared = Common::share(count);
         self

@@ -219,7 +219,7 @@ fn today() -> String {
     format!("{year}-{month:02}-{day:02}")
 }
 
-/// Year, month and day of so many days behind the first of January 1970.
+/// Year, month and day, given the days since the first of January 1970.
 fn date(mut days: u64) -> (u64, u64, u64) {
     let leap =
         |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);

@@ -48,10 +48,10 @@ struct Arguments {
     /// Check the invariants of every engine after every step of the large swarm, too.
     #[arg(long)]
     check: bool,
-    /// Run so many random scenarios, those of all shards together.
+    /// Run this many random scenarios, counted over all shards.
     #[arg(long)]
     scenarios: Option<u64>,
-    /// Run random scenarios for so many hours.
+    /// Run random scenarios for this many hours.
     #[arg(long)]
     hours: Option<u64>,
     /// Run only one part of the scenarios: `I/N` is the I-th of N. `0/N` is the same as `N/N`.

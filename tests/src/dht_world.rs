@@ -87,16 +87,16 @@ impl DhtWorld {
         self
     }
 
-    /// A network of `count` nodes of which so many in a hundred fall silent, and lie, after all have
-    /// found their places.
+    /// A network of `count` nodes, of which `silent` in a hundred fall silent and `lying` in a hundred lie
+    /// after all have found their places.
     pub fn with_nodes(seed: u64, count: u32, silent: u32, lying: u32) -> Self {
         let mut world = Self::new(seed);
         world.populate(count, silent, lying);
         world
     }
 
-    /// Adds `count` nodes, which find their places, and of which so many in a hundred then fall
-    /// silent, or lie from the start.
+    /// Adds `count` nodes, which find their places. `silent` in a hundred then fall silent, `lying` in a
+    /// hundred lie from the start.
     pub fn populate(&mut self, count: u32, silent: u32, lying: u32) {
         let world = self;
         for n in 0..count {

@@ -67,7 +67,7 @@ pub struct Direct {
     actions: Vec<Action>,
 }
 
-/// A torrent of so many pieces whose hashes are all the same made-up one.
+/// A torrent of `pieces` pieces whose hashes are all the same made-up one.
 pub fn torrent(pieces: u32, piece_length: u32) -> Arc<Metainfo> {
     let length = u64::from(pieces) * u64::from(piece_length);
     let options = CreateOptions { name: "direct".into(), piece_length, ..CreateOptions::default() };
@@ -156,13 +156,13 @@ impl Direct {
         self.send(conn, &encode(messages))
     }
 
-    /// The socket of a connection takes so many of the bytes that wait for it.
+    /// The socket of a connection takes `count` of the bytes that wait for it.
     pub fn take(&mut self, conn: ConnId, count: u32) {
         self.events.push(Event::Stream(conn, StreamEvent::Sent(count)));
         self.pass(0);
     }
 
-    /// Lets so many milliseconds pass, with one step behind them.
+    /// Lets this many milliseconds pass, with one step behind them.
     pub fn pass(&mut self, millis: u64) {
         self.now = self.now + Duration::from_millis(millis);
         let events = std::mem::take(&mut self.events);

@@ -19,11 +19,11 @@ use crate::entropy::Entropy;
 /// What goes wrong with a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiskFault {
-    /// Writes fail with this error once so many bytes have been written.
+    /// Writes fail with this error once this many bytes have been written.
     WritesFailAfter(u64, DiskError),
     /// Reads fail with this error.
     ReadsFail(DiskError),
-    /// Reads return other bytes than were written, one in so many.
+    /// One read in this many returns other bytes than were written.
     ReadsLie(u32),
     /// The drive was unplugged.
     Gone,
@@ -41,7 +41,7 @@ pub struct DiskSpeed {
 }
 
 impl DiskSpeed {
-    /// How long an operation on so many bytes takes.
+    /// How long an operation takes, on a torrent with pieces of `piece_length` bytes.
     pub(crate) fn time(&self, op: &DiskOp, piece_length: u64) -> Duration {
         let at = |bytes: u64, rate: u64| Duration::from_micros(bytes * 1_000_000 / rate.max(1));
         self.seek

@@ -14,7 +14,7 @@ const TRACKER: &str = "http://tracker.example/announce";
 const PIECE: u32 = 256 << 10;
 /// Virtual hours in which everyone has to finish.
 const PATIENCE_HOURS: u64 = 12;
-/// One engine in so many crashes and comes back.
+/// One engine in this many crashes and comes back.
 const CHURN: usize = 50;
 
 /// What to run.

@@ -17,19 +17,19 @@ const THEIR_ID: u8 = 3;
 pub enum MetadataManner {
     /// Gives it, and the content too.
     Honest,
-    /// Says that it is so many bytes longer than it is, and gives zeros.
+    /// Claims this many bytes more than there are, and sends zeros.
     WrongSize(u32),
     /// Says the right size and gives something else.
     WrongContent,
     /// Gives every second piece wrong.
     HalfWrong,
-    /// Hangs up after so many pieces.
+    /// Hangs up after this many pieces.
     Vanishing(u32),
     /// Rejects every request.
     Rejecting,
     /// Says that it has it and does not answer.
     Silent,
-    /// Says that it is so many bytes longer than it is, and does not answer.
+    /// Claims this many bytes more than there are, and does not answer.
     SilentAbout(u32),
 }
 
@@ -127,7 +127,7 @@ fn data(info: &Bytes, piece: u32, size: u32, wrong: bool) -> MetadataMessage {
     MetadataMessage::Data { piece, total_size: Some(size), data }
 }
 
-/// Hangs up after so many answers.
+/// Hangs up after `answers` answers.
 struct Vanishing {
     puppet: Puppet,
     left: u32,

@@ -21,7 +21,7 @@ pub(crate) const CHUNK: usize = 16 * 1024 + 13;
 pub struct Weather {
     /// One way.
     pub latency: Duration,
-    /// Up to so much on top, different for each packet; order within a connection is kept.
+    /// The most by which a packet takes longer, drawn for each; order within a connection is kept.
     pub jitter: Duration,
     /// Thousandths of packets that are lost: datagrams for good, bytes of a connection until they
     /// are sent again.

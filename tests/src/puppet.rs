@@ -197,7 +197,7 @@ pub enum Manner {
     Slow,
     /// Unchokes and never answers.
     Silent,
-    /// Spoils one block in so many.
+    /// Spoils one block in this many.
     Lying(u32),
     /// Says that it has everything, and serves nobody.
     NeverUnchoking,
@@ -209,7 +209,7 @@ pub enum Manner {
     Pushing,
     /// Says nothing that makes sense.
     Babbling,
-    /// Leaves after so many blocks.
+    /// Leaves after this many blocks.
     Leaving(u32),
 }
 

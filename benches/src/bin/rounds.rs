@@ -34,7 +34,7 @@ fn micros(time: Duration) -> String {
     format!("{:.2} µs", time.as_nanos() as f64 / 1000.0)
 }
 
-/// The value below which so many thousandths lie.
+/// The value below which the given thousandths of all values lie.
 fn at(sorted: &[Duration], thousandths: usize) -> Duration {
     sorted[(sorted.len() * thousandths / 1000).min(sorted.len() - 1)]
 }

@@ -74,7 +74,7 @@ fn variable(flag: &str) -> String {
     format!("EDDYLINE_{}", flag.to_uppercase().replace('-', "_"))
 }
 
-/// The configuration file of the user. One that cannot be read is as good as none: a service may run with
+/// The configuration file of the user. One that cannot be read is ignored: a service may run with
 /// a home that is not its own. Why it cannot be read is told beside it.
 fn read() -> Result<(toml::Table, Option<String>), Failure> {
     let Some(path) = folders::config().map(|folder| folder.join("config.toml")) else {

@@ -25,7 +25,7 @@ pub const NOT_BENCODE: u8 = 25;
 pub const NOT_TORRENT: u8 = 26;
 /// Bad magnet URI or info-hash.
 pub const BAD_MAGNET: u8 = 27;
-/// A trace that is none: as a torrent that is none.
+/// Not a trace; the code is that of a file that is not a torrent.
 pub const NOT_TRACE: u8 = 26;
 /// A replay did something else than was recorded.
 pub const DIVERGED: u8 = 33;
@@ -76,14 +76,14 @@ impl Failure {
         Self::new(NETWORK, format!("cannot listen: {advice}"))
     }
 
-    /// A `.torrent` that is none.
+    /// A file that is not a valid torrent.
     pub fn torrent(name: &str, error: &MetainfoError) -> Self {
         let code =
             if matches!(error, MetainfoError::Bencode(_)) { NOT_BENCODE } else { NOT_TORRENT };
         Self::new(code, format!("{name} is not a valid torrent: {error}"))
     }
 
-    /// A magnet URI or info-hash that is none.
+    /// An invalid magnet URI or info-hash.
     pub fn magnet(error: MagnetError) -> Self {
         Self::new(BAD_MAGNET, error.to_string())
     }

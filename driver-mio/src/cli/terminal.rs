@@ -1,6 +1,6 @@
 //! What is redrawn on the terminal, as one job among others: nothing is drawn and no mode is changed from
-//! the background, the terminal is left tidy when the job is stopped, and drawn on again when it is in
-//! the foreground once more.
+//! the background, the terminal is restored when the job is stopped, and drawn on again when it is back
+//! in the foreground.
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -78,12 +78,12 @@ pub trait StoredFile: Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says.
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
-    /// Makes the file at least so long, taking no room.
+    /// Makes the file at least `length` bytes long without allocating blocks.
     ///
     /// # Errors
     /// Whatever the system says.
     fn lengthen(&self, length: u64) -> io::Result<()>;
-    /// Makes the file at least so long and takes the room for it.
+    /// Makes the file at least `length` bytes long and allocates the blocks for it.
     ///
     /// # Errors
     /// Whatever the system says.
@@ -190,7 +190,7 @@ pub(super) fn write_all_at(
     let mut rest = slices.as_mut_slice();
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {
-        // The system takes so many at once and no more.
+        // The most that one call takes (IOV_MAX).
         let some = &rest[..rest.len().min(1024)];
         match rustix::io::pwritev(file, some, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -165,8 +165,8 @@ impl Locations {
         Ok(())
     }
 
-    /// The place, opened where it is not yet. One that was there before and is not now is not made
-    /// anew: that would be an empty folder in the place of a drive.
+    /// The place, opened if it is not open yet. One that was there before and is gone is not created
+    /// again: that would be an empty folder where a drive belongs.
     ///
     /// # Errors
     /// [`Gone`], or whatever the system says.

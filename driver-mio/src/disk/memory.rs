@@ -25,7 +25,7 @@ enum Entry {
     Link,
 }
 
-/// A place in memory, with room for so many bytes.
+/// A place in memory with a fixed capacity.
 #[derive(Debug)]
 pub struct Memory {
     files: Mutex<BTreeMap<Vec<String>, Entry>>,

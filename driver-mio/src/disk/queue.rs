@@ -1,7 +1,7 @@
-//! What waits for a worker. Pieces to be hashed are gathered for a moment: many side by side cost a
-//! third of as many one after the other, and at the speed at which that matters they come in quick
-//! succession. One file is written to by one worker at a time: the system lets no second one in, and
-//! has it spin at the door meanwhile.
+//! Operations that wait for a worker. Pieces to be hashed are held back for a moment: hashing sixteen side
+//! by side costs a third of hashing them one after the other, and when that matters they follow each other
+//! quickly. One file is written to by one worker at a time: the kernel locks the file during a write, and a
+//! second writer would spin on that lock.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

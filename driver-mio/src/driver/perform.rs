@@ -95,7 +95,7 @@ impl Driver {
                 return;
             }
             StreamAction::Close(CloseMode::Now) => {
-                // What the engine said last is worth an attempt: a choke, a reject, a goodbye.
+                // Tries once to send what is queued: a choke, a reject, a goodbye.
                 let ours = self.streams.get(slot).and_then(Option::as_ref);
                 if ours.is_some_and(|stream| stream.conn == conn) {
                     if let Some(stream) = self.streams[slot].as_mut() {

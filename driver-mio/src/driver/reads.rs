@@ -15,8 +15,8 @@ use crate::disk::{Residence, Span};
 
 /// Bytes read at once.
 const MOST: u32 = Buffers::EACH as u32;
-/// Runs of at least so many bytes are read into a buffer that comes back; shorter ones get what
-/// they need and no more.
+/// Runs of at least this many bytes are read into a buffer that is used again; shorter ones into one of
+/// exactly their length.
 const LONG: u32 = MOST / 2;
 
 /// Shorter blocks are not worth the calls that sending them from a file takes.

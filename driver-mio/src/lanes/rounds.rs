@@ -70,7 +70,7 @@ macro_rules! compressions {
                 let mut sums: [Words; 5] = [all(0); 5];
                 sums.iter_mut().zip(&*state).for_each(|(sum, row)| *sum = load(row, from));
                 for block in 0..blocks {
-                    // SAFETY: the caller promises so many blocks.
+                    // SAFETY: the caller promises at least `blocks` blocks.
                     let mut w = unsafe { message(parts, from, block) };
                     let mut s = sums;
                     sha1_rounds!(choice, 0, w, s, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
@@ -93,7 +93,7 @@ macro_rules! compressions {
                 let mut sums: [Words; 8] = [all(0); 8];
                 sums.iter_mut().zip(&*state).for_each(|(sum, row)| *sum = load(row, from));
                 for block in 0..blocks {
-                    // SAFETY: the caller promises so many blocks.
+                    // SAFETY: the caller promises at least `blocks` blocks.
                     let mut w = unsafe { message(parts, from, block) };
                     let mut s = sums;
                     sha256_rounds!(w, s, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eddyline_mio::disk::{Access, FileSystem, Found, StoredFile};
 
-/// A place of which the power fails after so many changes: from then on nothing works.
+/// A place whose power fails after a given number of changes: from then on nothing works.
 #[derive(Debug)]
 pub struct Failing {
     pub inner: Arc<dyn FileSystem>,

@@ -156,7 +156,7 @@ pub enum TorrentError {
     TooLong(u32),
 }
 
-/// A rule of the driver contract that the embedder broke. Counted, survived, and worth a bug report.
+/// A rule of the driver contract that the embedder broke. It is counted and does no harm; it is a bug of the driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum ViolatedRule {
     /// Rule 1: `now` went backwards.

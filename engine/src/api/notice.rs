@@ -60,7 +60,7 @@ pub enum Notice {
     CommandRejected(CommandError, Option<InfoHashes>),
     /// The info dictionary has come; see [`crate::Engine::metainfo`].
     MetadataReady(TorrentId),
-    /// The data was checked, or trusted; so many pieces are good.
+    /// The data was checked, or resume data was trusted; the number of good pieces.
     Checked(TorrentId, u32),
     /// A piece was verified.
     PieceVerified(TorrentId, u32),
@@ -72,7 +72,8 @@ pub enum Notice {
     Finished(TorrentId),
     /// The torrent stands still because of an error.
     TorrentFailed(TorrentId, TorrentError),
-    /// There is no room on the disk: nothing more is asked for, and tried again by and by.
+    /// The disk is full: nothing more is requested, and one block is written every 5 to 60 s to see whether
+    /// there is room again.
     DiskFull(TorrentId),
     /// There is room on the disk again.
     DiskHasRoom(TorrentId),

@@ -48,7 +48,7 @@ pub enum Stall {
     Choked,
     /// Requests are out and nothing comes.
     Waiting,
-    /// There is no room on the disk; it is tried again now and then.
+    /// The disk is full; a block is written every 5 to 60 s to see whether there is room again.
     DiskFull,
     /// The disk does not keep up.
     Disk,

@@ -76,7 +76,7 @@ impl Guard {
         fine
     }
 
-    /// An answer of so many bytes goes out.
+    /// An answer of `bytes` bytes goes out.
     pub fn answered(&mut self, ip: IpAddr, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let spent = self.of(ip);
@@ -92,8 +92,8 @@ impl Guard {
     }
 }
 
-/// How often those are asked who do not answer. An address that others name as thousands of nodes,
-/// and that is none, hears little of us.
+/// Bounds queries to addresses that do not answer: an address that others name as thousands of nodes without
+/// being one gets few packets from us.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Courtesy {
     unanswered: PaceLedger<IpAddr>,

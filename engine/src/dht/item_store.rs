@@ -8,7 +8,7 @@ use super::item::Item;
 use super::node_id::NodeId;
 use crate::base::time::Instant;
 
-/// An item that nobody puts again is forgotten after so long (BEP 44).
+/// Time after which an item is forgotten unless somebody puts it again (BEP 44).
 pub const ITEM_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// Items.
 pub const MAX_ITEMS: usize = 1000;

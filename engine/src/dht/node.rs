@@ -22,9 +22,9 @@ use crate::base::addr::is_dialable;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
-/// A query without an answer has failed after so long.
+/// Time after which a query without an answer has failed.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// After so long nobody waits for an answer any more, though it is still welcome.
+/// Time after which a lookup goes on without an answer; it is still used if it comes.
 const SLOW: Duration = Duration::from_secs(1);
 /// Queries sent in a second, and at once after a pause: home routers remember few connections.
 const QUERIES: (u64, u64) = (100, 200);

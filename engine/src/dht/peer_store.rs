@@ -11,7 +11,7 @@ use super::node_id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
-/// A peer that does not announce itself again is forgotten after so long.
+/// Time after which a peer is forgotten unless it announces itself again.
 pub const PEER_LIFE: Duration = Duration::from_secs(45 * 60);
 /// Torrents.
 pub const MAX_TORRENTS: usize = 2000;

@@ -24,7 +24,7 @@ const MAX_BUCKETS: usize = 40;
 const MAX_OF_BLOCK: usize = 2;
 /// Queries in a row that a node may leave unanswered.
 const MAX_FAILURES: u8 = 2;
-/// A node that was not heard of for so long is asked whether it is there (BEP 5).
+/// Time without a message from a node after which it is pinged (BEP 5).
 pub const QUESTIONABLE: Duration = Duration::from_secs(15 * 60);
 
 /// A node that is known.

@@ -8,7 +8,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
-/// A secret is used for so long, and honoured for as long again (BEP 5 says five minutes).
+/// How long tokens are made with one secret; they are accepted for as long again (BEP 5: five minutes).
 pub const TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 /// Makes tokens and knows its own again.

@@ -1,5 +1,5 @@
-//! The DHT in the engine (BEP 5): starting it, keeping it in company, and looking for the peers of
-//! all torrents, a few at a time and each in its turn.
+//! The DHT in the engine (BEP 5): starting it, finding nodes again when it has lost all of them, and looking
+//! for the peers of all torrents, a few torrents at a time.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -21,13 +21,14 @@ use crate::dht::{
 
 /// Torrents that are looked for at the same time, in each address family.
 const MAX_RUNNING: usize = 8;
-/// A torrent is looked for, and announced, once in so long; more often while something is missing
-/// and there is no peer.
+/// Time between two lookups (with an announce) of one torrent: usually, and while something is missing and
+/// no peer is connected.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(900), Duration::from_secs(60));
-/// By so much, in milliseconds, turns of torrents drift apart.
+/// Each interval is longer by up to this many milliseconds, drawn at random, so that torrents that were added
+/// together are not looked for together for ever.
 const JITTER: u32 = 60_000;
-/// Turns that may be taken at once after a pause; after that one in a while, so that a thousand
-/// torrents do not all fall upon the same few nodes.
+/// Lookups that may start at once after a pause. After that there is a time between two of them, so that a
+/// thousand torrents do not query the same few nodes in one burst.
 const BURST: u32 = 5;
 /// Milliseconds between turns, at least and at most.
 const GAP_MILLIS: (u64, u64) = (50, 500);
@@ -215,7 +216,7 @@ impl Engine {
         }
     }
 
-    /// Nobody is there: the bootstrap nodes are asked, and those of an earlier run once more.
+    /// No node is known: asks the bootstrap nodes, and those of an earlier run again.
     fn bootstrap_dht(&mut self) {
         let names = self.ctx.config.dht_bootstrap.clone();
         names.iter().for_each(|name| self.dht_contact(name));
@@ -312,7 +313,7 @@ impl Engine {
         self.set_dht_alarm();
     }
 
-    /// Lookups of torrents that turned out to be private end without another word.
+    /// Ends lookups of torrents that turned out to be private, without a result.
     fn keep_secrets(&mut self) {
         while let Some(id) = self.ctx.dht_secrets.pop_first() {
             self.dht.drop_turn(id);
@@ -388,7 +389,7 @@ impl Engine {
     fn set_dht_alarm(&mut self) {
         let now = self.ctx.now;
         let nodes = self.dht.nodes.iter().flatten().map(|node| node.next_deadline(now));
-        // A turn that waits for a place, or for company, is taken when a node has done something.
+        // A lookup that waits for a free place, or for known nodes, may start when a node has done something.
         let turn = self.dht.queue.first().map(|(at, _)| (*at).max(now + self.dht.gap()));
         let company = self.dht.nodes.iter().flatten().any(|node| !node.table().is_empty());
         let room = self.dht.running.len() < 2 * MAX_RUNNING;

@@ -148,7 +148,7 @@ fn empty_files_cost_a_request_nothing() {
     assert_eq!((with(1000), with(300_000)), (2, 2));
 }
 
-/// The info dictionary of a v2 torrent: so many files in the innermost of so many folders.
+/// The info dictionary of a v2 torrent with `files` files, all in the innermost of `depth` nested folders.
 fn deep_tree(files: usize, depth: usize) -> Vec<u8> {
     let mut tree = "d1:a".repeat(depth) + "d";
     for number in 0..files {
@@ -524,7 +524,7 @@ fn ranges_of_files_that_overlap_are_counted_once() {
     assert_eq!((most.len(), most[4]), (MAX_SELECTED, 5));
 }
 
-/// The info dictionary of a v2 torrent that declares a file of so many pieces.
+/// The info dictionary of a v2 torrent that declares a file of this many pieces.
 fn v2_dictionary(pieces: u64) -> Vec<u8> {
     let tree = alloc::format!("d1:ad0:d6:lengthi{}e11:pieces root32:", pieces * 16_384);
     let mut info = alloc::format!("d9:file tree{tree}").into_bytes();

@@ -19,7 +19,7 @@ pub enum PeerError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Misbehaviour {
-    /// Keeps saying anew which pieces it has (BEP 3, 6).
+    /// Declares again and again which pieces it has (BEP 3, 6).
     DeclaresTooOften,
     /// A bitfield of the wrong length or with spare bits set (BEP 3).
     Bitfield,

@@ -14,7 +14,7 @@ use crate::wire::{BlockRequest, Message};
 pub const HAVES_MARK: u64 = 32 * 1024;
 /// Room that the first queued message makes: for eight requests, the most that one answer brings about.
 const FIRST_BYTES: usize = 8 * 17;
-/// A socket that takes nothing for so long, while something waits, belongs to nobody who reads.
+/// Time after which a socket that takes nothing, while something waits to be sent, counts as not read.
 pub const STALLED: Duration = Duration::from_secs(180);
 
 /// Over so long it is looked at how much a socket takes, in milliseconds.
@@ -204,7 +204,7 @@ impl Outbox {
         self.sends.len()
     }
 
-    /// Whether the peer has not read for so long that it will not.
+    /// Whether the peer has read nothing for [`STALLED`] while something waits for it.
     pub fn is_stalled(&self, now: Instant) -> bool {
         !self.sends.is_empty() && now.since(self.moved_at) >= STALLED
     }

@@ -21,7 +21,7 @@ const MIN_DEPTH: u32 = 2;
 const MAX_LATENCY_MILLIS: u64 = 60_000;
 /// Requests given up that are remembered, so that their late answers are recognised.
 const MAX_GIVEN_UP: usize = 2048;
-/// Without a block for so long while some are outstanding, a peer is snubbing us.
+/// Milliseconds without a block, while some are outstanding, after which a peer counts as snubbing us.
 pub const SNUB_MILLIS: u64 = 20_000;
 
 /// Rejects in a row after which a peer is left alone, and how long after the first of them; each more

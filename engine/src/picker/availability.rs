@@ -171,7 +171,7 @@ fn rank(priority: u8) -> usize {
     PRIORITIES - usize::from(priority).clamp(1, PRIORITIES)
 }
 
-/// Where pieces with so many holders stand.
+/// Where pieces with `holders` holders stand.
 fn level(holders: i16) -> usize {
     (i32::from(holders) + NOBODY).clamp(0, LEVELS as i32 - 1) as usize
 }

@@ -9,7 +9,7 @@ use super::partial::Partial;
 /// Who a begun piece is on offer to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) enum Offer {
-    /// Nobody is being asked for anything of it: to everyone, before all others.
+    /// No block of it is requested from anybody: offered to every peer, before all others.
     Left,
     /// Slow peers bring it: to other slow ones.
     Shared,

@@ -75,7 +75,7 @@ impl Partial {
         self.count(BlockState::Written) as usize == self.blocks.len()
     }
 
-    /// Nothing received and nobody asked: as good as not begun.
+    /// No block received and none requested: counts as not begun.
     pub(super) fn is_untouched(&self) -> bool {
         self.count(BlockState::Open) as usize == self.blocks.len()
     }

@@ -244,7 +244,8 @@ impl Torrent {
         }
     }
 
-    /// A piece is not there any more: nobody is told or served it, and it is fetched again.
+    /// A piece turned out to be bad or gone: peers are told (`lt_donthave`), it is not served any more, and it is
+    /// fetched again.
     fn withdraw_piece(&mut self, ctx: &mut Context, piece: u32) {
         let wanted = self.picker.clear_have(piece);
         self.finished = self.finished && self.picker.is_finished();

@@ -15,7 +15,7 @@ use crate::wire::{BlockRequest, Message};
 
 use super::messages::block_of;
 
-/// A peer that brings a piece within so many seconds gets whole pieces.
+/// A peer that delivers a piece within this many seconds is given whole pieces.
 const FAST_PIECE_SECONDS: u64 = 10;
 /// Payload that nobody asked for, beyond which it is no accident.
 const MAX_UNASKED: u64 = 1 << 20;

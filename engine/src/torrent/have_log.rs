@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::ConnId;
 
-/// Pieces that a peer may be behind. A peer that did not read while so many were verified is closed.
+/// Most haves that a peer may not have been told of yet. One that reads nothing while more pieces than this
+/// are verified is closed.
 pub(super) const MAX_OWED: usize = 16_384;
 
 /// Pieces to be told.

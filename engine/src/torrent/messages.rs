@@ -17,7 +17,7 @@ use crate::wire::{BlockRequest, ExtendedHandshake, Message};
 
 /// Silence after which a peer is given up, in milliseconds: keep-alives come every two minutes.
 const SILENT_MILLIS: u64 = 150_000;
-/// After so long without sending anything we send a keep-alive.
+/// Milliseconds without sending anything after which we send a keep-alive.
 const KEEP_ALIVE_MILLIS: u64 = 100_000;
 /// How often a peer that is being asked or served is looked at, and one that is not.
 const TICK_MILLIS: (u64, u64) = (2_000, 20_000);

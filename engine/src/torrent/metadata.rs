@@ -125,7 +125,7 @@ impl Torrent {
         Ok(())
     }
 
-    /// Whoever sent a whole dictionary of the wrong hash has nothing to say any more.
+    /// The dictionary has the wrong hash: bans the peer that sent all of it, if one peer did.
     fn metadata_wrong(&mut self, ctx: &mut Context, liar: Option<PeerKey>) {
         if let Some(key) = liar {
             self.ban(ctx, key);

@@ -18,7 +18,7 @@ use crate::candidates::Most;
 use crate::context::Context;
 use crate::peer::Peer;
 
-/// For so long a peer may bring nothing while others wait for its place, in milliseconds.
+/// Milliseconds for which a peer may deliver nothing while others wait for its place.
 const USELESS_MILLIS: u64 = 60_000;
 /// The same for one of several from one host.
 const CROWDING_MILLIS: u64 = 10_000;

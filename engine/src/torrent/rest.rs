@@ -29,7 +29,7 @@ pub(super) struct Rest {
 }
 
 impl Torrent {
-    /// It was on standby. One that comes as a magnet begins anew.
+    /// It was on standby. One that comes back as a magnet starts from the beginning.
     pub(crate) fn returns(&mut self, kept: Kept) {
         if !self.is_known() {
             return;

@@ -47,7 +47,7 @@ impl Saving {
         self.dirty = true;
     }
 
-    /// A piece of so many bytes is verified.
+    /// A piece of `bytes` bytes is verified.
     pub(super) fn mark_verified(&mut self, bytes: u32) {
         self.dirty = true;
         self.verified += u64::from(bytes);

@@ -307,7 +307,7 @@ impl<'a> Masked<'a> {
         }
     }
 
-    /// A string of addresses of so many bytes each, their ports included; of none with 0.
+    /// A string of addresses, each of this many bytes with its port; 0 if it holds no addresses.
     fn compact(&mut self, names: &mut StandIns, value: &Value<'_, '_>, width: usize) {
         self.shape(value);
         let Some(bytes) = value.as_bytes().filter(|_| width >= 4) else { return };

@@ -2,7 +2,7 @@
 //! nobody: numbers, lengths, times, and shapes that are understood. Addresses, names, hashes, keys, ids
 //! and texts get stand-ins, each the same wherever it occurs; what is not understood becomes zeros.
 //!
-//! The run is made once more, by an engine of another seed, so that neither our peer ids nor announce
+//! The run is repeated by an engine with another seed, so that neither our peer ids nor announce
 //! keys, conversations or places in the DHT follow from the result. Only the streams of randomness by
 //! which pieces and peers are chosen go on as they were: they name nobody, and without them no decision
 //! would be the same. They do not lead back to the seed, which is hashed into each of them.

@@ -11,7 +11,7 @@ use crate::base::ids::{ConnId, DiskOpId};
 use crate::base::rng::Seed;
 use crate::base::time::Instant;
 
-/// A trace of steps that consist of these events, each so often.
+/// A trace of steps: each consists of one event and how often it is repeated.
 fn made(steps: &[(Stored, u64)]) -> Result<Trace, TraceError> {
     let now = Instant::from_millis(1);
     let origin = Origin::New(Box::new((Config::default(), Seed([1; 32]), now)));

@@ -28,7 +28,7 @@ const MAX_SHUN: u64 = 600;
 /// How soon somebody in line looks again, at the least and at the most, before they are spread.
 const CROWDED: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(4);
-/// Over so many milliseconds those who look again are spread.
+/// Milliseconds over which those who wait are spread when they try again.
 const SPREAD_MILLIS: u64 = 4000;
 /// Last announces (`stopped`) that a host gets beyond what it gets anyway: those few seconds do not
 /// suffice for a line.
@@ -209,7 +209,7 @@ mod tests {
     }
 
     /// Ten thousand torrents ask whenever they may; the host takes 100 ms. Returns how often it was
-    /// asked in so many seconds.
+    /// asked in `seconds`.
     fn asked(hosts: &mut Hosts, spoke: bool, seconds: u64) -> u32 {
         let mut waiting = vec![at(0); 10_000];
         let (mut running, mut count) = (Vec::new(), 0);

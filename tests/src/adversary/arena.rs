@@ -9,7 +9,7 @@ use crate::node::{Node, NodeId};
 use crate::tracker::{Registry, Tracker};
 use crate::world::{PeerOptions, World};
 
-/// Foes may delay an honest swarm by this factor at the most, and so many seconds.
+/// The most by which foes may delay an honest swarm: a factor, and seconds on top.
 const DELAY: (u64, u64) = (2, 60);
 /// Virtual seconds after which a swarm counts as stopped.
 const PATIENCE: u64 = 1800;

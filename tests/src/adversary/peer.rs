@@ -49,9 +49,9 @@ enum Service {
     Silent,
     Rejecting,
     Honest,
-    /// Spoils one block in so many.
+    /// Spoils one block in this many.
     Spoiling(u32),
-    /// Answers one request in so many.
+    /// Answers one request in this many.
     Sparse(u32),
 }
 

@@ -6,7 +6,7 @@
 //! things as well, and only the fuzzers hold it. It is to catch what takes no memory, such as a list
 //! that is searched for each of its own items.
 
-/// What a run may cost: each an allowance and so much more for each byte of the input.
+/// What a run may cost: each an allowance, and an amount for each byte of the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     /// The target.

@@ -13,7 +13,7 @@ pub struct Shape {
     pub target: &'static str,
     /// What it is made of.
     pub name: &'static str,
-    /// An input of about so many bytes, and never more.
+    /// An input of about the given number of bytes, and never more.
     pub make: fn(usize) -> Vec<u8>,
 }
 

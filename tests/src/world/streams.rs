@@ -19,7 +19,7 @@ use crate::scripted::{Script, ScriptAction};
 const SYN_PATIENCE: Duration = Duration::from_secs(130);
 /// How late something late is.
 const LATE: Duration = Duration::from_secs(3);
-/// For so long bytes of a connection wait in front of the receiver's line; more stay in the sender.
+/// How long bytes of a connection may wait for the receiver's line; what would wait longer stays in the sender.
 const LINE_QUEUE: Duration = Duration::from_millis(500);
 /// Longest run of bytes given to an engine at once, where they are split.
 const SPLIT: u32 = 40_000;

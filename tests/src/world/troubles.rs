@@ -42,7 +42,7 @@ impl World {
         self.partition.filter(|_| self.nodes[a].group != self.nodes[b].group)
     }
 
-    /// Lets a node's clock run fast by so many parts in a million; slow below zero.
+    /// Lets a node's clock run fast by `parts` parts in a million; slow if that is below zero.
     pub fn drift_clock(&mut self, node: NodeId, parts: i64) {
         let now = self.now;
         self.nodes[node].clock.set_drift(now, parts);
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// The power of a node fails and comes back at once: connections break, unsynced writes are
-    /// lost or torn, and the engine begins anew with what the disk holds.
+    /// lost or torn, and a new engine starts with what the disk holds.
     pub fn crash(&mut self, id: NodeId) {
         let wires: Vec<_> = std::mem::take(&mut self.nodes[id].wires).into_values().collect();
         for (wire, end) in wires {

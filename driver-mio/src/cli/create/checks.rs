@@ -13,7 +13,7 @@ const EXAMPLES: usize = 3;
 /// Longest name of a file on the systems that there are, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Refuses a name that is none: the torrent could not be read again.
+/// Refuses an invalid name: the torrent could not be read again.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     let refuse = |why: &str| Err(Failure::new(USAGE, format!("'{name}' is no name: {why}")));
     match name {

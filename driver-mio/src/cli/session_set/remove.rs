@@ -45,7 +45,7 @@ pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes the files of a torrent. Of one whose metadata never came there are none.
+/// Removes the files of a torrent. A magnet whose metadata never came has no files.
 fn delete_data(set: &SessionSet, store: &Arc<ResumeStore>, entry: &Entry) -> std::io::Result<()> {
     let Ok(bytes) = set.torrent(&entry.hash) else { return Ok(()) };
     // Of one that never ran, what stands under its names is somebody else's.
