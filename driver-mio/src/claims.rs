@@ -413,7 +413,7 @@ mod tests {
         assert!(take(&claims, 1, claim(&one, Writes, false)));
         assert!(!take(&claims, 2, claim(&two, Writes, false)));
         assert!(!take(&claims, 2, claim(&two, Reads, false)));
-        assert!(claims.told(Sha1Hash([2; 20])).unwrap().contains("both a file /d; choose"));
+        assert!(claims.told(Sha1Hash([2; 20])).unwrap().contains("both have a file /d; choose"));
         // File by file: a folder is shared, a file is not.
         assert!(take(&claims, 3, claim(&torrent(3, &["c"]), Writes, false)));
         assert!(!take(&claims, 4, claim(&torrent(4, &["a/x"]), Writes, false)));
