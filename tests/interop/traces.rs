@@ -130,7 +130,19 @@ fn the_interactive_replay_works_in_a_terminal() {
             tmux(&["capture-pane", "-p", "-S", "-3000", "-t", "t"])
         );
     };
+    let prompted = || {
+        for _ in 0..100 {
+            let screen = tmux(&["capture-pane", "-p", "-S", "-3000", "-t", "t"]);
+            let last = screen.lines().map(str::trim_end).rfind(|line| !line.is_empty());
+            if last.is_some_and(|line| line.ends_with('>')) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("no prompt comes");
+    };
     screen_with("'help' lists the commands");
+    prompted();
     for (typed, seen) in [
         ("until piece 3 verified", "tell: piece 3 verified"),
         ("why", "caused by, latest first"),
@@ -140,7 +152,10 @@ fn the_interactive_replay_works_in_a_terminal() {
         ("nonsense", "is no command"),
     ] {
         tmux(&["send-keys", "-t", "t", typed, "Enter"]);
+        screen_with(&format!("> {typed}"));
         screen_with(seen);
+        // What is typed before the next prompt stands there may be dropped.
+        prompted();
     }
     tmux(&["send-keys", "-t", "t", "quit", "Enter"]);
 }
