@@ -401,3 +401,38 @@ fn who_asks_from_every_slot_and_reads_nothing_makes_room_for_who_reads() {
     let mut last = last.filter(|m| matches!(m, Message::Choke | Message::Unchoke));
     assert!(matches!(last.next(), Some(Message::Unchoke)));
 }
+
+#[test]
+fn who_reads_much_at_once_and_then_nothing_makes_room_too() {
+    let config = Config { unchoke_slots: Some(4), ..Config::default() };
+    let mut direct = Direct::new(config, torrent(100, 1 << 18), true);
+    let enter = |direct: &mut Direct, host, reads| {
+        let conn = direct.connect(address(host), reads).expect("let in");
+        direct.say(conn, &[Message::HaveNone, Message::Interested]);
+        direct.settle();
+        conn
+    };
+    let stuck: Vec<_> = (1..=4).map(|host| enter(&mut direct, host, false)).collect();
+    for conn in &stuck {
+        let block = |piece| Message::Request(BlockRequest { piece, begin: 0, length: 16_384 });
+        direct.say(*conn, &(0..20).map(block).collect::<Vec<_>>());
+        direct.settle();
+        direct.take(*conn, 50_000);
+    }
+    let honest: Vec<_> = (91..=94).map(|host| enter(&mut direct, host, true)).collect();
+    for _ in 0..36 {
+        direct.pass(500);
+        // They make use of a slot as soon as they have one.
+        for conn in &honest {
+            let ask = Message::Request(BlockRequest { piece: 1, begin: 0, length: 16_384 });
+            if direct.lines[conn].heard.iter().any(|message| matches!(message, Message::Unchoke)) {
+                direct.say(*conn, &[ask]);
+            }
+        }
+        direct.settle();
+    }
+    let served = honest.iter().filter(|conn| {
+        direct.lines[conn].heard.iter().any(|message| matches!(message, Message::Unchoke))
+    });
+    assert_eq!(served.count(), 4, "all four slots change hands within eighteen seconds");
+}

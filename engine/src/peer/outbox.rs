@@ -17,14 +17,17 @@ const FIRST_BYTES: usize = 8 * 17;
 /// Time after which a socket that takes nothing, while something waits to be sent, counts as not read.
 pub const STALLED: Duration = Duration::from_secs(180);
 
-/// Over so long it is looked at how much a socket takes, in milliseconds.
+/// Milliseconds over which is measured how much a socket takes.
 const WINDOW_MILLIS: u64 = 4000;
 /// A socket that takes less in that time, though more waits, makes no use of an upload slot.
 const LEAST_IN_WINDOW: u64 = 4096;
+/// What a socket takes at once counts up to this much, so for three windows: a system takes hundreds of KiB
+/// for a peer that reads nothing.
+const MOST_COUNTED: u64 = 3 * LEAST_IN_WINDOW;
 
 /// How much a socket took, while something waited for it.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Pace {
+struct Uptake {
     /// When the window began.
     since: Instant,
     /// Bytes in this window.
@@ -33,7 +36,7 @@ struct Pace {
     slow: bool,
 }
 
-impl Pace {
+impl Uptake {
     /// Nothing waited until now.
     fn begin(&mut self, now: Instant) {
         *self = Self { since: now, ..Self::default() };
@@ -47,9 +50,12 @@ impl Pace {
     }
 
     fn is_slow(&self, now: Instant) -> bool {
-        let over = now.millis_since(self.since) >= WINDOW_MILLIS;
-        let little = self.bytes < LEAST_IN_WINDOW;
-        if over { little } else { self.slow && little }
+        let elapsed = now.millis_since(self.since);
+        if elapsed < WINDOW_MILLIS {
+            return self.slow && self.bytes < LEAST_IN_WINDOW;
+        }
+        // The rate since the window began: nothing else ends it while the socket takes nothing.
+        self.bytes.min(MOST_COUNTED) * WINDOW_MILLIS < LEAST_IN_WINDOW.saturating_mul(elapsed)
     }
 }
 
@@ -75,7 +81,7 @@ pub struct Outbox {
     overfull: bool,
     /// When the socket last took something, or had nothing to take.
     moved_at: Instant,
-    pace: Pace,
+    uptake: Uptake,
 }
 
 impl Outbox {
@@ -90,7 +96,7 @@ impl Outbox {
             limit: u64::from(MAX_UNREAD) + u64::from(first),
             overfull: false,
             moved_at: now,
-            pace: Pace::default(),
+            uptake: Uptake::default(),
         }
     }
 
@@ -157,7 +163,7 @@ impl Outbox {
     fn record(&mut self, send: Send, now: Instant) {
         if self.sends.is_empty() {
             self.moved_at = now;
-            self.pace.begin(now);
+            self.uptake.begin(now);
         }
         if send.bytes > 0 {
             self.sends.push_back(send);
@@ -168,7 +174,7 @@ impl Outbox {
     /// been handed over.
     pub fn taken(&mut self, count: u32, now: Instant) -> (u64, bool) {
         self.moved_at = now;
-        self.pace.add(count.into(), now);
+        self.uptake.add(count.into(), now);
         let (mut left, mut blocks) = (count, 0);
         while left > 0
             && let Some(front) = self.sends.front_mut()
@@ -211,7 +217,7 @@ impl Outbox {
 
     /// Whether the socket has taken next to nothing for some seconds, though blocks wait for it.
     pub fn is_slow(&self, now: Instant) -> bool {
-        self.blocks > 0 && self.pace.is_slow(now)
+        self.blocks > 0 && self.uptake.is_slow(now)
     }
 
     /// Checks the counters against a recount.
@@ -288,8 +294,13 @@ mod tests {
         }
         outbox.taken(10_000, at(9500));
         assert!(!outbox.is_slow(at(9500)));
+        // A burst counts for a while, and not for as long as nothing follows it.
+        outbox.taken(500_000, at(9550));
+        assert!(!outbox.is_slow(at(13_000)) && outbox.is_slow(at(22_000)));
+        outbox.taken(10_000, at(22_100));
+        assert!(!outbox.is_slow(at(22_100)));
         // What waits for nothing else is not slow.
-        outbox.taken(1_000_000, at(9600));
+        outbox.taken(1_000_000, at(22_200));
         assert!(!outbox.is_slow(at(60_000)));
         outbox.block_handed_over(100, at(60_000));
         assert!(!outbox.is_slow(at(60_001)));
