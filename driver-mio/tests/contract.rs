@@ -402,7 +402,7 @@ fn call_and_go(port: u16) -> Vec<std::net::TcpStream> {
     vec![nonsense]
 }
 
-/// A whole transfer with strangers at the door, as the driver of the leecher recorded it.
+/// A whole transfer with strangers that call in, as the driver of the leecher recorded it.
 fn a_whole_transfer() -> Vec<LastStep> {
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("a"), dir.path().join("b"));
@@ -421,7 +421,7 @@ fn a_whole_transfer() -> Vec<LastStep> {
     let strangers = call_and_go(leech.port().unwrap());
     let end = Instant::now() + PATIENCE;
     let mut finished = false;
-    // Until it is here, and everybody at the door has been dealt with.
+    // Until it is here, and no stranger is still shaking hands.
     while (!finished || leech.engine().stats().handshaking > 0) && Instant::now() < end {
         seed.turn(step).unwrap();
         let notices = leech.turn(step).unwrap();

@@ -139,7 +139,7 @@ fn the_tag_is_on_record_before_there_is_a_part_file_and_goes_with_the_torrent() 
     assert!([1, 2, 3].into_iter().all(|piece| is_good(&files, piece)));
     store.forget(hash).unwrap();
     assert_eq!(on_record(), None);
-    assert_ne!(of_store().bytes(), of_store().bytes(), "drawn anew");
+    assert_ne!(of_store().bytes(), of_store().bytes(), "drawn again");
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn a_part_file_that_is_damaged_or_of_another_torrent_is_no_part_file() {
     let files = open(&metainfo, &fs, &skipping(&[0, 2])).unwrap();
     assert_eq!(disk_error(&hash_piece(&files, 1).unwrap_err()), DiskError::Missing);
     write(&files, &bytes, &pieces);
-    assert_right(&files, &pieces, "written anew");
+    assert_right(&files, &pieces, "written again");
 }
 
 #[test]
@@ -412,7 +412,7 @@ fn an_empty_folder_in_the_place_of_a_drive_is_not_the_drive() {
         disk_error(&result.unwrap_err()) == DiskError::LocationGone
     };
     assert!(locations.look(LocationId(0), true).is_err());
-    assert!(gone(locations.open(LocationId(0))), "nothing is made anew");
+    assert!(gone(locations.open(LocationId(0))), "nothing is made again");
     std::fs::create_dir(&mounted).unwrap();
     assert!(gone(locations.open(LocationId(0))), "the folder that a drive is mounted on");
     std::fs::remove_dir(&mounted).unwrap();

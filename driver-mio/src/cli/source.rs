@@ -56,7 +56,7 @@ pub fn load(text: &str, names: &Names) -> Result<Source, Failure> {
     }
 }
 
-/// Reads a file of the user's, and of one that is too long so much that this shows.
+/// Reads a file of the user's, at most one byte more than is allowed: enough to see that it is too long.
 fn read_all(file: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;

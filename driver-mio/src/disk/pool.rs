@@ -151,8 +151,8 @@ impl DiskPool {
         self.queue.put_all(with_files.into_iter().map(|(file, batch)| (batch, file)));
     }
 
-    /// Gives workers a piece to be hashed. Where the download goes on, it may wait `patiently` for others,
-    /// so long at the most: they come whether this one is hashed or not. Returns when to
+    /// Gives workers a piece to be hashed. Where the download goes on, it may wait for others up to
+    /// the time that `patiently` gives: they come whether this one is hashed or not. Returns when to
     /// [`look`](Self::look), if that is of use.
     pub fn hash(
         &self,

@@ -336,7 +336,7 @@ mod tests {
         hash(&mut state);
         let left = after(&mut state, 10, 20, Some(2 * patience), &mut now);
         assert_eq!(left, 2 * patience - Duration::from_millis(9 * 20));
-        // Where one of them may not wait so long, none does.
+        // What one of them may wait at most holds for all.
         let left = after(&mut state, 1, 20, Some(patience), &mut now);
         assert_eq!(left, patience - Duration::from_millis(10 * 20));
         // The last one of a download waits for none, and nor do those before it.

@@ -28,7 +28,7 @@ fn connected() -> (Cost, Engine) {
     let mut cost = Cost::default();
     cost.hear(now, &Event::Incoming { socket: SocketToken(1), remote: peer() });
     cost.see(&Action::Stream(CONN, StreamAction::Adopt { socket: SocketToken(1) }));
-    cost.settle(&engine, 1, 1).expect("so much is allowed");
+    cost.settle(&engine, 1, 1).expect("that much is allowed");
     (cost, engine)
 }
 
