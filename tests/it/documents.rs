@@ -124,19 +124,10 @@ fn every_bep_that_readme_lists_is_named_in_the_engine() {
     let listed: BTreeSet<u32> = rows.flat_map(numbers).collect();
     assert!(listed.len() > 25, "{listed:?}");
     let mut named = BTreeSet::new();
-    let mut stack = vec![root().join("engine/src")];
-    while let Some(path) = stack.pop() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                stack.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            for behind in text.split("BEP ").skip(1) {
-                let list = |c: char| c.is_ascii_digit() || ", BEPand".contains(c);
-                named.extend(numbers(&behind.chars().take_while(|c| list(*c)).collect::<String>()));
-            }
+    for (_, text) in crate::tidy::sources("engine/src") {
+        for behind in text.split("BEP ").skip(1) {
+            let list = |c: char| c.is_ascii_digit() || ", BEPand".contains(c);
+            named.extend(numbers(&behind.chars().take_while(|c| list(*c)).collect::<String>()));
         }
     }
     let missing: Vec<_> = listed.difference(&named).collect();

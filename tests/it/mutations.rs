@@ -3,7 +3,6 @@
 //! it against the sources.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use ciborium::Value;
 use eddyline::{CheckDepth, Config, Engine};
@@ -439,18 +438,9 @@ fn every_invariant_fires_when_it_is_broken() {
 /// Rules in the sources: whatever is returned as `Err("..")` by a check.
 fn rules_in(folder: &str) -> BTreeSet<String> {
     let mut rules = BTreeSet::new();
-    let mut stack = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)];
-    while let Some(path) = stack.pop() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                stack.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let found = text.split("Err(\"").skip(1).filter_map(|rest| rest.split('"').next());
-            rules.extend(found.map(str::to_owned));
-        }
+    for (_, text) in crate::tidy::sources(folder) {
+        let found = text.split("Err(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        rules.extend(found.map(str::to_owned));
     }
     rules
 }

@@ -98,7 +98,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn sources(folder: &str) -> Vec<(String, String)> {
+/// Name and text of every source file below a folder of the project.
+pub fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut stack = vec![root().join(folder)];
     while let Some(path) = stack.pop() {
