@@ -3,12 +3,12 @@
 //!
 //! A claim holds a short hash of every path that a torrent has, from the root of the file system on,
 //! and of what tells each file that is there from every other one, so that links and mounts deceive
-//! nobody. Other processes find it in the state folder, in a file that is locked as long as its torrent
-//! is open; one that nobody holds any more is nothing.
+//! nobody. Other processes hear of it through the register in the state folder.
+
+mod index;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,9 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use serde::{Deserialize, Serialize};
 
-use crate::private;
+use crate::register::{News, Register};
+
+use index::{Clash, Index};
 
 /// A hash of a path, or of the identity of a file.
 type Key = [u8; 16];
@@ -49,7 +51,7 @@ struct Head {
 }
 
 /// What a torrent does with its files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum ClaimAccess {
     /// It reads them: they are verified, or nothing may be written.
     Reads,
@@ -178,60 +180,60 @@ impl Claim {
         self
     }
 
-    /// The first path on which this claim and another cannot both stand. Two that only read can; equal
-    /// content can be had by two of which one does not write. A folder is a folder for everybody.
-    /// Returns the number of its file, and whether both have the same content there.
-    fn clash(&self, access: ClaimAccess, others: &[(Entry, u32)]) -> Option<(u32, bool)> {
-        let both = |kind| self.head.access == kind && access == kind;
-        if both(ClaimAccess::Reads) {
-            return None;
+    /// As other processes read it.
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(&self.head)?;
+        bytes.push(b'\n');
+        for (entry, _) in &self.entries {
+            bytes.extend(entry.key);
+            bytes.extend(entry.content.to_le_bytes());
         }
-        let both = both(ClaimAccess::Writes);
-        self.entries.iter().find_map(|(entry, file)| {
-            let first = others.partition_point(|(other, _)| other.key < entry.key);
-            let same = others[first..].iter().take_while(|(other, _)| other.key == entry.key);
-            let same = same.filter(|(other, _)| other.content != 0 || entry.content != 0);
-            let mut alike = same.map(|(other, _)| other.content == entry.content);
-            alike.find(|alike| both || !alike).map(|alike| (*file, alike))
-        })
+        Ok(bytes)
+    }
+
+    /// What another process wrote. It does not say which file an entry stands for.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let head = serde_json::from_slice(&bytes[..end]).ok()?;
+        let entries = bytes[end + 1..].chunks_exact(ENTRY).filter_map(|entry| {
+            let (key, content) = entry.split_first_chunk()?;
+            Some((Entry { key: *key, content: u64::from_le_bytes(content.try_into().ok()?) }, 0))
+        });
+        Some(Self { head, entries: entries.collect() })
     }
 }
 
-/// A claim that this process holds, with the lock on what others see of it.
-#[derive(Debug)]
-struct Held {
-    claim: Claim,
-    _lock: Option<File>,
+#[derive(Debug, Default)]
+struct Inner {
+    index: Index,
+    /// What is told to other processes, and heard of them.
+    register: Option<Register>,
+    /// Why a torrent has none.
+    refused: BTreeMap<Sha1Hash, String>,
 }
 
-/// The claims of this process, and where those of others are.
+/// The claims of this process and, where they share a state folder, of others.
 #[derive(Debug)]
 pub struct Claims {
-    folder: Option<PathBuf>,
-    held: Mutex<BTreeMap<Sha1Hash, Held>>,
-    /// Why a torrent has none.
-    refused: Mutex<BTreeMap<Sha1Hash, String>>,
+    inner: Mutex<Inner>,
 }
 
 impl Claims {
     /// Claims that other processes with the same folder know of; without one, those of this process.
     #[must_use]
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, held: Mutex::default(), refused: Mutex::default() }
+        let inner = Inner { register: folder.map(Register::new), ..Inner::default() };
+        Self { inner: Mutex::new(inner) }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Sha1Hash, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn refused(&self) -> MutexGuard<'_, BTreeMap<Sha1Hash, String>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the files of a torrent could not be had, where another torrent has them.
     #[must_use]
     pub fn told(&self, torrent: Sha1Hash) -> Option<String> {
-        self.refused().get(&torrent).cloned()
+        self.inner().refused.get(&torrent).cloned()
     }
 
     /// Takes a claim, in the place of one that the torrent has already. `path` is where a file is.
@@ -245,126 +247,71 @@ impl Claims {
         claim: Claim,
         path: impl Fn(u32) -> PathBuf,
     ) -> io::Result<()> {
-        let mut held = self.held();
-        // Nobody looks while another writes.
-        let _guard = self.folder.as_deref().and_then(|folder| guard(folder).ok());
-        let taken = |(file, alike): (u32, bool), holder: &Head| {
-            let (new, holder) = (claim.head.name.clone(), holder.clone());
-            let taken = Taken { path: path(file), alike, new, holder };
-            self.refused().insert(torrent, taken.to_string());
-            io::Error::other(taken)
+        let Inner { index, register, refused } = &mut *self.inner();
+        // Nobody else takes anything before this one is told.
+        let guard = match register {
+            None => None,
+            Some(register) => match register.open() {
+                Ok((guard, news)) => {
+                    hear(index, news);
+                    Some(guard)
+                }
+                // A folder that cannot be written may still be read.
+                Err(_) => {
+                    hear(index, register.look());
+                    None
+                }
+            },
         };
-        for (_, other) in held.iter().filter(|(other, _)| **other != torrent) {
-            if let Some(clash) = claim.clash(other.claim.head.access, &other.claim.entries) {
-                return Err(taken(clash, &other.claim.head));
-            }
+        if let Some(Clash { file, alike, holder }) = index.clash(torrent, &claim) {
+            let (new, holder) = (claim.head.name, holder.clone());
+            let taken = Taken { path: path(file), alike, new, holder };
+            refused.insert(torrent, taken.to_string());
+            return Err(io::Error::other(taken));
         }
-        let others = self.folder.as_deref().map(|folder| others(folder, torrent));
-        for (holder, entries) in others.into_iter().flatten() {
-            if let Some(clash) = claim.clash(holder.access, &entries) {
-                return Err(taken(clash, &holder));
-            }
+        refused.remove(&torrent);
+        if let Some(mut guard) = guard {
+            let _ = guard.take(torrent, &claim.encode()?);
         }
-        self.refused().remove(&torrent);
-        let known = held.remove(&torrent).and_then(|held| held._lock);
-        let lock =
-            self.folder.as_deref().and_then(|folder| publish(folder, torrent, &claim, known).ok());
-        held.insert(torrent, Held { claim, _lock: lock });
+        index.insert((None, torrent), claim);
         Ok(())
     }
 
     /// The claim that a torrent has.
     #[must_use]
     pub fn of(&self, torrent: Sha1Hash) -> Option<Claim> {
-        self.held().get(&torrent).map(|held| held.claim.clone())
+        self.inner().index.get(&(None, torrent)).cloned()
     }
 
     /// Gives a claim back.
     pub fn release(&self, torrent: Sha1Hash) {
-        let held = self.held().remove(&torrent);
-        if let (Some(_), Some(folder)) = (held, &self.folder) {
-            // One that stays is held by nobody.
-            let _ = fs::remove_file(file_of(folder, torrent));
+        let Inner { index, register, .. } = &mut *self.inner();
+        let had = index.remove(&(None, torrent));
+        if let (Some(_), Some(register)) = (had, register)
+            && let Ok((mut guard, news)) = register.open()
+        {
+            hear(index, news);
+            // What cannot be told ends with this process.
+            let _ = guard.give_back(torrent);
         }
     }
 }
 
-fn file_of(folder: &Path, torrent: Sha1Hash) -> PathBuf {
-    folder.join(format!("{}.claim", torrent.to_hex()))
-}
-
-/// Held while claims are compared and made.
-fn guard(folder: &Path) -> io::Result<File> {
-    private::make_folder(folder)?;
-    let path = folder.join("lock");
-    let lock = private::state_options().create(true).truncate(false).write(true).open(path)?;
-    lock.lock()?;
-    Ok(lock)
-}
-
-/// The claims of other processes that still stand.
-fn others(folder: &Path, torrent: Sha1Hash) -> Vec<(Head, Vec<(Entry, u32)>)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let claims = path.extension().is_some_and(|extension| extension == "claim");
-        if !claims || path == file_of(folder, torrent) {
-            continue;
-        }
-        let Ok(mut file) = private::state_options().read(true).open(&path) else { continue };
-        if file.try_lock_shared().is_ok() {
-            // Whoever held it is gone.
-            let _ = fs::remove_file(&path);
-            continue;
-        }
-        let mut bytes = Vec::new();
-        if file.read_to_end(&mut bytes).is_ok() {
-            all.extend(decode(&bytes));
+/// Takes in what other processes have done.
+fn hear(index: &mut Index, news: Vec<News>) {
+    for news in news {
+        match news {
+            News::Took(process, torrent, what) => {
+                if let Some(claim) = Claim::decode(&what) {
+                    index.insert((Some(process), torrent), claim);
+                }
+            }
+            News::GaveBack(process, torrent) => {
+                index.remove(&(Some(process), torrent));
+            }
+            News::Gone(process) => index.remove_all(&process),
         }
     }
-    all
-}
-
-fn decode(bytes: &[u8]) -> Option<(Head, Vec<(Entry, u32)>)> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
-    // What this process holds is known to it better.
-    if head.process == std::process::id() {
-        return None;
-    }
-    let entries = bytes[end + 1..].chunks_exact(ENTRY).filter_map(|entry| {
-        let (key, content) = entry.split_first_chunk()?;
-        Some((Entry { key: *key, content: u64::from_le_bytes(content.try_into().ok()?) }, 0))
-    });
-    Some((head, entries.collect()))
-}
-
-/// Lets other processes know of a claim for as long as what is returned is open.
-fn publish(
-    folder: &Path,
-    torrent: Sha1Hash,
-    claim: &Claim,
-    known: Option<File>,
-) -> io::Result<File> {
-    let mut bytes = serde_json::to_vec(&claim.head)?;
-    bytes.push(b'\n');
-    for (entry, _) in &claim.entries {
-        bytes.extend(entry.key);
-        bytes.extend(entry.content.to_le_bytes());
-    }
-    let path = file_of(folder, torrent);
-    let mut file = match known {
-        Some(file) => file,
-        None => private::state_options().create(true).truncate(false).write(true).open(path)?,
-    };
-    match file.try_lock() {
-        Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
-        Err(fs::TryLockError::Error(error)) => return Err(error),
-    }
-    file.set_len(0)?;
-    io::Seek::rewind(&mut file)?;
-    file.write_all(&bytes)?;
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -451,20 +398,49 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_leaves_behind_is_no_claim() {
+    fn what_another_process_has_stands_in_the_way_until_that_gives_it_back_or_ends() {
+        use ClaimAccess::{Reads, Writes};
         let folder = tempfile::tempdir().unwrap();
-        let claims = Claims::new(Some(folder.path().to_owned()));
-        let one = torrent(1, &["a"]);
-        assert!(take(&claims, 1, claim(&one, ClaimAccess::Writes, false)));
-        let other = Claims::new(Some(folder.path().to_owned()));
-        let mut foreign = claim(&torrent(2, &["a"]), ClaimAccess::Writes, false);
-        foreign.head.process += 1;
-        // As another process would have left it, held and let go of.
-        let lock = publish(folder.path(), Sha1Hash([2; 20]), &foreign, None).unwrap();
-        assert!(!take(&other, 3, claim(&torrent(3, &["a"]), ClaimAccess::Writes, false)));
-        drop(lock);
-        assert!(take(&other, 3, claim(&torrent(3, &["a"]), ClaimAccess::Writes, false)));
-        claims.release(Sha1Hash([1; 20]));
-        assert!(!file_of(folder.path(), Sha1Hash([1; 20])).exists());
+        let open = || Claims::new(Some(folder.path().to_owned()));
+        let (here, there) = (open(), open());
+        let (one, two) = (torrent(1, &["a"]), torrent(2, &["a"]));
+        assert!(take(&there, 1, claim(&one, Writes, false)));
+        assert!(!take(&here, 2, claim(&two, Writes, false)));
+        there.release(Sha1Hash([1; 20]));
+        assert!(take(&here, 2, claim(&two, Reads, false)));
+        assert!(take(&there, 1, claim(&one, Reads, false)));
+        assert!(!take(&there, 1, claim(&one, Writes, false)), "what it has it keeps");
+        drop(here);
+        assert!(take(&there, 1, claim(&one, Writes, false)));
+        assert!(!take(&open(), 2, claim(&two, Reads, false)));
+        drop(there);
+        assert!(take(&open(), 2, claim(&two, Writes, false)));
+    }
+
+    #[test]
+    fn ten_thousand_torrents_of_one_folder_take_one_file_and_time_that_grows_with_their_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Claims::new(Some(folder.path().to_owned()));
+        let (here, there) = (open(), open());
+        let number = |n: u32| Sha1Hash(std::array::from_fn(|at| n.to_be_bytes()[at % 4]));
+        let names: Vec<String> = (0..10_000).map(|n| format!("f{n}")).collect();
+        let of = |metainfo: &Metainfo, name: &str| {
+            let path = ["n".to_owned(), name.to_owned()];
+            let files = [(0, path.as_slice(), None)].into_iter();
+            Claim::new(metainfo, ClaimAccess::Writes, Path::new("/d"), false, files)
+        };
+        let metainfo = torrent(1, &["x"]);
+        for (n, name) in (0..).zip(&names) {
+            here.take(number(n), of(&metainfo, name), |_| "/d".into()).unwrap();
+        }
+        let taken =
+            there.take(number(20_000), of(&torrent(2, &["x"]), &names[9_999]), |_| "/d".into());
+        assert!(taken.is_err());
+        let open_files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert!(open_files <= 3, "{open_files}");
+        for n in 0..10_000 {
+            here.release(number(n));
+        }
+        assert!(there.take(number(20_000), of(&metainfo, "f1"), |_| "/d".into()).is_ok());
     }
 }

@@ -27,8 +27,10 @@ mod multicast;
 pub mod network;
 pub mod private;
 pub mod recorder;
+pub mod register;
 pub mod resume_store;
 pub mod session_store;
 pub mod stream;
+pub mod torrent_locks;
 
 pub use driver::{Driver, DriverConfig, DriverError};

@@ -35,6 +35,29 @@ pub struct Holder {
     pub command: String,
 }
 
+impl Holder {
+    /// This process, with what it does.
+    #[must_use]
+    pub fn this(command: &str) -> Self {
+        Self { process: Some(std::process::id()), command: command.to_owned() }
+    }
+
+    /// As others read it with [`Self::read`].
+    #[must_use]
+    pub fn written(&self) -> String {
+        let process = self.process.map_or_else(String::new, |process| process.to_string());
+        format!("{process}\n{}\n", self.command)
+    }
+
+    /// What [`Self::written`] says; what cannot be read is left out.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let mut lines = text.lines();
+        let process = lines.next().and_then(|line| line.parse().ok());
+        Self { process, command: lines.next().unwrap_or_default().to_owned() }
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.process {
@@ -120,7 +143,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 fn note(file: &mut File, command: &str) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(format!("{}\n{command}\n", std::process::id()).as_bytes())
+    file.write_all(Holder::this(command).written().as_bytes())
 }
 
 fn read_note(mut file: &File) -> Holder {
@@ -130,9 +153,7 @@ fn read_note(mut file: &File) -> Holder {
     if read.is_err() {
         return Holder::default();
     }
-    let mut lines = text.lines();
-    let process = lines.next().and_then(|line| line.parse().ok());
-    Holder { process, command: lines.next().unwrap_or_default().to_owned() }
+    Holder::read(&text)
 }
 
 #[cfg(test)]

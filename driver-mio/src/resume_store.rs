@@ -2,18 +2,16 @@
 //! the DHT; and the locks that keep processes out of each other's way. Several processes share it: each
 //! holds the locks of the torrents that it works on.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 
 use crate::locks::{Holder, Lock, LockError};
 use crate::private;
+use crate::torrent_locks::TorrentLocks;
 
 /// The command that holds the lock of the session for as long as it runs.
 pub const RUNNING: &str = "session run";
@@ -25,7 +23,7 @@ const SESSION_PATIENCE: Duration = Duration::from_secs(2);
 pub struct ResumeStore {
     state: PathBuf,
     folder: PathBuf,
-    locks: Mutex<BTreeMap<Sha1Hash, Lock>>,
+    locks: TorrentLocks,
 }
 
 /// Why a state folder, or a torrent in it, cannot be used.
@@ -70,7 +68,7 @@ impl ResumeStore {
     /// The state folder at `path`, to be read.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        let locks = Mutex::default();
+        let locks = TorrentLocks::new(path.join("locks"));
         Self { state: path.to_owned(), folder: path.join("resume"), locks }
     }
 
@@ -85,23 +83,18 @@ impl ResumeStore {
     /// # Errors
     /// When another process works on the torrent.
     pub fn lock(&self, hash: Sha1Hash, command: &str) -> Result<(), StoreError> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Slot::Vacant(slot) = locks.entry(hash) {
-            let lock = Lock::take(&self.file(hash).with_extension("lock"), command);
-            slot.insert(lock.map_err(|error| self.refused(error))?);
-        }
-        Ok(())
+        self.locks.take(hash, command).map_err(|error| self.refused(error))
     }
 
     /// Lets go of the lock of a torrent.
     pub fn unlock(&self, hash: Sha1Hash) {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+        self.locks.release(hash);
     }
 
     /// Who works on a torrent.
     #[must_use]
     pub fn holder(&self, hash: Sha1Hash) -> Option<Holder> {
-        Lock::holder(&self.file(hash).with_extension("lock"))
+        self.locks.holder(hash)
     }
 
     /// Takes the lock of the session, under which the set of torrents is changed and run.

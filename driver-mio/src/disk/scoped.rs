@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -22,6 +22,8 @@ pub struct Scoped {
     path: PathBuf,
     identity: (u64, u64),
     dates_late: bool,
+    /// The folder for those who only read, shared by all of them.
+    followed: Mutex<Weak<Linked>>,
 }
 
 const FOLDER: OFlags =
@@ -40,7 +42,8 @@ impl Scoped {
         let folder = rustix::fs::open(path, flags, Mode::empty())?;
         let identity = identity(&rustix::fs::fstat(&folder)?);
         let dates_late = dates_late(&folder);
-        Ok(Self { folder, path: path.to_owned(), identity, dates_late })
+        let (path, followed) = (path.to_owned(), Mutex::default());
+        Ok(Self { folder, path, identity, dates_late, followed })
     }
 
     /// Opens the folder of `parts`, making what is missing if asked to.
@@ -191,7 +194,13 @@ impl FileSystem for Scoped {
     }
 
     fn followed(&self) -> Option<Arc<dyn FileSystem>> {
-        Some(Arc::new(Linked::open(&self.path).ok()?))
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = followed.upgrade() {
+            return Some(open);
+        }
+        let open = Arc::new(Linked::open(&self.path).ok()?);
+        *followed = Arc::downgrade(&open);
+        Some(open)
     }
 
     fn identity(&self) -> Option<(u64, u64)> {
