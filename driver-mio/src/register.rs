@@ -103,6 +103,11 @@ impl Register {
         Ok((Guard { register: self, _lock: lock }, news))
     }
 
+    /// Gives back all that this process holds.
+    pub fn give_all_back(&mut self) {
+        self.own = None;
+    }
+
     /// What others have done, for whoever takes nothing.
     pub fn look(&mut self) -> Vec<News> {
         self.read_others(false)
@@ -239,8 +244,11 @@ impl Drop for Own {
     }
 }
 
+/// A torrent, and what a process has taken of it; nothing if it has given it back.
+type Record = (Sha1Hash, Option<Vec<u8>>);
+
 /// The whole records from `read` on.
-fn read_on(file: &File, read: &mut u64) -> Vec<(Sha1Hash, Option<Vec<u8>>)> {
+fn read_on(file: &File, read: &mut u64) -> Vec<Record> {
     let mut records = Vec::new();
     let mut bytes = Vec::new();
     let length = file.metadata().map_or(0, |about| about.len());
@@ -257,8 +265,8 @@ fn read_on(file: &File, read: &mut u64) -> Vec<(Sha1Hash, Option<Vec<u8>>)> {
         return records;
     }
     let mut rest = bytes.as_slice();
-    while let Some((torrent, what, after)) = record(rest) {
-        records.push((torrent, what));
+    while let Some((record, after)) = first_record(rest) {
+        records.push(record);
         *read += (rest.len() - after.len()) as u64;
         rest = after;
     }
@@ -266,12 +274,12 @@ fn read_on(file: &File, read: &mut u64) -> Vec<(Sha1Hash, Option<Vec<u8>>)> {
 }
 
 /// The first record of some bytes, and what follows it.
-fn record(bytes: &[u8]) -> Option<(Sha1Hash, Option<Vec<u8>>, &[u8])> {
+fn first_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (body, after) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     let (torrent, body) = body.split_first_chunk::<20>()?;
     let (kind, body) = body.split_first()?;
-    Some((Sha1Hash(*torrent), (*kind != 0).then(|| body.to_vec()), after))
+    Some(((Sha1Hash(*torrent), (*kind != 0).then(|| body.to_vec())), after))
 }
 
 #[cfg(test)]

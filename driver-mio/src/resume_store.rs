@@ -91,6 +91,11 @@ impl ResumeStore {
         self.locks.release(hash);
     }
 
+    /// Lets go of the locks of all torrents, at the end of the program.
+    pub fn unlock_all(&self) {
+        self.locks.release_all();
+    }
+
     /// Who works on a torrent.
     #[must_use]
     pub fn holder(&self, hash: Sha1Hash) -> Option<Holder> {

@@ -70,6 +70,13 @@ impl TorrentLocks {
         }
     }
 
+    /// Lets go of all locks.
+    pub fn release_all(&self) {
+        let Inner { register, own, .. } = &mut *self.inner();
+        own.clear();
+        register.give_all_back();
+    }
+
     /// Who holds the lock of a torrent, be it this process.
     #[must_use]
     pub fn holder(&self, torrent: Sha1Hash) -> Option<Holder> {

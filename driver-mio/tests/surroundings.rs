@@ -236,3 +236,28 @@ fn what_is_no_source_is_found_out_without_reading_all_of_it() {
         assert!(found == code && news.contains(words), "{command}: {found} {news}");
     }
 }
+
+#[test]
+fn what_a_torrent_more_takes_of_the_open_files_is_given_back_when_they_run_short() {
+    let home = Home::new();
+    let make = "mkdir many && for n in $(seq 300); do echo $n > many/$n.bin && \
+                eddyline create many/$n.bin -q -o $n.torrent || exit 1; done";
+    assert_eq!(home.shell(make), (0, String::new()));
+    // Twice, so that state is found too; with a second process beside it that has other torrents.
+    for _ in 0..2 {
+        let script = format!(
+            "ulimit -n 100; : > first; : > second; eddyline seed p.torrent --dir here {ALONE} >> first & one=$!
+             eddyline seed [0-9]*.torrent --dir many {ALONE} >> second & two=$!
+             until grep -q READY first && grep -q READY second || ! kill -0 $two; do sleep 0.05; done
+             kill -INT $one $two; wait $one; echo $? > codes; wait $two; echo $? >> codes; \
+             find .local -name '*.held' >&2"
+        );
+        let (code, news) = home.shell(&script);
+        let codes = std::fs::read_to_string(home.0.path().join("codes")).unwrap();
+        assert_eq!(
+            (code, codes.as_str(), news.as_str()),
+            (0, "0\n0\n", ""),
+            "nothing is left behind"
+        );
+    }
+}

@@ -152,6 +152,15 @@ pub struct Session {
     home: LocationId,
 }
 
+impl Drop for Session {
+    /// The store may be held by workers that end a moment after the program: what it tells others does not.
+    fn drop(&mut self) {
+        if let Some(store) = &self.store {
+            store.unlock_all();
+        }
+    }
+}
+
 /// Resolves `HOST:PORT`.
 pub fn resolve(text: &str, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(addr) = text.parse::<SocketAddr>() {
