@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use eddyline_mio::lanes::{LANES, LaneHash, Lanes, Width};
+use eddyline_disk::lanes::{LANES, LaneHash, Lanes, Width};
 use sha1::Sha1;
 use sha2::Sha256;
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use eddyline::base::ids::LookupId;
 use eddyline::{Event, LookupError};
+use eddyline_disk::mailbox::Mailbox;
 
 use crate::bound_names::BoundNames;
 use crate::lines::{Shares, Workshop};
-use crate::mailbox::Mailbox;
 use crate::network::NetworkPolicy;
 
 /// Look-ups at the same time. A name is looked up once for everybody who waits for it, and names

@@ -15,20 +15,20 @@ use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
 use eddyline::{Action, Command, Config, Engine, Event, Notice, Wakeup};
+use eddyline_disk::mailbox::Mailbox;
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
 use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
-use crate::mailbox::Mailbox;
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
 use crate::recorder::{RecordTo, TraceFile};
-use crate::resume_store::ResumeStore;
 use crate::stream::Stream;
 use reads::Reads;
 
@@ -164,7 +164,11 @@ impl Driver {
         } = config;
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
-        let (mailbox, clock) = (Mailbox::new(waker), Clock::start());
+        let mailbox = Mailbox::new(move || {
+            // A loop that cannot be woken still wakes for its timers.
+            let _ = waker.wake();
+        });
+        let clock = Clock::start();
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());

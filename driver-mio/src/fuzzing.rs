@@ -3,11 +3,9 @@
 
 mod replies;
 mod state;
-mod storage;
 
 pub use replies::http_replies;
-pub use state::{config_file, session_journal, sources, state_files};
-pub use storage::{part_files, relocation};
+pub use state::{config_file, session_journal, sources};
 
 /// The name of a target, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -15,10 +13,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target of the driver.
 pub const TARGETS: &[Target] = &[
     ("http_replies", http_replies),
-    ("part_files", part_files),
-    ("relocation", relocation),
     ("session_journal", session_journal),
-    ("state_files", state_files),
     ("config_file", config_file),
     ("sources", sources),
 ];

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::addr::{Scope, scope};
 use eddyline::base::ids::ExchangeId;
 use eddyline::{Event, HttpEvent, HttpFailure, HttpGet};
+use eddyline_disk::mailbox::Mailbox;
 use ureq::config::IpFamily;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -22,7 +23,6 @@ use ureq::unversioned::transport::{
 use self::transport::PlainTransport;
 use crate::dns::Names;
 use crate::lines::{Shares, Workshop};
-use crate::mailbox::Mailbox;
 use crate::network::NetworkPolicy;
 
 /// Addresses of a name that are tried.

@@ -8,29 +8,22 @@ extern crate self as eddyline_mio;
 
 mod bound_names;
 pub mod buffers;
-pub mod claims;
 #[doc(hidden)]
 pub mod cli;
 pub mod clock;
-pub mod disk;
 pub mod dns;
 pub mod driver;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
-pub mod lanes;
 mod lines;
 pub mod listen;
-pub mod locks;
-pub mod mailbox;
 mod multicast;
 pub mod network;
-pub mod private;
 pub mod recorder;
-pub mod register;
-pub mod resume_store;
 pub mod session_store;
 pub mod stream;
-pub mod torrent_locks;
+
+pub use eddyline_disk as disk;
 
 pub use driver::{Driver, DriverConfig, DriverError};

@@ -10,8 +10,7 @@ use crossbeam_channel::{Sender, bounded};
 use eddyline::base::time::Instant;
 use eddyline::trace::{Origin, Recorder};
 use eddyline::{Action, Engine, Event, Wakeup};
-
-use crate::private;
+use eddyline_disk::private;
 
 /// Bytes gathered before they are handed to the thread.
 const CHUNK: usize = 64 * 1024;

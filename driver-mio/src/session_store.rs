@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::bencode::{self, Limits};
+use eddyline_disk::private;
+use eddyline_disk::resume_store::replace;
 use serde::{Deserialize, Serialize};
-
-use crate::private;
-use crate::resume_store::replace;
 
 /// Longest record; what claims to be longer is damage.
 const MAX_RECORD: usize = 1 << 20;

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use eddyline::base::ids::ConnId;
+use eddyline_disk::{Residence, Span};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::buffers::Buffers;
-use crate::disk::{Residence, Span};
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;

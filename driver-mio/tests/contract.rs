@@ -1,6 +1,6 @@
 //! The ten rules of the driver contract (ARCHITECTURE.md), each tested against this driver.
 
-#[path = "places/durable.rs"]
+#[path = "../disk/tests/places/durable.rs"]
 mod durable;
 #[path = "contract/history.rs"]
 mod history;
@@ -23,12 +23,12 @@ use eddyline::{
     Action, AddTorrent, CloseKind, Config, DiskError, DiskOp, DiskOutcome, Event, HttpEvent,
     HttpGet, LocationId, Notice, StreamAction, StreamEvent,
 };
+use eddyline_disk::mailbox::Mailbox;
+use eddyline_disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
 use eddyline_mio::buffers::Buffers;
-use eddyline_mio::disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
 use eddyline_mio::dns::{Dns, Names};
 use eddyline_mio::http::Http;
 use eddyline_mio::listen::ListenOptions;
-use eddyline_mio::mailbox::Mailbox;
 use eddyline_mio::recorder::RecordTo;
 use eddyline_mio::stream::{ReadOutcome, Stream};
 use eddyline_mio::{Driver, DriverConfig};
@@ -72,7 +72,7 @@ fn stream_pair() -> (Stream, std::net::TcpStream) {
 fn mailbox() -> (Poll, Mailbox) {
     let poll = Poll::new().unwrap();
     let waker = Waker::new(poll.registry(), Token(0)).unwrap();
-    (poll, Mailbox::new(waker))
+    (poll, Mailbox::new(move || waker.wake().unwrap()))
 }
 
 /// Collects `count` events, and waits a little longer for any that should not come.

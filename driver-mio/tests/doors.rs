@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use eddyline::{Command, Config, DhtWish};
-use eddyline_mio::disk::Locations;
+use eddyline_disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use eddyline::base::ids::{ExchangeId, LookupId};
 use eddyline::{Event, HttpEvent, HttpGet};
+use eddyline_disk::mailbox::Mailbox;
 use eddyline_mio::dns::{Dns, Names};
 use eddyline_mio::http::{Http, fetch};
-use eddyline_mio::mailbox::Mailbox;
 use eddyline_mio::network::NetworkPolicy;
 use mio::{Poll, Token, Waker};
 
@@ -72,7 +72,7 @@ fn names_are_asked_for_from_the_chosen_address() {
 fn mailbox() -> (Poll, Mailbox) {
     let poll = Poll::new().unwrap();
     let waker = Waker::new(poll.registry(), Token(0)).unwrap();
-    (poll, Mailbox::new(waker))
+    (poll, Mailbox::new(move || waker.wake().unwrap()))
 }
 
 /// Waits until `count` of the events that came are `wanted`.

@@ -1,5 +1,6 @@
 //! What is done with the files of torrents, and that a crash at any moment of it loses nothing.
 
+#[path = "../disk/tests/places/mod.rs"]
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,12 @@ use eddyline::{
     AddTorrent, Allocation, Command, Config, DiskError, LocationId, Notice, Placement, RateLimits,
     Renamed, ResumeData,
 };
-use eddyline_mio::disk::{
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{
     Access, FileCache, FileOptions, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory,
     PartTag, ReadCache, Scoped, TorrentFiles, disk_error,
 };
 use eddyline_mio::listen::ListenOptions;
-use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::{Driver, DriverConfig};
 use places::durable::Durable;
 use places::failing::Failing;

@@ -1,7 +1,7 @@
 //! Sixteen messages hashed side by side, in any parts, have the digests that each has alone.
 #![no_main]
 
-use eddyline_mio::lanes::{LANES, LaneHash, Lanes, Width};
+use eddyline_disk::lanes::{LANES, LaneHash, Lanes, Width};
 use libfuzzer_sys::fuzz_target;
 
 /// Content, the length of each message, and where they are cut.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::rng::Seed;
 use eddyline::metainfo::Metainfo;
 use eddyline::{AddTorrent, Command as Wish, Config, DiskError, Notice, TorrentError};
-use eddyline_mio::disk::Locations;
+use eddyline_disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
 

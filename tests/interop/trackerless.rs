@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::dht::{Item, NodeId};
 use eddyline::{Command as Wish, Config, DhtWish, Notice};
-use eddyline_mio::disk::Locations;
+use eddyline_disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
 

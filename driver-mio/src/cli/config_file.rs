@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use eddyline_mio::private;
+use eddyline_disk::private;
 
 use super::args::command;
 use super::exit::{Failure, USAGE};

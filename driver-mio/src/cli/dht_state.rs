@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use eddyline::dht::DhtState;
-use eddyline_mio::locks::Lock;
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_disk::locks::Lock;
+use eddyline_disk::resume_store::ResumeStore;
 
 use super::exit::io_text;
 use super::output::warn;

@@ -143,7 +143,7 @@ impl Failure {
 }
 
 /// What the system refused, by its name, in small letters.
-pub use eddyline_mio::disk::words as io_text;
+pub use eddyline_disk::words as io_text;
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{DiskError, Notice, Renamed, TorrentError};
-use eddyline_mio::claims::{Claim, ClaimAccess, Claims};
-use eddyline_mio::disk::{links_on_the_way, naming_of};
+use eddyline_disk::claims::{Claim, ClaimAccess, Claims};
+use eddyline_disk::{links_on_the_way, naming_of};
 
 use super::exit::{Failure, WOULD_OVERWRITE};
 use super::session::{Item, Session};

@@ -14,9 +14,9 @@ use eddyline::{
     AddTorrent, Allocation, Command, FilePriority, LocationId, Notice, Priority, RateLimits,
     ResumeData, StorageTask, TorrentError, TorrentView,
 };
-use eddyline_mio::disk::{Kind, Locations, in_folder};
+use eddyline_disk::resume_store::{RUNNING, ResumeStore, StoreError};
+use eddyline_disk::{Kind, Locations, in_folder};
 use eddyline_mio::dns::Names;
-use eddyline_mio::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_mio::session_store::SessionSet;
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 

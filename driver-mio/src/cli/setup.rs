@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use eddyline::{Config, RateLimits};
+use eddyline_disk::lanes::{self, LANES};
+use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
-use eddyline_mio::lanes::{self, LANES};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
-use eddyline_mio::resume_store::{ResumeStore, StoreError};
 use sha1::Sha1;
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Command, FilePriority, Notice, TorrentError, TorrentState};
-use eddyline_mio::claims::Claims;
+use eddyline_disk::claims::Claims;
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
 use super::found::{Renames, lacking, links_told, take_paths};

@@ -8,10 +8,10 @@ use clap::ArgMatches;
 use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
+use eddyline_disk::lanes::LANES;
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
 use eddyline_mio::dns::Names;
-use eddyline_mio::lanes::LANES;
-use eddyline_mio::resume_store::ResumeStore;
 use serde_json::{Value, json};
 
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};

@@ -8,10 +8,10 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::{DiskOpId, TorrentId};
 use eddyline::{DiskOp, DiskOutcome, Event, StoredBlock};
+use eddyline_disk::{Residence, Span};
 
 use super::Driver;
 use crate::buffers::Buffers;
-use crate::disk::{Residence, Span};
 
 /// Bytes read at once.
 const MOST: u32 = Buffers::EACH as u32;

@@ -1,13 +1,10 @@
-//! What is read at the start: the session's journal, the state folder, the configuration file, and
-//! what was given on the command line.
+//! What is read at the start: the session's journal, the configuration file, and what was given on the command
+//! line.
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::dht::DhtState;
 use eddyline::metainfo::Magnet;
-use eddyline::{ResumeData, ResumeError};
 
 use crate::cli::{Named, check_config, name_of};
-use crate::disk::decode_folders;
 use crate::session_store::{journal_of, read_journal};
 
 /// Any bytes may be found in the place of the journal, and any records in it. What was read is read
@@ -38,30 +35,6 @@ fn framed(mut data: &[u8]) -> Vec<u8> {
         data = rest;
     }
     out
-}
-
-/// The first byte says which file of the state folder it is.
-pub fn state_files(data: &[u8]) {
-    let Some((which, data)) = data.split_first() else { return };
-    match which % 3 {
-        0 => {
-            let folders = decode_folders(data);
-            let count: usize = folders.values().map(|found| found.len()).sum();
-            assert!(count <= data.len());
-        }
-        1 => {
-            let state = DhtState::decode(data);
-            assert_eq!(DhtState::decode(&state.encode()), state);
-        }
-        _ => {
-            let read = ResumeData::decode(&[&Sha1Hash::of(data).0, data].concat());
-            let damaged = ResumeData::decode(&[&[0; 20], data].concat());
-            assert!(matches!(damaged, Err(ResumeError::Inconsistent)));
-            if let Ok(resume) = read {
-                assert_eq!(ResumeData::decode(&resume.encode()).as_ref(), Ok(&resume));
-            }
-        }
-    }
 }
 
 /// No configuration file brings the program down; what is wrong with one is said in a sentence.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::disk::StoredFile;
+use eddyline_disk::StoredFile;
 
 /// A file whose bytes are in memory when somebody says so.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl StoredFile for Slow {
         unreachable!("nothing is written")
     }
 
-    fn found(&self) -> io::Result<crate::disk::Found> {
+    fn found(&self) -> io::Result<eddyline_disk::Found> {
         unreachable!("nobody looks")
     }
 }

@@ -8,8 +8,8 @@ use eddyline::base::hash::{Sha1Hash, Sha256Hash};
 use eddyline::metainfo::{
     BLOCK_LENGTH, CreateError, CreateNeed, CreateOptions, Creator, Geometry, Layout,
 };
-use eddyline_mio::disk::{HashBuffer, side_by_side};
-use eddyline_mio::lanes::LANES;
+use eddyline_disk::lanes::LANES;
+use eddyline_disk::{HashBuffer, side_by_side};
 use sha1::Sha1;
 use sha2::Sha256;
 

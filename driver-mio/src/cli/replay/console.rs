@@ -162,7 +162,7 @@ impl Input {
         let kept: String =
             history.into_iter().skip(first).map(|command| format!("{command}\n")).collect();
         if path.parent().is_some_and(Path::is_dir) {
-            let _ = eddyline_mio::private::write(&path, kept.as_bytes());
+            let _ = eddyline_disk::private::write(&path, kept.as_bytes());
         }
     }
 }

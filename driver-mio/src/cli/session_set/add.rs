@@ -8,8 +8,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::claims::Claims;
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_disk::claims::Claims;
+use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, PAUSED, SessionSet};
 
 use super::super::exit::{Failure, USAGE};

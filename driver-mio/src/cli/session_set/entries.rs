@@ -5,9 +5,9 @@ use std::path::Path;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
 use eddyline::{LocationId, Priority, RateLimits, ResumeData};
-use eddyline_mio::disk::{Kind, Locations};
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
-use eddyline_mio::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionSet};
 
 use super::super::exit::{Failure, UNEXPECTED};

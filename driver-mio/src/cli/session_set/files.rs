@@ -13,8 +13,8 @@ use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
     Command, CommandError, Config, Notice, RateLimits, Rename, Renamed, StorageTask, TorrentError,
 };
-use eddyline_mio::disk::names_fit;
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_disk::names_fit;
+use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::session_store::{Entry, SessionSet, SessionStore};
 use serde_json::json;
 

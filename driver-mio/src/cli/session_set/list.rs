@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::resume_store::{RUNNING, ResumeStore};
+use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionSet};
 use serde_json::{Value, json};
 

@@ -15,13 +15,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use eddyline_mio::locks::Lock;
-use eddyline_mio::resume_store::{ResumeStore, StoreError};
-use eddyline_mio::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
 use super::output::{line, warn};
 use super::session::{state_dir, store_failure};
+use eddyline_disk::locks::Lock;
+use eddyline_disk::resume_store::{ResumeStore, StoreError};
+use eddyline_mio::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 use entries::{current_name, resume_of, title};
 
 /// Does what the subcommand says.

@@ -8,8 +8,8 @@ use clap::ArgMatches;
 use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
 use eddyline_mio::session_store::{Entry, SessionSet};
 use serde_json::json;
 

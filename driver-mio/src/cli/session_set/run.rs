@@ -11,7 +11,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
 use eddyline::{Command, FilePriority, Notice, Priority, StorageTask};
-use eddyline_mio::resume_store::{RUNNING, ResumeStore};
+use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionStore};
 
 use super::super::exit::{Failure, UNEXPECTED};

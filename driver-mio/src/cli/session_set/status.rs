@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use eddyline::TorrentState;
-use eddyline_mio::private;
+use eddyline_disk::private;
 use serde::{Deserialize, Serialize};
 
 /// How one torrent does.

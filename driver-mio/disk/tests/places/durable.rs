@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use eddyline_mio::disk::{Access, FileSystem, Found, StoredFile};
+use eddyline_disk::{Access, FileSystem, Found, StoredFile};
 
 /// A place that remembers what was durable: what would be there after a power cut.
 #[derive(Debug)]

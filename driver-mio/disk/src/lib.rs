@@ -1,29 +1,42 @@
-//! Disk and hash work: places that hold files, the files of torrents in them, operations on worker
-//! threads.
+//! Disk and hash work for the Eddyline engine: places that hold files, the files of torrents in them, operations
+//! on worker threads, and the state folder that processes share. There is no event loop in here: a driver gives
+//! a function that wakes its own.
+
+#![deny(unsafe_code)]
 
 mod claiming;
+pub mod claims;
 mod files;
 mod filesystem;
 mod found_folders;
 mod found_names;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gather;
 mod hashing;
+pub mod lanes;
 mod linked;
 mod locations;
+pub mod locks;
+pub mod mailbox;
 mod memory;
 mod naming;
 mod operations;
 mod part_file;
 mod part_tag;
 mod pool;
+pub mod private;
 mod queue;
 mod read_cache;
 mod real_file;
 mod refusal;
+mod register;
 mod relocation;
+pub mod resume_store;
 mod scoped;
 mod span;
 mod system;
+mod torrent_locks;
 mod unhashed;
 mod watch;
 
@@ -34,7 +47,6 @@ mod tests;
 
 pub use files::{FileCache, disk_error};
 pub use filesystem::{Access, FileSystem, Found, Residence, StoredFile};
-pub(crate) use found_folders::decode_folders;
 pub use found_folders::found_folders;
 pub use gather::Gather;
 pub use hashing::{HashBuffer, side_by_side};

@@ -1,13 +1,25 @@
-//! The files of a torrent on a disk in memory, arranged as a fuzzer likes.
+//! What the fuzzers run of this crate: the files of a torrent on a disk in memory, arranged as a fuzzer likes, and
+//! what is read from the state folder. One function a target; each panics when something does not hold. No part
+//! of the interface.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
+use eddyline::dht::DhtState;
 use eddyline::metainfo::Metainfo;
-use eddyline::{Allocation, LocationId, Placement, Renamed};
+use eddyline::{Allocation, LocationId, Placement, Renamed, ResumeData, ResumeError};
 
-use crate::disk::{Access, FileCache, FileOptions, FileSystem, Memory, PartTag, TorrentFiles};
+use crate::found_folders::decode_folders;
+use crate::{Access, FileCache, FileOptions, FileSystem, Memory, PartTag, TorrentFiles};
+
+/// The name of a target, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this crate.
+pub const TARGETS: &[Target] =
+    &[("part_files", part_files), ("relocation", relocation), ("state_files", state_files)];
 
 /// Lengths of the files: smaller than a piece, empty, and over several pieces.
 const LENGTHS: [u32; 7] = [100, 10, 0, 200, 64, 1, 300];
@@ -226,4 +238,28 @@ pub fn part_files(data: &[u8]) {
     }
     all.check_bytes();
     all.check_names();
+}
+
+/// The first byte says which file of the state folder it is.
+pub fn state_files(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    match which % 3 {
+        0 => {
+            let folders = decode_folders(data);
+            let count: usize = folders.values().map(|found| found.len()).sum();
+            assert!(count <= data.len());
+        }
+        1 => {
+            let state = DhtState::decode(data);
+            assert_eq!(DhtState::decode(&state.encode()), state);
+        }
+        _ => {
+            let read = ResumeData::decode(&[&Sha1Hash::of(data).0, data].concat());
+            let damaged = ResumeData::decode(&[&[0; 20], data].concat());
+            assert!(matches!(damaged, Err(ResumeError::Inconsistent)));
+            if let Ok(resume) = read {
+                assert_eq!(ResumeData::decode(&resume.encode()).as_ref(), Ok(&resume));
+            }
+        }
+    }
 }

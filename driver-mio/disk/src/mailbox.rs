@@ -4,13 +4,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eddyline::Event;
-use mio::Waker;
 
 /// Events from worker threads.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mailbox {
     inside: Arc<Mutex<Inside>>,
-    waker: Arc<Waker>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailbox").field("inside", &self.inside).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -23,10 +28,16 @@ struct Inside {
 }
 
 impl Mailbox {
-    /// A mailbox that wakes with `waker`.
+    /// A mailbox that calls `wake` when the loop has to look into it. It is called on the threads of workers
+    /// and must not wait; a wake-up while the loop is awake must not be lost, but end its next sleep.
     #[must_use]
-    pub fn new(waker: Waker) -> Self {
-        Self { inside: Arc::default(), waker: Arc::new(waker) }
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { inside: Arc::default(), wake: Arc::new(wake) }
+    }
+
+    /// Ends the sleep of the loop, or its next one, for a reason that is not in the box.
+    pub fn wake(&self) {
+        (self.wake)();
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -50,8 +61,7 @@ impl Mailbox {
         inside.woken |= wake;
         drop(inside);
         if wake {
-            // A loop that cannot be woken still wakes for its timers.
-            let _ = self.waker.wake();
+            (self.wake)();
         }
     }
 
@@ -75,23 +85,21 @@ impl Mailbox {
 mod tests {
     //! Unit tests of who is woken for what.
 
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use eddyline::base::ids::DiskOpId;
     use eddyline::{DiskOutcome, Event};
-    use mio::{Events, Poll, Token};
 
     use super::*;
 
     #[test]
     fn what_can_wait_wakes_only_a_loop_that_sleeps_long() {
-        let mut poll = Poll::new().unwrap();
-        let mailbox = Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        let mut events = Events::with_capacity(8);
-        let mut woken = || {
-            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-            !events.is_empty()
-        };
+        let flag = Arc::new(AtomicBool::new(false));
+        let mailbox = Mailbox::new({
+            let flag = flag.clone();
+            move || flag.store(true, Ordering::SeqCst)
+        });
+        let woken = || flag.swap(false, Ordering::SeqCst);
         let event = || [Event::Disk(DiskOpId::from_u64(1), DiskOutcome::Written)];
         assert!(!mailbox.before_sleep(true));
         mailbox.leave_for_later(event());

@@ -16,9 +16,9 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 use eddyline::base::payload::Payload;
 use eddyline::metainfo::Metainfo;
 use eddyline::{DiskOp, DiskOutcome, Event, LocationId};
-use eddyline_mio::disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
-use eddyline_mio::mailbox::Mailbox;
-use eddyline_mio::resume_store::ResumeStore;
+use eddyline_disk::mailbox::Mailbox;
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{DiskPool, Kind, Locations, Memory, PoolOptions};
 use torrents::{PIECE, torrent};
 
 /// Workers, and what they have done.
@@ -26,15 +26,13 @@ struct Pool {
     pool: DiskPool,
     mailbox: Mailbox,
     ended: Vec<Event>,
-    _poll: mio::Poll,
 }
 
 const ID: TorrentId = TorrentId::from_u64(1);
 
 impl Pool {
     fn start(locations: Locations, store: Option<Arc<ResumeStore>>) -> Self {
-        let poll = mio::Poll::new().unwrap();
-        let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let mailbox = Mailbox::new(|| ());
         let (threads, open_files, read_cache, unhashed) = (2, 16, 0, 1 << 20);
         let options = PoolOptions {
             locations,
@@ -46,7 +44,7 @@ impl Pool {
             keep_executable: false,
         };
         let pool = DiskPool::start(options, mailbox.clone());
-        Self { pool, mailbox, ended: Vec::new(), _poll: poll }
+        Self { pool, mailbox, ended: Vec::new() }
     }
 
     fn submit(&self, op: DiskOp) {

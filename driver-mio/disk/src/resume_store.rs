@@ -237,7 +237,10 @@ impl ResumeStore {
 }
 
 /// Replaces a file at once or not at all, durably. Several processes may do so at once.
-pub(crate) fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// Whatever the system says; what was there is then there still.
+pub fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("."));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     // For the owner alone, as everything in a state folder.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{DiskError, Placement};
-use eddyline_mio::disk::{
+use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{
     FileCache, FileOptions, FileSystem, HashBuffer, PartTag, Scoped, TorrentFiles, disk_error,
 };
-use eddyline_mio::resume_store::ResumeStore;
 use torrents::{PIECE, torrent};
 
 fn open(

@@ -18,7 +18,9 @@ pub struct Span {
 }
 
 impl Span {
-    pub(crate) fn new(file: Arc<dyn StoredFile>, offset: u64, length: u32) -> Self {
+    /// `length` bytes of `file` from `offset` on.
+    #[must_use]
+    pub fn new(file: Arc<dyn StoredFile>, offset: u64, length: u32) -> Self {
         Self { file, offset, length, watched: None }
     }
 

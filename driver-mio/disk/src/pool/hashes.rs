@@ -6,8 +6,8 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::{DiskOutcome, Event};
 
 use super::Shared;
-use crate::disk::hashing::{HashBuffer, hash_in_memory};
-use crate::disk::queue::HashJob;
+use crate::hashing::{HashBuffer, hash_in_memory};
+use crate::queue::HashJob;
 
 impl Shared {
     /// Hashes pieces: those of one torrent side by side, what is still in memory where it is.

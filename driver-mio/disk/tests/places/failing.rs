@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use eddyline_mio::disk::{Access, FileSystem, Found, StoredFile};
+use eddyline_disk::{Access, FileSystem, Found, StoredFile};
 
 /// A place whose power fails after a given number of changes: from then on nothing works.
 #[derive(Debug)]
