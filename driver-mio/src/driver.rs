@@ -164,11 +164,7 @@ impl Driver {
         } = config;
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
-        let mailbox = Mailbox::new(move || {
-            // A loop that cannot be woken still wakes for its timers.
-            let _ = waker.wake();
-        });
-        let clock = Clock::start();
+        let (mailbox, clock) = (mailbox_of(waker), Clock::start());
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
@@ -374,6 +370,12 @@ impl Driver {
             }
         }
     }
+}
+
+/// A mailbox that wakes the poll.
+fn mailbox_of(waker: Waker) -> Mailbox {
+    // A loop that cannot be woken still wakes for its timers.
+    Mailbox::new(move || drop(waker.wake()))
 }
 
 /// What of the network may be used; the engine asks for nothing that would be refused.

@@ -5,15 +5,11 @@ mod replies;
 mod state;
 
 pub use replies::http_replies;
-pub use state::{config_file, session_journal, sources};
+pub use state::session_journal;
 
 /// The name of a target, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of the driver.
-pub const TARGETS: &[Target] = &[
-    ("http_replies", http_replies),
-    ("session_journal", session_journal),
-    ("config_file", config_file),
-    ("sources", sources),
-];
+pub const TARGETS: &[Target] =
+    &[("http_replies", http_replies), ("session_journal", session_journal)];

@@ -1,4 +1,4 @@
-//! See `eddyline_mio::fuzzing::config_file`.
+//! See `eddyline_cli::fuzzing::config_file`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("config_file", data));

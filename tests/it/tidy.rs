@@ -242,9 +242,10 @@ const WRITES_TO_STREAMS: &[&str] = &[
 
 #[test]
 fn one_module_writes_to_streams_and_one_prints_text() {
-    for (name, text) in sources("driver-mio/src") {
+    let driver = sources("driver-mio").into_iter().filter(|(name, _)| !name.contains("/tests/"));
+    for (name, text) in driver {
         // The second asks for the size of the terminal, and for its modes.
-        if ["cli/streams.rs", "cli/terminal.rs"].iter().any(|own| name.ends_with(own)) {
+        if ["cli/src/streams.rs", "cli/src/terminal.rs"].iter().any(|own| name.ends_with(own)) {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
@@ -255,7 +256,11 @@ fn one_module_writes_to_streams_and_one_prints_text() {
             // What strangers call things has to pass through `output` on its way there.
             let raw = ["write_data", "write_news", "write_above", "write_picture"];
             let prints = raw.iter().find(|word| code.contains(**word));
-            assert!(prints.is_none() || name.ends_with("cli/output.rs"), "{name}:{}", number + 1);
+            assert!(
+                prints.is_none() || name.ends_with("cli/src/output.rs"),
+                "{name}:{}",
+                number + 1
+            );
         }
     }
 }
@@ -301,6 +306,54 @@ fn layers_point_one_way() {
     faults.sort();
     faults.dedup();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The crates of this project that each crate between the engine and the program may use, and nothing else of
+/// ours: like layers, only ones that stand above it.
+const CRATES: &[(&str, &[&str])] = &[
+    ("engine", &[]),
+    ("driver-mio/disk", &["engine"]),
+    ("driver-mio", &["driver-mio/disk", "engine"]),
+    ("driver-mio/cli", &["driver-mio", "driver-mio/disk", "engine"]),
+];
+
+/// What only the program brings: whoever embeds a library has a user interface and a configuration of its own.
+const OF_THE_PROGRAM: &[&str] =
+    &["clap", "clap_complete", "clap_mangen", "console", "rustyline", "signal-hook", "toml"];
+
+/// Names of the dependencies in a manifest, without those of tests.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let behind = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let table = behind.split("\n[").next().unwrap_or_default();
+    let lines = table.lines().filter(|line| !line.starts_with('#') && line.contains('='));
+    let name = |line: &str| line.split(['.', ' ', '=']).next().unwrap_or_default().to_owned();
+    lines.map(name).collect()
+}
+
+#[test]
+fn crates_depend_one_way_and_only_the_program_brings_a_terminal() {
+    assert_eq!(upward(CRATES), Vec::<String>::new());
+    let read =
+        |folder: &str| std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let package = |folder: &str| {
+        let text = read(folder);
+        text.split("name = \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let ours: BTreeMap<String, &str> =
+        CRATES.iter().map(|(folder, _)| (package(folder), *folder)).collect();
+    assert_eq!(ours.len(), CRATES.len());
+    for (folder, allowed) in CRATES {
+        let used = dependencies(&read(folder));
+        assert!(!used.is_empty(), "{folder}");
+        for name in &used {
+            let own = ours.get(name);
+            assert!(own.is_none_or(|own| allowed.contains(own)), "{folder} depends on {name}");
+            let program = *folder == "driver-mio/cli" || !OF_THE_PROGRAM.contains(&name.as_str());
+            assert!(program, "{folder} depends on {name}");
+        }
+        let has_loop = used.iter().any(|name| name == "mio");
+        assert_eq!(has_loop, *folder == "driver-mio", "{folder} has an event loop");
+    }
 }
 
 #[test]

@@ -1,10 +1,7 @@
-//! What is read at the start: the session's journal, the configuration file, and what was given on the command
-//! line.
+//! The session's journal, as it is read at the start.
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::metainfo::Magnet;
 
-use crate::cli::{Named, check_config, name_of};
 use crate::session_store::{journal_of, read_journal};
 
 /// Any bytes may be found in the place of the journal, and any records in it. What was read is read
@@ -35,26 +32,4 @@ fn framed(mut data: &[u8]) -> Vec<u8> {
         data = rest;
     }
     out
-}
-
-/// No configuration file brings the program down; what is wrong with one is said in a sentence.
-pub fn config_file(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(failure) = check_config(text) {
-        assert_eq!(failure.code, 2);
-    }
-}
-
-/// No source on the command line brings the program down.
-pub fn sources(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    match name_of(text) {
-        Ok(Named::Magnet(magnet)) => {
-            let named = magnet.v1.is_some() || magnet.v2.is_some() || magnet.publisher.is_some();
-            assert!(named || *magnet == Magnet::default(), "a magnet names a torrent");
-        }
-        Ok(Named::Url(url)) => assert!(url == text.trim() && url.contains("://")),
-        Ok(Named::Stdin | Named::Path(_)) => {}
-        Err(failure) => assert!(failure.code != 0 && !failure.message.is_empty()),
-    }
 }

@@ -1,4 +1,7 @@
-//! The command line: arguments in, text, JSON and exit codes out. No protocol and no I/O loop.
+//! The command line: arguments in, text, JSON and exit codes out. No protocol and no I/O loop. What the program
+//! `eddyline` is made of, and no library for others: those are `eddyline-session`, `eddyline-mio` and `eddyline-disk`.
+
+#![deny(unsafe_code)]
 
 mod args;
 mod clients;
@@ -10,6 +13,8 @@ mod dht_state;
 mod exit;
 mod folders;
 mod found;
+#[doc(hidden)]
+pub mod fuzzing;
 mod goal;
 mod hashing;
 mod info;
@@ -38,9 +43,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-pub(crate) use config_file::check as check_config;
 pub use exit::Failure;
-pub(crate) use source::{Named, name_of};
 pub use streams::look_before_main;
 
 /// Runs the program.

@@ -4,9 +4,9 @@
 // made here.
 #[ctor::ctor(unsafe)]
 fn before_main() {
-    eddyline_mio::cli::look_before_main();
+    eddyline_cli::look_before_main();
 }
 
 fn main() -> std::process::ExitCode {
-    eddyline_mio::cli::run()
+    eddyline_cli::run()
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use eddyline::base::host_name::parse_host_port;
 use eddyline::tracker::split_udp_url;
-use ureq::http::Uri;
+use http::Uri;
 
 /// A peer, or a node of the DHT: a numeric address or a name, with a port.
 pub(super) fn parse_address(text: &str) -> Result<String, String> {
