@@ -19,7 +19,7 @@ use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::rate::RateMeter;
 use crate::base::rng::{Rng, Seed};
 use crate::base::time::Instant;
-use crate::base::timer_queue::TimerQueue;
+use crate::base::timer_queue::{Alarm, TimerQueue};
 use crate::base::waiting_line::WaitingLine;
 use crate::base::work::Work;
 use crate::standing::Standing;
@@ -139,10 +139,12 @@ pub struct Context {
     pub idle: BTreeSet<(TorrentId, Instant)>,
     /// Torrents that have come back from standby in this step.
     pub woken: BTreeSet<TorrentId>,
-    /// Whether the bandwidth timer is set.
-    pub bandwidth_timer: bool,
-    /// When those who wait for tokens may have their next turn.
+    /// For when the bandwidth timer is set.
+    pub bandwidth_alarm: Alarm,
+    /// When those who wait for tokens may have a turn, if somebody new waits or a limit was changed.
     pub next_turn: Instant,
+    /// When there is something for those who waited at the last turn.
+    pub tokens_at: Instant,
     /// An interested peer came or a slot fell free since the last round.
     pub slots_changed: bool,
     /// Bytes received, protocol included.
@@ -174,8 +176,8 @@ impl Context {
             chokes: seed.stream("choker"),
             misc: seed.stream("misc"),
             seed,
-            down_limit: TokenBucket::default(),
-            up_limit: TokenBucket::default(),
+            down_limit: TokenBucket::for_bytes(None, now),
+            up_limit: TokenBucket::for_blocks(None, now),
             up_meter: RateMeter::default(),
             up_capacity: 0,
             flush: BTreeSet::new(),
@@ -196,8 +198,9 @@ impl Context {
             lsd_hurry: false,
             idle: BTreeSet::new(),
             woken: BTreeSet::new(),
-            bandwidth_timer: false,
+            bandwidth_alarm: Alarm::default(),
             next_turn: Instant::ZERO,
+            tokens_at: Instant::ZERO,
             slots_changed: false,
             received: 0,
             sent: 0,
@@ -244,10 +247,5 @@ impl Context {
     /// There is room for another connection: whoever waits for it decides in this step.
     pub fn room_for_connections(&mut self) {
         self.touched.append(&mut self.awaiting_room);
-    }
-
-    /// Whether the limit on all uploads allows another block to be read.
-    pub fn has_upload_tokens(&mut self) -> bool {
-        self.up_limit.available(self.now) > 0
     }
 }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use eddyline::{Command, RateLimits};
-use eddyline_sim::{Content, NodeId, PeerOptions, World};
+use eddyline::{Command, PeerView, RateLimits};
+use eddyline_sim::{Content, Manner, NodeId, PeerOptions, World};
 
 /// A block and its header, which comes whole.
 const BLOCK: u64 = 16_384 + 13;
@@ -119,13 +119,16 @@ fn a_download_limit_holds_within_two_percent_without_bursts_and_costs_few_steps(
     ];
     for ((rate, seeds), of) in cases.into_iter().flat_map(|case| BOTH.map(|of| (case, of))) {
         let (mut world, leech) = under_limit(rate, seeds, of);
-        let steps = world.node(leech).steps;
+        let (steps, grants) = (world.node(leech).steps, world.node(leech).grants);
         let result = watch(&mut world, leech, rate, received);
-        let steps = world.node(leech).steps - steps;
-        let case = format!("{rate} of {of:?} from {seeds}, {steps} steps");
+        let (steps, grants) = (world.node(leech).steps - steps, world.node(leech).grants - grants);
+        let case = format!("{rate} of {of:?} from {seeds}: {steps} steps, {grants} grants");
         assert_holds(result, rate, &case);
-        // A turn is twenty times a second; the rest is what blocks cost without a limit too.
-        assert!(steps <= 600 + result.0 / 16_384 * 4, "{case}");
+        // Ten turns a second, each of a few steps; the rest is what blocks cost without a limit too.
+        let blocks = result.0 / 16_384;
+        assert!(steps <= 350 + blocks * 4, "{case}");
+        // A grant is a whole block, or what a turn brings.
+        assert!(grants <= blocks.max(100) + 5, "{case}");
     }
 }
 
@@ -150,25 +153,40 @@ fn an_upload_limit_holds_within_two_percent_without_bursts() {
 }
 
 #[test]
-fn two_torrents_share_what_all_may_and_neither_exceeds_its_own() {
+fn two_torrents_share_what_all_may_and_peers_share_what_a_torrent_may_whoever_else_waits() {
     let (all, one) = (2_000_000, 500_000);
     let mut world = World::new(11);
-    let (seed, leech) = (world.add_node(), world.add_node());
+    let leech = world.add_node();
     let contents = ["a", "b"].map(|name| Content::new(name, all * 16, 65_536));
-    contents.iter().for_each(|content| world.seed(seed, content));
+    let seeds = contents.clone().map(|content| {
+        let seeds = [(); 4].map(|()| world.add_node());
+        seeds.iter().for_each(|seed| world.seed(*seed, &content));
+        seeds
+    });
     world.run(5);
-    for (content, down) in contents.iter().zip([Some(one), None]) {
+    for ((content, seeds), down) in contents.iter().zip(seeds).zip([Some(one), None]) {
         let limits = RateLimits { down, up: None };
-        let peers = vec![world.node(seed).addr];
+        let mut peers = seeds.map(|seed| world.node(seed).addr).to_vec();
+        // Connected, and never of use.
+        for number in 0..3 {
+            let content = content.clone();
+            peers.push(world.add_script(move || Manner::NeverUnchoking.peer(&content, number)));
+        }
         world.add(leech, content, PeerOptions { peers, limits, ..PeerOptions::default() });
     }
     world.command(leech, Command::SetLimits(None, RateLimits { down: Some(all), up: None }));
     world.run(3);
-    let first = |world: &World, node| {
-        let torrent = world.torrent(node);
-        world.node(node).engine.torrent(torrent).unwrap().downloaded
-    };
-    let before = first(&world, leech);
+    let first = |world: &World| world.node(leech).engine.peers(world.torrent(leech));
+    let before = first(&world);
     assert_holds(watch(&mut world, leech, all, received), all, "both");
-    assert_holds((first(&world, leech) - before, 0), one, "the one with a limit of its own");
+    let served = |before: &[PeerView], after: &PeerView| {
+        let then = before.iter().find(|peer| peer.addr == after.addr);
+        after.downloaded - then.map_or(0, |peer| peer.downloaded)
+    };
+    let mut shares: Vec<u64> = first(&world).iter().map(|peer| served(&before, peer)).collect();
+    shares.retain(|share| *share > 0);
+    assert_holds((shares.iter().sum(), 0), one, "the one with a limit of its own");
+    let fair = one * 10 / 4;
+    let is_fair = |share: &u64| (fair / 2..=fair * 2).contains(share);
+    assert!(shares.len() == 4 && shares.iter().all(is_fair), "{shares:?}");
 }

@@ -76,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "engine",
         &[
             "api",
+            "bandwidth",
             "base",
             "candidates",
             "choker",

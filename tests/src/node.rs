@@ -11,7 +11,9 @@ use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
 use eddyline::metainfo::Metainfo;
 use eddyline::trace::{Chain, Origin, Recorder};
-use eddyline::{Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, Notice, Wakeup};
+use eddyline::{
+    Action, AddTorrent, CheckDepth, Command, Config, Engine, Event, Notice, StreamAction, Wakeup,
+};
 
 use crate::checks::{Checks, Cost, check_memory};
 use crate::disk::SyntheticDisk;
@@ -38,6 +40,8 @@ pub struct Node {
     pub notices: Vec<Notice>,
     /// Number of steps made.
     pub steps: u64,
+    /// How often it has granted read credit.
+    pub grants: u64,
     /// Its line.
     pub access: Access,
     /// What stands between it and the network.
@@ -85,6 +89,7 @@ impl Node {
             addr,
             notices: Vec::new(),
             steps: 0,
+            grants: 0,
             access: Access::default(),
             nat: Nat::default(),
             clock: NodeClock::right(now),
@@ -220,6 +225,8 @@ impl Node {
             Some(recorder) => recorder.step(&mut self.engine, now, events, &mut actions),
         };
         self.steps += 1;
+        let is_grant = |a: &&Action| matches!(a, Action::Stream(_, StreamAction::GrantRead(_)));
+        self.grants += actions.iter().filter(is_grant).count() as u64;
         self.chain.absorb(&actions, wakeup);
         if let Some(journal) = &self.journal {
             journal.does(now, self.addr, &actions);

@@ -11,6 +11,8 @@ use super::ids::ConnId;
 pub struct WaitingLine {
     order: VecDeque<ConnId>,
     members: BTreeSet<ConnId>,
+    /// Somebody has joined since that was asked.
+    has_grown: bool,
 }
 
 impl WaitingLine {
@@ -18,7 +20,18 @@ impl WaitingLine {
     pub fn join(&mut self, conn: ConnId) {
         if self.members.insert(conn) {
             self.order.push_back(conn);
+            self.has_grown = true;
         }
+    }
+
+    /// Whether somebody has joined since this was forgotten.
+    pub fn has_grown(&self) -> bool {
+        self.has_grown
+    }
+
+    /// Forgets who has joined.
+    pub fn forget_growth(&mut self) {
+        self.has_grown = false;
     }
 
     /// Takes the first out of the line.
@@ -62,7 +75,11 @@ mod tests {
         let mut line = WaitingLine::default();
         [1, 2, 1, 3, 2].into_iter().for_each(|n| line.join(conn(n)));
         assert_eq!((line.len(), line.take_first()), (3, Some(conn(1))));
+        line.forget_growth();
+        line.join(conn(2));
+        assert!(!line.has_grown(), "it stands there already");
         line.join(conn(1));
+        assert!(line.has_grown());
         line.retain(|waiting| waiting != conn(2));
         assert_eq!((line.get(0), line.get(1), line.get(2)), (Some(conn(3)), Some(conn(1)), None));
         line.join(conn(2));

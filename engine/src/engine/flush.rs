@@ -1,34 +1,69 @@
 //! The end of a step: messages and credit go out, and those who wait for tokens get their turn.
 
+use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::Engine;
-use crate::base::ids::ConnId;
+use crate::bandwidth::TURN;
+use crate::base::ids::{ConnId, TorrentId};
+use crate::base::time::Instant;
 use crate::context::{Context, Timer};
 use crate::torrent::Torrent;
 
-/// How often waiting peers get a turn under a rate limit. What a limit leaves is given in portions of
-/// this time's worth, not byte by byte as it comes: each portion costs a step and a read.
-const TURN_MILLIS: u64 = 50;
-
 impl Engine {
     pub(super) fn flush(&mut self) {
-        let turn = self.ctx.now >= self.ctx.next_turn;
+        let turn = self.ctx.now >= self.turn_at();
         let mut waited = !self.ctx.starved_up.is_empty();
         if turn || core::mem::take(&mut self.ctx.starved_of_room) {
             self.serve_waiting();
         }
         self.flush_all();
+        let turn = turn || self.ctx.now >= self.turn_at();
         waited |= !self.ctx.starved_down.is_empty();
         if turn && waited {
-            self.grant_waiting();
-            self.ctx.next_turn = self.ctx.now + Duration::from_millis(TURN_MILLIS);
+            let waits = self.until_upload_turn().into_iter().chain(self.grant_waiting());
+            let wait = waits.filter(|wait| !wait.is_zero()).min().unwrap_or(TURN);
+            self.ctx.starved_up.forget_growth();
+            self.ctx.starved_down.forget_growth();
+            self.ctx.next_turn = self.ctx.now + wait.min(TURN);
+            self.ctx.tokens_at = self.ctx.now + wait;
         }
-        let waiting = !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty();
-        if waiting && !self.ctx.bandwidth_timer {
-            self.ctx.bandwidth_timer = true;
-            self.ctx.timers.schedule(self.ctx.next_turn, Timer::Bandwidth);
+        if !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty() {
+            let (at, ctx) = (self.turn_at(), &mut self.ctx);
+            ctx.bandwidth_alarm.set(&mut ctx.timers, at, ctx.now, Timer::Bandwidth);
         }
+    }
+
+    /// When those who wait have a turn: where they are those who waited at the last one, not before there
+    /// is something for one of them.
+    fn turn_at(&self) -> Instant {
+        let ctx = &self.ctx;
+        match ctx.starved_up.has_grown() || ctx.starved_down.has_grown() {
+            true => ctx.next_turn,
+            false => ctx.tokens_at,
+        }
+    }
+
+    /// How long those who wait to be served are left alone.
+    fn until_upload_turn(&mut self) -> Option<Duration> {
+        // Nobody has less to wait than for the limit on all.
+        let all = self.ctx.up_limit.until_turn(self.ctx.now);
+        let (mut least, mut asked): (Option<Duration>, _) = (None, None);
+        for place in 0..self.ctx.starved_up.len() {
+            self.ctx.work.add_steps(1);
+            let conn = self.ctx.starved_up.get(place);
+            let Some((torrent, ctx)) = conn.and_then(|conn| self.torrent_of(conn)) else {
+                continue;
+            };
+            if asked.replace(torrent.id) != Some(torrent.id) {
+                let wait = all.max(torrent.up_limit.until_turn(ctx.now));
+                least = Some(least.map_or(wait, |least| least.min(wait)));
+            }
+            if least == Some(all) {
+                break;
+            }
+        }
+        least
     }
 
     fn flush_all(&mut self) {
@@ -50,7 +85,7 @@ impl Engine {
         while core::mem::take(&mut served) {
             for _ in 0..self.ctx.starved_up.len() {
                 // Who is at the front stays there until there is something for it.
-                if !self.ctx.has_upload_tokens() {
+                if !self.ctx.up_limit.has_portion(self.ctx.now) {
                     return;
                 }
                 if !self.ctx.sending.has_room() {
@@ -80,18 +115,43 @@ impl Engine {
         }
     }
 
-    /// Those who wait for credit share what tokens there are.
-    fn grant_waiting(&mut self) {
+    /// Those who wait for credit share what tokens there are. Returns how long those who got none
+    /// are left alone.
+    fn grant_waiting(&mut self) -> Option<Duration> {
+        let mut least: Option<Duration> = None;
+        // Peers that wait, of each torrent: what a torrent may have is shared by its own.
+        let mut of_torrents = None;
         for waiting in (1..=self.ctx.starved_down.len() as u64).rev() {
             // Who is at the front stays there until there is something for it.
-            if self.ctx.down_limit.available(self.ctx.now) == 0 {
-                return;
+            if !self.ctx.down_limit.has_portion(self.ctx.now) {
+                return Some(self.ctx.down_limit.until_turn(self.ctx.now));
             }
             let Some(conn) = self.ctx.starved_down.take_first() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
-            if !torrent.grant_share(ctx, conn, waiting) {
+            let mut sharing = waiting;
+            if torrent.down_limit.rate().is_some() {
+                let counts = of_torrents.get_or_insert_with(|| waiting_of_torrents(ctx, conn));
+                let own = counts.entry(torrent.id).or_insert(1);
+                sharing = *own;
+                *own = own.saturating_sub(1).max(1);
+            }
+            if let Some(wait) = torrent.grant_share(ctx, conn, waiting, sharing) {
                 ctx.starved_down.join(conn);
+                least = Some(least.map_or(wait, |least| least.min(wait)));
             }
         }
+        least
     }
+}
+
+/// How many peers of each torrent wait for credit: those in the line, and `first`, who has just left it.
+fn waiting_of_torrents(ctx: &mut Context, first: ConnId) -> BTreeMap<TorrentId, u64> {
+    let line = &ctx.starved_down;
+    ctx.work.add_steps(line.len() as u64);
+    let conns = (0..line.len()).filter_map(|place| line.get(place)).chain([first]);
+    let mut waiting = BTreeMap::new();
+    for torrent in conns.filter_map(|conn| ctx.conns.get(conn)?.torrent) {
+        *waiting.entry(torrent).or_insert(0) += 1;
+    }
+    waiting
 }

@@ -68,6 +68,7 @@ impl Engine {
                 let now = self.ctx.now;
                 self.ctx.down_limit.set_rate(limits.down, now);
                 self.ctx.up_limit.set_rate(limits.up, now);
+                self.ctx.tokens_at = now;
             }
             Command::RemoveWithData(id) => self.with_any(id, |torrent, ctx| {
                 torrent.removed = true;
@@ -96,6 +97,7 @@ impl Engine {
             Command::SetLimits(Some(id), limits) => self.with(id, |torrent, ctx| {
                 torrent.down_limit.set_rate(limits.down, ctx.now);
                 torrent.up_limit.set_rate(limits.up, ctx.now);
+                ctx.tokens_at = ctx.now;
             }),
             Command::AddPeers(add) => self.with(add.torrent, |torrent, ctx| {
                 for addr in &add.peers {

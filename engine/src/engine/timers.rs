@@ -9,7 +9,6 @@ impl Engine {
     pub(super) fn fire_timers(&mut self) {
         while let Some(timer) = self.ctx.timers.pop_due(self.ctx.now) {
             match timer {
-                Timer::Bandwidth => self.ctx.bandwidth_timer = false,
                 Timer::ChokeRound => self.look_at_slots(),
                 Timer::Conn(conn) => self.conn_due(conn),
                 Timer::Torrent(id) | Timer::Announce(id) => {
@@ -18,7 +17,7 @@ impl Engine {
                 Timer::UdpTrackers => self.poll_udp_trackers(),
                 Timer::Dht => self.poll_dht(),
                 Timer::LocalDiscovery => self.announce_locally(),
-                Timer::ShutDown | Timer::Standby => {}
+                Timer::Bandwidth | Timer::ShutDown | Timer::Standby => {}
             }
         }
     }

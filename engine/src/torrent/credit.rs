@@ -1,14 +1,13 @@
 //! How much each peer may send: read credit, held back when the disk is behind or a limit is
 //! reached, so that the sender's own TCP slows down and nothing is ever dropped.
 
+use core::time::Duration;
+
 use super::Torrent;
 use super::upload::push;
 use crate::api::{CloseReason, IDLE_WINDOW, READ_FLOOR, StreamAction};
 use crate::base::ids::ConnId;
 use crate::context::Context;
-
-/// The least that is worth a grant under a rate limit, if there is as much: a block and its header.
-const MIN_SHARE: u64 = 16 * 1024 + 13;
 
 impl Torrent {
     /// Hands a peer's messages to the driver and grants it credit.
@@ -79,14 +78,24 @@ impl Torrent {
         ctx.down_limit.available(ctx.now).min(self.down_limit.available(ctx.now))
     }
 
-    /// A peer's turn under a rate limit has come. Returns false when there is nothing to give.
-    pub(crate) fn grant_share(&mut self, ctx: &mut Context, conn: ConnId, waiting: u64) -> bool {
-        let available = self.tokens(ctx);
-        if available == 0 {
-            return false;
+    /// A peer's turn under a rate limit has come, where `waiting` peers of all torrents share what all may
+    /// and `own` peers of this torrent what it may. Returns how long the peer has to wait for another turn
+    /// where there is less than a portion.
+    pub(crate) fn grant_share(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        waiting: u64,
+        own: u64,
+    ) -> Option<Duration> {
+        let now = ctx.now;
+        if !ctx.down_limit.has_portion(now) || !self.down_limit.has_portion(now) {
+            return Some(ctx.down_limit.until_turn(now).max(self.down_limit.until_turn(now)));
         }
-        let share = (available / waiting.max(1)).max(MIN_SHARE.min(available));
-        self.grant(ctx, conn, Some(share));
-        true
+        let all = ctx.down_limit.available(now) / waiting.max(1);
+        let own = self.down_limit.available(now) / own.max(1);
+        let portion = self.down_limit.portion().min(ctx.down_limit.portion());
+        self.grant(ctx, conn, Some(own.min(all).max(portion)));
+        None
     }
 }

@@ -74,7 +74,7 @@ impl Torrent {
         if many || backlog >= u64::from(ctx.config.send_backlog) {
             return false;
         }
-        let tokens = ctx.has_upload_tokens() && self.up_limit.available(ctx.now) > 0;
+        let tokens = ctx.up_limit.has_portion(ctx.now) && self.up_limit.has_portion(ctx.now);
         if !tokens || !ctx.sending.allows(backlog) {
             ctx.starved_of_room |= tokens;
             ctx.starved_up.join(conn);
