@@ -22,6 +22,11 @@ run s4swarm --peers 10 --runs 3 --clients "$clients"
 run s5 --torrents 10000 --runs 1 --clients "${SCALE_CLIENTS:-eddyline,libtorrent}"
 run s6 --runs 3 --clients "${SMALL_FILE_CLIENTS:-eddyline,libtorrent,aria2}"
 run s7 --runs "$runs" --clients "$clients"
+for rate in 0 1000000 5000000 20000000; do
+    for scenario in s10 s11; do
+        run $scenario --rate $rate --storage shm --runs 3 --clients "${LIMITED_CLIENTS:-eddyline,libtorrent,aria2}"
+    done
+done
 for loss in 0 0.01; do
     run s9 --cc bbr --delay 25 --loss $loss --runs 3 --clients "floor,$clients"
 done

@@ -26,7 +26,7 @@ class Client:
 
 
 class Template(Client):
-    """A client given by command templates, one per role. Placeholders: {torrent} {ttorrent} {magnet} {dir} {port} {ip} {peer} {peers} {home} {torrents}"""
+    """A client given by command templates, one per role. Placeholders: {torrent} {ttorrent} {magnet} {dir} {port} {ip} {peer} {peers} {home} {torrents} {limit}"""
 
     def __init__(self, name, roles):
         self.name = name
@@ -52,6 +52,7 @@ class Template(Client):
             peers=J.peerstr,
             home=J.home,
             torrents=J.torrents or "",
+            limit=J.limit or "",
         )
         done = {
             "download": ("exit",),

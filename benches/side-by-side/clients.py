@@ -38,6 +38,7 @@ class Eddyline(Client):
                 J.magnet or J.P.torrent,
                 "--dir",
                 J.dir,
+                *(["--max-down", str(J.limit)] if J.limit else []),
                 *self._peers(J),
                 *self._o(J),
             ],
@@ -46,7 +47,15 @@ class Eddyline(Client):
 
     def seed(self, J):
         return dict(
-            argv=[self.bin, "seed", J.P.torrent, "--dir", J.dir, *self._o(J)],
+            argv=[
+                self.bin,
+                "seed",
+                J.P.torrent,
+                "--dir",
+                J.dir,
+                *(["--max-up", str(J.limit)] if J.limit else []),
+                *self._o(J),
+            ],
             done=("text", "READY"),
         )
 
@@ -137,12 +146,14 @@ class LT(Client):
     def download(self, J):
         return dict(
             argv=self._c("download", J, J.magnet or J.P.torrent)
+            + (["--set", "download_rate_limit=%d" % J.limit] if J.limit else [])
             + [z for p in J.peers for z in ("--peer", "%s:%d" % p)],
             done=("exit",),
         )
 
     def seed(self, J):
-        return dict(argv=self._c("seed", J, J.P.torrent), done=("text", "READY"))
+        limit = ["--set", "upload_rate_limit=%d" % J.limit] if J.limit else []
+        return dict(argv=self._c("seed", J, J.P.torrent) + limit, done=("text", "READY"))
 
     def recheck(self, J):
         return dict(argv=self._c("recheck", J, J.P.torrent), done=("exit",))
@@ -186,11 +197,20 @@ class Aria2(Client):
         ]
 
     def download(self, J):
-        return dict(argv=self._c(J, "--seed-time=0", J.magnet or J.P.ttorrent), done=("exit",))
+        limit = ["--max-overall-download-limit=%d" % J.limit] if J.limit else []
+        return dict(
+            argv=self._c(J, "--seed-time=0", *limit, J.magnet or J.P.ttorrent), done=("exit",)
+        )
 
     def seed(self, J):
         return dict(
-            argv=self._c(J, "--seed-ratio=0.0", "--check-integrity=true", J.P.torrent),
+            argv=self._c(
+                J,
+                "--seed-ratio=0.0",
+                "--check-integrity=true",
+                *(["--max-overall-upload-limit=%d" % J.limit] if J.limit else []),
+                J.P.torrent,
+            ),
             done=("exit",),
         )
 

@@ -64,6 +64,11 @@ for kv in a.set:
     k, v = kv.split("=", 1)
     s[k] = int(v) if v.lstrip("-").isdigit() else v
 ses = lt.session(s)
+if any(s.get(k) for k in ("download_rate_limit", "upload_rate_limit")):
+    # Limits are not for local networks, unless their addresses are of the class of all others.
+    everyone = lt.ip_filter()
+    everyone.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    ses.set_peer_class_filter(everyone)
 
 
 def say(x):

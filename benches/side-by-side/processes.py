@@ -138,7 +138,7 @@ def port():
 
 class Job:  # what an adapter needs to know to build a command line
     def __init__(self, **k):
-        self.__dict__.update(dict(peers=[], utp=False, magnet=None, torrents=None), **k)
+        self.__dict__.update(dict(peers=[], utp=False, magnet=None, torrents=None, limit=None), **k)
 
     @property
     def peerstr(self):

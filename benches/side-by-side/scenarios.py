@@ -14,10 +14,10 @@ from clients import HERE, LT, Aria2, Floor
 from daemons import Rtorrent
 from payloads import IP_CLIENT, IP_SEED, MIB, many, payload
 from processes import Job, PROCS, Proc, lo_rx, port
-from harness import Bench
+from limited import Limited
 
 
-class Scenarios(Bench):
+class Scenarios(Limited):
     def dl(self, sc, C, run, P, seeders, kind, tmo, storage, utp=False, magnet=False, extra=None, keep=None):
         """one download run: start seeders with seeders(), then the client; verify; record.
         keep: a folder in which the result stays"""

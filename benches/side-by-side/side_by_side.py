@@ -25,7 +25,7 @@ def main():
     r = sub.add_parser("run")
     r.add_argument(
         "scenario",
-        choices=["s1", "s2", "s3", "s4", "s4swarm", "s5", "s6", "s7", "s8", "s9", "floorparts"],
+        choices=["s1", "s2", "s3", "s4", "s4swarm", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "floorparts"],
     )
     r.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "peerbench"))
     r.add_argument(
@@ -53,6 +53,7 @@ def main():
     r.add_argument("--buffer", type=float, default=0, help="s9: bytes, default one BDP")
     r.add_argument("--cc", help="s9: TCP congestion control")
     r.add_argument("--utp", action="store_true")
+    r.add_argument("--window", type=float, default=10, help="s10, s11: seconds that are measured")
     r.add_argument("--timeout", type=float, default=120)
     r.add_argument("--out")
     p = sub.add_parser("report")

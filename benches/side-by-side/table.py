@@ -5,6 +5,8 @@ import statistics
 
 from payloads import MIB
 
+LIMITED = ("s10", "s11")
+
 
 def med(x):
     x = [v for v in x if v is not None]
@@ -33,8 +35,9 @@ def report(A):
         print(
             "| client | ok/runs | wall s | active s | MB/s | CPU s | user | sys | CPU s/GiB | peak RSS MiB | anon MiB | spread wall |"
             + (" idle CPU % |" if k[0] == "s5" else "")
+            + (" rate error % | burst ms | switches/s |" if k[0] in LIMITED else "")
         )
-        print("|" + "---|" * (12 + (k[0] == "s5")))
+        print("|" + "---|" * (12 + (k[0] == "s5") + 3 * (k[0] in LIMITED)))
         for c, rs in sorted(
             cs.items(), key=lambda x: med([r.get("cpu") for r in x[1] if r["ok"]]) or 1e9
         ):
@@ -42,7 +45,7 @@ def report(A):
             f = lambda q: (lambda v: "%.2f" % v if v is not None else "-")(
                 med([r.get(q) for r in o])
             )
-            b = o[0].get("bytes") if o else None
+            b = med([r.get("bytes") for r in o])
             act = med([r.get("active") or r.get("wall") for r in o])
             print(
                 "| %s | %d/%d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |"
@@ -56,7 +59,7 @@ def report(A):
                     f("cpu"),
                     f("user"),
                     f("sys"),
-                    "%.2f" % (med([r["cpu"] for r in o]) / (b / 2**30)) if b else "-",
+                    "%.2f" % med([r["cpu"] / (r["bytes"] / 2**30) for r in o]) if b else "-",
                     (
                         "%.0f" % (med([r.get("rss_idle") or r["rss"] for r in o]) / MIB)
                         if o and o[0].get("rss")
@@ -74,4 +77,9 @@ def report(A):
                     ),
                 )
                 + (" %s |" % f("idle_cpu_pct") if k[0] == "s5" else "")
+                + (
+                    " %s | %s | %s |" % (f("rate_error_pct"), f("burst_ms"), f("switches_per_s"))
+                    if k[0] in LIMITED
+                    else ""
+                )
             )
