@@ -507,3 +507,20 @@ impl Candidates {
         }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Candidates {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "a private torrent knows only peers of its trackers" => {
+                self.known.values_mut().next()?.source = PeerSource::Pex;
+            }
+            "known addresses are bounded and counted, whoever names them" => {
+                self.known.values_mut().next()?.busy ^= true;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

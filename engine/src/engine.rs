@@ -8,6 +8,8 @@ mod audit;
 mod bans;
 mod choking;
 mod content;
+#[cfg(feature = "corruption")]
+mod corrupt;
 mod dht;
 mod flush;
 mod incoming;

@@ -464,3 +464,36 @@ pub const fn length(size: u32, piece: u32) -> u32 {
     let left = (size as u64).saturating_sub(start);
     if left < METADATA_PIECE as u64 { left as u32 } else { METADATA_PIECE }
 }
+
+#[cfg(feature = "corruption")]
+impl MetadataFetch {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "metadata is fetched in lengths that can be" => self.max_size = 1,
+            "who has to deliver all of the metadata is there" => {
+                let (at, line) = self.lines.pop_first()?;
+                self.lines.insert((at.0, Some(1_000_000)), line);
+            }
+            "metadata that has come is bounded" => {
+                self.max_size = 2 * METADATA_PIECE;
+                let mut line = Line::default();
+                line.put(0, 1, &[0; METADATA_PIECE as usize]);
+                self.lines = (0..5).map(|n| ((self.max_size - n, None), line.clone())).collect();
+            }
+            "few metadata pieces are asked of a peer at a time" => {
+                let asked = (0..=MAX_ASKED as u32).map(|piece| (piece, Instant::ZERO));
+                self.holders.values_mut().next()?.asked = asked.collect();
+            }
+            "complete metadata is judged at once" => {
+                let mut lines = self.lines.iter_mut();
+                lines.next().map(|(at, line)| line.complete(at.0))?;
+            }
+            _ => {
+                let line = self.lines.values_mut().find_map(|line| line.corrupt(rule));
+                return line.or_else(|| self.places.corrupt(rule));
+            }
+        }
+        Some(())
+    }
+}

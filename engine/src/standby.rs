@@ -212,3 +212,17 @@ impl Standby {
         }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Standby {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "what is on standby is either wanted or has its turn" => {
+                self.due.insert((Instant::from_nanos(7), Sha1Hash([7; 20])));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -265,3 +265,17 @@ fn push_bounded(list: &mut SmallVec<[SocketAddr; 1]>, addr: SocketAddr) {
     }
     list.push(addr);
 }
+
+#[cfg(feature = "corruption")]
+impl Standing {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "bans are enforced at once, and what is held against addresses is bounded" => {
+                self.fresh.push(Prefix::of(IpAddr::from([1, 2, 3, 4])));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -24,6 +24,8 @@ mod adoption;
 mod arrangement;
 mod audit;
 mod blame;
+#[cfg(feature = "corruption")]
+mod corrupt;
 mod credit;
 mod discovery;
 mod doubt;

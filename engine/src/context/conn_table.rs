@@ -202,3 +202,18 @@ impl ConnTable {
         if same { Ok(()) } else { Err("connection counters equal the recount") }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl ConnTable {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "connection counters equal the recount" => self.half_open += 1,
+            "every peer is a connection of its torrent" => {
+                self.conns.iter_mut().for_each(|(_, conn)| conn.torrent = None);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

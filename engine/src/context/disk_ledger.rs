@@ -139,3 +139,15 @@ impl DiskLedger {
         self.jobs.iter().map(|(_, job)| job)
     }
 }
+
+#[cfg(feature = "corruption")]
+impl DiskLedger {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "disk budgets are conserved" => self.intake += 1,
+            _ => return None,
+        }
+        Some(())
+    }
+}

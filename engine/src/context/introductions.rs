@@ -55,6 +55,21 @@ impl Introductions {
     }
 }
 
+#[cfg(feature = "corruption")]
+impl Introductions {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "addresses that strangers name are counted in bounded memory" => {
+                let node = SocketAddr::new(IpAddr::from([1, 2, 3, 4]), 5);
+                self.waiting = alloc::vec![node; ALL.burst as usize + 1];
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of introductions.

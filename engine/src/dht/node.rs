@@ -1,5 +1,8 @@
 //! A node of the DHT in one address family: its queries, what comes of them, and its upkeep.
 
+#[cfg(feature = "corruption")]
+mod corrupt;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -591,9 +594,6 @@ impl DhtNode {
 
 /// Takes the first transaction that is at least so old.
 fn pop_older(queue: &mut VecDeque<(Instant, u32)>, now: Instant, age: Duration) -> Option<u32> {
-    let (sent, _) = queue.front()?;
-    if now.since(*sent) < age {
-        return None;
-    }
+    queue.front().filter(|(sent, _)| now.since(*sent) >= age)?;
     queue.pop_front().map(|(_, t)| t)
 }

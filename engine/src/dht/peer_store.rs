@@ -128,3 +128,15 @@ impl PeerStore {
         Ok(())
     }
 }
+
+#[cfg(feature = "corruption")]
+impl PeerStore {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "peers stored for others are counted and bounded" => self.count += 1,
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -309,3 +309,30 @@ impl Table {
         Ok(())
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Table {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "the routing table has a bounded number of buckets" => self.buckets.clear(),
+            "a bucket of the routing table is bounded" => {
+                let nodes = &mut self.buckets.first_mut()?.nodes;
+                let node = nodes.first()?.clone();
+                nodes.resize(BUCKET + 1, node);
+            }
+            "a node of the routing table is in its bucket" => {
+                self.buckets.get(1)?;
+                self.buckets.reverse();
+            }
+            "a bucket of the routing table has one node of an address" => {
+                let nodes = &mut self.buckets.first_mut()?.nodes;
+                let node = nodes.first()?.clone();
+                nodes.truncate(5);
+                nodes.push(node);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -400,3 +400,17 @@ impl Engine {
         }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl DhtService {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "every torrent has one turn in the DHT" => {
+                self.turns.insert(TorrentId::from_u64(9 << 32 | 9), Instant::from_nanos(7));
+            }
+            _ => return self.nodes.iter_mut().flatten().find_map(|node| node.corrupt(rule)),
+        }
+        Some(())
+    }
+}

@@ -475,3 +475,11 @@ impl Engine {
         }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl TrackerIo {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        self.wishes.corrupt(rule)
+    }
+}

@@ -99,3 +99,29 @@ impl Line {
         Ok(())
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Line {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "metadata pieces fit the length that was said" => {
+                let (_, bytes) = self.pieces.values_mut().next()?;
+                bytes.truncate(bytes.len() - 1);
+            }
+            "metadata that has come is counted" => self.bytes += 1,
+            "metadata pieces that have come are not missing" => {
+                self.missing.insert(*self.pieces.keys().next()?, 1);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// All of it is there and was not judged.
+    pub(super) fn complete(&mut self, size: u32) {
+        let piece = |n| (n, (1, Bytes::from(alloc::vec![0; length(size, n) as usize])));
+        self.pieces = (0..pieces(size)).map(piece).collect();
+        self.bytes = size.into();
+    }
+}

@@ -187,3 +187,37 @@ impl Place {
         true
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Places {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "metadata is fetched in few lengths at a time" => self.hold_more((0..16).map(Some))?,
+            "an address has one place in the search for metadata" => {
+                self.hold_more(core::iter::once(None))?;
+            }
+            "few addresses are remembered in the search for metadata" => {
+                self.tried = (0..=MAX_TRIED as u16).map(|n| (host(n), 1)).collect();
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// More places than are held, each with the host of that number, or of the first.
+    fn hold_more(&mut self, hosts: impl Iterator<Item = Option<u16>>) -> Option<()> {
+        let first = self.held.values().next()?.clone();
+        for (number, other) in hosts.enumerate() {
+            let place = Place { host: other.map_or(first.host, host), ..first.clone() };
+            self.held.insert((900_000 + number as u32, None), place);
+        }
+        Some(())
+    }
+}
+
+#[cfg(feature = "corruption")]
+fn host(number: u16) -> Prefix {
+    let [high, low] = number.to_be_bytes();
+    Prefix::of(core::net::IpAddr::from([10, 9, high, low]))
+}

@@ -77,6 +77,20 @@ impl MetadataUploads {
     }
 }
 
+#[cfg(feature = "corruption")]
+impl MetadataUploads {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "few metadata pieces wait for a peer" => {
+                self.waiting = (0..=MAX_WAITING_PIECES as u32).collect();
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of what a peer is given of the info dictionary.

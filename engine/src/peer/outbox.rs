@@ -239,6 +239,19 @@ impl Outbox {
     }
 }
 
+#[cfg(feature = "corruption")]
+impl Outbox {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "what is with the driver equals the recount" => self.messages += 1,
+            "no message waits after a step" => self.queued = BytesMut::from(&[0u8; 4][..]),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of the outbox.

@@ -293,3 +293,15 @@ impl Requests {
         !core::mem::replace(&mut self.snubbed, true) || !self.outstanding.is_empty()
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Requests {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "whoever does not deliver is known as silent" => self.snubbed = true,
+            _ => return None,
+        }
+        Some(())
+    }
+}

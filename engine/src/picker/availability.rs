@@ -194,3 +194,23 @@ impl Iterator for Occupied {
         Some(self.base + level)
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Availability {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "unstarted pieces stand in buckets" => *self.listed()? = UNLISTED,
+            "availability equals the recount of bit fields" => self.seeds += 1,
+            "occupied buckets are marked" => self.occupied = [0; PRIORITIES],
+            "listed pieces know their place" => *self.listed()? = 100_000,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// The place of the first piece that has one.
+    fn listed(&mut self) -> Option<&mut u32> {
+        self.place.iter_mut().find(|place| **place != UNLISTED)
+    }
+}

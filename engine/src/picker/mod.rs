@@ -554,3 +554,31 @@ impl Picker {
         all
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Picker {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "a piece is in two states" => {
+                let first = self.unstarted.ones().next()?;
+                self.have.set(first);
+            }
+            "missing is wanted and not verified" => {
+                let first = self.have.ones().next()?;
+                self.missing.set(first);
+            }
+            "unstarted is missing and not begun" => {
+                let first = self.unstarted.ones().next()?;
+                self.unstarted.clear(first);
+            }
+            "no unstarted piece below the cursor" => self.first_unstarted = self.geometry.pieces(),
+            _ => {
+                let begun = self.partials.values_mut().find_map(|partial| partial.corrupt(rule));
+                let parts = begun.or_else(|| self.open.corrupt(rule));
+                return parts.or_else(|| self.availability.corrupt(rule));
+            }
+        }
+        Some(())
+    }
+}

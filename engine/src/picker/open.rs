@@ -101,3 +101,16 @@ impl OpenPieces {
         self.ranked.iter().map(BTreeSet::len).sum::<usize>() == self.listed.len()
     }
 }
+
+#[cfg(feature = "corruption")]
+impl OpenPieces {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "open partials are listed" => self.listed.clear(),
+            "what is listed as open is begun" => self.ranked[0] = [(0, 0, 0)].into(),
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -215,3 +215,30 @@ impl Partial {
         if counts == self.counts { Ok(()) } else { Err("block counters equal the recount") }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Partial {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "open blocks have no requester and lie behind the cursor" => {
+                self.block_that_is(BlockState::Open)?.peers.push(77);
+            }
+            "requested blocks have a requester" => {
+                self.block_that_is(BlockState::Requested)?.peers.clear();
+            }
+            "requests on record equal those outstanding at peers" => {
+                self.block_that_is(BlockState::Requested)?.peers.push(4_000_000);
+            }
+            "block counters equal the recount" => {
+                self.block_that_is(BlockState::Written)?.state = BlockState::Writing;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn block_that_is(&mut self, state: BlockState) -> Option<&mut Block> {
+        self.blocks.iter_mut().find(|block| block.state == state)
+    }
+}

@@ -419,3 +419,17 @@ impl Torrent {
         ctx.touched.insert(self.id);
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Arrangement {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "nothing is asked for while the data moves" => {
+                self.busy = Some(Wish::Move(LocationId(1)));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

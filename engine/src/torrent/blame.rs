@@ -275,6 +275,18 @@ impl Torrent {
     }
 }
 
+#[cfg(feature = "corruption")]
+impl Blame {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "evidence is counted and bounded" => self.evidence += 1,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of evidence.

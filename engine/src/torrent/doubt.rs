@@ -278,3 +278,18 @@ impl Doubt {
         self.idle.remove(&piece);
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Doubt {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "only suspects are hashed as suspects" => {
+                self.suspects.clear();
+                self.hashing.insert(0);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -16,8 +16,8 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 /// The disk had no room when it was last tried.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct FullDisk {
-    until: Instant,
-    wait: Duration,
+    pub(super) until: Instant,
+    pub(super) wait: Duration,
 }
 
 impl Torrent {

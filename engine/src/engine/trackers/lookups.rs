@@ -143,3 +143,15 @@ impl Engine {
         }
     }
 }
+
+#[cfg(feature = "corruption")]
+impl Wishes {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "look-ups that strangers cause are counted and bounded" => self.in_progress += 1,
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Deliberate damage to a torrent, for the tests that show that each rule of `audit` fires.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::Torrent;
+use super::full_disk::FullDisk;
+use crate::base::ids::ConnId;
+use crate::base::time::Instant;
+use crate::context::Context;
+
+/// A connection that nobody has.
+const NOBODY: ConnId = ConnId::from_u64(9 << 32 | 999);
+
+impl Torrent {
+    /// Breaks a rule; `None` where there is nothing to break it with.
+    pub(crate) fn corrupt(&mut self, ctx: &mut Context, rule: &str) -> Option<()> {
+        match rule {
+            "connections being made equal the recount" => self.connecting += 1,
+            "no decision is left over after a step" => self.haves.add(0),
+            "peers are found by their keys" => *self.by_key.values_mut().next()? = NOBODY,
+            "every key belongs to a peer" => {
+                self.by_key.insert(1_000_000, NOBODY);
+            }
+            "interest is shown only in peers that have something" => {
+                self.peers.values_mut().for_each(|peer| peer.interesting = 0);
+            }
+            "interest equals the recount of bit fields" => {
+                self.peers.values_mut().find(|peer| peer.interesting > 1)?.interesting -= 1;
+            }
+            "nothing is asked for while the disk is full" => {
+                let until = Instant::from_nanos(u64::MAX);
+                self.full_disk = Some(FullDisk { until, wait: Duration::from_secs(5) });
+            }
+            "nothing is asked for before it is on record whose files these are" => {
+                self.unclaimed = true;
+            }
+            "a private torrent knows only peers of its trackers" => {
+                Arc::make_mut(&mut self.metainfo).private = true;
+                self.candidates.corrupt(rule)?;
+            }
+            "metadata is looked for only while it is not known" => {
+                Arc::make_mut(&mut self.metainfo).info = bytes::Bytes::from_static(&[1, 2, 3]);
+            }
+            _ => {
+                return self.corrupt_machines(rule).or_else(|| self.corrupt_peer(ctx, rule));
+            }
+        }
+        Some(())
+    }
+
+    fn corrupt_machines(&mut self, rule: &str) -> Option<()> {
+        let damaged = self.picker.corrupt(rule);
+        damaged
+            .or_else(|| self.fetch.as_mut()?.corrupt(rule))
+            .or_else(|| self.candidates.corrupt(rule))
+            .or_else(|| self.arrangement.corrupt(rule))
+            .or_else(|| self.doubt.corrupt(rule))
+            .or_else(|| self.blame.corrupt(rule))
+    }
+
+    fn corrupt_peer(&mut self, ctx: &mut Context, rule: &str) -> Option<()> {
+        let peer = self.peers.values_mut().next()?;
+        match rule {
+            "a peer interests by missing pieces only" => peer.interesting = 100_000,
+            "whoever was not told of every piece is on the list" => peer.haves_told = Some(0),
+            "whoever has not been heard stands in line once" => peer.unheard = true,
+            "bytes that wait are accounted for" => {
+                peer.assembling += 1;
+                ctx.assembling.take(1);
+            }
+            _ => {
+                let damaged = peer.requests.corrupt(rule);
+                return damaged
+                    .or_else(|| peer.outbox.corrupt(rule))
+                    .or_else(|| peer.metadata.corrupt(rule));
+            }
+        }
+        Some(())
+    }
+}
