@@ -20,6 +20,7 @@ mod standby;
 mod timers;
 mod trackers;
 mod turns;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -134,7 +135,7 @@ impl Engine {
         self.content.begin_step();
         self.ctx.work.begin_step();
         // The caller's vector is used directly, so that its capacity is.
-        core::mem::swap(&mut self.ctx.actions, actions);
+        core::mem::swap(&mut self.ctx.out.actions, actions);
         self.hear_left_over();
     }
 
@@ -142,28 +143,34 @@ impl Engine {
         self.hear_waiting(STEP_UNITS);
         self.ctx.work.charge(Payer::Engine);
         self.fire_timers();
-        self.settle();
-        self.flush();
-        self.make_announces();
-        self.serve_dht_wishes();
-        self.hurry_local();
-        while !self.ctx.touched.is_empty() {
+        self.decide();
+        self.grant_searches();
+        while !self.ctx.agenda.touched.is_empty() {
             // Whoever was found is connected to at once; who did not read was closed.
-            self.settle();
-            self.flush();
-            self.make_announces();
+            self.decide();
         }
         self.call_due();
         self.finish_shut_down();
-        core::mem::swap(&mut self.ctx.actions, actions);
+        core::mem::swap(&mut self.ctx.out.actions, actions);
         self.wakeup()
+    }
+
+    /// Settles, flushes, and makes the announces that were wanted, until none is left: a tracker that fails at
+    /// once hands over to the next in the same step.
+    fn decide(&mut self) {
+        self.settle();
+        self.flush();
+        while self.grant_announces() {
+            self.settle();
+            self.flush();
+        }
     }
 
     /// Takes the decisions of every torrent that something happened to, and runs a choking round
     /// early when slots are free.
     fn settle(&mut self) {
         loop {
-            while let Some(id) = self.ctx.touched.pop_first() {
+            while let Some(id) = self.ctx.agenda.touched.pop_first() {
                 if let Some(torrent) = self.torrents.get_mut(id) {
                     torrent.settle(&mut self.ctx);
                 }
@@ -171,9 +178,9 @@ impl Engine {
             self.enforce_bans();
             self.give_hash_jobs();
             self.rest_and_wake();
-            if core::mem::take(&mut self.ctx.slots_changed) {
+            if core::mem::take(&mut self.ctx.agenda.slots_changed) {
                 self.fill_free_slots();
-            } else if self.ctx.touched.is_empty() {
+            } else if self.ctx.agenda.touched.is_empty() {
                 break;
             }
         }
@@ -261,20 +268,20 @@ impl Engine {
         EngineStats {
             torrents: self.torrents.len() as u32,
             standby: self.standby.len(),
-            connections: self.ctx.conns.len(),
-            half_open: self.ctx.conns.half_open(),
-            handshaking: self.ctx.conns.handshaking(),
-            read_credit: self.ctx.credit.used(),
+            connections: self.ctx.net.conns.len(),
+            half_open: self.ctx.net.conns.half_open(),
+            handshaking: self.ctx.net.conns.handshaking(),
+            read_credit: self.ctx.budgets.credit.used(),
             disk_intake: self.ctx.disk.intake(),
             hash_jobs: self.ctx.disk.hashing(),
-            send_budget: self.ctx.sending.used(),
+            send_budget: self.ctx.budgets.sending.used(),
             unread: unread.map(|peer| peer.outbox.unread()).sum(),
-            assembling: self.ctx.assembling.used(),
+            assembling: self.ctx.budgets.assembling.used(),
             unchoke_slots: self.slots(),
             unchoked: unchoked.filter(|peer| !peer.am_choking).count() as u32,
             violations: self.violations.values().sum(),
-            received: self.ctx.received,
-            sent: self.ctx.sent,
+            received: self.ctx.net.received,
+            sent: self.ctx.net.sent,
         }
     }
 

@@ -279,7 +279,7 @@ impl Torrent {
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
     pub(crate) fn touch(&mut self, ctx: &mut Context, conn: ConnId) {
         self.touched.insert(conn);
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Takes the decisions that the events of this step call for.
@@ -297,7 +297,7 @@ impl Torrent {
         self.poll_metadata(ctx);
         self.arrange(ctx);
         if self.awaits_hash() {
-            ctx.awaiting_hash.insert(self.id);
+            ctx.agenda.awaiting_hash.insert(self.id);
         }
         self.connect_more(ctx);
         self.finish_if_done(ctx);
@@ -308,7 +308,7 @@ impl Torrent {
 }
 
 fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
-    let mut picker = Picker::new(metainfo.geometry, &mut ctx.picks);
+    let mut picker = Picker::new(metainfo.geometry, &mut ctx.random.picks);
     picker.set_sequential(sequential);
     picker
 }
@@ -324,9 +324,9 @@ fn priorities_of(metainfo: &Metainfo, mut given: Vec<Priority>) -> Vec<Priority>
 /// The trackers of a torrent, those that the user names behind its own.
 fn announcer(metainfo: &Metainfo, more: Vec<String>, ctx: &mut Context) -> Announcer {
     if !ctx.config.trackers {
-        return Announcer::new(&[], &mut ctx.misc);
+        return Announcer::new(&[], &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(&metainfo.trackers, &mut ctx.misc);
+    let mut announcer = Announcer::new(&metainfo.trackers, &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

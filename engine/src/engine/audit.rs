@@ -49,13 +49,13 @@ impl Engine {
             }
         }
         check(self.standby.check())?;
-        check(self.ctx.standing.check())?;
+        check(self.ctx.net.standing.check())?;
         check(self.trackers.check())?;
         check(self.dht.check())?;
-        if !self.ctx.introductions.is_bounded() || !self.ctx.dials.is_bounded() {
+        if !self.ctx.net.introductions.is_bounded() || !self.ctx.net.dials.is_bounded() {
             check(Err("addresses that strangers name are counted in bounded memory"))?;
         }
-        check(self.ctx.conns.check())
+        check(self.ctx.net.conns.check())
     }
 
     /// Checks that lists have their lengths, before more is asked of what was read from bytes.
@@ -73,37 +73,28 @@ impl Engine {
         let mut sending: u64 = peers().map(|peer| peer.outbox.blocks()).sum();
         let assembling: u64 = peers().map(|peer| peer.assembling).sum();
         let mut connecting = 0u64;
-        for (_, conn) in self.ctx.conns.iter() {
+        for (_, conn) in self.ctx.net.conns.iter() {
             if let Phase::Handshaking(early) = &conn.phase {
                 granted += u64::from(early.granted);
             }
             let pending = !matches!(conn.phase, Phase::Active) && conn.key.is_some();
             connecting += u64::from(pending);
         }
-        let mut intake = 0;
-        let mut hashing = 0;
         for job in self.ctx.disk.jobs() {
-            match job {
-                DiskJob::Write { length, .. } => intake += u64::from(*length),
-                DiskJob::Read { request, .. } => {
-                    sending = sending.saturating_add(request.length.into())
-                }
-                DiskJob::Hash { .. } | DiskJob::Evidence { .. } => hashing += 1,
-                _ => {}
+            if let DiskJob::Read { request, .. } = job {
+                sending = sending.saturating_add(request.length.into());
             }
         }
-        if granted != self.ctx.credit.used() {
+        if granted != self.ctx.budgets.credit.used() {
             return Err("read credit is conserved");
         }
-        if assembling != self.ctx.assembling.used() {
+        if assembling != self.ctx.budgets.assembling.used() {
             return Err("the assembly budget is conserved");
         }
-        if sending != self.ctx.sending.used() {
+        if sending != self.ctx.budgets.sending.used() {
             return Err("the send budget is conserved");
         }
-        if intake != self.ctx.disk.intake() || hashing != self.ctx.disk.hashing() {
-            return Err("disk budgets are conserved");
-        }
+        self.ctx.disk.check()?;
         let counted: u64 =
             self.torrents.iter().map(|(_, torrent)| u64::from(torrent.connecting)).sum();
         if counted != connecting {
@@ -114,10 +105,10 @@ impl Engine {
 
     /// Nothing that a step should have dealt with is left.
     fn check_leftovers(&self) -> Result<(), &'static str> {
-        if !self.ctx.flush.is_empty() || !self.ctx.orders.is_empty() {
+        if !self.ctx.agenda.flush.is_empty() || self.ctx.agenda.wishes.has_announces() {
             return Err("nothing is left to flush after a step");
         }
-        if !self.ctx.touched.is_empty() {
+        if !self.ctx.agenda.touched.is_empty() {
             return Err("no torrent is left to settle after a step");
         }
         if self.ctx.timers.next_deadline().is_some_and(|(at, _)| at <= self.ctx.now) {
@@ -126,7 +117,7 @@ impl Engine {
         let peers = self.torrents.iter().flat_map(|(_, torrent)| &torrent.peers);
         let unheard: BTreeSet<_> =
             peers.filter(|(_, peer)| peer.unheard).map(|(conn, _)| *conn).collect();
-        let alive = |conn: &ConnId| self.ctx.conns.get(*conn).is_some();
+        let alive = |conn: &ConnId| self.ctx.net.conns.get(*conn).is_some();
         let in_line: Vec<_> = self.turns.iter().filter(alive).collect();
         if in_line.len() != unheard.len() || in_line.iter().any(|conn| !unheard.contains(conn)) {
             return Err("whoever has not been heard stands in line once");
@@ -134,7 +125,7 @@ impl Engine {
         if self.by_hash.len() != self.torrents.len() {
             return Err("every torrent is found by its hash");
         }
-        if !self.ctx.idle.is_empty() || !self.ctx.woken.is_empty() {
+        if !self.ctx.agenda.idle.is_empty() || !self.ctx.agenda.woken.is_empty() {
             return Err("nobody is left to rest or to wake after a step");
         }
         if self.by_hash.keys().any(|hash| self.standby.contains(*hash)) {

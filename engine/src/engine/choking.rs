@@ -42,7 +42,8 @@ impl Engine {
         let candidates: Vec<Candidate> = interested.iter().map(|(_, c)| *c).collect();
         let policy = self.ctx.config.seed_choking;
         let slots = self.slots();
-        let chosen = self.choker.round(&candidates, slots, policy, now, &mut self.ctx.chokes);
+        let chosen =
+            self.choker.round(&candidates, slots, policy, now, &mut self.ctx.random.chokes);
         let chosen: BTreeSet<ConnId> = chosen.into_iter().collect();
         // Whoever wants nothing keeps what it has until somebody needs the slot.
         let mut spare = (slots as usize).saturating_sub(chosen.len());
@@ -68,7 +69,7 @@ impl Engine {
         let idle = interested.iter().filter(|(_, c)| c.idle).take(waiting);
         let idle: Vec<_> = idle.map(|(id, c)| (*id, c.conn, true)).collect();
         self.set_choking(&idle);
-        self.ctx.slots_changed |= !idle.is_empty();
+        self.ctx.agenda.slots_changed |= !idle.is_empty();
         !interested.is_empty()
     }
 

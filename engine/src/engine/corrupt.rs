@@ -12,17 +12,17 @@ impl Engine {
         let nobody = TorrentId::from_u64(1 << 32);
         let ctx = &mut self.ctx;
         match rule {
-            "read credit is conserved" => ctx.credit.take(1),
-            "the send budget is conserved" => ctx.sending.take(1),
-            "the assembly budget is conserved" => ctx.assembling.take(1),
+            "read credit is conserved" => ctx.budgets.credit.take(1),
+            "the send budget is conserved" => ctx.budgets.sending.take(1),
+            "the assembly budget is conserved" => ctx.budgets.assembling.take(1),
             "nothing is left to flush after a step" => {
-                ctx.flush.insert(ConnId::from_u64(1 << 32));
+                ctx.agenda.flush.insert(ConnId::from_u64(1 << 32));
             }
             "no torrent is left to settle after a step" => {
-                ctx.touched.insert(nobody);
+                ctx.agenda.touched.insert(nobody);
             }
             "nobody is left to rest or to wake after a step" => {
-                ctx.woken.insert(nobody);
+                ctx.agenda.woken.insert(nobody);
             }
             "no timer is due after a step" => ctx.now = Instant::from_nanos(u64::MAX),
             "outstanding requests stay within the depth" => {
@@ -41,9 +41,9 @@ impl Engine {
 
     fn corrupt_machines(&mut self, rule: &str) -> Option<()> {
         let ctx = &mut self.ctx;
-        let damaged = ctx.conns.corrupt(rule).or_else(|| ctx.disk.corrupt(rule));
-        let damaged = damaged.or_else(|| ctx.introductions.corrupt(rule));
-        let damaged = damaged.or_else(|| ctx.standing.corrupt(rule));
+        let damaged = ctx.net.conns.corrupt(rule).or_else(|| ctx.disk.corrupt(rule));
+        let damaged = damaged.or_else(|| ctx.net.introductions.corrupt(rule));
+        let damaged = damaged.or_else(|| ctx.net.standing.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));
         let damaged = damaged.or_else(|| self.trackers.corrupt(rule));
         let damaged = damaged.or_else(|| self.dht.corrupt(rule));

@@ -126,14 +126,14 @@ impl Engine {
             return;
         }
         for ipv6 in [false, true] {
-            let identity = &self.ctx.identity;
+            let identity = &self.ctx.net.identity;
             let socket = if ipv6 { identity.udp6 } else { identity.udp4 };
             let place = usize::from(ipv6);
             if socket.is_none() || self.dht.nodes[place].is_some() {
                 continue;
             }
             let config = NodeConfig { ipv6, read_only: self.ctx.config.dht_read_only };
-            let rng = self.ctx.seed.stream(if ipv6 { "dht6" } else { "dht4" });
+            let rng = self.ctx.random.seed.stream(if ipv6 { "dht6" } else { "dht4" });
             let id = self.dht.restored.ids[place].take();
             let mut node = DhtNode::new(config, id, rng, self.ctx.now);
             let mut out = Output::default();
@@ -141,7 +141,7 @@ impl Engine {
             self.dht.nodes[place] = Some(node);
             self.handle_dht(ipv6, out);
         }
-        self.ctx.dht_runs = self.dht.nodes.iter().any(Option::is_some);
+        self.ctx.net.dht_runs = self.dht.nodes.iter().any(Option::is_some);
         self.set_dht_alarm();
     }
 
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     fn with_dht(&mut self, ipv6: bool, act: impl FnOnce(&mut DhtNode, Instant, &mut Output)) {
-        self.keep_secrets();
+        self.leave_dht();
         let mut out = Output::default();
         if let Some(node) = &mut self.dht.nodes[usize::from(ipv6)] {
             act(node, self.ctx.now, &mut out);
@@ -176,7 +176,7 @@ impl Engine {
 
     /// A packet of the DHT.
     pub(super) fn dht_datagram(&mut self, from: SocketAddr, data: &[u8]) {
-        self.keep_secrets();
+        self.leave_dht();
         let [v4, v6] = &mut self.dht.nodes;
         let (node, other) = if from.is_ipv6() { (v6, v4) } else { (v4, v6) };
         let Some(node) = node else { return };
@@ -195,19 +195,19 @@ impl Engine {
     }
 
     fn handle_dht(&mut self, ipv6: bool, out: Output) {
-        let identity = &self.ctx.identity;
+        let identity = &self.ctx.net.identity;
         let socket = if ipv6 { identity.udp6 } else { identity.udp4 };
         if let Some(socket) = socket {
             let send = |(to, data)| Action::SendDatagram { socket, to, data };
-            self.ctx.actions.extend(out.packets.into_iter().map(send));
+            self.ctx.out.actions.extend(out.packets.into_iter().map(send));
         }
         for event in out.events {
             match event {
                 DhtEvent::Peers { key, from, peers } => self.dht_found(ipv6, key, from, &peers),
                 DhtEvent::Done(key, outcome) => self.dht_done(ipv6, key, *outcome),
                 DhtEvent::Voice { from, addr } => {
-                    self.ctx.identity.hear(from, addr.ip());
-                    if let Some(ip) = self.ctx.identity.settled(ipv6) {
+                    self.ctx.net.identity.hear(from, addr.ip());
+                    if let Some(ip) = self.ctx.net.identity.settled(ipv6) {
                         self.with_dht(ipv6, |node, now, _| node.lives_at(ip, now));
                     }
                 }
@@ -260,7 +260,7 @@ impl Engine {
 
     /// A torrent names a node, wherever it is, as a magnet names peers: not many are met in all.
     pub(super) fn dht_named(&mut self, node: SocketAddr) {
-        self.ctx.introductions.tell(node, self.ctx.now);
+        self.ctx.net.introductions.tell(node, self.ctx.now);
     }
 
     fn dht_meet(&mut self, addr: SocketAddr) {
@@ -269,15 +269,14 @@ impl Engine {
     }
 
     /// Nodes that peers told of (BEP 5 PORT), and torrents that want to be looked for.
-    pub(super) fn serve_dht_wishes(&mut self) {
-        let contacts = self.ctx.introductions.take();
-        let wishes = core::mem::take(&mut self.ctx.dht_wishes);
-        self.keep_secrets();
-        if !self.ctx.dht_runs {
+    pub(super) fn search_dht(&mut self, searched: BTreeSet<TorrentId>) {
+        let contacts = self.ctx.net.introductions.take();
+        self.leave_dht();
+        if !self.ctx.net.dht_runs {
             return;
         }
         contacts.into_iter().for_each(|addr| self.dht_meet(addr));
-        for id in wishes {
+        for id in searched {
             let at = self.ctx.now;
             if self.dht.turns.get(&id).is_none_or(|turn| *turn > at) {
                 self.dht.set_turn(id, at);
@@ -302,20 +301,20 @@ impl Engine {
                 continue;
             }
             let target = NodeId::from(torrent.info_hash);
-            let announce = self.ctx.identity.port.map(Some);
+            let announce = self.ctx.net.identity.port.map(Some);
             let goal = Goal::Peers { announce, seed: torrent.is_complete() };
             for ipv6 in [false, true] {
                 self.dht_look_up(ipv6, target, goal.clone(), Client::Torrent(id));
             }
-            let jitter = Duration::from_millis(self.ctx.misc.below(JITTER).into());
+            let jitter = Duration::from_millis(self.ctx.random.misc.below(JITTER).into());
             self.dht.set_turn(id, now + INTERVAL.0 + jitter);
         }
         self.set_dht_alarm();
     }
 
     /// Ends lookups of torrents that turned out to be private, without a result.
-    fn keep_secrets(&mut self) {
-        while let Some(id) = self.ctx.dht_secrets.pop_first() {
+    fn leave_dht(&mut self) {
+        for id in self.ctx.agenda.wishes.take_departures() {
             self.dht.drop_turn(id);
             let about = |client: &Client| matches!(client, Client::Torrent(t) if *t == id);
             let lookups = self.dht.running.iter().filter(|(_, client)| about(client));
@@ -343,7 +342,7 @@ impl Engine {
         let Some(Client::Torrent(id)) = self.dht.running.get(&(ipv6, key)) else { return };
         let id = *id;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        let own = self.ctx.identity.external(ipv6);
+        let own = self.ctx.net.identity.external(ipv6);
         let namer = Namer::at(PeerSource::Dht, from);
         for addr in peers.iter().filter(|addr| **addr != own) {
             torrent.add_candidate(&mut self.ctx, *addr, namer);
@@ -355,7 +354,7 @@ impl Engine {
             Some(Client::Torrent(id)) => {
                 let Some(torrent) = self.torrents.get(id) else { return };
                 if self.ctx.config.rest_after.is_some() {
-                    self.ctx.touched.insert(id);
+                    self.ctx.agenda.touched.insert(id);
                 }
                 if torrent.peers.is_empty() && torrent.is_running() && !torrent.is_complete() {
                     let soon = self.ctx.now + INTERVAL.1;

@@ -67,7 +67,7 @@ impl Engine {
     }
 
     fn flush_all(&mut self) {
-        while let Some(conn) = self.ctx.flush.pop_first() {
+        while let Some(conn) = self.ctx.agenda.flush.pop_first() {
             if let Some((torrent, ctx)) = self.torrent_of(conn) {
                 torrent.flush(ctx, conn);
             }
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     pub(super) fn torrent_of(&mut self, conn: ConnId) -> Option<(&mut Torrent, &mut Context)> {
-        let id = self.ctx.conns.get(conn)?.torrent?;
+        let id = self.ctx.net.conns.get(conn)?.torrent?;
         self.torrents.get_mut(id).map(|torrent| (&mut **torrent, &mut self.ctx))
     }
 
@@ -88,7 +88,7 @@ impl Engine {
                 if !self.ctx.up_limit.has_portion(self.ctx.now) {
                     return;
                 }
-                if !self.ctx.sending.has_room() {
+                if !self.ctx.budgets.sending.has_room() {
                     self.ctx.starved_of_room = true;
                     return self.serve_shares();
                 }
@@ -106,7 +106,7 @@ impl Engine {
     /// their place.
     fn serve_shares(&mut self) {
         self.ctx.work.add_steps(self.ctx.starved_up.len() as u64);
-        let conns = &self.ctx.conns;
+        let conns = &self.ctx.net.conns;
         self.ctx.starved_up.retain(|conn| conns.get(conn).is_some());
         for index in 0..self.ctx.starved_up.len() {
             let Some(conn) = self.ctx.starved_up.get(index) else { return };
@@ -150,7 +150,7 @@ fn waiting_of_torrents(ctx: &mut Context, first: ConnId) -> BTreeMap<TorrentId, 
     ctx.work.add_steps(line.len() as u64);
     let conns = (0..line.len()).filter_map(|place| line.get(place)).chain([first]);
     let mut waiting = BTreeMap::new();
-    for torrent in conns.filter_map(|conn| ctx.conns.get(conn)?.torrent) {
+    for torrent in conns.filter_map(|conn| ctx.net.conns.get(conn)?.torrent) {
         *waiting.entry(torrent).or_insert(0) += 1;
     }
     waiting

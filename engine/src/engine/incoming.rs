@@ -27,16 +27,16 @@ impl Engine {
     /// Somebody connected: adopted while there is room, refused otherwise.
     pub(super) fn incoming(&mut self, socket: SocketToken, remote: SocketAddr) {
         let remote = normalise(remote);
-        let banned = self.ctx.standing.refuses(remote, Way::In, self.ctx.now);
+        let banned = self.ctx.net.standing.refuses(remote, Way::In, self.ctx.now);
         if self.shut_down != ShutDown::No || banned || !self.has_place_for(remote) {
-            return self.ctx.actions.push(Action::Refuse { socket });
+            return self.ctx.out.actions.push(Action::Refuse { socket });
         }
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
         let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
         let phase = Phase::Handshaking(Box::new(early));
         let conn = Conn { remote, torrent: None, key: None, phase, deadline };
-        let id = self.ctx.conns.insert(conn);
-        self.ctx.credit.take(HANDSHAKE_CREDIT.into());
+        let id = self.ctx.net.conns.insert(conn);
+        self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
         self.ctx.stream(id, StreamAction::Adopt { socket });
         self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
@@ -48,20 +48,20 @@ impl Engine {
         let host = Prefix::of(remote.ip());
         let Config { max_connections, max_handshaking, max_connections_per_address, .. } =
             self.ctx.config;
-        let strangers = self.ctx.conns.strangers_at(host);
+        let strangers = self.ctx.net.conns.strangers_at(host);
         if !host.is_loopback()
             && strangers >= max_connections_per_address
             && !self.drop_oldest_stranger(Some(host))
         {
             return false;
         }
-        if self.ctx.conns.handshaking() >= max_handshaking
+        if self.ctx.net.conns.handshaking() >= max_handshaking
             && !self.drop_crowding_stranger(host)
             && !self.drop_oldest_stranger(None)
         {
             return false;
         }
-        self.ctx.conns.len() < max_connections
+        self.ctx.net.conns.len() < max_connections
             || self.drop_crowding_stranger(host)
             || self.displace(host)
             || self.drop_oldest_stranger(None)
@@ -70,7 +70,7 @@ impl Engine {
     /// Drops the stranger that has been silent for longest, of one host or of all, if it had at least
     /// a second.
     fn drop_oldest_stranger(&mut self, host: Option<Prefix>) -> bool {
-        let strangers = self.ctx.conns.iter().filter(|(_, conn)| {
+        let strangers = self.ctx.net.conns.iter().filter(|(_, conn)| {
             let there = host.is_none_or(|host| Prefix::of(conn.remote.ip()) == host);
             conn.is_stranger() && there
         });
@@ -84,8 +84,8 @@ impl Engine {
 
     /// Drops a stranger of the host that has most, if it has clearly more than `host`.
     fn drop_crowding_stranger(&mut self, host: Prefix) -> bool {
-        let own = self.ctx.conns.strangers_at(host);
-        let Some(id) = self.ctx.conns.crowding_stranger(own + 1) else { return false };
+        let own = self.ctx.net.conns.strangers_at(host);
+        let Some(id) = self.ctx.net.conns.crowding_stranger(own + 1) else { return false };
         self.forget_early(id, CloseReason::Limit, true);
         true
     }
@@ -93,11 +93,11 @@ impl Engine {
     /// Closes a connection of the host that has most, if it has clearly more than `host`: one that
     /// is not a peer yet, or the peer that brings least.
     fn displace(&mut self, host: Prefix) -> bool {
-        let own = self.ctx.conns.count_at(host);
-        let Some(fullest) = self.ctx.conns.fullest_host(own + 1) else { return false };
+        let own = self.ctx.net.conns.count_at(host);
+        let Some(fullest) = self.ctx.net.conns.fullest_host(own + 1) else { return false };
         let there = |conn: &Conn| Prefix::of(conn.remote.ip()) == fullest;
         let unfinished = |conn: &Conn| there(conn) && !matches!(conn.phase, Phase::Active);
-        let unfinished = self.ctx.conns.iter().find(|(_, conn)| unfinished(conn));
+        let unfinished = self.ctx.net.conns.iter().find(|(_, conn)| unfinished(conn));
         if let Some(id) = unfinished.map(|(id, _)| id) {
             self.forget_early(id, CloseReason::Limit, true);
             return true;
@@ -116,19 +116,19 @@ impl Engine {
 
     /// A connection that we began stands: we speak first.
     pub(super) fn connected(&mut self, conn: ConnId) {
-        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
         let Some(us) = torrent.map(|torrent| (torrent.info_hash, torrent.persona.peer_id)) else {
             return;
         };
         let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
-        self.ctx.conns.set_phase(conn, Phase::Handshaking(Box::new(early)));
+        self.ctx.net.conns.set_phase(conn, Phase::Handshaking(Box::new(early)));
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
-        if let Some(entry) = self.ctx.conns.get_mut(conn) {
+        if let Some(entry) = self.ctx.net.conns.get_mut(conn) {
             entry.deadline = deadline;
         }
         self.ctx.timers.schedule(deadline, Timer::Conn(conn));
-        self.ctx.credit.take(HANDSHAKE_CREDIT.into());
+        self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
         self.send_handshake(conn, us);
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
         // Another connection may be begun in its place.
@@ -136,29 +136,29 @@ impl Engine {
     }
 
     fn send_handshake(&mut self, conn: ConnId, (info_hash, peer_id): (Sha1Hash, PeerId)) {
-        let reserved = Reserved::ours(self.ctx.dht_runs);
+        let reserved = Reserved::ours(self.ctx.net.dht_runs);
         let handshake = Handshake { reserved, info_hash, peer_id };
         let bytes = Bytes::copy_from_slice(&handshake.encode());
-        if let Some(entry) = self.ctx.conns.get_mut(conn)
+        if let Some(entry) = self.ctx.net.conns.get_mut(conn)
             && let Phase::Handshaking(early) = &mut entry.phase
         {
             early.unsent += bytes.len() as u64;
-            self.ctx.sent += bytes.len() as u64;
+            self.ctx.net.sent += bytes.len() as u64;
         }
         self.ctx.stream(conn, StreamAction::Send(bytes));
     }
 
     /// Bytes before the handshake is complete.
     pub(super) fn received_early(&mut self, conn: ConnId, bytes: Bytes) {
-        self.ctx.received += bytes.len() as u64;
-        let Some(entry) = self.ctx.conns.get_mut(conn) else { return };
+        self.ctx.net.received += bytes.len() as u64;
+        let Some(entry) = self.ctx.net.conns.get_mut(conn) else { return };
         let (remote, outgoing) = (entry.remote, entry.key.is_some());
         let Phase::Handshaking(early) = &mut entry.phase else { return };
         let parked = early.parked.is_some();
         let count = bytes.len() as u32;
         let within = early.granted.min(count);
         early.granted -= within;
-        self.ctx.credit.give(within.into());
+        self.ctx.budgets.credit.give(within.into());
         early.assembler.push(bytes);
         if parked {
             return;
@@ -190,7 +190,7 @@ impl Engine {
         }
         let id = self.by_hash.get(&handshake.info_hash).copied();
         let id = id.ok_or(CloseReason::UnknownTorrent)?;
-        let expected = self.ctx.conns.get(conn).and_then(|entry| entry.torrent);
+        let expected = self.ctx.net.conns.get(conn).and_then(|entry| entry.torrent);
         if expected.is_some_and(|expected| expected != id) {
             return Err(CloseReason::UnknownTorrent);
         }
@@ -200,7 +200,7 @@ impl Engine {
         if !outgoing {
             self.send_handshake(conn, us);
         }
-        let early = match self.ctx.conns.set_phase(conn, Phase::Active) {
+        let early = match self.ctx.net.conns.set_phase(conn, Phase::Active) {
             Some(Phase::Handshaking(early)) => *early,
             _ => Handshaking::default(),
         };
@@ -217,9 +217,9 @@ impl Engine {
 
     /// A connection ends before it was a peer.
     pub(super) fn forget_early(&mut self, conn: ConnId, reason: CloseReason, tell: bool) {
-        let Some(entry) = self.ctx.conns.remove(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.remove(conn) else { return };
         if let Phase::Handshaking(early) = &entry.phase {
-            self.ctx.credit.give(early.granted.into());
+            self.ctx.budgets.credit.give(early.granted.into());
         }
         if tell {
             self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));
@@ -235,7 +235,7 @@ impl Engine {
 
     /// The kernel took bytes of a handshake.
     pub(super) fn sent_early(&mut self, conn: ConnId, count: u32) {
-        let Some(entry) = self.ctx.conns.get_mut(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.get_mut(conn) else { return };
         let Phase::Handshaking(early) = &mut entry.phase else { return };
         let taken = u64::from(count).min(early.unsent);
         early.unsent -= taken;
@@ -246,14 +246,14 @@ impl Engine {
 
     /// Closes every connection that is no peer yet.
     pub(super) fn close_unshaken(&mut self) {
-        let early = self.ctx.conns.iter().filter(|(_, c)| !matches!(c.phase, Phase::Active));
+        let early = self.ctx.net.conns.iter().filter(|(_, c)| !matches!(c.phase, Phase::Active));
         let early: Vec<ConnId> = early.map(|(id, _)| id).collect();
         early.into_iter().for_each(|id| self.forget_early(id, CloseReason::Stopped, true));
     }
 
     /// The source by which a peer is known, for an embedder's own book-keeping.
     pub fn source_of(&self, conn: ConnId) -> Option<PeerSource> {
-        let torrent = self.ctx.conns.get(conn)?.torrent?;
+        let torrent = self.ctx.net.conns.get(conn)?.torrent?;
         self.torrents.get(torrent)?.peers.get(&conn).map(|peer| peer.intro.source)
     }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::ops::Bound;
 
 use super::{Engine, ShutDown};
-use crate::api::{Action, CloseReason};
+use crate::api::CloseReason;
 use crate::api::{
     AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, FileStatus, Notice,
     PeerSource, StreamEvent, ViolatedRule,
@@ -52,9 +52,9 @@ impl Engine {
         match command {
             Command::Add(add) => self.add(*add),
             Command::ListenOn { port, udp4, udp6 } => {
-                self.ctx.identity.port = port;
-                self.ctx.identity.udp4 = udp4;
-                self.ctx.identity.udp6 = udp6;
+                self.ctx.net.identity.port = port;
+                self.ctx.net.identity.udp4 = udp4;
+                self.ctx.net.identity.udp6 = udp6;
                 self.start_dht();
                 self.announce_locally();
             }
@@ -187,18 +187,17 @@ impl Engine {
             for addr in &add.peers {
                 torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
             }
-            ctx.touched.insert(id);
+            ctx.agenda.touched.insert(id);
         });
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
         if matches!(event, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)) {
             // What was asked of it earlier in this step is of no use any more.
-            let about = |action: &Action| matches!(action, Action::Stream(c, _) if *c == conn);
-            self.ctx.actions.retain(|action| !about(action));
+            self.ctx.out.withdraw(conn);
         }
         // An event for a connection that we closed is a normal race.
-        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let active = matches!(entry.phase, Phase::Active);
         let torrent = entry.torrent;
         match event {
@@ -225,7 +224,7 @@ impl Engine {
 
     /// A connection is no more, by the peer's doing or the network's.
     pub(super) fn lost(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));
         match (&entry.phase, torrent) {
             (Phase::Active, Some(torrent)) => {
@@ -240,11 +239,11 @@ impl Engine {
             return self.violated(ViolatedRule::UnknownCompletion);
         };
         if let DiskJob::Read { request, .. } = job {
-            self.ctx.sending.give(request.length.into());
+            self.ctx.budgets.sending.give(request.length.into());
         }
         if !self.ctx.throttled.is_empty() && !self.ctx.disk_is_behind() {
             let held = core::mem::take(&mut self.ctx.throttled);
-            self.ctx.flush.extend(held);
+            self.ctx.agenda.flush.extend(held);
         }
         let id = job.torrent();
         let Some(torrent) = self.torrents.get_mut(id) else { return };
@@ -309,17 +308,17 @@ impl Engine {
     /// large one delays none.
     pub(super) fn give_hash_jobs(&mut self) {
         while self.ctx.disk.hashing() < self.ctx.config.hash_jobs {
-            let waiting = &self.ctx.awaiting_hash;
-            let behind = (Bound::Excluded(self.ctx.hashed_last), Bound::Unbounded);
+            let waiting = &self.ctx.agenda.awaiting_hash;
+            let behind = (Bound::Excluded(self.ctx.agenda.hashed_last), Bound::Unbounded);
             let next = waiting.range(behind).next().or_else(|| waiting.first()).copied();
             let Some(id) = next else { return };
-            self.ctx.hashed_last = id;
-            self.ctx.awaiting_hash.remove(&id);
+            self.ctx.agenda.hashed_last = id;
+            self.ctx.agenda.awaiting_hash.remove(&id);
             if let Some(torrent) = self.torrents.get_mut(id)
                 && torrent.hash_one(&mut self.ctx)
                 && torrent.awaits_hash()
             {
-                self.ctx.awaiting_hash.insert(id);
+                self.ctx.agenda.awaiting_hash.insert(id);
             }
         }
     }

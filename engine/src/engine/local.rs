@@ -41,7 +41,7 @@ impl Engine {
         }
         self.local.sockets = sockets;
         if sockets.iter().any(Option::is_some) && self.local.machine.is_none() {
-            let machine = LocalDiscovery::new(&mut self.ctx.misc, self.ctx.now);
+            let machine = LocalDiscovery::new(&mut self.ctx.random.misc, self.ctx.now);
             self.local.machine = Some(machine);
         }
         self.announce_locally();
@@ -50,7 +50,7 @@ impl Engine {
     /// A packet on a group's port.
     pub(super) fn local_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let Some(machine) = &mut self.local.machine else { return };
-        let own = self.ctx.identity.external(from.is_ipv6()).ip();
+        let own = self.ctx.net.identity.external(from.is_ipv6()).ip();
         let heard = machine.received(from, own, data, self.ctx.now);
         let Some((addr, hashes)) = heard else { return };
         for hash in hashes {
@@ -65,11 +65,9 @@ impl Engine {
         }
     }
 
-    /// Torrents that are new, or came back.
-    pub(super) fn hurry_local(&mut self) {
-        if core::mem::take(&mut self.ctx.lsd_hurry)
-            && let Some(machine) = &mut self.local.machine
-        {
+    /// Torrents are new, or came back.
+    pub(super) fn search_locally(&mut self) {
+        if let Some(machine) = &mut self.local.machine {
             machine.hurry(self.ctx.now);
             self.announce_locally();
         }
@@ -78,7 +76,7 @@ impl Engine {
     /// Announces what is due, if it is time to.
     pub(super) fn announce_locally(&mut self) {
         let now = self.ctx.now;
-        let Some(port) = self.ctx.identity.port else { return };
+        let Some(port) = self.ctx.net.identity.port else { return };
         let Some(machine) = &mut self.local.machine else { return };
         self.local.announced.retain(|id, _| self.torrents.contains(*id));
         // Private torrents never (BEP 27).
@@ -94,14 +92,15 @@ impl Engine {
         if next <= now && machine.may_announce(now) {
             let due: Vec<_> = open.iter().filter(|(.., at)| *at <= now).collect();
             let hashes: Vec<Sha1Hash> = due.iter().map(|(_, hash, _)| *hash).collect();
-            let (announcement, told) = machine.announce(&hashes, port, &mut self.ctx.misc, now);
+            let (announcement, told) =
+                machine.announce(&hashes, port, &mut self.ctx.random.misc, now);
             for (id, ..) in &due[..told] {
                 self.local.announced.insert(*id, now);
             }
             for (ipv6, group) in [(false, GROUP_V4), (true, GROUP_V6)] {
                 if let Some(socket) = self.local.sockets[usize::from(ipv6)] {
                     let data = announcement.encode(ipv6);
-                    self.ctx.actions.push(Action::SendDatagram { socket, to: group, data });
+                    self.ctx.out.actions.push(Action::SendDatagram { socket, to: group, data });
                 }
             }
         }

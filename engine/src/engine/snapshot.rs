@@ -13,7 +13,7 @@ use crate::base::digest::Digest;
 
 const MAGIC: &[u8; 8] = b"EDDYSNAP";
 /// Changes whenever any state of the engine changes shape.
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 /// Magic, version, checksum.
 const HEAD: usize = 8 + 1 + 8;
 
@@ -90,8 +90,8 @@ impl Engine {
     /// Makes the choices that name nobody as `other` makes them: which pieces, and which peers.
     pub(crate) fn choose_as(&mut self, other: &Self) {
         let (here, there) = (&mut self.ctx, &other.ctx);
-        here.picks = there.picks.clone();
-        here.chokes = there.chokes.clone();
+        here.random.picks = there.random.picks.clone();
+        here.random.chokes = there.random.chokes.clone();
     }
 }
 

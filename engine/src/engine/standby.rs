@@ -86,7 +86,7 @@ impl Engine {
     /// Torrents that nothing happens to go to rest; those who waited for one that has come back are
     /// let in.
     pub(super) fn rest_and_wake(&mut self) {
-        while let Some((id, since)) = self.ctx.idle.pop_first() {
+        while let Some((id, since)) = self.ctx.agenda.idle.pop_first() {
             if self.dht.is_about(id, self.ctx.now) {
                 continue;
             }
@@ -95,7 +95,7 @@ impl Engine {
                 torrent.rest(&mut self.ctx, since, on_duty);
             }
         }
-        while let Some(id) = self.ctx.woken.pop_first() {
+        while let Some(id) = self.ctx.agenda.woken.pop_first() {
             let Some(hash) = self.torrents.get(id).map(|torrent| torrent.info_hash) else {
                 continue;
             };
@@ -133,7 +133,7 @@ impl Engine {
 
     /// A stranger waits for its torrent.
     pub(super) fn park(&mut self, conn: ConnId, remote: SocketAddr, handshake: &Handshake) {
-        if let Some(entry) = self.ctx.conns.get_mut(conn)
+        if let Some(entry) = self.ctx.net.conns.get_mut(conn)
             && let Phase::Handshaking(early) = &mut entry.phase
         {
             early.parked = Some(*handshake);
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     fn parked(&self, hash: Sha1Hash) -> Vec<(ConnId, SocketAddr, Handshake)> {
-        let waiting = self.ctx.conns.iter().filter_map(|(id, conn)| match &conn.phase {
+        let waiting = self.ctx.net.conns.iter().filter_map(|(id, conn)| match &conn.phase {
             Phase::Handshaking(early) => Some((id, conn.remote, early.parked.as_ref()?)),
             _ => None,
         });

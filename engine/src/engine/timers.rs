@@ -12,7 +12,7 @@ impl Engine {
                 Timer::ChokeRound => self.look_at_slots(),
                 Timer::Conn(conn) => self.conn_due(conn),
                 Timer::Torrent(id) | Timer::Announce(id) => {
-                    self.ctx.touched.insert(id);
+                    self.ctx.agenda.touched.insert(id);
                 }
                 Timer::UdpTrackers => self.poll_udp_trackers(),
                 Timer::Dht => self.poll_dht(),
@@ -23,7 +23,7 @@ impl Engine {
     }
 
     fn conn_due(&mut self, conn: ConnId) {
-        let Some(entry) = self.ctx.conns.get(conn) else { return };
+        let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         match entry.phase {
             Phase::Active => {
                 let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));

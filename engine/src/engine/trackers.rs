@@ -153,18 +153,6 @@ impl TrackerIo {
 }
 
 impl Engine {
-    /// Makes the announces that torrents ordered in this step.
-    pub(super) fn make_announces(&mut self) {
-        while !self.ctx.orders.is_empty() {
-            for (id, order) in core::mem::take(&mut self.ctx.orders) {
-                self.announce(id, &order);
-            }
-            // A tracker that fails at once hands over to the next in the same step.
-            self.settle();
-            self.flush();
-        }
-    }
-
     /// The user wants an announce now: also one at a host that has failed.
     pub(super) fn announce_now(&mut self, id: TorrentId) {
         let urls = self.torrents.get(id).map(|torrent| torrent.announcer.trackers());
@@ -172,7 +160,7 @@ impl Engine {
         hosts.for_each(|host| self.trackers.hosts.pardon(&host));
         self.with(id, |torrent, ctx| {
             torrent.announcer.force();
-            ctx.touched.insert(id);
+            ctx.agenda.touched.insert(id);
         });
     }
 
@@ -187,12 +175,12 @@ impl Engine {
             && let Some(torrent) = self.torrents.get_mut(id)
         {
             torrent.announcer.put_off(order.tracker, host, admission);
-            self.ctx.touched.insert(id);
+            self.ctx.agenda.touched.insert(id);
         }
         admission == Admission::Go
     }
 
-    fn announce(&mut self, id: TorrentId, order: &Order) {
+    pub(super) fn announce(&mut self, id: TorrentId, order: &Order) {
         let Some(torrent) = self.torrents.get(id) else { return };
         let params = torrent.announce_params(&self.ctx, order);
         let host = host_of(&order.url);
@@ -275,7 +263,7 @@ impl Engine {
         let Exchange { ipv6, timeout, only, .. } = exchange;
         let id = self.trackers.exchanges.insert(exchange);
         let get = HttpGet { url: url.to_string(), ipv6, only, max_body: MAX_BODY, timeout };
-        self.ctx.actions.push(Action::Http(id, HttpAction::Get(get.into())));
+        self.ctx.out.actions.push(Action::Http(id, HttpAction::Get(get.into())));
     }
 
     /// Something about an HTTP exchange.
@@ -378,7 +366,7 @@ impl Engine {
             Ok(reply) if exchange.status == 200 => {
                 if let Some(ip) = reply.external_ip {
                     let voice = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
-                    self.ctx.identity.hear(voice, ip);
+                    self.ctx.net.identity.hear(voice, ip);
                 }
                 let answer = Answer {
                     interval: reply.interval,

@@ -36,13 +36,13 @@ impl Turns {
 impl Engine {
     /// Bytes came from a peer.
     pub(super) fn received(&mut self, conn: ConnId, torrent: Option<TorrentId>, bytes: Bytes) {
-        self.ctx.received += bytes.len() as u64;
+        self.ctx.net.received += bytes.len() as u64;
         let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
         let Some(peer) = torrent.peers.get_mut(&conn) else { return };
         let count = bytes.len() as u32;
         let within = peer.granted.min(count);
         peer.granted -= within;
-        self.ctx.credit.give(within.into());
+        self.ctx.budgets.credit.give(within.into());
         peer.last_received = self.ctx.now;
         peer.assembler.push(bytes);
         if self.content.on {

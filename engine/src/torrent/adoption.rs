@@ -166,7 +166,7 @@ impl Torrent {
             let name = || Renamed { from: entry.path.clone(), to: entry.path.clone() };
             self.arrangement.placement.renamed.entry(index).or_insert_with(name);
         }
-        self.picker = Picker::new(self.metainfo.geometry, &mut ctx.picks);
+        self.picker = Picker::new(self.metainfo.geometry, &mut ctx.random.picks);
         self.picker.set_sequential(self.sequential);
         self.apply_priorities();
         self.resume = None;

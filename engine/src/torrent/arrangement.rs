@@ -153,7 +153,7 @@ impl Torrent {
         self.arrangement.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
         if self.stage != Stage::Metadata {
             self.arrangement.wishes.push_front(Wish::Select(skipped));
-            ctx.touched.insert(self.id);
+            ctx.agenda.touched.insert(self.id);
         }
     }
 
@@ -173,7 +173,7 @@ impl Torrent {
         } else if !self.arrangement.wish(Wish::Move(to)) {
             ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Files are to get other names.
@@ -188,7 +188,7 @@ impl Torrent {
         if !self.arrangement.wish(Wish::Rename(renamed)) {
             ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// What a file is called now.
@@ -287,7 +287,7 @@ impl Torrent {
         outcome: Result<Option<&[FileStatus]>, DiskError>,
     ) {
         let Some(wish) = self.arrangement.busy.take() else { return };
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
         let task = match &wish {
             Wish::Select(_) => StorageTask::Select,
             Wish::Move(to) => StorageTask::Move(*to),
@@ -374,7 +374,7 @@ impl Torrent {
         let gone = self.error == Some(TorrentError::Disk(DiskError::LocationGone));
         if gone {
             self.arrangement.look_again = Some(ctx.now);
-            ctx.touched.insert(self.id);
+            ctx.agenda.touched.insert(self.id);
         }
         gone
     }
@@ -385,7 +385,7 @@ impl Torrent {
             return;
         }
         let id = self.id;
-        if ctx.disk.jobs().any(|job| job.torrent() == id) {
+        if ctx.disk.is_busy_with(id) {
             return self.location_gone(ctx);
         }
         self.arrangement.look_again = None;
@@ -416,7 +416,7 @@ impl Torrent {
         if !self.paused {
             self.resume(ctx);
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 }
 

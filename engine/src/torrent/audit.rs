@@ -20,7 +20,7 @@ impl Torrent {
             if self.by_key.get(&peer.intro.key) != Some(conn) {
                 return Err("peers are found by their keys");
             }
-            if ctx.conns.get(*conn).and_then(|c| c.torrent) != Some(self.id) {
+            if ctx.net.conns.get(*conn).and_then(|c| c.torrent) != Some(self.id) {
                 return Err("every peer is a connection of its torrent");
             }
             let depth = ctx.config.max_outstanding_requests.max(8);

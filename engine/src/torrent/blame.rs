@@ -151,7 +151,7 @@ impl Torrent {
         }
         for key in &suspects {
             if let Some((addr, _)) = self.sender(*key) {
-                ctx.standing.suspect(addr.ip(), ctx.now);
+                ctx.net.standing.suspect(addr.ip(), ctx.now);
             }
             let conn = self.by_key.get(key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
@@ -187,7 +187,7 @@ impl Torrent {
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.verified = peer.verified.saturating_add(1);
                 if core::mem::take(&mut peer.parole) {
-                    ctx.standing.clear(peer.intro.addr.ip(), ctx.now);
+                    ctx.net.standing.clear(peer.intro.addr.ip(), ctx.now);
                 }
             }
         }
@@ -239,10 +239,10 @@ impl Torrent {
     pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
         let listens = self.candidates.get(key).map(|candidate| candidate.addr);
         if let Some(addr) = self.sender(key).map(|(addr, _)| addr).or(listens) {
-            ctx.standing.convict(addr, listens, ctx.now);
+            ctx.net.standing.convict(addr, listens, ctx.now);
             ctx.notify(Notice::PeerBanned(self.id, listens.unwrap_or(addr)));
             // The ban is enforced before the end of the step.
-            ctx.touched.insert(self.id);
+            ctx.agenda.touched.insert(self.id);
         }
         if let Some(conn) = self.by_key.get(&key).copied() {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
@@ -260,7 +260,7 @@ impl Torrent {
         if peer.verified > 0 && !peer.parole {
             let candidate = self.candidates.get(peer.intro.key);
             if let Some(candidate) = candidate.filter(|candidate| candidate.is_dialable()) {
-                ctx.standing.spare(candidate.addr);
+                ctx.net.standing.spare(candidate.addr);
             }
             return;
         }
@@ -269,7 +269,7 @@ impl Torrent {
             return;
         }
         let way = if peer.intro.incoming { Way::In } else { Way::Out };
-        if ctx.standing.refuses(peer.intro.addr, way, ctx.now) {
+        if ctx.net.standing.refuses(peer.intro.addr, way, ctx.now) {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
     }

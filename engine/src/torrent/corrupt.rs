@@ -67,7 +67,7 @@ impl Torrent {
             "whoever has not been heard stands in line once" => peer.unheard = true,
             "bytes that wait are accounted for" => {
                 peer.assembling += 1;
-                ctx.assembling.take(1);
+                ctx.budgets.assembling.take(1);
             }
             _ => {
                 let damaged = peer.requests.corrupt(rule);

@@ -36,11 +36,11 @@ impl Torrent {
             ctx.throttled.insert(conn);
             return 0;
         }
-        if !ctx.credit.has_room() {
+        if !ctx.budgets.credit.has_room() {
             return READ_FLOOR;
         }
         // The second half is for those that have shown what they can send.
-        let least = if ctx.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
+        let least = if ctx.budgets.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
         // A quarter of a second of what it sends, within reason.
         let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
         quarter.clamp(least, ctx.config.read_window.max(4 * READ_FLOOR))
@@ -69,7 +69,7 @@ impl Torrent {
             self.down_limit.take(amount.into());
         }
         peer.granted += amount;
-        ctx.credit.take(amount.into());
+        ctx.budgets.credit.take(amount.into());
         ctx.stream(conn, StreamAction::GrantRead(amount));
     }
 

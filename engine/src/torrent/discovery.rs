@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::Torrent;
 use crate::api::{Notice, PeerSource};
 use crate::candidates::Namer;
-use crate::context::{Context, Timer};
+use crate::context::{Context, Timer, Wish};
 use crate::tracker::{AnnounceEvent, AnnounceParams, Answer, Failure, Order, TrackerRef};
 
 impl Torrent {
@@ -16,7 +16,7 @@ impl Torrent {
             return;
         }
         if let Some(order) = self.announcer.poll(ctx.now) {
-            ctx.orders.push((self.id, order));
+            ctx.agenda.wishes.add(self.id, Wish::Announce(order));
         } else if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.announce_alarm.set(queue, at, now, Timer::Announce(self.id));
@@ -36,7 +36,7 @@ impl Torrent {
             key: self.persona.key,
             num_want: if stopped { 0 } else { self.peers_wanted(ctx) },
             // A tracker refuses port 0; port 1 says the same.
-            port: ctx.identity.port.unwrap_or(1),
+            port: ctx.net.identity.port.unwrap_or(1),
         }
     }
 
@@ -66,7 +66,7 @@ impl Torrent {
         warning: Option<alloc::string::String>,
     ) {
         self.announcer.succeeded(at, answer, ctx.now);
-        let own = [ctx.identity.external(false), ctx.identity.external(true)];
+        let own = [ctx.net.identity.external(false), ctx.net.identity.external(true)];
         let others: Vec<_> = peers.iter().filter(|peer| !own.contains(peer)).copied().collect();
         for addr in &others {
             self.add_candidate(ctx, *addr, Namer::tracker(at.0));
@@ -76,7 +76,7 @@ impl Torrent {
             let peers = peers.len() as u32;
             ctx.notify(Notice::TrackerReplied { torrent, url, peers, warning });
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// A tracker failed.
@@ -87,7 +87,7 @@ impl Torrent {
             let error = why.message.clone();
             ctx.notify(Notice::TrackerFailed { torrent, url, error });
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// A tracker named a peer by host name, which has been resolved.

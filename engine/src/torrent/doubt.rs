@@ -192,8 +192,8 @@ impl Torrent {
             return;
         }
         self.doubt.suspects.extend(pieces);
-        ctx.awaiting_hash.insert(self.id);
-        ctx.touched.insert(self.id);
+        ctx.agenda.awaiting_hash.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// A piece that we have could not be read: is it still there? What else is gone from its files
@@ -225,7 +225,7 @@ impl Torrent {
         piece: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
         self.doubt.hashing.remove(&piece);
         if self.stage != Stage::Active || !self.picker.have().has(piece) {
             return self.doubt.settled(piece);
@@ -253,7 +253,7 @@ impl Torrent {
             if let Some(id) = peer.extensions.dont_have.filter(|_| peer.extended) {
                 let payload = dont_have(piece);
                 peer.send(&Message::Extended { id, payload });
-                ctx.flush.insert(peer.intro.conn);
+                ctx.agenda.flush.insert(peer.intro.conn);
             }
             peer.interesting += u32::from(wanted && peer.pieces.has(piece));
         }

@@ -33,7 +33,7 @@ impl Torrent {
         if wanted != peer.am_interested {
             peer.am_interested = wanted;
             peer.send(if wanted { &Message::Interested } else { &Message::NotInterested });
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
         }
     }
 
@@ -72,19 +72,22 @@ impl Torrent {
         let only = peer.may_request().flatten();
         let (key, count) = (peer.intro.key, depth - outstanding);
         let mut blocks =
-            self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
+            self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
         // What somebody left half done is all that remains for a suspect, or it could not go on.
         if blocks.is_empty()
             && peer.parole
             && outstanding == 0
             && self.picker.entrust(key, &peer.pieces, only)
         {
-            blocks = self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.picks).blocks;
+            blocks = self
+                .picker
+                .pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks)
+                .blocks;
         }
         if blocks.is_empty() && !peer.parole && ctx.config.endgame {
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
                 && let Some(at) =
-                    self.picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.picks)
+                    self.picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.random.picks)
             {
                 blocks.push(at);
             }
@@ -95,7 +98,7 @@ impl Torrent {
             let length = self.metainfo.geometry.block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Request(BlockRequest { piece: at.piece, begin, length }));
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
         }
     }
 
@@ -155,7 +158,7 @@ impl Torrent {
             let length = self.metainfo.geometry.block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
             self.touch(ctx, conn);
         }
     }
@@ -206,7 +209,7 @@ impl Torrent {
         generation: u32,
         outcome: Result<(), DiskError>,
     ) {
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
         self.go_on_checking(ctx);
         match outcome {
             Ok(()) => {
@@ -284,7 +287,7 @@ impl Torrent {
         if self.stage != Stage::Active || self.picker.generation_of(piece) != Some(generation) {
             return;
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
         match outcome {
             Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
                 self.piece_verified(ctx, piece);
@@ -373,7 +376,7 @@ impl Torrent {
             next += 1;
             if !peer.pieces.has(piece) && self.picker.have().has(piece) {
                 peer.send(&Message::Have(piece));
-                ctx.flush.insert(conn);
+                ctx.agenda.flush.insert(conn);
             }
         }
         peer.haves_told = (next < self.haves.end()).then_some(next);

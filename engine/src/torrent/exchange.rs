@@ -61,7 +61,7 @@ impl Torrent {
         }
         peer.pex.told_now(ctx.now);
         peer.send(&Message::Extended { id, payload: message.encode().into() });
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
     }
 
     /// The first message: whom we are connected to now.
@@ -91,7 +91,7 @@ impl Torrent {
         for (addr, _) in message.added.iter().take(taken) {
             // Somebody far away has nothing to say about our own network.
             let may_name = teller.may_name(scope(addr.ip()));
-            if may_name && *addr != ctx.identity.external(addr.is_ipv6()) {
+            if may_name && *addr != ctx.net.identity.external(addr.is_ipv6()) {
                 self.add_candidate(ctx, *addr, namer);
             }
         }

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::candidates::Namer;
-use crate::context::{Context, DiskJob, HashPurpose};
+use crate::context::{Context, DiskJob, HashPurpose, Wish};
 use crate::resume::ResumeData;
 use crate::wire::{ExtendedHandshake, Message};
 
@@ -144,7 +144,7 @@ impl Torrent {
             return;
         }
         if !queue.is_empty() {
-            ctx.awaiting_hash.insert(self.id);
+            ctx.agenda.awaiting_hash.insert(self.id);
         } else if *hashing == 0 {
             self.go_active(ctx);
         }
@@ -166,8 +166,7 @@ impl Torrent {
 
     /// Whether blocks are on their way to the disk.
     pub(super) fn is_writing(&self, ctx: &Context) -> bool {
-        let id = self.id;
-        ctx.disk.jobs().any(|job| matches!(job, DiskJob::Write { torrent, .. } if *torrent == id))
+        ctx.disk.is_writing(self.id)
     }
 
     /// A piece was hashed to find out what is on disk.
@@ -227,19 +226,15 @@ impl Torrent {
             }
         }
         self.restart_hashes(ctx);
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Pieces restored with all their blocks wait for their hash.
     fn restart_hashes(&mut self, ctx: &Context) {
-        let id = self.id;
-        let hashing = |wanted: u32| {
-            ctx.disk.jobs().any(|job| {
-                matches!(job, DiskJob::Hash { torrent, piece, .. } if (*torrent, *piece) == (id, wanted))
-            })
-        };
+        let hashing = ctx.disk.hashed_of(self.id);
         let complete = self.picker.written_blocks().into_iter().map(|(piece, _)| piece);
-        let waiting = complete.filter(|piece| self.picker.awaits_hash(*piece) && !hashing(*piece));
+        let waiting =
+            complete.filter(|piece| self.picker.awaits_hash(*piece) && !hashing.contains(piece));
         self.hash_queue.extend(waiting);
     }
 
@@ -255,7 +250,7 @@ impl Torrent {
         self.hash_queue.clear();
         self.doubt.forget();
         let geometry = self.metainfo.geometry;
-        self.picker = crate::picker::Picker::new(geometry, &mut ctx.picks);
+        self.picker = crate::picker::Picker::new(geometry, &mut ctx.random.picks);
         self.picker.set_sequential(self.sequential);
         self.apply_priorities();
         self.error = None;
@@ -273,12 +268,12 @@ impl Torrent {
 
     pub(super) fn leave_swarm(&mut self, ctx: &mut Context, reason: CloseReason) {
         self.close_all(ctx, reason);
-        let orders = self.announcer.stop();
-        let id = self.id;
-        ctx.orders.extend(orders.into_iter().map(|order| (id, order)));
+        for order in self.announcer.stop() {
+            ctx.agenda.wishes.add(self.id, Wish::Announce(order));
+        }
         self.saving.mark();
         self.saving.due_now();
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Goes on after a pause or an error.
@@ -294,7 +289,7 @@ impl Torrent {
                 self.announcer.start();
                 ctx.look_for_peers(self.id);
                 self.restart_hashes(ctx);
-                ctx.touched.insert(self.id);
+                ctx.agenda.touched.insert(self.id);
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),
             Stage::Metadata => {
@@ -305,7 +300,7 @@ impl Torrent {
                     self.announcer.start();
                     ctx.look_for_peers(self.id);
                 }
-                ctx.touched.insert(self.id);
+                ctx.agenda.touched.insert(self.id);
             }
             Stage::Opening if failed => self.open(ctx),
             Stage::Opening | Stage::Closing { .. } => {}
@@ -346,7 +341,7 @@ impl Torrent {
     pub(crate) fn go_on_closing(&mut self, ctx: &mut Context) {
         let id = self.id;
         let Stage::Closing { save, last } = &mut self.stage else { return };
-        if *last || ctx.disk.jobs().any(|job| job.torrent() == id) {
+        if *last || ctx.disk.is_busy_with(id) {
             return;
         }
         if core::mem::take(save) {
@@ -378,7 +373,7 @@ impl Torrent {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.tell_upload_only(conn);
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
             self.touch(ctx, conn);
         }
     }
@@ -414,7 +409,7 @@ impl Torrent {
             self.touch(ctx, conn);
         }
         self.saving.mark();
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// A piece is wanted as much as the most wanted file that has a part in it.

@@ -78,7 +78,9 @@ impl Torrent {
             let Some(peer) = self.peers.get_mut(&conn) else { return false };
             let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
-                Ok(None) => break Waiting::after_turn(peer, &mut ctx.assembling, &ctx.work, until),
+                Ok(None) => {
+                    break Waiting::after_turn(peer, &mut ctx.budgets.assembling, &ctx.work, until);
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -91,7 +93,7 @@ impl Torrent {
                 return false;
             }
         };
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
         self.touch(ctx, conn);
         if waiting.too_much {
             self.make_room_for_waiting(ctx);
@@ -117,7 +119,7 @@ impl Torrent {
     /// Keeps the account of bytes that a peer has sent and nobody has acted on.
     pub(crate) fn account_for_waiting(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        if account(peer, &mut ctx.assembling) {
+        if account(peer, &mut ctx.budgets.assembling) {
             self.make_room_for_waiting(ctx);
         }
     }
@@ -158,7 +160,7 @@ impl Torrent {
             }
             PeerEvent::Interest => {
                 let peer = self.peers.get_mut(&conn);
-                ctx.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
+                ctx.agenda.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
             }
             PeerEvent::Request(request) => return self.requested(ctx, conn, request),
             PeerEvent::Cancel(request) => self.cancelled(ctx, conn, request),
@@ -171,9 +173,9 @@ impl Torrent {
             PeerEvent::Metadata(message) => return self.metadata_message(ctx, conn, message),
             PeerEvent::Pex(message) => return self.hear_of_peers(ctx, conn, &message),
             PeerEvent::DhtPort(port) => {
-                if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.dht_runs) {
+                if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.net.dht_runs) {
                     let node = SocketAddr::new(peer.intro.addr.ip(), port);
-                    ctx.introductions.tell(node, ctx.now);
+                    ctx.net.introductions.tell(node, ctx.now);
                 }
             }
         }
@@ -238,7 +240,7 @@ impl Torrent {
                 peer.tick_at = until;
                 ctx.timers.schedule(until, Timer::Conn(conn));
             }
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
             self.touch_interested(ctx);
         }
     }
@@ -262,7 +264,7 @@ impl Torrent {
     /// this step is settled, however often this is called.
     pub(super) fn touch_interested(&mut self, ctx: &mut Context) {
         self.reopened = true;
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Marks those to whom open blocks may be of use.
@@ -277,7 +279,7 @@ impl Torrent {
     fn extended(&mut self, ctx: &mut Context, conn: ConnId, handshake: &ExtendedHandshake) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if let Some(ip) = handshake.yourip {
-            ctx.identity.hear(peer.intro.addr.ip(), ip);
+            ctx.net.identity.hear(peer.intro.addr.ip(), ip);
         }
         if let Some(port) = handshake.p.filter(|_| peer.intro.incoming) {
             self.candidates.listens_on(peer.intro.key, port);
@@ -301,7 +303,7 @@ impl Torrent {
         }
         // Who was granted much, and ceased to send, gives way when there is not enough for all.
         let hoards = peer.requests.is_snubbed() && peer.granted > READ_FLOOR;
-        if hoards && !ctx.credit.has_room() {
+        if hoards && !ctx.budgets.credit.has_room() {
             return self.close_peer(ctx, conn, CloseReason::Limit, true);
         }
         peer.assembler.compact(true);
@@ -311,7 +313,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if now.millis_since(peer.last_sent) >= KEEP_ALIVE_MILLIS {
             peer.send(&Message::KeepAlive);
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
         }
         self.tell_of_peers(ctx, conn);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
@@ -325,7 +327,7 @@ impl Torrent {
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         // With a rate limit of our own, nothing arriving may be our doing.
         let withheld = peer.granted == 0;
-        ctx.slots_changed |= peer.interest_calm.take_held();
+        ctx.agenda.slots_changed |= peer.interest_calm.take_held();
         if !withheld && peer.requests.check_snub(now) {
             self.snubbed(ctx, conn);
         }
@@ -353,7 +355,7 @@ impl Torrent {
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
         self.picker.release(key);
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
     }
 
     pub(super) fn misbehaves(rule: Misbehaviour) -> Result<(), PeerError> {

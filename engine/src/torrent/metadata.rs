@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Stage, Torrent};
 use crate::api::{CloseReason, Notice, PeerSource, Priority, TorrentError};
 use crate::base::ids::ConnId;
-use crate::context::{Context, Timer};
+use crate::context::{Context, Timer, Wish};
 use crate::metadata_fetch::{Arrival, MetadataFetch, length, pieces};
 use crate::metainfo::Metainfo;
 use crate::peer::{Misbehaviour, OUR_METADATA_ID, OUR_PEX_ID, Peer, PeerError};
@@ -34,7 +34,7 @@ impl Torrent {
             self.announcer.start();
             ctx.look_for_peers(self.id);
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// The extensions that we take, and how long our info dictionary is.
@@ -54,7 +54,7 @@ impl Torrent {
         let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
         // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.
         if fetch.offered(peer.intro.key, peer.intro.addr.ip(), size, ctx.now).is_ok() {
-            ctx.touched.insert(self.id);
+            ctx.agenda.touched.insert(self.id);
         }
     }
 
@@ -69,7 +69,7 @@ impl Torrent {
             let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) else { continue };
             let Some(id) = peer.extensions.metadata else { continue };
             say(peer, id, &MetadataMessage::Request(piece));
-            ctx.flush.insert(peer.intro.conn);
+            ctx.agenda.flush.insert(peer.intro.conn);
         }
         if let Some(at) = fetch.next_deadline() {
             let (queue, now) = (&mut ctx.timers, ctx.now);
@@ -93,7 +93,7 @@ impl Torrent {
                 let Some(peer) = self.peers.get(&conn) else { return Ok(()) };
                 if let Some(fetch) = &mut self.fetch {
                     fetch.rejected(peer.intro.key, piece, ctx.now);
-                    ctx.touched.insert(self.id);
+                    ctx.agenda.touched.insert(self.id);
                 }
             }
             MetadataMessage::Unknown { .. } => {}
@@ -116,7 +116,7 @@ impl Torrent {
         let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
         peer.useful_at = ctx.now;
         self.remember_sender(conn);
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
         match arrival {
             Arrival::More => {}
             Arrival::Wrong(liar) => self.metadata_wrong(ctx, liar),
@@ -149,7 +149,7 @@ impl Torrent {
         self.fetch = None;
         self.metainfo = metainfo;
         let geometry = self.metainfo.geometry;
-        self.picker = Picker::new(geometry, &mut ctx.picks);
+        self.picker = Picker::new(geometry, &mut ctx.random.picks);
         self.picker.set_sequential(self.sequential);
         let files = self.metainfo.layout.files().len();
         self.priorities.resize(files, Priority::Normal);
@@ -185,9 +185,9 @@ impl Torrent {
             peer.pieces = crate::picker::PeerPieces::Some(pieces);
             return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
         }
-        ctx.assembling.give(peer.assembling);
+        ctx.budgets.assembling.give(peer.assembling);
         peer.assembling = peer.waiting_bytes();
-        ctx.assembling.take(peer.assembling);
+        ctx.budgets.assembling.take(peer.assembling);
         self.picker.peer_joined(&peer.pieces);
         peer.interesting = self.picker.interesting(&peer.pieces);
         if peer.extended {
@@ -197,14 +197,14 @@ impl Torrent {
                 peer.send(&Message::Extended { id: 0, payload: handshake.encode().into() });
             }
         }
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
         self.touch(ctx, conn);
     }
 
     /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
     /// forgotten, and whoever came by them goes.
     fn forget_hearsay(&mut self, ctx: &mut Context) {
-        ctx.dht_secrets.insert(self.id);
+        ctx.agenda.wishes.add(self.id, Wish::LeaveDht);
         let conns = self.peers.values().filter(|peer| peer.intro.source.is_hearsay());
         let conns: Vec<ConnId> = conns.map(|peer| peer.intro.conn).collect();
         for conn in conns {
@@ -228,7 +228,7 @@ impl Torrent {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 have.iter().for_each(|piece| peer.send(&Message::Have(*piece)));
             }
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
             self.touch(ctx, conn);
         }
     }
@@ -244,7 +244,7 @@ impl Torrent {
         let known = self.is_known();
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let Some(id) = peer.extensions.metadata else { return Ok(()) };
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
         let exists = piece < pieces(size);
         if known && !exists {
             peer.impossible_metadata += 1;
@@ -274,7 +274,7 @@ impl Torrent {
             ctx.up_limit.take(u64::from(bytes));
             self.up_limit.take(u64::from(bytes));
             say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
         }
     }
 }

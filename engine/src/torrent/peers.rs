@@ -31,12 +31,12 @@ impl Torrent {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
         let unwanted = self.metainfo.private && namer.source.is_hearsay();
-        if wrong_family || unwanted || ctx.standing.refuses(addr, Way::Out, ctx.now) {
+        if wrong_family || unwanted || ctx.net.standing.refuses(addr, Way::Out, ctx.now) {
             return;
         }
-        let rank = priority(addr, ctx.identity.external(addr.is_ipv6()));
+        let rank = priority(addr, ctx.net.identity.external(addr.is_ipv6()));
         if self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now).is_some() {
-            ctx.touched.insert(self.id);
+            ctx.agenda.touched.insert(self.id);
         }
     }
 
@@ -58,12 +58,12 @@ impl Torrent {
             return;
         }
         let limit = ctx.config.max_connections_per_torrent;
-        while ctx.conns.half_open() < ctx.config.max_half_open
-            && ctx.conns.len() < ctx.config.max_connections
+        while ctx.net.conns.half_open() < ctx.config.max_half_open
+            && ctx.net.conns.len() < ctx.config.max_connections
             && self.peers.len() as u32 + self.connecting < limit
             && let Some((key, remote)) = self.candidates.next(self.most_to_call(ctx), ctx.now)
         {
-            if let Err(wait) = ctx.dials.begin(remote, ctx.now) {
+            if let Err(wait) = ctx.net.dials.begin(remote, ctx.now) {
                 let limit = ctx.config.max_candidates;
                 self.candidates.postpone(key, wait.as_secs() + 1, limit, ctx.now);
                 continue;
@@ -71,14 +71,14 @@ impl Torrent {
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn { remote, torrent, key: Some(key), phase, deadline };
-            let id = ctx.conns.insert(conn);
+            let id = ctx.net.conns.insert(conn);
             self.visited();
             self.connecting += 1;
             ctx.timers.schedule(deadline, Timer::Conn(id));
             ctx.stream(id, StreamAction::Connect { remote });
         }
         if self.candidates.next_deadline().is_some_and(|at| at <= ctx.now) {
-            ctx.awaiting_room.insert(self.id);
+            ctx.agenda.awaiting_room.insert(self.id);
         }
         if let Some(at) = self.candidates.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
@@ -101,7 +101,7 @@ impl Torrent {
             return Err(CloseReason::Stopped);
         }
         let way = if outgoing { Way::Out } else { Way::In };
-        if ctx.standing.refuses(remote, way, ctx.now) {
+        if ctx.net.standing.refuses(remote, way, ctx.now) {
             return Err(CloseReason::Banned);
         }
         // It calls from the very port that we have called.
@@ -162,11 +162,11 @@ impl Torrent {
         handshake: &Handshake,
         early: Handshaking,
     ) -> bool {
-        ctx.conns.introduce(conn, self.id);
-        let Some(entry) = ctx.conns.get_mut(conn) else { return false };
+        ctx.net.conns.introduce(conn, self.id);
+        let Some(entry) = ctx.net.conns.get_mut(conn) else { return false };
         let remote = entry.remote;
         let incoming = entry.key.is_none();
-        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
+        let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
         let key = match entry.key {
             Some(key) => key,
             None => *entry.key.insert(self.candidates.incoming(remote, rank)),
@@ -178,7 +178,7 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         // It may have left to be trusted again.
-        peer.parole = ctx.standing.is_on_parole(remote.ip());
+        peer.parole = ctx.net.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
         ctx.notify(Notice::PeerConnected {
             torrent: self.id,
@@ -193,11 +193,11 @@ impl Torrent {
         self.by_key.insert(key, conn);
         self.peers.insert(conn, Box::new(peer));
         if !incoming {
-            ctx.dials.succeeded(remote);
+            ctx.net.dials.succeeded(remote);
             self.candidates.proven(key);
             self.list_peer(conn);
         }
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
         self.hear(ctx, conn)
     }
 
@@ -211,7 +211,7 @@ impl Torrent {
         } else if have.count() > 0 {
             peer.send(&Message::Bitfield(have.to_wire().into()));
         }
-        if let Some(port) = ctx.identity.port.filter(|_| ctx.dht_runs && peer.dht) {
+        if let Some(port) = ctx.net.identity.port.filter(|_| ctx.net.dht_runs && peer.dht) {
             peer.send(&Message::Port(port));
         }
         if peer.extended {
@@ -237,7 +237,7 @@ impl Torrent {
         let mut handshake = ExtendedHandshake {
             m: [("lt_donthave".into(), crate::peer::OUR_DONT_HAVE_ID)].into(),
             v: Some(ctx.config.client.clone()),
-            p: ctx.identity.port,
+            p: ctx.net.identity.port,
             reqq: Some(ctx.config.max_queued_requests),
             yourip: Some(peer.intro.addr.ip().to_canonical()),
             upload_only: finished.then_some(true),
@@ -260,7 +260,7 @@ impl Torrent {
                 _ => self.candidates.closed(key, true, limit, ctx.now),
             }
         }
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Closes a peer and gives back everything it held. `tell` asks the driver to close it too.
@@ -286,13 +286,13 @@ impl Torrent {
         }
         self.picker.release(key);
         self.picker.not_silent(key);
-        ctx.credit.give(peer.granted.into());
-        ctx.sending.give(peer.outbox.blocks());
-        ctx.assembling.give(peer.assembling);
-        ctx.flush.remove(&conn);
+        ctx.budgets.credit.give(peer.granted.into());
+        ctx.budgets.sending.give(peer.outbox.blocks());
+        ctx.budgets.assembling.give(peer.assembling);
+        ctx.agenda.flush.remove(&conn);
         ctx.throttled.remove(&conn);
-        ctx.slots_changed |= !peer.am_choking;
-        ctx.conns.remove(conn);
+        ctx.agenda.slots_changed |= !peer.am_choking;
+        ctx.net.conns.remove(conn);
         ctx.room_for_connections();
         if tell {
             ctx.stream(conn, StreamAction::Close(CloseMode::Now));
@@ -306,7 +306,7 @@ impl Torrent {
                 self.candidates.postpone(key, GAVE_WAY_SECONDS, limit, now)
             }
             CloseReason::Misbehaved | CloseReason::BadMessage => {
-                if ctx.standing.strike(peer.intro.addr, now) {
+                if ctx.net.standing.strike(peer.intro.addr, now) {
                     ctx.notify(Notice::PeerBanned(self.id, peer.intro.addr));
                 }
                 self.candidates.closed(key, true, limit, now);
@@ -318,7 +318,7 @@ impl Torrent {
         self.touch_interested(ctx);
         let (torrent, addr) = (Some(self.id), peer.intro.addr);
         ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     pub(super) fn close_all(&mut self, ctx: &mut Context, reason: CloseReason) {
@@ -346,7 +346,7 @@ impl Torrent {
 
     /// Connections of this torrent that are no peers yet.
     fn pending(&self, ctx: &Context, such: impl Fn(&Conn) -> bool) -> Vec<ConnId> {
-        let pending = ctx.conns.iter().filter(|(_, conn)| {
+        let pending = ctx.net.conns.iter().filter(|(_, conn)| {
             let active = matches!(conn.phase, Phase::Active);
             conn.torrent == Some(self.id) && !active && such(conn)
         });
@@ -355,9 +355,9 @@ impl Torrent {
 
     fn hang_up(&mut self, ctx: &mut Context, reason: CloseReason, pending: &[ConnId]) {
         for id in pending {
-            let Some(conn) = ctx.conns.remove(*id) else { continue };
+            let Some(conn) = ctx.net.conns.remove(*id) else { continue };
             if let Phase::Handshaking(early) = &conn.phase {
-                ctx.credit.give(early.granted.into());
+                ctx.budgets.credit.give(early.granted.into());
             }
             ctx.stream(*id, StreamAction::Close(CloseMode::Now));
             self.connection_lost(ctx, &conn, reason);

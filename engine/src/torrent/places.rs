@@ -83,7 +83,7 @@ impl Torrent {
         if let Some(conn) = self.least(now, idle) {
             return Some(conn);
         }
-        let rank = priority(remote, ctx.identity.external(remote.is_ipv6()));
+        let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
         // One who has many addresses in few blocks gets no place of those who stand alone.
         let may_go = |peer: &&Peer| crowd(peer.intro.addr).unwrap_or(0) >= near;
         let others = self.peers.values().map(|peer| &**peer).filter(may_go);
@@ -135,7 +135,7 @@ impl Torrent {
         let Some(peer) = self.peers.get(&conn) else { return false };
         let limit = ctx.config.max_connections_per_torrent;
         let full = self.peers.len() as u32 + self.connecting >= limit
-            || ctx.conns.len() >= ctx.config.max_connections;
+            || ctx.net.conns.len() >= ctx.config.max_connections;
         let waiting = self.candidates.next_deadline().is_some_and(|at| at <= ctx.now);
         if !full || !waiting || !self.is_running() {
             return false;

@@ -78,7 +78,7 @@ impl Torrent {
     pub(super) fn has_come(&mut self, ctx: &mut Context) -> bool {
         let known = self.rest.kept.take().is_some_and(|kept| kept.dht.is_some());
         if core::mem::take(&mut self.rest.coming) {
-            ctx.woken.insert(self.id);
+            ctx.agenda.woken.insert(self.id);
         }
         known
     }
@@ -97,11 +97,10 @@ impl Torrent {
             return;
         }
         let since = *self.rest.idle_since.get_or_insert(ctx.now);
-        ctx.idle.insert((self.id, since));
+        ctx.agenda.idle.insert((self.id, since));
     }
 
     fn has_nothing_to_do(&self, ctx: &Context) -> bool {
-        let id = self.id;
         self.is_transferring()
             && !ctx.stopping
             && self.finished
@@ -113,7 +112,7 @@ impl Torrent {
             && self.arrangement.is_done()
             && self.full_disk.is_none()
             && self.announcer.is_at_rest(ctx.now)
-            && !ctx.disk.jobs().any(|job| job.torrent() == id)
+            && !ctx.disk.is_busy_with(self.id)
     }
 
     /// Nothing has happened since then: closes the files, if that is long enough. A torrent that is

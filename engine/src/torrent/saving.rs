@@ -80,7 +80,7 @@ impl Torrent {
     pub(crate) fn save_resume(&mut self, ctx: &mut Context) {
         self.saving.mark();
         self.saving.due_now();
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 
     /// Begins a save when one is due.
@@ -136,7 +136,7 @@ impl Torrent {
                 self.saving.dirty = true;
                 self.saving.finished |= claim.finished;
                 self.no_room(ctx);
-                ctx.touched.insert(self.id);
+                ctx.agenda.touched.insert(self.id);
                 return;
             }
             Err(error) => {
@@ -193,6 +193,6 @@ impl Torrent {
             self.saving.dirty = true;
         }
         self.arrangement_stored(ctx, stored);
-        ctx.touched.insert(self.id);
+        ctx.agenda.touched.insert(self.id);
     }
 }

@@ -75,7 +75,7 @@ impl Torrent {
             return false;
         }
         let tokens = ctx.up_limit.has_portion(ctx.now) && self.up_limit.has_portion(ctx.now);
-        if !tokens || !ctx.sending.allows(backlog) {
+        if !tokens || !ctx.budgets.sending.allows(backlog) {
             ctx.starved_of_room |= tokens;
             ctx.starved_up.join(conn);
             return false;
@@ -84,7 +84,7 @@ impl Torrent {
         let cost = u64::from(request.length) + 13;
         ctx.up_limit.take(cost);
         self.up_limit.take(cost);
-        ctx.sending.take(request.length.into());
+        ctx.budgets.sending.take(request.length.into());
         let BlockRequest { piece, begin, length } = request;
         let torrent = self.id;
         let op = DiskOp::ReadBlock { torrent, piece, begin, length };
@@ -107,7 +107,7 @@ impl Torrent {
         match outcome {
             Ok(_) if wanted && !sure => {
                 refuse(peer, request);
-                ctx.flush.insert(conn);
+                ctx.agenda.flush.insert(conn);
             }
             Ok(bytes)
                 if wanted && bytes.as_ref().is_none_or(|b| b.len() == request.length as usize) =>
@@ -116,8 +116,8 @@ impl Torrent {
                 peer.send_block_header(request);
                 push(ctx, peer);
                 peer.outbox.block_handed_over(request.length, ctx.now);
-                ctx.sending.take(length);
-                ctx.sent += length;
+                ctx.budgets.sending.take(length);
+                ctx.net.sent += length;
                 peer.up.add(ctx.now, length);
                 self.up.add(ctx.now, length);
                 ctx.up_meter.add(ctx.now, length);
@@ -131,7 +131,7 @@ impl Torrent {
             Ok(_) => {}
             Err(DiskError::Missing) => {
                 refuse(peer, request);
-                ctx.flush.insert(conn);
+                ctx.agenda.flush.insert(conn);
                 self.missed(ctx, request.piece);
             }
             Err(error) => {
@@ -146,9 +146,9 @@ impl Torrent {
     pub(crate) fn sent(&mut self, ctx: &mut Context, conn: ConnId, count: u32) -> bool {
         let Some(peer) = self.peers.get_mut(&conn) else { return true };
         let (blocks, all) = peer.outbox.taken(count, ctx.now);
-        ctx.sending.give(blocks);
+        ctx.budgets.sending.give(blocks);
         if !peer.outbox.is_empty() {
-            ctx.flush.insert(conn);
+            ctx.agenda.flush.insert(conn);
         }
         let waits = peer.uploads.has_queued() || peer.metadata.is_waiting();
         if waits || peer.haves_told.is_some() {
@@ -160,7 +160,7 @@ impl Torrent {
     /// Whether a peer holds less than its share of the send budget, and waits for more.
     pub(crate) fn is_below_share(&self, ctx: &Context, conn: ConnId) -> bool {
         let peer = self.peers.get(&conn);
-        peer.is_some_and(|p| p.uploads.has_queued() && ctx.sending.allows(held_for(p)))
+        peer.is_some_and(|p| p.uploads.has_queued() && ctx.budgets.sending.allows(held_for(p)))
     }
 
     /// Chokes or unchokes a peer.
@@ -183,7 +183,7 @@ impl Torrent {
             peer.unchoked_at = ctx.now;
             peer.send(&Message::Unchoke);
         }
-        ctx.flush.insert(conn);
+        ctx.agenda.flush.insert(conn);
     }
 }
 
@@ -203,7 +203,7 @@ fn refuse(peer: &mut Peer, request: BlockRequest) {
 pub(super) fn push(ctx: &mut Context, peer: &mut Peer) {
     if let Some(bytes) = peer.outbox.take(ctx.now) {
         peer.last_sent = ctx.now;
-        ctx.sent += bytes.len() as u64;
+        ctx.net.sent += bytes.len() as u64;
         ctx.stream(peer.intro.conn, StreamAction::Send(bytes));
     }
 }

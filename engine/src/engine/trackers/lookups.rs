@@ -74,7 +74,7 @@ impl Engine {
             return;
         }
         let id = self.trackers.lookups.insert(lookup);
-        self.ctx.actions.push(Action::Resolve(id, host));
+        self.ctx.out.actions.push(Action::Resolve(id, host));
     }
 
     /// Addresses at once, host names looked up. A tracker in that scope says so.

@@ -35,7 +35,7 @@ impl Engine {
         let Some(announce) = self.trackers.announces.get(&key) else { return };
         let (params, near) = (announce.params, announce.near);
         let usable = |v6: bool| {
-            let socket = if v6 { self.ctx.identity.udp6 } else { self.ctx.identity.udp4 };
+            let socket = if v6 { self.ctx.net.identity.udp6 } else { self.ctx.net.identity.udp4 };
             let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || scope(**ip) == Scope::Public);
             socket.and_then(|_| ips.iter().find(fine).copied())
         };
@@ -52,7 +52,7 @@ impl Engine {
                 self.add_leg(key);
             }
             let to = SocketAddr::new(ip, port);
-            let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
+            let (now, rng) = (self.ctx.now, &mut self.ctx.random.transactions);
             self.trackers.udp.announce(key, to, params, options.clone(), now, rng, &mut out);
         }
         self.send_udp(out);
@@ -60,10 +60,10 @@ impl Engine {
 
     fn send_udp(&mut self, packets: Vec<(SocketAddr, Bytes)>) {
         for (to, data) in packets {
-            let identity = &self.ctx.identity;
+            let identity = &self.ctx.net.identity;
             let socket = if to.is_ipv6() { identity.udp6 } else { identity.udp4 };
             if let Some(socket) = socket {
-                self.ctx.actions.push(Action::SendDatagram { socket, to, data });
+                self.ctx.out.actions.push(Action::SendDatagram { socket, to, data });
             }
         }
         if let Some(at) = self.trackers.udp.next_deadline() {
@@ -75,7 +75,7 @@ impl Engine {
     /// A UDP packet came.
     pub(in super::super) fn tracker_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let mut out = Vec::new();
-        let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
+        let (now, rng) = (self.ctx.now, &mut self.ctx.random.transactions);
         let ended = self.trackers.udp.received(from, data, now, rng, &mut out);
         self.send_udp(out);
         if let Some((key, outcome)) = ended {
@@ -86,7 +86,7 @@ impl Engine {
 
     pub(in super::super) fn poll_udp_trackers(&mut self) {
         let mut out = Vec::new();
-        let (now, rng) = (self.ctx.now, &mut self.ctx.transactions);
+        let (now, rng) = (self.ctx.now, &mut self.ctx.random.transactions);
         let ended = self.trackers.udp.poll(now, rng, &mut out);
         self.send_udp(out);
         ended.into_iter().for_each(|(key, outcome)| self.udp_ended(key, outcome, Scope::Public));

@@ -1,0 +1,27 @@
+//! Who is out there: connections, what is known of addresses, and who we are to others.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConnTable, Dials, Identity, Introductions};
+use crate::standing::Standing;
+
+/// What all torrents share of the network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Network {
+    /// Connections.
+    pub conns: ConnTable,
+    /// Connections that we have begun, by address, since somebody there was a peer.
+    pub dials: Dials,
+    /// Who we are.
+    pub identity: Identity,
+    /// What is held against addresses.
+    pub standing: Standing,
+    /// Nodes of the DHT that peers told of.
+    pub introductions: Introductions,
+    /// Whether we are a node of the DHT.
+    pub dht_runs: bool,
+    /// Bytes received, protocol included.
+    pub received: u64,
+    /// Bytes sent, protocol included.
+    pub sent: u64,
+}
