@@ -1,8 +1,17 @@
 //! The engine: the one value that an embedder holds.
 //!
-//! A step has fixed phases, each in a module of its own: `ingest` takes in the events, `timers` fires
-//! what is due, `settle` takes the decisions, `flush` hands out messages and credit, and `audit`
-//! checks the result.
+//! A step is a loop of work with fixed phases, each in a module of its own:
+//!
+//! 1. `turns`: connections in line from the step before act on their messages, up to half of the step's work;
+//! 2. `ingest`: each event is dealt with; whoever breaks a rule is closed at once;
+//! 3. `turns`: those in line go on, until the step's work is done;
+//! 4. `timers`: what is due fires;
+//! 5. [`Engine::decide`]: torrents settle, messages and credit are flushed, announces are made;
+//! 6. `wishes`: peers are looked for in the DHT and on the local network;
+//! 7. decide again, while torrents are touched by that;
+//! 8. `standby`: who is due is asked for.
+//!
+//! `audit` checks what is left.
 
 mod audit;
 mod bans;
@@ -127,6 +136,7 @@ impl Engine {
         self.finish(actions)
     }
 
+    /// What comes before the events.
     fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if now < self.ctx.now {
             self.violated(ViolatedRule::TimeWentBackwards);
@@ -139,6 +149,7 @@ impl Engine {
         self.hear_left_over();
     }
 
+    /// What comes behind the events.
     fn finish(&mut self, actions: &mut Vec<Action>) -> Wakeup {
         self.hear_waiting(STEP_UNITS);
         self.ctx.work.charge(Payer::Engine);
