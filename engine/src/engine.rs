@@ -57,7 +57,7 @@ use crate::choker::Choker;
 use crate::context::{Context, Timer};
 use crate::metainfo::Metainfo;
 use crate::standby::Standby;
-use crate::torrent::Torrent;
+use crate::torrent::{Exit, Torrent};
 use trackers::TrackerIo;
 use turns::Turns;
 
@@ -318,7 +318,7 @@ impl Engine {
         self.shut_down = ShutDown::Waiting(deadline);
         self.ctx.timers.schedule(deadline, Timer::ShutDown);
         for (_, torrent) in self.torrents.iter_mut() {
-            torrent.close(&mut self.ctx);
+            torrent.close(&mut self.ctx, Exit::Stop);
         }
         self.close_unshaken();
     }

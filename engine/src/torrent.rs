@@ -20,26 +20,25 @@
 //! - `discovery`: trackers;
 //! - `rest`: going to rest, and coming back.
 
-mod adoption;
-mod arrangement;
 mod audit;
 mod blame;
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod credit;
 mod discovery;
-mod doubt;
 mod download;
 mod exchange;
-mod full_disk;
+mod goal;
 mod have_log;
+mod life;
 mod lifecycle;
 mod messages;
 mod metadata;
 mod peers;
 mod places;
 mod rest;
-mod saving;
+mod storage;
+mod traffic;
 mod upload;
 mod view;
 
@@ -47,16 +46,13 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{AddTorrent, Priority, TorrentError};
+use crate::api::AddTorrent;
 use crate::bandwidth::TokenBucket;
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
-use crate::base::rate::RateMeter;
-use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 use crate::candidates::Candidates;
 use crate::context::{Context, Persona};
@@ -65,41 +61,31 @@ use crate::metainfo::Metainfo;
 use crate::peer::Peer;
 use crate::peer_exchange::Journal;
 use crate::picker::{PeerKey, Picker};
-use crate::resume::ResumeData;
 use crate::tracker::Announcer;
 
-use adoption::Adoption;
-use arrangement::Arrangement;
 use blame::Blame;
-use doubt::Doubt;
-use full_disk::FullDisk;
+use goal::Goal;
 use have_log::HaveLog;
+pub(crate) use life::{Exit, Life, Stage};
 use rest::Rest;
-use saving::Saving;
+use storage::{Adoption, Arrangement, Storage};
+use traffic::Traffic;
 
-/// Where a torrent is in its life, apart from being paused.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Stage {
-    /// The info dictionary is not known yet, or the user has not said to go on from there.
-    Metadata,
-    /// The files are being looked at.
-    Opening,
-    /// Some pieces are still to be hashed, or being hashed.
-    Checking {
-        /// Not begun.
-        queue: BTreeSet<u32>,
-        /// In progress.
-        hashing: u32,
-    },
-    /// Pieces are fetched and served.
-    Active,
-    /// On the way out: resume data is saved, then the files are closed.
-    Closing {
-        /// There is something to save first.
-        save: bool,
-        /// The files are being closed.
-        last: bool,
-    },
+/// What is to be decided at the end of a step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Undecided {
+    /// Peers about which something is.
+    touched: BTreeSet<ConnId>,
+    /// Blocks were given up: they may be of use to every peer that has something.
+    reopened: bool,
+}
+
+/// When the torrent is to be looked at again, and why.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Alarms {
+    announce: Alarm,
+    metadata: Alarm,
+    candidates: Alarm,
 }
 
 /// One torrent of an engine.
@@ -107,18 +93,14 @@ pub(crate) enum Stage {
 pub(crate) struct Torrent {
     pub(crate) id: TorrentId,
     pub(crate) metainfo: Arc<Metainfo>,
-    /// As handshakes and announces name it.
-    pub(crate) info_hash: Sha1Hash,
     /// Who we are to its peers and trackers.
     pub(crate) persona: Persona,
-    pub(crate) stage: Stage,
-    pub(crate) paused: bool,
-    pub(crate) error: Option<TorrentError>,
-    /// To be forgotten once its files are closed.
-    pub(crate) removed: bool,
-    /// Then its files go too.
-    pub(crate) delete_data: bool,
+    pub(crate) life: Life,
+    /// What is wanted of it, and how far that is.
+    pub(crate) goal: Goal,
     pub(crate) picker: Picker,
+    /// Its files.
+    pub(crate) storage: Storage,
     /// Each by itself: nodes of a tree are half empty where ids only grow.
     pub(crate) peers: BTreeMap<ConnId, Box<Peer>>,
     by_key: BTreeMap<PeerKey, ConnId>,
@@ -126,123 +108,51 @@ pub(crate) struct Torrent {
     /// Connections being made or shaking hands.
     pub(crate) connecting: u32,
     pub(crate) announcer: Announcer,
-    announce_alarm: Alarm,
-    metadata_alarm: Alarm,
-    journal: Journal,
-    candidate_alarm: Alarm,
-    /// Peers about which something is to be decided in this step.
-    touched: BTreeSet<ConnId>,
-    /// Blocks were given up in this step: they may be of use to every peer that has something.
-    reopened: bool,
-    /// Pieces verified, to be told to peers.
-    haves: HaveLog,
-    /// Pieces whose blocks are all written.
-    hash_queue: BTreeSet<u32>,
-    blame: Blame,
-    saving: Saving,
-    doubt: Doubt,
-    arrangement: Arrangement,
-    rest: Rest,
-    /// Nothing durable says yet that the files are ours; nothing is written before that.
-    unclaimed: bool,
-    adoption: Adoption,
-    /// Pieces begun in an earlier run and not complete: blocks that are on disk if a check does not
-    /// find the whole piece.
-    begun_before: Vec<(u32, Bits)>,
-    /// What an earlier run left, until what is there is known to be ours.
-    resume: Option<Box<ResumeData>>,
-    priorities: Vec<Priority>,
     /// The search for the info dictionary, while it is not known.
     fetch: Option<MetadataFetch>,
-    /// Files to fetch once they are known.
-    select: Option<Vec<u32>>,
-    /// Go no further than the metadata until told to.
-    hold: bool,
-    sequential: bool,
-    /// There was no room on the disk.
-    full_disk: Option<FullDisk>,
-    /// Something was missing when the torrent became active or since.
-    was_incomplete: bool,
-    /// The end of the download has been dealt with.
-    finished: bool,
+    journal: Journal,
+    /// Pieces verified, to be told to peers.
+    haves: HaveLog,
+    blame: Blame,
+    rest: Rest,
+    undecided: Undecided,
+    alarms: Alarms,
+    pub(crate) traffic: Traffic,
     pub(crate) down_limit: TokenBucket,
     pub(crate) up_limit: TokenBucket,
-    pub(crate) down: RateMeter,
-    pub(crate) up: RateMeter,
-    /// Payload of earlier runs, received and sent.
-    earlier: (u64, u64),
-    wasted: u64,
-    /// When a piece was last verified.
-    pub(crate) progress_at: Instant,
 }
 
 impl Torrent {
     /// A torrent as `add` describes it, not opened yet.
     pub(crate) fn new(id: TorrentId, add: AddTorrent, ctx: &mut Context) -> Self {
-        let AddTorrent {
-            metainfo,
-            resume,
-            paused,
-            sequential,
-            priorities,
-            trackers,
-            limits,
-            select,
-            hold_metadata,
-            location,
-            allocation,
-            overwrite,
-            naming,
-            read_only,
-            ..
-        } = add;
+        let metainfo = add.metainfo;
+        let info_hash = metainfo.info_hashes.wire();
         let mut torrent = Self {
             id,
-            info_hash: metainfo.info_hashes.wire(),
-            persona: ctx.persona(metainfo.info_hashes.wire()),
-            stage: Stage::Opening,
-            paused,
-            error: None,
-            removed: false,
-            delete_data: false,
-            picker: picker(&metainfo, sequential, ctx),
+            persona: ctx.persona(info_hash),
+            life: Life::new(add.paused, metainfo.is_known(), add.hold_metadata),
+            goal: Goal::new(&metainfo, add.priorities, add.select, add.sequential, ctx.now),
+            picker: picker(&metainfo, add.sequential, ctx),
+            storage: Storage::new(
+                Arrangement::new(add.location, add.allocation, add.naming, add.read_only),
+                Adoption::new(add.overwrite),
+                add.resume,
+            ),
             peers: BTreeMap::new(),
             by_key: BTreeMap::new(),
             candidates: Candidates::default(),
             connecting: 0,
-            announcer: announcer(&metainfo, trackers, ctx),
-            announce_alarm: Alarm::default(),
-            metadata_alarm: Alarm::default(),
-            journal: Journal::default(),
-            candidate_alarm: Alarm::default(),
-            touched: BTreeSet::new(),
-            reopened: false,
-            haves: HaveLog::default(),
-            hash_queue: BTreeSet::new(),
-            blame: Blame::default(),
-            saving: Saving::default(),
-            doubt: Doubt::default(),
-            arrangement: Arrangement::new(location, allocation, naming, read_only),
-            rest: Rest::default(),
-            unclaimed: false,
-            adoption: Adoption::new(overwrite),
-            begun_before: Vec::new(),
-            resume,
-            priorities: priorities_of(&metainfo, priorities),
+            announcer: announcer(&metainfo, &add.trackers, ctx),
             fetch: None,
-            select,
-            hold: hold_metadata,
-            sequential,
-            full_disk: None,
-            was_incomplete: false,
-            finished: false,
-            down_limit: TokenBucket::for_bytes(limits.down, ctx.now),
-            up_limit: TokenBucket::for_blocks(limits.up, ctx.now),
-            down: RateMeter::default(),
-            up: RateMeter::default(),
-            earlier: (0, 0),
-            wasted: 0,
-            progress_at: ctx.now,
+            journal: Journal::default(),
+            haves: HaveLog::default(),
+            blame: Blame::default(),
+            rest: Rest::default(),
+            undecided: Undecided::default(),
+            alarms: Alarms::default(),
+            traffic: Traffic::default(),
+            down_limit: TokenBucket::for_bytes(add.limits.down, ctx.now),
+            up_limit: TokenBucket::for_blocks(add.limits.up, ctx.now),
             metainfo,
         };
         torrent.apply_priorities();
@@ -256,13 +166,17 @@ impl Torrent {
 
     /// True when the torrent takes part in its swarm.
     pub(crate) fn is_running(&self) -> bool {
-        let stage = matches!(self.stage, Stage::Active | Stage::Metadata);
-        stage && !self.paused && self.error.is_none()
+        self.life.is_running()
     }
 
     /// True when peers are served and asked for blocks.
     pub(crate) fn is_transferring(&self) -> bool {
-        self.stage == Stage::Active && self.is_running()
+        self.life.is_transferring()
+    }
+
+    /// As handshakes and announces name it.
+    pub(crate) fn info_hash(&self) -> Sha1Hash {
+        self.metainfo.info_hashes.wire()
     }
 
     /// Verified pieces.
@@ -272,13 +186,13 @@ impl Torrent {
 
     /// Fetches pieces in order from now on, or not.
     pub(crate) fn set_sequential(&mut self, on: bool) {
-        self.sequential = on;
+        self.goal.sequential = on;
         self.picker.set_sequential(on);
     }
 
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
     pub(crate) fn touch(&mut self, ctx: &mut Context, conn: ConnId) {
-        self.touched.insert(conn);
+        self.undecided.touched.insert(conn);
         ctx.agenda.touched.insert(self.id);
     }
 
@@ -287,7 +201,7 @@ impl Torrent {
         self.tell_haves(ctx);
         self.look_for_room(ctx);
         self.offer_reopened(ctx);
-        for conn in core::mem::take(&mut self.touched) {
+        for conn in core::mem::take(&mut self.undecided.touched) {
             self.update_interest(ctx, conn);
             self.fill_requests(ctx, conn);
             self.serve(ctx, conn);
@@ -313,16 +227,8 @@ fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
     picker
 }
 
-/// A priority for each file, as far as the files are known.
-fn priorities_of(metainfo: &Metainfo, mut given: Vec<Priority>) -> Vec<Priority> {
-    if metainfo.is_known() {
-        given.resize(metainfo.layout.files().len(), Priority::Normal);
-    }
-    given
-}
-
 /// The trackers of a torrent, those that the user names behind its own.
-fn announcer(metainfo: &Metainfo, more: Vec<String>, ctx: &mut Context) -> Announcer {
+fn announcer(metainfo: &Metainfo, more: &[String], ctx: &mut Context) -> Announcer {
     if !ctx.config.trackers {
         return Announcer::new(&[], &mut ctx.random.misc);
     }

@@ -300,7 +300,7 @@ impl Engine {
             if self.ctx.stopping || !torrent.is_running() || torrent.metainfo.private {
                 continue;
             }
-            let target = NodeId::from(torrent.info_hash);
+            let target = NodeId::from(torrent.info_hash());
             let announce = self.ctx.net.identity.port.map(Some);
             let goal = Goal::Peers { announce, seed: torrent.is_complete() };
             for ipv6 in [false, true] {

@@ -118,7 +118,7 @@ impl Engine {
     pub(super) fn connected(&mut self, conn: ConnId) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
-        let Some(us) = torrent.map(|torrent| (torrent.info_hash, torrent.persona.peer_id)) else {
+        let Some(us) = torrent.map(|torrent| (torrent.info_hash(), torrent.persona.peer_id)) else {
             return;
         };
         let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
@@ -196,7 +196,7 @@ impl Engine {
         }
         let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
         torrent.admit(&mut self.ctx, remote, outgoing, handshake)?;
-        let us = (torrent.info_hash, torrent.persona.peer_id);
+        let us = (torrent.info_hash(), torrent.persona.peer_id);
         if !outgoing {
             self.send_handshake(conn, us);
         }

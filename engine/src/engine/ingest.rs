@@ -17,7 +17,7 @@ use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
 use crate::candidates::Namer;
 use crate::context::{DiskJob, Phase};
-use crate::torrent::Torrent;
+use crate::torrent::{Exit, Torrent};
 
 /// On whose behalf an event is dealt with.
 fn payer(event: &Event) -> Payer {
@@ -75,17 +75,14 @@ impl Engine {
                 self.ctx.tokens_at = now;
             }
             Command::RemoveWithData(id) => self.with_any(id, |torrent, ctx| {
-                torrent.removed = true;
-                torrent.delete_data = true;
-                torrent.close(ctx);
+                torrent.close(ctx, Exit::Remove { data: true });
             }),
             Command::Move(id, to) => self.with(id, |torrent, ctx| torrent.move_to(ctx, to)),
             Command::Rename(id, rename) => {
                 self.with(id, |torrent, ctx| torrent.rename(ctx, &rename));
             }
             Command::Remove(id) => self.with_any(id, |torrent, ctx| {
-                torrent.removed = true;
-                torrent.close(ctx);
+                torrent.close(ctx, Exit::Remove { data: false });
             }),
             Command::Pause(id) => self.with(id, Torrent::pause),
             Command::Resume(id) => self.with(id, Torrent::resume),
@@ -118,7 +115,7 @@ impl Engine {
         act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
     ) {
         match self.torrents.get(id) {
-            Some(torrent) if torrent.is_going_to_rest() => {
+            Some(torrent) if torrent.life.is_going_to_rest() => {
                 self.ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
             }
             _ => self.with_any(id, act),
@@ -327,23 +324,20 @@ impl Engine {
         }
     }
 
-    /// The files of a torrent are closed: if it was removed, it is gone.
+    /// The files of a torrent are closed: it is gone, or at rest.
     fn closed(&mut self, id: TorrentId) {
-        if self.torrents.get(id).is_some_and(|torrent| torrent.is_going_to_rest()) {
-            return self.rested(id);
-        }
-        if let Some(torrent) = self.torrents.get_mut(id)
-            && torrent.rests_no_more()
-        {
-            // It was removed meanwhile: what is on disk goes too.
-            return torrent.go_on_closing(&mut self.ctx);
-        }
-        if self.torrents.get(id).is_some_and(|torrent| torrent.removed)
-            && let Some(torrent) = self.torrents.remove(id)
-        {
-            self.by_hash.remove(&torrent.info_hash);
-            self.standby.off_duty(id);
-            self.ctx.notify(Notice::TorrentRemoved(id));
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        match torrent.life.closed() {
+            Some(Exit::Rest) => self.rested(id),
+            // It was removed on its way to rest: what is on disk goes too.
+            None => torrent.go_on_closing(&mut self.ctx),
+            Some(Exit::Remove { .. }) => {
+                self.by_hash.remove(&torrent.info_hash());
+                self.torrents.remove(id);
+                self.standby.off_duty(id);
+                self.ctx.notify(Notice::TorrentRemoved(id));
+            }
+            Some(Exit::Stop) => {}
         }
     }
 }

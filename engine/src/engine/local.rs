@@ -85,7 +85,7 @@ impl Engine {
         let open: Vec<(TorrentId, Sha1Hash, Instant)> = open
             .map(|(id, torrent)| {
                 let last = self.local.announced.get(&id).copied();
-                (id, torrent.info_hash, LocalDiscovery::due_at(last))
+                (id, torrent.info_hash(), LocalDiscovery::due_at(last))
             })
             .collect();
         let Some(next) = open.iter().map(|(.., at)| *at).min() else { return };

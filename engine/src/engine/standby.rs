@@ -96,7 +96,7 @@ impl Engine {
             }
         }
         while let Some(id) = self.ctx.agenda.woken.pop_first() {
-            let Some(hash) = self.torrents.get(id).map(|torrent| torrent.info_hash) else {
+            let Some(hash) = self.torrents.get(id).map(|torrent| torrent.info_hash()) else {
                 continue;
             };
             for (conn, remote, handshake) in self.parked(hash) {
@@ -111,7 +111,7 @@ impl Engine {
     /// The files of a torrent that goes to rest are closed: it is on standby from now on.
     pub(super) fn rested(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.remove(id) else { return };
-        let hash = torrent.info_hash;
+        let hash = torrent.info_hash();
         self.by_hash.remove(&hash);
         self.standby.off_duty(id);
         let kept = Kept { dht: self.dht.take_turn(id, self.ctx.now), ..torrent.kept() };

@@ -312,7 +312,7 @@ impl Engine {
                 let reply = parse_scrape(&exchange.body).ok();
                 self.arrived(&exchange, reply.is_some());
                 if let (Some(torrent), Some(reply)) = (self.torrents.get_mut(torrent), reply)
-                    && let Some(counts) = reply.files.get(&torrent.info_hash)
+                    && let Some(counts) = reply.files.get(&torrent.info_hash())
                 {
                     torrent.announcer.counted(tracker, *counts);
                 }
@@ -397,7 +397,7 @@ impl Engine {
         }
         let Some(torrent) = self.torrents.get(id) else { return };
         let url = torrent.announcer.tracker(tracker);
-        let url = url.and_then(|tracker| scrape_url(&tracker.url, &[torrent.info_hash]));
+        let url = url.and_then(|tracker| scrape_url(&tracker.url, &[torrent.info_hash()]));
         let near = announce.near;
         if let Some(url) = url
             && self.trackers.hosts.another(&host_of(&url), self.ctx.now)

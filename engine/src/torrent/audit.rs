@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 
-use super::{Stage, Torrent};
+use super::Torrent;
 use crate::api::PeerSource;
 use crate::context::Context;
 use crate::picker::PeerPieces;
@@ -13,7 +13,7 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_fast(&self, ctx: &Context) -> Result<(), &'static str> {
-        if !self.touched.is_empty() || self.reopened || self.haves.has_news() {
+        if !self.undecided.touched.is_empty() || self.undecided.reopened || self.haves.has_news() {
             return Err("no decision is left over after a step");
         }
         for (conn, peer) in &self.peers {
@@ -27,7 +27,7 @@ impl Torrent {
             if peer.requests.len() > depth {
                 return Err("outstanding requests stay within the depth");
             }
-            if self.stage == Stage::Active && peer.interesting > self.picker.missing().count() {
+            if self.life.is_active() && peer.interesting > self.picker.missing().count() {
                 return Err("a peer interests by missing pieces only");
             }
             if peer.am_interested && peer.interesting == 0 {
@@ -52,13 +52,13 @@ impl Torrent {
             return Err("every key belongs to a peer");
         }
         self.check_full_disk(ctx.now)?;
-        self.doubt.check()?;
+        self.storage.doubt.check()?;
         self.blame.check()?;
         let asked: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
-        if self.unclaimed && asked > 0 {
+        if self.storage.unclaimed && asked > 0 {
             return Err("nothing is asked for before it is on record whose files these are");
         }
-        if self.arrangement.is_moving() && asked > 0 {
+        if self.storage.arrangement.is_moving() && asked > 0 {
             return Err("nothing is asked for while the data moves");
         }
         if self.fetch.is_some() && self.is_known() {
@@ -80,7 +80,7 @@ impl Torrent {
         let geometry = self.metainfo.geometry;
         let layout = &self.metainfo.layout;
         let fits = self.picker.geometry() == geometry
-            && self.priorities.len() == layout.files().len()
+            && self.goal.priorities.len() == layout.files().len()
             && layout.length() == geometry.length()
             && layout.is_consistent()
             && self.peers.values().all(|peer| match &peer.pieces {

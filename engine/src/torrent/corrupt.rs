@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::Torrent;
-use super::full_disk::FullDisk;
+use super::storage::FullDisk;
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::context::Context;
@@ -30,10 +30,10 @@ impl Torrent {
             }
             "nothing is asked for while the disk is full" => {
                 let until = Instant::from_nanos(u64::MAX);
-                self.full_disk = Some(FullDisk { until, wait: Duration::from_secs(5) });
+                self.storage.full_disk = Some(FullDisk { until, wait: Duration::from_secs(5) });
             }
             "nothing is asked for before it is on record whose files these are" => {
-                self.unclaimed = true;
+                self.storage.unclaimed = true;
             }
             "a private torrent knows only peers of its trackers" => {
                 Arc::make_mut(&mut self.metainfo).private = true;
@@ -54,8 +54,8 @@ impl Torrent {
         damaged
             .or_else(|| self.fetch.as_mut()?.corrupt(rule))
             .or_else(|| self.candidates.corrupt(rule))
-            .or_else(|| self.arrangement.corrupt(rule))
-            .or_else(|| self.doubt.corrupt(rule))
+            .or_else(|| self.storage.arrangement.corrupt(rule))
+            .or_else(|| self.storage.doubt.corrupt(rule))
             .or_else(|| self.blame.corrupt(rule))
     }
 

@@ -19,7 +19,7 @@ impl Torrent {
             ctx.agenda.wishes.add(self.id, Wish::Announce(order));
         } else if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
-            self.announce_alarm.set(queue, at, now, Timer::Announce(self.id));
+            self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
         }
     }
 
@@ -27,10 +27,10 @@ impl Torrent {
     pub(crate) fn announce_params(&self, ctx: &Context, order: &Order) -> AnnounceParams {
         let stopped = order.event == AnnounceEvent::Stopped;
         AnnounceParams {
-            info_hash: self.info_hash,
+            info_hash: self.info_hash(),
             peer_id: self.persona.peer_id,
-            uploaded: self.up.total(),
-            downloaded: self.down.total(),
+            uploaded: self.traffic.up.total(),
+            downloaded: self.traffic.down.total(),
             left: self.left(),
             event: order.event,
             key: self.persona.key,

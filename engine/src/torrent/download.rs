@@ -39,7 +39,7 @@ impl Torrent {
 
     /// Asks a peer for as much as it can bring.
     pub(super) fn fill_requests(&mut self, ctx: &mut Context, conn: ConnId) {
-        if !self.is_transferring() || self.arrangement.placement.read_only {
+        if !self.is_transferring() || self.storage.arrangement.placement.read_only {
             return;
         }
         let room = self.room_for_requests(ctx.now);
@@ -113,13 +113,13 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let length = payload.len();
         peer.down.add(ctx.now, length.into());
-        self.down.add(ctx.now, length.into());
+        self.traffic.down.add(ctx.now, length.into());
         if peer.requests.is_snubbed() {
             self.picker.not_silent(peer.intro.key);
         }
         let asked = peer.requests.received(at, ctx.now);
         if asked.is_none() {
-            self.wasted += u64::from(length);
+            self.traffic.wasted += u64::from(length);
             peer.unasked += u64::from(length);
             if peer.unasked > MAX_UNASKED {
                 return Self::misbehaves(Misbehaviour::UnaskedBlocks);
@@ -135,7 +135,7 @@ impl Torrent {
                 }
                 self.write(ctx, at, payload);
             }
-            Received::Useless => self.wasted += u64::from(length),
+            Received::Useless => self.traffic.wasted += u64::from(length),
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Torrent {
         let begin = at.block * BLOCK_LENGTH;
         self.blame.written(at.piece, at.block);
         ctx.disk(job, DiskOp::WriteBlock { torrent, piece: at.piece, begin, payload });
-        self.saving.mark();
+        self.storage.saving.mark();
     }
 
     /// Another peer was faster: a request to `key` is not needed any more.
@@ -213,9 +213,9 @@ impl Torrent {
         self.go_on_checking(ctx);
         match outcome {
             Ok(()) => {
-                self.doubt.wrote(at.piece);
+                self.storage.doubt.wrote(at.piece);
                 if self.picker.written(at, generation) {
-                    self.hash_queue.insert(at.piece);
+                    self.storage.hash_queue.insert(at.piece);
                 }
                 self.found_room(ctx);
             }
@@ -232,18 +232,18 @@ impl Torrent {
 
     /// Whether a piece could be hashed if there were a job free.
     pub(crate) fn awaits_hash(&self) -> bool {
-        match &self.stage {
-            _ if self.error.is_some() => false,
-            Stage::Checking { queue, .. } => !self.paused && !queue.is_empty(),
-            Stage::Active => !self.hash_queue.is_empty() || self.doubt.is_waiting(),
+        match self.life.stage() {
+            _ if self.life.has_failed() => false,
+            Stage::Checking { queue, .. } => !self.life.is_paused() && !queue.is_empty(),
+            Stage::Active => !self.storage.hash_queue.is_empty() || self.storage.doubt.is_waiting(),
             _ => false,
         }
     }
 
     /// Begins to hash one piece: what was fetched before what is in doubt. Returns whether it did.
     pub(crate) fn hash_one(&mut self, ctx: &mut Context) -> bool {
-        match self.stage {
-            _ if self.error.is_some() => false,
+        match self.life.stage() {
+            _ if self.life.has_failed() => false,
             Stage::Checking { .. } => self.check_one(ctx),
             Stage::Active => self.verify_one(ctx) || self.hash_doubtful(ctx),
             _ => false,
@@ -251,7 +251,7 @@ impl Torrent {
     }
 
     fn verify_one(&mut self, ctx: &mut Context) -> bool {
-        while let Some(piece) = self.hash_queue.pop_first() {
+        while let Some(piece) = self.storage.hash_queue.pop_first() {
             let Some(generation) = self.picker.generation_of(piece) else { continue };
             let (torrent, purpose) = (self.id, HashPurpose::Verify(generation));
             let job = DiskJob::Hash { torrent, piece, purpose };
@@ -284,7 +284,7 @@ impl Torrent {
         generation: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        if self.stage != Stage::Active || self.picker.generation_of(piece) != Some(generation) {
+        if !self.life.is_active() || self.picker.generation_of(piece) != Some(generation) {
             return;
         }
         ctx.agenda.touched.insert(self.id);
@@ -309,8 +309,8 @@ impl Torrent {
         // One that became unwanted in the meantime is counted nowhere any more.
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
-        self.progress_at = ctx.now;
-        self.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
+        self.goal.progress_at = ctx.now;
+        self.storage.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
         let number = self.haves.end();
         let mut owed = false;
         for (conn, peer) in &mut self.peers {
@@ -323,7 +323,7 @@ impl Torrent {
             } else if counted {
                 peer.interesting -= 1;
                 if peer.interesting == 0 {
-                    self.touched.insert(*conn);
+                    self.undecided.touched.insert(*conn);
                 }
             }
         }
@@ -335,7 +335,7 @@ impl Torrent {
 
     fn piece_failed(&mut self, ctx: &mut Context, piece: u32) {
         ctx.notify(Notice::PieceFailed(self.id, piece));
-        self.wasted += u64::from(self.metainfo.geometry.piece_size(piece));
+        self.traffic.wasted += u64::from(self.metainfo.geometry.piece_size(piece));
         self.suspect_contributors(ctx, piece);
         self.picker.piece_failed(piece);
         self.touch_interested(ctx);
@@ -349,7 +349,7 @@ impl Torrent {
         }
         let conns: Vec<ConnId> = match self.haves.take_news() {
             true => self.haves.behind().to_vec(),
-            false => self.touched.iter().copied().collect(),
+            false => self.undecided.touched.iter().copied().collect(),
         };
         let mut told = false;
         for conn in conns {

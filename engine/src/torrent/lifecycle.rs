@@ -1,13 +1,11 @@
 //! Opening, checking, pausing, finishing and failing.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::{Stage, Torrent};
+use super::{Exit, Stage, Torrent};
 use crate::api::{
-    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, Priority,
-    TorrentError,
+    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, TorrentError,
 };
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
@@ -19,28 +17,29 @@ use crate::wire::{ExtendedHandshake, Message};
 impl Torrent {
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
-        self.stage = Stage::Opening;
-        if let Some(resume) = self.resume.as_ref().filter(|resume| self.fits(resume)) {
-            self.arrangement.restore(resume);
+        self.life.enter(Stage::Opening);
+        if let Some(resume) = self.storage.resume.as_ref().filter(|resume| self.fits(resume)) {
+            self.storage.arrangement.restore(resume);
             self.announcer.remember(&resume.trackers);
         }
-        self.arrangement.fit_names(&self.metainfo.layout);
+        self.storage.arrangement.fit_names(&self.metainfo.layout);
         self.go_on_announcing(ctx.now);
-        self.arrangement.placement.skipped = self.skipped_files();
-        let placement = self.arrangement.placement.clone().into();
+        self.storage.arrangement.placement.skipped = self.goal.skipped_files();
+        let placement = self.storage.arrangement.placement.clone().into();
         let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone(), placement };
         ctx.disk(DiskJob::Open(self.id), op);
     }
 
     /// The files have been looked at; decides what has to be hashed.
     pub(crate) fn opened(&mut self, ctx: &mut Context, files: &[FileStatus]) {
-        if self.stage != Stage::Opening {
+        if !self.life.is_opening() {
             return;
         }
-        let resume = self.resume.clone().filter(|r| self.fits(r));
-        self.doubt.seen(files);
-        self.unclaimed = resume.as_ref().is_none_or(|resume| !self.is_of_this_place(resume));
-        self.begun_before.clear();
+        let resume = self.storage.resume.clone().filter(|r| self.fits(r));
+        self.storage.doubt.seen(files);
+        self.storage.unclaimed =
+            resume.as_ref().is_none_or(|resume| !self.is_of_this_place(resume));
+        self.storage.begun_before.clear();
         self.ask_for_proof(resume.as_deref());
         let queue = match &resume {
             Some(resume) => self.take_resume(resume, files),
@@ -66,15 +65,15 @@ impl Torrent {
 
     fn begin_check(&mut self, ctx: &mut Context, queue: BTreeSet<u32>) {
         if !queue.is_empty() {
-            self.saving.mark();
+            self.storage.saving.mark();
         }
-        self.stage = Stage::Checking { queue, hashing: 0 };
+        self.life.enter(Stage::Checking { queue, hashing: 0 });
         self.go_on_checking(ctx);
     }
 
     /// Whether resume data is about this torrent.
     fn fits(&self, resume: &ResumeData) -> bool {
-        resume.info_hash == self.info_hash
+        resume.info_hash == self.info_hash()
             && resume.have.len() == self.metainfo.geometry.pieces()
             && resume.files.len() == self.metainfo.layout.files().len()
     }
@@ -95,7 +94,7 @@ impl Torrent {
             } else {
                 // We wrote to it after the last save: what was claimed then was not written again.
                 let claimed = |piece: &u32| resume.have.has(*piece);
-                self.doubt.when_idle(pieces.clone().filter(claimed));
+                self.storage.doubt.when_idle(pieces.clone().filter(claimed));
                 doubtful.extend(pieces.filter(|piece| !claimed(piece)));
             }
         }
@@ -106,13 +105,10 @@ impl Torrent {
             if !doubtful.contains(piece) {
                 self.picker.restore_partial(*piece, blocks);
             } else if !resume.clean {
-                self.begun_before.push((*piece, blocks.clone()));
+                self.storage.begun_before.push((*piece, blocks.clone()));
             }
         }
-        // What trackers still count as this session's is part of both.
-        let (received, sent) = (self.down.total(), self.up.total());
-        self.earlier =
-            (resume.downloaded.saturating_sub(received), resume.uploaded.saturating_sub(sent));
+        self.traffic.resume(resume.downloaded, resume.uploaded);
         let there = self.pieces_on_disk(files);
         doubtful.into_iter().filter(|piece| there.contains(piece)).collect()
     }
@@ -138,9 +134,9 @@ impl Torrent {
 
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
-        let Stage::Checking { queue, hashing } = &self.stage else { return };
+        let Stage::Checking { queue, hashing } = self.life.stage() else { return };
         // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
-        if self.paused || self.error.is_some() || self.is_writing(ctx) {
+        if self.life.is_paused() || self.life.has_failed() || self.is_writing(ctx) {
             return;
         }
         if !queue.is_empty() {
@@ -152,10 +148,10 @@ impl Torrent {
 
     /// Begins to hash one piece of a check. Returns whether it did.
     pub(super) fn check_one(&mut self, ctx: &mut Context) -> bool {
-        if self.paused || self.is_writing(ctx) {
+        if self.life.is_paused() || self.is_writing(ctx) {
             return false;
         }
-        let Stage::Checking { queue, hashing } = &mut self.stage else { return false };
+        let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return false };
         let Some(piece) = queue.pop_first() else { return false };
         *hashing += 1;
         let (torrent, purpose) = (self.id, HashPurpose::Check);
@@ -176,7 +172,7 @@ impl Torrent {
         piece: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        let Stage::Checking { queue, hashing } = &mut self.stage else { return };
+        let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return };
         *hashing -= 1;
         match outcome {
             // What cannot be read now may be good all the same; it is looked at again.
@@ -201,25 +197,25 @@ impl Torrent {
         if !self.adopt(ctx) {
             return;
         }
-        self.resume = None;
-        self.stage = Stage::Active;
-        for (piece, blocks) in core::mem::take(&mut self.begun_before) {
+        self.storage.resume = None;
+        self.life.enter(Stage::Active);
+        for (piece, blocks) in core::mem::take(&mut self.storage.begun_before) {
             self.picker.restore_partial(piece, &blocks);
         }
-        if self.unclaimed {
-            self.saving.due_now();
+        if self.storage.unclaimed {
+            self.storage.saving.due_now();
         }
         self.arrange_room();
-        self.progress_at = ctx.now;
-        self.finished = self.picker.is_finished();
-        self.was_incomplete = !self.is_complete();
+        self.goal.progress_at = ctx.now;
+        self.goal.finished = self.picker.is_finished();
+        self.goal.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
-        if self.unclaimed || !self.is_coming_or_going() {
-            self.saving.mark();
+        if self.storage.unclaimed || !self.is_coming_or_going() {
+            self.storage.saving.mark();
         }
         self.tell_late_haves(ctx);
         let known = self.has_come(ctx);
-        if !self.paused {
+        if !self.life.is_paused() {
             self.announcer.start();
             if !known {
                 ctx.look_for_peers(self.id);
@@ -235,35 +231,33 @@ impl Torrent {
         let complete = self.picker.written_blocks().into_iter().map(|(piece, _)| piece);
         let waiting =
             complete.filter(|piece| self.picker.awaits_hash(*piece) && !hashing.contains(piece));
-        self.hash_queue.extend(waiting);
+        self.storage.hash_queue.extend(waiting);
     }
 
     /// Hashes everything again.
     pub(crate) fn recheck(&mut self, ctx: &mut Context) {
-        if !matches!(self.stage, Stage::Active | Stage::Checking { .. }) {
+        if !(self.life.is_active() || self.life.is_checking()) {
             return;
         }
-        if matches!(self.stage, Stage::Checking { .. }) {
+        if self.life.is_checking() {
             return;
         }
         self.close_all(ctx, CloseReason::Stopped);
-        self.hash_queue.clear();
-        self.doubt.forget();
+        self.storage.hash_queue.clear();
+        self.storage.doubt.forget();
         let geometry = self.metainfo.geometry;
         self.picker = crate::picker::Picker::new(geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.sequential);
+        self.picker.set_sequential(self.goal.sequential);
         self.apply_priorities();
-        self.error = None;
+        self.life.recover();
         self.begin_check(ctx, (0..geometry.pieces()).collect());
     }
 
     /// Stands still: peers go, trackers hear `stopped`, resume data is saved.
     pub(crate) fn pause(&mut self, ctx: &mut Context) {
-        if self.paused {
-            return;
+        if self.life.pause() {
+            self.leave_swarm(ctx, CloseReason::Stopped);
         }
-        self.paused = true;
-        self.leave_swarm(ctx, CloseReason::Stopped);
     }
 
     pub(super) fn leave_swarm(&mut self, ctx: &mut Context, reason: CloseReason) {
@@ -271,20 +265,20 @@ impl Torrent {
         for order in self.announcer.stop() {
             ctx.agenda.wishes.add(self.id, Wish::Announce(order));
         }
-        self.saving.mark();
-        self.saving.due_now();
+        self.storage.saving.mark();
+        self.storage.saving.due_now();
         ctx.agenda.touched.insert(self.id);
     }
 
     /// Goes on after a pause or an error.
     pub(crate) fn resume(&mut self, ctx: &mut Context) {
-        self.paused = false;
+        self.life.unpause();
         self.try_disk_again();
         if self.look_at_once(ctx) {
             return;
         }
-        let failed = self.error.take().is_some();
-        match self.stage {
+        let failed = self.life.recover();
+        match self.life.stage() {
             Stage::Active => {
                 self.announcer.start();
                 ctx.look_for_peers(self.id);
@@ -292,8 +286,8 @@ impl Torrent {
                 ctx.agenda.touched.insert(self.id);
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),
-            Stage::Metadata => {
-                self.hold = false;
+            Stage::Metadata { .. } => {
+                self.life.enter(Stage::Metadata { hold: false });
                 if self.is_known() {
                     self.open(ctx);
                 } else {
@@ -317,59 +311,56 @@ impl Torrent {
 
     /// Nothing more is done until the user says otherwise.
     pub(super) fn stand_still(&mut self, ctx: &mut Context, error: TorrentError) {
-        if self.error.is_some() || matches!(self.stage, Stage::Closing { .. }) {
-            return;
+        if self.life.fail(error) {
+            ctx.notify(Notice::TorrentFailed(self.id, error));
+            self.leave_swarm(ctx, CloseReason::Stopped);
         }
-        self.error = Some(error);
-        ctx.notify(Notice::TorrentFailed(self.id, error));
-        self.leave_swarm(ctx, CloseReason::Stopped);
     }
 
     /// Ends the torrent: peers go, trackers hear `stopped`, resume data is saved, files are closed.
-    pub(crate) fn close(&mut self, ctx: &mut Context) {
-        if matches!(self.stage, Stage::Closing { .. }) {
+    pub(crate) fn close(&mut self, ctx: &mut Context, exit: Exit) {
+        if self.life.is_closing() {
+            self.life.leave(exit);
             return;
         }
-        let save = self.stage == Stage::Active && !self.removed;
         self.leave_swarm(ctx, CloseReason::Stopped);
-        self.stage = Stage::Closing { save, last: false };
+        self.life.leave(exit);
         self.go_on_closing(ctx);
     }
 
     /// Disk operations end in any order, so each waits for those before it: first whatever is in
     /// progress, then a save of what that left, then the files are closed.
     pub(crate) fn go_on_closing(&mut self, ctx: &mut Context) {
-        let id = self.id;
-        let Stage::Closing { save, last } = &mut self.stage else { return };
-        if *last || ctx.disk.is_busy_with(id) {
+        let (torrent, info_hash) = (self.id, self.info_hash());
+        let Stage::Closing { exit, save, last } = self.life.stage_mut() else { return };
+        if last.is_some() || ctx.disk.is_busy_with(torrent) {
             return;
         }
         if core::mem::take(save) {
             return self.save_now(ctx);
         }
-        *last = true;
-        let op = match self.removed {
-            true => {
-                // Files that were never on record as ours may be somebody else's.
-                let (info_hash, data) = (self.info_hash, self.delete_data && !self.unclaimed);
-                DiskOp::Delete { torrent: id, info_hash, data }
+        *last = Some(*exit);
+        let op = match exit {
+            // Files that were never on record as ours may be somebody else's.
+            Exit::Remove { data } => {
+                DiskOp::Delete { torrent, info_hash, data: *data && !self.storage.unclaimed }
             }
-            false => DiskOp::Close { torrent: id },
+            Exit::Stop | Exit::Rest => DiskOp::Close { torrent },
         };
-        ctx.disk(DiskJob::Close(id), op);
+        ctx.disk(DiskJob::Close(torrent), op);
     }
 
     /// Deals with the end of the download, once.
     pub(super) fn finish_if_done(&mut self, ctx: &mut Context) {
-        if self.stage != Stage::Active || self.finished || !self.picker.is_finished() {
+        if !self.life.is_active() || self.goal.finished || !self.picker.is_finished() {
             return;
         }
-        self.finished = true;
-        if self.is_complete() && core::mem::take(&mut self.was_incomplete) {
+        self.goal.finished = true;
+        if self.is_complete() && core::mem::take(&mut self.goal.was_incomplete) {
             self.announcer.complete();
         }
-        self.saving.tell_finished();
-        self.saving.due_now();
+        self.storage.saving.tell_finished();
+        self.storage.saving.due_now();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.tell_upload_only(conn);
@@ -389,49 +380,33 @@ impl Torrent {
     /// Changes priorities of files.
     pub(crate) fn set_priorities(&mut self, ctx: &mut Context, changes: &[FilePriority]) {
         for change in changes {
-            if let Some(slot) = self.priorities.get_mut(change.file as usize) {
+            if let Some(slot) = self.goal.priorities.get_mut(change.file as usize) {
                 *slot = change.priority;
             }
         }
         self.apply_priorities();
         self.arrange_selection(ctx);
         self.recount_interest();
-        if self.stage != Stage::Active {
+        if !self.life.is_active() {
             return;
         }
-        if self.finished && !self.picker.is_finished() {
-            self.finished = false;
+        if self.goal.finished && !self.picker.is_finished() {
+            self.goal.finished = false;
             self.candidates.recall_whole(ctx.now);
         }
-        self.was_incomplete |= !self.is_complete();
+        self.goal.was_incomplete |= !self.is_complete();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.touch(ctx, conn);
         }
-        self.saving.mark();
+        self.storage.saving.mark();
         ctx.agenda.touched.insert(self.id);
     }
 
     /// A piece is wanted as much as the most wanted file that has a part in it.
     pub(super) fn apply_priorities(&mut self) {
-        let geometry = self.metainfo.geometry;
-        let mut wanted: Box<[u8]> = alloc::vec![0; geometry.pieces() as usize].into();
-        for (file, priority) in self.metainfo.layout.files().iter().zip(&self.priorities) {
-            let level = match priority {
-                // Padding is wanted only with what it pads.
-                _ if file.attributes.pad => 0,
-                Priority::Skip => 0,
-                Priority::Low => 1,
-                Priority::Normal => 4,
-                Priority::High => 7,
-            };
-            for piece in geometry.pieces_of(file.offset, file.length) {
-                let slot = &mut wanted[piece as usize];
-                *slot = level.max(*slot);
-            }
-        }
-        for (piece, level) in wanted.iter().enumerate() {
-            self.picker.set_priority(piece as u32, *level);
+        for (piece, level) in self.goal.levels(&self.metainfo).into_iter().enumerate() {
+            self.picker.set_priority(piece as u32, level);
         }
     }
 }

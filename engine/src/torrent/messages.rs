@@ -263,16 +263,16 @@ impl Torrent {
     /// Open blocks may be of use to every peer that has something: all of them are looked at when
     /// this step is settled, however often this is called.
     pub(super) fn touch_interested(&mut self, ctx: &mut Context) {
-        self.reopened = true;
+        self.undecided.reopened = true;
         ctx.agenda.touched.insert(self.id);
     }
 
     /// Marks those to whom open blocks may be of use.
     pub(super) fn offer_reopened(&mut self, ctx: &mut Context) {
-        if core::mem::take(&mut self.reopened) {
+        if core::mem::take(&mut self.undecided.reopened) {
             ctx.work.add(self.peers.len() as u64 / 4);
             let useful = self.peers.values().filter(|p| p.interesting > 0);
-            self.touched.extend(useful.map(|peer| peer.intro.conn));
+            self.undecided.touched.extend(useful.map(|peer| peer.intro.conn));
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{Stage, Torrent};
-use crate::api::{CloseReason, Notice, PeerSource, Priority, TorrentError};
+use crate::api::{CloseReason, Notice, PeerSource, TorrentError};
 use crate::base::ids::ConnId;
 use crate::context::{Context, Timer, Wish};
 use crate::metadata_fetch::{Arrival, MetadataFetch, length, pieces};
@@ -27,10 +27,9 @@ impl Torrent {
 
     /// Begins to look for the info dictionary.
     pub(crate) fn begin_metadata(&mut self, ctx: &mut Context) {
-        self.stage = Stage::Metadata;
         let hashes = self.metainfo.info_hashes;
         self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
-        if !self.paused {
+        if !self.life.is_paused() {
             self.announcer.start();
             ctx.look_for_peers(self.id);
         }
@@ -60,7 +59,7 @@ impl Torrent {
 
     /// Asks for what is due to be asked.
     pub(super) fn poll_metadata(&mut self, ctx: &mut Context) {
-        if self.stage != Stage::Metadata || !self.is_running() {
+        if !self.life.awaits_metadata() || !self.is_running() {
             return;
         }
         let Some(fetch) = &mut self.fetch else { return };
@@ -73,7 +72,7 @@ impl Torrent {
         }
         if let Some(at) = fetch.next_deadline() {
             let (queue, now) = (&mut ctx.timers, ctx.now);
-            self.metadata_alarm.set(queue, at, now, Timer::Torrent(self.id));
+            self.alarms.metadata.set(queue, at, now, Timer::Torrent(self.id));
         }
     }
 
@@ -143,24 +142,15 @@ impl Torrent {
 
     /// Takes the whole description of a torrent of which only the identity was known.
     pub(crate) fn adopt_metainfo(&mut self, ctx: &mut Context, metainfo: Arc<Metainfo>) {
-        if self.is_known() || self.stage != Stage::Metadata {
+        if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
         self.fetch = None;
         self.metainfo = metainfo;
         let geometry = self.metainfo.geometry;
         self.picker = Picker::new(geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.sequential);
-        let files = self.metainfo.layout.files().len();
-        self.priorities.resize(files, Priority::Normal);
-        if let Some(mut select) = self.select.take() {
-            select.sort_unstable();
-            for (file, priority) in self.priorities.iter_mut().enumerate() {
-                if select.binary_search(&(file as u32)).is_err() {
-                    *priority = Priority::Skip;
-                }
-            }
-        }
+        self.picker.set_sequential(self.goal.sequential);
+        self.goal.learn_files(self.metainfo.layout.files().len());
         self.apply_priorities();
         if self.metainfo.private {
             self.forget_hearsay(ctx);
@@ -170,7 +160,7 @@ impl Torrent {
         for conn in conns {
             self.introduce_late(ctx, conn);
         }
-        if !self.hold {
+        if *self.life.stage() != (Stage::Metadata { hold: true }) {
             self.open(ctx);
         }
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::{Stage, Torrent};
+use super::Torrent;
 use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
@@ -82,7 +82,7 @@ impl Torrent {
         }
         if let Some(at) = self.candidates.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
-            self.candidate_alarm.set(queue, at, now, Timer::Torrent(self.id));
+            self.alarms.candidates.set(queue, at, now, Timer::Torrent(self.id));
         }
     }
 
@@ -220,7 +220,7 @@ impl Torrent {
         }
         if let (true, IpAddr::V4(ip)) = (peer.fast, peer.intro.addr.ip().to_canonical()) {
             let pieces = self.metainfo.geometry.pieces();
-            for piece in allowed_fast_set(ip, self.info_hash, pieces, ALLOWED_FAST) {
+            for piece in allowed_fast_set(ip, self.info_hash(), pieces, ALLOWED_FAST) {
                 if have.has(piece) {
                     peer.allowed_fast_out.push(piece);
                     // Twice, since what was sent may have been lost with a bad neighbour.
@@ -275,7 +275,7 @@ impl Torrent {
         self.unlist_peer(&peer);
         let key = peer.intro.key;
         self.by_key.remove(&key);
-        self.touched.remove(&conn);
+        self.undecided.touched.remove(&conn);
         if let Some(fetch) = &mut self.fetch {
             fetch.left(key);
         }
@@ -366,7 +366,7 @@ impl Torrent {
 
     /// Lets a peer go that neither side can use: both have everything (BEP 21).
     pub(super) fn refuse_excess(&mut self, ctx: &mut Context, conn: ConnId) {
-        if self.stage != Stage::Active || !self.finished {
+        if !self.life.is_active() || !self.goal.finished {
             return;
         }
         let Some(peer) = self.peers.get(&conn) else { return };

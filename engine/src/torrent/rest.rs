@@ -3,7 +3,7 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Torrent};
+use super::{Exit, Torrent};
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 use crate::context::{Context, Timer};
@@ -17,10 +17,6 @@ const LEAST_WAIT: u32 = 10;
 pub(super) struct Rest {
     /// What it goes on with, until it is open.
     kept: Option<Kept>,
-    /// It was on standby, and is not open yet.
-    coming: bool,
-    /// Its files are being closed, and then it rests.
-    going: bool,
     /// Since when nothing has happened.
     idle_since: Option<Instant>,
     /// Somebody was here since it came, or was called.
@@ -35,27 +31,11 @@ impl Torrent {
             return;
         }
         self.rest.kept = Some(kept);
-        self.rest.coming = true;
     }
 
     /// It is between rest and work: whoever wants it waits.
     pub(crate) fn is_coming_or_going(&self) -> bool {
-        self.rest.coming || self.rest.going
-    }
-
-    /// Its files are closed in order to rest.
-    pub(crate) fn is_going_to_rest(&self) -> bool {
-        self.rest.going && !self.removed
-    }
-
-    /// It was to rest, and was removed while its files were being closed: they are to be dealt with
-    /// as of any torrent that is removed. Returns whether that is so.
-    pub(crate) fn rests_no_more(&mut self) -> bool {
-        let was = self.removed && core::mem::take(&mut self.rest.going);
-        if was {
-            self.stage = Stage::Closing { save: false, last: false };
-        }
-        was
+        self.rest.kept.is_some() || self.life.was_going_to_rest()
     }
 
     /// Somebody is here, or is being called.
@@ -69,24 +49,22 @@ impl Torrent {
         let Some(kept) = &mut self.rest.kept else { return };
         if let Some(at) = kept.announce.take() {
             self.announcer.go_on(at, kept.told);
-            self.down.carry(now, kept.received);
-            self.up.carry(now, kept.sent);
+            self.traffic.down.carry(now, kept.received);
+            self.traffic.up.carry(now, kept.sent);
         }
     }
 
     /// It takes part again. Returns whether DHT and local network know of it.
     pub(super) fn has_come(&mut self, ctx: &mut Context) -> bool {
-        let known = self.rest.kept.take().is_some_and(|kept| kept.dht.is_some());
-        if core::mem::take(&mut self.rest.coming) {
-            ctx.agenda.woken.insert(self.id);
-        }
-        known
+        let Some(kept) = self.rest.kept.take() else { return false };
+        ctx.agenda.woken.insert(self.id);
+        kept.dht.is_some()
     }
 
     /// What it goes on with when it is wanted again.
     pub(crate) fn kept(&self) -> Kept {
         let announce = self.announcer.next_of_all();
-        let (received, sent) = (self.down.total(), self.up.total());
+        let (received, sent) = (self.traffic.down.total(), self.traffic.up.total());
         Kept { announce, told: self.announcer.told(), dht: None, received, sent }
     }
 
@@ -103,14 +81,14 @@ impl Torrent {
     fn has_nothing_to_do(&self, ctx: &Context) -> bool {
         self.is_transferring()
             && !ctx.stopping
-            && self.finished
+            && self.goal.finished
             && self.peers.is_empty()
             && self.connecting == 0
             && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
-            && self.saving.is_clean()
-            && self.doubt.is_certain()
-            && self.arrangement.is_done()
-            && self.full_disk.is_none()
+            && self.storage.saving.is_clean()
+            && self.storage.doubt.is_certain()
+            && self.storage.arrangement.is_done()
+            && self.storage.full_disk.is_none()
             && self.announcer.is_at_rest(ctx.now)
             && !ctx.disk.is_busy_with(self.id)
     }
@@ -126,8 +104,7 @@ impl Torrent {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             return self.rest.alarm.set(queue, at, now, Timer::Torrent(self.id));
         }
-        self.rest.going = true;
-        self.stage = Stage::Closing { save: false, last: false };
+        self.life.leave(Exit::Rest);
         self.go_on_closing(ctx);
     }
 }

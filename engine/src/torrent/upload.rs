@@ -18,7 +18,8 @@ impl Torrent {
         conn: ConnId,
         request: BlockRequest,
     ) -> Result<(), PeerError> {
-        let have = self.picker.have().has(request.piece) && !self.doubt.about(request.piece);
+        let have =
+            self.picker.have().has(request.piece) && !self.storage.doubt.about(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         if have && peer.am_choking && peer.allowed_fast_out.contains(&request.piece) {
             match peer.fast_allowance.checked_sub(request.length.into()) {
@@ -101,7 +102,8 @@ impl Torrent {
         outcome: Result<Option<Bytes>, DiskError>,
     ) {
         // It may have come into doubt while it was read.
-        let sure = self.picker.have().has(request.piece) && !self.doubt.about(request.piece);
+        let sure =
+            self.picker.have().has(request.piece) && !self.storage.doubt.about(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = peer.uploads.finish(request);
         match outcome {
@@ -119,9 +121,9 @@ impl Torrent {
                 ctx.budgets.sending.take(length);
                 ctx.net.sent += length;
                 peer.up.add(ctx.now, length);
-                self.up.add(ctx.now, length);
+                self.traffic.up.add(ctx.now, length);
                 ctx.up_meter.add(ctx.now, length);
-                self.saving.mark();
+                self.storage.saving.mark();
                 let BlockRequest { piece, begin, length } = request;
                 let torrent = self.id;
                 let stored = StoredBlock { torrent, piece, begin, length };

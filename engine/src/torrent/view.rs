@@ -8,26 +8,8 @@ use crate::base::time::Instant;
 use crate::context::Context;
 
 impl Torrent {
-    /// Payload received in all runs.
-    pub(super) fn downloaded(&self) -> u64 {
-        self.earlier.0 + self.down.total()
-    }
-
-    /// Payload sent in all runs.
-    pub(super) fn uploaded(&self) -> u64 {
-        self.earlier.1 + self.up.total()
-    }
-
     pub(crate) fn state(&self) -> TorrentState {
-        match &self.stage {
-            _ if self.error.is_some() => TorrentState::Failed,
-            _ if self.paused => TorrentState::Paused,
-            Stage::Metadata => TorrentState::Metadata,
-            Stage::Opening => TorrentState::Opening,
-            Stage::Checking { .. } => TorrentState::Checking,
-            _ if self.picker.is_finished() => TorrentState::Seeding,
-            Stage::Active | Stage::Closing { .. } => TorrentState::Downloading,
-        }
+        self.life.state(self.picker.is_finished())
     }
 
     /// Everything about the torrent.
@@ -42,7 +24,7 @@ impl Torrent {
             .map(size)
             .sum();
         let wanted = geometry.length() - unwanted;
-        let checked = match &self.stage {
+        let checked = match self.life.stage() {
             Stage::Checking { queue, hashing } => {
                 geometry.pieces().saturating_sub(queue.len() as u32 + hashing)
             }
@@ -53,17 +35,17 @@ impl Torrent {
             info_hashes: self.metainfo.info_hashes,
             name: self.metainfo.name.clone(),
             state: self.state(),
-            error: self.error,
+            error: self.life.error(),
             have: have.clone(),
             checked,
             wanted,
             wanted_done: wanted - missing,
             done: geometry.length().saturating_sub(self.left()),
-            downloaded: self.downloaded(),
-            uploaded: self.uploaded(),
-            wasted: self.wasted,
-            down_rate: self.down.per_second(now),
-            up_rate: self.up.per_second(now),
+            downloaded: self.traffic.downloaded(),
+            uploaded: self.traffic.uploaded(),
+            wasted: self.traffic.wasted,
+            down_rate: self.traffic.down.per_second(now),
+            up_rate: self.traffic.up.per_second(now),
             peers: self.peers.len() as u32,
             seeds: self.peers.values().filter(|peer| peer.is_seed()).count() as u32,
             connecting: self.connecting,
@@ -82,7 +64,7 @@ impl Torrent {
         if self.disk_is_full() {
             return Stall::DiskFull;
         }
-        if self.down.per_second(ctx.now) > 0 {
+        if self.traffic.down.per_second(ctx.now) > 0 {
             return Stall::None;
         }
         if self.peers.is_empty() {

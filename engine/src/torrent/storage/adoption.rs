@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Torrent};
+use super::super::{Stage, Torrent};
 use crate::api::{DiskError, DiskOp, FileStatus, Notice, Renamed, TorrentError};
 use crate::context::{Context, DiskJob};
 use crate::picker::Picker;
@@ -14,7 +14,7 @@ use crate::resume::ResumeData;
 
 /// What is still to be found out about files that were there before.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Adoption {
+pub(in crate::torrent) struct Adoption {
     /// Files that are something else may be written over.
     overwrite: bool,
     /// Files that no record says are ours: a good piece has to show it.
@@ -27,29 +27,29 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
-    pub(super) fn new(overwrite: bool) -> Self {
+    pub(in crate::torrent) fn new(overwrite: bool) -> Self {
         Self { overwrite, ..Self::default() }
     }
 }
 
 impl Torrent {
     /// Whether a record is about files at the place where they are looked for now.
-    pub(super) fn is_of_this_place(&self, resume: &ResumeData) -> bool {
-        resume.location == self.arrangement.placement.location
+    pub(in crate::torrent) fn is_of_this_place(&self, resume: &ResumeData) -> bool {
+        resume.location == self.storage.arrangement.placement.location
     }
 
     /// Which of the files that are there have to show that they are ours. Those are not that are as the
     /// record has them; nor, after an end that left no last record, any at the place that it names,
     /// since they may have been written to after it.
-    pub(super) fn ask_for_proof(&mut self, resume: Option<&ResumeData>) {
+    pub(in crate::torrent) fn ask_for_proof(&mut self, resume: Option<&ResumeData>) {
         let before = resume.map_or(&[][..], |resume| &resume.files);
         let ours = resume.is_some_and(|r| !r.clean && self.is_of_this_place(r));
-        let files = self.metainfo.layout.files().iter().zip(self.doubt.files()).enumerate();
+        let files = self.metainfo.layout.files().iter().zip(self.storage.doubt.files()).enumerate();
         let unproven = files.filter(|(index, (file, is))| {
             let there = file.is_stored() && is.length.is_some_and(|length| length > 0);
             there && !ours && before.get(*index) != Some(is)
         });
-        self.adoption.unproven = unproven.map(|(index, _)| index as u32).collect();
+        self.storage.adoption.unproven = unproven.map(|(index, _)| index as u32).collect();
     }
 
     /// Files are there under other names than was thought.
@@ -57,49 +57,49 @@ impl Torrent {
         for (index, path) in names {
             let Some(entry) = self.metainfo.layout.files().get(index as usize) else { continue };
             if entry.own.as_deref() == Some(&path) {
-                self.adoption.borrowed.insert(index);
+                self.storage.adoption.borrowed.insert(index);
             }
             let name = Renamed { from: path.clone(), to: path };
-            self.arrangement.placement.renamed.insert(index, name);
+            self.storage.arrangement.placement.renamed.insert(index, name);
         }
     }
 
     /// Decides what becomes of the files that are there, now that all of them have been looked at.
     /// Returns whether the torrent can go on at once.
-    pub(super) fn adopt(&mut self, ctx: &mut Context) -> bool {
-        if self.adoption.trimming.is_some() || self.give_names_back(ctx) {
+    pub(in crate::torrent) fn adopt(&mut self, ctx: &mut Context) -> bool {
+        if self.storage.adoption.trimming.is_some() || self.give_names_back(ctx) {
             return false;
         }
-        let read_only = self.arrangement.placement.read_only;
-        if !self.adoption.overwrite
+        let read_only = self.storage.arrangement.placement.read_only;
+        if !self.storage.adoption.overwrite
             && let Some(error) = self.misfit()
         {
             // To be looked at again when the user says so.
-            self.stage = Stage::Opening;
+            self.life.enter(Stage::Opening);
             self.stand_still(ctx, error);
             return false;
         }
         let files = self.too_long();
         if !files.is_empty() && !read_only {
-            self.adoption.trimming = Some(files.clone());
+            self.storage.adoption.trimming = Some(files.clone());
             ctx.disk(DiskJob::Trim(self.id), DiskOp::Trim { torrent: self.id, files });
             return false;
         }
-        self.adoption.unproven.clear();
-        self.adoption.borrowed.clear();
+        self.storage.adoption.unproven.clear();
+        self.storage.adoption.borrowed.clear();
         true
     }
 
     /// Files were cut, or were not.
     pub(crate) fn trimmed(&mut self, ctx: &mut Context, outcome: Result<&[FileStatus], DiskError>) {
-        let Some(cut) = self.adoption.trimming.take() else { return };
-        if !matches!(self.stage, Stage::Checking { .. }) {
+        let Some(cut) = self.storage.adoption.trimming.take() else { return };
+        if !self.life.is_checking() {
             return;
         }
         match outcome {
             Ok(files) => {
                 ctx.notify(Notice::Trimmed(self.id, cut));
-                self.doubt.seen(files);
+                self.storage.doubt.seen(files);
                 self.go_on_checking(ctx);
             }
             Err(error) => self.fail(ctx, error),
@@ -109,8 +109,9 @@ impl Torrent {
     /// The first file that stands in the way: one of which nothing shows that it belongs to the
     /// torrent, or one that is too long and may not be cut.
     fn misfit(&self) -> Option<TorrentError> {
-        let foreign = self.adoption.unproven.iter().find(|index| !self.has_good_piece(**index));
-        let read_only = self.arrangement.placement.read_only;
+        let foreign =
+            self.storage.adoption.unproven.iter().find(|index| !self.has_good_piece(**index));
+        let read_only = self.storage.arrangement.placement.read_only;
         let long = || {
             let mut long = self.too_long().into_iter();
             long.find(|index| read_only || !self.is_whole(*index)).map(TorrentError::TooLong)
@@ -121,7 +122,7 @@ impl Torrent {
 
     /// Files that are longer than they should be.
     fn too_long(&self) -> Vec<u32> {
-        let files = self.metainfo.layout.files().iter().zip(self.doubt.files()).enumerate();
+        let files = self.metainfo.layout.files().iter().zip(self.storage.doubt.files()).enumerate();
         let long = files.filter(|(_, (file, status))| {
             file.is_stored() && status.length.is_some_and(|length| length > file.length)
         });
@@ -132,7 +133,7 @@ impl Torrent {
     /// bytes of it. Its length says nothing, and a file in which no piece lies whole is no exception.
     fn has_good_piece(&self, index: u32) -> bool {
         let index = index as usize;
-        let status = self.doubt.files().get(index).copied().unwrap_or_default();
+        let status = self.storage.doubt.files().get(index).copied().unwrap_or_default();
         let Some(file) = self.metainfo.layout.files().get(index) else { return false };
         let length = status.length.unwrap_or(0).min(file.length);
         let mut pieces = self.metainfo.geometry.pieces_of(file.offset, length);
@@ -149,29 +150,32 @@ impl Torrent {
     /// Where files under names that we would not give are not whole, the names that we give count for
     /// all of them, and everything is looked at again.
     fn give_names_back(&mut self, ctx: &mut Context) -> bool {
-        let read_only = self.arrangement.placement.read_only;
+        let read_only = self.storage.arrangement.placement.read_only;
         let files = self.metainfo.layout.files().iter().zip(0..);
         let mut own = files.filter(|(file, _)| file.is_stored() && file.own.is_some());
-        let whole = |index: u32| self.adoption.borrowed.contains(&index) && self.is_whole(index);
+        let whole =
+            |index: u32| self.storage.adoption.borrowed.contains(&index) && self.is_whole(index);
         let fits = own.all(|(file, index)| file.length == 0 || whole(index));
-        if read_only || self.adoption.borrowed.is_empty() || fits {
+        if read_only || self.storage.adoption.borrowed.is_empty() || fits {
             return false;
         }
-        let borrowed = core::mem::take(&mut self.adoption.borrowed);
-        borrowed.iter().for_each(|index| drop(self.arrangement.placement.renamed.remove(index)));
-        self.arrangement.fit_names(&self.metainfo.layout);
+        let borrowed = core::mem::take(&mut self.storage.adoption.borrowed);
+        borrowed
+            .iter()
+            .for_each(|index| drop(self.storage.arrangement.placement.renamed.remove(index)));
+        self.storage.arrangement.fit_names(&self.metainfo.layout);
         for index in borrowed {
             let Some(entry) = self.metainfo.layout.files().get(index as usize) else { continue };
             // Said explicitly, so that it is not looked for under another name.
             let name = || Renamed { from: entry.path.clone(), to: entry.path.clone() };
-            self.arrangement.placement.renamed.entry(index).or_insert_with(name);
+            self.storage.arrangement.placement.renamed.entry(index).or_insert_with(name);
         }
         self.picker = Picker::new(self.metainfo.geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.sequential);
+        self.picker.set_sequential(self.goal.sequential);
         self.apply_priorities();
-        self.resume = None;
-        self.stage = Stage::Opening;
-        let placement = Box::new(self.arrangement.placement.clone());
+        self.storage.resume = None;
+        self.life.enter(Stage::Opening);
+        let placement = Box::new(self.storage.arrangement.placement.clone());
         let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone(), placement };
         ctx.disk(DiskJob::Open(self.id), op);
         true

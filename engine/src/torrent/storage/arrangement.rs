@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Torrent};
+use super::super::Torrent;
 use crate::api::{
-    Allocation, CommandError, DiskError, DiskOp, FileStatus, LocationId, Notice, Placement,
-    Priority, Rename, Renamed, StorageTask, TorrentError,
+    Allocation, CommandError, DiskError, DiskOp, FileStatus, LocationId, Notice, Placement, Rename,
+    Renamed, StorageTask, TorrentError,
 };
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
@@ -44,10 +44,10 @@ struct Waiting {
 
 /// How the files lie, and what is to become of that.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Arrangement {
-    pub(super) placement: Placement,
+pub(in crate::torrent) struct Arrangement {
+    pub(in crate::torrent) placement: Placement,
     /// What names can be at the location.
-    pub(super) naming: Naming,
+    pub(in crate::torrent) naming: Naming,
     wishes: VecDeque<Wish>,
     busy: Option<Wish>,
     /// Where copies lie that a move left behind.
@@ -66,7 +66,7 @@ pub(super) struct Arrangement {
 
 impl Arrangement {
     /// Files at `location`, where names are as `naming` has them.
-    pub(super) fn new(
+    pub(in crate::torrent) fn new(
         location: LocationId,
         allocation: Allocation,
         naming: Naming,
@@ -87,23 +87,23 @@ impl Arrangement {
     }
 
     /// Whether nothing may be written, because everything is being copied or soon will be.
-    pub(super) fn holds_writes(&self) -> bool {
+    pub(in crate::torrent) fn holds_writes(&self) -> bool {
         let moves = |wish: &Wish| matches!(wish, Wish::Move(_));
         self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
     }
 
     /// Whether nothing more is wanted of the files.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::torrent) fn is_done(&self) -> bool {
         self.busy.is_none() && self.wishes.is_empty() && self.look_again.is_none()
     }
 
     /// Whether everything is being copied.
-    pub(super) fn is_moving(&self) -> bool {
+    pub(in crate::torrent) fn is_moving(&self) -> bool {
         matches!(self.busy, Some(Wish::Move(_)))
     }
 
     /// Takes over what an earlier run left: names, and copies to be removed.
-    pub(super) fn restore(&mut self, resume: &ResumeData) {
+    pub(in crate::torrent) fn restore(&mut self, resume: &ResumeData) {
         self.placement.renamed.clone_from(&resume.renamed);
         self.left_at.clone_from(&resume.left_at);
         // Nothing that is in use is removed, whatever the record says.
@@ -115,7 +115,7 @@ impl Arrangement {
 
     /// Files that cannot be called at the location as the torrent says get names that they can have,
     /// unless they have others already.
-    pub(super) fn fit_names(&mut self, layout: &Layout) {
+    pub(in crate::torrent) fn fit_names(&mut self, layout: &Layout) {
         for (file, path) in layout.names_for(self.naming) {
             let name = || Renamed { from: path.clone(), to: path };
             self.placement.renamed.entry(file).or_insert_with(name);
@@ -123,7 +123,7 @@ impl Arrangement {
     }
 
     /// What the next run has to know of it.
-    pub(super) fn left_at(&self) -> &[LocationId] {
+    pub(in crate::torrent) fn left_at(&self) -> &[LocationId] {
         &self.left_at
     }
 
@@ -137,40 +137,36 @@ impl Arrangement {
 }
 
 impl Torrent {
-    /// Files that are not wanted.
-    pub(super) fn skipped_files(&self) -> Vec<u32> {
-        let numbered = self.priorities.iter().enumerate();
-        numbered.filter(|(_, p)| **p == Priority::Skip).map(|(index, _)| index as u32).collect()
-    }
-
     /// Other files are wanted: the driver has to know before it is asked to write.
-    pub(super) fn arrange_selection(&mut self, ctx: &mut Context) {
-        let skipped = self.skipped_files();
-        if skipped == self.arrangement.placement.skipped {
+    pub(in crate::torrent) fn arrange_selection(&mut self, ctx: &mut Context) {
+        let skipped = self.goal.skipped_files();
+        if skipped == self.storage.arrangement.placement.skipped {
             return;
         }
-        self.arrangement.placement.skipped.clone_from(&skipped);
-        self.arrangement.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
-        if self.stage != Stage::Metadata {
-            self.arrangement.wishes.push_front(Wish::Select(skipped));
+        self.storage.arrangement.placement.skipped.clone_from(&skipped);
+        self.storage.arrangement.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
+        if !self.life.awaits_metadata() {
+            self.storage.arrangement.wishes.push_front(Wish::Select(skipped));
             ctx.agenda.touched.insert(self.id);
         }
     }
 
     /// Room is made for what is wanted, before it is fetched.
-    pub(super) fn arrange_room(&mut self) {
-        let placement = &self.arrangement.placement;
+    pub(in crate::torrent) fn arrange_room(&mut self) {
+        let placement = &self.storage.arrangement.placement;
         if placement.allocation != Allocation::None && !self.picker.is_finished() {
             let select = Wish::Select(placement.skipped.clone());
-            self.arrangement.wishes.push_front(select);
+            self.storage.arrangement.wishes.push_front(select);
         }
     }
 
     /// The data is to move to another location.
     pub(crate) fn move_to(&mut self, ctx: &mut Context, to: LocationId) {
-        if self.arrangement.placement.location == to && self.arrangement.wishes.is_empty() {
+        if self.storage.arrangement.placement.location == to
+            && self.storage.arrangement.wishes.is_empty()
+        {
             ctx.notify(Notice::StorageDone(self.id, StorageTask::Move(to)));
-        } else if !self.arrangement.wish(Wish::Move(to)) {
+        } else if !self.storage.arrangement.wish(Wish::Move(to)) {
             ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
         }
         ctx.agenda.touched.insert(self.id);
@@ -185,7 +181,7 @@ impl Torrent {
         let Some(renamed) = renamed.filter(|renamed| self.names_are_free(renamed)) else {
             return ctx.notify(Notice::CommandRejected(CommandError::BadName, None));
         };
-        if !self.arrangement.wish(Wish::Rename(renamed)) {
+        if !self.storage.arrangement.wish(Wish::Rename(renamed)) {
             ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
         }
         ctx.agenda.touched.insert(self.id);
@@ -193,7 +189,7 @@ impl Torrent {
 
     /// What a file is called now.
     pub(crate) fn path_now(&self, file: u32) -> Option<Vec<String>> {
-        if let Some(renamed) = self.arrangement.placement.renamed.get(&file) {
+        if let Some(renamed) = self.storage.arrangement.placement.renamed.get(&file) {
             return Some(renamed.to.clone());
         }
         self.metainfo.layout.files().get(file as usize).map(|entry| entry.path.clone())
@@ -208,7 +204,7 @@ impl Torrent {
 
     /// A name that is safe, and possible at the location.
     fn usable_name(&self, name: &str) -> Option<String> {
-        let safe = safe_component(name.as_bytes(), self.arrangement.naming);
+        let safe = safe_component(name.as_bytes(), self.storage.arrangement.naming);
         safe.filter(|safe| safe == name)
     }
 
@@ -241,34 +237,34 @@ impl Torrent {
     }
 
     /// Does the next thing that is wanted of the files, when nothing stands in its way.
-    pub(super) fn arrange(&mut self, ctx: &mut Context) {
+    pub(in crate::torrent) fn arrange(&mut self, ctx: &mut Context) {
         self.look_for_location(ctx);
-        let ready = matches!(self.stage, Stage::Active | Stage::Checking { .. });
-        if !ready || self.arrangement.busy.is_some() || self.error.is_some() {
+        let ready = self.life.is_active() || self.life.is_checking();
+        if !ready || self.storage.arrangement.busy.is_some() || self.life.has_failed() {
             return;
         }
-        let Some(next) = self.arrangement.wishes.front() else { return };
+        let Some(next) = self.storage.arrangement.wishes.front() else { return };
         if let Wish::Rename(renamed) = next
-            && !self.arrangement.names_on_record
+            && !self.storage.arrangement.names_on_record
         {
-            if self.arrangement.names_before.is_none() {
-                let names = &mut self.arrangement.placement.renamed;
-                self.arrangement.names_before = Some(names.clone());
+            if self.storage.arrangement.names_before.is_none() {
+                let names = &mut self.storage.arrangement.placement.renamed;
+                self.storage.arrangement.names_before = Some(names.clone());
                 names.extend(renamed.clone());
-                self.arrangement.unsaved.names = true;
-                self.saving.mark();
-                self.saving.due_now();
+                self.storage.arrangement.unsaved.names = true;
+                self.storage.saving.mark();
+                self.storage.saving.due_now();
             }
             return;
         }
         if matches!(next, Wish::Move(_)) {
             let conns: Vec<ConnId> = self.peers.keys().copied().collect();
             conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
-            if self.is_writing(ctx) || self.saving.is_busy() {
+            if self.is_writing(ctx) || self.storage.saving.is_busy() {
                 return;
             }
         }
-        let Some(wish) = self.arrangement.wishes.pop_front() else { return };
+        let Some(wish) = self.storage.arrangement.wishes.pop_front() else { return };
         let torrent = self.id;
         let op = match wish.clone() {
             Wish::Select(skipped) => DiskOp::Select { torrent, skipped },
@@ -276,7 +272,7 @@ impl Torrent {
             Wish::Rename(renamed) => DiskOp::Rename { torrent, renamed },
             Wish::Discard(from) => DiskOp::Discard { torrent, from },
         };
-        self.arrangement.busy = Some(wish);
+        self.storage.arrangement.busy = Some(wish);
         ctx.disk(DiskJob::Arrange(torrent), op);
     }
 
@@ -286,7 +282,7 @@ impl Torrent {
         ctx: &mut Context,
         outcome: Result<Option<&[FileStatus]>, DiskError>,
     ) {
-        let Some(wish) = self.arrangement.busy.take() else { return };
+        let Some(wish) = self.storage.arrangement.busy.take() else { return };
         ctx.agenda.touched.insert(self.id);
         let task = match &wish {
             Wish::Select(_) => StorageTask::Select,
@@ -295,59 +291,59 @@ impl Torrent {
             Wish::Discard(from) => {
                 // What cannot be removed now is on record, and tried again at the next start.
                 if outcome.is_ok() {
-                    self.arrangement.left_at.retain(|left| left != from);
-                    self.saving.mark();
+                    self.storage.arrangement.left_at.retain(|left| left != from);
+                    self.storage.saving.mark();
                 }
                 return;
             }
         };
         match outcome {
             Ok(files) => {
-                self.arrangement.unsaved.told.push(task);
+                self.storage.arrangement.unsaved.told.push(task);
                 if let Wish::Rename(renamed) = &wish {
-                    self.arrangement.names_done(renamed);
+                    self.storage.arrangement.names_done(renamed);
                 }
                 if let Wish::Move(to) = wish {
-                    let placement = &mut self.arrangement.placement;
+                    let placement = &mut self.storage.arrangement.placement;
                     let from = core::mem::replace(&mut placement.location, to);
-                    self.arrangement.unsaved.discard.push(from);
-                    self.arrangement.left_at.retain(|left| *left != to);
-                    self.arrangement.wishes.retain(|wish| *wish != Wish::Discard(to));
-                    self.arrangement.left_at.push(from);
-                    self.doubt.seen(files.unwrap_or_default());
+                    self.storage.arrangement.unsaved.discard.push(from);
+                    self.storage.arrangement.left_at.retain(|left| *left != to);
+                    self.storage.arrangement.wishes.retain(|wish| *wish != Wish::Discard(to));
+                    self.storage.arrangement.left_at.push(from);
+                    self.storage.doubt.seen(files.unwrap_or_default());
                 }
             }
             Err(error) => {
                 ctx.notify(Notice::StorageFailed(self.id, task.clone(), error));
                 // Without it blocks would be written to the wrong place.
                 if task == StorageTask::Select {
-                    self.arrangement.wishes.push_front(wish);
+                    self.storage.arrangement.wishes.push_front(wish);
                     return self.fail(ctx, error);
                 }
                 if task == StorageTask::Rename
-                    && let Some(names) = self.arrangement.names_before.take()
+                    && let Some(names) = self.storage.arrangement.names_before.take()
                 {
-                    self.arrangement.placement.renamed = names;
+                    self.storage.arrangement.placement.renamed = names;
                 }
             }
         }
-        self.arrangement.names_before = None;
-        self.arrangement.names_on_record = false;
-        self.saving.mark();
-        self.saving.due_now();
+        self.storage.arrangement.names_before = None;
+        self.storage.arrangement.names_on_record = false;
+        self.storage.saving.mark();
+        self.storage.saving.due_now();
         self.touch_interested(ctx);
     }
 
     /// Resume data that tells how the files lie is on its way to the disk.
-    pub(super) fn arrangement_in_store(&mut self) {
-        self.arrangement.in_store = core::mem::take(&mut self.arrangement.unsaved);
+    pub(in crate::torrent) fn arrangement_in_store(&mut self) {
+        self.storage.arrangement.in_store = core::mem::take(&mut self.storage.arrangement.unsaved);
     }
 
     /// The resume data is stored, or is not and has to be stored again.
-    pub(super) fn arrangement_stored(&mut self, ctx: &mut Context, stored: bool) {
-        let mut waiting = core::mem::take(&mut self.arrangement.in_store);
+    pub(in crate::torrent) fn arrangement_stored(&mut self, ctx: &mut Context, stored: bool) {
+        let mut waiting = core::mem::take(&mut self.storage.arrangement.in_store);
         if !stored {
-            let unsaved = &mut self.arrangement.unsaved;
+            let unsaved = &mut self.storage.arrangement.unsaved;
             unsaved.told.append(&mut waiting.told);
             unsaved.discard.append(&mut waiting.discard);
             unsaved.names |= waiting.names;
@@ -357,39 +353,39 @@ impl Torrent {
             ctx.notify(Notice::StorageDone(self.id, task));
         }
         for from in waiting.discard {
-            self.arrangement.wishes.push_front(Wish::Discard(from));
+            self.storage.arrangement.wishes.push_front(Wish::Discard(from));
         }
-        self.arrangement.names_on_record |= waiting.names;
+        self.storage.arrangement.names_on_record |= waiting.names;
     }
 
     /// The location is gone: it is looked for until it is back.
-    pub(super) fn location_gone(&mut self, ctx: &mut Context) {
+    pub(in crate::torrent) fn location_gone(&mut self, ctx: &mut Context) {
         let at = ctx.now + LOOK_AGAIN;
-        self.arrangement.look_again = Some(at);
+        self.storage.arrangement.look_again = Some(at);
         ctx.timers.schedule(at, Timer::Torrent(self.id));
     }
 
     /// Looks for a location that is gone at once, if it is what holds the torrent up.
-    pub(super) fn look_at_once(&mut self, ctx: &mut Context) -> bool {
-        let gone = self.error == Some(TorrentError::Disk(DiskError::LocationGone));
+    pub(in crate::torrent) fn look_at_once(&mut self, ctx: &mut Context) -> bool {
+        let gone = self.life.error() == Some(TorrentError::Disk(DiskError::LocationGone));
         if gone {
-            self.arrangement.look_again = Some(ctx.now);
+            self.storage.arrangement.look_again = Some(ctx.now);
             ctx.agenda.touched.insert(self.id);
         }
         gone
     }
 
     fn look_for_location(&mut self, ctx: &mut Context) {
-        let due = self.arrangement.look_again.is_some_and(|at| at <= ctx.now);
-        if !due || self.error != Some(TorrentError::Disk(DiskError::LocationGone)) {
+        let due = self.storage.arrangement.look_again.is_some_and(|at| at <= ctx.now);
+        if !due || self.life.error() != Some(TorrentError::Disk(DiskError::LocationGone)) {
             return;
         }
         let id = self.id;
         if ctx.disk.is_busy_with(id) {
             return self.location_gone(ctx);
         }
-        self.arrangement.look_again = None;
-        let placement = self.arrangement.placement.clone().into();
+        self.storage.arrangement.look_again = None;
+        let placement = self.storage.arrangement.placement.clone().into();
         let op = DiskOp::Open { torrent: id, metainfo: self.metainfo.clone(), placement };
         ctx.disk(DiskJob::Reopen(id), op);
     }
@@ -400,20 +396,20 @@ impl Torrent {
         ctx: &mut Context,
         outcome: Result<&[FileStatus], DiskError>,
     ) {
-        let gone = self.error == Some(TorrentError::Disk(DiskError::LocationGone));
-        if !gone || matches!(self.stage, Stage::Closing { .. }) {
+        let gone = self.life.error() == Some(TorrentError::Disk(DiskError::LocationGone));
+        if !gone || self.life.is_closing() {
             return;
         }
         let Ok(files) = outcome else { return self.location_gone(ctx) };
         ctx.notify(Notice::LocationBack(self.id));
-        if self.stage == Stage::Opening {
-            self.error = None;
+        if self.life.is_opening() {
+            self.life.recover();
             return self.opened(ctx, files);
         }
         self.compare_after_absence(ctx, files);
-        self.saving.mark();
-        self.error = None;
-        if !self.paused {
+        self.storage.saving.mark();
+        self.life.recover();
+        if !self.life.is_paused() {
             self.resume(ctx);
         }
         ctx.agenda.touched.insert(self.id);

@@ -10,7 +10,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::{Stage, Torrent};
+use super::super::Torrent;
 use crate::api::{DiskError, DiskOp, FileStatus, Notice};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
@@ -21,7 +21,7 @@ use crate::wire::{Message, dont_have};
 
 /// What is not certain about a torrent's data.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Doubt {
+pub(in crate::torrent) struct Doubt {
     /// The files as they were when last looked at; empty before that.
     files: Box<[FileStatus]>,
     /// Pieces written since the last sync began.
@@ -38,43 +38,43 @@ pub(super) struct Doubt {
 
 impl Doubt {
     /// The files were looked at when the torrent was opened.
-    pub(super) fn seen(&mut self, files: &[FileStatus]) {
+    pub(in crate::torrent) fn seen(&mut self, files: &[FileStatus]) {
         self.files = files.into();
     }
 
     /// The files as they were when last looked at.
-    pub(super) fn files(&self) -> &[FileStatus] {
+    pub(in crate::torrent) fn files(&self) -> &[FileStatus] {
         &self.files
     }
 
     /// A block of a piece was written.
-    pub(super) fn wrote(&mut self, piece: u32) {
+    pub(in crate::torrent) fn wrote(&mut self, piece: u32) {
         self.written.insert(piece);
     }
 
     /// A sync begins: it covers what was written up to now.
-    pub(super) fn sync_begins(&mut self) {
+    pub(in crate::torrent) fn sync_begins(&mut self) {
         self.syncing.append(&mut self.written);
     }
 
     /// Whether everything written is durable.
-    pub(super) fn is_synced(&self) -> bool {
+    pub(in crate::torrent) fn is_synced(&self) -> bool {
         self.written.is_empty()
     }
 
     /// Whether nobody is to be served from a piece.
-    pub(super) fn about(&self, piece: u32) -> bool {
+    pub(in crate::torrent) fn about(&self, piece: u32) -> bool {
         !self.suspects.is_empty() && self.suspects.contains(&piece)
     }
 
     /// Pieces that are hashed again when there is time.
-    pub(super) fn when_idle(&mut self, pieces: impl Iterator<Item = u32>) {
+    pub(in crate::torrent) fn when_idle(&mut self, pieces: impl Iterator<Item = u32>) {
         self.idle.extend(pieces);
     }
 
     /// What of `claimed` is certain, and the files as they were when it was. Files with suspects are
     /// told as changed, so that the next run looks at them.
-    pub(super) fn certain(
+    pub(in crate::torrent) fn certain(
         &self,
         claimed: &Bits,
         have: &Bits,
@@ -99,19 +99,19 @@ impl Doubt {
     }
 
     /// Everything will be hashed anyway.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::torrent) fn forget(&mut self) {
         // Those that are being hashed are still answered for.
         self.suspects.clone_from(&self.hashing);
         self.idle.clear();
     }
 
     /// Whether nothing is in doubt.
-    pub(super) fn is_certain(&self) -> bool {
+    pub(in crate::torrent) fn is_certain(&self) -> bool {
         self.suspects.is_empty() && self.idle.is_empty()
     }
 
     /// Whether a piece waits to be hashed again.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(in crate::torrent) fn is_waiting(&self) -> bool {
         self.suspects.len() > self.hashing.len() || !self.idle.is_empty()
     }
 
@@ -126,7 +126,7 @@ impl Doubt {
     }
 
     /// The ledgers agree.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(in crate::torrent) fn check(&self) -> Result<(), &'static str> {
         if self.hashing.is_subset(&self.suspects) {
             Ok(())
         } else {
@@ -137,22 +137,22 @@ impl Doubt {
 
 impl Torrent {
     /// The files were looked at by a sync. What changed without our having written it is in doubt.
-    pub(super) fn compare_files(&mut self, ctx: &mut Context, files: &[FileStatus]) {
+    pub(in crate::torrent) fn compare_files(&mut self, ctx: &mut Context, files: &[FileStatus]) {
         let geometry = self.metainfo.geometry;
         let mut suspects = BTreeSet::new();
         for (index, file) in self.metainfo.layout.files().iter().enumerate() {
-            let same = self.doubt.files.get(index) == files.get(index);
-            if same || !file.is_stored() || self.doubt.files.is_empty() {
+            let same = self.storage.doubt.files.get(index) == files.get(index);
+            if same || !file.is_stored() || self.storage.doubt.files.is_empty() {
                 continue;
             }
             let pieces = geometry.pieces_of(file.offset, file.length);
             let ours = |set: &BTreeSet<u32>| set.range(pieces.clone()).next().is_some();
-            if !ours(&self.doubt.syncing) && !ours(&self.doubt.written) {
+            if !ours(&self.storage.doubt.syncing) && !ours(&self.storage.doubt.written) {
                 suspects.extend(pieces.filter(|piece| self.picker.have().has(*piece)));
             }
         }
-        self.doubt.files = files.into();
-        self.doubt.syncing.clear();
+        self.storage.doubt.files = files.into();
+        self.storage.doubt.syncing.clear();
         self.suspect(ctx, suspects);
     }
 
@@ -161,7 +161,7 @@ impl Torrent {
         let mut suspects = BTreeSet::new();
         for (index, status) in files {
             let entry = self.metainfo.layout.files().get(*index as usize);
-            let known = self.doubt.files.get_mut(*index as usize);
+            let known = self.storage.doubt.files.get_mut(*index as usize);
             if let (Some(entry), Some(known)) = (entry, known)
                 && known != status
             {
@@ -175,42 +175,46 @@ impl Torrent {
 
     /// The location was gone and is back: whatever was not durable, or is not what it was, is in
     /// doubt.
-    pub(super) fn compare_after_absence(&mut self, ctx: &mut Context, files: &[FileStatus]) {
+    pub(in crate::torrent) fn compare_after_absence(
+        &mut self,
+        ctx: &mut Context,
+        files: &[FileStatus],
+    ) {
         let unsure: BTreeSet<u32> =
-            self.doubt.written.union(&self.doubt.syncing).copied().collect();
+            self.storage.doubt.written.union(&self.storage.doubt.syncing).copied().collect();
         let have = self.picker.have();
         let unsure = unsure.into_iter().filter(|piece| have.has(*piece)).collect();
-        self.doubt.written.clear();
-        self.doubt.syncing.clear();
+        self.storage.doubt.written.clear();
+        self.storage.doubt.syncing.clear();
         self.compare_files(ctx, files);
         self.suspect(ctx, unsure);
     }
 
     /// Hashes pieces again before anybody is served from them.
-    pub(super) fn suspect(&mut self, ctx: &mut Context, pieces: BTreeSet<u32>) {
+    pub(in crate::torrent) fn suspect(&mut self, ctx: &mut Context, pieces: BTreeSet<u32>) {
         if pieces.is_empty() {
             return;
         }
-        self.doubt.suspects.extend(pieces);
+        self.storage.doubt.suspects.extend(pieces);
         ctx.agenda.awaiting_hash.insert(self.id);
         ctx.agenda.touched.insert(self.id);
     }
 
     /// A piece that we have could not be read: is it still there? What else is gone from its files
     /// shows when they are looked at.
-    pub(super) fn missed(&mut self, ctx: &mut Context, piece: u32) {
+    pub(in crate::torrent) fn missed(&mut self, ctx: &mut Context, piece: u32) {
         if self.picker.have().has(piece) {
             self.suspect(ctx, [piece].into());
         }
-        self.saving.mark();
-        self.saving.due_now();
+        self.storage.saving.mark();
+        self.storage.saving.due_now();
     }
 
     /// Begins to hash one piece that is in doubt.
-    pub(super) fn hash_doubtful(&mut self, ctx: &mut Context) -> bool {
-        let Some(piece) = self.doubt.next() else { return false };
+    pub(in crate::torrent) fn hash_doubtful(&mut self, ctx: &mut Context) -> bool {
+        let Some(piece) = self.storage.doubt.next() else { return false };
         if !self.picker.have().has(piece) {
-            self.doubt.settled(piece);
+            self.storage.doubt.settled(piece);
             return true;
         }
         let job = DiskJob::Hash { torrent: self.id, piece, purpose: HashPurpose::Doubt };
@@ -219,26 +223,28 @@ impl Torrent {
     }
 
     /// A piece in doubt was hashed.
-    pub(super) fn reassessed(
+    pub(in crate::torrent) fn reassessed(
         &mut self,
         ctx: &mut Context,
         piece: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
         ctx.agenda.touched.insert(self.id);
-        self.doubt.hashing.remove(&piece);
-        if self.stage != Stage::Active || !self.picker.have().has(piece) {
-            return self.doubt.settled(piece);
+        self.storage.doubt.hashing.remove(&piece);
+        if !self.life.is_active() || !self.picker.have().has(piece) {
+            return self.storage.doubt.settled(piece);
         }
         match outcome {
-            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => self.doubt.settled(piece),
+            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+                self.storage.doubt.settled(piece)
+            }
             Ok(_) | Err(DiskError::Missing) => {
-                self.doubt.settled(piece);
+                self.storage.doubt.settled(piece);
                 self.withdraw_piece(ctx, piece);
             }
             // Whether it is good is not known; it is looked at again when the disk is back.
             Err(error) => {
-                self.doubt.suspects.insert(piece);
+                self.storage.doubt.suspects.insert(piece);
                 self.fail(ctx, error);
             }
         }
@@ -248,7 +254,7 @@ impl Torrent {
     /// fetched again.
     fn withdraw_piece(&mut self, ctx: &mut Context, piece: u32) {
         let wanted = self.picker.clear_have(piece);
-        self.finished = self.finished && self.picker.is_finished();
+        self.goal.finished = self.goal.finished && self.picker.is_finished();
         for peer in self.peers.values_mut() {
             if let Some(id) = peer.extensions.dont_have.filter(|_| peer.extended) {
                 let payload = dont_have(piece);
@@ -259,11 +265,11 @@ impl Torrent {
         }
         ctx.notify(Notice::PieceWithdrawn(self.id, piece));
         // What else is wrong with its files shows when they are looked at.
-        self.saving.mark();
-        self.saving.due_now();
+        self.storage.saving.mark();
+        self.storage.saving.due_now();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         conns.into_iter().for_each(|conn| self.touch(ctx, conn));
-        if wanted && !self.paused && self.error.is_none() {
+        if wanted && self.life.may_go_on() {
             self.candidates.recall_whole(ctx.now);
             ctx.look_for_peers(self.id);
         }
