@@ -28,6 +28,7 @@ mod credit;
 mod discovery;
 mod download;
 mod exchange;
+mod files;
 mod goal;
 mod have_log;
 mod life;

@@ -51,11 +51,11 @@ impl Torrent {
         if self.by_key.len() != self.peers.len() {
             return Err("every key belongs to a peer");
         }
-        self.check_full_disk(ctx.now)?;
+        self.storage.full_disk.check(ctx.now, self.blocks_asked())?;
         self.storage.doubt.check()?;
         self.blame.check()?;
-        let asked: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
-        if self.storage.unclaimed && asked > 0 {
+        let asked = self.blocks_asked();
+        if self.storage.record.is_unclaimed() && asked > 0 {
             return Err("nothing is asked for before it is on record whose files these are");
         }
         if self.storage.arrangement.is_moving() && asked > 0 {

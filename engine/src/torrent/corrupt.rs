@@ -1,12 +1,9 @@
 //! Deliberate damage to a torrent, for the tests that show that each rule of `audit` fires.
 
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use super::Torrent;
-use super::storage::FullDisk;
 use crate::base::ids::ConnId;
-use crate::base::time::Instant;
 use crate::context::Context;
 
 /// A connection that nobody has.
@@ -27,13 +24,6 @@ impl Torrent {
             }
             "interest equals the recount of bit fields" => {
                 self.peers.values_mut().find(|peer| peer.interesting > 1)?.interesting -= 1;
-            }
-            "nothing is asked for while the disk is full" => {
-                let until = Instant::from_nanos(u64::MAX);
-                self.storage.full_disk = Some(FullDisk { until, wait: Duration::from_secs(5) });
-            }
-            "nothing is asked for before it is on record whose files these are" => {
-                self.storage.unclaimed = true;
             }
             "a private torrent knows only peers of its trackers" => {
                 Arc::make_mut(&mut self.metainfo).private = true;
@@ -56,6 +46,8 @@ impl Torrent {
             .or_else(|| self.candidates.corrupt(rule))
             .or_else(|| self.storage.arrangement.corrupt(rule))
             .or_else(|| self.storage.doubt.corrupt(rule))
+            .or_else(|| self.storage.full_disk.corrupt(rule))
+            .or_else(|| self.storage.record.corrupt(rule))
             .or_else(|| self.blame.corrupt(rule))
     }
 

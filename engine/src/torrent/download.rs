@@ -42,7 +42,7 @@ impl Torrent {
         if !self.is_transferring() || self.storage.arrangement.placement.read_only {
             return;
         }
-        let room = self.room_for_requests(ctx.now);
+        let room = self.room_for_requests(ctx);
         let max_partial = 8 + 2 * self.peers.len() as u32;
         let piece_length = u64::from(self.metainfo.geometry.piece_length());
         let Some(peer) = self.peers.get_mut(&conn) else { return };

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use super::storage::pieces_on_disk;
 use super::{Exit, Stage, Torrent};
 use crate::api::{
     CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, TorrentError,
@@ -18,16 +19,14 @@ impl Torrent {
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.life.enter(Stage::Opening);
-        if let Some(resume) = self.storage.resume.as_ref().filter(|resume| self.fits(resume)) {
+        if let Some(resume) = self.storage.record.about(&self.metainfo) {
             self.storage.arrangement.restore(resume);
             self.announcer.remember(&resume.trackers);
         }
         self.storage.arrangement.fit_names(&self.metainfo.layout);
         self.go_on_announcing(ctx.now);
         self.storage.arrangement.placement.skipped = self.goal.skipped_files();
-        let placement = self.storage.arrangement.placement.clone().into();
-        let op = DiskOp::Open { torrent: self.id, metainfo: self.metainfo.clone(), placement };
-        ctx.disk(DiskJob::Open(self.id), op);
+        self.ask_to_open(ctx, DiskJob::Open(self.id));
     }
 
     /// The files have been looked at; decides what has to be hashed.
@@ -35,15 +34,17 @@ impl Torrent {
         if !self.life.is_opening() {
             return;
         }
-        let resume = self.storage.resume.clone().filter(|r| self.fits(r));
-        self.storage.doubt.seen(files);
-        self.storage.unclaimed =
-            resume.as_ref().is_none_or(|resume| !self.is_of_this_place(resume));
-        self.storage.begun_before.clear();
-        self.ask_for_proof(resume.as_deref());
+        let storage = &mut self.storage;
+        let resume = storage.record.about(&self.metainfo).cloned();
+        let location = storage.arrangement.placement.location;
+        storage.doubt.seen(files);
+        storage.record.opened(&self.metainfo, location);
+        let before = resume.as_ref().map_or(&[][..], |resume| &resume.files);
+        let ours = resume.as_ref().is_some_and(|r| !r.clean && r.location == location);
+        storage.adoption.ask_for_proof(&self.metainfo, files, before, ours);
         let queue = match &resume {
             Some(resume) => self.take_resume(resume, files),
-            None => self.pieces_on_disk(files),
+            None => pieces_on_disk(&self.metainfo, files),
         };
         // Who was known before a rest has had time to come by itself.
         if let Some(resume) = resume.filter(|_| !self.is_coming_or_going()) {
@@ -71,72 +72,23 @@ impl Torrent {
         self.go_on_checking(ctx);
     }
 
-    /// Whether resume data is about this torrent.
-    fn fits(&self, resume: &ResumeData) -> bool {
-        resume.info_hash == self.info_hash()
-            && resume.have.len() == self.metainfo.geometry.pieces()
-            && resume.files.len() == self.metainfo.layout.files().len()
-    }
-
-    /// Believes what resume data says about files that have not changed since; returns the pieces
-    /// of all others, to be hashed.
+    /// Believes what is on record; returns the pieces to be hashed.
     fn take_resume(&mut self, resume: &ResumeData, files: &[FileStatus]) -> BTreeSet<u32> {
-        let mut doubtful = BTreeSet::new();
-        for (index, file) in self.metainfo.layout.files().iter().enumerate() {
-            let (is, was) = (files.get(index), resume.files.get(index));
-            if !file.is_stored() || is == was {
-                continue;
-            }
-            let pieces = self.metainfo.geometry.pieces_of(file.offset, file.length);
-            let length = |status: Option<&FileStatus>| status.and_then(|status| status.length);
-            if resume.clean || length(is) < length(was) {
-                doubtful.extend(pieces);
-            } else {
-                // We wrote to it after the last save: what was claimed then was not written again.
-                let claimed = |piece: &u32| resume.have.has(*piece);
-                self.storage.doubt.when_idle(pieces.clone().filter(claimed));
-                doubtful.extend(pieces.filter(|piece| !claimed(piece)));
-            }
-        }
-        for piece in resume.have.ones().filter(|piece| !doubtful.contains(piece)) {
-            self.picker.set_have(piece);
-        }
-        for (piece, blocks) in &resume.partial {
-            if !doubtful.contains(piece) {
-                self.picker.restore_partial(*piece, blocks);
-            } else if !resume.clean {
-                self.storage.begun_before.push((*piece, blocks.clone()));
-            }
+        let belief = self.storage.record.believe(resume, &self.metainfo, files);
+        self.storage.doubt.when_idle(belief.when_idle.into_iter());
+        belief.good.into_iter().for_each(|piece| self.picker.set_have(piece));
+        for (piece, blocks) in &belief.begun {
+            self.picker.restore_partial(*piece, blocks);
         }
         self.traffic.resume(resume.downloaded, resume.uploaded);
-        let there = self.pieces_on_disk(files);
-        doubtful.into_iter().filter(|piece| there.contains(piece)).collect()
-    }
-
-    /// Pieces of which something may be on disk.
-    fn pieces_on_disk(&self, files: &[FileStatus]) -> BTreeSet<u32> {
-        let mut there = BTreeSet::new();
-        for (file, status) in self.metainfo.layout.files().iter().zip(files) {
-            let length = status.length.unwrap_or(0).min(file.length);
-            if !file.is_stored() {
-                continue;
-            }
-            let geometry = self.metainfo.geometry;
-            there.extend(geometry.pieces_of(file.offset, length));
-            if status.length.is_none() && status.modified != 0 {
-                // Of a skipped file the part file has what its neighbours need.
-                let pieces = geometry.pieces_of(file.offset, file.length);
-                there.extend(pieces.clone().next().into_iter().chain(pieces.last()));
-            }
-        }
-        there
+        belief.check
     }
 
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
         let Stage::Checking { queue, hashing } = self.life.stage() else { return };
         // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
-        if self.life.is_paused() || self.life.has_failed() || self.is_writing(ctx) {
+        if self.life.is_paused() || self.life.has_failed() || ctx.disk.is_writing(self.id) {
             return;
         }
         if !queue.is_empty() {
@@ -148,7 +100,7 @@ impl Torrent {
 
     /// Begins to hash one piece of a check. Returns whether it did.
     pub(super) fn check_one(&mut self, ctx: &mut Context) -> bool {
-        if self.life.is_paused() || self.is_writing(ctx) {
+        if self.life.is_paused() || ctx.disk.is_writing(self.id) {
             return false;
         }
         let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return false };
@@ -158,11 +110,6 @@ impl Torrent {
         let job = DiskJob::Hash { torrent, piece, purpose };
         ctx.disk(job, DiskOp::HashPiece { torrent, piece });
         true
-    }
-
-    /// Whether blocks are on their way to the disk.
-    pub(super) fn is_writing(&self, ctx: &Context) -> bool {
-        ctx.disk.is_writing(self.id)
     }
 
     /// A piece was hashed to find out what is on disk.
@@ -197,20 +144,21 @@ impl Torrent {
         if !self.adopt(ctx) {
             return;
         }
-        self.storage.resume = None;
         self.life.enter(Stage::Active);
-        for (piece, blocks) in core::mem::take(&mut self.storage.begun_before) {
+        for (piece, blocks) in self.storage.record.accept() {
             self.picker.restore_partial(piece, &blocks);
         }
-        if self.storage.unclaimed {
+        if self.storage.record.is_unclaimed() {
             self.storage.saving.due_now();
         }
-        self.arrange_room();
+        if !self.picker.is_finished() {
+            self.storage.arrangement.make_room();
+        }
         self.goal.progress_at = ctx.now;
         self.goal.finished = self.picker.is_finished();
         self.goal.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
-        if self.storage.unclaimed || !self.is_coming_or_going() {
+        if self.storage.record.is_unclaimed() || !self.is_coming_or_going() {
             self.storage.saving.mark();
         }
         self.tell_late_haves(ctx);
@@ -246,9 +194,7 @@ impl Torrent {
         self.storage.hash_queue.clear();
         self.storage.doubt.forget();
         let geometry = self.metainfo.geometry;
-        self.picker = crate::picker::Picker::new(geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.goal.sequential);
-        self.apply_priorities();
+        self.forget_pieces(ctx);
         self.life.recover();
         self.begin_check(ctx, (0..geometry.pieces()).collect());
     }
@@ -265,15 +211,15 @@ impl Torrent {
         for order in self.announcer.stop() {
             ctx.agenda.wishes.add(self.id, Wish::Announce(order));
         }
-        self.storage.saving.mark();
-        self.storage.saving.due_now();
+        self.storage.save_soon();
         ctx.agenda.touched.insert(self.id);
     }
 
     /// Goes on after a pause or an error.
     pub(crate) fn resume(&mut self, ctx: &mut Context) {
         self.life.unpause();
-        self.try_disk_again();
+        // The user says that there is room.
+        self.storage.full_disk.has_room();
         if self.look_at_once(ctx) {
             return;
         }
@@ -342,9 +288,11 @@ impl Torrent {
         *last = Some(*exit);
         let op = match exit {
             // Files that were never on record as ours may be somebody else's.
-            Exit::Remove { data } => {
-                DiskOp::Delete { torrent, info_hash, data: *data && !self.storage.unclaimed }
-            }
+            Exit::Remove { data } => DiskOp::Delete {
+                torrent,
+                info_hash,
+                data: *data && !self.storage.record.is_unclaimed(),
+            },
             Exit::Stop | Exit::Rest => DiskOp::Close { torrent },
         };
         ctx.disk(DiskJob::Close(torrent), op);

@@ -85,10 +85,7 @@ impl Torrent {
             && self.peers.is_empty()
             && self.connecting == 0
             && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
-            && self.storage.saving.is_clean()
-            && self.storage.doubt.is_certain()
-            && self.storage.arrangement.is_done()
-            && self.storage.full_disk.is_none()
+            && self.storage.is_at_rest()
             && self.announcer.is_at_rest(ctx.now)
             && !ctx.disk.is_busy_with(self.id)
     }

@@ -1,20 +1,17 @@
 //! How the files of a torrent lie: what is skipped, other names, another location. One thing is done
 //! after the other, and each is durable before it is told.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::super::Torrent;
 use crate::api::{
-    Allocation, CommandError, DiskError, DiskOp, FileStatus, LocationId, Notice, Placement, Rename,
-    Renamed, StorageTask, TorrentError,
+    Allocation, CommandError, DiskOp, LocationId, Placement, Rename, Renamed, StorageTask,
 };
-use crate::base::ids::ConnId;
+use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
-use crate::context::{Context, DiskJob, Timer};
 use crate::metainfo::{Layout, MAX_PATH_DEPTH, Naming, safe_component};
 use crate::resume::ResumeData;
 
@@ -136,85 +133,108 @@ impl Arrangement {
     }
 }
 
-impl Torrent {
-    /// Other files are wanted: the driver has to know before it is asked to write.
-    pub(in crate::torrent) fn arrange_selection(&mut self, ctx: &mut Context) {
-        let skipped = self.goal.skipped_files();
-        if skipped == self.storage.arrangement.placement.skipped {
-            return;
+/// What is to be done before the next thing that is wanted of the files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::torrent) enum Next {
+    /// Nothing is wanted.
+    Nothing,
+    /// New names have to be on record first; where they just became known, a save is due.
+    Record {
+        /// They just did.
+        save: bool,
+    },
+    /// No block may be on its way to the disk, and no save in progress.
+    Quiet,
+    /// Nothing: it can begin.
+    Begin,
+}
+
+/// What came of a thing that was wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::torrent) enum Arranged {
+    /// A copy that was not needed is gone: to be put on record; or is not, and is tried again at the next start.
+    Discarded(bool),
+    /// It is done, and has to be put on record. Where the files moved, they were looked at.
+    Done {
+        /// They moved.
+        moved: bool,
+    },
+    /// It failed.
+    Failed(StorageTask),
+}
+
+impl Arrangement {
+    /// Other files are wanted. Returns whether the driver has to know, before it is asked to write.
+    pub(in crate::torrent) fn select(&mut self, skipped: Vec<u32>, is_open: bool) -> bool {
+        if skipped == self.placement.skipped {
+            return false;
         }
-        self.storage.arrangement.placement.skipped.clone_from(&skipped);
-        self.storage.arrangement.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
-        if !self.life.awaits_metadata() {
-            self.storage.arrangement.wishes.push_front(Wish::Select(skipped));
-            ctx.agenda.touched.insert(self.id);
+        self.placement.skipped.clone_from(&skipped);
+        self.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
+        if is_open {
+            self.wishes.push_front(Wish::Select(skipped));
         }
+        is_open
     }
 
     /// Room is made for what is wanted, before it is fetched.
-    pub(in crate::torrent) fn arrange_room(&mut self) {
-        let placement = &self.storage.arrangement.placement;
-        if placement.allocation != Allocation::None && !self.picker.is_finished() {
-            let select = Wish::Select(placement.skipped.clone());
-            self.storage.arrangement.wishes.push_front(select);
+    pub(in crate::torrent) fn make_room(&mut self) {
+        if self.placement.allocation != Allocation::None {
+            let select = Wish::Select(self.placement.skipped.clone());
+            self.wishes.push_front(select);
         }
     }
 
-    /// The data is to move to another location.
-    pub(crate) fn move_to(&mut self, ctx: &mut Context, to: LocationId) {
-        if self.storage.arrangement.placement.location == to
-            && self.storage.arrangement.wishes.is_empty()
-        {
-            ctx.notify(Notice::StorageDone(self.id, StorageTask::Move(to)));
-        } else if !self.storage.arrangement.wish(Wish::Move(to)) {
-            ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
+    /// The data is to move to another location. Returns whether it is there already.
+    pub(in crate::torrent) fn move_to(&mut self, to: LocationId) -> Result<bool, CommandError> {
+        let there = self.placement.location == to && self.wishes.is_empty();
+        match there || self.wish(Wish::Move(to)) {
+            true => Ok(there),
+            false => Err(CommandError::Busy),
         }
-        ctx.agenda.touched.insert(self.id);
     }
 
     /// Files are to get other names.
-    pub(crate) fn rename(&mut self, ctx: &mut Context, rename: &Rename) {
+    pub(in crate::torrent) fn rename(
+        &mut self,
+        layout: &Layout,
+        rename: &Rename,
+    ) -> Result<(), CommandError> {
         let renamed = match rename {
-            Rename::Torrent(name) => self.rename_torrent(name),
-            Rename::File(file, path) => self.rename_file(*file, path),
+            Rename::Torrent(name) => self.rename_torrent(layout, name),
+            Rename::File(file, path) => self.rename_file(layout, *file, path),
         };
-        let Some(renamed) = renamed.filter(|renamed| self.names_are_free(renamed)) else {
-            return ctx.notify(Notice::CommandRejected(CommandError::BadName, None));
-        };
-        if !self.storage.arrangement.wish(Wish::Rename(renamed)) {
-            ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
-        }
-        ctx.agenda.touched.insert(self.id);
+        let renamed = renamed.filter(|renamed| self.names_are_free(layout, renamed));
+        let renamed = renamed.ok_or(CommandError::BadName)?;
+        self.wish(Wish::Rename(renamed)).then_some(()).ok_or(CommandError::Busy)
     }
 
     /// What a file is called now.
-    pub(crate) fn path_now(&self, file: u32) -> Option<Vec<String>> {
-        if let Some(renamed) = self.storage.arrangement.placement.renamed.get(&file) {
+    pub(in crate::torrent) fn path_now(&self, layout: &Layout, file: u32) -> Option<Vec<String>> {
+        if let Some(renamed) = self.placement.renamed.get(&file) {
             return Some(renamed.to.clone());
         }
-        self.metainfo.layout.files().get(file as usize).map(|entry| entry.path.clone())
+        layout.files().get(file as usize).map(|entry| entry.path.clone())
     }
 
-    fn rename_file(&self, file: u32, path: &str) -> Option<Vec<(u32, Renamed)>> {
-        let entry = self.metainfo.layout.files().get(file as usize)?;
+    fn rename_file(&self, layout: &Layout, file: u32, path: &str) -> Option<Vec<(u32, Renamed)>> {
+        let entry = layout.files().get(file as usize)?;
         let to: Option<Vec<_>> = path.split('/').map(|part| self.usable_name(part)).collect();
         let to = to.filter(|to| entry.is_stored() && to.len() <= MAX_PATH_DEPTH)?;
-        Some(alloc::vec![(file, Renamed { from: self.path_now(file)?, to })])
+        Some(alloc::vec![(file, Renamed { from: self.path_now(layout, file)?, to })])
     }
 
     /// A name that is safe, and possible at the location.
     fn usable_name(&self, name: &str) -> Option<String> {
-        let safe = safe_component(name.as_bytes(), self.storage.arrangement.naming);
+        let safe = safe_component(name.as_bytes(), self.naming);
         safe.filter(|safe| safe == name)
     }
 
-    fn rename_torrent(&self, name: &str) -> Option<Vec<(u32, Renamed)>> {
+    fn rename_torrent(&self, layout: &Layout, name: &str) -> Option<Vec<(u32, Renamed)>> {
         let name = self.usable_name(name)?;
-        let files = self.metainfo.layout.files();
-        let stored = (0..files.len() as u32).filter(|file| files[*file as usize].is_stored());
-        stored
+        stored(layout)
             .map(|file| {
-                let from = self.path_now(file)?;
+                let from = self.path_now(layout, file)?;
                 let mut to = from.clone();
                 to.first_mut()?.clone_from(&name);
                 Some((file, Renamed { from, to }))
@@ -223,197 +243,160 @@ impl Torrent {
     }
 
     /// Whether no two files would have one name, or one be the folder of the other.
-    fn names_are_free(&self, renamed: &[(u32, Renamed)]) -> bool {
-        let files = self.metainfo.layout.files();
+    fn names_are_free(&self, layout: &Layout, renamed: &[(u32, Renamed)]) -> bool {
         let mut paths: Vec<Vec<_>> = Vec::new();
         let new: BTreeMap<u32, &Renamed> = renamed.iter().map(|(file, r)| (*file, r)).collect();
-        let stored = (0..files.len() as u32).filter(|file| files[*file as usize].is_stored());
-        for index in stored {
+        for index in stored(layout) {
             let path = new.get(&index).map(|renamed| renamed.to.clone());
-            paths.extend(path.or_else(|| self.path_now(index)));
+            paths.extend(path.or_else(|| self.path_now(layout, index)));
         }
         paths.sort_unstable();
         paths.windows(2).all(|pair| !pair[1].starts_with(&pair[0]))
     }
 
-    /// Does the next thing that is wanted of the files, when nothing stands in its way.
-    pub(in crate::torrent) fn arrange(&mut self, ctx: &mut Context) {
-        self.look_for_location(ctx);
-        let ready = self.life.is_active() || self.life.is_checking();
-        if !ready || self.storage.arrangement.busy.is_some() || self.life.has_failed() {
-            return;
+    /// A file was found under another name than was thought.
+    pub(in crate::torrent) fn found_as(&mut self, file: u32, path: Vec<String>) {
+        let name = Renamed { from: path.clone(), to: path };
+        self.placement.renamed.insert(file, name);
+    }
+
+    /// Files have the names that we give, and not those under which they were found.
+    pub(in crate::torrent) fn name_again(&mut self, layout: &Layout, borrowed: &BTreeSet<u32>) {
+        borrowed.iter().for_each(|index| drop(self.placement.renamed.remove(index)));
+        self.fit_names(layout);
+        for index in borrowed {
+            let Some(entry) = layout.files().get(*index as usize) else { continue };
+            // Said explicitly, so that it is not looked for under another name.
+            let name = || Renamed { from: entry.path.clone(), to: entry.path.clone() };
+            self.placement.renamed.entry(*index).or_insert_with(name);
         }
-        let Some(next) = self.storage.arrangement.wishes.front() else { return };
-        if let Wish::Rename(renamed) = next
-            && !self.storage.arrangement.names_on_record
-        {
-            if self.storage.arrangement.names_before.is_none() {
-                let names = &mut self.storage.arrangement.placement.renamed;
-                self.storage.arrangement.names_before = Some(names.clone());
-                names.extend(renamed.clone());
-                self.storage.arrangement.unsaved.names = true;
-                self.storage.saving.mark();
-                self.storage.saving.due_now();
+    }
+
+    /// What is to be done for the next thing that is wanted of the files.
+    pub(in crate::torrent) fn next(&mut self) -> Next {
+        if self.busy.is_some() {
+            return Next::Nothing;
+        }
+        match self.wishes.front() {
+            None => Next::Nothing,
+            Some(Wish::Rename(renamed)) if !self.names_on_record => {
+                let save = self.names_before.is_none();
+                if save {
+                    let names = &mut self.placement.renamed;
+                    self.names_before = Some(names.clone());
+                    names.extend(renamed.clone());
+                    self.unsaved.names = true;
+                }
+                Next::Record { save }
             }
-            return;
+            Some(Wish::Move(_)) => Next::Quiet,
+            Some(_) => Next::Begin,
         }
-        if matches!(next, Wish::Move(_)) {
-            let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-            conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
-            if self.is_writing(ctx) || self.storage.saving.is_busy() {
-                return;
-            }
-        }
-        let Some(wish) = self.storage.arrangement.wishes.pop_front() else { return };
-        let torrent = self.id;
-        let op = match wish.clone() {
+    }
+
+    /// Begins the next thing.
+    pub(in crate::torrent) fn begin(&mut self, torrent: TorrentId) -> Option<DiskOp> {
+        let wish = self.wishes.pop_front()?;
+        self.busy = Some(wish.clone());
+        Some(match wish {
             Wish::Select(skipped) => DiskOp::Select { torrent, skipped },
             Wish::Move(to) => DiskOp::Move { torrent, to },
             Wish::Rename(renamed) => DiskOp::Rename { torrent, renamed },
             Wish::Discard(from) => DiskOp::Discard { torrent, from },
-        };
-        self.storage.arrangement.busy = Some(wish);
-        ctx.disk(DiskJob::Arrange(torrent), op);
+        })
     }
 
     /// What was wanted of the files is done, or is not.
-    pub(crate) fn arranged(
-        &mut self,
-        ctx: &mut Context,
-        outcome: Result<Option<&[FileStatus]>, DiskError>,
-    ) {
-        let Some(wish) = self.storage.arrangement.busy.take() else { return };
-        ctx.agenda.touched.insert(self.id);
+    pub(in crate::torrent) fn arranged(&mut self, done: bool) -> Option<Arranged> {
+        let wish = self.busy.take()?;
         let task = match &wish {
             Wish::Select(_) => StorageTask::Select,
             Wish::Move(to) => StorageTask::Move(*to),
             Wish::Rename(_) => StorageTask::Rename,
             Wish::Discard(from) => {
-                // What cannot be removed now is on record, and tried again at the next start.
-                if outcome.is_ok() {
-                    self.storage.arrangement.left_at.retain(|left| left != from);
-                    self.storage.saving.mark();
+                if done {
+                    self.left_at.retain(|left| left != from);
                 }
-                return;
+                return Some(Arranged::Discarded(done));
             }
         };
-        match outcome {
-            Ok(files) => {
-                self.storage.arrangement.unsaved.told.push(task);
-                if let Wish::Rename(renamed) = &wish {
-                    self.storage.arrangement.names_done(renamed);
-                }
-                if let Wish::Move(to) = wish {
-                    let placement = &mut self.storage.arrangement.placement;
-                    let from = core::mem::replace(&mut placement.location, to);
-                    self.storage.arrangement.unsaved.discard.push(from);
-                    self.storage.arrangement.left_at.retain(|left| *left != to);
-                    self.storage.arrangement.wishes.retain(|wish| *wish != Wish::Discard(to));
-                    self.storage.arrangement.left_at.push(from);
-                    self.storage.doubt.seen(files.unwrap_or_default());
-                }
+        let names_before = match (done, &task) {
+            // Without it blocks would be written to the wrong place: it is tried again.
+            (false, StorageTask::Select) => {
+                self.wishes.push_front(wish);
+                return Some(Arranged::Failed(task));
             }
-            Err(error) => {
-                ctx.notify(Notice::StorageFailed(self.id, task.clone(), error));
-                // Without it blocks would be written to the wrong place.
-                if task == StorageTask::Select {
-                    self.storage.arrangement.wishes.push_front(wish);
-                    return self.fail(ctx, error);
-                }
-                if task == StorageTask::Rename
-                    && let Some(names) = self.storage.arrangement.names_before.take()
-                {
-                    self.storage.arrangement.placement.renamed = names;
-                }
+            _ => self.names_before.take(),
+        };
+        self.names_on_record = false;
+        if !done {
+            if let (StorageTask::Rename, Some(names)) = (&task, names_before) {
+                self.placement.renamed = names;
             }
+            return Some(Arranged::Failed(task));
         }
-        self.storage.arrangement.names_before = None;
-        self.storage.arrangement.names_on_record = false;
-        self.storage.saving.mark();
-        self.storage.saving.due_now();
-        self.touch_interested(ctx);
+        self.unsaved.told.push(task);
+        let moved = matches!(wish, Wish::Move(_));
+        match wish {
+            Wish::Rename(renamed) => self.names_done(&renamed),
+            Wish::Move(to) => {
+                let from = core::mem::replace(&mut self.placement.location, to);
+                self.unsaved.discard.push(from);
+                self.left_at.retain(|left| *left != to);
+                self.wishes.retain(|wish| *wish != Wish::Discard(to));
+                self.left_at.push(from);
+            }
+            Wish::Select(_) | Wish::Discard(_) => {}
+        }
+        Some(Arranged::Done { moved })
     }
 
     /// Resume data that tells how the files lie is on its way to the disk.
-    pub(in crate::torrent) fn arrangement_in_store(&mut self) {
-        self.storage.arrangement.in_store = core::mem::take(&mut self.storage.arrangement.unsaved);
+    pub(in crate::torrent) fn store_begins(&mut self) {
+        self.in_store = core::mem::take(&mut self.unsaved);
     }
 
-    /// The resume data is stored, or is not and has to be stored again.
-    pub(in crate::torrent) fn arrangement_stored(&mut self, ctx: &mut Context, stored: bool) {
-        let mut waiting = core::mem::take(&mut self.storage.arrangement.in_store);
+    /// The resume data is stored, or is not and has to be stored again. Returns what is done.
+    pub(in crate::torrent) fn stored(&mut self, stored: bool) -> Vec<StorageTask> {
+        let mut waiting = core::mem::take(&mut self.in_store);
         if !stored {
-            let unsaved = &mut self.storage.arrangement.unsaved;
-            unsaved.told.append(&mut waiting.told);
-            unsaved.discard.append(&mut waiting.discard);
-            unsaved.names |= waiting.names;
-            return;
-        }
-        for task in waiting.told {
-            ctx.notify(Notice::StorageDone(self.id, task));
+            self.unsaved.told.append(&mut waiting.told);
+            self.unsaved.discard.append(&mut waiting.discard);
+            self.unsaved.names |= waiting.names;
+            return Vec::new();
         }
         for from in waiting.discard {
-            self.storage.arrangement.wishes.push_front(Wish::Discard(from));
+            self.wishes.push_front(Wish::Discard(from));
         }
-        self.storage.arrangement.names_on_record |= waiting.names;
+        self.names_on_record |= waiting.names;
+        waiting.told
     }
 
-    /// The location is gone: it is looked for until it is back.
-    pub(in crate::torrent) fn location_gone(&mut self, ctx: &mut Context) {
-        let at = ctx.now + LOOK_AGAIN;
-        self.storage.arrangement.look_again = Some(at);
-        ctx.timers.schedule(at, Timer::Torrent(self.id));
+    /// The location is gone. Returns when it is looked for again.
+    pub(in crate::torrent) fn location_gone(&mut self, now: Instant) -> Instant {
+        *self.look_again.insert(now + LOOK_AGAIN)
     }
 
-    /// Looks for a location that is gone at once, if it is what holds the torrent up.
-    pub(in crate::torrent) fn look_at_once(&mut self, ctx: &mut Context) -> bool {
-        let gone = self.life.error() == Some(TorrentError::Disk(DiskError::LocationGone));
-        if gone {
-            self.storage.arrangement.look_again = Some(ctx.now);
-            ctx.agenda.touched.insert(self.id);
-        }
-        gone
+    /// The location is to be looked for at once.
+    pub(in crate::torrent) fn look_now(&mut self, now: Instant) {
+        self.look_again = Some(now);
     }
 
-    fn look_for_location(&mut self, ctx: &mut Context) {
-        let due = self.storage.arrangement.look_again.is_some_and(|at| at <= ctx.now);
-        if !due || self.life.error() != Some(TorrentError::Disk(DiskError::LocationGone)) {
-            return;
-        }
-        let id = self.id;
-        if ctx.disk.is_busy_with(id) {
-            return self.location_gone(ctx);
-        }
-        self.storage.arrangement.look_again = None;
-        let placement = self.storage.arrangement.placement.clone().into();
-        let op = DiskOp::Open { torrent: id, metainfo: self.metainfo.clone(), placement };
-        ctx.disk(DiskJob::Reopen(id), op);
+    /// Whether a location that is gone is to be looked for.
+    pub(in crate::torrent) fn is_look_due(&self, now: Instant) -> bool {
+        self.look_again.is_some_and(|at| at <= now)
     }
 
-    /// The location was looked for.
-    pub(crate) fn reopened(
-        &mut self,
-        ctx: &mut Context,
-        outcome: Result<&[FileStatus], DiskError>,
-    ) {
-        let gone = self.life.error() == Some(TorrentError::Disk(DiskError::LocationGone));
-        if !gone || self.life.is_closing() {
-            return;
-        }
-        let Ok(files) = outcome else { return self.location_gone(ctx) };
-        ctx.notify(Notice::LocationBack(self.id));
-        if self.life.is_opening() {
-            self.life.recover();
-            return self.opened(ctx, files);
-        }
-        self.compare_after_absence(ctx, files);
-        self.storage.saving.mark();
-        self.life.recover();
-        if !self.life.is_paused() {
-            self.resume(ctx);
-        }
-        ctx.agenda.touched.insert(self.id);
+    /// It is being looked for.
+    pub(in crate::torrent) fn look_begins(&mut self) {
+        self.look_again = None;
     }
+}
+
+/// Files of which something lies on disk.
+fn stored(layout: &Layout) -> impl Iterator<Item = u32> + '_ {
+    let files = layout.files().iter().zip(0..);
+    files.filter(|(file, _)| file.is_stored()).map(|(_, index)| index)
 }
 
 #[cfg(feature = "corruption")]
@@ -427,5 +410,57 @@ impl Arrangement {
             _ => return None,
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of arrangement.
+
+    use super::*;
+
+    const HERE: LocationId = LocationId(1);
+    const THERE: LocationId = LocationId(2);
+
+    fn arrangement() -> Arrangement {
+        Arrangement::new(HERE, Allocation::None, Naming::default(), false)
+    }
+
+    #[test]
+    fn the_old_copy_is_discarded_once_the_new_place_is_on_record() {
+        let mut files = arrangement();
+        assert_eq!(files.move_to(HERE), Ok(true));
+        assert_eq!(files.move_to(THERE), Ok(false));
+        assert!(files.holds_writes() && files.next() == Next::Quiet);
+        let torrent = TorrentId::from_u64(1);
+        assert_eq!(files.begin(torrent), Some(DiskOp::Move { torrent, to: THERE }));
+        assert!(files.is_moving() && files.next() == Next::Nothing);
+        assert_eq!(files.arranged(true), Some(Arranged::Done { moved: true }));
+        assert_eq!((files.placement.location, files.left_at()), (THERE, &[HERE][..]));
+        assert_eq!(files.next(), Next::Nothing);
+        files.store_begins();
+        assert!(files.stored(false).is_empty() && files.next() == Next::Nothing);
+        files.store_begins();
+        assert_eq!(files.stored(true), [StorageTask::Move(THERE)]);
+        assert_eq!(files.next(), Next::Begin);
+        assert_eq!(files.begin(torrent), Some(DiskOp::Discard { torrent, from: HERE }));
+        assert_eq!(files.arranged(true), Some(Arranged::Discarded(true)));
+        assert!(files.left_at().is_empty() && files.is_done());
+    }
+
+    #[test]
+    fn a_selection_that_fails_is_tried_again_and_a_move_is_not() {
+        let mut files = arrangement();
+        assert!(files.select(alloc::vec![3], true) && !files.select(alloc::vec![3], true));
+        let torrent = TorrentId::from_u64(1);
+        let select = Some(DiskOp::Select { torrent, skipped: alloc::vec![3] });
+        assert_eq!(files.begin(torrent), select);
+        assert_eq!(files.arranged(false), Some(Arranged::Failed(StorageTask::Select)));
+        assert_eq!(files.begin(torrent), select);
+        assert_eq!(files.arranged(true), Some(Arranged::Done { moved: false }));
+        assert_eq!(files.move_to(THERE), Ok(false));
+        files.begin(torrent);
+        assert_eq!(files.arranged(false), Some(Arranged::Failed(StorageTask::Move(THERE))));
+        assert!(files.is_done() && files.placement.location == HERE);
     }
 }

@@ -10,14 +10,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::super::Torrent;
-use crate::api::{DiskError, DiskOp, FileStatus, Notice};
+use crate::api::FileStatus;
 use crate::base::bits::Bits;
-use crate::base::hash::Sha1Hash;
-use crate::base::ids::ConnId;
-use crate::context::{Context, DiskJob, HashPurpose};
 use crate::metainfo::Metainfo;
-use crate::wire::{Message, dont_have};
 
 /// What is not certain about a torrent's data.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -116,7 +111,7 @@ impl Doubt {
     }
 
     /// The next piece to be hashed again, suspects first.
-    fn next(&mut self) -> Option<u32> {
+    pub(in crate::torrent) fn next(&mut self) -> Option<u32> {
         let suspect = self.suspects.iter().find(|piece| !self.hashing.contains(piece)).copied();
         if let Some(piece) = suspect {
             self.hashing.insert(piece);
@@ -135,150 +130,82 @@ impl Doubt {
     }
 }
 
-impl Torrent {
-    /// The files were looked at by a sync. What changed without our having written it is in doubt.
-    pub(in crate::torrent) fn compare_files(&mut self, ctx: &mut Context, files: &[FileStatus]) {
-        let geometry = self.metainfo.geometry;
+impl Doubt {
+    /// The files were looked at by a sync. Returns the pieces of those that changed without our having
+    /// written to them.
+    pub(in crate::torrent) fn compare(
+        &mut self,
+        metainfo: &Metainfo,
+        have: &Bits,
+        files: &[FileStatus],
+    ) -> BTreeSet<u32> {
         let mut suspects = BTreeSet::new();
-        for (index, file) in self.metainfo.layout.files().iter().enumerate() {
-            let same = self.storage.doubt.files.get(index) == files.get(index);
-            if same || !file.is_stored() || self.storage.doubt.files.is_empty() {
+        for (index, file) in metainfo.layout.files().iter().enumerate() {
+            let same = self.files.get(index) == files.get(index);
+            if same || !file.is_stored() || self.files.is_empty() {
                 continue;
             }
-            let pieces = geometry.pieces_of(file.offset, file.length);
+            let pieces = metainfo.geometry.pieces_of(file.offset, file.length);
             let ours = |set: &BTreeSet<u32>| set.range(pieces.clone()).next().is_some();
-            if !ours(&self.storage.doubt.syncing) && !ours(&self.storage.doubt.written) {
-                suspects.extend(pieces.filter(|piece| self.picker.have().has(*piece)));
+            if !ours(&self.syncing) && !ours(&self.written) {
+                suspects.extend(pieces.filter(|piece| have.has(*piece)));
             }
         }
-        self.storage.doubt.files = files.into();
-        self.storage.doubt.syncing.clear();
-        self.suspect(ctx, suspects);
+        self.files = files.into();
+        self.syncing.clear();
+        suspects
     }
 
-    /// A read found that files are not what they were. What a sync has told already is known.
-    pub(crate) fn changed_in_place(&mut self, ctx: &mut Context, files: &[(u32, FileStatus)]) {
+    /// A read found that files are not what they were. Returns their pieces. What a sync has told already
+    /// is known.
+    pub(in crate::torrent) fn changed(
+        &mut self,
+        metainfo: &Metainfo,
+        have: &Bits,
+        files: &[(u32, FileStatus)],
+    ) -> BTreeSet<u32> {
         let mut suspects = BTreeSet::new();
         for (index, status) in files {
-            let entry = self.metainfo.layout.files().get(*index as usize);
-            let known = self.storage.doubt.files.get_mut(*index as usize);
+            let entry = metainfo.layout.files().get(*index as usize);
+            let known = self.files.get_mut(*index as usize);
             if let (Some(entry), Some(known)) = (entry, known)
                 && known != status
             {
                 *known = *status;
-                let pieces = self.metainfo.geometry.pieces_of(entry.offset, entry.length);
-                suspects.extend(pieces.filter(|piece| self.picker.have().has(*piece)));
+                let pieces = metainfo.geometry.pieces_of(entry.offset, entry.length);
+                suspects.extend(pieces.filter(|piece| have.has(*piece)));
             }
         }
-        self.suspect(ctx, suspects);
+        suspects
     }
 
-    /// The location was gone and is back: whatever was not durable, or is not what it was, is in
-    /// doubt.
+    /// The location was gone and is back. Returns the pieces of whatever was not durable, or is not what
+    /// it was.
     pub(in crate::torrent) fn compare_after_absence(
         &mut self,
-        ctx: &mut Context,
+        metainfo: &Metainfo,
+        have: &Bits,
         files: &[FileStatus],
-    ) {
-        let unsure: BTreeSet<u32> =
-            self.storage.doubt.written.union(&self.storage.doubt.syncing).copied().collect();
-        let have = self.picker.have();
-        let unsure = unsure.into_iter().filter(|piece| have.has(*piece)).collect();
-        self.storage.doubt.written.clear();
-        self.storage.doubt.syncing.clear();
-        self.compare_files(ctx, files);
-        self.suspect(ctx, unsure);
+    ) -> BTreeSet<u32> {
+        let mut unsure = core::mem::take(&mut self.written);
+        unsure.append(&mut self.syncing);
+        unsure.retain(|piece| have.has(*piece));
+        unsure.append(&mut self.compare(metainfo, have, files));
+        unsure
     }
 
-    /// Hashes pieces again before anybody is served from them.
-    pub(in crate::torrent) fn suspect(&mut self, ctx: &mut Context, pieces: BTreeSet<u32>) {
-        if pieces.is_empty() {
-            return;
-        }
-        self.storage.doubt.suspects.extend(pieces);
-        ctx.agenda.awaiting_hash.insert(self.id);
-        ctx.agenda.touched.insert(self.id);
+    /// Pieces are to be hashed again before anybody is served from them.
+    pub(in crate::torrent) fn suspect(&mut self, pieces: BTreeSet<u32>) {
+        self.suspects.extend(pieces);
     }
 
-    /// A piece that we have could not be read: is it still there? What else is gone from its files
-    /// shows when they are looked at.
-    pub(in crate::torrent) fn missed(&mut self, ctx: &mut Context, piece: u32) {
-        if self.picker.have().has(piece) {
-            self.suspect(ctx, [piece].into());
-        }
-        self.storage.saving.mark();
-        self.storage.saving.due_now();
+    /// A suspect was hashed, or could not be.
+    pub(in crate::torrent) fn hashed(&mut self, piece: u32) {
+        self.hashing.remove(&piece);
     }
 
-    /// Begins to hash one piece that is in doubt.
-    pub(in crate::torrent) fn hash_doubtful(&mut self, ctx: &mut Context) -> bool {
-        let Some(piece) = self.storage.doubt.next() else { return false };
-        if !self.picker.have().has(piece) {
-            self.storage.doubt.settled(piece);
-            return true;
-        }
-        let job = DiskJob::Hash { torrent: self.id, piece, purpose: HashPurpose::Doubt };
-        ctx.disk(job, DiskOp::HashPiece { torrent: self.id, piece });
-        true
-    }
-
-    /// A piece in doubt was hashed.
-    pub(in crate::torrent) fn reassessed(
-        &mut self,
-        ctx: &mut Context,
-        piece: u32,
-        outcome: Result<Sha1Hash, DiskError>,
-    ) {
-        ctx.agenda.touched.insert(self.id);
-        self.storage.doubt.hashing.remove(&piece);
-        if !self.life.is_active() || !self.picker.have().has(piece) {
-            return self.storage.doubt.settled(piece);
-        }
-        match outcome {
-            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
-                self.storage.doubt.settled(piece)
-            }
-            Ok(_) | Err(DiskError::Missing) => {
-                self.storage.doubt.settled(piece);
-                self.withdraw_piece(ctx, piece);
-            }
-            // Whether it is good is not known; it is looked at again when the disk is back.
-            Err(error) => {
-                self.storage.doubt.suspects.insert(piece);
-                self.fail(ctx, error);
-            }
-        }
-    }
-
-    /// A piece turned out to be bad or gone: peers are told (`lt_donthave`), it is not served any more, and it is
-    /// fetched again.
-    fn withdraw_piece(&mut self, ctx: &mut Context, piece: u32) {
-        let wanted = self.picker.clear_have(piece);
-        self.goal.finished = self.goal.finished && self.picker.is_finished();
-        for peer in self.peers.values_mut() {
-            if let Some(id) = peer.extensions.dont_have.filter(|_| peer.extended) {
-                let payload = dont_have(piece);
-                peer.send(&Message::Extended { id, payload });
-                ctx.agenda.flush.insert(peer.intro.conn);
-            }
-            peer.interesting += u32::from(wanted && peer.pieces.has(piece));
-        }
-        ctx.notify(Notice::PieceWithdrawn(self.id, piece));
-        // What else is wrong with its files shows when they are looked at.
-        self.storage.saving.mark();
-        self.storage.saving.due_now();
-        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.touch(ctx, conn));
-        if wanted && self.life.may_go_on() {
-            self.candidates.recall_whole(ctx.now);
-            ctx.look_for_peers(self.id);
-        }
-    }
-}
-
-impl Doubt {
     /// There is no doubt about a piece any more.
-    fn settled(&mut self, piece: u32) {
+    pub(in crate::torrent) fn settled(&mut self, piece: u32) {
         self.suspects.remove(&piece);
         self.hashing.remove(&piece);
         self.idle.remove(&piece);

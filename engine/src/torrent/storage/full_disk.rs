@@ -4,93 +4,126 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::super::Torrent;
-use crate::api::Notice;
-use crate::base::ids::ConnId;
 use crate::base::time::Instant;
-use crate::context::{Context, Timer};
 
-/// Time until a block is tried again: at first, doubled each time, and at the most.
-const WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// Time until a block is tried again, at first; doubled each time.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// The same at the most.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The disk had no room when it was last tried.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(in crate::torrent) struct FullDisk {
-    pub(in crate::torrent) until: Instant,
-    pub(in crate::torrent) wait: Duration,
+struct Full {
+    until: Instant,
+    wait: Duration,
 }
 
-impl Torrent {
-    /// A block, or what was written before, found no room.
-    pub(in crate::torrent) fn no_room(&mut self, ctx: &mut Context) {
-        let wait = match self.storage.full_disk {
-            // What was on its way when the disk became full says nothing new.
-            Some(full) if ctx.now < full.until => return,
-            Some(full) => (full.wait * 2).min(WAIT.1),
-            None => {
-                ctx.notify(Notice::DiskFull(self.id));
-                WAIT.0
-            }
+/// Whether there is room on the disk, as far as is known.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(in crate::torrent) struct FullDisk {
+    full: Option<Full>,
+}
+
+/// What follows when a write found no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::torrent) struct NoRoom {
+    /// Until then nothing is asked for.
+    pub(in crate::torrent) until: Instant,
+    /// It was not known before.
+    pub(in crate::torrent) is_news: bool,
+}
+
+impl FullDisk {
+    /// A block, or what was written before, found no room. What was on its way when the disk became full
+    /// says nothing new.
+    pub(in crate::torrent) fn no_room(&mut self, now: Instant) -> Option<NoRoom> {
+        let wait = match self.full {
+            Some(full) if now < full.until => return None,
+            Some(full) => (full.wait * 2).min(LONGEST_WAIT),
+            None => FIRST_WAIT,
         };
-        let until = ctx.now + wait;
-        self.storage.full_disk = Some(FullDisk { until, wait });
-        ctx.timers.schedule(until, Timer::Torrent(self.id));
-        let conns: alloc::vec::Vec<ConnId> = self.peers.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
+        let (until, is_news) = (now + wait, self.full.is_none());
+        self.full = Some(Full { until, wait });
+        Some(NoRoom { until, is_news })
     }
 
-    /// A block found room.
-    pub(in crate::torrent) fn found_room(&mut self, ctx: &mut Context) {
-        if self.storage.full_disk.take().is_some() {
-            ctx.notify(Notice::DiskHasRoom(self.id));
-            self.touch_interested(ctx);
-        }
-    }
-
-    /// The user says that there is room.
-    pub(in crate::torrent) fn try_disk_again(&mut self) {
-        self.storage.full_disk = None;
+    /// There is room, as a block found or the user says. Returns whether that is new.
+    pub(in crate::torrent) fn has_room(&mut self) -> bool {
+        self.full.take().is_some()
     }
 
     /// Whether the disk is known to have no room.
-    pub(in crate::torrent) fn disk_is_full(&self) -> bool {
-        self.storage.full_disk.is_some()
+    pub(in crate::torrent) fn is_full(&self) -> bool {
+        self.full.is_some()
     }
 
-    /// How many blocks may be asked for, all peers together: none while the disk is full, and one to
-    /// find out whether it still is.
-    pub(in crate::torrent) fn room_for_requests(&self, now: Instant) -> u32 {
-        if self.storage.unclaimed || self.storage.arrangement.holds_writes() {
-            return 0;
-        }
-        match self.storage.full_disk {
+    /// Whether it is time to find out.
+    pub(in crate::torrent) fn is_due(&self, now: Instant) -> bool {
+        self.full.is_some_and(|full| full.until <= now)
+    }
+
+    /// How many blocks may be asked for, all peers together, of whom `out` blocks are asked: none while the
+    /// disk is full, and one to find out whether it still is.
+    pub(in crate::torrent) fn room(&self, now: Instant, out: impl FnOnce() -> u32) -> u32 {
+        match self.full {
             None => u32::MAX,
             Some(full) if now < full.until => 0,
-            Some(_) => {
-                let out: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
-                u32::from(out == 0)
-            }
+            Some(_) => u32::from(out() == 0),
         }
     }
 
-    /// The time to try again may have come.
-    pub(in crate::torrent) fn look_for_room(&mut self, ctx: &mut Context) {
-        if self.storage.full_disk.is_some_and(|full| full.until <= ctx.now)
-            && self.room_for_requests(ctx.now) > 0
-        {
-            let interesting = self.peers.values().filter(|peer| peer.interesting > 0);
-            self.undecided.touched.extend(interesting.map(|peer| peer.intro.conn));
-        }
-    }
-
-    /// What must hold after every step.
-    pub(in crate::torrent) fn check_full_disk(&self, now: Instant) -> Result<(), &'static str> {
-        let asked: u32 = self.peers.values().map(|peer| peer.requests.len()).sum();
-        match self.storage.full_disk {
+    /// What must hold after every step, when `asked` blocks are asked for.
+    pub(in crate::torrent) fn check(&self, now: Instant, asked: u32) -> Result<(), &'static str> {
+        match self.full {
             Some(full) if now < full.until && asked > 0 => {
                 Err("nothing is asked for while the disk is full")
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(feature = "corruption")]
+impl FullDisk {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub(in crate::torrent) fn corrupt(&mut self, rule: &str) -> Option<()> {
+        if rule == "nothing is asked for while the disk is full" {
+            let until = Instant::from_nanos(u64::MAX);
+            self.full = Some(Full { until, wait: FIRST_WAIT });
+            return Some(());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of a full disk.
+
+    use super::*;
+
+    #[test]
+    fn one_block_finds_out_after_a_while_that_doubles_whether_there_is_room() {
+        let at = |second: u64| Instant::from_millis(second * 1000);
+        let mut disk = FullDisk::default();
+        assert_eq!(disk.room(at(1), || 7), u32::MAX);
+        assert_eq!(disk.no_room(at(1)), Some(NoRoom { until: at(6), is_news: true }));
+        assert_eq!(disk.no_room(at(5)), None, "what was on its way says nothing new");
+        assert!(disk.is_full() && !disk.is_due(at(5)) && disk.is_due(at(6)));
+        assert_eq!(
+            (disk.room(at(5), || 0), disk.room(at(6), || 0), disk.room(at(6), || 1)),
+            (0, 1, 0)
+        );
+        assert_eq!(disk.no_room(at(6)), Some(NoRoom { until: at(16), is_news: false }));
+        let waits: alloc::vec::Vec<u64> = (0..4)
+            .scan(16, |now, _| {
+                let until = disk.no_room(at(*now))?.until;
+                let wait = until.millis_since(at(*now)) / 1000;
+                *now += wait;
+                Some(wait)
+            })
+            .collect();
+        assert_eq!(waits, [20, 40, 60, 60]);
+        assert!(disk.has_room() && !disk.has_room() && disk.room(at(900), || 7) == u32::MAX);
     }
 }

@@ -1,15 +1,11 @@
 //! Resume data: gathered when something changed, stored only after what it claims is durable.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::super::Torrent;
-use crate::api::{DiskError, DiskOp, FileStatus, Notice};
 use crate::base::bits::Bits;
 use crate::base::time::Instant;
-use crate::context::{Context, DiskJob, Timer};
-use crate::resume::ResumeData;
 
 /// Bytes verified after which a save begins early: the last sync of a download waits for no more
 /// than these, and the disk works while more is fetched.
@@ -35,10 +31,22 @@ pub(in crate::torrent) struct Saving {
 
 /// What a completed sync allows to be claimed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Claim {
-    have: Bits,
-    partial: alloc::vec::Vec<(u32, Bits)>,
-    finished: bool,
+pub(in crate::torrent) struct Claim {
+    /// Pieces that were verified when it began.
+    pub(in crate::torrent) have: Bits,
+    /// Blocks that were written then.
+    pub(in crate::torrent) partial: Vec<(u32, Bits)>,
+    /// The end of the download is to be told.
+    pub(in crate::torrent) finished: bool,
+}
+
+/// When to save.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::torrent) struct Due {
+    /// Now.
+    pub(in crate::torrent) now: bool,
+    /// It has become known that a save is due then: somebody has to look again.
+    pub(in crate::torrent) wake: Option<Instant>,
 }
 
 impl Saving {
@@ -73,132 +81,90 @@ impl Saving {
         self.dirty = true;
         self.finished = true;
     }
+
+    /// When a save is due: at the latest `interval` after the first change.
+    pub(in crate::torrent) fn due(&mut self, now: Instant, interval: Duration) -> Due {
+        if !self.dirty {
+            return Due::default();
+        }
+        let wake = self.due.is_none().then_some(now + interval);
+        let due = *self.due.get_or_insert(now + interval);
+        Due { now: self.urgent || due <= now || self.verified >= SAVED_AT_ONCE, wake }
+    }
+
+    /// A sync begins: when it has ended, this may be claimed.
+    pub(in crate::torrent) fn sync_begins(&mut self, have: Bits, partial: Vec<(u32, Bits)>) {
+        self.dirty = false;
+        self.urgent = false;
+        self.verified = 0;
+        self.due = None;
+        let finished = core::mem::take(&mut self.finished);
+        self.syncing = Some(Claim { have, partial, finished });
+    }
+
+    /// The sync has ended, well or not. Returns what may be claimed if it ended well.
+    pub(in crate::torrent) fn synced(&mut self, well: bool) -> Option<Claim> {
+        let claim = self.syncing.take()?;
+        if !well {
+            // What is not durable is claimed after a later save.
+            self.dirty = true;
+            self.finished |= claim.finished;
+        }
+        Some(claim)
+    }
+
+    /// The record is on its way to the disk.
+    pub(in crate::torrent) fn store_begins(&mut self) {
+        self.storing = true;
+    }
+
+    /// It is stored, or is not and has to be stored again.
+    pub(in crate::torrent) fn stored(&mut self, stored: bool) {
+        self.storing = false;
+        self.dirty |= !stored;
+    }
 }
 
-impl Torrent {
-    /// Saves on the user's demand.
-    pub(crate) fn save_resume(&mut self, ctx: &mut Context) {
-        self.storage.saving.mark();
-        self.storage.saving.due_now();
-        ctx.agenda.touched.insert(self.id);
+#[cfg(test)]
+mod tests {
+    //! Unit tests of saving.
+
+    use super::*;
+
+    #[test]
+    fn a_save_waits_for_the_interval_unless_somebody_or_much_asks_for_it() {
+        let (at, interval) =
+            (|second: u64| Instant::from_millis(second * 1000), Duration::from_secs(60));
+        let mut saving = Saving::default();
+        saving.due_now();
+        assert_eq!(saving.due(at(1), interval), Due::default(), "nothing has changed");
+        let mut saving = Saving::default();
+        saving.mark();
+        let wake = Some(at(65));
+        assert_eq!(saving.due(at(5), interval), Due { now: false, wake });
+        saving.mark();
+        let due = |now| Due { now, wake: None };
+        assert_eq!(saving.due(at(64), interval), due(false), "from the first change");
+        assert_eq!(saving.due(at(65), interval), due(true));
+        let mut saving = Saving::default();
+        saving.mark_verified(SAVED_AT_ONCE as u32);
+        assert!(saving.due(at(5), interval).now);
     }
 
-    /// Begins a save when one is due.
-    pub(in crate::torrent) fn save_if_due(&mut self, ctx: &mut Context) {
-        if !self.life.is_active() || !self.storage.saving.dirty {
-            return;
-        }
-        let interval = Duration::from_secs(ctx.config.resume_interval.into());
-        let due = match self.storage.saving.due {
-            Some(due) => due,
-            None => {
-                let due = ctx.now + interval;
-                self.storage.saving.due = Some(due);
-                ctx.timers.schedule(due, Timer::Torrent(self.id));
-                due
-            }
-        };
-        if self.storage.saving.urgent
-            || due <= ctx.now
-            || self.storage.saving.verified >= SAVED_AT_ONCE
-        {
-            self.save_now(ctx);
-        }
-    }
-
-    /// Begins a save unless one is in progress.
-    pub(in crate::torrent) fn save_now(&mut self, ctx: &mut Context) {
-        // What a sync sees in the middle of a move is neither the old files nor the new ones.
-        if self.storage.saving.is_busy() || self.storage.arrangement.is_moving() {
-            return;
-        }
-        self.storage.saving.dirty = false;
-        self.storage.saving.urgent = false;
-        self.storage.saving.verified = 0;
-        self.storage.saving.due = None;
-        self.storage.doubt.sync_begins();
-        self.storage.saving.syncing = Some(Claim {
-            have: self.picker.have().clone(),
-            partial: self.picker.written_blocks(),
-            finished: core::mem::take(&mut self.storage.saving.finished),
-        });
-        ctx.disk(DiskJob::Sync(self.id), DiskOp::Sync { torrent: self.id });
-    }
-
-    /// Everything written before the sync is durable: what was claimed then may be stored.
-    pub(crate) fn synced(
-        &mut self,
-        ctx: &mut Context,
-        outcome: Result<Box<[FileStatus]>, DiskError>,
-    ) {
-        let Some(claim) = self.storage.saving.syncing.take() else { return };
-        let files = match outcome {
-            Ok(files) => files,
-            // What is not durable is claimed after a later save.
-            Err(DiskError::NoSpace) => {
-                self.storage.saving.dirty = true;
-                self.storage.saving.finished |= claim.finished;
-                self.no_room(ctx);
-                ctx.agenda.touched.insert(self.id);
-                return;
-            }
-            Err(error) => {
-                self.storage.saving.dirty = true;
-                self.storage.saving.finished |= claim.finished;
-                return self.fail(ctx, error);
-            }
-        };
-        self.compare_files(ctx, &files);
-        if claim.finished {
-            ctx.notify(Notice::Finished(self.id));
-        }
-        let (have, files) =
-            self.storage.doubt.certain(&claim.have, self.picker.have(), &self.metainfo);
-        let data = ResumeData {
-            info_hash: self.info_hash(),
-            have,
-            partial: claim.partial,
-            files,
-            downloaded: self.traffic.downloaded(),
-            uploaded: self.traffic.uploaded(),
-            completed: !self.goal.was_incomplete,
-            peers: self.candidates.worth_keeping(),
-            clean: self.is_at_rest(ctx),
-            location: self.storage.arrangement.placement.location,
-            renamed: self.storage.arrangement.placement.renamed.clone(),
-            left_at: self.storage.arrangement.left_at().to_vec(),
-            trackers: self.announcer.worth_remembering(),
-        };
-        self.storage.saving.storing = true;
-        self.arrangement_in_store();
-        let op = DiskOp::StoreResume { torrent: self.id, data: data.encode().into() };
-        ctx.disk(DiskJob::Store(self.id), op);
-    }
-
-    /// Whether nothing will be written any more, as far as is known: then a change of the files is
-    /// somebody else's doing.
-    fn is_at_rest(&self, ctx: &Context) -> bool {
-        let stands = self.life.is_closing() || !self.is_running();
-        self.storage.doubt.is_synced()
-            && (stands || self.picker.is_finished())
-            && !self.is_writing(ctx)
-    }
-
-    /// Resume data is stored. That it is not costs a check after the next start, no more.
-    pub(crate) fn stored(&mut self, ctx: &mut Context, outcome: Result<(), DiskError>) {
-        self.storage.saving.storing = false;
-        if core::mem::take(&mut self.storage.unclaimed) {
-            self.touch_interested(ctx);
-        }
-        if outcome.is_ok() {
-            ctx.notify(Notice::ResumeSaved(self.id));
-        }
-        // A driver that keeps no resume data says so, and nothing waits for it.
-        let stored = matches!(outcome, Ok(()) | Err(DiskError::Missing));
-        if !stored {
-            self.storage.saving.dirty = true;
-        }
-        self.arrangement_stored(ctx, stored);
-        ctx.agenda.touched.insert(self.id);
+    #[test]
+    fn what_could_not_be_made_durable_is_claimed_by_a_later_save() {
+        let mut saving = Saving::default();
+        saving.tell_finished();
+        saving.sync_begins(Bits::new(8), Vec::new());
+        assert!(saving.is_busy() && !saving.is_clean());
+        assert!(saving.synced(false).is_some() && saving.synced(true).is_none());
+        saving.sync_begins(Bits::new(8), Vec::new());
+        assert!(saving.synced(true).is_some_and(|claim| claim.finished));
+        saving.store_begins();
+        assert!(saving.is_busy());
+        saving.stored(true);
+        assert!(saving.is_clean());
+        saving.stored(false);
+        assert!(!saving.is_clean());
     }
 }
