@@ -56,7 +56,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::timer_queue::Alarm;
 use crate::candidates::Candidates;
-use crate::context::{Context, Persona};
+use crate::context::{Agenda, Context, Persona};
 use crate::metadata_fetch::MetadataFetch;
 use crate::metainfo::Metainfo;
 use crate::peer::Peer;
@@ -192,18 +192,18 @@ impl Torrent {
     }
 
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
-    pub(crate) fn touch(&mut self, ctx: &mut Context, conn: ConnId) {
+    pub(crate) fn touch(&mut self, agenda: &mut Agenda, conn: ConnId) {
         self.undecided.touched.insert(conn);
-        ctx.agenda.touched.insert(self.id);
+        agenda.touched.insert(self.id);
     }
 
     /// Takes the decisions that the events of this step call for.
     pub(crate) fn settle(&mut self, ctx: &mut Context) {
         self.tell_haves(ctx);
         self.look_for_room(ctx);
-        self.offer_reopened(ctx);
+        self.offer_reopened(&mut ctx.work);
         for conn in core::mem::take(&mut self.undecided.touched) {
-            self.update_interest(ctx, conn);
+            self.update_interest(&mut ctx.agenda, conn);
             self.fill_requests(ctx, conn);
             self.serve(ctx, conn);
             self.refuse_excess(ctx, conn);
@@ -215,7 +215,7 @@ impl Torrent {
             ctx.agenda.awaiting_hash.insert(self.id);
         }
         self.connect_more(ctx);
-        self.finish_if_done(ctx);
+        self.finish_if_done(&mut ctx.agenda);
         self.poll_announces(ctx);
         self.save_if_due(ctx);
         self.look_for_rest(ctx);

@@ -269,7 +269,7 @@ impl Engine {
                 torrent.written(ctx, at, generation, result);
             }
             (DiskJob::Read { conn, request, .. }, DiskOutcome::Changed(files)) => {
-                torrent.changed_in_place(ctx, &files);
+                torrent.changed_in_place(&mut ctx.agenda, &files);
                 torrent.read(ctx, conn, request, Err(DiskError::Missing));
             }
             (DiskJob::Read { conn, request, .. }, outcome) => {

@@ -249,7 +249,7 @@ impl Torrent {
         }
         // What else it has sent is fetched again, before others share the blame for it.
         if self.picker.reopen(key) {
-            self.touch_interested(ctx);
+            self.touch_interested(&mut ctx.agenda);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
-use crate::context::{Context, DiskJob, HashPurpose, Timer};
+use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{HAVES_MARK, Misbehaviour, PeerError};
 use crate::picker::{BlockRef, PickMode, Received};
@@ -26,14 +26,14 @@ const ENDGAME_DEPTH: u32 = 4;
 
 impl Torrent {
     /// Tells a peer whether we want something it has.
-    pub(super) fn update_interest(&mut self, ctx: &mut Context, conn: ConnId) {
+    pub(super) fn update_interest(&mut self, agenda: &mut Agenda, conn: ConnId) {
         let running = self.is_transferring();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = running && peer.interesting > 0;
         if wanted != peer.am_interested {
             peer.am_interested = wanted;
             peer.send(if wanted { &Message::Interested } else { &Message::NotInterested });
-            ctx.agenda.flush.insert(conn);
+            agenda.flush.insert(conn);
         }
     }
 
@@ -131,7 +131,7 @@ impl Torrent {
                 peer.useful_at = ctx.now;
                 self.remember_sender(conn);
                 for key in also_asked {
-                    self.cancel_at(ctx, key, at);
+                    self.cancel_at(&mut ctx.agenda, key, at);
                 }
                 self.write(ctx, at, payload);
             }
@@ -151,15 +151,15 @@ impl Torrent {
     }
 
     /// Another peer was faster: a request to `key` is not needed any more.
-    fn cancel_at(&mut self, ctx: &mut Context, key: u32, at: BlockRef) {
+    fn cancel_at(&mut self, agenda: &mut Agenda, key: u32, at: BlockRef) {
         let Some(conn) = self.by_key.get(&key).copied() else { return };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.requests.cancel(at) {
             let length = self.metainfo.geometry.block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
-            ctx.agenda.flush.insert(conn);
-            self.touch(ctx, conn);
+            agenda.flush.insert(conn);
+            self.touch(agenda, conn);
         }
     }
 
@@ -197,7 +197,7 @@ impl Torrent {
                 ctx.timers.schedule(until, Timer::Conn(conn));
             }
         }
-        self.touch_interested(ctx);
+        self.touch_interested(&mut ctx.agenda);
         Ok(())
     }
 
@@ -338,7 +338,7 @@ impl Torrent {
         self.traffic.wasted += u64::from(self.metainfo.geometry.piece_size(piece));
         self.suspect_contributors(ctx, piece);
         self.picker.piece_failed(piece);
-        self.touch_interested(ctx);
+        self.touch_interested(&mut ctx.agenda);
     }
 
     /// Tells peers about verified pieces that they do not have: everybody of what is new, and who has

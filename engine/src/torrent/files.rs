@@ -14,7 +14,7 @@ use crate::api::{
 };
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
-use crate::context::{Context, DiskJob, HashPurpose, Timer};
+use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
 use crate::picker::Picker;
 use crate::resume::ResumeData;
 use crate::wire::{Message, dont_have};
@@ -103,26 +103,26 @@ impl Torrent {
 /// Doubt: what may not be what it was.
 impl Torrent {
     /// A read found that files are not what they were.
-    pub(crate) fn changed_in_place(&mut self, ctx: &mut Context, files: &[(u32, FileStatus)]) {
+    pub(crate) fn changed_in_place(&mut self, agenda: &mut Agenda, files: &[(u32, FileStatus)]) {
         let doubt = &mut self.storage.doubt;
         let suspects = doubt.changed(&self.metainfo, self.picker.have(), files);
-        self.suspect(ctx, suspects);
+        self.suspect(agenda, suspects);
     }
 
     /// Hashes pieces again before anybody is served from them.
-    fn suspect(&mut self, ctx: &mut Context, pieces: BTreeSet<u32>) {
+    fn suspect(&mut self, agenda: &mut Agenda, pieces: BTreeSet<u32>) {
         if !pieces.is_empty() {
             self.storage.doubt.suspect(pieces);
-            ctx.agenda.awaiting_hash.insert(self.id);
-            ctx.agenda.touched.insert(self.id);
+            agenda.awaiting_hash.insert(self.id);
+            agenda.touched.insert(self.id);
         }
     }
 
     /// A piece that we have could not be read: is it still there? What else is gone from its files
     /// shows when they are looked at.
-    pub(super) fn missed(&mut self, ctx: &mut Context, piece: u32) {
+    pub(super) fn missed(&mut self, agenda: &mut Agenda, piece: u32) {
         if self.picker.have().has(piece) {
-            self.suspect(ctx, [piece].into());
+            self.suspect(agenda, [piece].into());
         }
         self.storage.save_soon();
     }
@@ -183,7 +183,7 @@ impl Torrent {
         // What else is wrong with its files shows when they are looked at.
         self.storage.save_soon();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.touch(ctx, conn));
+        conns.into_iter().for_each(|conn| self.touch(&mut ctx.agenda, conn));
         if wanted && self.life.may_go_on() {
             self.candidates.recall_whole(ctx.now);
             ctx.look_for_peers(self.id);
@@ -243,7 +243,7 @@ impl Torrent {
             Err(error) => return self.fail(ctx, error),
         };
         let suspects = self.storage.doubt.compare(&self.metainfo, self.picker.have(), &files);
-        self.suspect(ctx, suspects);
+        self.suspect(&mut ctx.agenda, suspects);
         if claim.finished {
             ctx.notify(Notice::Finished(self.id));
         }
@@ -282,7 +282,7 @@ impl Torrent {
     /// Resume data is stored. That it is not costs a check after the next start, no more.
     pub(crate) fn stored(&mut self, ctx: &mut Context, outcome: Result<(), DiskError>) {
         if self.storage.record.claim() {
-            self.touch_interested(ctx);
+            self.touch_interested(&mut ctx.agenda);
         }
         if outcome.is_ok() {
             ctx.notify(Notice::ResumeSaved(self.id));
@@ -300,10 +300,10 @@ impl Torrent {
 /// Arrangement: how the files lie.
 impl Torrent {
     /// Other files are wanted: the driver has to know before it is asked to write.
-    pub(super) fn arrange_selection(&mut self, ctx: &mut Context) {
+    pub(super) fn arrange_selection(&mut self, agenda: &mut Agenda) {
         let is_open = !self.life.awaits_metadata();
         if self.storage.arrangement.select(self.goal.skipped_files(), is_open) {
-            ctx.agenda.touched.insert(self.id);
+            agenda.touched.insert(self.id);
         }
     }
 
@@ -346,7 +346,7 @@ impl Torrent {
                 return;
             }
             Next::Quiet => {
-                self.withdraw_all_requests(ctx);
+                self.withdraw_all_requests(&mut ctx.agenda);
                 if ctx.disk.is_writing(self.id) || self.storage.saving.is_busy() {
                     return;
                 }
@@ -386,7 +386,7 @@ impl Torrent {
             _ => {}
         }
         self.storage.save_soon();
-        self.touch_interested(ctx);
+        self.touch_interested(&mut ctx.agenda);
     }
 
     /// The location is gone: it is looked for until it is back.
@@ -433,7 +433,7 @@ impl Torrent {
         }
         let doubt = &mut self.storage.doubt;
         let suspects = doubt.compare_after_absence(&self.metainfo, self.picker.have(), files);
-        self.suspect(ctx, suspects);
+        self.suspect(&mut ctx.agenda, suspects);
         self.storage.saving.mark();
         self.life.recover();
         if !self.life.is_paused() {
@@ -452,14 +452,14 @@ impl Torrent {
             ctx.notify(Notice::DiskFull(self.id));
         }
         ctx.timers.schedule(found.until, Timer::Torrent(self.id));
-        self.withdraw_all_requests(ctx);
+        self.withdraw_all_requests(&mut ctx.agenda);
     }
 
     /// A block found room.
     pub(super) fn found_room(&mut self, ctx: &mut Context) {
         if self.storage.full_disk.has_room() {
             ctx.notify(Notice::DiskHasRoom(self.id));
-            self.touch_interested(ctx);
+            self.touch_interested(&mut ctx.agenda);
         }
     }
 
@@ -484,8 +484,8 @@ impl Torrent {
         }
     }
 
-    fn withdraw_all_requests(&mut self, ctx: &mut Context) {
+    fn withdraw_all_requests(&mut self, agenda: &mut Agenda) {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.withdraw_requests(ctx, conn));
+        conns.into_iter().for_each(|conn| self.withdraw_requests(agenda, conn));
     }
 }

@@ -11,7 +11,7 @@ use crate::api::{
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::candidates::Namer;
-use crate::context::{Context, DiskJob, HashPurpose, Wish};
+use crate::context::{Agenda, Context, DiskJob, HashPurpose, Wish};
 use crate::resume::ResumeData;
 use crate::wire::{ExtendedHandshake, Message};
 
@@ -162,7 +162,7 @@ impl Torrent {
             self.storage.saving.mark();
         }
         self.tell_late_haves(ctx);
-        let known = self.has_come(ctx);
+        let known = self.has_come(&mut ctx.agenda);
         if !self.life.is_paused() {
             self.announcer.start();
             if !known {
@@ -299,7 +299,7 @@ impl Torrent {
     }
 
     /// Deals with the end of the download, once.
-    pub(super) fn finish_if_done(&mut self, ctx: &mut Context) {
+    pub(super) fn finish_if_done(&mut self, agenda: &mut Agenda) {
         if !self.life.is_active() || self.goal.finished || !self.picker.is_finished() {
             return;
         }
@@ -312,8 +312,8 @@ impl Torrent {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.tell_upload_only(conn);
-            ctx.agenda.flush.insert(conn);
-            self.touch(ctx, conn);
+            agenda.flush.insert(conn);
+            self.touch(agenda, conn);
         }
     }
 
@@ -333,7 +333,7 @@ impl Torrent {
             }
         }
         self.apply_priorities();
-        self.arrange_selection(ctx);
+        self.arrange_selection(&mut ctx.agenda);
         self.recount_interest();
         if !self.life.is_active() {
             return;
@@ -345,7 +345,7 @@ impl Torrent {
         self.goal.was_incomplete |= !self.is_complete();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
-            self.touch(ctx, conn);
+            self.touch(&mut ctx.agenda, conn);
         }
         self.storage.saving.mark();
         ctx.agenda.touched.insert(self.id);

@@ -9,7 +9,7 @@ use crate::base::bits::Bits;
 use crate::base::budget::Budget;
 use crate::base::ids::ConnId;
 use crate::base::work::{STEP_UNITS, TURN_UNITS, Work};
-use crate::context::{Context, Timer};
+use crate::context::{Agenda, Context, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerPieces, STEPS_TO_INDEX};
@@ -94,7 +94,7 @@ impl Torrent {
             }
         };
         ctx.agenda.flush.insert(conn);
-        self.touch(ctx, conn);
+        self.touch(&mut ctx.agenda, conn);
         if waiting.too_much {
             self.make_room_for_waiting(ctx);
         }
@@ -140,9 +140,9 @@ impl Torrent {
         event: PeerEvent,
     ) -> Result<(), PeerError> {
         match event {
-            PeerEvent::HasAll { before } => self.peer_has_all(ctx, conn, &before),
-            PeerEvent::Gained(gained) => self.peer_gained(ctx, conn, &gained),
-            PeerEvent::Have(piece) => self.peer_has(ctx, conn, piece),
+            PeerEvent::HasAll { before } => self.peer_has_all(&mut ctx.work, conn, &before),
+            PeerEvent::Gained(gained) => self.peer_gained(&mut ctx.work, conn, &gained),
+            PeerEvent::Have(piece) => self.peer_has(&mut ctx.work, conn, piece),
             PeerEvent::DontHave(piece) => self.peer_lost(ctx, conn, piece),
             PeerEvent::Choked => self.choked(ctx, conn),
             PeerEvent::MayRequest => {
@@ -163,7 +163,7 @@ impl Torrent {
                 ctx.agenda.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
             }
             PeerEvent::Request(request) => return self.requested(ctx, conn, request),
-            PeerEvent::Cancel(request) => self.cancelled(ctx, conn, request),
+            PeerEvent::Cancel(request) => self.cancelled(&mut ctx.work, conn, request),
             PeerEvent::Block { piece, begin, payload } => {
                 let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
                 return self.block(ctx, conn, at, payload);
@@ -182,36 +182,36 @@ impl Torrent {
         Ok(())
     }
 
-    fn peer_has_all(&mut self, ctx: &mut Context, conn: ConnId, before: &PeerPieces) {
+    fn peer_has_all(&mut self, work: &mut Work, conn: ConnId, before: &PeerPieces) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        ctx.work.add_steps(self.picker.cost_of(before));
+        work.add_steps(self.picker.cost_of(before));
         self.picker.peer_left(before);
         self.picker.peer_joined(&peer.pieces);
         peer.interesting = self.picker.interesting(&peer.pieces);
     }
 
-    fn peer_gained(&mut self, ctx: &mut Context, conn: ConnId, gained: &Bits) {
+    fn peer_gained(&mut self, work: &mut Work, conn: ConnId, gained: &Bits) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        ctx.work.add_steps(u64::from(gained.len() / 8 + gained.count() * STEPS_TO_INDEX));
+        work.add_steps(u64::from(gained.len() / 8 + gained.count() * STEPS_TO_INDEX));
         gained.ones().for_each(|piece| self.picker.peer_got(piece));
         peer.interesting += self.picker.missing().count_common(gained);
-        self.seed_if_complete(ctx, conn);
+        self.seed_if_complete(work, conn);
     }
 
-    fn peer_has(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
+    fn peer_has(&mut self, work: &mut Work, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         self.picker.peer_got(piece);
         peer.interesting += u32::from(self.picker.is_missing(piece));
-        self.seed_if_complete(ctx, conn);
+        self.seed_if_complete(work, conn);
     }
 
     /// A peer that has become complete needs no bit field. One that had everything before and lost
     /// something keeps it, so that a piece lost and found again and again costs nothing but itself.
-    fn seed_if_complete(&mut self, ctx: &mut Context, conn: ConnId) {
+    fn seed_if_complete(&mut self, work: &mut Work, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let complete = peer.piece_count == self.metainfo.geometry.pieces();
         if let (true, PeerPieces::Some(_)) = (complete, &peer.pieces) {
-            ctx.work.add_steps(self.picker.cost_of(&peer.pieces));
+            work.add_steps(self.picker.cost_of(&peer.pieces));
             self.picker.peer_left(&peer.pieces);
             peer.pieces = PeerPieces::All;
             self.picker.peer_joined(&peer.pieces);
@@ -241,7 +241,7 @@ impl Torrent {
                 ctx.timers.schedule(until, Timer::Conn(conn));
             }
             ctx.agenda.flush.insert(conn);
-            self.touch_interested(ctx);
+            self.touch_interested(&mut ctx.agenda);
         }
     }
 
@@ -257,20 +257,20 @@ impl Torrent {
                 self.picker.request_dropped(at, key);
             }
         }
-        self.touch_interested(ctx);
+        self.touch_interested(&mut ctx.agenda);
     }
 
     /// Open blocks may be of use to every peer that has something: all of them are looked at when
     /// this step is settled, however often this is called.
-    pub(super) fn touch_interested(&mut self, ctx: &mut Context) {
+    pub(super) fn touch_interested(&mut self, agenda: &mut Agenda) {
         self.undecided.reopened = true;
-        ctx.agenda.touched.insert(self.id);
+        agenda.touched.insert(self.id);
     }
 
     /// Marks those to whom open blocks may be of use.
-    pub(super) fn offer_reopened(&mut self, ctx: &mut Context) {
+    pub(super) fn offer_reopened(&mut self, work: &mut Work) {
         if core::mem::take(&mut self.undecided.reopened) {
-            ctx.work.add(self.peers.len() as u64 / 4);
+            work.add(self.peers.len() as u64 / 4);
             let useful = self.peers.values().filter(|p| p.interesting > 0);
             self.undecided.touched.extend(useful.map(|peer| peer.intro.conn));
         }
@@ -329,23 +329,23 @@ impl Torrent {
         let withheld = peer.granted == 0;
         ctx.agenda.slots_changed |= peer.interest_calm.take_held();
         if !withheld && peer.requests.check_snub(now) {
-            self.snubbed(ctx, conn);
+            self.snubbed(&mut ctx.agenda, conn);
         }
-        self.touch(ctx, conn);
+        self.touch(&mut ctx.agenda, conn);
     }
 
     /// A peer that does not deliver keeps one request as a chance; the rest goes to others.
-    fn snubbed(&mut self, ctx: &mut Context, conn: ConnId) {
+    fn snubbed(&mut self, agenda: &mut Agenda, conn: ConnId) {
         if let Some(peer) = self.peers.get(&conn) {
             let asked = peer.requests.iter().map(|request| request.at);
             self.picker.went_silent(peer.intro.key, asked);
         }
-        self.withdraw_requests(ctx, conn);
-        self.touch_interested(ctx);
+        self.withdraw_requests(agenda, conn);
+        self.touch_interested(agenda);
     }
 
     /// Takes back whatever a peer is asked for.
-    pub(super) fn withdraw_requests(&mut self, ctx: &mut Context, conn: ConnId) {
+    pub(super) fn withdraw_requests(&mut self, agenda: &mut Agenda, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let key = peer.intro.key;
         for at in peer.requests.cancel_all() {
@@ -355,7 +355,7 @@ impl Torrent {
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
         self.picker.release(key);
-        ctx.agenda.flush.insert(conn);
+        agenda.flush.insert(conn);
     }
 
     pub(super) fn misbehaves(rule: Misbehaviour) -> Result<(), PeerError> {

@@ -188,7 +188,7 @@ impl Torrent {
             }
         }
         ctx.agenda.flush.insert(conn);
-        self.touch(ctx, conn);
+        self.touch(&mut ctx.agenda, conn);
     }
 
     /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
@@ -219,7 +219,7 @@ impl Torrent {
                 have.iter().for_each(|piece| peer.send(&Message::Have(*piece)));
             }
             ctx.agenda.flush.insert(conn);
-            self.touch(ctx, conn);
+            self.touch(&mut ctx.agenda, conn);
         }
     }
 

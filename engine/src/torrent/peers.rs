@@ -315,7 +315,7 @@ impl Torrent {
             _ => self.candidates.closed(key, useless, limit, now),
         }
         // Blocks it was asked for are open again, for everyone.
-        self.touch_interested(ctx);
+        self.touch_interested(&mut ctx.agenda);
         let (torrent, addr) = (Some(self.id), peer.intro.addr);
         ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
         ctx.agenda.touched.insert(self.id);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Exit, Torrent};
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
-use crate::context::{Context, Timer};
+use crate::context::{Agenda, Context, Timer};
 use crate::standby::Kept;
 
 /// Seconds without peers before a rest, at least.
@@ -55,9 +55,9 @@ impl Torrent {
     }
 
     /// It takes part again. Returns whether DHT and local network know of it.
-    pub(super) fn has_come(&mut self, ctx: &mut Context) -> bool {
+    pub(super) fn has_come(&mut self, agenda: &mut Agenda) -> bool {
         let Some(kept) = self.rest.kept.take() else { return false };
-        ctx.agenda.woken.insert(self.id);
+        agenda.woken.insert(self.id);
         kept.dht.is_some()
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::Torrent;
 use crate::api::{DiskError, DiskOp, MAX_SENDS, StoredBlock, StreamAction};
 use crate::base::ids::ConnId;
+use crate::base::work::Work;
 use crate::context::{Context, DiskJob};
 use crate::peer::{Misbehaviour, Peer, PeerError, Verdict};
 use crate::wire::{BlockRequest, Message};
@@ -42,9 +43,9 @@ impl Torrent {
     }
 
     /// A peer does not want a block any more.
-    pub(super) fn cancelled(&mut self, ctx: &mut Context, conn: ConnId, request: BlockRequest) {
+    pub(super) fn cancelled(&mut self, work: &mut Work, conn: ConnId, request: BlockRequest) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        ctx.work.add_steps(peer.uploads.len().into());
+        work.add_steps(peer.uploads.len().into());
         if peer.uploads.cancel(request) {
             refuse(peer, request);
         }
@@ -134,14 +135,14 @@ impl Torrent {
             Err(DiskError::Missing) => {
                 refuse(peer, request);
                 ctx.agenda.flush.insert(conn);
-                self.missed(ctx, request.piece);
+                self.missed(&mut ctx.agenda, request.piece);
             }
             Err(error) => {
                 refuse(peer, request);
                 self.fail(ctx, error);
             }
         }
-        self.touch(ctx, conn);
+        self.touch(&mut ctx.agenda, conn);
     }
 
     /// The kernel took bytes.
@@ -154,7 +155,7 @@ impl Torrent {
         }
         let waits = peer.uploads.has_queued() || peer.metadata.is_waiting();
         if waits || peer.haves_told.is_some() {
-            self.touch(ctx, conn);
+            self.touch(&mut ctx.agenda, conn);
         }
         all
     }
