@@ -6,6 +6,8 @@ mod doubt;
 mod full_disk;
 mod record;
 mod saving;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;

@@ -1,0 +1,170 @@
+//! Unit tests of the machines that look at files: what is believed, what has to show whose it is, what
+//! is in doubt.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::record::Belief;
+use super::{Adoption, Doubt, Found, Record, Verdict, pieces_on_disk};
+use crate::api::{FileStatus, LocationId, TorrentError};
+use crate::base::bits::Bits;
+use crate::metainfo::Metainfo;
+use crate::resume::ResumeData;
+
+/// Pieces 0 to 3: of the first file 0 and 1, of the second 1 to 3.
+fn metainfo() -> Metainfo {
+    let file = |name: &str, length: u32| alloc::format!("d6:lengthi{length}e4:pathl1:{name}ee");
+    let files = [file("a", 24_576), file("b", 40_960)].concat();
+    let hashes = "h".repeat(80);
+    let info =
+        alloc::format!("d5:filesl{files}e4:name1:n12:piece lengthi16384e6:pieces80:{hashes}e");
+    Metainfo::parse_info(info.as_bytes()).expect("a torrent")
+}
+
+fn file(length: u64) -> FileStatus {
+    FileStatus { length: Some(length), modified: 7 }
+}
+
+fn whole() -> [FileStatus; 2] {
+    [file(24_576), file(40_960)]
+}
+
+fn bits(pieces: &[u32]) -> Bits {
+    let mut bits = Bits::new(4);
+    pieces.iter().for_each(|piece| assert!(bits.set(*piece)));
+    bits
+}
+
+fn resume(have: &[u32], clean: bool) -> ResumeData {
+    ResumeData {
+        info_hash: metainfo().info_hashes.wire(),
+        have: bits(have),
+        partial: Vec::new(),
+        files: whole().into(),
+        downloaded: 0,
+        uploaded: 0,
+        completed: false,
+        peers: Vec::new(),
+        clean,
+        location: LocationId(1),
+        renamed: Default::default(),
+        left_at: Vec::new(),
+        trackers: Vec::new(),
+    }
+}
+
+fn believed(resume: &ResumeData, files: &[FileStatus]) -> Belief {
+    Record::default().believe(resume, &metainfo(), files)
+}
+
+#[test]
+fn what_is_on_record_is_believed_of_files_that_are_as_they_were() {
+    let belief = believed(&resume(&[0, 2], true), &whole());
+    assert_eq!((belief.good, belief.check), ([0, 2].into(), BTreeSet::new()));
+    // The second was changed after a clean end: all that lies in it is looked at.
+    let changed = [whole()[0], FileStatus { modified: 8, ..whole()[1] }];
+    let belief = believed(&resume(&[0, 2], true), &changed);
+    assert_eq!((belief.good, belief.check), ([0].into(), [1, 2, 3].into()));
+    assert!(belief.when_idle.is_empty());
+    // After a crash we may have written to it: what was claimed is believed, and looked at later.
+    let belief = believed(&resume(&[0, 2], false), &changed);
+    assert_eq!((belief.good, belief.check), ([0, 2].into(), [1, 3].into()));
+    assert_eq!(belief.when_idle, [2].into());
+    // What was cut off is gone, whatever the record says.
+    let cut = [whole()[0], file(10_000)];
+    let belief = believed(&resume(&[0, 2, 3], false), &cut);
+    assert_eq!((belief.good, belief.check), ([0].into(), [1, 2].into()), "nothing is where 3 was");
+}
+
+#[test]
+fn a_record_counts_for_its_torrent_and_claims_files_at_its_place_only() {
+    let metainfo = metainfo();
+    let mut record = Record::new(Some(resume(&[0], true).into()));
+    assert!(record.about(&metainfo).is_some());
+    for (place, unclaimed) in [(LocationId(1), false), (LocationId(2), true)] {
+        record.opened(&metainfo, place);
+        assert_eq!(record.is_unclaimed(), unclaimed);
+    }
+    assert!(record.claim() && !record.claim());
+    let other = ResumeData { files: whole()[..1].into(), ..resume(&[0], true) };
+    assert!(Record::new(Some(other.into())).about(&metainfo).is_none());
+    record.accept();
+    assert!(record.about(&metainfo).is_none());
+}
+
+#[test]
+fn pieces_of_what_is_there_may_be_on_disk_and_the_edges_of_what_a_part_file_holds() {
+    let metainfo = metainfo();
+    let missing = FileStatus { length: None, modified: 0 };
+    let in_part_file = FileStatus { length: None, modified: 3 };
+    assert!(pieces_on_disk(&metainfo, &[missing, missing]).is_empty());
+    assert_eq!(pieces_on_disk(&metainfo, &[file(1), missing]), [0].into());
+    assert_eq!(pieces_on_disk(&metainfo, &[missing, in_part_file]), [1, 3].into());
+}
+
+/// What is decided about files of which `have` is good.
+fn verdict(
+    adoption: &mut Adoption,
+    have: &[u32],
+    files: &[FileStatus],
+    read_only: bool,
+) -> Verdict {
+    let (metainfo, have) = (metainfo(), bits(have));
+    adoption.decide(Found { metainfo: &metainfo, have: &have, files, read_only })
+}
+
+#[test]
+fn a_file_without_a_good_piece_is_somebody_elses_unless_the_record_has_it_as_it_is() {
+    let ask = |before: &[FileStatus], ours, overwrite| {
+        let mut adoption = Adoption::new(overwrite);
+        adoption.ask_for_proof(&metainfo(), &whole(), before, ours);
+        adoption
+    };
+    let foreign = |file| Verdict::InTheWay(TorrentError::Foreign(file));
+    assert_eq!(verdict(&mut ask(&[], false, false), &[], &whole(), false), foreign(0));
+    assert_eq!(verdict(&mut ask(&[], false, false), &[0], &whole(), false), foreign(1));
+    assert_eq!(verdict(&mut ask(&[], false, false), &[1], &whole(), false), Verdict::Ours);
+    assert_eq!(verdict(&mut ask(&whole(), false, false), &[], &whole(), false), Verdict::Ours);
+    assert_eq!(verdict(&mut ask(&[], true, false), &[], &whole(), false), Verdict::Ours);
+    assert_eq!(verdict(&mut ask(&[], false, true), &[], &whole(), false), Verdict::Ours);
+    assert_eq!(verdict(&mut ask(&[], false, false), &[], &whole(), true), Verdict::Ours);
+}
+
+#[test]
+fn a_file_that_is_too_long_is_cut_when_all_of_it_is_there_and_never_where_nothing_is_written() {
+    let long = [file(30_000), whole()[1]];
+    let mut adoption = Adoption::new(false);
+    let too_long = Verdict::InTheWay(TorrentError::TooLong(0));
+    assert_eq!(verdict(&mut adoption, &[0], &long, false), too_long);
+    assert_eq!(verdict(&mut adoption, &[0, 1], &long, true), too_long);
+    assert_eq!(verdict(&mut adoption, &[0, 1], &long, false), Verdict::Cut([0].into()));
+    assert_eq!(verdict(&mut adoption, &[0, 1], &long, false), Verdict::Wait);
+    assert_eq!(adoption.trimmed(), Some([0].into()));
+    assert_eq!(verdict(&mut adoption, &[0, 1], &whole(), false), Verdict::Ours);
+}
+
+#[test]
+fn a_file_that_changed_is_in_doubt_unless_we_wrote_to_it() {
+    let (metainfo, have) = (metainfo(), bits(&[0, 1, 3]));
+    let changed = [whole()[0], FileStatus { modified: 8, ..whole()[1] }];
+    let again = [whole()[0], FileStatus { modified: 9, ..whole()[1] }];
+    let mut doubt = Doubt::default();
+    doubt.seen(&whole());
+    assert!(doubt.compare(&metainfo, &have, &whole()).is_empty());
+    let suspects = doubt.compare(&metainfo, &have, &changed);
+    assert_eq!(suspects, [1, 3].into(), "those of it that we have");
+    doubt.suspect(suspects);
+    assert!(doubt.about(1) && !doubt.about(0) && doubt.is_waiting() && !doubt.is_certain());
+    assert_eq!((doubt.next(), doubt.next(), doubt.next()), (Some(1), Some(3), None));
+    [1, 3].into_iter().for_each(|piece| doubt.settled(piece));
+    assert!(doubt.is_certain() && doubt.check() == Ok(()));
+    doubt.wrote(2);
+    assert!(doubt.compare(&metainfo, &have, &again).is_empty(), "we wrote to it");
+    // While the location was gone, what was not durable may have been lost.
+    doubt.wrote(3);
+    let suspects = doubt.compare_after_absence(&metainfo, &have, &again);
+    assert_eq!(suspects, [3].into());
+    let read = [(0, FileStatus { modified: 8, ..whole()[0] })];
+    assert_eq!(doubt.changed(&metainfo, &have, &read), [0, 1].into());
+    assert!(doubt.changed(&metainfo, &have, &read).is_empty(), "it is known already");
+}
