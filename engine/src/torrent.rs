@@ -205,7 +205,7 @@ impl Torrent {
             self.update_interest(&mut ctx.agenda, conn);
             self.fill_requests(ctx, conn);
             self.serve(ctx, conn);
-            self.refuse_excess(ctx, conn);
+            self.part_when_both_complete(ctx, conn);
             self.send_metadata(ctx, conn);
         }
         self.poll_metadata(ctx);

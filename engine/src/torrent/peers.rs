@@ -365,7 +365,7 @@ impl Torrent {
     }
 
     /// Lets a peer go that neither side can use: both have everything (BEP 21).
-    pub(super) fn refuse_excess(&mut self, ctx: &mut Context, conn: ConnId) {
+    pub(super) fn part_when_both_complete(&mut self, ctx: &mut Context, conn: ConnId) {
         if !self.life.is_active() || !self.goal.finished {
             return;
         }
