@@ -146,12 +146,12 @@ impl Engine {
         self.ctx.work.begin_step();
         // The caller's vector is used directly, so that its capacity is.
         core::mem::swap(&mut self.ctx.out.actions, actions);
-        self.hear_left_over();
+        self.give_first_turns();
     }
 
     /// What comes behind the events.
     fn finish(&mut self, actions: &mut Vec<Action>) -> Wakeup {
-        self.hear_waiting(STEP_UNITS);
+        self.give_turns(STEP_UNITS);
         self.ctx.work.charge(Payer::Engine);
         self.fire_timers();
         self.decide();

@@ -134,7 +134,7 @@ impl PexLedger {
     ///
     /// # Errors
     /// When it does so all the time.
-    pub fn hear(&mut self, named: usize, now: Instant) -> Result<usize, Flood> {
+    pub fn take(&mut self, named: usize, now: Instant) -> Result<usize, Flood> {
         let (since, count) = &mut self.heard;
         if *count == 0 || now.since(*since) >= INTERVAL {
             (*since, *count) = (now, 0);

@@ -64,7 +64,7 @@ impl Identity {
     /// A block of addresses that one owner may have is one voter, and the last to vote replaces the
     /// first, so that nobody keeps others from voting. Somebody on the internet knows nothing of our
     /// address in a local network, and nobody there knows that of the other family.
-    pub fn hear(&mut self, from: IpAddr, ip: IpAddr) {
+    pub fn vote(&mut self, from: IpAddr, ip: IpAddr) {
         let (from, ip) = (from.to_canonical(), ip.to_canonical());
         let strange = scope(from) == Scope::Public && scope(ip) != Scope::Public;
         if strange || ip.is_unspecified() || ip.is_multicast() {

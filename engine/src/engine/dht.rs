@@ -206,7 +206,7 @@ impl Engine {
                 DhtEvent::Peers { key, from, peers } => self.dht_found(ipv6, key, from, &peers),
                 DhtEvent::Done(key, outcome) => self.dht_done(ipv6, key, *outcome),
                 DhtEvent::Voice { from, addr } => {
-                    self.ctx.net.identity.hear(from, addr.ip());
+                    self.ctx.net.identity.vote(from, addr.ip());
                     if let Some(ip) = self.ctx.net.identity.settled(ipv6) {
                         self.with_dht(ipv6, |node, now, _| node.lives_at(ip, now));
                     }

@@ -366,7 +366,7 @@ impl Engine {
             Ok(reply) if exchange.status == 200 => {
                 if let Some(ip) = reply.external_ip {
                     let voice = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
-                    self.ctx.net.identity.hear(voice, ip);
+                    self.ctx.net.identity.vote(voice, ip);
                 }
                 let answer = Answer {
                     interval: reply.interval,

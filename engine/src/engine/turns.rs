@@ -53,7 +53,7 @@ impl Engine {
         // Who stands in the line has its turn there.
         if peer.unheard {
             torrent.account_for_waiting(&mut self.ctx, conn);
-        } else if torrent.hear(&mut self.ctx, conn) {
+        } else if torrent.act_on_messages(&mut self.ctx, conn) {
             self.turns.wait(conn);
         }
         if within < count {
@@ -63,13 +63,13 @@ impl Engine {
 
     /// Gives those in the line one turn after the other, until the work of this step has reached
     /// `until`.
-    pub(super) fn hear_waiting(&mut self, until: u64) {
+    pub(super) fn give_turns(&mut self, until: u64) {
         while self.ctx.work.total() < until
             && let Some(conn) = self.turns.waiting.pop_front()
         {
             self.ctx.work.charge(Payer::Conn(conn));
             if let Some((torrent, ctx)) = self.torrent_of(conn)
-                && torrent.hear(ctx, conn)
+                && torrent.act_on_messages(ctx, conn)
             {
                 self.turns.wait(conn);
             }
@@ -78,7 +78,7 @@ impl Engine {
 
     /// What was left from the step before: it gets half of this one, so that neither what waits nor
     /// what comes can keep the other out.
-    pub(super) fn hear_left_over(&mut self) {
-        self.hear_waiting(STEP_UNITS / 2);
+    pub(super) fn give_first_turns(&mut self) {
+        self.give_turns(STEP_UNITS / 2);
     }
 }

@@ -54,16 +54,16 @@ fn the_journal_is_bounded_and_old_readers_go_on_at_its_beginning() {
 fn what_one_peer_names_is_bounded_in_each_minute_and_in_all() {
     let mut ledger = PexLedger::default();
     let mut now = Instant::from_millis(5000);
-    assert_eq!(ledger.hear(50, now), Ok(50));
-    assert_eq!(ledger.hear(500, now), Ok(100));
+    assert_eq!(ledger.take(50, now), Ok(50));
+    assert_eq!(ledger.take(500, now), Ok(100));
     for _ in 0..8 {
-        assert_eq!(ledger.hear(50, now), Ok(0));
+        assert_eq!(ledger.take(50, now), Ok(0));
     }
-    assert_eq!(ledger.hear(50, now), Err(Flood));
+    assert_eq!(ledger.take(50, now), Err(Flood));
     let mut sum = 150;
     for _ in 0..20 {
         now = now + Duration::from_secs(60);
-        sum += ledger.hear(100, now).unwrap();
+        sum += ledger.take(100, now).unwrap();
     }
     assert_eq!(sum, 1000);
 }

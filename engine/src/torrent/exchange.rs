@@ -74,7 +74,7 @@ impl Torrent {
     }
 
     /// A peer names peers.
-    pub(super) fn hear_of_peers(
+    pub(super) fn take_in_peers(
         &mut self,
         ctx: &mut Context,
         conn: ConnId,
@@ -84,7 +84,7 @@ impl Torrent {
             return Ok(());
         }
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
-        let taken = peer.pex.hear(message.added.len(), ctx.now);
+        let taken = peer.pex.take(message.added.len(), ctx.now);
         let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
         let teller = scope(peer.intro.addr.ip());
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());

@@ -70,7 +70,7 @@ fn account(peer: &mut Peer, assembling: &mut Budget) -> bool {
 impl Torrent {
     /// A peer has its turn: acts on the complete messages in its assembler, as far as a turn and the
     /// work of a step go. Returns whether some are left for another turn.
-    pub(crate) fn hear(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
+    pub(crate) fn act_on_messages(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
         let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
         let waiting = loop {
             // It may become known in the middle of what a peer says.
@@ -171,7 +171,7 @@ impl Torrent {
             PeerEvent::Reject(request) => return self.rejected(ctx, conn, request),
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
             PeerEvent::Metadata(message) => return self.metadata_message(ctx, conn, message),
-            PeerEvent::Pex(message) => return self.hear_of_peers(ctx, conn, &message),
+            PeerEvent::Pex(message) => return self.take_in_peers(ctx, conn, &message),
             PeerEvent::DhtPort(port) => {
                 if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.net.dht_runs) {
                     let node = SocketAddr::new(peer.intro.addr.ip(), port);
@@ -279,13 +279,13 @@ impl Torrent {
     fn extended(&mut self, ctx: &mut Context, conn: ConnId, handshake: &ExtendedHandshake) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if let Some(ip) = handshake.yourip {
-            ctx.net.identity.hear(peer.intro.addr.ip(), ip);
+            ctx.net.identity.vote(peer.intro.addr.ip(), ip);
         }
         if let Some(port) = handshake.p.filter(|_| peer.intro.incoming) {
             self.candidates.listens_on(peer.intro.key, port);
         }
         self.list_peer(conn);
-        self.hear_offer(ctx, conn, handshake.metadata_size);
+        self.metadata_offered(ctx, conn, handshake.metadata_size);
     }
 
     /// A peer's timer fired: silence, snubbing, keep-alives.

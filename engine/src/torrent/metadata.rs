@@ -48,7 +48,7 @@ impl Torrent {
     }
 
     /// A peer said in its handshake what it can do for us.
-    pub(super) fn hear_offer(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
+    pub(super) fn metadata_offered(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
         let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
         let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
         // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.

@@ -198,7 +198,7 @@ impl Torrent {
             self.list_peer(conn);
         }
         ctx.agenda.flush.insert(conn);
-        self.hear(ctx, conn)
+        self.act_on_messages(ctx, conn)
     }
 
     /// The first messages: pieces (BEP 3, 6), extended handshake (BEP 10), allowed-fast set.

@@ -10,7 +10,7 @@ fn ip(text: &str) -> IpAddr {
 /// Voters of as many owners that say `said`.
 fn vote(identity: &mut Identity, first: u8, count: u8, said: &str) {
     for n in first..first + count {
-        identity.hear(IpAddr::V4(Ipv4Addr::new(60, n, 1, 1)), ip(said));
+        identity.vote(IpAddr::V4(Ipv4Addr::new(60, n, 1, 1)), ip(said));
     }
 }
 
@@ -44,11 +44,11 @@ fn one_owner_of_many_addresses_has_one_vote() {
     let mut identity = Identity::default();
     vote(&mut identity, 0, 8, "1.2.3.4");
     for n in 0..=255 {
-        identity.hear(IpAddr::V4(Ipv4Addr::new(200, 0, 0, n)), ip("6.6.6.6"));
+        identity.vote(IpAddr::V4(Ipv4Addr::new(200, 0, 0, n)), ip("6.6.6.6"));
     }
     for n in 0..1000u16 {
         let from = format!("2001:db8:1:{:x}::{n:x}", n % 50);
-        identity.hear(ip(&from), ip("6.6.6.6"));
+        identity.vote(ip(&from), ip("6.6.6.6"));
     }
     assert_eq!(identity.settled(false), Some(ip("1.2.3.4")));
     assert_eq!(identity.votes.len(), 10);
@@ -59,7 +59,7 @@ fn the_latest_votes_count_whatever_the_address_of_the_voter() {
     let mut identity = Identity::default();
     // High addresses, so that they would stay for ever if low ones made room.
     for n in 0..64 {
-        identity.hear(IpAddr::V4(Ipv4Addr::new(220, n, 1, 1)), ip("6.6.6.6"));
+        identity.vote(IpAddr::V4(Ipv4Addr::new(220, n, 1, 1)), ip("6.6.6.6"));
     }
     assert_eq!(identity.settled(false), Some(ip("6.6.6.6")));
     vote(&mut identity, 0, 40, "1.2.3.4");
@@ -76,7 +76,7 @@ fn nobody_on_the_internet_names_an_address_of_a_local_network() {
     assert!(identity.votes.is_empty());
     // In a local network each address has a vote.
     for n in 1..=8 {
-        identity.hear(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), ip("10.0.0.9"));
+        identity.vote(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), ip("10.0.0.9"));
     }
     assert_eq!(identity.settled(false), Some(ip("10.0.0.9")));
 }
