@@ -2,8 +2,8 @@
 //! not before somebody asks for them or an announce is due. One costs some hundred bytes.
 //!
 //! A torrent on standby becomes *wanted*: it is asked for, and comes back with `Command::Add`, or
-//! does not, and is asked for again later. Those that come only because an announce is due are *on
-//! duty* until they rest again, and there are never many of them at a time.
+//! does not, and is asked for again later. Those that come only because an announce is due are
+//! *announce-only* until they rest again, and there are never many of them at a time.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 
 /// Torrents in memory, or asked for, only because they are due.
-const MAX_ON_DUTY: usize = 128;
+const MAX_ANNOUNCE_ONLY: usize = 128;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// When a torrent that did not come is asked for again.
@@ -58,7 +58,7 @@ struct Wanted {
     /// When the answer is not waited for any more.
     until: Instant,
     /// It was due; nobody else asked for it.
-    on_duty: bool,
+    announce_only: bool,
     /// Who is known to have it or to want it.
     peers: Vec<SocketAddr>,
 }
@@ -69,7 +69,7 @@ pub struct Returned {
     /// What it goes on with.
     pub kept: Kept,
     /// It comes because it was due.
-    pub on_duty: bool,
+    pub announce_only: bool,
     /// Peers for it.
     pub peers: Vec<SocketAddr>,
 }
@@ -82,7 +82,7 @@ pub struct Standby {
     /// Those times, of all that are not wanted.
     due: BTreeSet<(Instant, Sha1Hash)>,
     wanted: BTreeMap<Sha1Hash, Wanted>,
-    on_duty: BTreeSet<TorrentId>,
+    announce_only: BTreeSet<TorrentId>,
 }
 
 impl Standby {
@@ -115,9 +115,9 @@ impl Standby {
         if let (None, Some(at)) = (&wanted, due) {
             self.due.remove(&(at, hash));
         }
-        let on_duty = wanted.as_ref().is_some_and(|wanted| wanted.on_duty);
+        let announce_only = wanted.as_ref().is_some_and(|wanted| wanted.announce_only);
         let peers = wanted.map(|wanted| wanted.peers).unwrap_or_default();
-        Some(Returned { kept, on_duty, peers })
+        Some(Returned { kept, announce_only, peers })
     }
 
     /// Somebody wants a torrent; `peer` may have it or want it. Returns whether it is to be asked
@@ -129,9 +129,9 @@ impl Standby {
             self.due.remove(&(*at, hash));
         }
         let until = now + PATIENCE;
-        let unasked = || Wanted { until, on_duty: false, peers: Vec::new() };
+        let unasked = || Wanted { until, announce_only: false, peers: Vec::new() };
         let wanted = self.wanted.entry(hash).or_insert_with(unasked);
-        wanted.on_duty = false;
+        wanted.announce_only = false;
         if let Some(peer) = peer.filter(|_| wanted.peers.len() < MAX_PEERS)
             && !wanted.peers.contains(&peer)
         {
@@ -150,7 +150,7 @@ impl Standby {
             && self.has_room()
         {
             self.due.pop_first();
-            let wanted = Wanted { until: now + PATIENCE, on_duty: true, peers: Vec::new() };
+            let wanted = Wanted { until: now + PATIENCE, announce_only: true, peers: Vec::new() };
             self.wanted.insert(hash, wanted);
             called.push(hash);
         }
@@ -171,23 +171,23 @@ impl Standby {
     }
 
     fn has_room(&self) -> bool {
-        let asked = self.wanted.values().filter(|wanted| wanted.on_duty).count();
-        asked + self.on_duty.len() < MAX_ON_DUTY
+        let asked = self.wanted.values().filter(|wanted| wanted.announce_only).count();
+        asked + self.announce_only.len() < MAX_ANNOUNCE_ONLY
     }
 
     /// A torrent has come because it was due.
-    pub fn reports(&mut self, id: TorrentId) {
-        self.on_duty.insert(id);
+    pub fn comes_to_announce(&mut self, id: TorrentId) {
+        self.announce_only.insert(id);
     }
 
     /// Whether a torrent is here only because it was due.
-    pub fn is_on_duty(&self, id: TorrentId) -> bool {
-        self.on_duty.contains(&id)
+    pub fn is_announce_only(&self, id: TorrentId) -> bool {
+        self.announce_only.contains(&id)
     }
 
     /// A torrent is gone, or is here for another reason now.
-    pub fn off_duty(&mut self, id: TorrentId) {
-        self.on_duty.remove(&id);
+    pub fn not_announce_only(&mut self, id: TorrentId) {
+        self.announce_only.remove(&id);
     }
 
     /// When [`Self::call`] has something to do.

@@ -334,7 +334,7 @@ impl Engine {
             Some(Exit::Remove { .. }) => {
                 self.by_hash.remove(&torrent.info_hash());
                 self.torrents.remove(id);
-                self.standby.off_duty(id);
+                self.standby.not_announce_only(id);
                 self.ctx.notify(Notice::TorrentRemoved(id));
             }
             Some(Exit::Stop) => {}

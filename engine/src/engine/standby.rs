@@ -52,9 +52,9 @@ impl Engine {
 
     /// A torrent comes back: it goes on where it stopped.
     pub(super) fn take_over(&mut self, id: TorrentId, returned: Returned) {
-        let Returned { kept, on_duty, peers } = returned;
-        if on_duty {
-            self.standby.reports(id);
+        let Returned { kept, announce_only, peers } = returned;
+        if announce_only {
+            self.standby.comes_to_announce(id);
         }
         if let Some(at) = kept.dht {
             self.dht.set_turn(id, at);
@@ -90,9 +90,9 @@ impl Engine {
             if self.dht.is_about(id, self.ctx.now) {
                 continue;
             }
-            let on_duty = self.standby.is_on_duty(id);
+            let announce_only = self.standby.is_announce_only(id);
             if let Some(torrent) = self.torrents.get_mut(id) {
-                torrent.rest(&mut self.ctx, since, on_duty);
+                torrent.rest(&mut self.ctx, since, announce_only);
             }
         }
         while let Some(id) = self.ctx.agenda.woken.pop_first() {
@@ -100,7 +100,7 @@ impl Engine {
                 continue;
             };
             for (conn, remote, handshake) in self.parked(hash) {
-                self.standby.off_duty(id);
+                self.standby.not_announce_only(id);
                 if let Err(reason) = self.welcome(conn, remote, false, &handshake) {
                     self.forget_early(conn, reason, true);
                 }
@@ -113,7 +113,7 @@ impl Engine {
         let Some(torrent) = self.torrents.remove(id) else { return };
         let hash = torrent.info_hash();
         self.by_hash.remove(&hash);
-        self.standby.off_duty(id);
+        self.standby.not_announce_only(id);
         let kept = Kept { dht: self.dht.take_turn(id, self.ctx.now), ..torrent.kept() };
         self.standby.put(hash, kept, kept.due());
         self.ctx.notify(Notice::Rested(id, hash));

@@ -138,7 +138,7 @@ pub(super) struct TrackerIo {
     udp: UdpClient,
     udp_alarm: Alarm,
     names: BTreeMap<String, Vec<IpAddr>>,
-    wishes: lookups::Wishes,
+    caused: lookups::CausedByStrangers,
 }
 
 impl TrackerIo {
@@ -148,7 +148,7 @@ impl TrackerIo {
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
         self.hosts.check()?;
-        self.wishes.check(&self.lookups)
+        self.caused.check(&self.lookups)
     }
 }
 
@@ -468,6 +468,6 @@ impl Engine {
 impl TrackerIo {
     /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
-        self.wishes.corrupt(rule)
+        self.caused.corrupt(rule)
     }
 }

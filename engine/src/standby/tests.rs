@@ -45,7 +45,7 @@ fn what_is_wanted_is_asked_for_once_and_comes_back_with_what_was_kept() {
     // That time it did not come, and nobody remembers who wanted it.
     assert!(standby.want(hash(1), Some(peer(3)), at(601)));
     let returned = standby.remove(hash(1)).unwrap();
-    assert_eq!((returned.kept, returned.on_duty), (kept, false));
+    assert_eq!((returned.kept, returned.announce_only), (kept, false));
     assert_eq!(returned.peers, [peer(3)]);
     assert!(standby.len() == 0 && standby.remove(hash(1)).is_none());
     assert_eq!(standby.next_deadline(), None);
@@ -56,27 +56,27 @@ fn only_so_many_are_here_because_they_are_due() {
     let mut standby = Standby::default();
     (0..200).for_each(|number| standby.put(hash(number), Kept::default(), Some(at(1))));
     let called = standby.call(at(1));
-    assert_eq!(called.len(), MAX_ON_DUTY);
+    assert_eq!(called.len(), MAX_ANNOUNCE_ONLY);
     assert!(standby.call(at(2)).is_empty());
     for (number, hash) in called.iter().enumerate() {
-        assert!(standby.remove(*hash).unwrap().on_duty);
-        standby.reports(TorrentId::from_u64(number as u64));
+        assert!(standby.remove(*hash).unwrap().announce_only);
+        standby.comes_to_announce(TorrentId::from_u64(number as u64));
     }
     assert!(standby.call(at(3)).is_empty());
     assert_eq!(standby.next_deadline(), None);
-    standby.off_duty(TorrentId::from_u64(3));
+    standby.not_announce_only(TorrentId::from_u64(3));
     assert_eq!(standby.next_deadline(), Some(at(1)));
     assert_eq!(standby.call(at(3)).len(), 1);
     standby.check().unwrap();
 }
 
 #[test]
-fn somebody_who_wants_it_makes_a_torrent_on_duty_an_ordinary_one() {
+fn somebody_who_wants_it_makes_an_announce_only_torrent_an_ordinary_one() {
     let mut standby = Standby::default();
     standby.put(hash(1), Kept::default(), Some(at(1)));
     assert_eq!(standby.call(at(1)), [hash(1)]);
     assert!(!standby.want(hash(1), Some(peer(5)), at(2)));
     let returned = standby.remove(hash(1)).unwrap();
-    assert!(!returned.on_duty);
+    assert!(!returned.announce_only);
     assert_eq!(returned.peers, [peer(5)]);
 }

@@ -92,10 +92,10 @@ impl Torrent {
 
     /// Nothing has happened since then: closes the files, if that is long enough. A torrent that is
     /// here only because it was due goes as soon as nobody is there.
-    pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, on_duty: bool) {
+    pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, announce_only: bool) {
         let Some(seconds) = ctx.config.rest_after else { return };
         // What is not remembered in rest, such as who was called last, must not matter after it.
-        let wait = if on_duty && !self.rest.visited { 0 } else { seconds.max(LEAST_WAIT) };
+        let wait = if announce_only && !self.rest.visited { 0 } else { seconds.max(LEAST_WAIT) };
         let at = since + Duration::from_secs(wait.into());
         if at > ctx.now {
             let (queue, now) = (&mut ctx.timers, ctx.now);

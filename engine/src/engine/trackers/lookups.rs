@@ -18,9 +18,9 @@ use crate::tracker::PeerHost;
 const MAX_NAMES: usize = 1000;
 /// Look-ups that strangers cause beside those of trackers: names of peers, and of nodes that torrents
 /// name. So many at once, then one in two seconds.
-const WISHES: Pace = Pace::new(20, 2000);
+const CAUSED_BY_STRANGERS: Pace = Pace::new(20, 2000);
 /// Of those, in progress at the same time: names that nobody answers for must not fill the resolver.
-const MAX_WISHES: u32 = 4;
+const MAX_CAUSED_BY_STRANGERS: u32 = 4;
 
 /// What a name is looked up for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,21 +36,22 @@ pub(in super::super) enum Lookup {
 }
 
 impl Lookup {
-    fn is_wish(&self) -> bool {
+    fn is_caused_by_stranger(&self) -> bool {
         matches!(self, Self::NamedNode { .. } | Self::Peer { .. })
     }
 }
 
 /// The budget of look-ups that strangers cause.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Wishes {
+pub(super) struct CausedByStrangers {
     taken: Taken,
     in_progress: u32,
 }
 
-impl Wishes {
+impl CausedByStrangers {
     fn take(&mut self, now: Instant) -> bool {
-        let may = self.in_progress < MAX_WISHES && self.taken.take(WISHES, now);
+        let may =
+            self.in_progress < MAX_CAUSED_BY_STRANGERS && self.taken.take(CAUSED_BY_STRANGERS, now);
         self.in_progress += u32::from(may);
         may
     }
@@ -60,8 +61,8 @@ impl Wishes {
     }
 
     pub(super) fn check(&self, lookups: &SlotMap<LookupId, Lookup>) -> Result<(), &'static str> {
-        let count = lookups.iter().filter(|(_, lookup)| lookup.is_wish()).count();
-        if count as u32 != self.in_progress || self.in_progress > MAX_WISHES {
+        let count = lookups.iter().filter(|(_, lookup)| lookup.is_caused_by_stranger()).count();
+        if count as u32 != self.in_progress || self.in_progress > MAX_CAUSED_BY_STRANGERS {
             return Err("look-ups that strangers cause are counted and bounded");
         }
         Ok(())
@@ -70,7 +71,7 @@ impl Wishes {
 
 impl Engine {
     pub(super) fn look_up(&mut self, lookup: Lookup, host: String) {
-        if lookup.is_wish() && !self.trackers.wishes.take(self.ctx.now) {
+        if lookup.is_caused_by_stranger() && !self.trackers.caused.take(self.ctx.now) {
             return;
         }
         let id = self.trackers.lookups.insert(lookup);
@@ -117,8 +118,8 @@ impl Engine {
         let Some(lookup) = self.trackers.lookups.remove(id) else {
             return self.violated(ViolatedRule::UnknownCompletion);
         };
-        if lookup.is_wish() {
-            self.trackers.wishes.give();
+        if lookup.is_caused_by_stranger() {
+            self.trackers.caused.give();
         }
         let mut ips = result.unwrap_or_default();
         match lookup {
@@ -145,7 +146,7 @@ impl Engine {
 }
 
 #[cfg(feature = "corruption")]
-impl Wishes {
+impl CausedByStrangers {
     /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
         match rule {

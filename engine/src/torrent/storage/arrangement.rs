@@ -17,12 +17,12 @@ use crate::resume::ResumeData;
 
 /// Time until a location that is gone is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Wishes that wait for the one in progress.
-const MAX_WISHES: usize = 64;
+/// Tasks that wait for the one in progress.
+const MAX_TASKS: usize = 64;
 
 /// One thing to be done with all files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Wish {
+enum Task {
     Select(Vec<u32>),
     Move(LocationId),
     Rename(Vec<(u32, Renamed)>),
@@ -45,8 +45,8 @@ pub(in crate::torrent) struct Arrangement {
     pub(in crate::torrent) placement: Placement,
     /// What names can be at the location.
     pub(in crate::torrent) naming: Naming,
-    wishes: VecDeque<Wish>,
-    busy: Option<Wish>,
+    tasks: VecDeque<Task>,
+    busy: Option<Task>,
     /// Where copies lie that a move left behind.
     left_at: Vec<LocationId>,
     /// What waits for resume data that tells how the files lie now.
@@ -85,18 +85,18 @@ impl Arrangement {
 
     /// Whether nothing may be written, because everything is being copied or soon will be.
     pub(in crate::torrent) fn holds_writes(&self) -> bool {
-        let moves = |wish: &Wish| matches!(wish, Wish::Move(_));
-        self.busy.as_ref().is_some_and(moves) || self.wishes.front().is_some_and(moves)
+        let moves = |task: &Task| matches!(task, Task::Move(_));
+        self.busy.as_ref().is_some_and(moves) || self.tasks.front().is_some_and(moves)
     }
 
     /// Whether nothing more is wanted of the files.
     pub(in crate::torrent) fn is_done(&self) -> bool {
-        self.busy.is_none() && self.wishes.is_empty() && self.look_again.is_none()
+        self.busy.is_none() && self.tasks.is_empty() && self.look_again.is_none()
     }
 
     /// Whether everything is being copied.
     pub(in crate::torrent) fn is_moving(&self) -> bool {
-        matches!(self.busy, Some(Wish::Move(_)))
+        matches!(self.busy, Some(Task::Move(_)))
     }
 
     /// Takes over what an earlier run left: names, and copies to be removed.
@@ -106,8 +106,8 @@ impl Arrangement {
         // Nothing that is in use is removed, whatever the record says.
         let location = self.placement.location;
         self.left_at.retain(|left| *left != location);
-        self.wishes.retain(|wish| !matches!(wish, Wish::Discard(_)));
-        self.wishes.extend(self.left_at.iter().copied().map(Wish::Discard));
+        self.tasks.retain(|task| !matches!(task, Task::Discard(_)));
+        self.tasks.extend(self.left_at.iter().copied().map(Task::Discard));
     }
 
     /// Files that cannot be called at the location as the torrent says get names that they can have,
@@ -124,10 +124,10 @@ impl Arrangement {
         &self.left_at
     }
 
-    fn wish(&mut self, wish: Wish) -> bool {
-        let room = self.wishes.len() < MAX_WISHES;
+    fn add(&mut self, task: Task) -> bool {
+        let room = self.tasks.len() < MAX_TASKS;
         if room {
-            self.wishes.push_back(wish);
+            self.tasks.push_back(task);
         }
         room
     }
@@ -170,9 +170,9 @@ impl Arrangement {
             return false;
         }
         self.placement.skipped.clone_from(&skipped);
-        self.wishes.retain(|wish| !matches!(wish, Wish::Select(_)));
+        self.tasks.retain(|task| !matches!(task, Task::Select(_)));
         if is_open {
-            self.wishes.push_front(Wish::Select(skipped));
+            self.tasks.push_front(Task::Select(skipped));
         }
         is_open
     }
@@ -180,15 +180,15 @@ impl Arrangement {
     /// Room is made for what is wanted, before it is fetched.
     pub(in crate::torrent) fn make_room(&mut self) {
         if self.placement.allocation != Allocation::None {
-            let select = Wish::Select(self.placement.skipped.clone());
-            self.wishes.push_front(select);
+            let select = Task::Select(self.placement.skipped.clone());
+            self.tasks.push_front(select);
         }
     }
 
     /// The data is to move to another location. Returns whether it is there already.
     pub(in crate::torrent) fn move_to(&mut self, to: LocationId) -> Result<bool, CommandError> {
-        let there = self.placement.location == to && self.wishes.is_empty();
-        match there || self.wish(Wish::Move(to)) {
+        let there = self.placement.location == to && self.tasks.is_empty();
+        match there || self.add(Task::Move(to)) {
             true => Ok(there),
             false => Err(CommandError::Busy),
         }
@@ -206,7 +206,7 @@ impl Arrangement {
         };
         let renamed = renamed.filter(|renamed| self.names_are_free(layout, renamed));
         let renamed = renamed.ok_or(CommandError::BadName)?;
-        self.wish(Wish::Rename(renamed)).then_some(()).ok_or(CommandError::Busy)
+        self.add(Task::Rename(renamed)).then_some(()).ok_or(CommandError::Busy)
     }
 
     /// What a file is called now.
@@ -277,9 +277,9 @@ impl Arrangement {
         if self.busy.is_some() {
             return Next::Nothing;
         }
-        match self.wishes.front() {
+        match self.tasks.front() {
             None => Next::Nothing,
-            Some(Wish::Rename(renamed)) if !self.names_on_record => {
+            Some(Task::Rename(renamed)) if !self.names_on_record => {
                 let save = self.names_before.is_none();
                 if save {
                     let names = &mut self.placement.renamed;
@@ -289,31 +289,31 @@ impl Arrangement {
                 }
                 Next::Record { save }
             }
-            Some(Wish::Move(_)) => Next::Quiet,
+            Some(Task::Move(_)) => Next::Quiet,
             Some(_) => Next::Begin,
         }
     }
 
     /// Begins the next thing.
     pub(in crate::torrent) fn begin(&mut self, torrent: TorrentId) -> Option<DiskOp> {
-        let wish = self.wishes.pop_front()?;
-        self.busy = Some(wish.clone());
-        Some(match wish {
-            Wish::Select(skipped) => DiskOp::Select { torrent, skipped },
-            Wish::Move(to) => DiskOp::Move { torrent, to },
-            Wish::Rename(renamed) => DiskOp::Rename { torrent, renamed },
-            Wish::Discard(from) => DiskOp::Discard { torrent, from },
+        let task = self.tasks.pop_front()?;
+        self.busy = Some(task.clone());
+        Some(match task {
+            Task::Select(skipped) => DiskOp::Select { torrent, skipped },
+            Task::Move(to) => DiskOp::Move { torrent, to },
+            Task::Rename(renamed) => DiskOp::Rename { torrent, renamed },
+            Task::Discard(from) => DiskOp::Discard { torrent, from },
         })
     }
 
     /// What was wanted of the files is done, or is not.
     pub(in crate::torrent) fn arranged(&mut self, done: bool) -> Option<Arranged> {
-        let wish = self.busy.take()?;
-        let task = match &wish {
-            Wish::Select(_) => StorageTask::Select,
-            Wish::Move(to) => StorageTask::Move(*to),
-            Wish::Rename(_) => StorageTask::Rename,
-            Wish::Discard(from) => {
+        let ended = self.busy.take()?;
+        let task = match &ended {
+            Task::Select(_) => StorageTask::Select,
+            Task::Move(to) => StorageTask::Move(*to),
+            Task::Rename(_) => StorageTask::Rename,
+            Task::Discard(from) => {
                 if done {
                     self.left_at.retain(|left| left != from);
                 }
@@ -323,7 +323,7 @@ impl Arrangement {
         let names_before = match (done, &task) {
             // Without it blocks would be written to the wrong place: it is tried again.
             (false, StorageTask::Select) => {
-                self.wishes.push_front(wish);
+                self.tasks.push_front(ended);
                 return Some(Arranged::Failed(task));
             }
             _ => self.names_before.take(),
@@ -336,17 +336,17 @@ impl Arrangement {
             return Some(Arranged::Failed(task));
         }
         self.unsaved.told.push(task);
-        let moved = matches!(wish, Wish::Move(_));
-        match wish {
-            Wish::Rename(renamed) => self.names_done(&renamed),
-            Wish::Move(to) => {
+        let moved = matches!(ended, Task::Move(_));
+        match ended {
+            Task::Rename(renamed) => self.names_done(&renamed),
+            Task::Move(to) => {
                 let from = core::mem::replace(&mut self.placement.location, to);
                 self.unsaved.discard.push(from);
                 self.left_at.retain(|left| *left != to);
-                self.wishes.retain(|wish| *wish != Wish::Discard(to));
+                self.tasks.retain(|task| *task != Task::Discard(to));
                 self.left_at.push(from);
             }
-            Wish::Select(_) | Wish::Discard(_) => {}
+            Task::Select(_) | Task::Discard(_) => {}
         }
         Some(Arranged::Done { moved })
     }
@@ -366,7 +366,7 @@ impl Arrangement {
             return Vec::new();
         }
         for from in waiting.discard {
-            self.wishes.push_front(Wish::Discard(from));
+            self.tasks.push_front(Task::Discard(from));
         }
         self.names_on_record |= waiting.names;
         waiting.told
@@ -405,7 +405,7 @@ impl Arrangement {
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
         match rule {
             "nothing is asked for while the data moves" => {
-                self.busy = Some(Wish::Move(LocationId(1)));
+                self.busy = Some(Task::Move(LocationId(1)));
             }
             _ => return None,
         }
