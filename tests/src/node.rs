@@ -247,6 +247,9 @@ impl Node {
         }
         if let Some(checks) = &mut self.checks {
             checks.after_step(now, &self.engine, &actions)?;
+            if wakeup != Wakeup::Immediately {
+                checks.settle();
+            }
         }
         Ok(actions)
     }

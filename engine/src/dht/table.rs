@@ -318,7 +318,7 @@ impl Table {
             "the routing table has a bounded number of buckets" => self.buckets.clear(),
             "a bucket of the routing table is bounded" => {
                 let nodes = &mut self.buckets.first_mut()?.nodes;
-                let node = nodes.first()?.clone();
+                let node = *nodes.first()?;
                 nodes.resize(BUCKET + 1, node);
             }
             "a node of the routing table is in its bucket" => {
@@ -327,7 +327,7 @@ impl Table {
             }
             "a bucket of the routing table has one node of an address" => {
                 let nodes = &mut self.buckets.first_mut()?.nodes;
-                let node = nodes.first()?.clone();
+                let node = *nodes.first()?;
                 nodes.truncate(5);
                 nodes.push(node);
             }

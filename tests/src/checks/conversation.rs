@@ -20,6 +20,8 @@ pub struct Conversations {
     talks: BTreeMap<ConnId, Talk>,
     asked: Option<Asked>,
     metadata: Option<(ConnId, u64)>,
+    /// How often the engine has worked off all that it heard.
+    settled: u64,
 }
 
 /// One conversation.
@@ -36,6 +38,9 @@ struct Talk {
     /// We serve the peer.
     serves: bool,
     interested: bool,
+    /// When it said last that it is not interested any more, in how often all had been worked off: until that
+    /// happens again, the engine may not have come to it.
+    lost_interest: Option<u64>,
     allowed_in: BTreeSet<u32>,
     allowed_out: BTreeSet<u32>,
     /// What the peer has; `None` inside for everything.
@@ -68,7 +73,7 @@ impl Conversations {
         match event {
             StreamEvent::Received(bytes) => {
                 talk.received += bytes.len() as u64;
-                talk.hear(bytes);
+                talk.hear(bytes, self.settled);
                 if talk.wants != (0, 0) || !talk.named.is_empty() {
                     let (content, metadata) = std::mem::take(&mut talk.wants);
                     let named = std::mem::take(&mut talk.named);
@@ -84,6 +89,11 @@ impl Conversations {
             }
             StreamEvent::Connected => {}
         }
+    }
+
+    /// The engine has worked off all that it heard.
+    pub(super) fn settle(&mut self) {
+        self.settled += 1;
     }
 
     /// What was asked for and named in the event that was just heard.
@@ -114,7 +124,7 @@ impl Conversations {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
                     talk.untaken.push_back(bytes.len() as u64);
-                    talk.say(bytes, model).map_err(|rule| format!("{rule} ({conn:?})"))?;
+                    talk.say(bytes, model, self.settled).map_err(|rule| format!("{rule} ({conn:?})"))?;
                     let metadata = std::mem::take(&mut talk.metadata);
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
@@ -170,7 +180,7 @@ impl Talk {
         self.fast == [true, true]
     }
 
-    fn hear(&mut self, bytes: &Bytes) {
+    fn hear(&mut self, bytes: &Bytes, settled: u64) {
         if self.garbled {
             return;
         }
@@ -187,7 +197,7 @@ impl Talk {
         }
         loop {
             match self.heard.next_message() {
-                Ok(Some(message)) => self.heard(message),
+                Ok(Some(message)) => self.heard(message, settled),
                 Ok(None) => return,
                 Err(_) => {
                     self.garbled = true;
@@ -197,7 +207,7 @@ impl Talk {
         }
     }
 
-    fn heard(&mut self, message: Message) {
+    fn heard(&mut self, message: Message, settled: u64) {
         match message {
             Message::Choke => {
                 self.unchoked = false;
@@ -207,7 +217,10 @@ impl Talk {
             }
             Message::Unchoke => self.unchoked = true,
             Message::Interested => self.interested = true,
-            Message::NotInterested => self.interested = false,
+            Message::NotInterested if self.interested => {
+                self.interested = false;
+                self.lost_interest = Some(settled);
+            }
             Message::Have(piece) => {
                 self.has.insert(piece);
             }
@@ -242,7 +255,7 @@ impl Talk {
         }
     }
 
-    fn say(&mut self, bytes: &Bytes, model: &Model) -> Result<(), String> {
+    fn say(&mut self, bytes: &Bytes, model: &Model, settled: u64) -> Result<(), String> {
         self.said.push(bytes.clone());
         if !self.shaken[0] {
             let handshake = self.said.take_handshake().map_err(|error| error.to_string())?;
@@ -259,7 +272,7 @@ impl Talk {
             }
             let message = self.said.next_message().map_err(|error| error.to_string())?;
             let Some(message) = message else { return Err("messages are sent whole".into()) };
-            self.check(&message, model)?;
+            self.check(&message, model, settled)?;
         }
         self.stale = false;
         Ok(())
@@ -279,7 +292,7 @@ impl Talk {
         Ok(Some((piece, begin, length)))
     }
 
-    fn check(&mut self, message: &Message, model: &Model) -> Result<(), String> {
+    fn check(&mut self, message: &Message, model: &Model, settled: u64) -> Result<(), String> {
         let hash = self.torrent.unwrap_or(Sha1Hash([0; 20]));
         let verified = |piece: u32, rule: &str| {
             if model.is_verified(hash, piece) {
@@ -306,7 +319,8 @@ impl Talk {
                 self.allowed_out.insert(*piece);
             }
             Message::Unchoke => {
-                if !self.interested && !self.stale {
+                let not_heard = self.lost_interest == Some(settled);
+                if !self.interested && !self.stale && !not_heard {
                     return Err("only who is interested is unchoked".into());
                 }
                 self.serves = true;

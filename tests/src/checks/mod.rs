@@ -79,6 +79,11 @@ impl Checks {
         self.cost.settle(engine, actions.len(), stats.torrents + stats.standby)?;
         budgets(engine)
     }
+
+    /// The engine has worked off all that it heard: it did not ask to be woken at once.
+    pub(crate) fn settle(&mut self) {
+        self.conversations.settle();
+    }
 }
 
 /// No budget is overdrawn by more than what was granted before it was reached.

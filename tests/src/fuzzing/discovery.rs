@@ -146,7 +146,7 @@ pub fn pex(data: &[u8]) {
             1 => journal.left(party(step[1])),
             2 => now = now + Duration::from_secs(step[1].into()),
             _ => {
-                taken += ledger.hear(usize::from(step[1]), now).unwrap_or(0);
+                taken += ledger.take(usize::from(step[1]), now).unwrap_or(0);
                 let (message, next) = journal.since(told, party(step[1]));
                 assert!(message.added.len() + message.dropped.len() <= 50);
                 assert!(next >= told && next <= journal.end());
