@@ -261,6 +261,12 @@ impl Driver {
         &self.engine
     }
 
+    /// Where other threads leave events for the engine. To wake it ends the wait of [`Self::turn`].
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
     /// The places that data is kept in.
     #[must_use]
     pub fn locations(&self) -> &Locations {

@@ -16,7 +16,6 @@ pub mod listen;
 mod multicast;
 pub mod network;
 pub mod recorder;
-pub mod session_store;
 pub mod stream;
 
 pub use eddyline_disk as disk;

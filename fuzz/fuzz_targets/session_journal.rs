@@ -1,4 +1,4 @@
-//! See `eddyline_mio::fuzzing::session_journal`.
+//! See `eddyline_session::fuzzing::session_journal`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| eddyline_fuzz::run("session_journal", data));

@@ -14,7 +14,8 @@ pub fn run(name: &str, data: &[u8]) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     let engine = eddyline_sim::fuzzing::TARGETS.iter();
     let driver = eddyline_disk::fuzzing::TARGETS.iter().chain(eddyline_mio::fuzzing::TARGETS);
-    let mut targets = engine.chain(driver).chain(eddyline_cli::fuzzing::TARGETS);
+    let program = eddyline_session::fuzzing::TARGETS.iter().chain(eddyline_cli::fuzzing::TARGETS);
+    let mut targets = engine.chain(driver).chain(program);
     let (_, target) = targets.find(|(known, _)| *known == name).expect("a target of that name");
     // What a target makes once is no input's cost.
     ONCE.call_once(|| target(b""));

@@ -8,12 +8,13 @@ use std::time::Duration;
 use eddyline_cli::fuzzing::TARGETS as PROGRAM_TARGETS;
 use eddyline_disk::fuzzing::TARGETS as DISK_TARGETS;
 use eddyline_mio::fuzzing::TARGETS as DRIVER_TARGETS;
+use eddyline_session::fuzzing::TARGETS as SESSION_TARGETS;
 use eddyline_sim::fuzzing::{TARGETS, Target};
 use eddyline_sim::oracle::{BOUNDS, SHAPES, Spent, bound_of, grow, judge, measure};
 
 fn targets() -> impl Iterator<Item = Target> {
-    let driver = DISK_TARGETS.iter().chain(DRIVER_TARGETS).chain(PROGRAM_TARGETS);
-    TARGETS.iter().chain(driver).copied()
+    let driver = DISK_TARGETS.iter().chain(DRIVER_TARGETS).chain(SESSION_TARGETS);
+    TARGETS.iter().chain(driver).chain(PROGRAM_TARGETS).copied()
 }
 
 /// Inputs that fuzzers found, and those that they began with.

@@ -315,7 +315,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("engine", &[]),
     ("driver-mio/disk", &["engine"]),
     ("driver-mio", &["driver-mio/disk", "engine"]),
-    ("driver-mio/cli", &["driver-mio", "driver-mio/disk", "engine"]),
+    ("driver-mio/session", &["driver-mio", "driver-mio/disk", "engine"]),
+    ("driver-mio/cli", &["driver-mio", "driver-mio/disk", "driver-mio/session", "engine"]),
 ];
 
 /// What only the program brings: whoever embeds a library has a user interface and a configuration of its own.

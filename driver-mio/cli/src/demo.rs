@@ -24,7 +24,8 @@ use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, UNFINISHED, io_text};
 use super::output::line;
 use super::output_file::record_to;
 use super::progress::Reporter;
-use super::session::{Session, Setup};
+use super::session::Session;
+use super::setup::Setup;
 use super::signals::Signals;
 use super::units::size;
 

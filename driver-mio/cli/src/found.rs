@@ -1,32 +1,15 @@
 //! What is told of the files that a torrent has on disk: names that are not its own, files that were too
 //! long, links that were followed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use eddyline::Notice;
 use eddyline::metainfo::{FileEntry, Metainfo};
-use eddyline::{DiskError, Notice, Renamed, TorrentError};
 use eddyline_disk::claims::{Claim, ClaimAccess, Claims};
 use eddyline_disk::{links_on_the_way, naming_of};
+use eddyline_session::{Item, Renames, Session};
 
 use super::exit::{Failure, WOULD_OVERWRITE};
-use super::session::{Item, Session};
-
-/// The file that an error is about.
-pub fn file_of(error: TorrentError) -> Option<u32> {
-    match error {
-        TorrentError::Foreign(file) | TorrentError::TooLong(file) => Some(file),
-        TorrentError::Disk(_) | TorrentError::Metadata => None,
-    }
-}
-
-/// Whether an error is that another torrent has a path.
-pub fn is_taken(error: TorrentError) -> bool {
-    error == TorrentError::Disk(DiskError::Taken)
-}
-
-/// Files that are called otherwise than their torrent says, by number.
-pub type Renames = BTreeMap<u32, Renamed>;
 
 /// Takes the paths that a torrent has in a folder. Refuses one that would write to a path of another
 /// that has taken its paths already: nothing of either is written then.
@@ -126,19 +109,6 @@ fn and_more(count: usize, one: &str, many: &str) -> String {
         2 => format!(" and another file {many}"),
         _ => format!(" and {} other files {many}", count - 1),
     }
-}
-
-/// A link on the way to a file, where that is what the system refuses to follow.
-pub fn link_in_the_way(item: &Item, error: DiskError) -> Option<Failure> {
-    let stored = item.metainfo.layout.files().iter().filter(|file| file.is_stored());
-    let paths = stored.map(|file| file.path.as_slice());
-    let links = (error == DiskError::InTheWay).then(|| links_on_the_way(&item.folder, paths))?;
-    let text = format!(
-        "{} is a symbolic link, and nothing is written through one; move it away, or choose the folder \
-         in which the files are",
-        links.first()?.display()
-    );
-    Some(Failure::new(WOULD_OVERWRITE, text))
 }
 
 /// What is said of links that are followed to the files of a torrent.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use eddyline_mio::session_store::Entry;
+use eddyline_session::session_store::Entry;
 
 /// When seeding ends: whichever comes first. Without either it does not.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]

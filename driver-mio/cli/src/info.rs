@@ -5,16 +5,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::ArgMatches;
 use eddyline::metainfo::{FileEntry, Magnet, Metainfo, Naming};
+use eddyline_mio::dns::Names;
+use eddyline_session::Source;
 use serde_json::{Value, json};
 
 use super::exit::Failure;
-use eddyline_mio::dns::Names;
 
 use super::metadata::fetch;
 use super::output::{json as print_json, line, printable};
 use super::passkeys::without_passkey;
-use super::session::names;
-use super::source::{Source, load, load_torrent};
+use super::setup::names;
+use super::source::{load, load_torrent};
 use super::units::size;
 
 /// Prints what a source says; with `--files` what is behind a magnet, too.

@@ -9,7 +9,6 @@ mod config_file;
 mod create;
 mod demo;
 mod demo_tracker;
-mod dht_state;
 mod exit;
 mod folders;
 mod found;
@@ -25,7 +24,6 @@ mod passkeys;
 mod progress;
 mod published;
 mod replay;
-mod selected;
 mod selection;
 mod session;
 

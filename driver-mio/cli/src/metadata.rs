@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::metainfo::Metainfo;
+use eddyline_session::AddOptions;
+use eddyline_session::Source;
 
 use super::exit::{Failure, UNEXPECTED, UNFINISHED};
 use super::output::say;
 use super::published::look_up;
-use super::session::{AddOptions, Session, Setup};
+use super::session::Session;
+use super::setup::Setup;
 use super::signals::Signals;
-use super::source::Source;
 
 /// How long one turn may wait for something to happen.
 const TURN: Duration = Duration::from_millis(200);
@@ -47,7 +49,7 @@ fn wait(
         if let Some(failure) = session.failure() {
             return Err(failure);
         }
-        let known = session.items.iter().find(|item| item.metainfo.is_known());
+        let known = session.items().iter().find(|item| item.metainfo.is_known());
         if let Some(item) = known {
             return Ok(Ok(Box::new((*item.metainfo).clone())));
         }

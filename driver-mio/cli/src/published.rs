@@ -7,11 +7,11 @@ use bytes::Bytes;
 use eddyline::dht::{NodeId, mutable_target};
 use eddyline::metainfo::Magnet;
 use eddyline::{Command, DhtWish, Notice};
+use eddyline_session::Source;
 
 use super::exit::{Failure, UNFINISHED, USAGE};
 use super::session::Session;
 use super::signals::Signals;
-use super::source::Source;
 
 /// How often the DHT is asked until it knows.
 const AGAIN: Duration = Duration::from_secs(5);

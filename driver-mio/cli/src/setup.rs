@@ -6,20 +6,16 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use eddyline::{Config, RateLimits};
-use eddyline_disk::lanes::{self, LANES};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
-use sha1::Sha1;
+use eddyline_session::engine_config;
 
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};
 use super::folders;
 use super::output::warn;
 use super::output_file::record_to;
-
-/// Payload that may wait for the disk.
-const DISK_INTAKE: u32 = 4 << 20;
 
 /// How to set a session up.
 #[derive(Debug)]
@@ -52,9 +48,7 @@ impl Setup {
             pex: !matches.get_flag("no-pex"),
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
-            hash_jobs: hash_jobs(),
-            disk_intake: DISK_INTAKE,
-            ..Config::default()
+            ..engine_config()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
             engine.dht_bootstrap = nodes.filter(|node| !node.is_empty()).cloned().collect();
@@ -112,17 +106,6 @@ fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
     }
     let port = matches.try_get_one::<u16>("port").ok().flatten().copied();
     Ok(ListenOptions { port, address, interface })
-}
-
-/// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.
-fn hash_jobs() -> u32 {
-    let each = if lanes::are_fast::<Sha1>() { LANES } else { 2 };
-    (each * disk_threads()) as u32
-}
-
-/// Worker threads for disk and hashing.
-pub fn disk_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
 }
 
 /// The state folder; `None`, with a word, where there is none or it cannot be made: a transfer does without.

@@ -5,27 +5,19 @@ use std::io::Read;
 use std::path::Path;
 
 use eddyline::base::addr::Scope;
-use eddyline::metainfo::{InfoHash, Magnet, Metainfo, parse_info_hash};
+use eddyline::metainfo::{Magnet, Metainfo};
 use eddyline::{HttpFailure, HttpGet};
 use eddyline_mio::dns::Names;
 use eddyline_mio::http::fetch;
+use eddyline_session::{Source, is_magnet};
 
 use super::exit::{Failure, NETWORK, NOT_BENCODE, NOT_FOUND, USAGE};
 use super::units::size;
 
 /// Longest `.torrent` fetched by HTTP.
 const MAX_TORRENT: u32 = 64 << 20;
-/// Longest `.torrent` read from a file or from stdin. A film that is named by mistake is not read whole.
-pub const MAX_FILE: u64 = 64 << 20;
-
-/// A source, read and parsed.
-#[derive(Debug)]
-pub enum Source {
-    /// A torrent.
-    Torrent(Box<Metainfo>),
-    /// A magnet URI, or an info-hash on its own.
-    Magnet(Box<Magnet>),
-}
+/// Longest `.torrent` read from a file or from stdin.
+pub use eddyline_session::MAX_TORRENT as MAX_FILE;
 
 /// What the text of a source stands for.
 #[derive(Debug)]
@@ -76,23 +68,24 @@ pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     let path = Path::new(text);
     // What is copied brings white space along; a file may have some in its name.
     let copied = text.trim();
-    if starts_with(copied, "magnet:") {
-        let magnet = Magnet::parse(copied).map_err(Failure::magnet)?;
-        return Ok(Named::Magnet(magnet.into()));
+    if is_magnet(copied) {
+        return magnet_of(copied);
     }
     if starts_with(copied, "http://") || starts_with(copied, "https://") {
         return Ok(Named::Url(copied));
     }
     if !path.exists() && !copied.contains(['/', '.']) && copied.len() >= 32 {
-        let hash = parse_info_hash(copied).map_err(Failure::magnet)?;
-        let mut magnet = Magnet::default();
-        match hash {
-            InfoHash::V1(hash) => magnet.v1 = Some(hash),
-            InfoHash::V2(hash) => magnet.v2 = Some(hash),
-        }
-        return Ok(Named::Magnet(magnet.into()));
+        return magnet_of(copied);
     }
     Ok(Named::Path(path))
+}
+
+/// A magnet URI or an info-hash.
+fn magnet_of(text: &str) -> Result<Named<'static>, Failure> {
+    match text.parse::<Source>().map_err(Failure::magnet)? {
+        Source::Magnet(magnet) => Ok(Named::Magnet(magnet)),
+        Source::Torrent(_) => Err(Failure::new(USAGE, format!("'{text}' is no magnet"))),
+    }
 }
 
 /// Reads a source that must be a torrent.
@@ -137,7 +130,7 @@ fn download(url: &str, names: &Names) -> Result<Source, Failure> {
                     if reply.whole { failure } else { Failure::new(NETWORK, text) }
                 });
             }
-            (300..400, Some(location)) if starts_with(&location, "magnet:") => {
+            (300..400, Some(location)) if is_magnet(&location) => {
                 let magnet = Magnet::parse(&location).map_err(Failure::magnet)?;
                 return Ok(Source::Magnet(magnet.into()));
             }

@@ -7,20 +7,23 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Command, FilePriority, Notice, TorrentError, TorrentState};
+use eddyline::{Allocation, Command, FilePriority, Notice, TorrentError, TorrentState};
 use eddyline_disk::claims::Claims;
+use eddyline_session::AddOptions;
+use eddyline_session::{Renames, Source};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{Renames, lacking, links_told, take_paths};
+use super::found::{lacking, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
 use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::{ask, check, select};
-use super::session::{AddOptions, Session, Setup, names};
+use super::session::Session;
+use super::setup::{Setup, names};
 use super::signals::Signals;
-use super::source::{Source, load, load_torrent};
+use super::source::{load, load_torrent};
 
 /// How often the screen is brought up to date.
 const FRAME: Duration = Duration::from_millis(200);
@@ -63,7 +66,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let hold = metadata_only || matches!(source, Source::Magnet(_));
         let sequential = matches.get_flag("sequential");
         let overwrite = matches.get_flag("allow-overwrite");
-        let allocation = matches.get_one::<String>("allocation").cloned();
+        let allocation = allocation_of(matches);
         let options = AddOptions {
             priorities,
             sequential,
@@ -88,6 +91,15 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     end_session(session, &mut reporter, outcome)
+}
+
+/// How room for files is made.
+fn allocation_of(matches: &ArgMatches) -> Allocation {
+    match matches.get_one::<String>("allocation").map(String::as_str) {
+        Some("sparse") => Allocation::Sparse,
+        Some("full") => Allocation::Full,
+        _ => Allocation::None,
+    }
 }
 
 /// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path.
@@ -116,7 +128,7 @@ fn fetch_metadata(
     patience: Option<Duration>,
 ) -> Result<Option<u8>, Failure> {
     let started = Instant::now();
-    while !session.items.iter().all(|item| item.metainfo.is_known()) {
+    while !session.items().iter().all(|item| item.metainfo.is_known()) {
         let notices = session.turn(FRAME)?;
         reporter.show(session, &notices);
         if let Some(failure) = session.failures() {
@@ -153,7 +165,7 @@ fn save_metadata(
     output: Option<&OutputFile>,
     force: bool,
 ) -> Result<(), Failure> {
-    for item in &session.items {
+    for item in session.items() {
         let Some(bytes) = item.metainfo.encode() else { continue };
         match output {
             Some(output) => output.write(&bytes)?,
@@ -241,7 +253,7 @@ fn fetch(
 
 /// Whether enough was seeded of all torrents together.
 fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
-    let views = session.items.iter().filter_map(|item| session.driver.engine().torrent(item.id?));
+    let views = session.items().iter().filter_map(|item| session.driver.engine().torrent(item.id?));
     let (uploaded, length) =
         views.fold((0, 0), |(up, length), view| (up + view.uploaded, length + view.wanted));
     goal.is_reached(since, uploaded, length)
@@ -272,9 +284,9 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), F
 }
 
 fn is_checking(session: &Session) -> bool {
-    session.items.iter().any(|item| match item.id {
+    session.items().iter().any(|item| match item.id {
         // It has not been looked at yet.
-        None => item.failure.is_none(),
+        None => item.trouble.is_none(),
         Some(id) => matches!(
             session.driver.engine().torrent_state(id),
             Some(TorrentState::Checking | TorrentState::Opening)
@@ -312,7 +324,7 @@ fn serve(
     signals: &Signals,
     goal: &SeedGoal,
 ) -> Result<Option<u8>, Failure> {
-    let mut unchecked: BTreeSet<usize> = (0..session.items.len()).collect();
+    let mut unchecked: BTreeSet<usize> = (0..session.items().len()).collect();
     let mut ready: Option<Instant> = None;
     loop {
         let notices = session.turn(FRAME)?;
@@ -332,9 +344,9 @@ fn serve(
         }
         for notice in &notices {
             let Notice::Checked(id, good) = notice else { continue };
-            let place = session.items.iter().position(|item| item.id == Some(*id));
+            let place = session.items().iter().position(|item| item.id == Some(*id));
             let Some(place) = place else { continue };
-            let item = &session.items[place];
+            let item = &session.items()[place];
             if !item.done {
                 let pieces = item.metainfo.geometry.pieces();
                 let path = |file| session.driver.engine().file_path(*id, file);

@@ -18,7 +18,7 @@ use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
 use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
-use super::session::state_dir;
+use super::setup::state_dir;
 use super::signals::Signals;
 use super::source::load_torrent;
 

@@ -18,13 +18,14 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, Stall, TorrentState, TorrentView};
+use eddyline_session::Item;
 
 use self::events::{Complete, Event, Line, signal_name, why};
 use self::layout::{EIGHTHS, Phase, Row};
 use self::told::{EVERY, Movement, Progress, Told};
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable, say_styled, warn};
-use super::session::{Item, Session};
+use super::session::Session;
 use super::terminal::{Display, size as terminal_size};
 use super::units::{clock, rate, size};
 
@@ -123,7 +124,7 @@ impl Reporter {
 
     /// As [`Self::say`], and says of which torrent it is where there are several.
     fn say_of(&self, session: &Session, item: Option<&Item>, text: &str) {
-        match item.filter(|_| session.items.len() > 1) {
+        match item.filter(|_| session.items().len() > 1) {
             Some(item) => self.say(&format!("{}: {text}", item.metainfo.name)),
             None => self.say(text),
         }
@@ -153,7 +154,7 @@ impl Reporter {
     }
 
     fn announce_torrents(&self, session: &Session) {
-        for item in &session.items {
+        for item in session.items() {
             self.torrent_ready(session, item.metainfo.info_hashes, &item.metainfo.name);
         }
     }
@@ -297,12 +298,12 @@ impl Reporter {
     pub fn give_up(&mut self, session: &Session) -> String {
         let mut causes = Vec::new();
         let unfinished = views(session).into_iter().filter(|(item, _)| !item.done);
-        for (item, view) in unfinished.filter(|(item, _)| item.failure.is_none()) {
+        for (item, view) in unfinished.filter(|(item, _)| item.trouble.is_none()) {
             let told = self.told.entry(item.hash()).or_default();
             if let Some(movement) = told.give_up(view.stall) {
                 self.moved(session, item, movement);
             }
-            causes.push(match session.items.len() {
+            causes.push(match session.items().len() {
                 1 => why(view.stall).to_owned(),
                 _ => format!("{}: {}", item.metainfo.name, why(view.stall)),
             });
@@ -317,7 +318,7 @@ impl Reporter {
         if !self.json {
             return;
         }
-        for item in &session.items {
+        for item in session.items() {
             let Some(id) = item.id else { continue };
             let Some(state) = session.driver.engine().torrent_state(id) else { continue };
             let told = self.told.entry(item.hash()).or_default();
@@ -330,7 +331,7 @@ impl Reporter {
     }
 
     fn look_for_completions(&mut self, session: &Session) {
-        for item in session.items.iter().filter(|item| item.done && item.failure.is_none()) {
+        for item in session.items().iter().filter(|item| item.done && item.trouble.is_none()) {
             let told = self.told.entry(item.hash()).or_default();
             if !std::mem::replace(&mut told.complete, true) {
                 self.torrent_complete(session, item);
@@ -358,7 +359,7 @@ impl Reporter {
     pub fn complete(&mut self, session: &Session) {
         self.completed = true;
         self.look_for_completions(session);
-        if session.items.len() < 2 {
+        if session.items().len() < 2 {
             return;
         }
         let mut all =
@@ -373,7 +374,7 @@ impl Reporter {
             all.length += one.length;
         }
         self.event(session, None, Event::Complete(all));
-        let name = format!("{} torrents", session.items.len());
+        let name = format!("{} torrents", session.items().len());
         self.say(&format!("complete: {}", complete_text(&name, all.length, &all)));
     }
 
@@ -403,7 +404,7 @@ impl Reporter {
                 let is_it = |told: &Told| told.failure.as_deref() == Some(message);
                 // The failure of a torrent was told when it failed.
                 if !self.told.values().any(is_it) {
-                    let only = Some(&session.items).filter(|items| items.len() == 1);
+                    let only = Some(session.items()).filter(|items| items.len() == 1);
                     let item = only.and_then(|items| items.first());
                     self.event(session, item, Event::Error { message, code: failure.code });
                 }
@@ -423,7 +424,7 @@ impl Reporter {
 /// The torrents that are in the engine, and how they are.
 fn views(session: &Session) -> Vec<(&Item, TorrentView)> {
     let engine = session.driver.engine();
-    let items = session.items.iter();
+    let items = session.items().iter();
     items.filter_map(|item| Some((item, engine.torrent(item.id?)?))).collect()
 }
 

@@ -126,7 +126,7 @@ impl Reporter {
 
     /// Peers that have said by now what they call themselves, for when they go.
     pub(super) fn learn_clients(&mut self, session: &Session) {
-        for id in session.items.iter().filter_map(|item| item.id) {
+        for id in session.items().iter().filter_map(|item| item.id) {
             for view in session.driver.engine().peers(id) {
                 if let Some(known) = self.clients.get_mut(&view.conn) {
                     let name = client_name(&view.client);
@@ -141,14 +141,14 @@ impl Reporter {
     /// A torrent stands still.
     fn failed(&mut self, session: &Session, id: TorrentId) {
         let Some(item) = session.item(id) else { return };
-        let Some(failure) = item.failure.as_ref() else { return };
+        let Some(failure) = session.failure_of(item) else { return };
         let told = self.told.entry(item.hash()).or_default();
         if told.failure.replace(failure.message.clone()).as_ref() == Some(&failure.message) {
             return;
         }
         let event = Event::Error { message: &failure.message, code: failure.code };
         self.event(session, Some(item), event);
-        if (session.items.len() > 1 || !self.ends) && !self.json {
+        if (session.items().len() > 1 || !self.ends) && !self.json {
             tell_failure(&failure.message);
         }
     }

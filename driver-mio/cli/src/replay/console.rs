@@ -10,7 +10,7 @@ use rustyline::history::History as _;
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::line;
-use super::super::session::default_state_dir;
+use super::super::setup::default_state_dir;
 use super::condition;
 use super::tour::Tour;
 use super::transcript::Subject;

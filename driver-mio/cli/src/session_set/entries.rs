@@ -8,12 +8,14 @@ use eddyline::{LocationId, Priority, RateLimits, ResumeData};
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
-use eddyline_mio::session_store::{Entry, SessionSet};
+use eddyline_session::AddOptions;
+use eddyline_session::Source;
+use eddyline_session::session_store::{Entry, SessionSet};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::printable;
-use super::super::session::{AddOptions, Session};
-use super::super::source::{Source, load};
+use super::super::session::Session;
+use super::super::source::load;
 
 /// How a torrent is called on the screen.
 pub(super) fn title(entry: &Entry) -> String {

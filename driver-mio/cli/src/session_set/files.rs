@@ -15,18 +15,19 @@ use eddyline::{
 };
 use eddyline_disk::names_fit;
 use eddyline_disk::resume_store::ResumeStore;
-use eddyline_mio::session_store::{Entry, SessionSet, SessionStore};
+use eddyline_session::Selected;
+use eddyline_session::session_store::{Entry, SessionSet, SessionStore};
+use eddyline_session::{Renames, Source};
 use serde_json::json;
 
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
-use super::super::found::{Renames, take_paths};
+use super::super::found::take_paths;
 use super::super::hashing::HashingProgress;
 use super::super::output::{json as print_json, line, printable};
-use super::super::selected::Selected;
 use super::super::selection::no_file;
-use super::super::session::{Session, Setup, state_dir};
+use super::super::session::Session;
+use super::super::setup::{Setup, state_dir};
 use super::super::signals::Signals;
-use super::super::source::Source;
 use super::add::claims_of;
 use super::entries::{
     current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
@@ -143,7 +144,7 @@ impl Mover<'_> {
 
     /// Whether a torrent cannot be opened where it is, and none of it was found there.
     fn has_nothing(&self, entry: &Entry) -> bool {
-        let items = self.session.items.iter();
+        let items = self.session.items().iter();
         let mut ids = items.filter(|item| item.hash().to_hex() == entry.hash).map(|item| item.id);
         let view = ids.next().flatten().and_then(|id| self.session.driver.engine().torrent(id));
         view.is_some_and(|view| {
@@ -338,7 +339,7 @@ fn recheck(
                 _ => {}
             }
         }
-        let items = session.items.iter().filter(|item| item.hash().to_hex() == entry.hash);
+        let items = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
         for item in items {
             let view = item.id.and_then(|id| session.driver.engine().torrent(id));
             let length = u64::from(item.metainfo.geometry.piece_length());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use eddyline_mio::session_store::Entry;
+use eddyline_session::session_store::Entry;
 
 use super::super::goal::SeedGoal;
 

@@ -6,12 +6,12 @@ use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
-use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionSet};
+use eddyline_session::Selected;
+use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet};
 use serde_json::{Value, json};
 
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line, printable, say};
-use super::super::selected::Selected;
 use super::super::terminal::output_width;
 use super::super::units::{rate, size};
 use super::entries::{current_name, resume_of};

@@ -18,10 +18,10 @@ use clap::ArgMatches;
 
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
 use super::output::{line, warn};
-use super::session::{state_dir, store_failure};
+use super::setup::{state_dir, store_failure};
 use eddyline_disk::locks::Lock;
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
-use eddyline_mio::session_store::{Entry, PAUSED, SessionSet, SessionStore};
+use eddyline_session::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 use entries::{current_name, resume_of, title};
 
 /// Does what the subcommand says.

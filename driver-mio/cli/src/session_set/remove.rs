@@ -10,7 +10,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
-use eddyline_mio::session_store::{Entry, SessionSet};
+use eddyline_session::session_store::{Entry, SessionSet};
 use serde_json::json;
 
 use super::super::exit::Failure;

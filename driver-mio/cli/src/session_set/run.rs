@@ -12,15 +12,16 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
 use eddyline::{Command, FilePriority, Notice, Priority, StorageTask};
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
-use eddyline_mio::session_store::{Entry, GOAL_REACHED, SessionStore};
+use eddyline_session::Source;
+use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionStore};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::goal::SeedGoal;
 use super::super::output::warn;
 use super::super::progress::Reporter;
-use super::super::session::{Session, Setup};
+use super::super::session::Session;
+use super::super::setup::Setup;
 use super::super::signals::Signals;
-use super::super::source::Source;
 use super::add::skipped;
 use super::entries::{
     hash_of, move_failure, moved, not_moved, options_of, place_of, resume_of, source_of, title,
@@ -215,7 +216,7 @@ impl Run<'_> {
             // It goes on where it is, and the user decides what next.
             Notice::StorageFailed(id, StorageTask::Move(_), _) => {
                 let item = self.session.item(*id);
-                let why = item.and_then(|item| item.failure.clone());
+                let why = item.and_then(|item| self.session.failure_of(item));
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let (Some(entry), Some(why)) = (entry, why) {
                     self.session.fail(*id, move_failure(&entry, &why));
@@ -281,7 +282,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.goals_due = Instant::now() + GOALS_EVERY;
-        for item in &self.session.items {
+        for item in self.session.items() {
             let hash = item.hash().to_hex();
             if self.goals.counts_upload(&hash)
                 && let Some(view) = item.id.and_then(|id| self.session.driver.engine().torrent(id))
@@ -294,7 +295,7 @@ impl Run<'_> {
         }
         for hash in self.goals.reached() {
             let Some(entry) = self.set.get(&hash).cloned() else { continue };
-            let item = self.session.items.iter();
+            let item = self.session.items().iter();
             let mut item = item.filter(|item| item.hash().to_hex() == hash);
             let rest = match item.next().and_then(|item| item.id) {
                 Some(id) => Some(Command::Pause(id)),
@@ -314,7 +315,7 @@ impl Run<'_> {
         }
         self.status_due = Instant::now() + STATUS_EVERY;
         let mut torrents = BTreeMap::new();
-        for item in &self.session.items {
+        for item in self.session.items() {
             let view = item.id.and_then(|id| self.session.driver.engine().torrent(id));
             let Some(view) = view else { continue };
             let status = TorrentStatus {
@@ -326,7 +327,7 @@ impl Run<'_> {
                 up_rate: view.up_rate,
                 peers: view.peers,
                 seeds: view.seeds,
-                error: item.failure.as_ref().map(|failure| failure.message.clone()),
+                error: self.session.failure_of(item).map(|failure| failure.message),
             };
             torrents.insert(item.hash().to_hex(), status);
         }

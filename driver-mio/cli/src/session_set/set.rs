@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use eddyline::metainfo::Metainfo;
-use eddyline_mio::session_store::Entry;
+use eddyline_session::session_store::Entry;
 
 use super::super::exit::{Failure, USAGE};
 use super::super::goal::thousandths;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eddyline_mio::session_store::{Entry, SessionStore};
+use eddyline_session::session_store::{Entry, SessionStore};
 use serde_json::json;
 
 use crate::home::{ALONE, Home, content, pick};

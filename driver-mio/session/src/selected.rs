@@ -16,11 +16,13 @@ pub struct Selected {
 
 impl Selected {
     /// The files without those of these numbers.
+    #[must_use]
     pub fn without(metainfo: &Metainfo, skipped: &[u32]) -> Self {
         Self::of(metainfo, |file| !skipped.contains(&file))
     }
 
     /// The files that have a priority; all where none are given.
+    #[must_use]
     pub fn by_priority(metainfo: &Metainfo, priorities: &[Priority]) -> Self {
         Self::of(metainfo, |file| priorities.get(file as usize) != Some(&Priority::Skip))
     }
@@ -43,16 +45,19 @@ impl Selected {
     }
 
     /// How many files.
+    #[must_use]
     pub fn files(&self) -> u32 {
         self.files
     }
 
     /// All bytes.
+    #[must_use]
     pub fn length(&self) -> u64 {
         self.runs.iter().map(|(begin, end)| end - begin).sum()
     }
 
     /// Bytes that lie in these pieces.
+    #[must_use]
     pub fn done(&self, have: &Bits) -> u64 {
         if have.is_full() {
             return self.length();

@@ -1,8 +1,14 @@
-//! The session's journal, as it is read at the start.
+//! What the fuzzers run of this crate: the session's journal, as it is read at the start. No part of the interface.
 
 use eddyline::base::hash::Sha1Hash;
 
 use crate::session_store::{journal_of, read_journal};
+
+/// The name of a target, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this crate.
+pub const TARGETS: &[Target] = &[("session_journal", session_journal)];
 
 /// Any bytes may be found in the place of the journal, and any records in it. What was read is read
 /// again when it is written.

@@ -2,20 +2,18 @@
 //! the nodes that it knows.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use eddyline::dht::DhtState;
 use eddyline_disk::locks::Lock;
 use eddyline_disk::resume_store::ResumeStore;
-
-use super::exit::io_text;
-use super::output::warn;
 
 /// Most nodes of an address family that are kept.
 const MAX_NODES: usize = 500;
 
 /// A share in the state of the DHT.
 #[derive(Debug)]
-pub struct SharedDht {
+pub(crate) struct SharedDht {
     /// Held while the ids are ours.
     ids: Option<Lock>,
     /// The file as it was at the start.
@@ -24,7 +22,7 @@ pub struct SharedDht {
 
 impl SharedDht {
     /// Reads what is kept, and what of it this process may use.
-    pub fn open(store: &ResumeStore, command: &str) -> (Self, Option<DhtState>) {
+    pub(crate) fn open(store: &ResumeStore, command: &str) -> (Self, Option<DhtState>) {
         let (ids, before) = (store.lock_dht(command), store.load_dht());
         let mut state = before.as_deref().map(DhtState::decode);
         if let Some(state) = state.as_mut().filter(|_| ids.is_none()) {
@@ -35,7 +33,7 @@ impl SharedDht {
     }
 
     /// Keeps what this process knows. That it cannot costs the next one a few seconds.
-    pub fn keep(&self, store: &ResumeStore, own: DhtState) {
+    pub(crate) fn keep(&self, store: &ResumeStore, own: DhtState) -> io::Result<()> {
         let now = store.load_dht();
         let kept = match &now {
             // Nobody else has written it since we read it.
@@ -46,9 +44,7 @@ impl SharedDht {
                 merged(own, other, self.ids.is_some())
             }
         };
-        if let Err(error) = store.store_dht(&kept.encode()) {
-            warn(&format!("cannot save the DHT's nodes: {}", io_text(&error)));
-        }
+        store.store_dht(&kept.encode())
     }
 }
 
@@ -92,12 +88,12 @@ mod tests {
         assert_eq!(given, Some(state(1, 1..3)));
         let (second, given) = SharedDht::open(&store, "download");
         assert_eq!(given.unwrap().ids, [None, None]);
-        second.keep(&store, state(2, 5..7));
+        second.keep(&store, state(2, 5..7)).unwrap();
         let nodes = |state: DhtState| state.nodes.iter().map(|n| n.addr.port()).collect::<Vec<_>>();
         assert_eq!(kept(&store).ids, state(1, 0..0).ids);
         assert_eq!(nodes(kept(&store)), [5, 6, 1, 2]);
         // The first leaves what the second has brought.
-        first.keep(&store, state(3, 2..4));
+        first.keep(&store, state(3, 2..4)).unwrap();
         assert_eq!(kept(&store).ids, state(3, 0..0).ids);
         assert_eq!(nodes(kept(&store)), [2, 3, 5, 6, 1]);
     }
@@ -108,10 +104,10 @@ mod tests {
         let store = ResumeStore::open(folder.path()).unwrap();
         let (alone, given) = SharedDht::open(&store, "download");
         assert_eq!(given, None);
-        alone.keep(&store, state(1, 1..400));
+        alone.keep(&store, state(1, 1..400)).unwrap();
         let (again, _) = SharedDht::open(&store, "download");
         assert!(again.ids.is_none(), "the first is here still");
-        again.keep(&store, state(2, 400..900));
+        again.keep(&store, state(2, 400..900)).unwrap();
         assert_eq!(kept(&store).nodes.len(), MAX_NODES);
         assert_eq!(kept(&store).ids, state(1, 0..0).ids);
     }

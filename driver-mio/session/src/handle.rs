@@ -1,0 +1,171 @@
+//! A torrent of a client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Metainfo;
+use eddyline::{AddPeers, Command, FilePriority, PeerSource, Priority, RateLimits};
+use eddyline_mio::dns::Names;
+
+use crate::client::{Error, Shared};
+use crate::item::Item;
+use crate::reply::{Reply, promise};
+use crate::session::Session;
+use crate::snapshot::TorrentSnapshot;
+
+/// What becomes of the data of a torrent that is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Data {
+    /// It stays.
+    Keep,
+    /// Its files go, and folders that are empty then.
+    Delete,
+}
+
+/// A torrent of a client. It can be cloned and shared; the torrent goes on without handles as long as there is
+/// one to the client.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    hash: Sha1Hash,
+    shared: Arc<Shared>,
+}
+
+impl Torrent {
+    pub(crate) fn new(hash: Sha1Hash, shared: Arc<Shared>) -> Self {
+        Self { hash, shared }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// Which it is: the v1 hash.
+    #[must_use]
+    pub fn info_hash(&self) -> Sha1Hash {
+        self.hash
+    }
+
+    /// Answers when everything wanted is verified and durable, at once where it is. It can be asked any number of
+    /// times.
+    ///
+    /// The answer is [`Error::Trouble`] where the torrent stands still, and [`Error::Removed`] where it is removed.
+    pub fn completed(&self) -> Reply<()> {
+        self.until(|session, item| {
+            if let Some(trouble) = &item.trouble {
+                return Some(Err(Error::Trouble(trouble.clone())));
+            }
+            // Files may have been chosen since it was complete.
+            let view = session.driver.engine().torrent(item.id?)?;
+            (item.done && view.wanted_done == view.wanted).then_some(Ok(()))
+        })
+    }
+
+    /// Answers when it is known what is in it, at once but for magnets.
+    pub fn metainfo(&self) -> Reply<Arc<Metainfo>> {
+        self.until(|_, item| match &item.trouble {
+            _ if item.metainfo.is_known() => Some(Ok(item.metainfo.clone())),
+            Some(trouble) => Some(Err(Error::Trouble(trouble.clone()))),
+            None => None,
+        })
+    }
+
+    /// How it is now.
+    pub fn snapshot(&self) -> Reply<TorrentSnapshot> {
+        self.does(|session, item, _| TorrentSnapshot::of(session, &session.items()[item]))
+    }
+
+    /// Has it stand still.
+    pub fn pause(&self) -> Reply<()> {
+        self.does(|session, _, id| session.driver.command(Command::Pause(id)))
+    }
+
+    /// Has it go on, after a pause or after what was wrong is mended.
+    pub fn resume(&self) -> Reply<()> {
+        self.does(|session, _, id| session.resume(id))
+    }
+
+    /// Hashes everything again.
+    pub fn verify(&self) -> Reply<()> {
+        self.does(|session, _, id| session.driver.command(Command::Recheck(id)))
+    }
+
+    /// Adds peers to be connected to.
+    pub fn add_peers(&self, peers: Vec<SocketAddr>) -> Reply<()> {
+        self.does(move |session, _, torrent| {
+            let add = AddPeers { torrent, source: PeerSource::User, peers };
+            session.driver.command(Command::AddPeers(Box::new(add)));
+        })
+    }
+
+    /// Chooses files, by their numbers from 0 on; those that are beyond the list are wanted.
+    pub fn select(&self, priorities: Vec<Priority>) -> Reply<()> {
+        self.does(move |session, item, id| {
+            let files = session.items()[item].metainfo.layout.files().len();
+            let each = (0..files).map(|file| FilePriority {
+                file: file as u32,
+                priority: priorities.get(file).copied().unwrap_or(Priority::Normal),
+            });
+            session.select(id, each.collect());
+        })
+    }
+
+    /// Changes its limits, in bytes per second.
+    pub fn set_limits(&self, limits: RateLimits) -> Reply<()> {
+        self.does(move |session, _, id| {
+            session.driver.command(Command::SetLimits(Some(id), limits));
+        })
+    }
+
+    /// Removes it. Answers when it is gone.
+    pub fn remove(&self, data: Data) -> Reply<()> {
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            let id = worker.session.item_by_hash(hash).and_then(|item| item.id);
+            if let Some(id) = id {
+                worker.session.driver.command(match data {
+                    Data::Keep => Command::Remove(id),
+                    Data::Delete => Command::RemoveWithData(id),
+                });
+            }
+            worker.watch(promise, move |session| {
+                session.item_by_hash(hash).is_none_or(|item| item.id != id).then_some(Ok(()))
+            });
+        });
+        reply
+    }
+
+    /// Answers when `looks` has an answer, or the torrent is gone.
+    fn until<T: Send + 'static>(
+        &self,
+        mut looks: impl FnMut(&Session, &Item) -> Option<Result<T, Error>> + Send + 'static,
+    ) -> Reply<T> {
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            worker.watch(promise, move |session| match session.item_by_hash(hash) {
+                Some(item) => looks(session, item),
+                None => Some(Err(Error::Removed)),
+            });
+        });
+        reply
+    }
+
+    /// Does something with the torrent, by its place among the items and its id.
+    fn does<T: Send + 'static>(
+        &self,
+        does: impl FnOnce(&mut Session, usize, TorrentId) -> T + Send + 'static,
+    ) -> Reply<T> {
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            let mut items = worker.session.items().iter();
+            let place = items.position(|item| item.hash() == hash);
+            let id = place.and_then(|place| worker.session.items()[place].id);
+            promise.keep(match place.zip(id) {
+                Some((place, id)) => Ok(does(&mut worker.session, place, id)),
+                None => Err(Error::Removed),
+            });
+        });
+        reply
+    }
+}

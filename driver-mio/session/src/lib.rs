@@ -1,0 +1,62 @@
+//! A BitTorrent client as a library: the Eddyline engine with sockets, files and book-keeping, on a thread of its
+//! own. What is asked of it is answered by a [`Reply`], for which a thread can wait and which async code can await,
+//! whatever its runtime.
+//!
+//! ```no_run
+//! use eddyline_session::{Client, EventKind, Source};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = Client::builder().folder("downloads").state("state").build()?;
+//!     let source: Source = std::env::args().nth(1).ok_or("usage: fetch MAGNET")?.parse()?;
+//!     let events = client.events();
+//!     let torrent = client.add(source).wait()?;
+//!     std::thread::spawn(move || {
+//!         for event in events {
+//!             match event.kind {
+//!                 EventKind::PeerConnected(addr, client) => println!("{addr}: {client}"),
+//!                 EventKind::Failed(why) => println!("{why}"),
+//!                 _ => {}
+//!             }
+//!         }
+//!     });
+//!     torrent.completed().wait()?;
+//!     println!("{} is there", torrent.snapshot().wait()?.name);
+//!     client.stop().wait()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Who wants more of a hand in it takes the level below: [`Session`] is the same without the thread, to be turned in
+//! a loop of one's own; `eddyline-mio` is the loop without books, `eddyline-disk` the files for another loop, and
+//! `eddyline` the engine, for which everything is outside.
+
+#![deny(unsafe_code)]
+
+mod client;
+mod dht_state;
+mod events;
+#[doc(hidden)]
+pub mod fuzzing;
+mod handle;
+mod item;
+mod reply;
+mod selected;
+mod session;
+pub mod session_store;
+mod setup;
+mod snapshot;
+mod source;
+mod trouble;
+mod worker;
+
+pub use client::{Client, ClientBuilder, Error};
+pub use events::{Event, EventKind, Events};
+pub use handle::{Data, Torrent};
+pub use item::{AddOptions, Item, Renames};
+pub use reply::Reply;
+pub use selected::Selected;
+pub use session::{Session, resolve};
+pub use setup::{Setup, disk_threads, engine_config};
+pub use snapshot::{Snapshot, TorrentSnapshot};
+pub use source::{MAX_TORRENT, Source, is_magnet};
+pub use trouble::{AddError, PeerNameError, Trouble, Warning};

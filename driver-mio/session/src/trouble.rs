@@ -1,0 +1,114 @@
+//! What goes wrong, as types: with a session, with adding a torrent, with a torrent later on.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use eddyline::{CommandError, DiskError, ResumeError, TorrentError};
+use eddyline_disk::resume_store::StoreError;
+
+/// Why a torrent stands still.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The engine did not take it.
+    Refused(CommandError),
+    /// The disk refuses, and what the system said, with the file that it is about, where that is known.
+    Disk(DiskError, Option<String>),
+    /// Another torrent has one of its paths: a sentence that names both.
+    Taken(String),
+    /// A symbolic link, through which nothing is written, stands where files should be.
+    Link(PathBuf),
+    /// A file that was there before is in the way, at this path; or the metadata is no torrent's.
+    Torrent(TorrentError, String),
+    /// A reason of the embedder's ([`Session::fail`](crate::Session::fail)): a number that means something to it,
+    /// and a sentence.
+    Given(u8, String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Disk(_, Some(text)) | Self::Taken(text) | Self::Given(_, text) => {
+                f.write_str(text)
+            }
+            Self::Disk(error, None) => error.fmt(f),
+            Self::Link(path) => {
+                write!(
+                    f,
+                    "{} is a symbolic link, and nothing is written through one",
+                    path.display()
+                )
+            }
+            Self::Torrent(TorrentError::Foreign(_), path) => {
+                write!(f, "{path} is there already and has nothing of the torrent in it")
+            }
+            Self::Torrent(TorrentError::TooLong(_), path) => {
+                write!(
+                    f,
+                    "{path} is longer than the torrent says, and not all of the torrent is in it"
+                )
+            }
+            Self::Torrent(TorrentError::Metadata, _) => {
+                f.write_str("the magnet leads to something that is not a valid torrent")
+            }
+            Self::Torrent(TorrentError::Disk(error), _) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+/// Why a torrent is not taken into a session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It is of the v2 format alone, which cannot be transferred yet (BEP 52).
+    V2Only(String),
+    /// Another process works on it, or the state folder cannot be used. With it the torrent's name.
+    Store(String, StoreError),
+}
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V2Only(name) => {
+                write!(f, "{name}: torrents of the v2 format alone cannot be transferred yet")
+            }
+            Self::Store(name, error) => write!(f, "{name}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AddError {}
+
+/// Why the name of a peer leads to no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerNameError {
+    /// It is not `HOST:PORT`.
+    Malformed,
+    /// The name does not resolve.
+    Unknown,
+}
+
+impl fmt::Display for PeerNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not HOST:PORT",
+            Self::Unknown => "the name does not resolve",
+        })
+    }
+}
+
+impl std::error::Error for PeerNameError {}
+
+/// What went wrong and stops nothing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Resume data of the torrent with this name is damaged. It was put aside, and the data is checked again.
+    DamagedResume(String, ResumeError),
+    /// What is known of the DHT is not kept for the next run.
+    DhtNotKept(io::Error),
+}

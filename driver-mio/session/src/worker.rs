@@ -1,0 +1,178 @@
+//! The thread that turns the loop: does what handles ask for, tells what happened, answers who waits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use eddyline::Notice;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::base::ids::TorrentId;
+use eddyline_mio::DriverError;
+
+use crate::client::Error;
+use crate::events::{Event, EventKind, Listeners};
+use crate::reply::Promise;
+use crate::session::Session;
+
+/// How long a turn may wait for something to happen. Whoever asks for something wakes the loop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something that is done between two turns.
+pub(crate) struct Request(pub(crate) Box<dyn FnOnce(&mut Worker) + Send>);
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
+/// Looks whether what somebody waits for has come, and answers then. Returns whether it has.
+type Watch = Box<dyn FnMut(&Session) -> bool + Send>;
+
+/// The loop of a client.
+pub(crate) struct Worker {
+    pub(crate) session: Session,
+    inbox: Receiver<Request>,
+    listeners: Arc<Listeners>,
+    watches: Vec<Watch>,
+    /// There are watches that have not looked yet.
+    unlooked: bool,
+    stopping: bool,
+    /// Those who wait for the end.
+    ends: Vec<Promise<()>>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        session: Session,
+        inbox: Receiver<Request>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        let (watches, ends) = (Vec::new(), Vec::new());
+        Self { session, inbox, listeners, watches, unlooked: false, stopping: false, ends }
+    }
+
+    /// Answers when `looks` has an answer. It looks for the first time when the engine has had what was asked of
+    /// it before.
+    pub(crate) fn watch<T: Send + 'static>(
+        &mut self,
+        promise: Promise<T>,
+        mut looks: impl FnMut(&Session) -> Option<Result<T, Error>> + Send + 'static,
+    ) {
+        let mut promise = Some(promise);
+        self.unlooked = true;
+        self.watches.push(Box::new(move |session| {
+            let Some(answer) = looks(session) else { return false };
+            promise
+                .take()
+                .into_iter()
+                .zip([answer])
+                .for_each(|(promise, answer)| promise.keep(answer));
+            true
+        }));
+    }
+
+    /// Stops when what was asked for before is done.
+    pub(crate) fn stop(&mut self, promise: Option<Promise<()>>) {
+        self.stopping = true;
+        self.ends.extend(promise);
+    }
+
+    pub(crate) fn run(mut self) {
+        let mut failed = None;
+        while failed.is_none() && !self.stopping {
+            while let Ok(Request(request)) = self.inbox.try_recv() {
+                request(&mut self);
+            }
+            if !self.stopping {
+                failed = self.turn().err().map(DriverError::System);
+            }
+        }
+        let listeners = self.listeners.clone();
+        let stopped = self.session.stop(|session, notices| tell(&listeners, session, notices));
+        let result = failed.map_or(stopped.map(drop), Err);
+        let mut ends = std::mem::take(&mut self.ends).into_iter();
+        if let Err(error) = result {
+            // One is told how; for the others it is over.
+            if let Some(end) = ends.next() {
+                end.keep(Err(Error::Driver(error)));
+            }
+            return;
+        }
+        ends.for_each(|end| end.keep(Ok(())));
+    }
+
+    fn turn(&mut self) -> std::io::Result<()> {
+        let notices = self.session.turn(PATIENCE)?;
+        tell(&self.listeners, &self.session, &notices);
+        for notice in &notices {
+            if let Notice::TorrentRemoved(id) = notice {
+                self.removed(*id);
+            }
+        }
+        if self.unlooked || !notices.is_empty() {
+            self.unlooked = false;
+            let session = &self.session;
+            self.watches.retain_mut(|watch| !watch(session));
+        }
+        Ok(())
+    }
+
+    fn removed(&mut self, id: TorrentId) {
+        if let (Some(item), Some(store)) = (self.session.item(id), self.session.store()) {
+            store.unlock(item.hash());
+        }
+        self.session.forget(id);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.listeners.end();
+    }
+}
+
+/// Tells whoever listens.
+fn tell(listeners: &Listeners, session: &Session, notices: &[Notice]) {
+    for notice in notices {
+        let (torrent, kind) = event_of(session, notice);
+        listeners.tell(&Event { torrent, kind });
+    }
+}
+
+/// What a notice is to those who know torrents by their hashes.
+fn event_of(session: &Session, notice: &Notice) -> (Option<Sha1Hash>, EventKind) {
+    let item = |id: &TorrentId| session.item(*id);
+    let about = |id: &TorrentId, kind| (item(id).map(|item| item.hash()), kind);
+    let trouble = |id: &TorrentId| match item(id).and_then(|item| item.trouble.clone()) {
+        Some(trouble) => EventKind::Failed(trouble),
+        None => EventKind::Other(notice.clone()),
+    };
+    match notice {
+        Notice::TorrentAdded(id, _) => about(id, EventKind::Added),
+        Notice::MetadataReady(id) => about(id, EventKind::Metadata),
+        Notice::Checked(id, good) => about(id, EventKind::Checked(*good)),
+        Notice::PieceVerified(id, piece) => about(id, EventKind::Piece(*piece)),
+        Notice::Finished(id) => about(id, EventKind::Completed),
+        Notice::TorrentFailed(id, _) | Notice::DiskFull(id) | Notice::StorageFailed(id, ..) => {
+            about(id, trouble(id))
+        }
+        Notice::DiskHasRoom(id) | Notice::LocationBack(id) => about(id, EventKind::Recovered),
+        Notice::TorrentRemoved(id) => about(id, EventKind::Removed),
+        Notice::PeerConnected { torrent, addr, client, .. } => {
+            about(torrent, EventKind::PeerConnected(*addr, client.clone()))
+        }
+        Notice::PeerClosed { torrent, addr, .. } => {
+            let torrent = torrent.as_ref().and_then(item).map(|item| item.hash());
+            (torrent, EventKind::PeerClosed(*addr))
+        }
+        Notice::TrackerReplied { torrent, url, peers, .. } => {
+            about(torrent, EventKind::Tracker(url.clone(), Ok(*peers)))
+        }
+        Notice::TrackerFailed { torrent, url, error } => {
+            about(torrent, EventKind::Tracker(url.clone(), Err(error.clone())))
+        }
+        other => (None, EventKind::Other(other.clone())),
+    }
+}

@@ -1,0 +1,167 @@
+//! Clients that transfer between each other on this machine, as an embedder has them.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Magnet, Metainfo};
+use eddyline::{Config, TorrentState};
+use eddyline_mio::listen::ListenOptions;
+use eddyline_session::{AddOptions, Client, Data, Error, EventKind, Trouble, engine_config};
+use futures_core::Stream;
+
+const PIECE: u32 = 16_384;
+
+fn content() -> Vec<u8> {
+    (0..300_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect()
+}
+
+fn torrent(content: &[u8]) -> Metainfo {
+    let options =
+        CreateOptions { name: "file".into(), piece_length: PIECE, ..CreateOptions::default() };
+    let file = InputFile { path: vec![], length: content.len() as u64, executable: false };
+    let mut creator = Creator::new(options, vec![file]).unwrap();
+    for need in creator.needs().collect::<Vec<_>>() {
+        if let CreateNeed::Piece { index } = need {
+            let start = (index * PIECE) as usize;
+            let end = (start + PIECE as usize).min(content.len());
+            creator.provide_piece(index, Sha1Hash::of(&content[start..end]));
+        }
+    }
+    Metainfo::parse(&creator.finish().unwrap()).unwrap()
+}
+
+/// A client that nobody but its like on this machine can reach.
+fn client(folder: &Path) -> Client {
+    let address = Some(Ipv4Addr::LOCALHOST.into());
+    let listen = ListenOptions { port: Some(0), address, interface: None };
+    let engine = Config { dht: false, lsd: false, ..engine_config() };
+    Client::builder().folder(folder).listen(Some(listen)).engine(engine).build().unwrap()
+}
+
+fn from(seed: &Client) -> AddOptions {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, seed.port().unwrap()));
+    AddOptions { peers: vec![addr], ..AddOptions::default() }
+}
+
+/// A client that has everything, in a folder of its own.
+fn seed(content: &[u8]) -> (tempfile::TempDir, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), content).unwrap();
+    let client = client(folder.path());
+    let torrent = client.add(torrent(content)).wait().unwrap();
+    torrent.completed().wait().unwrap();
+    (folder, client)
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The least that runs async code.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn one_client_fetches_from_another_and_a_thread_waits_for_it() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let events = client.events();
+    let fetched = client.add_with(torrent(&content), from(&seed)).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("file")).unwrap(), content);
+    let now = fetched.snapshot().wait().unwrap();
+    let length = content.len() as u64;
+    assert_eq!((now.done, now.length, now.name.as_str()), (length, length, "file"));
+    assert_eq!((now.completed, now.state), (true, Some(TorrentState::Seeding)));
+    assert_eq!(client.snapshot().wait().unwrap().torrents.len(), 1);
+    client.stop().wait().unwrap();
+    // Whoever listens learns all of it, and that it is over.
+    let kinds: Vec<_> = events.map(|event| event.kind).collect();
+    let pieces = kinds.iter().filter(|kind| matches!(kind, EventKind::Piece(_))).count();
+    assert_eq!(pieces, content.len().div_ceil(PIECE as usize));
+    assert!(kinds.contains(&EventKind::Added) && kinds.contains(&EventKind::Completed));
+    assert!(matches!(client.snapshot().wait(), Err(Error::Stopped)));
+}
+
+#[test]
+fn async_code_awaits_a_magnet_without_a_runtime_and_reads_the_stream_of_events() {
+    let content = content();
+    let metainfo = torrent(&content);
+    let (_files, seed) = seed(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    block_on(async {
+        let mut events = client.events();
+        let magnet = Magnet { v1: metainfo.info_hashes.v1, ..Magnet::default() };
+        let fetched = client.add_with(magnet, from(&seed)).await.unwrap();
+        assert_eq!(fetched.metainfo().await.unwrap().name, "file");
+        fetched.completed().await.unwrap();
+        let mut kinds = Vec::new();
+        while !kinds.contains(&EventKind::Completed) {
+            let next = std::future::poll_fn(|context| Pin::new(&mut events).poll_next(context));
+            kinds.push(next.await.unwrap().kind);
+        }
+        assert!(kinds.contains(&EventKind::Metadata));
+        // To be added again changes nothing.
+        let again = client.add(metainfo).await.unwrap();
+        assert_eq!(again.info_hash(), fetched.info_hash());
+        assert_eq!(client.torrents().await.unwrap().len(), 1);
+        again.remove(Data::Delete).await.unwrap();
+        assert!(matches!(fetched.completed().await, Err(Error::Removed)));
+        assert!(client.torrents().await.unwrap().is_empty());
+    });
+    assert!(!folder.path().join("file").exists());
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_and_when_it_is_gone_the_torrent_goes_on() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), vec![1; content.len()]).unwrap();
+    let client = client(folder.path());
+    let fetched = client.add_with(torrent(&content), from(&seed)).wait().unwrap();
+    match fetched.completed().wait() {
+        Err(Error::Trouble(Trouble::Torrent(_, path))) => assert!(path.ends_with("file"), "{path}"),
+        other => panic!("{other:?}"),
+    }
+    std::fs::remove_file(folder.path().join("file")).unwrap();
+    fetched.resume().wait().unwrap();
+    fetched.completed().wait().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("file")).unwrap(), content);
+}
+
+#[test]
+fn a_client_stops_when_the_last_handle_goes() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let events = seed.events();
+    let other = seed.clone();
+    drop(seed);
+    assert_eq!(other.torrents().wait().unwrap().len(), 1);
+    drop(other);
+    // The stream ends with the loop.
+    for event in events {
+        assert_ne!(event.kind, EventKind::Completed);
+    }
+}
