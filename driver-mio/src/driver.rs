@@ -316,6 +316,12 @@ impl Driver {
 
     /// Gives the engine a command with the next turn.
     pub fn command(&mut self, command: Command) {
+        if matches!(command, Command::ShutDown) {
+            // Nothing waits for what would have come later.
+            self.blocks.hurry(Instant::now());
+            self.disk.hurry();
+            self.hash_due = None;
+        }
         self.events.push(Event::Command(command));
     }
 
@@ -327,7 +333,7 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
-        let wait = wait.min(self.until_work()).min(self.until_accept());
+        let wait = self.unless_work(wait).min(self.until_accept());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         let wait = self.unless_left(wait);
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
@@ -351,10 +357,14 @@ impl Driver {
         Ok(std::mem::take(&mut self.notices))
     }
 
-    /// How long blocks to be written and pieces to be hashed may still wait for others.
-    fn until_work(&self) -> Duration {
+    /// How long to sleep, where blocks to be written and pieces to be hashed wait for others until then or
+    /// longer. They have waited patiently, so a loop that wakes soon need not wake for them before.
+    fn unless_work(&self, wait: Duration) -> Duration {
+        if wait <= SOON {
+            return wait;
+        }
         let due = self.blocks.due().into_iter().chain(self.hash_due).min();
-        due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
+        due.map_or(wait, |due| wait.min(due.saturating_duration_since(Instant::now())))
     }
 
     /// How long to sleep, if disk threads have left nothing. In a short sleep nothing of what they write

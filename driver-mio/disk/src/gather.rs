@@ -11,8 +11,8 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 use super::pool::Batch;
 
 /// How long a block waits for its neighbours, and a piece for other pieces: some turns of a rate limit,
-/// which brings them in portions.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// which brings them in portions. A worker that wakes costs more than what it writes at a low rate.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes that are written together, whatever is still to come: of one piece, or of whole pieces.
 const ENOUGH: u32 = 1 << 20;
 
@@ -37,6 +37,8 @@ pub struct Gather {
     limit: u64,
     /// When the oldest has waited long enough.
     due: Option<Instant>,
+    /// How long that is.
+    patience: Duration,
 }
 
 impl Held {
@@ -49,7 +51,7 @@ impl Gather {
     /// Holds at most `limit` bytes and a block.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { pieces: HashMap::new(), bytes: 0, whole: 0, limit, due: None }
+        Self { pieces: HashMap::new(), bytes: 0, whole: 0, limit, due: None, patience: PATIENCE }
     }
 
     /// Adds a block of a piece of `size` bytes. Returns what is to be written now, if anything is. Where
@@ -75,7 +77,7 @@ impl Gather {
         held.blocks.push((id, op));
         held.bytes += length;
         self.bytes += u64::from(length);
-        let due = now + PATIENCE;
+        let due = now + self.patience;
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         self.whole += match (was_whole, held.is_whole()) {
             (true, _) => u64::from(length),
@@ -125,14 +127,21 @@ impl Gather {
         self.due
     }
 
+    /// Nothing waits for others any more: what is held is due now.
+    pub fn hurry(&mut self, now: Instant) {
+        self.patience = Duration::ZERO;
+        self.due = self.due.map(|_| now);
+    }
+
     /// Takes out what has waited long enough, and every piece that is whole.
     pub fn take_due(&mut self, now: Instant) -> Vec<Batch> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let ripe = self.pieces.values().any(|held| held.since + PATIENCE <= now);
-        let due = self.take_if(|held| ripe && (held.is_whole() || held.since + PATIENCE <= now));
-        self.due = self.pieces.values().map(|held| held.since + PATIENCE).min();
+        let patience = self.patience;
+        let ripe = self.pieces.values().any(|held| held.since + patience <= now);
+        let due = self.take_if(|held| ripe && (held.is_whole() || held.since + patience <= now));
+        self.due = self.pieces.values().map(|held| held.since + patience).min();
         due
     }
 }

@@ -46,6 +46,25 @@ fn blocks_are_written_when_their_piece_is_whole_or_they_have_waited() {
 }
 
 #[test]
+fn at_the_end_nothing_waits_for_others() {
+    let mut gather = Gather::new(1 << 20);
+    let now = Instant::now();
+    assert!(gather.add(block(1, 0), 3 * BLOCK, || true, now).is_empty());
+    gather.hurry(now);
+    assert_eq!(gather.take_due(now).len(), 1);
+    assert!(gather.add(block(1, 1), 3 * BLOCK, || true, now).is_empty());
+    assert_eq!((gather.due(), gather.take_due(now).len()), (Some(now), 1));
+    // Nor do pieces that would have been hashed side by side.
+    let queue = Queue::new(true);
+    let patiently = Some(Duration::from_secs(600));
+    for n in 0..8 {
+        queue.put_piece((torrent(1), n, DiskOpId::from_u64(n.into())), 1, patiently);
+    }
+    queue.hurry();
+    assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 8));
+}
+
+#[test]
 fn what_is_held_back_has_a_limit() {
     let mut gather = Gather::new(u64::from(4 * BLOCK));
     let now = Instant::now();

@@ -172,6 +172,11 @@ impl DiskPool {
         self.queue.look()
     }
 
+    /// Has pieces hashed that wait for others which will not come.
+    pub fn hurry(&self) {
+        self.queue.hurry();
+    }
+
     /// Fills `into` with part of a piece if that needs no waiting at all: the file is open, its bytes
     /// are in memory, and nobody is rearranging the torrent. Returns whether it did.
     #[must_use]

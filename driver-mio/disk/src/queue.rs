@@ -52,6 +52,8 @@ struct State {
     /// How long the first waits for others, if all of them came in a download that goes on, and fast enough
     /// for this to be of use.
     patience: Option<Duration>,
+    /// Pieces of a download come so slowly that none waits for another one.
+    slow: bool,
     /// When the last few pieces of downloads that went on came.
     lately: VecDeque<Instant>,
     /// Workers that wait.
@@ -130,6 +132,15 @@ impl Queue {
         }
         self.wake_one(&state);
         None
+    }
+
+    /// Nothing more will come: pieces that wait patiently wait no longer.
+    pub(super) fn hurry(&self) {
+        let mut state = self.state();
+        state.patience = None;
+        if !state.pieces.is_empty() {
+            self.wake_one(&state);
+        }
     }
 
     fn wake_one(&self, state: &State) {
@@ -215,7 +226,9 @@ impl State {
         now: Instant,
     ) -> bool {
         let (was_enough, before) = (self.are_enough(), self.patience);
-        let patience = patiently.filter(|patience| self.are_fast(*patience, now));
+        let fast = patiently.and_then(|patience| self.are_fast(patience, now));
+        let patience = patiently.filter(|_| fast == Some(true));
+        self.slow = fast == Some(false);
         self.patience = match self.pieces.is_empty() {
             true => patience,
             false => patience.zip(before).map(|(one, other)| one.min(other)),
@@ -227,14 +240,14 @@ impl State {
     }
 
     /// A piece came of a download that goes on. Whether enough of them come within that time to be hashed
-    /// side by side.
-    fn are_fast(&mut self, patience: Duration, now: Instant) -> bool {
+    /// side by side; `None` where too few have come to tell.
+    fn are_fast(&mut self, patience: Duration, now: Instant) -> Option<bool> {
         self.lately.push_back(now);
         if self.lately.len() < WORTHWHILE {
-            return false;
+            return None;
         }
-        let first = self.lately.pop_front();
-        first.is_some_and(|first| now.saturating_duration_since(first) < patience)
+        let first = self.lately.pop_front()?;
+        Some(now.saturating_duration_since(first) < patience)
     }
 
     /// The first operations that can be performed now.
@@ -264,8 +277,8 @@ impl State {
         let (first, last) = self.came?;
         Some(match (gathers && !self.closed, self.patience) {
             (true, Some(patience)) => first + patience,
-            (true, None) => (first + PATIENCE).min(last + GAP),
-            (false, _) => first,
+            (true, None) if !self.slow => (first + PATIENCE).min(last + GAP),
+            _ => first,
         })
     }
 }
@@ -341,6 +354,18 @@ mod tests {
         assert_eq!(left, patience - Duration::from_millis(10 * 20));
         // The last one of a download waits for none, and nor do those before it.
         assert!(after(&mut state, 1, 20, None, &mut now) <= GAP);
+    }
+
+    #[test]
+    fn in_a_download_that_is_known_to_be_slow_no_piece_waits_for_another() {
+        let (mut state, mut now) = (State::default(), Instant::now());
+        for piece in 0..9 {
+            let wait = after(&mut state, 1, 600, Some(Duration::from_secs(2)), &mut now);
+            assert_eq!(wait, if piece < 4 { GAP } else { Duration::ZERO }, "{piece}");
+            hash(&mut state);
+        }
+        // In a check, after that, pieces follow each other quickly.
+        assert_eq!(after(&mut state, 1, 600, None, &mut now), GAP);
     }
 
     #[test]
