@@ -72,12 +72,12 @@ class Limited(Bench):
             switches_per_s=(n1 - n0) / (t1 - t0),
         )
 
-    def whole(self, p, last, size):
-        """a whole transfer without a limit, which ends with the process `last`"""
+    def whole(self, p, last, size, before):
+        """a whole transfer without a limit, which ends with the process `last`; CPU counts from `before` on"""
         end = p.t0 + self.A.timeout
         while last.poll() is None and time.monotonic() < end:
             time.sleep(SAMPLE)
-        c = p.cpu()
+        c = [after - b for after, b in zip(p.cpu(), before)]
         ok = last.poll() == 0
         return dict(ok=ok, bytes=size, wall=time.monotonic() - p.t0, cpu=c[0], user=c[1], sys=c[2])
 
@@ -89,6 +89,7 @@ class Limited(Bench):
         def go(C, run):
             d, h = self.dirs(self.A.storage)
             sd = (IP_SEED, port())
+            before = (0, 0, 0)
             try:
                 if down:
                     other = self.blast_seed(P, [sd])
@@ -102,9 +103,13 @@ class Limited(Bench):
                     J = Job(P=P, dir=P.dir, home=h, port=sd[1], ip=IP_SEED, limit=rate)
                     p = self.start(C, C.seed(J), J, sc, self.cpus("client"))
                     self.probe_ready(P, IP_SEED, J.port, p)
+                    # What was read and hashed before is not part of the upload.
+                    before = p.cpu()
                     other = Proc(self.leech(P, sd), self.work + "/log-leech.txt", cpus=self.cpus("peer"))
-                last = p if down else other
-                r = self.window(p, sd[1], rate, down) if rate else self.whole(p, last, P.size)
+                if rate:
+                    r = self.window(p, sd[1], rate, down)
+                else:
+                    r = self.whole(p, p if down else other, P.size, before)
                 text = p.text()[-300:]
                 self.rec(
                     scenario=sc,
