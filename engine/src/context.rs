@@ -8,23 +8,20 @@ mod dials;
 mod disk_ledger;
 mod identity;
 mod introductions;
+mod limits;
 mod network;
 mod outbox;
 mod randomness;
 mod wishes;
 
-use alloc::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
-use crate::bandwidth::TokenBucket;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
-use crate::base::rate::RateMeter;
 use crate::base::rng::Seed;
 use crate::base::time::Instant;
-use crate::base::timer_queue::{Alarm, TimerQueue};
-use crate::base::waiting_line::WaitingLine;
+use crate::base::timer_queue::TimerQueue;
 use crate::base::work::Work;
 
 pub use agenda::Agenda;
@@ -34,6 +31,7 @@ pub use dials::Dials;
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use identity::{Identity, Persona};
 pub use introductions::Introductions;
+pub use limits::Limits;
 pub use network::Network;
 pub use outbox::Outbox;
 pub use randomness::Randomness;
@@ -86,30 +84,10 @@ pub struct Context {
     pub budgets: Budgets,
     /// What is still to be done in this step.
     pub agenda: Agenda,
+    /// How fast all torrents may be together, and who waits for that.
+    pub limits: Limits,
     /// Randomness.
     pub random: Randomness,
-    /// Limit on all downloads.
-    pub down_limit: TokenBucket,
-    /// Limit on all uploads.
-    pub up_limit: TokenBucket,
-    /// All payload uploaded, for the number of slots.
-    pub up_meter: RateMeter,
-    /// The highest upload rate seen lately.
-    pub up_capacity: u64,
-    /// Peers that get no credit until the disk has caught up.
-    pub throttled: BTreeSet<ConnId>,
-    /// Peers that wait for download tokens, in order.
-    pub starved_down: WaitingLine,
-    /// Peers that wait for upload tokens or send budget, in order.
-    pub starved_up: WaitingLine,
-    /// Somebody in that line waits for send budget, which may come with any event.
-    pub starved_of_room: bool,
-    /// For when the bandwidth timer is set.
-    pub bandwidth_alarm: Alarm,
-    /// When those who wait for tokens may have a turn, if somebody new waits or a limit was changed.
-    pub next_turn: Instant,
-    /// When there is something for those who waited at the last turn.
-    pub tokens_at: Instant,
     /// Whether the engine is stopping.
     pub stopping: bool,
 }
@@ -127,18 +105,8 @@ impl Context {
             disk: DiskLedger::default(),
             net: Network::default(),
             agenda: Agenda::default(),
+            limits: Limits::new(now),
             random: Randomness::new(seed),
-            down_limit: TokenBucket::for_bytes(None, now),
-            up_limit: TokenBucket::for_blocks(None, now),
-            up_meter: RateMeter::default(),
-            up_capacity: 0,
-            throttled: BTreeSet::new(),
-            starved_down: WaitingLine::default(),
-            starved_up: WaitingLine::default(),
-            starved_of_room: false,
-            bandwidth_alarm: Alarm::default(),
-            next_turn: Instant::ZERO,
-            tokens_at: Instant::ZERO,
             stopping: false,
         }
     }
@@ -169,7 +137,7 @@ impl Context {
     /// until half of it is written. Few large reads cost less than many small ones.
     pub fn disk_is_behind(&self) -> bool {
         let mark = u64::from(self.config.disk_intake);
-        let mark = if self.throttled.is_empty() { mark } else { mark / 2 };
+        let mark = if self.limits.throttled.is_empty() { mark } else { mark / 2 };
         self.disk.intake() > mark
     }
 

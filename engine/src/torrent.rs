@@ -49,7 +49,6 @@ use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::api::AddTorrent;
-use crate::bandwidth::TokenBucket;
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
@@ -118,8 +117,6 @@ pub(crate) struct Torrent {
     undecided: Undecided,
     alarms: Alarms,
     pub(crate) traffic: Traffic,
-    pub(crate) down_limit: TokenBucket,
-    pub(crate) up_limit: TokenBucket,
 }
 
 impl Torrent {
@@ -150,9 +147,7 @@ impl Torrent {
             rest: Rest::default(),
             undecided: Undecided::default(),
             alarms: Alarms::default(),
-            traffic: Traffic::default(),
-            down_limit: TokenBucket::for_bytes(add.limits.down, ctx.now),
-            up_limit: TokenBucket::for_blocks(add.limits.up, ctx.now),
+            traffic: Traffic::new(add.limits, ctx.now),
             metainfo,
         };
         torrent.apply_priorities();

@@ -14,9 +14,9 @@ use crate::torrent::Torrent;
 impl Engine {
     /// How many peers may be unchoked.
     pub(super) fn slots(&self) -> u32 {
-        let capacity = match self.ctx.up_limit.rate() {
+        let capacity = match self.ctx.limits.up.rate() {
             Some(limit) => limit,
-            None => self.ctx.up_capacity,
+            None => self.ctx.limits.up_capacity,
         };
         self.ctx.config.unchoke_slots.unwrap_or_else(|| slots_for(capacity).max(8))
     }
@@ -35,9 +35,10 @@ impl Engine {
     /// One round: who is served until the next. Returns whether anybody wants something.
     fn choke_round(&mut self) -> bool {
         let now = self.ctx.now;
-        let rate = self.ctx.up_meter.per_second(now);
+        let rate = self.ctx.limits.up_meter.per_second(now);
         // The capacity is what was reached lately; it fades when it is not reached any more.
-        self.ctx.up_capacity = rate.max(self.ctx.up_capacity - self.ctx.up_capacity / 16);
+        self.ctx.limits.up_capacity =
+            rate.max(self.ctx.limits.up_capacity - self.ctx.limits.up_capacity / 16);
         let interested = self.interested();
         let candidates: Vec<Candidate> = interested.iter().map(|(_, c)| *c).collect();
         let policy = self.ctx.config.seed_choking;

@@ -13,24 +13,24 @@ use crate::torrent::Torrent;
 impl Engine {
     pub(super) fn flush(&mut self) {
         let turn = self.ctx.now >= self.turn_at();
-        let mut waited = !self.ctx.starved_up.is_empty();
-        if turn || core::mem::take(&mut self.ctx.starved_of_room) {
+        let mut waited = !self.ctx.limits.starved_up.is_empty();
+        if turn || core::mem::take(&mut self.ctx.limits.starved_of_room) {
             self.serve_waiting();
         }
         self.flush_all();
         let turn = turn || self.ctx.now >= self.turn_at();
-        waited |= !self.ctx.starved_down.is_empty();
+        waited |= !self.ctx.limits.starved_down.is_empty();
         if turn && waited {
             let waits = self.until_upload_turn().into_iter().chain(self.grant_waiting());
             let wait = waits.filter(|wait| !wait.is_zero()).min().unwrap_or(TURN);
-            self.ctx.starved_up.forget_growth();
-            self.ctx.starved_down.forget_growth();
-            self.ctx.next_turn = self.ctx.now + wait.min(TURN);
-            self.ctx.tokens_at = self.ctx.now + wait;
+            self.ctx.limits.starved_up.forget_growth();
+            self.ctx.limits.starved_down.forget_growth();
+            self.ctx.limits.next_turn = self.ctx.now + wait.min(TURN);
+            self.ctx.limits.tokens_at = self.ctx.now + wait;
         }
-        if !self.ctx.starved_down.is_empty() || !self.ctx.starved_up.is_empty() {
+        if !self.ctx.limits.starved_down.is_empty() || !self.ctx.limits.starved_up.is_empty() {
             let (at, ctx) = (self.turn_at(), &mut self.ctx);
-            ctx.bandwidth_alarm.set(&mut ctx.timers, at, ctx.now, Timer::Bandwidth);
+            ctx.limits.bandwidth_alarm.set(&mut ctx.timers, at, ctx.now, Timer::Bandwidth);
         }
     }
 
@@ -38,25 +38,25 @@ impl Engine {
     /// is something for one of them.
     fn turn_at(&self) -> Instant {
         let ctx = &self.ctx;
-        match ctx.starved_up.has_grown() || ctx.starved_down.has_grown() {
-            true => ctx.next_turn,
-            false => ctx.tokens_at,
+        match ctx.limits.starved_up.has_grown() || ctx.limits.starved_down.has_grown() {
+            true => ctx.limits.next_turn,
+            false => ctx.limits.tokens_at,
         }
     }
 
     /// How long those who wait to be served are left alone.
     fn until_upload_turn(&mut self) -> Option<Duration> {
         // Nobody has less to wait than for the limit on all.
-        let all = self.ctx.up_limit.until_turn(self.ctx.now);
+        let all = self.ctx.limits.up.until_turn(self.ctx.now);
         let (mut least, mut asked): (Option<Duration>, _) = (None, None);
-        for place in 0..self.ctx.starved_up.len() {
+        for place in 0..self.ctx.limits.starved_up.len() {
             self.ctx.work.add_steps(1);
-            let conn = self.ctx.starved_up.get(place);
+            let conn = self.ctx.limits.starved_up.get(place);
             let Some((torrent, ctx)) = conn.and_then(|conn| self.torrent_of(conn)) else {
                 continue;
             };
             if asked.replace(torrent.id) != Some(torrent.id) {
-                let wait = all.max(torrent.up_limit.until_turn(ctx.now));
+                let wait = all.max(torrent.traffic.up_limit.until_turn(ctx.now));
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }
             if least == Some(all) {
@@ -83,20 +83,20 @@ impl Engine {
     fn serve_waiting(&mut self) {
         let mut served = true;
         while core::mem::take(&mut served) {
-            for _ in 0..self.ctx.starved_up.len() {
+            for _ in 0..self.ctx.limits.starved_up.len() {
                 // Who is at the front stays there until there is something for it.
-                if !self.ctx.up_limit.has_portion(self.ctx.now) {
+                if !self.ctx.limits.up.has_portion(self.ctx.now) {
                     return;
                 }
                 if !self.ctx.budgets.sending.has_room() {
-                    self.ctx.starved_of_room = true;
+                    self.ctx.limits.starved_of_room = true;
                     return self.serve_shares();
                 }
-                let Some(conn) = self.ctx.starved_up.take_first() else { break };
+                let Some(conn) = self.ctx.limits.starved_up.take_first() else { break };
                 let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
                 if torrent.serve_one(ctx, conn) {
                     served = true;
-                    ctx.starved_up.join(conn);
+                    ctx.limits.starved_up.join(conn);
                 }
             }
         }
@@ -105,11 +105,11 @@ impl Engine {
     /// What is common is used up: those who hold less than their share get it all the same, and keep
     /// their place.
     fn serve_shares(&mut self) {
-        self.ctx.work.add_steps(self.ctx.starved_up.len() as u64);
+        self.ctx.work.add_steps(self.ctx.limits.starved_up.len() as u64);
         let conns = &self.ctx.net.conns;
-        self.ctx.starved_up.retain(|conn| conns.get(conn).is_some());
-        for index in 0..self.ctx.starved_up.len() {
-            let Some(conn) = self.ctx.starved_up.get(index) else { return };
+        self.ctx.limits.starved_up.retain(|conn| conns.get(conn).is_some());
+        for index in 0..self.ctx.limits.starved_up.len() {
+            let Some(conn) = self.ctx.limits.starved_up.get(index) else { return };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             while torrent.is_below_share(ctx, conn) && torrent.serve_one(ctx, conn) {}
         }
@@ -121,22 +121,22 @@ impl Engine {
         let mut least: Option<Duration> = None;
         // Peers that wait, of each torrent: what a torrent may have is shared by its own.
         let mut of_torrents = None;
-        for waiting in (1..=self.ctx.starved_down.len() as u64).rev() {
+        for waiting in (1..=self.ctx.limits.starved_down.len() as u64).rev() {
             // Who is at the front stays there until there is something for it.
-            if !self.ctx.down_limit.has_portion(self.ctx.now) {
-                return Some(self.ctx.down_limit.until_turn(self.ctx.now));
+            if !self.ctx.limits.down.has_portion(self.ctx.now) {
+                return Some(self.ctx.limits.down.until_turn(self.ctx.now));
             }
-            let Some(conn) = self.ctx.starved_down.take_first() else { break };
+            let Some(conn) = self.ctx.limits.starved_down.take_first() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
             let mut sharing = waiting;
-            if torrent.down_limit.rate().is_some() {
+            if torrent.traffic.down_limit.rate().is_some() {
                 let counts = of_torrents.get_or_insert_with(|| waiting_of_torrents(ctx, conn));
                 let own = counts.entry(torrent.id).or_insert(1);
                 sharing = *own;
                 *own = own.saturating_sub(1).max(1);
             }
             if let Some(wait) = torrent.grant_share(ctx, conn, waiting, sharing) {
-                ctx.starved_down.join(conn);
+                ctx.limits.starved_down.join(conn);
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }
         }
@@ -146,7 +146,7 @@ impl Engine {
 
 /// How many peers of each torrent wait for credit: those in the line, and `first`, who has just left it.
 fn waiting_of_torrents(ctx: &mut Context, first: ConnId) -> BTreeMap<TorrentId, u64> {
-    let line = &ctx.starved_down;
+    let line = &ctx.limits.starved_down;
     ctx.work.add_steps(line.len() as u64);
     let conns = (0..line.len()).filter_map(|place| line.get(place)).chain([first]);
     let mut waiting = BTreeMap::new();

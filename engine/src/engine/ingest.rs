@@ -70,9 +70,9 @@ impl Engine {
             Command::ShutDown => self.begin_shut_down(),
             Command::SetLimits(None, limits) => {
                 let now = self.ctx.now;
-                self.ctx.down_limit.set_rate(limits.down, now);
-                self.ctx.up_limit.set_rate(limits.up, now);
-                self.ctx.tokens_at = now;
+                self.ctx.limits.down.set_rate(limits.down, now);
+                self.ctx.limits.up.set_rate(limits.up, now);
+                self.ctx.limits.tokens_at = now;
             }
             Command::RemoveWithData(id) => self.with_any(id, |torrent, ctx| {
                 torrent.close(ctx, Exit::Remove { data: true });
@@ -96,9 +96,9 @@ impl Engine {
                 self.with(id, |torrent, _| torrent.set_sequential(on));
             }
             Command::SetLimits(Some(id), limits) => self.with(id, |torrent, ctx| {
-                torrent.down_limit.set_rate(limits.down, ctx.now);
-                torrent.up_limit.set_rate(limits.up, ctx.now);
-                ctx.tokens_at = ctx.now;
+                torrent.traffic.down_limit.set_rate(limits.down, ctx.now);
+                torrent.traffic.up_limit.set_rate(limits.up, ctx.now);
+                ctx.limits.tokens_at = ctx.now;
             }),
             Command::AddPeers(add) => self.with(add.torrent, |torrent, ctx| {
                 for addr in &add.peers {
@@ -242,8 +242,8 @@ impl Engine {
         if let DiskJob::Read { request, .. } = job {
             self.ctx.budgets.sending.give(request.length.into());
         }
-        if !self.ctx.throttled.is_empty() && !self.ctx.disk_is_behind() {
-            let held = core::mem::take(&mut self.ctx.throttled);
+        if !self.ctx.limits.throttled.is_empty() && !self.ctx.disk_is_behind() {
+            let held = core::mem::take(&mut self.ctx.limits.throttled);
             self.ctx.agenda.flush.extend(held);
         }
         let id = job.torrent();

@@ -33,7 +33,7 @@ impl Torrent {
             return IDLE_WINDOW;
         }
         if ctx.disk_is_behind() {
-            ctx.throttled.insert(conn);
+            ctx.limits.throttled.insert(conn);
             return 0;
         }
         if !ctx.budgets.credit.has_room() {
@@ -49,7 +49,7 @@ impl Torrent {
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
     pub(crate) fn grant(&mut self, ctx: &mut Context, conn: ConnId, share: Option<u64>) {
         let window = self.window(ctx, conn);
-        let limited = ctx.down_limit.rate().is_some() || self.down_limit.rate().is_some();
+        let limited = ctx.limits.down.rate().is_some() || self.traffic.down_limit.rate().is_some();
         let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         // Half a window at a time: fewer grants, and never a stall.
@@ -59,14 +59,14 @@ impl Torrent {
         let mut amount = window - peer.granted;
         if limited && !peer.requests.is_empty() {
             // Without a turn only all of it, and if nobody waits: what is left of tokens is shared.
-            let at_once = ctx.starved_down.is_empty() && tokens >= amount.into();
+            let at_once = ctx.limits.starved_down.is_empty() && tokens >= amount.into();
             let Some(share) = share.or(at_once.then_some(amount.into())) else {
-                ctx.starved_down.join(conn);
+                ctx.limits.starved_down.join(conn);
                 return;
             };
             amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
-            ctx.down_limit.take(amount.into());
-            self.down_limit.take(amount.into());
+            ctx.limits.down.take(amount.into());
+            self.traffic.down_limit.take(amount.into());
         }
         peer.granted += amount;
         ctx.budgets.credit.take(amount.into());
@@ -75,7 +75,7 @@ impl Torrent {
 
     /// Bytes that may come at the moment.
     fn tokens(&mut self, ctx: &mut Context) -> u64 {
-        ctx.down_limit.available(ctx.now).min(self.down_limit.available(ctx.now))
+        ctx.limits.down.available(ctx.now).min(self.traffic.down_limit.available(ctx.now))
     }
 
     /// A peer's turn under a rate limit has come, where `waiting` peers of all torrents share what all may
@@ -89,12 +89,14 @@ impl Torrent {
         own: u64,
     ) -> Option<Duration> {
         let now = ctx.now;
-        if !ctx.down_limit.has_portion(now) || !self.down_limit.has_portion(now) {
-            return Some(ctx.down_limit.until_turn(now).max(self.down_limit.until_turn(now)));
+        if !ctx.limits.down.has_portion(now) || !self.traffic.down_limit.has_portion(now) {
+            return Some(
+                ctx.limits.down.until_turn(now).max(self.traffic.down_limit.until_turn(now)),
+            );
         }
-        let all = ctx.down_limit.available(now) / waiting.max(1);
-        let own = self.down_limit.available(now) / own.max(1);
-        let portion = self.down_limit.portion().min(ctx.down_limit.portion());
+        let all = ctx.limits.down.available(now) / waiting.max(1);
+        let own = self.traffic.down_limit.available(now) / own.max(1);
+        let portion = self.traffic.down_limit.portion().min(ctx.limits.down.portion());
         self.grant(ctx, conn, Some(own.min(all).max(portion)));
         None
     }

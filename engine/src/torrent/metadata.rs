@@ -261,8 +261,8 @@ impl Torrent {
             let bytes = length(size, piece);
             let data = info.slice(start..start + bytes as usize);
             // Metadata counts against the upload limit, as late as everything that cannot wait.
-            ctx.up_limit.take(u64::from(bytes));
-            self.up_limit.take(u64::from(bytes));
+            ctx.limits.up.take(u64::from(bytes));
+            self.traffic.up_limit.take(u64::from(bytes));
             say(peer, id, &MetadataMessage::Data { piece, total_size: Some(size), data });
             ctx.agenda.flush.insert(conn);
         }

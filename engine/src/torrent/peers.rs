@@ -290,7 +290,7 @@ impl Torrent {
         ctx.budgets.sending.give(peer.outbox.blocks());
         ctx.budgets.assembling.give(peer.assembling);
         ctx.agenda.flush.remove(&conn);
-        ctx.throttled.remove(&conn);
+        ctx.limits.throttled.remove(&conn);
         ctx.agenda.slots_changed |= !peer.am_choking;
         ctx.net.conns.remove(conn);
         ctx.room_for_connections();

@@ -1,11 +1,14 @@
-//! Payload of a torrent.
+//! Payload of a torrent, and how fast it may be.
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::RateLimits;
+use crate::bandwidth::TokenBucket;
 use crate::base::rate::RateMeter;
+use crate::base::time::Instant;
 
 /// What came and went.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     /// Received since trackers heard `started`.
     pub(super) down: RateMeter,
@@ -15,9 +18,25 @@ pub(crate) struct Traffic {
     pub(super) earlier: (u64, u64),
     /// Bytes that came and were of no use.
     pub(super) wasted: u64,
+    /// Limit on what comes.
+    pub(crate) down_limit: TokenBucket,
+    /// Limit on what goes.
+    pub(crate) up_limit: TokenBucket,
 }
 
 impl Traffic {
+    /// Nothing came or went.
+    pub(super) fn new(limits: RateLimits, now: Instant) -> Self {
+        Self {
+            down: RateMeter::default(),
+            up: RateMeter::default(),
+            earlier: (0, 0),
+            wasted: 0,
+            down_limit: TokenBucket::for_bytes(limits.down, now),
+            up_limit: TokenBucket::for_blocks(limits.up, now),
+        }
+    }
+
     /// Payload received in all runs.
     pub(super) fn downloaded(&self) -> u64 {
         self.earlier.0 + self.down.total()

@@ -53,11 +53,11 @@ impl Torrent {
 
     /// Reads blocks for a peer, as far as budgets and limits allow.
     pub(crate) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
-        if ctx.starved_up.is_empty() {
+        if ctx.limits.starved_up.is_empty() {
             while self.serve_one(ctx, conn) {}
         } else if self.peers.get(&conn).is_some_and(|peer| peer.uploads.has_queued()) {
             // Where there is not enough for all, everyone waits in one line.
-            ctx.starved_up.join(conn);
+            ctx.limits.starved_up.join(conn);
         }
     }
 
@@ -76,16 +76,17 @@ impl Torrent {
         if many || backlog >= u64::from(ctx.config.send_backlog) {
             return false;
         }
-        let tokens = ctx.up_limit.has_portion(ctx.now) && self.up_limit.has_portion(ctx.now);
+        let tokens =
+            ctx.limits.up.has_portion(ctx.now) && self.traffic.up_limit.has_portion(ctx.now);
         if !tokens || !ctx.budgets.sending.allows(backlog) {
-            ctx.starved_of_room |= tokens;
-            ctx.starved_up.join(conn);
+            ctx.limits.starved_of_room |= tokens;
+            ctx.limits.starved_up.join(conn);
             return false;
         }
         let Some(request) = peer.uploads.start_next() else { return false };
         let cost = u64::from(request.length) + 13;
-        ctx.up_limit.take(cost);
-        self.up_limit.take(cost);
+        ctx.limits.up.take(cost);
+        self.traffic.up_limit.take(cost);
         ctx.budgets.sending.take(request.length.into());
         let BlockRequest { piece, begin, length } = request;
         let torrent = self.id;
@@ -123,7 +124,7 @@ impl Torrent {
                 ctx.net.sent += length;
                 peer.up.add(ctx.now, length);
                 self.traffic.up.add(ctx.now, length);
-                ctx.up_meter.add(ctx.now, length);
+                ctx.limits.up_meter.add(ctx.now, length);
                 self.storage.saving.mark();
                 let BlockRequest { piece, begin, length } = request;
                 let torrent = self.id;

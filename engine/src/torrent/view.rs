@@ -87,7 +87,7 @@ impl Torrent {
         if ctx.disk_is_behind() {
             return Stall::Disk;
         }
-        if ctx.down_limit.rate() == Some(0) || self.down_limit.rate() == Some(0) {
+        if ctx.limits.down.rate() == Some(0) || self.traffic.down_limit.rate() == Some(0) {
             return Stall::Limited;
         }
         Stall::Waiting
