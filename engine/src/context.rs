@@ -1,6 +1,7 @@
 //! What the parts of an engine share during a step: time, configuration, budgets, the actions to
 //! be returned. It decides nothing.
 
+mod actions;
 mod agenda;
 mod budgets;
 mod conn_table;
@@ -10,7 +11,6 @@ mod identity;
 mod introductions;
 mod limits;
 mod network;
-mod outbox;
 mod randomness;
 mod wishes;
 
@@ -24,6 +24,7 @@ use crate::base::time::Instant;
 use crate::base::timer_queue::TimerQueue;
 use crate::base::work::Work;
 
+pub use actions::Actions;
 pub use agenda::Agenda;
 pub use budgets::Budgets;
 pub use conn_table::{Conn, ConnTable, Handshaking, Phase};
@@ -33,7 +34,6 @@ pub use identity::{Identity, Persona};
 pub use introductions::Introductions;
 pub use limits::Limits;
 pub use network::Network;
-pub use outbox::Outbox;
 pub use randomness::Randomness;
 pub use wishes::{Wish, Wishes};
 
@@ -70,7 +70,7 @@ pub struct Context {
     /// Configuration.
     pub config: Config,
     /// What this step asks of the world.
-    pub out: Outbox,
+    pub out: Actions,
     /// What this step has cost so far.
     #[serde(skip)]
     pub work: Work,
@@ -99,7 +99,7 @@ impl Context {
             now,
             budgets: Budgets::new(&config),
             config,
-            out: Outbox::default(),
+            out: Actions::default(),
             work: Work::default(),
             timers: TimerQueue::default(),
             disk: DiskLedger::default(),

@@ -8,13 +8,13 @@ use crate::base::ids::ConnId;
 
 /// The actions of a step, in order. Empty between steps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Outbox {
+pub struct Actions {
     /// All of them.
     #[serde(skip)]
     pub actions: Vec<Action>,
 }
 
-impl Outbox {
+impl Actions {
     /// Asks for something about a connection.
     pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
         self.actions.push(Action::Stream(conn, action));
