@@ -184,10 +184,7 @@ impl Torrent {
 
     /// Hashes everything again.
     pub(crate) fn recheck(&mut self, ctx: &mut Context) {
-        if !(self.life.is_active() || self.life.is_checking()) {
-            return;
-        }
-        if self.life.is_checking() {
+        if !self.life.is_active() {
             return;
         }
         self.close_all(ctx, CloseReason::Stopped);
