@@ -1,4 +1,4 @@
-//! The example loops that come with the engine, each fetching from a real seeder.
+//! The example loops that come with the engine and the driver, each fetching from a real seeder.
 
 use std::path::Path;
 use std::process::Command;
