@@ -15,6 +15,7 @@ use super::metadata::fetch;
 use super::output::{json as print_json, line, printable};
 use super::passkeys::without_passkey;
 use super::setup::names;
+use super::signals::Ended;
 use super::source::{load, load_torrent};
 use super::units::size;
 
@@ -25,8 +26,8 @@ pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut source = load(text, &names(matches)?)?;
     if matches.get_flag("files") && matches!(source, Source::Magnet(_)) {
         source = match fetch(source, matches)? {
-            Ok(metainfo) => Source::Torrent(metainfo),
-            Err(code) => return Ok(ExitCode::from(code)),
+            Ended::Done(metainfo) => Source::Torrent(metainfo),
+            Ended::BySignal(code) => return Ok(ExitCode::from(code)),
         };
     }
     let verbose = matches.get_count("verbose");

@@ -12,13 +12,13 @@ use super::output::say;
 use super::published::look_up;
 use super::session::Session;
 use super::setup::Setup;
-use super::signals::Signals;
+use super::signals::{Ended, Signals};
 
 /// How long one turn may wait for something to happen.
 const TURN: Duration = Duration::from_millis(200);
 
-/// Fetches the metadata of a magnet. `Ok(Err)` is the code of a signal.
-pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Result<Box<Metainfo>, u8>, Failure> {
+/// Fetches the metadata of a magnet.
+pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Ended<Box<Metainfo>>, Failure> {
     let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
@@ -29,8 +29,8 @@ pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Result<Box<Metainfo
         say("fetching the metadata from peers; Ctrl-C stops");
     }
     let source = match look_up(&mut session, source, &signals, patience)? {
-        Ok(source) => source,
-        Err(code) => return Ok(Err(code)),
+        Ended::Done(source) => source,
+        Ended::BySignal(code) => return Ok(Ended::BySignal(code)),
     };
     session.add(source, matches, AddOptions { hold: true, ..AddOptions::default() })?;
     let outcome = wait(&mut session, &signals, patience);
@@ -42,7 +42,7 @@ fn wait(
     session: &mut Session,
     signals: &Signals,
     patience: Option<Duration>,
-) -> Result<Result<Box<Metainfo>, u8>, Failure> {
+) -> Result<Ended<Box<Metainfo>>, Failure> {
     let began = Instant::now();
     loop {
         session.turn(TURN)?;
@@ -51,10 +51,10 @@ fn wait(
         }
         let known = session.items().iter().find(|item| item.metainfo.is_known());
         if let Some(item) = known {
-            return Ok(Ok(Box::new((*item.metainfo).clone())));
+            return Ok(Ended::Done(Box::new((*item.metainfo).clone())));
         }
         if let Some(code) = signals.exit_code() {
-            return Ok(Err(code));
+            return Ok(Ended::BySignal(code));
         }
         if patience.is_some_and(|patience| began.elapsed() >= patience) {
             let text = "no peer gave the metadata in the time that --stop-timeout allows";

@@ -11,22 +11,22 @@ use eddyline_session::Source;
 
 use super::exit::{Failure, UNFINISHED, USAGE};
 use super::session::Session;
-use super::signals::Signals;
+use super::signals::{Ended, Signals};
 
 /// How often the DHT is asked until it knows.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Puts the torrent in the place of its publisher. `Ok(Err)` is the code of a signal.
+/// Puts the torrent in the place of its publisher.
 pub fn look_up(
     session: &mut Session,
     source: Source,
     signals: &Signals,
     patience: Option<Duration>,
-) -> Result<Result<Source, u8>, Failure> {
-    let Source::Magnet(magnet) = &source else { return Ok(Ok(source)) };
-    let Some(publisher) = magnet.publisher.clone() else { return Ok(Ok(source)) };
+) -> Result<Ended<Source>, Failure> {
+    let Source::Magnet(magnet) = &source else { return Ok(Ended::Done(source)) };
+    let Some(publisher) = magnet.publisher.clone() else { return Ok(Ended::Done(source)) };
     if magnet.v1.is_some() || magnet.v2.is_some() {
-        return Ok(Ok(source));
+        return Ok(Ended::Done(source));
     }
     if !session.driver.engine().config().dht {
         let text = "which torrent the magnet means stands in the DHT; leave out --no-dht";
@@ -45,10 +45,10 @@ pub fn look_up(
         let notices = session.turn(Duration::from_millis(200))?;
         if let Some(hash) = notices.iter().find_map(|notice| published(notice, target)) {
             let found = Magnet { v1: Some(hash), ..(**magnet).clone() };
-            return Ok(Ok(Source::Magnet(found.into())));
+            return Ok(Ended::Done(Source::Magnet(found.into())));
         }
         if let Some(code) = signals.exit_code() {
-            return Ok(Err(code));
+            return Ok(Ended::BySignal(code));
         }
         if patience.is_some_and(|patience| started.elapsed() >= patience) {
             let text = "the DHT did not say which torrent the magnet means in the time that \

@@ -13,6 +13,15 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::{streams, terminal};
 
+/// What came of work that a signal can end.
+#[derive(Debug)]
+pub enum Ended<T> {
+    /// It was done.
+    Done(T),
+    /// A signal came first; the exit code that goes with it.
+    BySignal(u8),
+}
+
 /// The number of the last signal that came, for whoever waits elsewhere.
 static LAST: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 

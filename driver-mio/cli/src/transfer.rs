@@ -22,7 +22,7 @@ use super::published::look_up;
 use super::selection::{ask, check, select};
 use super::session::Session;
 use super::setup::{Setup, names};
-use super::signals::Signals;
+use super::signals::{Ended, Signals};
 use super::source::{load, load_torrent};
 
 /// How often the screen is brought up to date.
@@ -53,8 +53,8 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut session = Session::start(Setup::from_flags(matches, "download")?)?;
     for source in torrents {
         let source = match look_up(&mut session, source, &signals, patience)? {
-            Ok(source) => source,
-            Err(code) => return end_session(session, &mut reporter, Ok(Some(code))),
+            Ended::Done(source) => source,
+            Ended::BySignal(code) => return end_session(session, &mut reporter, Ok(Some(code))),
         };
         let priorities = match &source {
             Source::Torrent(metainfo) if asks => ask(metainfo)?,

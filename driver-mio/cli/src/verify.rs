@@ -19,7 +19,7 @@ use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
 use super::setup::state_dir;
-use super::signals::Signals;
+use super::signals::{Ended, Signals};
 use super::source::load_torrent;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         })
         .map_err(|error| Failure::io(dir, &error))?;
     let states = match check(&files, matches)? {
-        Ok(states) => states,
-        Err(code) => return Ok(ExitCode::from(code)),
+        Ended::Done(states) => states,
+        Ended::BySignal(code) => return Ok(ExitCode::from(code)),
     };
     let report = Report { metainfo: &metainfo, states, files: look(&files) };
     let complete = report.is_complete();
@@ -78,7 +78,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// Hashes all pieces, or ends with the code of a signal.
-fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Result<Vec<State>, u8>, Failure> {
+fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Ended<Vec<State>>, Failure> {
     let metainfo = files.metainfo();
     let geometry = metainfo.geometry;
     let pieces: Vec<u32> = (0..geometry.pieces()).collect();
@@ -109,7 +109,7 @@ fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Result<Vec<State>
     );
     // The bar is gone with this, before the report.
     drop(progress);
-    Ok(outcome.map(|()| states))
+    Ok(outcome.map_or_else(Ended::BySignal, |()| Ended::Done(states)))
 }
 
 /// A file that stands on disk, or should.

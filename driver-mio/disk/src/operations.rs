@@ -295,7 +295,7 @@ impl TorrentFiles {
                 continue;
             }
             let file = self.open_file(&arranged, slice.file, false)?;
-            if let Err(now) = self.watch.check(slice.file, &*file, None)? {
+            if let Some(now) = self.watch.check(slice.file, &*file, None)? {
                 changed.push((slice.file, now));
             }
         }
@@ -396,7 +396,7 @@ impl TorrentFiles {
     }
 
     fn is_unchanged(&self, index: u32, file: &dyn StoredFile, turn: u64) -> bool {
-        matches!(self.watch.check(index, file, Some(turn)), Ok(Ok(())))
+        matches!(self.watch.check(index, file, Some(turn)), Ok(None))
     }
 
     /// Reads part of a piece for a peer.

@@ -32,9 +32,9 @@ impl Span {
     /// Whether nobody else has changed the file.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.watched.as_ref().is_none_or(|(watch, index)| {
-            matches!(watch.check(*index, &*self.file, None), Ok(Ok(())))
-        })
+        self.watched
+            .as_ref()
+            .is_none_or(|(watch, index)| matches!(watch.check(*index, &*self.file, None), Ok(None)))
     }
 
     /// Bytes in it.

@@ -86,20 +86,20 @@ impl Watch {
         *self.known() = files.iter().map(known).collect();
     }
 
-    /// Whether a file looks as it is known to. In the loop, `turn` is the present one.
+    /// How a file looks, where that is not as it is known to. In the loop, `turn` is the present one.
     pub(super) fn check(
         &self,
         index: u32,
         file: &dyn StoredFile,
         turn: Option<u64>,
-    ) -> io::Result<Result<(), FileStatus>> {
+    ) -> io::Result<Option<FileStatus>> {
         let now = status(file.found()?);
         let known = self.known();
-        let Some(known) = known.get(index as usize) else { return Ok(Ok(())) };
+        let Some(known) = known.get(index as usize) else { return Ok(None) };
         let settled = turn.is_none_or(|turn| known.told < turn);
         // While we write to it ourselves nothing can be told.
         let same = known.writing > 0 || known.undated || known.status == now;
-        Ok(if same && !known.changed && settled { Ok(()) } else { Err(now) })
+        Ok((!same || known.changed || !settled).then_some(now))
     }
 
     /// A write of ours to a file begins.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn sees(watch: &Watch, file: &Arc<dyn StoredFile>, turn: Option<u64>) -> bool {
-        watch.check(0, &**file, turn).unwrap().is_err()
+        watch.check(0, &**file, turn).unwrap().is_some()
     }
 
     fn write(watch: &Watch, file: &Arc<dyn StoredFile>) {
@@ -207,7 +207,7 @@ mod tests {
         watch.begin(&[status(file.found().unwrap())], false);
         turns.begin();
         file.write_at(&[b"theirs"], 0).unwrap();
-        let now = watch.check(0, &*file, None).unwrap().unwrap_err();
+        let now = watch.check(0, &*file, None).unwrap().unwrap();
         watch.told(&[(0, now)], turns.now());
         assert!(!sees(&watch, &file, None), "workers answer behind what was told");
         assert!(sees(&watch, &file, Some(turns.now())));
