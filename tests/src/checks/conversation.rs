@@ -124,7 +124,8 @@ impl Conversations {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
                     talk.untaken.push_back(bytes.len() as u64);
-                    talk.say(bytes, model, self.settled).map_err(|rule| format!("{rule} ({conn:?})"))?;
+                    talk.say(bytes, model, self.settled)
+                        .map_err(|rule| format!("{rule} ({conn:?})"))?;
                     let metadata = std::mem::take(&mut talk.metadata);
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
