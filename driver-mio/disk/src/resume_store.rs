@@ -183,7 +183,7 @@ impl ResumeStore {
         replace(&self.file(hash).with_extension("tag"), &tag)
     }
 
-    /// As [`Self::load_tag`], for whoever only looks and needs no lock.
+    /// What tells the part file of a torrent from any other file, for whoever only looks and needs no lock.
     #[must_use]
     pub fn look_up_tag(state: &Path, hash: Sha1Hash) -> Option<[u8; 16]> {
         let file = state.join("resume").join(format!("{}.tag", hash.to_hex()));
