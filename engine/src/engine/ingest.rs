@@ -1,8 +1,9 @@
 //! Events in: each is dealt with as far as it goes by itself. State changes; what a driver waits for is
 //! answered (a connection that comes is adopted or refused); what was asked of a connection that has ended
-//! is taken back; whoever breaks a rule is closed and, after three, banned; blocks go to the disk; and what was written, hashed or
-//! synced is followed by the next operation on it. What concerns several peers or torrents waits, marked in the
-//! agenda, for the phases behind: whom to ask, serve, unchoke, connect to, announce to.
+//! is taken back; whoever breaks a rule is closed and, after three, banned; blocks go to the disk; and what
+//! was written, hashed or synced is followed by the next operation on it. What concerns several peers or
+//! torrents waits, marked in the agenda, for the phases behind: whom to ask, serve, unchoke, connect to,
+//! announce to.
 
 use alloc::boxed::Box;
 use core::ops::Bound;
