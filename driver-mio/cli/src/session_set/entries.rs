@@ -19,7 +19,9 @@ use super::super::source::load;
 
 /// How a torrent is called on the screen.
 pub(super) fn title(entry: &Entry) -> String {
-    let name = if entry.name.is_empty() { "(a magnet)".into() } else { printable(&entry.name) };
+    // A magnet that says no name is called by its hash.
+    let nameless = entry.name.is_empty() || entry.name == entry.hash;
+    let name = if nameless { "(a magnet)".into() } else { printable(&entry.name) };
     format!("{name} {}", entry.hash)
 }
 

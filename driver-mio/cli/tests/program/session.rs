@@ -71,7 +71,10 @@ fn adding_what_is_there_changes_nothing_and_says_so() {
     let home = Home::new();
     let torrent = home.torrent("a.bin", 40_000);
     let magnet = format!("magnet:?xt=urn:btih:{}", home.hash(&torrent));
-    home.succeed(&["session", "add", &magnet, "--dir", "one", "--paused", "--max-up", "5K"]);
+    let told =
+        home.succeed(&["session", "add", &magnet, "--dir", "one", "--paused", "--max-up", "5K"]);
+    // A magnet that says no name is called by its hash, once.
+    assert_eq!(told.matches(&home.hash(&torrent)).count(), 1, "{told}");
     let told = home.succeed(&["session", "add", &torrent]);
     assert!(told.contains("metadata"), "{told}");
     let told = home.succeed(&["session", "add", &torrent]);
