@@ -368,10 +368,13 @@ impl Driver {
     }
 
     /// How long to sleep, if disk threads have left nothing. In a short sleep nothing of what they write
-    /// and hash is waited for, unless the disk has much to do.
+    /// and hash is waited for, unless the disk has much to do, or more pieces wait to be hashed than are at a
+    /// time: those would get on by as many in each sleep.
     fn unless_left(&self, wait: Duration) -> Duration {
         let mark = u64::from(self.engine.config().disk_intake) / 2;
-        let soon = wait <= SOON && self.engine.disk_intake() < mark;
+        let waits =
+            self.engine.disk_intake() >= mark || self.engine.has_pieces_waiting_for_hashes();
+        let soon = wait <= SOON && !waits;
         let left = self.mailbox.before_sleep(soon);
         if left && !soon { Duration::ZERO } else { wait }
     }

@@ -262,6 +262,11 @@ impl Engine {
         self.ctx.disk.intake()
     }
 
+    /// Whether pieces wait for others to be hashed: then the end of a hash job is what the next one waits for.
+    pub fn has_pieces_waiting_for_hashes(&self) -> bool {
+        !self.ctx.agenda.awaiting_hash.is_empty()
+    }
+
     /// Where a torrent is in its life; cheap, unlike [`Self::torrent`].
     pub fn torrent_state(&self, id: TorrentId) -> Option<TorrentState> {
         self.torrents.get(id).map(|torrent| torrent.state())
