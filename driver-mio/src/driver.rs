@@ -367,14 +367,10 @@ impl Driver {
         due.map_or(wait, |due| wait.min(due.saturating_duration_since(Instant::now())))
     }
 
-    /// How long to sleep, if disk threads have left nothing. In a short sleep nothing of what they write
-    /// and hash is waited for, unless the disk has much to do, or more pieces wait to be hashed than are at a
-    /// time: those would get on by as many in each sleep.
+    /// How long to sleep, if disk threads have left nothing.
     fn unless_left(&self, wait: Duration) -> Duration {
-        let mark = u64::from(self.engine.config().disk_intake) / 2;
-        let waits =
-            self.engine.disk_intake() >= mark || self.engine.has_pieces_waiting_for_hashes();
-        let soon = wait <= SOON && !waits;
+        let much = self.engine.disk_intake() >= u64::from(self.engine.config().disk_intake) / 2;
+        let soon = sleeps_through(wait, much, self.engine.has_pieces_waiting_for_hashes());
         let left = self.mailbox.before_sleep(soon);
         if left && !soon { Duration::ZERO } else { wait }
     }
@@ -389,6 +385,12 @@ impl Driver {
             }
         }
     }
+}
+
+/// Whether the end of writes and hashes need not end a sleep. A short one is not worth it, unless the disk has
+/// `much` to do, or more `pieces_wait` to be hashed than are at a time: those would get on by as many in each sleep.
+fn sleeps_through(wait: Duration, much: bool, pieces_wait: bool) -> bool {
+    wait <= SOON && !much && !pieces_wait
 }
 
 /// A mailbox that wakes the poll.
@@ -411,4 +413,19 @@ fn open_files() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.unwrap_or(4096);
     usize::try_from(limit / 2).unwrap_or(2048).clamp(16, 4096)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of what ends a sleep.
+
+    use super::*;
+
+    #[test]
+    fn only_a_short_sleep_goes_on_when_disk_threads_are_done_and_not_while_pieces_wait_for_them() {
+        assert!(sleeps_through(SOON, false, false));
+        assert!(!sleeps_through(SOON, true, false));
+        assert!(!sleeps_through(SOON, false, true));
+        assert!(!sleeps_through(SOON + Duration::from_millis(1), false, false));
+    }
 }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 /// time's worth or whole blocks, not byte by byte as it comes: each portion costs a step and a read.
 pub const TURN: Duration = Duration::from_millis(TURN_MILLIS);
 const TURN_MILLIS: u64 = 100;
-/// A portion that takes so long to earn is given as soon as it is there.
+/// A portion that takes at least this long to earn is given as soon as there is enough for it.
 const SLOW: Duration = Duration::from_millis(50);
 
 /// Tokens for a block and its header.
 const BLOCK_TOKENS: u64 = 16 * 1024 + 13;
-/// A bucket holds at most what so much time brings.
+/// A bucket holds at most what the rate brings in this time.
 const BURST_MILLIS: u64 = 180;
 /// A portion may be fetched so late and nothing is lost.
 const LATE_MILLIS: u64 = 20;

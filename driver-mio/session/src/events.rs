@@ -33,7 +33,7 @@ pub enum EventKind {
     Added,
     /// The info dictionary of a magnet has come.
     Metadata,
-    /// Its data was looked at; so many of its pieces are good.
+    /// Its data was checked: the number of good pieces.
     Checked(u32),
     /// A piece is verified, by its number.
     Piece(u32),
@@ -49,7 +49,7 @@ pub enum EventKind {
     PeerConnected(SocketAddr, String),
     /// A peer has gone.
     PeerClosed(SocketAddr),
-    /// A tracker, by its URL, has named so many peers, or has failed.
+    /// A tracker, by its URL, has answered, with the number of peers that it named, or has failed.
     Tracker(String, Result<u32, String>),
     /// So many events were left out, because the listener did not take them.
     Missed(u64),

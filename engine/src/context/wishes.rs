@@ -15,7 +15,7 @@ pub enum Wish {
     Announce(Order),
     /// DHT and local network are to be asked for its peers.
     FindPeers,
-    /// It turned out to be private: the DHT must hear no more of it.
+    /// It turned out to be private: it is not announced in the DHT any more.
     LeaveDht,
 }
 
@@ -54,7 +54,7 @@ impl Wishes {
         self.take(|wish| matches!(wish, Wish::FindPeers))
     }
 
-    /// Torrents that the DHT must hear no more of, in order of their ids.
+    /// Torrents that are not announced in the DHT any more, in order of their ids.
     pub fn take_departures(&mut self) -> BTreeSet<TorrentId> {
         self.take(|wish| matches!(wish, Wish::LeaveDht))
     }
