@@ -469,3 +469,18 @@ fn files_that_become_wanted_are_arranged_before_the_download_ends() {
     let selected = Notice::StorageDone(torrent, StorageTask::Select);
     assert!(world.run_until(60, |world| said(world, leech, |n| *n == selected)));
 }
+
+#[test]
+fn while_more_pieces_wait_to_be_hashed_than_are_at_a_time_the_engine_says_so() {
+    let content = Content::new("many", 64 * 16_384, 16_384);
+    let mut world = World::new(51);
+    let (seed, leech) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    let waits = |world: &World| world.node(leech).engine.has_pieces_waiting_for_hashes();
+    assert!(world.run_until(60, waits), "64 pieces come faster than four are hashed");
+    let engine = &world.node(leech).engine;
+    assert_eq!(engine.stats().hash_jobs, engine.config().hash_jobs);
+    assert!(world.run_until(120, |world| world.is_complete(leech)));
+    assert!(!waits(&world));
+}
