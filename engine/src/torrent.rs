@@ -43,13 +43,14 @@ mod upload;
 mod view;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::api::AddTorrent;
 use crate::base::bits::Bits;
+use crate::base::few::FewSet;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::timer_queue::Alarm;
@@ -74,7 +75,7 @@ use traffic::Traffic;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Undecided {
     /// Peers about which something is.
-    touched: BTreeSet<ConnId>,
+    touched: FewSet<ConnId>,
     /// Blocks were given up: they may be of use to every peer that has something.
     reopened: bool,
 }

@@ -131,6 +131,13 @@ impl Bits {
         self.bits.iter_ones().map(|i| i as u32)
     }
 
+    /// The members within a range, in ascending order. Numbers beyond the end are none.
+    pub fn ones_within(&self, range: core::ops::Range<u32>) -> impl Iterator<Item = u32> + '_ {
+        let end = range.end.min(self.len());
+        let start = range.start.min(end);
+        self.bits[start as usize..end as usize].iter_ones().map(move |i| start + i as u32)
+    }
+
     /// The numbers that are not members, in ascending order.
     pub fn zeros(&self) -> impl Iterator<Item = u32> + '_ {
         self.bits.iter_zeros().map(|i| i as u32)

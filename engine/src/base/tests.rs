@@ -65,6 +65,17 @@ fn a_steady_flow_is_measured_as_such_and_decays() {
 }
 
 quickcheck::quickcheck! {
+    fn the_members_within_a_range_are_those_that_a_look_at_each_number_finds(
+        members: Vec<u8>, len: u8, start: u16, end: u16
+    ) -> bool {
+        let mut bits = Bits::new(len.into());
+        for member in members {
+            bits.set(u32::from(member).min(u32::from(len).saturating_sub(1)));
+        }
+        let range = u32::from(start % 300)..u32::from(end % 300);
+        bits.ones_within(range.clone()).eq(range.filter(|number| bits.has(*number)))
+    }
+
     fn bit_fields_survive_the_wire(members: Vec<u16>, len: u16) -> bool {
         let len = u32::from(len % 300);
         let mut bits = Bits::new(len);

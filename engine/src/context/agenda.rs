@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Wishes;
+use crate::base::few::FewSet;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::base::time::Instant;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Agenda {
     /// Settle: torrents with decisions to make.
-    pub touched: BTreeSet<TorrentId>,
+    pub touched: FewSet<TorrentId>,
     /// Settle: torrents with pieces that wait for a hash job.
     pub awaiting_hash: BTreeSet<TorrentId>,
     /// The torrent that got the last hash job.
@@ -26,7 +27,7 @@ pub struct Agenda {
     /// Settle: an interested peer came or a slot fell free since the last round.
     pub slots_changed: bool,
     /// Flush: peers with something to send or to be granted.
-    pub flush: BTreeSet<ConnId>,
+    pub flush: FewSet<ConnId>,
     /// What torrents want of trackers, DHT and local network.
     pub wishes: Wishes,
 }
@@ -34,14 +35,14 @@ pub struct Agenda {
 impl Default for Agenda {
     fn default() -> Self {
         Self {
-            touched: BTreeSet::new(),
+            touched: FewSet::default(),
             awaiting_hash: BTreeSet::new(),
             hashed_last: TorrentId::from_u64(0),
             awaiting_room: BTreeSet::new(),
             idle: BTreeSet::new(),
             woken: BTreeSet::new(),
             slots_changed: false,
-            flush: BTreeSet::new(),
+            flush: FewSet::default(),
             wishes: Wishes::default(),
         }
     }
@@ -50,6 +51,6 @@ impl Default for Agenda {
 impl Agenda {
     /// There is room for another connection: whoever waits for it decides in this step.
     pub fn room_for_connections(&mut self) {
-        self.touched.append(&mut self.awaiting_room);
+        self.touched.extend(core::mem::take(&mut self.awaiting_room));
     }
 }

@@ -349,7 +349,7 @@ impl Torrent {
         }
         let conns: Vec<ConnId> = match self.haves.take_news() {
             true => self.haves.behind().to_vec(),
-            false => self.undecided.touched.iter().copied().collect(),
+            false => self.undecided.touched.iter().collect(),
         };
         let mut told = false;
         for conn in conns {

@@ -201,7 +201,13 @@ impl FrameAssembler {
     }
 
     /// Copies up to `into.len()` bytes from the front without taking them.
+    #[inline]
     fn peek(&self, into: &mut [u8]) -> usize {
+        // Nearly always all of it lies in the first chunk.
+        if let Some(front) = self.chunks.front().and_then(|front| front.get(..into.len())) {
+            into.copy_from_slice(front);
+            return into.len();
+        }
         self.peek_at(0, into)
     }
 

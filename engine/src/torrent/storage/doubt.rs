@@ -148,7 +148,7 @@ impl Doubt {
             let pieces = metainfo.geometry.pieces_of(file.offset, file.length);
             let ours = |set: &BTreeSet<u32>| set.range(pieces.clone()).next().is_some();
             if !ours(&self.syncing) && !ours(&self.written) {
-                suspects.extend(pieces.filter(|piece| have.has(*piece)));
+                suspects.extend(have.ones_within(pieces));
             }
         }
         self.files = files.into();
@@ -173,7 +173,7 @@ impl Doubt {
             {
                 *known = *status;
                 let pieces = metainfo.geometry.pieces_of(entry.offset, entry.length);
-                suspects.extend(pieces.filter(|piece| have.has(*piece)));
+                suspects.extend(have.ones_within(pieces));
             }
         }
         suspects
