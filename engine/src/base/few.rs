@@ -1,13 +1,14 @@
 //! A set that mostly holds one member or none: what a step has to come back to.
 
 use alloc::collections::BTreeSet;
+use core::fmt::Debug;
 use core::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An ordered set. A tree costs an allocation each time that it is filled again and emptied, which happens in
 /// every step; most steps have one member to remember, and that is held beside the tree.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FewSet<T: Ord> {
     /// A member that is not in the tree.
     one: Option<T>,
@@ -94,7 +95,13 @@ impl<T: Ord + Copy> Iterator for FewSet<T> {
     }
 }
 
-/// As any other set: its members in order, wherever they are held.
+/// As any other set, as for serde: equal sets look the same, wherever their members are held.
+impl<T: Ord + Copy + Debug> Debug for FewSet<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
 impl<T: Ord + Copy + Serialize> Serialize for FewSet<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let members: alloc::vec::Vec<T> = self.iter().collect();
