@@ -5,13 +5,12 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use serde::Deserialize;
 
 pub use crate::api::ResumeData;
 use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
-use crate::bencode::{self, Encoder, Limits, ScanError};
+use crate::bencode::{Encoder, Limits, Mode, ScanError, Value, scan};
 use crate::metainfo::{MAX_PATH_DEPTH, is_possible};
 
 /// Version of the format that is written; later ones are not read.
@@ -42,65 +41,110 @@ impl core::fmt::Display for ResumeError {
 
 impl core::error::Error for ResumeError {}
 
-#[derive(Deserialize)]
-struct Stored {
+/// What stands in the file, of the right types.
+struct Stored<'a> {
     version: u32,
-    #[serde(with = "serde_bytes")]
-    info_hash: Vec<u8>,
+    info_hash: &'a [u8],
     pieces: u32,
-    #[serde(with = "serde_bytes")]
-    have: Vec<u8>,
-    partial: Vec<StoredPartial>,
+    have: &'a [u8],
+    partial: Vec<StoredPartial<'a>>,
     lengths: Vec<i64>,
     modified: Vec<i64>,
     downloaded: i64,
     uploaded: i64,
-    completed: u8,
-    peers: Vec<String>,
-    #[serde(default = "one")]
-    clean: u8,
-    #[serde(default)]
+    completed: bool,
+    peers: Vec<&'a str>,
+    clean: bool,
     location: u32,
-    #[serde(default)]
     renamed: Vec<StoredName>,
-    #[serde(default)]
     left_at: Vec<u32>,
-    #[serde(default)]
-    trackers: Vec<StoredTracker>,
+    trackers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// Version 1 knew no unclean end: every file that had changed was checked.
-fn one() -> u8 {
-    1
-}
-
-#[derive(Deserialize)]
-struct StoredTracker {
-    url: String,
-    #[serde(default, with = "serde_bytes")]
-    id: Vec<u8>,
-}
-
-#[derive(Deserialize)]
 struct StoredName {
     file: u32,
     from: Vec<String>,
     to: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct StoredPartial {
+struct StoredPartial<'a> {
     piece: u32,
     blocks: u32,
-    #[serde(with = "serde_bytes")]
-    written: Vec<u8>,
+    written: &'a [u8],
+}
+
+fn number(value: Value<'_, '_>) -> Option<u32> {
+    value.as_int()?.try_into().ok()
+}
+
+fn flag(value: Value<'_, '_>) -> Option<bool> {
+    Some(u8::try_from(value.as_int()?).ok()? != 0)
+}
+
+fn text(value: Value<'_, '_>) -> Option<String> {
+    value.as_str().map(String::from)
+}
+
+/// The items of a list, all of one type.
+fn list<'a, 'd, T>(
+    value: Value<'a, 'd>,
+    item: impl Fn(Value<'a, 'd>) -> Option<T>,
+) -> Option<Vec<T>> {
+    value.is_list().then(|| value.items().map(item).collect())?
+}
+
+/// The same, where version 1 had nothing.
+fn list_or_none<'a, 'd, T>(
+    value: Option<Value<'a, 'd>>,
+    item: impl Fn(Value<'a, 'd>) -> Option<T>,
+) -> Option<Vec<T>> {
+    value.map_or_else(|| Some(Vec::new()), |value| list(value, item))
+}
+
+impl<'a> Stored<'a> {
+    fn of(root: Value<'a, '_>) -> Option<Self> {
+        Some(Self {
+            version: number(root.get(b"version")?)?,
+            info_hash: root.get(b"info_hash")?.as_bytes()?,
+            pieces: number(root.get(b"pieces")?)?,
+            have: root.get(b"have")?.as_bytes()?,
+            partial: list(root.get(b"partial")?, |entry| {
+                Some(StoredPartial {
+                    piece: number(entry.get(b"piece")?)?,
+                    blocks: number(entry.get(b"blocks")?)?,
+                    written: entry.get(b"written")?.as_bytes()?,
+                })
+            })?,
+            lengths: list(root.get(b"lengths")?, |value| value.as_int())?,
+            modified: list(root.get(b"modified")?, |value| value.as_int())?,
+            downloaded: root.get(b"downloaded")?.as_int()?,
+            uploaded: root.get(b"uploaded")?.as_int()?,
+            completed: flag(root.get(b"completed")?)?,
+            peers: list(root.get(b"peers")?, |value| value.as_str())?,
+            // Version 1 knew no unclean end: every file that had changed was checked.
+            clean: root.get(b"clean").map_or(Some(true), flag)?,
+            location: root.get(b"location").map_or(Some(0), number)?,
+            renamed: list_or_none(root.get(b"renamed"), |entry| {
+                Some(StoredName {
+                    file: number(entry.get(b"file")?)?,
+                    from: list(entry.get(b"from")?, text)?,
+                    to: list(entry.get(b"to")?, text)?,
+                })
+            })?,
+            left_at: list_or_none(root.get(b"left_at"), number)?,
+            trackers: list_or_none(root.get(b"trackers"), |entry| {
+                let id = entry.get(b"id").map_or(Some(&[][..]), |id| id.as_bytes())?;
+                Some((text(entry.get(b"url")?)?, (!id.is_empty()).then(|| id.to_vec())))
+            })?,
+        })
+    }
 }
 
 impl ResumeData {
     /// The bytes to store: bencode, with a SHA-1 of it in front.
     pub fn encode(&self) -> Vec<u8> {
         // Written as a stream: this happens every few seconds of a fast download, and typed values
-        // would take memory for each key. The keys are those of `Stored`, in the order of bencode.
+        // would take memory for each key. The keys are those that [`Stored::of`] reads, in the order of bencode.
         let mut out = Encoder::default();
         out.dict();
         out.bytes(b"clean").int(self.clean.into());
@@ -163,15 +207,17 @@ impl ResumeData {
         if Sha1Hash::of(body).0 != sum {
             return Err(ResumeError::Inconsistent);
         }
-        let stored: Stored =
-            bencode::from_scanned(body, Limits::METAINFO).map_err(ResumeError::Malformed)?;
+        let document =
+            scan(body, Limits::METAINFO, Mode::Strict).map_err(ResumeError::Malformed)?;
+        let unexpected = ResumeError::Malformed(ScanError::Unexpected { at: 0 });
+        let stored = Stored::of(document.root()).ok_or(unexpected)?;
         if !(OLDEST..=VERSION).contains(&stored.version) {
             return Err(ResumeError::Version(stored.version));
         }
         Self::from_stored(stored).ok_or(ResumeError::Inconsistent)
     }
 
-    fn from_stored(stored: Stored) -> Option<Self> {
+    fn from_stored(stored: Stored<'_>) -> Option<Self> {
         if stored.lengths.len() != stored.modified.len() {
             return None;
         }
@@ -180,12 +226,12 @@ impl ResumeData {
             if entry.piece >= stored.pieces {
                 return None;
             }
-            partial.push((entry.piece, Bits::from_wire(&entry.written, entry.blocks)?));
+            partial.push((entry.piece, Bits::from_wire(entry.written, entry.blocks)?));
         }
         let files = stored.lengths.iter().zip(&stored.modified);
         Some(Self {
-            info_hash: Sha1Hash::from_slice(&stored.info_hash)?,
-            have: Bits::from_wire(&stored.have, stored.pieces)?,
+            info_hash: Sha1Hash::from_slice(stored.info_hash)?,
+            have: Bits::from_wire(stored.have, stored.pieces)?,
             partial,
             files: files
                 .map(|(length, modified)| FileStatus {
@@ -195,20 +241,14 @@ impl ResumeData {
                 .collect(),
             downloaded: u64::try_from(stored.downloaded).ok()?,
             uploaded: u64::try_from(stored.uploaded).ok()?,
-            completed: stored.completed != 0,
+            completed: stored.completed,
             peers: stored.peers.iter().filter_map(|peer| peer.parse().ok()).collect(),
-            clean: stored.clean != 0,
+            clean: stored.clean,
             location: LocationId(stored.location),
             renamed: renamed(stored.renamed, stored.lengths.len())?,
             left_at: stored.left_at.into_iter().map(LocationId).collect(),
-            trackers: stored.trackers.into_iter().map(StoredTracker::known).collect(),
+            trackers: stored.trackers,
         })
-    }
-}
-
-impl StoredTracker {
-    fn known(self) -> (String, Option<Vec<u8>>) {
-        (self.url, Some(self.id).filter(|id| !id.is_empty()))
     }
 }
 

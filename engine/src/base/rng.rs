@@ -51,7 +51,39 @@ impl core::fmt::Debug for Seed {
 
 /// One labelled stream of random numbers.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Rng(ChaCha12Rng);
+pub struct Rng(#[serde(with = "place")] ChaCha12Rng);
+
+/// A stream as key, number and place in it. The crate has the same form, but brings the standard library with it.
+mod place {
+    use super::{ChaCha12Rng, Deserialize, Serialize};
+    use rand_chacha::rand_core::SeedableRng as _;
+    use serde::{Deserializer, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Place {
+        seed: [u8; 32],
+        stream: u64,
+        word_pos: u128,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        rng: &ChaCha12Rng,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let (seed, stream) = (rng.get_seed(), rng.get_stream());
+        Place { seed, stream, word_pos: rng.get_word_pos() }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ChaCha12Rng, D::Error> {
+        let Place { seed, stream, word_pos } = Place::deserialize(deserializer)?;
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        rng.set_stream(stream);
+        rng.set_word_pos(word_pos);
+        Ok(rng)
+    }
+}
 
 impl Rng {
     /// A random 32-bit number.

@@ -1,13 +1,16 @@
-//! Writing bencode: typed values through `serde_bencode`, and a streaming encoder for documents
-//! that embed spans which must stay as they are, such as an `info` dictionary.
+//! Writing bencode: a streaming encoder, also for documents that embed spans which must stay as they
+//! are, such as an `info` dictionary; and, with the feature `std`, typed values through `serde_bencode`.
 
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "std")]
 use super::{Limits, Mode, ScanError, scan};
 
 /// Encodes `value`. Types in this crate hold nothing that bencode cannot express, so this cannot
 /// fail for them; a foreign type that can yields `None`.
+#[cfg(feature = "std")]
 pub fn to_bytes<T: Serialize>(value: &T) -> Option<Vec<u8>> {
     serde_bencode::to_bytes(value).ok()
 }
@@ -16,6 +19,7 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// The scanner's verdict, or [`ScanError::Unexpected`] at 0 when the types do not fit.
+#[cfg(feature = "std")]
 pub fn from_scanned<T: DeserializeOwned>(bytes: &[u8], limits: Limits) -> Result<T, ScanError> {
     let document = scan(bytes, limits, Mode::Strict)?;
     let whole = &bytes[..document.consumed()];
