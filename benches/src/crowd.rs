@@ -82,7 +82,7 @@ impl Crowd {
         }
         for (number, metainfo) in all.iter().enumerate() {
             for peer in 0..each {
-                crowd.join(number as u32 * each + peer, metainfo.info_hashes.wire());
+                crowd.join(number as u32 * each + peer, metainfo.info_hashes().wire());
             }
         }
         crowd

@@ -120,7 +120,7 @@ fn skipped_files_leave_nothing_but_a_part_file_and_that_goes_when_they_are_wante
     assert_eq!(names("."), ["t"]);
     write(&files, &bytes, &[0, 4, 5, 6]);
     assert_right(&files, &[0, 1, 2, 3, 4, 5, 6], "at the end");
-    for (index, file) in metainfo.layout.files().iter().enumerate() {
+    for (index, file) in metainfo.layout().files().iter().enumerate() {
         let found = std::fs::read(dir.path().join(file.path.join("/"))).unwrap();
         let start = file.offset as usize;
         assert!(found == bytes[start..start + file.length as usize], "file {index}");
@@ -301,7 +301,7 @@ fn a_crash_at_any_moment_of_renaming_is_completed_at_the_next_start() {
 fn a_file_that_has_the_former_name_of_another_one_keeps_it_at_the_next_start() {
     let (metainfo, bytes, pieces) = middle();
     let fs = memory();
-    let own = |file: usize| metainfo.layout.files()[file].path.clone();
+    let own = |file: usize| metainfo.layout().files()[file].path.clone();
     // The first file got another name and is not there; the second has its name now. The record is
     // that of a version that remembered the former name for ever.
     let gone = Renamed { from: own(0), to: parts("t/elsewhere") };
@@ -473,7 +473,7 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
     let (metainfo, bytes) = torrent(&[1_500_000, 70_000, 2_500_000]);
     let seed_fs = memory();
     let files = open(&metainfo, &seed_fs, &skipping(&[])).unwrap();
-    let all: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
+    let all: Vec<u32> = (0..metainfo.geometry().pieces()).collect();
     write(&files, &bytes, &all);
     drop(files);
     let folder = tempfile::tempdir().unwrap();
@@ -505,15 +505,17 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
             if !matches!(notice, Notice::ResumeSaved(_)) {
                 continue;
             }
-            let record = store.load(metainfo.info_hashes.wire()).unwrap();
+            let record = store.load(metainfo.info_hashes().wire()).unwrap();
             let record = ResumeData::decode(&record).unwrap();
             let survivors = durable.lock().unwrap();
             for piece in record.have.ones() {
-                let (offset, size) =
-                    (metainfo.geometry.piece_offset(piece), metainfo.geometry.piece_size(piece));
+                let (offset, size) = (
+                    metainfo.geometry().piece_offset(piece),
+                    metainfo.geometry().piece_size(piece),
+                );
                 let mut content = Vec::new();
-                for slice in metainfo.layout.slices(offset, size) {
-                    let path = &metainfo.layout.files()[slice.file as usize].path;
+                for slice in metainfo.layout().slices(offset, size) {
+                    let path = &metainfo.layout().files()[slice.file as usize].path;
                     let (from, length) = (slice.offset as usize, slice.length as usize);
                     content.extend_from_slice(&survivors[path][from..from + length]);
                 }
@@ -531,7 +533,7 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
     let (metainfo, bytes) = torrent(&[700_000, 0, 800_000, 123_457]);
     let fs = memory();
     let files = open(&metainfo, &fs, &skipping(&[])).unwrap();
-    let all: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
+    let all: Vec<u32> = (0..metainfo.geometry().pieces()).collect();
     let written: Vec<u32> = all.iter().copied().filter(|piece| *piece != 23).collect();
     write(&files, &bytes, &written);
     let mut buffer = HashBuffer::default();

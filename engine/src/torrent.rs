@@ -124,7 +124,7 @@ impl Torrent {
     /// A torrent as `add` describes it, not opened yet.
     pub(crate) fn new(id: TorrentId, add: AddTorrent, ctx: &mut Context) -> Self {
         let metainfo = add.metainfo;
-        let info_hash = metainfo.info_hashes.wire();
+        let info_hash = metainfo.info_hashes().wire();
         let mut torrent = Self {
             id,
             persona: ctx.persona(info_hash),
@@ -172,7 +172,7 @@ impl Torrent {
 
     /// As handshakes and announces name it.
     pub(crate) fn info_hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes.wire()
+        self.metainfo.info_hashes().wire()
     }
 
     /// Verified pieces.
@@ -218,7 +218,7 @@ impl Torrent {
 }
 
 fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
-    let mut picker = Picker::new(metainfo.geometry, &mut ctx.random.picks);
+    let mut picker = Picker::new(metainfo.geometry(), &mut ctx.random.picks);
     picker.set_sequential(sequential);
     picker
 }
@@ -228,7 +228,7 @@ fn announcer(metainfo: &Metainfo, more: &[String], ctx: &mut Context) -> Announc
     if !ctx.config.trackers {
         return Announcer::new(&[], &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(&metainfo.trackers, &mut ctx.random.misc);
+    let mut announcer = Announcer::new(metainfo.trackers(), &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

@@ -199,7 +199,7 @@ fn a_hundred_thousand_requests_at_once_cost_the_flooder_its_connection() {
     let content = content();
     let mut world = honest_pair(&content, 44);
     world.run(1);
-    let pieces = content.metainfo.geometry.pieces();
+    let pieces = content.metainfo.geometry().pieces();
     let flood: Vec<Message> = (0..100_000)
         .map(|n| {
             let begin = n / pieces % 4 * 16_384;

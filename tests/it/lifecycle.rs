@@ -42,7 +42,7 @@ fn resume_data_is_believed_as_far_as_the_files_agree() {
     world.run(5);
     world.command(first, Command::ShutDown);
     world.run(5);
-    let hash = content.metainfo.info_hashes.wire();
+    let hash = content.metainfo.info_hashes().wire();
     let saved = world.node(first).disk.resume[&hash].clone();
     let resume = ResumeData::decode(&saved).unwrap();
     assert!(resume.have.is_full());
@@ -77,7 +77,7 @@ fn blocks_of_unfinished_pieces_survive_a_restart() {
     world.run(4);
     world.command(leech, Command::ShutDown);
     world.run(5);
-    let hash = content.metainfo.info_hashes.wire();
+    let hash = content.metainfo.info_hashes().wire();
     let mut resume = ResumeData::decode(&world.node(leech).disk.resume[&hash]).unwrap();
     // The files are as this run left them.
     resume.files.iter_mut().for_each(|file| file.modified = 1);
@@ -101,7 +101,7 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
     let mut have = Bits::new(100);
     have.set(7);
     let resume = ResumeData {
-        info_hash: content().metainfo.info_hashes.wire(),
+        info_hash: content().metainfo.info_hashes().wire(),
         have,
         partial: vec![(9, Bits::full(3))],
         files: vec![eddyline::FileStatus { length: Some(5), modified: -9 }; 2],
@@ -128,7 +128,7 @@ fn resume_data_survives_a_round_trip_and_damage_is_noticed() {
 #[test]
 fn resume_data_of_the_version_before_is_read_and_of_a_later_one_refused() {
     let resume = ResumeData {
-        info_hash: content().metainfo.info_hashes.wire(),
+        info_hash: content().metainfo.info_hashes().wire(),
         have: Bits::full(31),
         partial: Vec::new(),
         files: vec![eddyline::FileStatus { length: Some(5), modified: 9 }],
@@ -290,7 +290,7 @@ fn a_shut_down_in_the_middle_saves_everything_before_it_closes_the_files() {
         assert!(world.run_until(5, ended));
         let torrent = world.torrent(leech);
         let verified = world.node(leech).engine.torrent(torrent).unwrap().have.count();
-        let hash = content.metainfo.info_hashes.wire();
+        let hash = content.metainfo.info_hashes().wire();
         let saved = ResumeData::decode(&world.node(leech).disk.resume[&hash]).unwrap();
         assert_eq!(saved.have.count(), verified, "seed {seed}");
         assert!(verified > 0, "seed {seed}");

@@ -23,7 +23,7 @@ fn has_metadata(world: &World, node: usize) -> bool {
 #[test]
 fn a_magnet_and_one_holder_are_enough() {
     let content = content();
-    assert!(content.metainfo.info.len() as u32 > 3 * BLOCK_LENGTH);
+    assert!(content.metainfo.info().len() as u32 > 3 * BLOCK_LENGTH);
     let mut world = World::new(1);
     let (seed, leech) = (world.add_node(), world.add_node());
     world.seed(seed, &content);
@@ -33,10 +33,10 @@ fn a_magnet_and_one_holder_are_enough() {
     let torrent = world.torrent(leech);
     assert_eq!(world.node(leech).disk.content(torrent).unwrap(), content.bytes);
     let known = world.node(leech).engine.metainfo(torrent).unwrap();
-    assert_eq!(known.info, content.metainfo.info);
+    assert_eq!(known.info(), content.metainfo.info());
     // What is saved of it is a torrent that others can read.
     let saved = Metainfo::parse(&known.encode().unwrap()).unwrap();
-    assert_eq!(saved.info_hashes, content.metainfo.info_hashes);
+    assert_eq!(saved.info_hashes(), content.metainfo.info_hashes());
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_v1_magnet_that_leads_to_a_v2_dictionary_fails_and_costs_nothing() {
 #[test]
 fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
     let content = content();
-    let pieces = content.metainfo.info.len().div_ceil(16_384) as u32;
+    let pieces = content.metainfo.info().len().div_ceil(16_384) as u32;
     let mut world = World::new(12);
     let seed = world.add_node();
     world.seed(seed, &content);
@@ -263,8 +263,8 @@ fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
             MetadataMessage::Data { piece, total_size, data: bytes } => {
                 data += 1;
                 let start = piece as usize * 16_384;
-                assert_eq!(bytes, content.metainfo.info[start..start + bytes.len()]);
-                assert_eq!(total_size, Some(content.metainfo.info.len() as u32));
+                assert_eq!(bytes, content.metainfo.info()[start..start + bytes.len()]);
+                assert_eq!(total_size, Some(content.metainfo.info().len() as u32));
             }
             MetadataMessage::Reject(_) => rejects += 1,
             other => panic!("{other:?}"),
@@ -277,7 +277,7 @@ fn metadata_is_served_to_one_peer_so_often_and_no_oftener() {
 #[test]
 fn whoever_asks_for_all_of_a_long_dictionary_at_once_is_refused_none() {
     let content = Content::new("long", 30_000_000, 1000);
-    let pieces = content.metainfo.info.len().div_ceil(16_384) as u32;
+    let pieces = content.metainfo.info().len().div_ceil(16_384) as u32;
     assert!(pieces > 30);
     let mut world = World::new(17);
     let seed = world.add_node();

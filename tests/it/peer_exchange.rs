@@ -110,7 +110,7 @@ fn what_one_peer_names_is_bounded_and_a_flood_ends_the_connection() {
 #[test]
 fn a_magnet_that_turns_out_private_forgets_what_it_heard() {
     let content = Content::new("late", 1_000_000, 1000).private();
-    assert!(content.metainfo.private);
+    assert!(content.metainfo.is_private());
     let mut world = World::new(5);
     let (seed, leech) = (world.add_node(), world.add_node());
     world.seed(seed, &content);

@@ -14,7 +14,7 @@ fn declining(
     content: &Content,
     mut declines: impl FnMut(BlockRequest) -> bool + 'static,
 ) -> (Puppet, Rc<Cell<u32>>) {
-    let (bytes, piece_length) = (content.bytes.clone(), content.metainfo.geometry.piece_length());
+    let (bytes, piece_length) = (content.bytes.clone(), content.metainfo.geometry().piece_length());
     let heard = Rc::new(Cell::new(0));
     let count = heard.clone();
     let puppet = Puppet::new(content, b'R').opening(vec![Message::HaveAll, Message::Unchoke]);

@@ -83,7 +83,7 @@ fn what_nobody_loads_costs_the_stranger_its_patience_and_nothing_else() {
     let content = Content::new("x", 400_000, 16_384);
     let mut world = World::new(92);
     let node = world.add_node_with(resting());
-    let hash = content.metainfo.info_hashes.wire();
+    let hash = content.metainfo.info_hashes().wire();
     world.command(node, Command::StandBy { info_hash: hash, announce: false });
     world.run(1);
     world.connect_script(node, Puppet::new(&content, b'W').boxed());
@@ -105,7 +105,7 @@ fn what_nobody_loads_costs_the_stranger_its_patience_and_nothing_else() {
 fn what_is_forgotten_is_unknown() {
     let content = Content::new("x", 400_000, 16_384);
     let (mut world, node) = world_at_rest(&content);
-    world.command(node, Command::Forget(content.metainfo.info_hashes.wire()));
+    world.command(node, Command::Forget(content.metainfo.info_hashes().wire()));
     world.run(1);
     world.connect_script(node, Puppet::new(&content, b'W').boxed());
     world.run(5);

@@ -213,7 +213,7 @@ fn a_request_is_read_to_the_byte() {
     world.run(1);
     world.connect_script(seed, puppet.boxed());
     world.run(5);
-    let start = content.metainfo.geometry.piece_offset(3) as usize + 5;
+    let start = content.metainfo.geometry().piece_offset(3) as usize + 5;
     let heard = heard.borrow();
     let blocks: Vec<_> = heard
         .iter()

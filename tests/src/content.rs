@@ -76,30 +76,29 @@ impl Content {
     /// The same as a private torrent (BEP 27), which is another one: the mark is in the hash.
     pub fn private(&self) -> Self {
         // `private` is the last key of the dictionary, in their order.
-        let mut info = self.metainfo.info.to_vec();
+        let mut info = self.metainfo.info().to_vec();
         info.truncate(info.len() - 1);
         info.extend_from_slice(b"7:privatei1ee");
         let found = Metainfo::parse_info(&info).expect("a mark more changes nothing else");
-        let metainfo = Metainfo { trackers: self.metainfo.trackers.clone(), ..found };
+        let metainfo = found.with_trackers(self.metainfo.trackers().to_vec());
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 
     /// The same with nodes of the DHT that the torrent names, which changes no hash.
     pub fn naming_nodes(&self, nodes: &[SocketAddr]) -> Self {
-        let mut metainfo = (*self.metainfo).clone();
         let node = |addr: &SocketAddr| Node { host: addr.ip().to_string(), port: addr.port() };
-        metainfo.nodes = nodes.iter().map(node).collect();
+        let metainfo = (*self.metainfo).clone().with_nodes(nodes.iter().map(node).collect());
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 
     /// The hash by which peers and trackers know it.
     pub fn hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes.wire()
+        self.metainfo.info_hashes().wire()
     }
 
     /// The bytes of part of a piece.
     pub fn block(&self, piece: u32, begin: u32, length: u32) -> Bytes {
-        let start = self.metainfo.geometry.piece_offset(piece) as usize + begin as usize;
+        let start = self.metainfo.geometry().piece_offset(piece) as usize + begin as usize;
         self.bytes.slice(start..start + length as usize)
     }
 }

@@ -94,7 +94,7 @@ impl Direct {
             closed: Vec::new(),
             torrent: None,
             reads_blocks: true,
-            length: metainfo.geometry.length(),
+            length: metainfo.geometry().length(),
             metainfo,
             has_content,
             written: BTreeSet::new(),
@@ -111,7 +111,7 @@ impl Direct {
 
     /// The identity of its torrent.
     pub fn info_hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes.wire()
+        self.metainfo.info_hashes().wire()
     }
 
     /// Somebody connects from `remote` and shakes hands.

@@ -165,7 +165,7 @@ impl SyntheticDisk {
     /// Cuts a file off in the middle of a run, as somebody else might.
     pub fn truncate(&mut self, torrent: TorrentId, file: usize, length: u64) {
         let Some(volume) = self.volumes.get_mut(&torrent) else { return };
-        let entry = &volume.content.metainfo.layout.files()[file];
+        let entry = &volume.content.metainfo.layout().files()[file];
         let (start, end) = (entry.offset + length, entry.offset + entry.length);
         for at in 0..volume.blocks.len() {
             let (from, to) = volume.span(at);
@@ -226,7 +226,7 @@ impl SyntheticDisk {
             _ => return 0,
         };
         let volume = self.volumes.get(torrent);
-        volume.map_or(0, |volume| volume.content.metainfo.geometry.piece_length().into())
+        volume.map_or(0, |volume| volume.content.metainfo.geometry().piece_length().into())
     }
 
     /// Performs one operation.
@@ -310,7 +310,7 @@ impl SyntheticDisk {
     }
 
     fn open(&mut self, torrent: TorrentId, metainfo: &Arc<Metainfo>) -> DiskOutcome {
-        let hash = metainfo.info_hashes.wire();
+        let hash = metainfo.info_hashes().wire();
         // A torrent that was removed has left its data behind.
         let earlier = self.volumes.iter().find(|(_, v)| v.closed && v.content.hash() == hash);
         let earlier = earlier.map(|(id, _)| *id);
@@ -346,7 +346,7 @@ impl SyntheticDisk {
             if !volume.is_there(piece) {
                 return DiskOutcome::Failed(DiskError::Missing);
             }
-            let start = volume.content.metainfo.geometry.piece_offset(piece) as usize;
+            let start = volume.content.metainfo.geometry().piece_offset(piece) as usize;
             let start = start + begin as usize;
             let changed = volume.take_changed(start, start + length as usize);
             if !changed.is_empty() {
@@ -383,7 +383,8 @@ impl SyntheticDisk {
     pub(crate) fn stored(&self, block: StoredBlock) -> Option<Bytes> {
         let StoredBlock { torrent, piece, begin, length } = block;
         let volume = self.volumes.get(&torrent).filter(|volume| volume.is_there(piece))?;
-        let start = volume.content.metainfo.geometry.piece_offset(piece) as usize + begin as usize;
+        let start =
+            volume.content.metainfo.geometry().piece_offset(piece) as usize + begin as usize;
         Some(volume.read(start, start + length as usize))
     }
 }
@@ -399,8 +400,8 @@ fn rotten(bytes: &Bytes) -> Bytes {
 
 impl Volume {
     fn new(content: Content) -> Self {
-        let geometry = content.metainfo.geometry;
-        let files = content.metainfo.layout.files().len();
+        let geometry = content.metainfo.geometry();
+        let files = content.metainfo.layout().files().len();
         let per_piece = geometry.piece_length().div_ceil(BLOCK_LENGTH) as usize;
         let last = geometry.pieces().checked_sub(1).map_or(0, |last| geometry.piece_size(last));
         let full = geometry.pieces().saturating_sub(1) as usize * per_piece;
@@ -419,7 +420,7 @@ impl Volume {
 
     /// First byte of a block, and the first behind it.
     fn span(&self, at: usize) -> (usize, usize) {
-        let geometry = self.content.metainfo.geometry;
+        let geometry = self.content.metainfo.geometry();
         let piece = (at / self.per_piece) as u32;
         let start = geometry.piece_offset(piece) as usize;
         let begin = start + at % self.per_piece * BLOCK_LENGTH as usize;
@@ -428,7 +429,7 @@ impl Volume {
     }
 
     fn block_at(&self, offset: usize) -> usize {
-        let length = self.content.metainfo.geometry.piece_length() as usize;
+        let length = self.content.metainfo.geometry().piece_length() as usize;
         offset / length * self.per_piece + offset % length / BLOCK_LENGTH as usize
     }
 
@@ -488,7 +489,7 @@ impl Volume {
     }
 
     fn read_piece(&self, piece: u32) -> Bytes {
-        let geometry = self.content.metainfo.geometry;
+        let geometry = self.content.metainfo.geometry();
         let start = geometry.piece_offset(piece) as usize;
         self.read(start, start + geometry.piece_size(piece) as usize)
     }
@@ -503,7 +504,7 @@ impl Volume {
 
     /// Files with a byte between two places.
     fn files_between(&self, start: usize, end: usize) -> Vec<usize> {
-        let slices = self.content.metainfo.layout.slices(start as u64, (end - start) as u32);
+        let slices = self.content.metainfo.layout().slices(start as u64, (end - start) as u32);
         slices.map(|slice| slice.file as usize).collect()
     }
 
@@ -519,7 +520,7 @@ impl Volume {
 
     /// A file is written: it is there in its whole length, and its time changes.
     fn touch(&mut self, file: usize) {
-        let entry = &self.content.metainfo.layout.files()[file];
+        let entry = &self.content.metainfo.layout().files()[file];
         let status = &mut self.files[file];
         *status = FileStatus { length: Some(entry.length), modified: status.modified + 1 };
     }
@@ -544,9 +545,9 @@ impl Volume {
 
     /// Whether no file that a piece lies in is missing or cut off.
     fn is_there(&self, piece: u32) -> bool {
-        let geometry = self.content.metainfo.geometry;
+        let geometry = self.content.metainfo.geometry();
         let (start, size) = (geometry.piece_offset(piece), geometry.piece_size(piece));
-        let layout = &self.content.metainfo.layout;
+        let layout = self.content.metainfo.layout();
         layout.slices(start, size).all(|slice| {
             let length = self.files[slice.file as usize].length;
             let stored = layout.files()[slice.file as usize].is_stored();

@@ -83,7 +83,7 @@ pub fn bencode(data: &[u8]) {
 pub fn metainfo(data: &[u8]) {
     let Ok(metainfo) = Metainfo::parse(data) else { return };
     let mut end = 0;
-    for file in metainfo.layout.files() {
+    for file in metainfo.layout().files() {
         assert_eq!(file.offset, end);
         end += file.length;
         let parts = file.path.iter().chain(file.symlink.iter().flatten());
@@ -93,7 +93,7 @@ pub fn metainfo(data: &[u8]) {
             assert!(!part.contains(['/', '\0']));
         }
     }
-    assert_eq!(end, metainfo.geometry.length());
+    assert_eq!(end, metainfo.geometry().length());
 }
 
 /// No text panics the parser, and what it accepts survives being written.

@@ -49,7 +49,7 @@ impl MetadataManner {
 
     /// A peer of that manner. Its number makes its peer id.
     pub fn peer(self, content: &Content, number: u8) -> Box<dyn Script> {
-        let info = content.metainfo.info.clone();
+        let info = content.metainfo.info().clone();
         let real = info.len() as u32;
         let size = match self {
             Self::WrongSize(more) | Self::SilentAbout(more) => real.saturating_add(more),

@@ -36,7 +36,7 @@ impl Puppet {
         Self {
             handshake: Handshake {
                 reserved: Reserved::OURS,
-                info_hash: content.metainfo.info_hashes.wire(),
+                info_hash: content.metainfo.info_hashes().wire(),
                 peer_id: PeerId([name; 20]),
             },
             opening: Vec::new(),
@@ -127,7 +127,7 @@ impl Puppet {
         mut twist: impl FnMut(&BlockRequest, Vec<u8>) -> Option<Vec<u8>> + 'static,
     ) -> Self {
         let bytes = content.bytes.clone();
-        let geometry = content.metainfo.geometry;
+        let geometry = content.metainfo.geometry();
         Self::new(content, name).opening(vec![Message::HaveAll, Message::Unchoke]).answering(
             move |message| {
                 let Message::Request(request) = message else { return Vec::new() };
@@ -252,7 +252,7 @@ impl Manner {
             }
             Self::NeverUnchoking => fresh().opening(vec![Message::HaveAll]).boxed(),
             Self::Flooding => {
-                let geometry = content.metainfo.geometry;
+                let geometry = content.metainfo.geometry();
                 let request = |n: u32| {
                     let piece = n % geometry.pieces().max(1);
                     let length = geometry.block_size(piece, 0);
@@ -270,7 +270,7 @@ impl Manner {
                 })
                 .boxed(),
             Self::Pushing => {
-                let length = content.metainfo.geometry.block_size(0, 0);
+                let length = content.metainfo.geometry().block_size(0, 0);
                 let payload = Payload::One(vec![7; length as usize].into());
                 let block = Message::Piece { piece: 0, begin: 0, payload };
                 fresh().opening(vec![block; 80]).boxed()

@@ -282,7 +282,7 @@ impl World {
     /// Gives a node a command.
     pub fn command(&mut self, node: NodeId, command: Command) {
         if let Command::Add(add) = &command {
-            let hash = add.metainfo.info_hashes.wire();
+            let hash = add.metainfo.info_hashes().wire();
             self.nodes[node].added.insert(hash, (**add).clone());
         }
         self.nodes[node].pending.push(Event::Command(command));

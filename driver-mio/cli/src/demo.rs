@@ -65,8 +65,12 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let tracker = demo_tracker::start().map_err(failed("cannot start a tracker"))?;
     say(&format!("tracker     {tracker}"));
     let metainfo = Arc::new(make_torrent(&source.join(NAME), length, &tracker)?);
-    let hash = metainfo.info_hashes.wire();
-    say(&format!("torrent     {} pieces, info-hash {}", metainfo.geometry.pieces(), hash.to_hex()));
+    let hash = metainfo.info_hashes().wire();
+    say(&format!(
+        "torrent     {} pieces, info-hash {}",
+        metainfo.geometry().pieces(),
+        hash.to_hex()
+    ));
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut seeder = session(&source, &metainfo, None)?;

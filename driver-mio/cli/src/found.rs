@@ -19,7 +19,7 @@ pub fn take_paths(
     folder: &Path,
     renames: &Renames,
 ) -> Result<(), Failure> {
-    let files = || (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
+    let files = || (0u32..).zip(metainfo.layout().files()).filter(|(_, file)| file.is_stored());
     let now = |(index, file): (u32, &'_ FileEntry)| {
         renames.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone())
     };
@@ -35,16 +35,16 @@ pub fn take_paths(
     let claim = Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths);
     let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
     let path = |file: u32| {
-        let entry = &metainfo.layout.files()[file as usize];
+        let entry = &metainfo.layout().files()[file as usize];
         now((file, entry)).iter().fold(folder.to_owned(), |way, part| way.join(part))
     };
-    claims.take(metainfo.info_hashes.wire(), claim, path).map_err(taken)
+    claims.take(metainfo.info_hashes().wire(), claim, path).map_err(taken)
 }
 
 /// Which file of a torrent is not there or too short, and of how many that is so; `path` is what each is
 /// called.
 pub fn lacking(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
-    let files = item.metainfo.layout.files().iter().zip(0u32..);
+    let files = item.metainfo.layout().files().iter().zip(0u32..);
     let mut short = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
         let path = path(index)?;
         let place = path.iter().fold(item.folder.clone(), |way, part| way.join(part));
@@ -78,7 +78,7 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
             ))
         }
         Notice::Checked(id, _) => {
-            let files = item.metainfo.layout.files().iter().zip(0u32..);
+            let files = item.metainfo.layout().files().iter().zip(0u32..);
             let mut called =
                 files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
                     let now = engine.file_path(*id, index)?;
@@ -93,7 +93,7 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
         }
         Notice::MetadataReady(_) => {
             let file = item.unknown_file()?;
-            let name = &item.metainfo.name;
+            let name = item.metainfo.name();
             Some(format!(
                 "the magnet asks for file {file} of {name}, which has none of that number"
             ))
@@ -113,7 +113,7 @@ fn and_more(count: usize, one: &str, many: &str) -> String {
 
 /// What is said of links that are followed to the files of a torrent.
 pub fn links_told(folder: &Path, metainfo: &Metainfo) -> Option<String> {
-    let stored = metainfo.layout.files().iter().filter(|file| file.is_stored());
+    let stored = metainfo.layout().files().iter().filter(|file| file.is_stored());
     let links = links_on_the_way(folder, stored.map(|file| file.path.as_slice()));
     let first = links.first()?.display();
     let more =

@@ -49,8 +49,8 @@ pub fn magnet(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 
 /// The files a `.torrent` names: the gaps that align v2 files are not among them.
 fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> + Clone {
-    let v1 = metainfo.info_hashes.v1.is_some();
-    let files = metainfo.layout.files().iter().enumerate();
+    let v1 = metainfo.info_hashes().v1.is_some();
+    let files = metainfo.layout().files().iter().enumerate();
     files.filter(move |(_, file)| v1 || !file.attributes.pad)
 }
 
@@ -70,25 +70,25 @@ pub fn torrent_json(metainfo: &Metainfo) -> Value {
         })
         .collect();
     let nodes: Vec<String> =
-        metainfo.nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        metainfo.nodes().iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
     json!({
         "kind": "torrent",
-        "name": metainfo.name,
+        "name": metainfo.name(),
         "name_in_torrent": metainfo.name_in_torrent(),
-        "info_hash_v1": metainfo.info_hashes.v1.map(|hash| hash.to_hex()),
-        "info_hash_v2": metainfo.info_hashes.v2.map(|hash| hash.to_hex()),
-        "piece_length": metainfo.geometry.piece_length(),
-        "pieces": metainfo.geometry.pieces(),
-        "length": metainfo.layout.payload_length(),
+        "info_hash_v1": metainfo.info_hashes().v1.map(|hash| hash.to_hex()),
+        "info_hash_v2": metainfo.info_hashes().v2.map(|hash| hash.to_hex()),
+        "piece_length": metainfo.geometry().piece_length(),
+        "pieces": metainfo.geometry().pieces(),
+        "length": metainfo.layout().payload_length(),
         "files": files,
-        "trackers": metainfo.trackers,
-        "web_seeds": metainfo.web_seeds,
+        "trackers": metainfo.trackers(),
+        "web_seeds": metainfo.web_seeds(),
         "nodes": nodes,
-        "private": metainfo.private,
-        "comment": metainfo.comment,
-        "created_by": metainfo.created_by,
-        "creation_date": metainfo.creation_date,
-        "source": metainfo.source,
+        "private": metainfo.is_private(),
+        "comment": metainfo.comment(),
+        "created_by": metainfo.created_by(),
+        "creation_date": metainfo.creation_date(),
+        "source": metainfo.source(),
         "magnet": metainfo.magnet().to_string(),
     })
 }
@@ -132,32 +132,32 @@ fn print_hashes(v1: Option<String>, v2: Option<String>) {
 
 /// Prints what a torrent says, for people.
 pub fn print_torrent(metainfo: &Metainfo, verbose: u8) {
-    row("Name", &metainfo.name);
+    row("Name", metainfo.name());
     if let Some(name) = metainfo.name_in_torrent() {
         row("", &format!("(instead of '{name}', which the torrent says)"));
     }
-    let hashes = metainfo.info_hashes;
+    let hashes = metainfo.info_hashes();
     print_hashes(hashes.v1.map(|hash| hash.to_hex()), hashes.v2.map(|hash| hash.to_hex()));
-    let length = metainfo.layout.payload_length();
+    let length = metainfo.layout().payload_length();
     row("Size", &format!("{} ({length} bytes)", size(length)));
-    let (pieces, each) = (metainfo.geometry.pieces(), metainfo.geometry.piece_length());
+    let (pieces, each) = (metainfo.geometry().pieces(), metainfo.geometry().piece_length());
     row("Pieces", &format!("{pieces} of {}", size(each.into())));
     print_private(metainfo);
-    for (tier, urls) in metainfo.trackers.iter().enumerate() {
+    for (tier, urls) in metainfo.trackers().iter().enumerate() {
         let urls: Vec<_> = urls.iter().map(|url| without_passkey(url, verbose)).collect();
         row(if tier == 0 { "Trackers" } else { "" }, &urls.join(", "));
     }
-    for url in &metainfo.web_seeds {
+    for url in metainfo.web_seeds() {
         row("Web seed", &without_passkey(url, verbose));
     }
-    for node in &metainfo.nodes {
+    for node in metainfo.nodes() {
         row("DHT node", &format!("{}:{}", node.host, node.port));
     }
     let optional = [
-        ("Comment", metainfo.comment.clone()),
-        ("Created by", metainfo.created_by.clone()),
-        ("Created on", metainfo.creation_date.map(date)),
-        ("Source", metainfo.source.clone()),
+        ("Comment", metainfo.comment().map(str::to_owned)),
+        ("Created by", metainfo.created_by().map(str::to_owned)),
+        ("Created on", metainfo.creation_date().map(date)),
+        ("Source", metainfo.source().map(str::to_owned)),
     ];
     for (key, value) in optional {
         if let Some(value) = value {
@@ -170,7 +170,7 @@ pub fn print_torrent(metainfo: &Metainfo, verbose: u8) {
 
 /// Names that are not the same on other systems.
 fn print_elsewhere(metainfo: &Metainfo) {
-    let others = metainfo.layout.names_for(Naming::PORTABLE);
+    let others = metainfo.layout().names_for(Naming::PORTABLE);
     if let Some(path) = others.values().next() {
         let more = match others.len() {
             1 => String::new(),
@@ -181,7 +181,7 @@ fn print_elsewhere(metainfo: &Metainfo) {
 }
 
 fn print_private(metainfo: &Metainfo) {
-    match (metainfo.private, metainfo.trackers.iter().flatten().next()) {
+    match (metainfo.is_private(), metainfo.trackers().iter().flatten().next()) {
         (false, _) => {}
         (true, Some(_)) => row("Private", "yes: peers come from its trackers only"),
         (true, None) => row("Private", "yes, but it names no tracker, so no peers can be found"),

@@ -36,7 +36,7 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
     if selections.is_empty() {
         return Ok(Vec::new());
     }
-    let files = metainfo.layout.files();
+    let files = metainfo.layout().files();
     let mut priorities = vec![Priority::Skip; files.len()];
     for selection in selections {
         if is_list(selection) {
@@ -61,7 +61,7 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
             }
         }
         if !matched {
-            let text = format!("no file of {} matches '{selection}'", metainfo.name);
+            let text = format!("no file of {} matches '{selection}'", metainfo.name());
             return Err(Failure::new(USAGE, text));
         }
     }
@@ -71,16 +71,16 @@ pub fn select(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<Priority
     if files.iter().zip(&priorities).any(chosen) {
         Ok(priorities)
     } else {
-        let text = format!("no file of {} is in {}", metainfo.name, selections.join(" or "));
+        let text = format!("no file of {} is in {}", metainfo.name(), selections.join(" or "));
         Err(Failure::new(USAGE, text))
     }
 }
 
 /// Somebody names a file by a number that no file of the torrent has.
 pub fn no_file(metainfo: &Metainfo, number: impl std::fmt::Display) -> Failure {
-    let count = metainfo.layout.files().iter().filter(|file| !file.attributes.pad).count();
+    let count = metainfo.layout().files().iter().filter(|file| !file.attributes.pad).count();
     let files = if count == 1 { "1 file".into() } else { format!("{count} files") };
-    let name = &metainfo.name;
+    let name = metainfo.name();
     let text =
         format!("{name} has {files}, and no file {number}; `eddyline info` shows the numbers");
     Failure::new(USAGE, text)
@@ -111,8 +111,8 @@ pub fn ask(metainfo: &Metainfo) -> Result<Vec<Priority>, Failure> {
             "--ask needs a terminal; choose files with --select, by the numbers that `info` shows";
         return Err(Failure::new(USAGE, text));
     }
-    let files = metainfo.layout.files();
-    say(&printable(&format!("{}, {}", metainfo.name, size(metainfo.layout.payload_length()))));
+    let files = metainfo.layout().files();
+    say(&printable(&format!("{}, {}", metainfo.name(), size(metainfo.layout().payload_length()))));
     for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.attributes.pad) {
         let path = printable(&file.display_path());
         say(&format!("{:>5}  {:>10}  {path}", index + 1, size(file.length)));

@@ -130,7 +130,7 @@ impl Session {
 
     /// Why a torrent stands still, and what helps.
     pub fn failure_of(&self, item: &Item) -> Option<Failure> {
-        let name = &item.metainfo.name;
+        let name = item.metainfo.name();
         Some(match item.trouble.as_ref()? {
             Trouble::Disk(error, told) => Failure::of_disk(name, told.clone(), *error),
             Trouble::Taken(text) => Failure::new(WOULD_OVERWRITE, text.clone()),

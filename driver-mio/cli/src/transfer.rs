@@ -170,7 +170,7 @@ fn save_metadata(
         match output {
             Some(output) => output.write(&bytes)?,
             None => {
-                let name = format!("{}.torrent", item.metainfo.name);
+                let name = format!("{}.torrent", item.metainfo.name());
                 OutputFile::look(Path::new(&name), force, [], Readers::Usual)?.write(&bytes)?;
             }
         }
@@ -348,12 +348,12 @@ fn serve(
             let Some(place) = place else { continue };
             let item = &session.items()[place];
             if !item.done {
-                let pieces = item.metainfo.geometry.pieces();
+                let pieces = item.metainfo.geometry().pieces();
                 let path = |file| session.driver.engine().file_path(*id, file);
                 let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
                 let text = format!(
                     "{}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`",
-                    item.metainfo.name
+                    item.metainfo.name()
                 );
                 return Err(session.one_failed(Failure::new(BAD_DATA, text)));
             }

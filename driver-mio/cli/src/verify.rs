@@ -33,7 +33,7 @@ enum State {
 pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = matches.get_one::<String>("torrent").map_or("", String::as_str);
     let metainfo = Arc::new(*load_torrent(text, &Names::default())?);
-    if metainfo.info_hashes.v1.is_none() {
+    if metainfo.info_hashes().v1.is_none() {
         return Err(Failure::new(
             UNEXPECTED,
             "torrents of the v2 format alone cannot be verified yet",
@@ -47,7 +47,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         warn(&text);
     }
     // Whether there is a part file is known to the state folder, which is only looked at.
-    let hash = metainfo.info_hashes.wire();
+    let hash = metainfo.info_hashes().wire();
     let tag = state_dir(matches).and_then(|state| ResumeStore::look_up_tag(&state, hash));
     let tag = tag.map_or_else(PartTag::random, |tag| Ok(PartTag::new(tag)));
     let files = tag
@@ -80,13 +80,13 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Hashes all pieces, or ends with the code of a signal.
 fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Ended<Vec<State>>, Failure> {
     let metainfo = files.metainfo();
-    let geometry = metainfo.geometry;
+    let geometry = metainfo.geometry();
     let pieces: Vec<u32> = (0..geometry.pieces()).collect();
     let mut states = vec![State::Missing; pieces.len()];
     let workers = threads(matches.get_one::<u16>("threads").copied());
     let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
-    let (length, quiet) = (metainfo.layout.length(), matches.get_flag("quiet"));
-    let mut progress = HashingProgress::new(&metainfo.name, length, quiet);
+    let (length, quiet) = (metainfo.layout().length(), matches.get_flag("quiet"));
+    let mut progress = HashingProgress::new(metainfo.name(), length, quiet);
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
     let outcome = in_parallel(
@@ -125,7 +125,7 @@ struct Seen {
 /// Looks at every file. One that cannot be looked at counts as not there, as its pieces do.
 fn look(files: &TorrentFiles) -> Vec<Seen> {
     let status = files.open().unwrap_or_default();
-    let stored = files.metainfo().layout.files().iter().enumerate();
+    let stored = files.metainfo().layout().files().iter().enumerate();
     let stored = stored.filter(|(_, file)| file.is_stored());
     stored
         .map(|(index, file)| {
@@ -147,8 +147,8 @@ fn with_state(states: &[State], wanted: State) -> Vec<u32> {
 
 /// Bytes of a file that lie in good pieces.
 fn good_bytes(metainfo: &Metainfo, states: &[State], index: usize) -> u64 {
-    let file = &metainfo.layout.files()[index];
-    let geometry = metainfo.geometry;
+    let file = &metainfo.layout().files()[index];
+    let geometry = metainfo.geometry();
     let pieces = geometry.pieces_of(file.offset, file.length);
     let good = pieces.filter(|piece| states[*piece as usize] == State::Good);
     good.map(|piece| {
@@ -189,7 +189,7 @@ impl Report<'_> {
     /// Whether everything is as the torrent says. No piece tells of files without bytes, nor of what is
     /// behind the end of a file.
     fn is_complete(&self) -> bool {
-        let length = |file: &Seen| self.metainfo.layout.files()[file.index].length;
+        let length = |file: &Seen| self.metainfo.layout().files()[file.index].length;
         let right = |file: &Seen| file.excess == 0 && (file.is_there || length(file) > 0);
         self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
     }
@@ -197,7 +197,7 @@ impl Report<'_> {
     fn json(&self) -> Value {
         let states = &self.states;
         let file = |file: &Seen| {
-            let entry = &self.metainfo.layout.files()[file.index];
+            let entry = &self.metainfo.layout().files()[file.index];
             json!({
                 "path": entry.display_path(),
                 "length": entry.length,
@@ -232,7 +232,8 @@ impl Report<'_> {
             }
         }
         for file in &self.files {
-            let (entry, path) = (&self.metainfo.layout.files()[file.index], printable(&file.path));
+            let (entry, path) =
+                (&self.metainfo.layout().files()[file.index], printable(&file.path));
             let good = good_bytes(self.metainfo, states, file.index);
             if good < entry.length {
                 line(&format!("{path}: {good} of {} bytes are good", entry.length));

@@ -23,7 +23,7 @@ pub(super) fn claim(
     let found = found.unwrap_or_else(|_| vec![None; paths.len()]);
     let metainfo = files.metainfo();
     let verified = || {
-        let data = store?.load(metainfo.info_hashes.wire())?;
+        let data = store?.load(metainfo.info_hashes().wire())?;
         let resume = ResumeData::decode(&data).ok().filter(|resume| resume.have.is_full())?;
         let same = paths.iter().zip(&found).all(|((index, _), found)| {
             let before = resume.files.get(*index as usize).copied().unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn claim(
         });
         same.then_some(())
     };
-    let length = |index: u32| metainfo.layout.files()[index as usize].length;
+    let length = |index: u32| metainfo.layout().files()[index as usize].length;
     let there = paths.iter().zip(&found).all(|((index, _), found)| {
         found.is_some_and(|found| found.is_file && found.length == length(*index))
     });

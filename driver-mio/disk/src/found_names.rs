@@ -22,8 +22,8 @@ pub(super) fn found_names(
     metainfo: &Metainfo,
     placement: &Placement,
 ) -> io::Result<BTreeMap<u32, Vec<String>>> {
-    let files = metainfo.layout.files();
-    let earlier = metainfo.layout.names_for(Naming::PORTABLE);
+    let files = metainfo.layout().files();
+    let earlier = metainfo.layout().names_for(Naming::PORTABLE);
     let (mut names, mut nowhere) = (BTreeMap::new(), Vec::new());
     let (mut here, mut renamed) = (0, 0);
     let twins = LazyCell::new(|| Twins::of(files));

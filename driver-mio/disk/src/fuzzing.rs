@@ -72,15 +72,15 @@ impl Arrangement {
         let metainfo = torrent();
         let places = [Arc::new(Memory::new(room)), Arc::new(Memory::new(room))];
         let files = open(&metainfo, &places[0], &Placement::default()).expect("nothing is there");
-        let names = metainfo.layout.files().iter().map(|file| file.path.clone()).collect();
-        let written = vec![None; metainfo.geometry.length() as usize];
+        let names = metainfo.layout().files().iter().map(|file| file.path.clone()).collect();
+        let written = vec![None; metainfo.geometry().length() as usize];
         let (skipped, renamed) = (Vec::new(), BTreeMap::new());
         Self { metainfo, places, at: 0, files, skipped, renamed, written, names }
     }
 
     /// Writes a piece, or part of one, in two runs.
     fn write(&mut self, piece: u8, value: u8, whole: bool) {
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         let piece = u32::from(piece) % geometry.pieces();
         let size = geometry.piece_size(piece);
         let (begin, length) = match whole {
@@ -107,14 +107,14 @@ impl Arrangement {
 
     fn rename(&mut self, file: u8, name: u8) {
         let file = u32::from(file) % LENGTHS.len() as u32;
-        let own = &self.metainfo.layout.files()[file as usize].path;
+        let own = &self.metainfo.layout().files()[file as usize].path;
         let from = self.renamed.get(&file).map_or(own, |renamed| &renamed.to).clone();
         let mut to = vec!["t".to_owned(), format!("n{}", name % 9)];
         if name & 16 != 0 {
             to.insert(1, "e".to_owned());
         }
         // The engine gives no name twice.
-        let files = self.metainfo.layout.files().iter().zip(0..);
+        let files = self.metainfo.layout().files().iter().zip(0..);
         let mut now = files.map(|(own, file)| match self.renamed.get(&file) {
             Some(renamed) => &renamed.to,
             None => &own.path,
@@ -165,7 +165,7 @@ impl Arrangement {
 
     /// Pieces of which everything was written are there, whole.
     fn check_bytes(&self) {
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         for piece in 0..geometry.pieces() {
             let start = geometry.piece_offset(piece) as usize;
             let size = geometry.piece_size(piece);

@@ -166,7 +166,7 @@ impl TorrentFiles {
         buffer: &mut HashBuffer,
         read: impl Fn(u32, &mut [u8]) -> io::Result<()>,
     ) -> io::Result<Sha1Hash> {
-        let size = self.metainfo().geometry.piece_size(piece) as usize;
+        let size = self.metainfo().geometry().piece_size(piece) as usize;
         let buffer = buffer.room(CHUNK.min(size));
         let mut sha = Sha1::new();
         let mut at = 0;
@@ -187,7 +187,7 @@ impl TorrentFiles {
         pieces: &[u32],
         buffer: &mut HashBuffer,
     ) -> Vec<io::Result<Sha1Hash>> {
-        let size = |piece: &u32| self.metainfo().geometry.piece_size(*piece);
+        let size = |piece: &u32| self.metainfo().geometry().piece_size(*piece);
         let mut out = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|a, b| size(a) == size(b)).flat_map(|run| run.chunks(LANES)) {
             if group.len() >= WORTHWHILE && lanes::are_fast::<Sha1>() {
@@ -217,7 +217,7 @@ impl TorrentFiles {
     /// # Errors
     /// As [`Self::read_into`].
     pub fn hash_blocks(&self, piece: u32) -> io::Result<Box<[Sha1Hash]>> {
-        let geometry = self.metainfo().geometry;
+        let geometry = self.metainfo().geometry();
         let mut buffer = vec![0; BLOCK_LENGTH as usize];
         let mut hashes = Vec::new();
         for block in 0..geometry.blocks_in(piece) {

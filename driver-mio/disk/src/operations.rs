@@ -121,7 +121,7 @@ impl TorrentFiles {
     /// The files with bytes or a place of their own, by number, and their paths as they are now.
     pub(super) fn stored_paths(&self) -> Vec<(u32, Vec<String>)> {
         let arranged = self.read_lock();
-        let all = (0u32..).zip(self.metainfo.layout.files());
+        let all = (0u32..).zip(self.metainfo.layout().files());
         let stored = all.filter(|(_, entry)| entry.is_stored());
         stored.map(|(index, entry)| (index, arranged.path(index, entry).to_vec())).collect()
     }
@@ -161,7 +161,7 @@ impl TorrentFiles {
     #[must_use]
     pub fn paths(&self) -> Vec<Vec<String>> {
         let arranged = self.read_lock();
-        let all = self.metainfo.layout.files().iter().enumerate();
+        let all = self.metainfo.layout().files().iter().enumerate();
         let stored = all.filter(|(_, entry)| entry.is_stored() || entry.symlink.is_some());
         stored.map(|(index, entry)| arranged.path(index as u32, entry).to_vec()).collect()
     }
@@ -179,7 +179,7 @@ impl TorrentFiles {
     }
 
     pub(super) fn entry(&self, index: u32) -> &FileEntry {
-        &self.metainfo.layout.files()[index as usize]
+        &self.metainfo.layout().files()[index as usize]
     }
 
     /// Looks at every file; makes empty files and symbolic links, unless nothing is to be changed.
@@ -189,7 +189,7 @@ impl TorrentFiles {
     /// `ELOOP` when something else stands at a path.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
-        let all = self.metainfo.layout.files().iter().enumerate();
+        let all = self.metainfo.layout().files().iter().enumerate();
         for (index, entry) in all.filter(|_| !self.read_only) {
             let index = index as u32;
             if let Some(target) = &entry.symlink {
@@ -202,7 +202,7 @@ impl TorrentFiles {
                 }
             }
         }
-        let files = self.metainfo.layout.files();
+        let files = self.metainfo.layout().files();
         let all = arranged.status(files)?;
         self.watch.begin(&all, arranged.fs.dates_late());
         Ok(all)
@@ -229,8 +229,8 @@ impl TorrentFiles {
     }
 
     fn slices(&self, piece: u32, begin: u32, length: u32) -> impl Iterator<Item = FileSlice> + '_ {
-        let offset = self.metainfo.geometry.piece_offset(piece) + u64::from(begin);
-        self.metainfo.layout.slices(offset, length)
+        let offset = self.metainfo.geometry().piece_offset(piece) + u64::from(begin);
+        self.metainfo.layout().slices(offset, length)
     }
 
     fn is_pad(&self, slice: FileSlice) -> bool {
@@ -423,7 +423,7 @@ impl TorrentFiles {
             }
             arranged.part.sync()?;
         }
-        let mut files = arranged.status(self.metainfo.layout.files())?;
+        let mut files = arranged.status(self.metainfo.layout().files())?;
         self.watch.mark_shared(dirty, &mut files);
         Ok(files)
     }
@@ -477,7 +477,7 @@ fn finish_renames(
     if placement.renamed.values().all(|renamed| renamed.from == renamed.to) {
         return Ok(());
     }
-    let files = metainfo.layout.files().iter().zip(0..);
+    let files = metainfo.layout().files().iter().zip(0..);
     let now = files.map(|(entry, file)| match placement.renamed.get(&file) {
         Some(renamed) => &renamed.to,
         None => &entry.path,

@@ -109,7 +109,7 @@ impl PartFile {
 
     fn slot_offset(&self, slot: u32) -> u64 {
         let tables = HEAD + 4 * pieces(&self.metainfo) + files(&self.metainfo).div_ceil(8);
-        let piece_length = u64::from(self.metainfo.geometry.piece_length());
+        let piece_length = u64::from(self.metainfo.geometry().piece_length());
         tables.next_multiple_of(PAGE) + u64::from(slot) * piece_length
     }
 
@@ -169,9 +169,9 @@ impl PartFile {
         let file = self.fs.open(&self.path, Access::Write { executable: false })?;
         let numbers = [
             VERSION,
-            self.metainfo.geometry.piece_length(),
-            self.metainfo.geometry.pieces(),
-            self.metainfo.layout.files().len() as u32,
+            self.metainfo.geometry().piece_length(),
+            self.metainfo.geometry().pieces(),
+            self.metainfo.layout().files().len() as u32,
         ];
         let numbers: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         file.write_at(&[MAGIC, &numbers, &self.tag.bytes()], 0)?;
@@ -212,8 +212,8 @@ impl PartFile {
         file: u32,
         mut write: impl FnMut(u32, u64, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let entry = &self.metainfo.layout.files()[file as usize];
-        let geometry = self.metainfo.geometry;
+        let entry = &self.metainfo.layout().files()[file as usize];
+        let geometry = self.metainfo.geometry();
         let pieces = geometry.pieces_of(entry.offset, entry.length);
         let here: Vec<u32> = self.index().slots.range(pieces).map(|(piece, _)| *piece).collect();
         for piece in here {
@@ -250,10 +250,10 @@ impl PartFile {
             return self.fs.sync_folders(&self.path);
         }
         self.write_bits(&*stored, &index.files, file)?;
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         let needed = |piece: u32| {
             let (offset, size) = (geometry.piece_offset(piece), geometry.piece_size(piece));
-            let mut slices = self.metainfo.layout.slices(offset, size);
+            let mut slices = self.metainfo.layout().slices(offset, size);
             slices.any(|slice| index.files.contains(&slice.file))
         };
         let gone: Vec<u32> = index.slots.keys().copied().filter(|piece| !needed(*piece)).collect();
@@ -276,11 +276,11 @@ impl PartFile {
 }
 
 fn pieces(metainfo: &Metainfo) -> u64 {
-    metainfo.geometry.pieces().into()
+    metainfo.geometry().pieces().into()
 }
 
 fn files(metainfo: &Metainfo) -> u64 {
-    metainfo.layout.files().len() as u64
+    metainfo.layout().files().len() as u64
 }
 
 /// Reads the tables; `None` when they are not of this torrent or make no sense.
@@ -298,7 +298,7 @@ fn read_index(
     let number = |at: usize| {
         table[at..at + 4].iter().rev().fold(0u32, |number, byte| number << 8 | u32::from(*byte))
     };
-    let geometry = metainfo.geometry;
+    let geometry = metainfo.geometry();
     let head = [VERSION, geometry.piece_length(), geometry.pieces(), files(metainfo) as u32];
     if table[24..40] != tag.bytes() {
         return Ok(None);

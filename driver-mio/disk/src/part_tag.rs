@@ -72,6 +72,6 @@ impl PartTag {
     #[must_use]
     pub fn file_name(&self, metainfo: &Metainfo) -> String {
         let tag: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!(".{}.{tag}.parts", metainfo.info_hashes.wire().to_hex())
+        format!(".{}.{tag}.parts", metainfo.info_hashes().wire().to_hex())
     }
 }

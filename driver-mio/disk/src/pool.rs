@@ -162,7 +162,7 @@ impl DiskPool {
         patiently: Option<Duration>,
     ) -> Option<Instant> {
         let open = self.shared.torrent(torrent);
-        let size = open.map_or(0, |open| open.files.metainfo().geometry.piece_size(piece));
+        let size = open.map_or(0, |open| open.files.metainfo().geometry().piece_size(piece));
         let held = if self.shared.unhashed.keeps(size) { size } else { 0 };
         self.queue.put_piece((torrent, piece, id), held.into(), patiently)
     }
@@ -352,7 +352,7 @@ impl Shared {
             let touched = open.files.files_of(piece, begin, length as u32);
             open.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
             written?;
-            Ok(open.files.metainfo().geometry.piece_size(piece))
+            Ok(open.files.metainfo().geometry().piece_size(piece))
         };
         write().map_err(|error| self.judge(torrent, &error))
     }
@@ -421,7 +421,7 @@ impl Shared {
             DiskOp::Discard { torrent, from } => {
                 let fs = self.locations.open(from)?;
                 let open = self.torrent(torrent)?;
-                let hash = open.files.metainfo().info_hashes.wire();
+                let hash = open.files.metainfo().info_hashes().wire();
                 let found = self.store.as_ref().map(|store| found_folders(store, hash, &*fs));
                 open.files.discard(&*fs, &found.unwrap_or_default())?;
                 DiskOutcome::Done
@@ -455,7 +455,7 @@ impl Shared {
         let fs = self.locations.open(placement.location)?;
         // It may be open: the location was gone and is back. Nothing opened before is of use.
         self.close(torrent);
-        let hash = metainfo.info_hashes.wire();
+        let hash = metainfo.info_hashes().wire();
         let tag = PartTag::of(self.store.as_ref(), hash)?;
         let options = FileOptions { tag, keep_executable: self.keep_executable };
         let cache = self.cache.clone();
@@ -484,7 +484,7 @@ impl Shared {
     ) -> io::Result<()> {
         let (root, naming) = (self.locations.root(location), self.locations.naming(location));
         let claim = claim(files, fs, &root, naming.folds_case, paths, self.store.as_deref());
-        let hash = files.metainfo().info_hashes.wire();
+        let hash = files.metainfo().info_hashes().wire();
         let claim = match self.claims.of(hash) {
             Some(known) => known.and(claim),
             None => claim,
@@ -499,7 +499,7 @@ impl Shared {
     /// those are the folders that are there now.
     fn heed_folders(&self, files: &TorrentFiles, fs: &dyn FileSystem, new: bool) -> io::Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        let hash = files.metainfo().info_hashes.wire();
+        let hash = files.metainfo().info_hashes().wire();
         if new {
             note(store, hash, fs, files.paths().iter().map(Vec::as_slice))?;
         }
@@ -516,7 +516,7 @@ impl Shared {
     ) -> io::Result<DiskOutcome> {
         let open = self.torrent(torrent)?;
         self.locations.look(open.files.location(), false)?;
-        let size = open.files.metainfo().geometry.piece_size(piece);
+        let size = open.files.metainfo().geometry().piece_size(piece);
         let read = |begin, length| open.files.read(piece, begin, length);
         match self.reads.get((torrent, piece), (begin, length), size, read) {
             Ok(bytes) => Ok(DiskOutcome::Read(bytes)),
@@ -549,7 +549,7 @@ impl Shared {
         let Some(store) = &self.store else {
             return Ok(DiskOutcome::Failed(DiskError::Missing));
         };
-        let hash = self.torrent(torrent)?.files.metainfo().info_hashes.wire();
+        let hash = self.torrent(torrent)?.files.metainfo().info_hashes().wire();
         store.store(hash, data)?;
         Ok(DiskOutcome::Done)
     }
@@ -557,7 +557,7 @@ impl Shared {
     fn close(&self, torrent: TorrentId) {
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = torrents.remove(&torrent) {
-            self.claims.release(open.files.metainfo().info_hashes.wire());
+            self.claims.release(open.files.metainfo().info_hashes().wire());
             open.files.leave();
             self.reads.close(torrent);
             self.unhashed.forget(torrent);

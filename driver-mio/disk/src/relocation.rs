@@ -31,7 +31,7 @@ impl TorrentFiles {
             return Ok(());
         }
         let skipped: BTreeSet<u32> = skipped.iter().copied().collect();
-        for index in 0..self.metainfo.layout.files().len() as u32 {
+        for index in 0..self.metainfo.layout().files().len() as u32 {
             let entry = self.entry(index);
             if !entry.is_stored() || skipped.contains(&index) {
                 continue;
@@ -59,7 +59,7 @@ impl TorrentFiles {
             }
         }
         for file in skipped {
-            let Some(entry) = self.metainfo.layout.files().get(file as usize) else { continue };
+            let Some(entry) = self.metainfo.layout().files().get(file as usize) else { continue };
             // A file that exists keeps what it has, and gets what comes.
             if entry.is_stored() && arranged.fs.find(arranged.path(file, entry))?.is_none() {
                 arranged.parted.insert(file);
@@ -98,7 +98,7 @@ impl TorrentFiles {
             self.change(*index, &*file, || file.cut(self.entry(*index).length))?;
             file.sync()?;
         }
-        let all = arranged.status(self.metainfo.layout.files())?;
+        let all = arranged.status(self.metainfo.layout().files())?;
         self.watch.begin(&all, arranged.fs.dates_late());
         Ok(all)
     }
@@ -151,7 +151,7 @@ impl TorrentFiles {
                 return Err(Errno::EXIST.into());
             }
             let mut paths: Vec<Vec<String>> = Vec::new();
-            for index in 0..self.metainfo.layout.files().len() as u32 {
+            for index in 0..self.metainfo.layout().files().len() as u32 {
                 let entry = self.entry(index);
                 let path = arranged.path(index, entry);
                 if let Some(target) = &entry.symlink {
@@ -180,7 +180,7 @@ impl TorrentFiles {
         arranged.location = to;
         self.close();
         self.forget_names();
-        let files = arranged.status(self.metainfo.layout.files())?;
+        let files = arranged.status(self.metainfo.layout().files())?;
         self.watch.begin(&files, arranged.fs.dates_late());
         Ok(files)
     }
@@ -215,7 +215,7 @@ impl TorrentFiles {
     ) -> io::Result<()> {
         let mut paths: Vec<&Path> = Vec::new();
         let part = arranged.part.path();
-        for index in 0..self.metainfo.layout.files().len() as u32 {
+        for index in 0..self.metainfo.layout().files().len() as u32 {
             let entry = self.entry(index);
             if entry.is_stored() || entry.symlink.is_some() {
                 paths.push(arranged.path(index, entry));

@@ -52,7 +52,7 @@ fn tag(letter: u8) -> PartTag {
 
 /// A part file of all pieces of a torrent of one file, full of something else.
 fn forged(metainfo: &Metainfo, version: u32, tag: Option<[u8; 16]>) -> Vec<u8> {
-    let pieces = metainfo.geometry.pieces();
+    let pieces = metainfo.geometry().pieces();
     let mut bytes = b"EDDYPART".to_vec();
     for number in [version, PIECE, pieces, 1] {
         bytes.extend(number.to_le_bytes());
@@ -68,9 +68,9 @@ fn forged(metainfo: &Metainfo, version: u32, tag: Option<[u8; 16]>) -> Vec<u8> {
 fn a_file_that_only_looks_like_a_part_file_overwrites_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (metainfo, bytes) = torrent(&[200_000]);
-    let pieces: Vec<u32> = (0..metainfo.geometry.pieces()).collect();
+    let pieces: Vec<u32> = (0..metainfo.geometry().pieces()).collect();
     write(&open(&metainfo, dir.path(), &[], tag(1)).unwrap(), &bytes, &pieces);
-    let hash = metainfo.info_hashes.wire().to_hex();
+    let hash = metainfo.info_hashes().wire().to_hex();
     // As the first version had it, and as this one has it with a tag that is guessed.
     let old = dir.path().join(format!(".{hash}.parts"));
     std::fs::write(&old, forged(&metainfo, 1, None)).unwrap();
@@ -113,20 +113,20 @@ fn a_good_file_that_somebody_put_there_meanwhile_is_not_written_over() {
     files.write(1, 0, &[&[b'x'; PIECE as usize]]).unwrap();
     write(&files, &bytes, &[2]);
     drop(files);
-    for file in metainfo.layout.files() {
+    for file in metainfo.layout().files() {
         let (path, from) = (dir.path().join(file.path.join("/")), file.offset as usize);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, &bytes[from..from + file.length as usize]).unwrap();
     }
     let files = open(&metainfo, dir.path(), &[], tag(1)).unwrap();
-    assert!((0..metainfo.geometry.pieces()).all(|piece| is_good(&files, piece)));
+    assert!((0..metainfo.geometry().pieces()).all(|piece| is_good(&files, piece)));
 }
 
 #[test]
 fn the_tag_is_on_record_before_there_is_a_part_file_and_goes_with_the_torrent() {
     let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (metainfo, bytes) = torrent(&[100_000, 150_000, 200_000]);
-    let hash = metainfo.info_hashes.wire();
+    let hash = metainfo.info_hashes().wire();
     let on_record = || ResumeStore::look_up_tag(state.path(), hash);
     let store = Arc::new(ResumeStore::open(state.path()).unwrap());
     let of_store = || PartTag::of(Some(&store), hash).unwrap();
@@ -146,11 +146,10 @@ fn the_tag_is_on_record_before_there_is_a_part_file_and_goes_with_the_torrent() 
 fn files_are_executable_only_if_that_is_asked_for() {
     use std::os::unix::fs::PermissionsExt;
     let (metainfo, bytes) = torrent(&[40_000]);
-    let mut marked = (*metainfo).clone();
-    let mut files = marked.layout.files().to_vec();
-    files[0].attributes.executable = true;
-    marked.layout = eddyline::metainfo::Layout::new(files).unwrap();
-    let marked = Arc::new(marked);
+    // `attr` is the first key of the dictionary, in their order.
+    let info = [b"d4:attr1:x", &metainfo.info()[1..]].concat();
+    let marked = Arc::new(eddyline::metainfo::Metainfo::parse_info(&info).unwrap());
+    assert!(marked.layout().files()[0].attributes.executable);
     for keep_executable in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
@@ -159,7 +158,7 @@ fn files_are_executable_only_if_that_is_asked_for() {
         let placement = Placement::default();
         let files = TorrentFiles::new(id, marked.clone(), fs, &placement, cache, options).unwrap();
         write(&files, &bytes, &[0]);
-        let path = dir.path().join(marked.layout.files()[0].path.join("/"));
+        let path = dir.path().join(marked.layout().files()[0].path.join("/"));
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o100 != 0, keep_executable);
     }

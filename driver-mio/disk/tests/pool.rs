@@ -142,7 +142,7 @@ fn folders_that_were_there_before_a_torrent_outlive_it() {
     pool.perform(DiskOp::Move { torrent: ID, to });
     pool.perform(DiskOp::Discard { torrent: ID, from: LocationId(0) });
     assert_eq!(below(data.path()), ["t", "t/d1"], "what was there before the torrent");
-    let info_hash = metainfo.info_hashes.v1.unwrap_or(Sha1Hash([0; 20]));
+    let info_hash = metainfo.info_hashes().v1.unwrap_or(Sha1Hash([0; 20]));
     pool.perform(DiskOp::Delete { torrent: ID, info_hash, data: true });
     assert_eq!(below(other.path()), ["t", "t/d0"], "what was there before it came");
     assert_eq!(below(state.path()), ["claims", "claims/lock", "resume"]);

@@ -43,7 +43,7 @@ fn start_disk(
     mailbox: &Mailbox,
 ) -> Result<DiskPool, Box<dyn Error>> {
     let store = Arc::new(ResumeStore::open(&folder.join(".state"))?);
-    let resume = store.load(add.metainfo.info_hashes.wire());
+    let resume = store.load(add.metainfo.info_hashes().wire());
     add.resume = resume.and_then(|data| Some(Box::new(ResumeData::decode(&data).ok()?)));
     let locations = Locations::folder(folder);
     add.naming = locations.naming(add.location);

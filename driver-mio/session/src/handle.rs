@@ -102,7 +102,7 @@ impl Torrent {
     /// Chooses files, by their numbers from 0 on; those that are beyond the list are wanted.
     pub fn select(&self, priorities: Vec<Priority>) -> Reply<()> {
         self.does(move |session, item, id| {
-            let files = session.items()[item].metainfo.layout.files().len();
+            let files = session.items()[item].metainfo.layout().files().len();
             let each = (0..files).map(|file| FilePriority {
                 file: file as u32,
                 priority: priorities.get(file).copied().unwrap_or(Priority::Normal),

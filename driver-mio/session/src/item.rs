@@ -48,7 +48,7 @@ impl Item {
     /// Its hash, as handshakes and the state folder name it.
     #[must_use]
     pub fn hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes.wire()
+        self.metainfo.info_hashes().wire()
     }
 
     /// Payload received and sent in this run, of what a view says of all runs.
@@ -60,7 +60,7 @@ impl Item {
 
     /// Whether the magnet wants this file; one that names none, or none that there is, wants all.
     pub(crate) fn is_selected(&self, file: u32) -> bool {
-        let files = self.metainfo.layout.files().len() as u32;
+        let files = self.metainfo.layout().files().len() as u32;
         let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
         select.is_none_or(|list| list.contains(&file))
     }
@@ -74,7 +74,7 @@ impl Item {
     /// A file that the magnet names and that is not there, counted from 1.
     #[must_use]
     pub fn unknown_file(&self) -> Option<u32> {
-        let files = self.metainfo.layout.files().len() as u32;
+        let files = self.metainfo.layout().files().len() as u32;
         let mut select = self.select.iter().flatten().copied();
         select.find(|file| *file >= files).map(|file| file.saturating_add(1))
     }
@@ -83,7 +83,7 @@ impl Item {
     #[must_use]
     pub fn misnamed(&self) -> Option<&str> {
         let called = self.called.as_deref().filter(|_| self.metainfo.is_known());
-        called.filter(|called| *called != self.metainfo.name)
+        called.filter(|called| *called != self.metainfo.name())
     }
 }
 

@@ -29,7 +29,7 @@ impl Selected {
 
     fn of(metainfo: &Metainfo, wanted: impl Fn(u32) -> bool) -> Self {
         let (mut runs, mut count) = (Vec::<(u64, u64)>::new(), 0);
-        for (number, file) in metainfo.layout.files().iter().enumerate() {
+        for (number, file) in metainfo.layout().files().iter().enumerate() {
             if file.attributes.pad || !wanted(number as u32) {
                 continue;
             }
@@ -41,7 +41,7 @@ impl Selected {
                 _ => runs.push((begin, end)),
             }
         }
-        Self { geometry: metainfo.geometry, runs, files: count }
+        Self { geometry: metainfo.geometry(), runs, files: count }
     }
 
     /// How many files.

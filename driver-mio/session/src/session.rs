@@ -170,8 +170,8 @@ impl Session {
         let (folder, fresh) = (options.folder.clone(), options.fresh);
         let mut add = prepare(source, options, &self.names)?;
         // A file and a magnet of one torrent are one torrent.
-        let hash = add.metainfo.info_hashes.wire();
-        self.claim(hash, &add.metainfo.name)?;
+        let hash = add.metainfo.info_hashes().wire();
+        self.claim(hash, add.metainfo.name())?;
         if !fresh {
             add.resume = self.load_resume(&add.metainfo);
         }
@@ -207,14 +207,14 @@ impl Session {
         let ids = self.items.iter().enumerate().filter_map(|(place, item)| Some((item.id?, place)));
         self.ids = ids.collect();
         for (place, item) in self.items.iter().enumerate() {
-            self.places.insert(item.metainfo.info_hashes.wire(), place);
+            self.places.insert(item.metainfo.info_hashes().wire(), place);
         }
     }
 
     /// Chooses files of a torrent; those that are not named stay as they are wanted.
     pub fn select(&mut self, id: TorrentId, changes: Vec<FilePriority>) {
         if let Some(item) = self.item_mut(id) {
-            let mut priorities = vec![Priority::Normal; item.metainfo.layout.files().len()];
+            let mut priorities = vec![Priority::Normal; item.metainfo.layout().files().len()];
             for change in &changes {
                 if let Some(priority) = priorities.get_mut(change.file as usize) {
                     *priority = change.priority;
@@ -252,9 +252,10 @@ impl Session {
         }
         add.naming = self.driver.locations().naming(add.location);
         let metainfo = add.metainfo.clone();
-        self.places.insert(metainfo.info_hashes.wire(), self.items.len());
-        let named = !metainfo.is_known() && metainfo.name != metainfo.info_hashes.wire().to_hex();
-        let called = named.then(|| metainfo.name.clone());
+        self.places.insert(metainfo.info_hashes().wire(), self.items.len());
+        let named =
+            !metainfo.is_known() && metainfo.name() != metainfo.info_hashes().wire().to_hex();
+        let called = named.then(|| metainfo.name().to_owned());
         let earlier =
             add.resume.as_ref().map_or((0, 0), |resume| (resume.downloaded, resume.uploaded));
         self.items.push(Item {
@@ -276,13 +277,13 @@ impl Session {
     /// Resume data that can be read; damaged data is put aside and costs a check.
     fn load_resume(&mut self, metainfo: &Metainfo) -> Option<Box<ResumeData>> {
         let store = self.store.as_ref()?;
-        let hash = metainfo.info_hashes.wire();
+        let hash = metainfo.info_hashes().wire();
         let bytes = store.load(hash)?;
         match ResumeData::decode(&bytes) {
             Ok(resume) => Some(Box::new(resume)),
             Err(error) => {
                 store.set_aside(hash);
-                self.warnings.push(Warning::DamagedResume(metainfo.name.clone(), error));
+                self.warnings.push(Warning::DamagedResume(metainfo.name().to_owned(), error));
                 None
             }
         }
@@ -313,7 +314,8 @@ impl Session {
             Notice::CommandRejected(eddyline::CommandError::Duplicate, _) => {}
             Notice::CommandRejected(error, Some(hashes)) => {
                 let mut items = self.items.iter_mut();
-                let item = items.find(|i| i.metainfo.info_hashes == *hashes && i.trouble.is_none());
+                let item =
+                    items.find(|i| i.metainfo.info_hashes() == *hashes && i.trouble.is_none());
                 if let Some(item) = item {
                     item.trouble = Some(Trouble::Refused(*error));
                 }
@@ -322,7 +324,7 @@ impl Session {
                 let found = self.driver.engine().metainfo(*id).cloned();
                 if let (Some(metainfo), Some(item)) = (found, self.item_mut(*id)) {
                     item.metainfo = metainfo;
-                    let files = 0..item.metainfo.layout.files().len() as u32;
+                    let files = 0..item.metainfo.layout().files().len() as u32;
                     let skipped: Vec<u32> = files.filter(|file| !item.is_selected(*file)).collect();
                     item.selected = Selected::without(&item.metainfo, &skipped);
                 }
@@ -343,7 +345,7 @@ impl Session {
             Notice::DiskFull(id) => {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
-                    let told = told.map(|told| told.told(Some(&item.folder), &item.metainfo.name));
+                    let told = told.map(|told| told.told(Some(&item.folder), item.metainfo.name()));
                     item.trouble = Some(Trouble::Disk(DiskError::NoSpace, told));
                 }
             }
@@ -358,7 +360,7 @@ impl Session {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
                     // Of which folder it is depends on what was done.
-                    let told = told.map(|told| told.told(None, &item.metainfo.name));
+                    let told = told.map(|told| told.told(None, item.metainfo.name()));
                     item.trouble = Some(Trouble::Disk(*error, told));
                 }
             }
@@ -370,11 +372,11 @@ impl Session {
     fn keep_trouble(&mut self, id: TorrentId, error: TorrentError) {
         let (told, engine) = (self.driver.disk_refusal(id), self.driver.engine());
         let path = file_of(error).and_then(|file| engine.file_path(id, file));
-        let hash = engine.metainfo(id).map(|metainfo| metainfo.info_hashes.wire());
+        let hash = engine.metainfo(id).map(|metainfo| metainfo.info_hashes().wire());
         let taken = hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
         if let Some(item) = self.item_mut(id) {
             let path = in_folder(&item.folder, &path.unwrap_or_default().join("/"));
-            let told = told.map(|told| told.told(Some(&item.folder), &item.metainfo.name));
+            let told = told.map(|told| told.told(Some(&item.folder), item.metainfo.name()));
             item.trouble = Some(match (taken, error) {
                 (Some(text), _) => Trouble::Taken(text),
                 (None, TorrentError::Disk(error)) => {
@@ -465,7 +467,7 @@ fn is_taken(error: TorrentError) -> bool {
 
 /// A link on the way to a file, where that is what the system refuses to follow.
 fn link_in_the_way(item: &Item, error: DiskError) -> Option<PathBuf> {
-    let stored = item.metainfo.layout.files().iter().filter(|file| file.is_stored());
+    let stored = item.metainfo.layout().files().iter().filter(|file| file.is_stored());
     let paths = stored.map(|file| file.path.as_slice());
     let links = (error == DiskError::InTheWay).then(|| links_on_the_way(&item.folder, paths))?;
     links.into_iter().next()
@@ -483,8 +485,8 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
             add
         }
     };
-    if add.metainfo.info_hashes.v1.is_none() {
-        return Err(AddError::V2Only(add.metainfo.name.clone()));
+    if add.metainfo.info_hashes().v1.is_none() {
+        return Err(AddError::V2Only(add.metainfo.name().to_owned()));
     }
     add.priorities = options.priorities;
     add.sequential = options.sequential;

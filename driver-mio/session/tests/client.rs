@@ -112,9 +112,9 @@ fn async_code_awaits_a_magnet_without_a_runtime_and_reads_the_stream_of_events()
     let client = client(folder.path());
     block_on(async {
         let mut events = client.events();
-        let magnet = Magnet { v1: metainfo.info_hashes.v1, ..Magnet::default() };
+        let magnet = Magnet { v1: metainfo.info_hashes().v1, ..Magnet::default() };
         let fetched = client.add_with(magnet, from(&seed)).await.unwrap();
-        assert_eq!(fetched.metainfo().await.unwrap().name, "file");
+        assert_eq!(fetched.metainfo().await.unwrap().name(), "file");
         fetched.completed().await.unwrap();
         let mut kinds = Vec::new();
         while !kinds.contains(&EventKind::Completed) {

@@ -58,7 +58,7 @@ impl Driver {
         match &op {
             DiskOp::WriteBlock { torrent, piece, .. } => {
                 let metainfo = self.engine.metainfo(*torrent);
-                let size = metainfo.map_or(0, |metainfo| metainfo.geometry.piece_size(*piece));
+                let size = metainfo.map_or(0, |metainfo| metainfo.geometry().piece_size(*piece));
                 let torrent = *torrent;
                 let goes_on = || self.engine.expects_blocks(torrent);
                 let ripe = self.blocks.add((id, op), size, goes_on, Instant::now());

@@ -38,7 +38,7 @@ impl InlineDisk {
     fn attempt(&mut self, op: DiskOp) -> io::Result<DiskOutcome> {
         Ok(match op {
             DiskOp::Open { torrent, metainfo, .. } => {
-                for file in metainfo.layout.files().iter().filter(|f| f.is_stored()) {
+                for file in metainfo.layout().files().iter().filter(|f| f.is_stored()) {
                     let path = self.folder.join(file.path.iter().collect::<PathBuf>());
                     std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
                     if file.length == 0 {
@@ -74,11 +74,11 @@ impl InlineDisk {
                 DiskOutcome::Read(self.read(torrent, piece, begin, length)?.into())
             }
             DiskOp::HashPiece { torrent, piece } => {
-                let size = self.metainfo(torrent)?.geometry.piece_size(piece);
+                let size = self.metainfo(torrent)?.geometry().piece_size(piece);
                 DiskOutcome::PieceHashed(Sha1Hash::of(&self.read(torrent, piece, 0, size)?))
             }
             DiskOp::HashBlocks { torrent, piece } => {
-                let size = self.metainfo(torrent)?.geometry.piece_size(piece);
+                let size = self.metainfo(torrent)?.geometry().piece_size(piece);
                 let bytes = self.read(torrent, piece, 0, size)?;
                 let blocks = bytes.chunks(BLOCK_LENGTH as usize);
                 DiskOutcome::BlocksHashed(blocks.map(Sha1Hash::of).collect())
@@ -105,7 +105,7 @@ impl InlineDisk {
 
     fn status(&self, torrent: TorrentId) -> io::Result<Box<[FileStatus]>> {
         let metainfo = self.metainfo(torrent)?;
-        let lengths = metainfo.layout.files().iter().map(|file| {
+        let lengths = metainfo.layout().files().iter().map(|file| {
             let path = self.folder.join(file.path.iter().collect::<PathBuf>());
             let length = std::fs::metadata(path).ok().map(|meta| meta.len());
             FileStatus { length, modified: 0 }
@@ -137,9 +137,9 @@ impl InlineDisk {
     ) -> io::Result<()> {
         let metainfo = self.metainfo(torrent)?;
         let mut start = 0;
-        let offset = metainfo.geometry.piece_offset(piece) + u64::from(begin);
-        for slice in metainfo.layout.slices(offset, length) {
-            let file = &metainfo.layout.files()[slice.file as usize];
+        let offset = metainfo.geometry().piece_offset(piece) + u64::from(begin);
+        for slice in metainfo.layout().slices(offset, length) {
+            let file = &metainfo.layout().files()[slice.file as usize];
             let path = self.folder.join(file.path.iter().collect::<PathBuf>());
             let length = slice.length as usize;
             let run = Run { start, length, file_offset: slice.offset };

@@ -249,14 +249,14 @@ pub enum DiskOp {
 
 /// A torrent is told from others by its hashes.
 fn hashes_only<S: Serializer>(metainfo: &Arc<Metainfo>, serializer: S) -> Result<S::Ok, S::Error> {
-    metainfo.info_hashes.serialize(serializer)
+    metainfo.info_hashes().serialize(serializer)
 }
 
 impl core::fmt::Debug for DiskOp {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Open { torrent, metainfo, placement } => {
-                write!(f, "Open {torrent:?} {:?} {placement:?}", metainfo.info_hashes)
+                write!(f, "Open {torrent:?} {:?} {placement:?}", metainfo.info_hashes())
             }
             Self::WriteBlock { torrent, piece, begin, payload } => {
                 write!(f, "WriteBlock {torrent:?} {piece}+{begin} {payload:?}")

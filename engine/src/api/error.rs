@@ -123,8 +123,6 @@ pub enum CommandError {
     Busy,
     /// The engine is shutting down.
     ShuttingDown,
-    /// The metainfo was not made by parsing: its lengths, files and hashes contradict each other.
-    Contradictory,
 }
 
 impl fmt::Display for CommandError {
@@ -136,7 +134,6 @@ impl fmt::Display for CommandError {
             Self::BadName => "the name is taken or not safe",
             Self::Busy => "the torrent's files are busy",
             Self::ShuttingDown => "the engine is shutting down",
-            Self::Contradictory => "the metainfo contradicts itself",
         })
     }
 }

@@ -132,7 +132,7 @@ impl Engine {
 }
 
 fn candidate(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Candidate {
-    let pieces = u64::from(torrent.metainfo.geometry.pieces()).max(1);
+    let pieces = u64::from(torrent.metainfo.geometry().pieces()).max(1);
     Candidate {
         conn: peer.intro.conn,
         seeding: torrent.picker.is_finished(),

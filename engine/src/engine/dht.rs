@@ -220,8 +220,8 @@ impl Engine {
     fn bootstrap_dht(&mut self) {
         let names = self.ctx.config.dht_bootstrap.clone();
         names.iter().for_each(|name| self.dht_contact(name));
-        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.metainfo.private);
-        let nodes = torrents.flat_map(|(_, torrent)| torrent.metainfo.nodes.iter().take(8));
+        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.metainfo.is_private());
+        let nodes = torrents.flat_map(|(_, torrent)| torrent.metainfo.nodes().iter().take(8));
         let nodes: Vec<(String, u16)> =
             nodes.take(64).map(|node| (node.host.clone(), node.port)).collect();
         for (host, port) in nodes {
@@ -297,7 +297,7 @@ impl Engine {
             self.dht.drop_turn(id);
             let Some(torrent) = self.torrents.get(id) else { continue };
             // Whoever stands still, or is private, asks for a turn again when that changes.
-            if self.ctx.stopping || !torrent.is_running() || torrent.metainfo.private {
+            if self.ctx.stopping || !torrent.is_running() || torrent.metainfo.is_private() {
                 continue;
             }
             let target = NodeId::from(torrent.info_hash());

@@ -137,11 +137,9 @@ impl Engine {
     }
 
     fn add(&mut self, add: AddTorrent) {
-        let hashes = add.metainfo.info_hashes;
+        let hashes = add.metainfo.info_hashes();
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
-        } else if !add.metainfo.is_consistent() {
-            Some(CommandError::Contradictory)
         } else if let Some(id) = self.by_hash.get(&hashes.wire()).copied() {
             self.merge(id, &add);
             Some(CommandError::Duplicate)
@@ -182,7 +180,7 @@ impl Engine {
                 torrent.adopt_metainfo(ctx, add.metainfo.clone());
             }
             if ctx.config.trackers {
-                let urls = add.metainfo.trackers.iter().flatten();
+                let urls = add.metainfo.trackers().iter().flatten();
                 urls.for_each(|url| torrent.announcer.add(url, false));
                 add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
             }

@@ -81,7 +81,8 @@ impl Engine {
         self.local.announced.retain(|id, _| self.torrents.contains(*id));
         // Private torrents never (BEP 27).
         let open = self.torrents.iter();
-        let open = open.filter(|(_, torrent)| torrent.is_running() && !torrent.metainfo.private);
+        let open =
+            open.filter(|(_, torrent)| torrent.is_running() && !torrent.metainfo.is_private());
         let open: Vec<(TorrentId, Sha1Hash, Instant)> = open
             .map(|(id, torrent)| {
                 let last = self.local.announced.get(&id).copied();

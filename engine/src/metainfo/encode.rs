@@ -50,21 +50,21 @@ impl Metainfo {
         }
         let mut out = Encoder::default();
         out.dict();
-        write_trackers(&mut out, &self.trackers);
+        write_trackers(&mut out, &self.outside.trackers);
         let mut text = |key: &[u8], value: Option<&String>| {
             if let Some(value) = value {
                 out.bytes(key).bytes(value.as_bytes());
             }
         };
-        text(b"comment", self.comment.as_ref());
-        text(b"created by", self.created_by.as_ref());
-        if let Some(date) = self.creation_date {
+        text(b"comment", self.outside.comment.as_ref());
+        text(b"created by", self.outside.created_by.as_ref());
+        if let Some(date) = self.outside.creation_date {
             out.bytes(b"creation date").int(date);
         }
         out.bytes(b"info").raw(&self.info);
-        if !self.nodes.is_empty() {
+        if !self.outside.nodes.is_empty() {
             out.bytes(b"nodes").list();
-            for node in &self.nodes {
+            for node in &self.outside.nodes {
                 out.list().bytes(node.host.as_bytes()).int(node.port.into()).end();
             }
             out.end();
@@ -76,7 +76,7 @@ impl Metainfo {
             }
             out.end();
         }
-        write_web_seeds(&mut out, &self.web_seeds);
+        write_web_seeds(&mut out, &self.outside.web_seeds);
         out.end();
         Some(out.finish())
     }

@@ -67,29 +67,13 @@ pub struct FileSlice {
 }
 
 /// All files of a torrent, in the order in which the content concatenates them.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Plain")]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Layout {
     files: Vec<FileEntry>,
     length: u64,
     /// The files that have bytes, where some have none: a torrent may have hundreds of thousands of
     /// empty ones, and no request looks at them.
-    #[serde(skip)]
     filled: Option<Vec<u32>>,
-}
-
-/// A layout as it is stored: what follows from the files is not.
-#[derive(Deserialize)]
-#[serde(rename = "Layout")]
-struct Plain {
-    files: Vec<FileEntry>,
-    length: u64,
-}
-
-impl From<Plain> for Layout {
-    fn from(plain: Plain) -> Self {
-        Self::of(plain.files, plain.length)
-    }
 }
 
 impl fmt::Debug for Layout {
@@ -158,18 +142,6 @@ impl Layout {
                 *part = name(part);
             }
         }
-    }
-
-    /// Whether the files lie one behind the other.
-    pub(crate) fn is_consistent(&self) -> bool {
-        let mut end = 0u64;
-        for file in &self.files {
-            if file.offset != end {
-                return false;
-            }
-            end = end.saturating_add(file.length);
-        }
-        end == self.length
     }
 
     /// Bytes of content, padding included.

@@ -1,5 +1,6 @@
 //! What a torrent is: `.torrent` files (BEP 3, 47, 52), magnet URIs (BEP 9, 53), and their making.
 
+mod accessors;
 mod create;
 mod encode;
 mod error;
@@ -11,6 +12,7 @@ mod merkle;
 mod names;
 mod parse;
 mod parse_v2;
+mod stored;
 mod unclash;
 mod unknown;
 
@@ -33,3 +35,4 @@ pub use names::{
     is_possible, is_reserved, safe_component, safe_name,
 };
 pub use parse::{InfoHashes, Metainfo, Node};
+pub(crate) use stored::Masks;

@@ -11,7 +11,6 @@ use super::error::MetainfoError;
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{Geometry, MAX_PIECE_LENGTH};
 use super::limits::{Distinct, MAX_NODES, MAX_TRACKERS, MAX_URL_BYTES, MAX_WEB_SEEDS};
-use super::magnet::Magnet;
 use super::names::{MAX_PATH_DEPTH, Naming, PathBudget, extend_safely, own_path, safe_name};
 use super::parse_v2;
 use super::unclash::unclash;
@@ -44,41 +43,34 @@ pub struct Node {
     pub port: u16,
 }
 
-/// Everything a `.torrent` says, checked: paths are safe, sizes consistent, layers proven.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Everything a `.torrent` says, checked: paths are safe, sizes consistent, layers proven. It comes
+/// into being by parsing only; what is stored of it is parsed again when it is read.
+#[derive(Clone, Debug)]
 pub struct Metainfo {
-    /// Both identities.
-    pub info_hashes: InfoHashes,
-    /// The suggested name, made safe: the file's name, or the folder around all files.
-    pub name: String,
-    /// The files and their places in the content.
-    pub layout: Layout,
-    /// Pieces and blocks.
-    pub geometry: Geometry,
-    /// The v1 piece hashes, 20 bytes each; empty for v2-only torrents.
-    pub piece_hashes: Bytes,
-    /// The v2 piece layers by `pieces root`, 32 bytes a piece, each proven against its root.
-    pub piece_layers: BTreeMap<Sha256Hash, Bytes>,
-    /// Trackers in tiers (BEP 12), order as found.
-    pub trackers: Vec<Vec<String>>,
-    /// Web seeds (BEP 19).
-    pub web_seeds: Vec<String>,
-    /// HTTP seeds (BEP 17).
-    pub http_seeds: Vec<String>,
-    /// DHT nodes (BEP 5).
-    pub nodes: Vec<Node>,
-    /// Peers only from trackers (BEP 27).
-    pub private: bool,
-    /// Free text.
-    pub comment: Option<String>,
-    /// The program that made the torrent.
-    pub created_by: Option<String>,
-    /// Seconds since 1970.
-    pub creation_date: Option<i64>,
-    /// The `source` key by which private trackers make info-hashes their own.
-    pub source: Option<String>,
-    /// The info dictionary byte for byte: what the identities are hashes of.
-    pub info: Bytes,
+    pub(super) info_hashes: InfoHashes,
+    pub(super) name: String,
+    pub(super) layout: Layout,
+    pub(super) geometry: Geometry,
+    pub(super) piece_hashes: Bytes,
+    pub(super) piece_layers: BTreeMap<Sha256Hash, Bytes>,
+    pub(super) private: bool,
+    pub(super) source: Option<String>,
+    pub(super) info: Bytes,
+    pub(super) outside: Outside,
+    /// It stands for a torrent whose names must not be told, and `info` is only as long as that one's.
+    pub(super) stand_in: bool,
+}
+
+/// What a `.torrent` says outside of its info dictionary: no hash covers it.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Outside {
+    pub(super) trackers: Vec<Vec<String>>,
+    pub(super) web_seeds: Vec<String>,
+    pub(super) http_seeds: Vec<String>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) comment: Option<String>,
+    pub(super) created_by: Option<String>,
+    pub(super) creation_date: Option<i64>,
 }
 
 impl Metainfo {
@@ -96,24 +88,16 @@ impl Metainfo {
             metainfo.piece_layers =
                 parse_v2::piece_layers(layers, &metainfo.layout, metainfo.geometry)?;
         }
-        metainfo.trackers = trackers(&root);
-        metainfo.web_seeds = urls(root.get(b"url-list"));
-        metainfo.http_seeds = urls(root.get(b"httpseeds"));
-        metainfo.nodes = nodes(&root);
-        metainfo.comment = text(&root, b"comment.utf-8").or_else(|| text(&root, b"comment"));
-        metainfo.created_by =
-            text(&root, b"created by.utf-8").or_else(|| text(&root, b"created by"));
-        metainfo.creation_date = root.get(b"creation date").and_then(|v| v.as_int());
+        metainfo.outside = Outside {
+            trackers: trackers(&root),
+            web_seeds: urls(root.get(b"url-list")),
+            http_seeds: urls(root.get(b"httpseeds")),
+            nodes: nodes(&root),
+            comment: text(&root, b"comment.utf-8").or_else(|| text(&root, b"comment")),
+            created_by: text(&root, b"created by.utf-8").or_else(|| text(&root, b"created by")),
+            creation_date: root.get(b"creation date").and_then(|v| v.as_int()),
+        };
         Ok(metainfo)
-    }
-
-    /// Whether files, pieces and hashes fit each other. So it is with what was parsed; what was put
-    /// together by hand, or read from a trace, may be otherwise.
-    pub(crate) fn is_consistent(&self) -> bool {
-        let hashes = self.piece_hashes.len() as u64;
-        self.layout.is_consistent()
-            && self.layout.length() == self.geometry.length()
-            && (self.info_hashes.v1.is_none() || hashes == u64::from(self.geometry.pieces()) * 20)
     }
 
     /// Parses a bare info dictionary, as metadata exchange (BEP 9) delivers it.
@@ -168,43 +152,12 @@ impl Metainfo {
             geometry,
             piece_hashes,
             piece_layers: BTreeMap::new(),
-            trackers: Vec::new(),
-            web_seeds: Vec::new(),
-            http_seeds: Vec::new(),
-            nodes: Vec::new(),
             private: info.get(b"private").and_then(|v| v.as_int()) == Some(1),
-            comment: None,
-            created_by: None,
-            creation_date: None,
             source: text(&info, b"source"),
             info: raw,
+            outside: Outside::default(),
+            stand_in: false,
         })
-    }
-
-    /// The expected SHA-1 of v1 piece `piece`.
-    pub fn piece_hash(&self, piece: u32) -> Option<Sha1Hash> {
-        let start = piece as usize * 20;
-        Sha1Hash::from_slice(self.piece_hashes.get(start..start + 20)?)
-    }
-
-    /// The name as the torrent has it, where [`Self::name`] is another one: because it would not have
-    /// been safe, or because a single file of v2 goes by its name in the tree.
-    pub fn name_in_torrent(&self) -> Option<String> {
-        let document = scan(&self.info, Limits::METAINFO, Mode::Lenient).ok()?;
-        let raw = String::from_utf8_lossy(raw_name(&document.root())?).into_owned();
-        (raw != self.name).then_some(raw)
-    }
-
-    /// The magnet URI that leads to this torrent.
-    pub fn magnet(&self) -> Magnet {
-        Magnet {
-            v1: self.info_hashes.v1,
-            v2: self.info_hashes.v2,
-            name: Some(self.name.clone()),
-            trackers: self.trackers.concat(),
-            web_seeds: self.web_seeds.clone(),
-            ..Magnet::default()
-        }
     }
 }
 
@@ -243,7 +196,7 @@ impl<'a> Name<'a> {
     }
 }
 
-fn raw_name<'a>(info: &Value<'a, '_>) -> Option<&'a [u8]> {
+pub(super) fn raw_name<'a>(info: &Value<'a, '_>) -> Option<&'a [u8]> {
     let other = || info.get(b"name").and_then(|v| v.as_bytes());
     utf8_variant(info, b"name.utf-8").or_else(other)
 }

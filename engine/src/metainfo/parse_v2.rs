@@ -213,6 +213,23 @@ pub(super) fn piece_layers(
     layout: &Layout,
     geometry: Geometry,
 ) -> Result<BTreeMap<Sha256Hash, Bytes>, MetainfoError> {
+    let Some(layers) = layers.filter(Value::is_dict) else { return Ok(BTreeMap::new()) };
+    let mut found = Vec::new();
+    for (key, layer) in layers.entries() {
+        let root = Sha256Hash::from_slice(key).ok_or(MetainfoError::PieceLayer)?;
+        // What is not even bytes is wrong only where a file of ours needs it.
+        found.push((root, layer.as_bytes().unwrap_or_default()));
+    }
+    proven_layers(found.into_iter(), layout, geometry)
+}
+
+/// Those of `layers` that files need, each of the right length and proven against its root. An entry
+/// for no file of ours proves nothing and is left out.
+pub(super) fn proven_layers<'a>(
+    layers: impl Iterator<Item = (Sha256Hash, &'a [u8])>,
+    layout: &Layout,
+    geometry: Geometry,
+) -> Result<BTreeMap<Sha256Hash, Bytes>, MetainfoError> {
     let piece_length = u64::from(geometry.piece_length());
     let mut expected = BTreeMap::new();
     for file in layout.files().iter().filter(|file| file.length > piece_length) {
@@ -221,13 +238,12 @@ pub(super) fn piece_layers(
         }
     }
     let mut proven = BTreeMap::new();
-    let Some(layers) = layers.filter(Value::is_dict) else { return Ok(proven) };
+    if expected.is_empty() {
+        return Ok(proven);
+    }
     let height = geometry.piece_length().trailing_zeros() - super::BLOCK_LENGTH.trailing_zeros();
-    for (key, layer) in layers.entries() {
-        let root = Sha256Hash::from_slice(key).ok_or(MetainfoError::PieceLayer)?;
-        // An entry for no file of ours proves nothing and is left out.
+    for (root, bytes) in layers {
         let Some(pieces) = expected.get(&root) else { continue };
-        let bytes = layer.as_bytes().ok_or(MetainfoError::PieceLayer)?;
         if bytes.len() as u64 != pieces * 32 {
             return Err(MetainfoError::PieceLayer);
         }

@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 mod magnets;
+mod stored;
 
 use super::*;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
@@ -470,25 +471,25 @@ fn lists_of_a_torrent_end_where_their_caps_are() {
     let string = |text: &str| alloc::format!("{}:{text}", text.len());
     let urls: String = (0..5_000).map(|n| string(&alloc::format!("http://h/{n}"))).collect();
     let seeds = torrent_with(&alloc::format!("9:httpseedsl{urls}e8:url-listl{urls}e"));
-    assert_eq!((seeds.web_seeds.len(), seeds.http_seeds.len()), (MAX_WEB_SEEDS, MAX_WEB_SEEDS));
-    assert_eq!(seeds.web_seeds[255], "http://h/255");
+    assert_eq!((seeds.web_seeds().len(), seeds.http_seeds().len()), (MAX_WEB_SEEDS, MAX_WEB_SEEDS));
+    assert_eq!(seeds.web_seeds()[255], "http://h/255");
     // In one tier, each a tier of its own, and the same in every tier.
     let one = torrent_with(&alloc::format!("13:announce-listll{urls}ee"));
-    assert_eq!(one.trackers.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_TRACKERS]);
+    assert_eq!(one.trackers().iter().map(Vec::len).collect::<Vec<_>>(), [MAX_TRACKERS]);
     let tiers: String = (0..5_000)
         .map(|n| alloc::format!("l{}e", string(&alloc::format!("udp://h/{n}"))))
         .collect();
     let many = torrent_with(&alloc::format!("13:announce-listl{tiers}e"));
-    assert_eq!(many.trackers.len(), MAX_TRACKERS);
+    assert_eq!(many.trackers().len(), MAX_TRACKERS);
     let long = "x".repeat(MAX_URL_BYTES);
     let long =
         torrent_with(&alloc::format!("8:url-list{}", string(&alloc::format!("ftp://{long}"))));
-    assert_eq!(long.web_seeds, Vec::<String>::new());
+    assert_eq!(long.web_seeds(), Vec::<String>::new());
     let nodes: String = (1..5_000)
         .map(|port| alloc::format!("l4:hosti{port}ee"))
         .chain(["l4:hosti1ee".into()])
         .collect();
-    assert_eq!(torrent_with(&alloc::format!("5:nodesl{nodes}e")).nodes.len(), MAX_NODES);
+    assert_eq!(torrent_with(&alloc::format!("5:nodesl{nodes}e")).nodes().len(), MAX_NODES);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::files::Layout;
 use super::geometry::Geometry;
 use super::magnet::Magnet;
 use super::names::{Naming, safe_name};
+use super::parse::Outside;
 use super::{InfoHashes, Metainfo, Node};
 
 impl Metainfo {
@@ -22,23 +23,28 @@ impl Metainfo {
             let host = host.trim_matches(['[', ']']).into();
             Some(Node { host, port: port.parse().ok().filter(|port| *port != 0)? })
         };
+        let outside = Outside {
+            trackers: magnet.trackers.iter().map(|url| alloc::vec![url.clone()]).collect(),
+            web_seeds: magnet.web_seeds.clone(),
+            nodes: magnet.nodes.iter().filter_map(node).collect(),
+            ..Outside::default()
+        };
+        Self::unknown(hashes, name.unwrap_or_else(|| hashes.wire().to_hex()), outside)
+    }
+
+    pub(super) fn unknown(info_hashes: InfoHashes, name: String, outside: Outside) -> Self {
         Self {
-            info_hashes: hashes,
-            name: name.unwrap_or_else(|| hashes.wire().to_hex()),
+            info_hashes,
+            name,
             layout: Layout::default(),
             geometry: Geometry::EMPTY,
             piece_hashes: Bytes::new(),
             piece_layers: BTreeMap::new(),
-            trackers: magnet.trackers.iter().map(|url| alloc::vec![url.clone()]).collect(),
-            web_seeds: magnet.web_seeds.clone(),
-            http_seeds: alloc::vec::Vec::new(),
-            nodes: magnet.nodes.iter().filter_map(node).collect(),
             private: false,
-            comment: None,
-            created_by: None,
-            creation_date: None,
             source: None,
             info: Bytes::new(),
+            outside,
+            stand_in: false,
         }
     }
 
@@ -61,12 +67,6 @@ impl Metainfo {
         if contradicts {
             return Err(super::MetainfoError::Identity);
         }
-        Ok(Self {
-            trackers: self.trackers.clone(),
-            web_seeds: self.web_seeds.clone(),
-            http_seeds: self.http_seeds.clone(),
-            nodes: self.nodes.clone(),
-            ..found
-        })
+        Ok(Self { outside: self.outside.clone(), ..found })
     }
 }

@@ -77,12 +77,10 @@ impl Torrent {
     /// The name of the rule.
     pub(crate) fn check_shape(&self) -> Result<(), &'static str> {
         self.picker.check_shape()?;
-        let geometry = self.metainfo.geometry;
-        let layout = &self.metainfo.layout;
+        let geometry = self.metainfo.geometry();
+        let layout = self.metainfo.layout();
         let fits = self.picker.geometry() == geometry
             && self.goal.priorities.len() == layout.files().len()
-            && layout.length() == geometry.length()
-            && layout.is_consistent()
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
                 PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => {
@@ -97,7 +95,7 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_full(&self, ctx: &Context) -> Result<(), &'static str> {
-        if self.metainfo.private && self.candidates.sources().any(PeerSource::is_hearsay) {
+        if self.metainfo.is_private() && self.candidates.sources().any(PeerSource::is_hearsay) {
             return Err("a private torrent knows only peers of its trackers");
         }
         let config = &ctx.config;

@@ -26,11 +26,11 @@ impl Torrent {
                 self.peers.values_mut().find(|peer| peer.interesting > 1)?.interesting -= 1;
             }
             "a private torrent knows only peers of its trackers" => {
-                Arc::make_mut(&mut self.metainfo).private = true;
+                Arc::make_mut(&mut self.metainfo).corrupt_private();
                 self.candidates.corrupt(rule)?;
             }
             "metadata is looked for only while it is not known" => {
-                Arc::make_mut(&mut self.metainfo).info = bytes::Bytes::from_static(&[1, 2, 3]);
+                Arc::make_mut(&mut self.metainfo).corrupt_info();
             }
             _ => {
                 return self.corrupt_machines(rule).or_else(|| self.corrupt_peer(ctx, rule));

@@ -46,7 +46,7 @@ impl Torrent {
             // Not nothing, or a tracker would take us for a seed.
             return 16 * 1024;
         }
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         let have = self.picker.have();
         let mut done = u64::from(have.count()) * u64::from(geometry.piece_length());
         let last = geometry.pieces().saturating_sub(1);

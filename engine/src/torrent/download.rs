@@ -44,13 +44,13 @@ impl Torrent {
         }
         let room = self.room_for_requests(ctx);
         let max_partial = 8 + 2 * self.peers.len() as u32;
-        let piece_length = u64::from(self.metainfo.geometry.piece_length());
+        let piece_length = u64::from(self.metainfo.geometry().piece_length());
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if !peer.am_interested || peer.requests.is_paused(ctx.now) || peer.may_request().is_none() {
             return;
         }
         let rate = peer.down.per_second(ctx.now);
-        peer.requests.adapt(rate, self.metainfo.geometry.block_length(), ctx.now);
+        peer.requests.adapt(rate, self.metainfo.geometry().block_length(), ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
         let depth = depth.min(room.saturating_add(peer.requests.len()));
         let outstanding = peer.requests.len();
@@ -95,7 +95,7 @@ impl Torrent {
         for at in blocks {
             peer.requests.sent(at, ctx.now);
             peer.requests.current = Some(at.piece);
-            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let length = self.metainfo.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Request(BlockRequest { piece: at.piece, begin, length }));
             ctx.agenda.flush.insert(conn);
@@ -155,7 +155,7 @@ impl Torrent {
         let Some(conn) = self.by_key.get(&key).copied() else { return };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.requests.cancel(at) {
-            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let length = self.metainfo.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
             agenda.flush.insert(conn);
@@ -310,7 +310,7 @@ impl Torrent {
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
         self.goal.progress_at = ctx.now;
-        self.storage.saving.mark_verified(self.metainfo.geometry.piece_size(piece));
+        self.storage.saving.mark_verified(self.metainfo.geometry().piece_size(piece));
         let number = self.haves.end();
         let mut owed = false;
         for (conn, peer) in &mut self.peers {
@@ -335,7 +335,7 @@ impl Torrent {
 
     fn piece_failed(&mut self, ctx: &mut Context, piece: u32) {
         ctx.notify(Notice::PieceFailed(self.id, piece));
-        self.traffic.wasted += u64::from(self.metainfo.geometry.piece_size(piece));
+        self.traffic.wasted += u64::from(self.metainfo.geometry().piece_size(piece));
         self.suspect_contributors(ctx, piece);
         self.picker.piece_failed(piece);
         self.touch_interested(&mut ctx.agenda);

@@ -15,7 +15,7 @@ use crate::wire::{Message, PexFlags, PexMessage};
 impl Torrent {
     /// Whether peers may be told of peers, and be heard of: never in a private torrent (BEP 27).
     pub(super) fn exchanges_peers(&self, ctx: &Context) -> bool {
-        ctx.config.pex && !self.metainfo.private
+        ctx.config.pex && !self.metainfo.is_private()
     }
 
     /// Others may be told of a peer as soon as it is known where it listens.

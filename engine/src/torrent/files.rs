@@ -27,7 +27,7 @@ impl Torrent {
     /// Files are there under other names than was thought.
     pub(crate) fn borrow_names(&mut self, names: Vec<(u32, Vec<String>)>) {
         for (index, path) in names {
-            let Some(entry) = self.metainfo.layout.files().get(index as usize) else { continue };
+            let Some(entry) = self.metainfo.layout().files().get(index as usize) else { continue };
             if entry.own.as_deref() == Some(&path) {
                 self.storage.adoption.borrow(index);
             }
@@ -78,7 +78,7 @@ impl Torrent {
 
     /// The names that we give count for all files, and everything is looked at again.
     fn give_names_back(&mut self, ctx: &mut Context, borrowed: &BTreeSet<u32>) {
-        self.storage.arrangement.name_again(&self.metainfo.layout, borrowed);
+        self.storage.arrangement.name_again(self.metainfo.layout(), borrowed);
         self.forget_pieces(ctx);
         self.storage.record.forget();
         self.life.enter(Stage::Opening);
@@ -87,7 +87,7 @@ impl Torrent {
 
     /// Nothing is known of any piece.
     pub(super) fn forget_pieces(&mut self, ctx: &mut Context) {
-        self.picker = Picker::new(self.metainfo.geometry, &mut ctx.random.picks);
+        self.picker = Picker::new(self.metainfo.geometry(), &mut ctx.random.picks);
         self.picker.set_sequential(self.goal.sequential);
         self.apply_priorities();
     }
@@ -319,7 +319,7 @@ impl Torrent {
 
     /// Files are to get other names.
     pub(crate) fn rename(&mut self, ctx: &mut Context, rename: &Rename) {
-        if let Err(error) = self.storage.arrangement.rename(&self.metainfo.layout, rename) {
+        if let Err(error) = self.storage.arrangement.rename(self.metainfo.layout(), rename) {
             ctx.notify(Notice::CommandRejected(error, None));
         }
         ctx.agenda.touched.insert(self.id);
@@ -327,7 +327,7 @@ impl Torrent {
 
     /// What a file is called now.
     pub(crate) fn path_now(&self, file: u32) -> Option<Vec<String>> {
-        self.storage.arrangement.path_now(&self.metainfo.layout, file)
+        self.storage.arrangement.path_now(self.metainfo.layout(), file)
     }
 
     /// Does the next thing that is wanted of the files, when nothing stands in its way.

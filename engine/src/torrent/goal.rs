@@ -34,7 +34,7 @@ impl Goal {
         now: Instant,
     ) -> Self {
         if metainfo.is_known() {
-            priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+            priorities.resize(metainfo.layout().files().len(), Priority::Normal);
         }
         let (was_incomplete, finished) = (false, false);
         Self { priorities, select, sequential, was_incomplete, finished, progress_at: now }
@@ -60,9 +60,9 @@ impl Goal {
 
     /// How much each piece is wanted: as much as the most wanted file that has a part in it.
     pub(super) fn levels(&self, metainfo: &Metainfo) -> Vec<u8> {
-        let geometry = metainfo.geometry;
+        let geometry = metainfo.geometry();
         let mut wanted = alloc::vec![0u8; geometry.pieces() as usize];
-        for (file, priority) in metainfo.layout.files().iter().zip(&self.priorities) {
+        for (file, priority) in metainfo.layout().files().iter().zip(&self.priorities) {
             let level = match priority {
                 // Padding is wanted only with what it pads.
                 _ if file.attributes.pad => 0,

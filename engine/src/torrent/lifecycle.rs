@@ -23,7 +23,7 @@ impl Torrent {
             self.storage.arrangement.restore(resume);
             self.announcer.remember(&resume.trackers);
         }
-        self.storage.arrangement.fit_names(&self.metainfo.layout);
+        self.storage.arrangement.fit_names(self.metainfo.layout());
         self.go_on_announcing(ctx.now);
         self.storage.arrangement.placement.skipped = self.goal.skipped_files();
         self.ask_to_open(ctx, DiskJob::Open(self.id));
@@ -190,7 +190,7 @@ impl Torrent {
         self.close_all(ctx, CloseReason::Stopped);
         self.storage.hash_queue.clear();
         self.storage.doubt.forget();
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         self.forget_pieces(ctx);
         self.life.recover();
         self.begin_check(ctx, (0..geometry.pieces()).collect());

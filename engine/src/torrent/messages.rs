@@ -74,7 +74,7 @@ impl Torrent {
         let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
         let waiting = loop {
             // It may become known in the middle of what a peer says.
-            let geometry = self.is_known().then_some(self.metainfo.geometry);
+            let geometry = self.is_known().then_some(self.metainfo.geometry());
             let Some(peer) = self.peers.get_mut(&conn) else { return false };
             let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
@@ -111,7 +111,7 @@ impl Torrent {
     /// Bytes of the longest bitfield that a peer may send.
     fn longest_bitfield(&self) -> u64 {
         match self.is_known() {
-            true => u64::from(self.metainfo.geometry.pieces() / 8),
+            true => u64::from(self.metainfo.geometry().pieces() / 8),
             false => MAX_EARLY_BITFIELD,
         }
     }
@@ -209,7 +209,7 @@ impl Torrent {
     /// something keeps it, so that a piece lost and found again and again costs nothing but itself.
     fn seed_if_complete(&mut self, work: &mut Work, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let complete = peer.piece_count == self.metainfo.geometry.pieces();
+        let complete = peer.piece_count == self.metainfo.geometry().pieces();
         if let (true, PeerPieces::Some(_)) = (complete, &peer.pieces) {
             work.add_steps(self.picker.cost_of(&peer.pieces));
             self.picker.peer_left(&peer.pieces);
@@ -220,7 +220,7 @@ impl Torrent {
 
     fn peer_lost(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        peer.forget_piece(piece, self.metainfo.geometry.pieces());
+        peer.forget_piece(piece, self.metainfo.geometry().pieces());
         self.picker.peer_lost(piece);
         peer.interesting -= u32::from(self.picker.is_missing(piece));
         ctx.work.add_steps(peer.requests.len().into());
@@ -228,7 +228,7 @@ impl Torrent {
         for at in &lost {
             self.picker.request_dropped(*at, peer.intro.key);
             // It may tell of the piece again, and is then asked again: never twice at a time.
-            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let length = self.metainfo.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
@@ -318,7 +318,7 @@ impl Torrent {
         self.tell_of_peers(ctx, conn);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let rate = peer.down.per_second(now);
-        peer.requests.adapt(rate, self.metainfo.geometry.block_length(), now);
+        peer.requests.adapt(rate, self.metainfo.geometry().block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
         let next = if busy { TICK_MILLIS.0 } else { TICK_MILLIS.1 };
         let next = now + Duration::from_millis(next);
@@ -350,7 +350,7 @@ impl Torrent {
         let key = peer.intro.key;
         for at in peer.requests.cancel_all() {
             self.picker.request_dropped(at, key);
-            let length = self.metainfo.geometry.block_size(at.piece, at.block);
+            let length = self.metainfo.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }

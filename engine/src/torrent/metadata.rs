@@ -27,7 +27,7 @@ impl Torrent {
 
     /// Begins to look for the info dictionary.
     pub(crate) fn begin_metadata(&mut self, ctx: &mut Context) {
-        let hashes = self.metainfo.info_hashes;
+        let hashes = self.metainfo.info_hashes();
         self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
         if !self.life.is_paused() {
             self.announcer.start();
@@ -43,7 +43,7 @@ impl Torrent {
             handshake.m.insert("ut_pex".into(), OUR_PEX_ID);
         }
         if self.is_known() {
-            handshake.metadata_size = i64::try_from(self.metainfo.info.len()).ok();
+            handshake.metadata_size = i64::try_from(self.metainfo.info().len()).ok();
         }
     }
 
@@ -147,12 +147,12 @@ impl Torrent {
         }
         self.fetch = None;
         self.metainfo = metainfo;
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         self.picker = Picker::new(geometry, &mut ctx.random.picks);
         self.picker.set_sequential(self.goal.sequential);
-        self.goal.learn_files(self.metainfo.layout.files().len());
+        self.goal.learn_files(self.metainfo.layout().files().len());
         self.apply_priorities();
-        if self.metainfo.private {
+        if self.metainfo.is_private() {
             self.forget_hearsay(ctx);
         }
         ctx.notify(Notice::MetadataReady(self.id));
@@ -167,7 +167,7 @@ impl Torrent {
 
     /// A peer that was there before the metadata: what it said of pieces means something now.
     fn introduce_late(&mut self, ctx: &mut Context, conn: ConnId) {
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.learn_geometry(geometry).is_err() {
             // It is counted with nothing, as it was.
@@ -230,7 +230,7 @@ impl Torrent {
         conn: ConnId,
         piece: u32,
     ) -> Result<(), PeerError> {
-        let size = self.metainfo.info.len() as u32;
+        let size = self.metainfo.info().len() as u32;
         let known = self.is_known();
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let Some(id) = peer.extensions.metadata else { return Ok(()) };
@@ -254,7 +254,7 @@ impl Torrent {
     pub(super) fn send_metadata(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let Some(id) = peer.extensions.metadata else { return };
-        let info = &self.metainfo.info;
+        let info = self.metainfo.info();
         let size = info.len() as u32;
         while let Some(piece) = peer.metadata.next(peer.outbox.unread()) {
             let start = piece as usize * crate::wire::METADATA_PIECE as usize;

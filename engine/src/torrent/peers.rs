@@ -30,7 +30,7 @@ impl Torrent {
     pub(crate) fn add_candidate(&mut self, ctx: &mut Context, addr: SocketAddr, namer: Namer) {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
-        let unwanted = self.metainfo.private && namer.source.is_hearsay();
+        let unwanted = self.metainfo.is_private() && namer.source.is_hearsay();
         if wrong_family || unwanted || ctx.net.standing.refuses(addr, Way::Out, ctx.now) {
             return;
         }
@@ -174,7 +174,7 @@ impl Torrent {
         self.visited();
         let source = self.candidates.get(key).map_or(PeerSource::Incoming, |c| c.source);
         let intro = Introduction { conn, key, addr: remote, incoming, source, priority: rank };
-        let pieces = self.metainfo.geometry.pieces();
+        let pieces = self.metainfo.geometry().pieces();
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         // It may have left to be trusted again.
@@ -219,12 +219,12 @@ impl Torrent {
             peer.send(&Message::Extended { id: 0, payload });
         }
         if let (true, IpAddr::V4(ip)) = (peer.fast, peer.intro.addr.ip().to_canonical()) {
-            let pieces = self.metainfo.geometry.pieces();
+            let pieces = self.metainfo.geometry().pieces();
             for piece in allowed_fast_set(ip, self.info_hash(), pieces, ALLOWED_FAST) {
                 if have.has(piece) {
                     peer.allowed_fast_out.push(piece);
                     // Twice, since what was sent may have been lost with a bad neighbour.
-                    let size = self.metainfo.geometry.piece_size(piece);
+                    let size = self.metainfo.geometry().piece_size(piece);
                     peer.fast_allowance += 2 * u64::from(size);
                     peer.send(&Message::AllowedFast(piece));
                 }

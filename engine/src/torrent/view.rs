@@ -14,7 +14,7 @@ impl Torrent {
 
     /// Everything about the torrent.
     pub(crate) fn view(&self, ctx: &Context) -> TorrentView {
-        let geometry = self.metainfo.geometry;
+        let geometry = self.metainfo.geometry();
         let now = ctx.now;
         let have = self.picker.have();
         let size = |piece: u32| u64::from(geometry.piece_size(piece));
@@ -32,8 +32,8 @@ impl Torrent {
         };
         TorrentView {
             id: self.id,
-            info_hashes: self.metainfo.info_hashes,
-            name: self.metainfo.name.clone(),
+            info_hashes: self.metainfo.info_hashes(),
+            name: self.metainfo.name().into(),
             state: self.state(),
             error: self.life.error(),
             have: have.clone(),

@@ -2,7 +2,6 @@
 //! does not compile before somebody has said what it may tell.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,9 +11,7 @@ use core::net::SocketAddr;
 use super::redact::status;
 use super::stand_ins::StandIns;
 use crate::api::{AddPeers, AddTorrent, Command, DhtWish, Rename, Renamed};
-use crate::base::hash::Sha1Hash;
 use crate::dht::{Contact, DhtState, NodeId};
-use crate::metainfo::{InfoHashes, Metainfo};
 use crate::resume::ResumeData;
 
 pub(super) fn rewrite(names: &mut StandIns, command: &Command) -> Command {
@@ -84,7 +81,7 @@ fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
         read_only,
     } = add;
     AddTorrent {
-        metainfo: Arc::new(rename_metainfo(names, metainfo)),
+        metainfo: Arc::new(metainfo.masked(names)),
         resume: resume.as_ref().map(|resume| Box::new(resume_data(names, resume))),
         paused: *paused,
         sequential: *sequential,
@@ -99,53 +96,6 @@ fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
         overwrite: *overwrite,
         naming: *naming,
         read_only: *read_only,
-    }
-}
-
-fn rename_metainfo(names: &mut StandIns, original: &Metainfo) -> Metainfo {
-    let Metainfo {
-        info_hashes: InfoHashes { v1, v2 },
-        name,
-        layout,
-        geometry,
-        piece_hashes,
-        piece_layers: _,
-        trackers,
-        web_seeds,
-        http_seeds,
-        nodes: _,
-        private,
-        comment: _,
-        created_by: _,
-        creation_date: _,
-        source: _,
-        info,
-    } = original;
-    let v2 = v2.map(|hash| names.long_hash(hash));
-    let v1 = v1.map(|hash| names.info_hash(hash));
-    let name = names.name(name);
-    let mut layout = layout.clone();
-    layout.rename(|part| names.name(part));
-    let pieces = piece_hashes.chunks_exact(20).filter_map(Sha1Hash::from_slice);
-    let pieces: Vec<u8> = pieces.flat_map(|hash| names.piece(hash).0).collect();
-    Metainfo {
-        info_hashes: InfoHashes { v1, v2 },
-        name,
-        layout,
-        geometry: *geometry,
-        piece_hashes: pieces.into(),
-        piece_layers: BTreeMap::new(),
-        trackers: trackers.iter().map(|tier| urls(names, tier)).collect(),
-        web_seeds: urls(names, web_seeds),
-        http_seeds: urls(names, http_seeds),
-        nodes: Vec::new(),
-        private: *private,
-        comment: None,
-        created_by: None,
-        creation_date: None,
-        source: None,
-        // As long as it was: its length is told to peers.
-        info: Bytes::from(alloc::vec![b'x'; info.len()]),
     }
 }
 

@@ -153,7 +153,7 @@ impl Names {
             Action::Disk(op, what) => {
                 let (kind, torrent, piece, begin) = place(what);
                 let hash = match what {
-                    DiskOp::Open { metainfo, .. } => Some(metainfo.info_hashes.wire()),
+                    DiskOp::Open { metainfo, .. } => Some(metainfo.info_hashes().wire()),
                     _ => self.torrents.get(&torrent).copied(),
                 };
                 let hash = hash.unwrap_or(Sha1Hash([0; 20]));
@@ -190,7 +190,7 @@ impl Names {
             Event::Command(_) | Event::Incoming { .. } | Event::Datagram { .. } => None,
         };
         let torrent = match (&event, &about) {
-            (Event::Command(Command::Add(add)), _) => Some(add.metainfo.info_hashes.wire()),
+            (Event::Command(Command::Add(add)), _) => Some(add.metainfo.info_hashes().wire()),
             (Event::Command(command), _) => {
                 command.torrent().and_then(|id| self.torrents.get(&id).copied())
             }

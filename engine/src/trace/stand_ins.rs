@@ -10,6 +10,7 @@ use crate::api::LocationId;
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::dht::NodeId;
+use crate::metainfo::Masks;
 use crate::wire::PeerId;
 
 /// What stands for what. Addresses and peer ids are met first and settled all at once, so that
@@ -159,12 +160,6 @@ impl StandIns {
         *self.hashes.entry(hash).or_insert_with(make)
     }
 
-    pub(super) fn long_hash(&mut self, hash: Sha256Hash) -> Sha256Hash {
-        let number = self.long_hashes.len();
-        let make = || Sha256Hash::of(format!("torrent {number}").as_bytes());
-        *self.long_hashes.entry(hash).or_insert_with(make)
-    }
-
     pub(super) fn piece(&mut self, hash: Sha1Hash) -> Sha1Hash {
         let number = self.pieces.len();
         let make = || Sha1Hash::of(format!("piece {number}").as_bytes());
@@ -201,6 +196,30 @@ impl StandIns {
         let stand_in = format!("{scheme}://{name}{port}{path}");
         self.urls.insert(url.to_string(), stand_in.clone());
         stand_in
+    }
+}
+
+impl Masks for StandIns {
+    fn info_hash(&mut self, hash: Sha1Hash) -> Sha1Hash {
+        Self::info_hash(self, hash)
+    }
+
+    fn long_hash(&mut self, hash: Sha256Hash) -> Sha256Hash {
+        let number = self.long_hashes.len();
+        let make = || Sha256Hash::of(format!("torrent {number}").as_bytes());
+        *self.long_hashes.entry(hash).or_insert_with(make)
+    }
+
+    fn piece(&mut self, hash: Sha1Hash) -> Sha1Hash {
+        Self::piece(self, hash)
+    }
+
+    fn name(&mut self, name: &str) -> String {
+        Self::name(self, name)
+    }
+
+    fn url(&mut self, url: &str) -> String {
+        Self::url(self, url)
     }
 }
 

@@ -86,8 +86,8 @@ impl Survey {
                 let resumed = add.resume.iter().flat_map(|resume| &resume.peers);
                 resumed.for_each(|peer| names.meet(peer.ip()));
                 let metainfo = &add.metainfo;
-                let trackers = metainfo.trackers.iter().flatten().chain(&add.trackers);
-                let seeds = metainfo.web_seeds.iter().chain(&metainfo.http_seeds);
+                let trackers = metainfo.trackers().iter().flatten().chain(&add.trackers);
+                let seeds = metainfo.web_seeds().iter().chain(metainfo.http_seeds());
                 trackers.chain(seeds).for_each(|url| names.meet_in_url(url));
             }
             Command::AddPeers(add) => add.peers.iter().for_each(|peer| names.meet(peer.ip())),

@@ -182,7 +182,7 @@ fn bad_pieces_of_an_allowed_fast_set_are_bad_pieces() {
     let content = content();
     let (mut world, node) = alone(35, &content);
     let script = |n: u32| {
-        let pieces = content.metainfo.geometry.pieces();
+        let pieces = content.metainfo.geometry().pieces();
         let mut opening = vec![Message::HaveAll];
         opening.extend((0..pieces).map(Message::AllowedFast));
         let source = content.clone();
@@ -233,7 +233,7 @@ fn who_sends_false_metadata_is_known_when_it_comes_back() {
     world.add_magnet(node, &content, PeerOptions::default());
     world.run(1);
     let script = |n: u32| {
-        let length = content.metainfo.info.len() as i64;
+        let length = content.metainfo.info().len() as i64;
         let handshake = ExtendedHandshake {
             m: [("ut_metadata".into(), 9)].into(),
             metadata_size: Some(length),

@@ -44,7 +44,7 @@ fn every_captured_conversation_is_understood_and_played() {
         let bytes = hex(&case["torrent"]);
         let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
         let content = Content {
-            bytes: content_bytes(metainfo.layout.payload_length() as usize).into(),
+            bytes: content_bytes(metainfo.layout().payload_length() as usize).into(),
             metainfo,
         };
         for connection in connections {
@@ -84,7 +84,7 @@ fn read(message: &Value, content: &Content) -> Recorded {
     let mut body = hex(&Value::from(head));
     if kind == "piece" {
         let word = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
-        let at = content.metainfo.geometry.piece_offset(word(1)) as usize + word(5) as usize;
+        let at = content.metainfo.geometry().piece_offset(word(1)) as usize + word(5) as usize;
         body.extend_from_slice(&content.bytes[at..at + cut]);
     }
     let mut frame = BytesMut::new();
@@ -221,7 +221,7 @@ impl Player {
 }
 
 fn block(content: &Content, request: &BlockRequest) -> Vec<u8> {
-    let at = content.metainfo.geometry.piece_offset(request.piece) as usize;
+    let at = content.metainfo.geometry().piece_offset(request.piece) as usize;
     let at = at + request.begin as usize;
     content.bytes[at..at + request.length as usize].to_vec()
 }

@@ -65,10 +65,10 @@ impl Move {
 
     /// What is said the `n`th time.
     pub(super) fn bytes(self, content: &Content, n: u32) -> Bytes {
-        let pieces = content.metainfo.geometry.pieces().max(1);
+        let pieces = content.metainfo.geometry().pieces().max(1);
         let n = n.wrapping_mul(self.stride);
         let piece = n % pieces;
-        let size = content.metainfo.geometry.block_size(piece, 0);
+        let size = content.metainfo.geometry().block_size(piece, 0);
         let block = BlockRequest { piece, begin: 0, length: size };
         let extended = |id: u8, payload: Vec<u8>| Message::Extended { id, payload: payload.into() };
         let metadata = |message: MetadataMessage| extended(OUR_METADATA_ID, message.encode());
@@ -89,7 +89,7 @@ impl Move {
             Kind::DontHave => extended(OUR_DONT_HAVE_ID, piece.to_be_bytes().to_vec()),
             Kind::Request => Message::Request(block),
             Kind::BigRequest => {
-                let length = content.metainfo.geometry.piece_size(piece).min(128 << 10);
+                let length = content.metainfo.geometry().piece_size(piece).min(128 << 10);
                 Message::Request(BlockRequest { length, ..block })
             }
             Kind::Cancel => Message::Cancel(block),
@@ -104,8 +104,8 @@ impl Move {
             Kind::MetadataReject => metadata(MetadataMessage::Reject(n % 4)),
             Kind::MetadataData => metadata(MetadataMessage::Data {
                 piece: n % 4,
-                total_size: Some(content.metainfo.info.len() as u32),
-                data: vec![0; content.metainfo.info.len().min(METADATA_PIECE as usize)].into(),
+                total_size: Some(content.metainfo.info().len() as u32),
+                data: vec![0; content.metainfo.info().len().min(METADATA_PIECE as usize)].into(),
             }),
             Kind::Pex => extended(OUR_PEX_ID, strangers(n).encode()),
             Kind::HashRequest => Message::HashRequest(HashRange {
@@ -127,7 +127,7 @@ impl Move {
 
 /// What it says of itself, a little different each time.
 pub(super) fn handshake(content: &Content, n: u32) -> ExtendedHandshake {
-    let size = content.metainfo.info.len() as i64;
+    let size = content.metainfo.info().len() as i64;
     ExtendedHandshake {
         m: [("ut_metadata".to_owned(), 3), ("ut_pex".to_owned(), 1), ("lt_donthave".to_owned(), 7)]
             .into(),

@@ -162,7 +162,7 @@ impl HostilePeer {
                 let Ok(MetadataMessage::Request(piece)) = MetadataMessage::decode(payload) else {
                     return None;
                 };
-                let info = &self.content.metainfo.info;
+                let info = self.content.metainfo.info();
                 let start = (piece.saturating_mul(METADATA_PIECE) as usize).min(info.len());
                 let end = (start + METADATA_PIECE as usize).min(info.len());
                 let mut data = info[start..end].to_vec();

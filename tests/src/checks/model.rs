@@ -51,7 +51,7 @@ impl Model {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Command(Command::Add(add)) => {
-                self.added.insert(add.metainfo.info_hashes.wire(), add.resume.clone());
+                self.added.insert(add.metainfo.info_hashes().wire(), add.resume.clone());
             }
             // What comes in of a torrent that is being closed is of no use to it.
             Event::Command(Command::Remove(torrent) | Command::RemoveWithData(torrent)) => {
@@ -73,7 +73,7 @@ impl Model {
             (Some(Op::Open(torrent)), DiskOutcome::Opened(files)) => {
                 if let Some(known) = self.torrents.get_mut(&torrent) {
                     known.trust(files);
-                    self.added.remove(&known.metainfo.info_hashes.wire());
+                    self.added.remove(&known.metainfo.info_hashes().wire());
                 }
             }
             (Some(Op::Hash(torrent, piece)), DiskOutcome::PieceHashed(hash)) => {
@@ -129,7 +129,7 @@ impl Model {
                 Op::Open(*torrent)
             }
             DiskOp::Open { torrent, metainfo, .. } => {
-                let hash = metainfo.info_hashes.wire();
+                let hash = metainfo.info_hashes().wire();
                 let claimed = self.added.get(&hash).cloned().flatten();
                 let known = Known {
                     metainfo: metainfo.clone(),
@@ -183,7 +183,7 @@ impl Model {
     /// Number of pieces of the torrent with this hash.
     pub(super) fn pieces(&self, hash: Sha1Hash) -> Option<u32> {
         let known = self.by_hash.get(&hash).and_then(|id| self.torrents.get(id))?;
-        Some(known.metainfo.geometry.pieces())
+        Some(known.metainfo.geometry().pieces())
     }
 
     /// Compares with what the engine says of itself, now and then: it costs as much as there are
@@ -212,9 +212,9 @@ impl Known {
     /// Believes what resume data says of files that have not changed.
     fn trust(&mut self, files: &[FileStatus]) {
         let Some(resume) = self.claimed.take() else { return };
-        let layout = self.metainfo.layout.files();
+        let layout = self.metainfo.layout().files();
         if resume.files.len() != layout.len()
-            || resume.have.len() != self.metainfo.geometry.pieces()
+            || resume.have.len() != self.metainfo.geometry().pieces()
         {
             return;
         }
@@ -224,7 +224,7 @@ impl Known {
             // After an unclean end a file that grew, or was written, keeps what was claimed.
             let shorter = is.and_then(|f| f.length) < was.and_then(|f| f.length);
             if file.is_stored() && is != was && (resume.clean || shorter) {
-                doubtful.extend(self.metainfo.geometry.pieces_of(file.offset, file.length));
+                doubtful.extend(self.metainfo.geometry().pieces_of(file.offset, file.length));
             }
         }
         self.verified.extend(resume.have.ones().filter(|piece| !doubtful.contains(piece)));

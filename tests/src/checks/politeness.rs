@@ -61,7 +61,7 @@ impl Politeness {
             }
             // What comes back from standby remembers.
             Event::Command(Command::Add(add))
-                if self.resting.remove(&add.metainfo.info_hashes.wire()) => {}
+                if self.resting.remove(&add.metainfo.info_hashes().wire()) => {}
             Event::Command(Command::Add(_) | Command::Remove(_) | Command::RemoveWithData(_)) => {
                 // What the user adds again or removes starts without a history.
                 *self = Self::default();

@@ -32,8 +32,8 @@ struct Talk {
 impl Privacy {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Command(Command::Add(add)) if add.metainfo.private => {
-                self.private.insert(add.metainfo.info_hashes.wire());
+            Event::Command(Command::Add(add)) if add.metainfo.is_private() => {
+                self.private.insert(add.metainfo.info_hashes().wire());
             }
             Event::Stream(conn, StreamEvent::Received(bytes)) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
@@ -54,7 +54,7 @@ impl Privacy {
             }
             // What was not known to be private is from now on.
             Action::Notify(Notice::MetadataReady(id)) => {
-                let private = engine.metainfo(*id).is_some_and(|metainfo| metainfo.private);
+                let private = engine.metainfo(*id).is_some_and(|metainfo| metainfo.is_private());
                 let hash = self.torrents.get(id).filter(|_| private);
                 self.private.extend(hash);
             }

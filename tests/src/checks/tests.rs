@@ -457,9 +457,10 @@ fn privacy(event: Event, action: Action, config: Config) -> Result<(), String> {
 #[test]
 fn naming_a_private_torrent_in_public_is_noticed() {
     let content = content();
-    let metainfo = eddyline::metainfo::Metainfo { private: true, ..(*content.metainfo).clone() };
+    let secret = content.private();
+    let one = |private: bool| if private { &secret } else { &content };
     let add = |private: bool| {
-        let metainfo = if private { metainfo.clone().into() } else { content.metainfo.clone() };
+        let metainfo = one(private).metainfo.clone();
         Event::Command(eddyline::Command::Add(Box::new(eddyline::AddTorrent::new(metainfo))))
     };
     let send = |data: Vec<u8>| Action::SendDatagram {
@@ -467,17 +468,18 @@ fn naming_a_private_torrent_in_public_is_noticed() {
         to: "1.2.3.4:5".parse().unwrap(),
         data: data.into(),
     };
-    let dht = || send([b"d1:x20:".as_slice(), &content.hash().0, b"e"].concat());
-    let local = || send(format!("BT-SEARCH {}", content.hash().to_hex()).into_bytes());
-    let tracker = || send([b"announce".as_slice(), &content.hash().0].concat());
-    assert_eq!(privacy(add(false), dht(), Config::default()), Ok(()));
-    assert_eq!(privacy(add(true), tracker(), Config::default()), Ok(()));
-    let told = privacy(add(true), dht(), Config::default()).unwrap_err();
+    let dht = |private: bool| send([b"d1:x20:".as_slice(), &one(private).hash().0, b"e"].concat());
+    let local =
+        |private: bool| send(format!("BT-SEARCH {}", one(private).hash().to_hex()).into_bytes());
+    let tracker = |private: bool| send([b"announce".as_slice(), &one(private).hash().0].concat());
+    assert_eq!(privacy(add(false), dht(false), Config::default()), Ok(()));
+    assert_eq!(privacy(add(true), tracker(true), Config::default()), Ok(()));
+    let told = privacy(add(true), dht(true), Config::default()).unwrap_err();
     assert_eq!(told, "a private torrent is not named in the DHT");
-    let told = privacy(add(true), local(), Config::default()).unwrap_err();
+    let told = privacy(add(true), local(true), Config::default()).unwrap_err();
     assert_eq!(told, "a private torrent is not named in local discovery");
     let out = Config { dht: false, ..Config::default() };
-    let told = privacy(add(false), dht(), out).unwrap_err();
+    let told = privacy(add(false), dht(false), out).unwrap_err();
     assert_eq!(told, "who stays out of the DHT sends it nothing");
 }
 
@@ -485,23 +487,23 @@ fn naming_a_private_torrent_in_public_is_noticed() {
 fn telling_of_the_peers_of_a_private_torrent_is_noticed() {
     use eddyline::wire::{ExtendedHandshake, Handshake, PeerId, Reserved};
     let content = content();
-    let metainfo = eddyline::metainfo::Metainfo { private: true, ..(*content.metainfo).clone() };
+    let secret = content.private();
     let (conn, now) = (ConnId::from_u64(1 << 32), eddyline::base::time::Instant::from_millis(1));
     let seed = eddyline::base::rng::Seed::from_u64(1);
     let engine = Engine::new(Config::default(), seed, now);
-    let (info_hash, peer_id) = (content.hash(), PeerId([7; 20]));
-    let shake = Handshake { reserved: Reserved::OURS, info_hash, peer_id }.encode();
     let offer = ExtendedHandshake { m: [("ut_pex".to_owned(), 5)].into(), ..Default::default() };
     let offer = encode(&[Message::Extended { id: 0, payload: offer.encode().into() }]);
-    let heard = Bytes::from([shake.as_slice(), &offer].concat());
     let told = |private: bool| {
+        let content = if private { &secret } else { &content };
+        let (info_hash, peer_id) = (content.hash(), PeerId([7; 20]));
+        let shake = Handshake { reserved: Reserved::OURS, info_hash, peer_id }.encode();
+        let heard = Bytes::from([shake.as_slice(), &offer].concat());
         let mut privacy = super::Privacy::default();
-        let metainfo = if private { metainfo.clone().into() } else { content.metainfo.clone() };
-        let add = eddyline::AddTorrent::new(metainfo);
+        let add = eddyline::AddTorrent::new(content.metainfo.clone());
         privacy.hear(&Event::Command(eddyline::Command::Add(Box::new(add))));
         let remote = "1.2.3.4:5".parse().unwrap();
         privacy.see(&Action::Stream(conn, StreamAction::Connect { remote }), &engine)?;
-        privacy.hear(&Event::Stream(conn, StreamEvent::Received(heard.clone())));
+        privacy.hear(&Event::Stream(conn, StreamEvent::Received(heard)));
         let pex = encode(&[Message::Extended { id: 5, payload: Bytes::from_static(b"de") }]);
         let said = Bytes::from([shake.as_slice(), &pex].concat());
         privacy.see(&Action::Stream(conn, StreamAction::Send(said)), &engine)

@@ -28,7 +28,7 @@ impl World {
             Notice::Finished(_) => node.finished += 1,
             Notice::MetadataReady(torrent) => {
                 if let Some(metainfo) = node.engine.metainfo(*torrent) {
-                    node.learned.insert(metainfo.info_hashes.wire(), metainfo.clone());
+                    node.learned.insert(metainfo.info_hashes().wire(), metainfo.clone());
                 }
             }
             _ => {}

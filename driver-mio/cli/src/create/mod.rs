@@ -155,9 +155,9 @@ fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &Outpu
     if matches.get_flag("quiet") || output.is_stdout() {
         return;
     }
-    let files = metainfo.layout.files().iter().filter(|file| !file.attributes.pad).count();
-    let geometry = metainfo.geometry;
-    let hash = match (metainfo.info_hashes.v1, metainfo.info_hashes.v2) {
+    let files = metainfo.layout().files().iter().filter(|file| !file.attributes.pad).count();
+    let geometry = metainfo.geometry();
+    let hash = match (metainfo.info_hashes().v1, metainfo.info_hashes().v2) {
         (Some(hash), _) => hash.to_hex(),
         (None, Some(hash)) => hash.to_hex(),
         (None, None) => String::new(),
@@ -166,7 +166,7 @@ fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &Outpu
         "{} {}: {} in {files} file{}, {} piece{} of {}, info-hash {hash}",
         if dry { "would write" } else { "wrote" },
         output.name(),
-        size(metainfo.layout.payload_length()),
+        size(metainfo.layout().payload_length()),
         if files == 1 { "" } else { "s" },
         geometry.pieces(),
         if geometry.pieces() == 1 { "" } else { "s" },

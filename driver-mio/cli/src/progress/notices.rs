@@ -157,11 +157,11 @@ impl Reporter {
     fn known(&self, session: &Session, id: TorrentId) {
         let item = session.item(id).filter(|item| item.metainfo.is_known());
         let Some(item) = item else { return };
-        let name = &item.metainfo.name;
+        let name = item.metainfo.name();
         if let Some(called) = item.misnamed() {
             self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
         }
-        let stored = item.metainfo.layout.files().iter().filter(|file| !file.attributes.pad);
+        let stored = item.metainfo.layout().files().iter().filter(|file| !file.attributes.pad);
         let event = Event::Metadata {
             magnet_name: item.called.as_deref(),
             length: item.selected.length(),

@@ -55,8 +55,8 @@ impl Story {
             match event {
                 Event::Command(Command::Add(add)) => {
                     let (hash, name) =
-                        (add.metainfo.info_hashes.wire().to_hex(), &add.metainfo.name);
-                    let length = add.metainfo.layout.payload_length();
+                        (add.metainfo.info_hashes().wire().to_hex(), add.metainfo.name());
+                    let length = add.metainfo.layout().payload_length();
                     let what =
                         if add.metainfo.is_known() { size(length) } else { "a magnet".into() };
                     self.torrents.push(format!("{}, {what}, {hash}", printable(name)));

@@ -134,14 +134,14 @@ fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<Candi
     };
     let ratio = matches.get_one::<f64>("seed-ratio").map_or(-1, |ratio| thousandths(*ratio));
     let entry = Entry {
-        hash: metainfo.info_hashes.wire().to_hex(),
-        name: metainfo.name.clone(),
-        length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+        hash: metainfo.info_hashes().wire().to_hex(),
+        name: metainfo.name().to_owned(),
+        length: i64::try_from(metainfo.layout().payload_length()).unwrap_or(i64::MAX),
         magnet: magnet.map(|magnet| magnet.to_string()).unwrap_or_default(),
         folder: folder.to_owned(),
         moving_to: String::new(),
         left: Vec::new(),
-        trackers: (!metainfo.trackers.is_empty()).into(),
+        trackers: (!metainfo.trackers().is_empty()).into(),
         order: 0,
         paused: if matches.get_flag("paused") { PAUSED } else { 0 },
         sequential: matches.get_flag("sequential").into(),
@@ -206,7 +206,7 @@ fn known(
         return Ok(None);
     };
     let entry = Entry {
-        name: metainfo.name.clone(),
+        name: metainfo.name().to_owned(),
         length: new.entry.length,
         trackers: new.entry.trackers,
         skipped: skipped(&metainfo, &old.select)?,

@@ -129,7 +129,7 @@ pub(super) fn options_of(
     }
     let mut priorities = Vec::new();
     if let Source::Torrent(metainfo) = source {
-        priorities.resize(metainfo.layout.files().len(), Priority::Normal);
+        priorities.resize(metainfo.layout().files().len(), Priority::Normal);
         for file in &entry.skipped {
             if let Some(priority) = priorities.get_mut(*file as usize) {
                 *priority = Priority::Skip;

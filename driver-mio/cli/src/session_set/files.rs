@@ -170,7 +170,7 @@ fn can_be_at(
 ) -> Result<(), Failure> {
     let Source::Torrent(metainfo) = source_of(set, entry)? else { return Ok(()) };
     let renamed: Renames = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
-    let files = (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored());
+    let files = (0u32..).zip(metainfo.layout().files()).filter(|(_, file)| file.is_stored());
     let now = |(index, file): (u32, &FileEntry)| {
         let path = renamed.get(&index).map_or(&file.path, |renamed| &renamed.to);
         (index, path.clone())
@@ -229,7 +229,8 @@ fn can_be_called(
     rename: &Rename,
 ) -> Result<(), Failure> {
     let mut names = resume_of(store, entry).map(|resume| resume.renamed).unwrap_or_default();
-    for (index, file) in (0u32..).zip(metainfo.layout.files()).filter(|(_, file)| file.is_stored())
+    for (index, file) in
+        (0u32..).zip(metainfo.layout().files()).filter(|(_, file)| file.is_stored())
     {
         let now = names.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone());
         let to = match rename {
@@ -255,7 +256,7 @@ fn rename_file(
     number: u32,
     path: &str,
 ) -> Result<Rename, Failure> {
-    let files = metainfo.layout.files();
+    let files = metainfo.layout().files();
     let index = number.saturating_sub(1);
     let Some(entry) = files.get(index as usize).filter(|entry| !entry.attributes.pad) else {
         return Err(no_file(metainfo, number));
@@ -342,7 +343,7 @@ fn recheck(
         let items = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
         for item in items {
             let view = item.id.and_then(|id| session.driver.engine().torrent(id));
-            let length = u64::from(item.metainfo.geometry.piece_length());
+            let length = u64::from(item.metainfo.geometry().piece_length());
             progress.reach(view.map_or(0, |view| u64::from(view.checked) * length));
         }
         if let Some(failure) = session.failure() {

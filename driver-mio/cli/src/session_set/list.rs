@@ -130,7 +130,7 @@ fn progress(set: &SessionSet, entry: &Entry, have: Option<&Bits>) -> (u64, u64) 
         return (0, all);
     };
     let selected = Selected::without(&metainfo, &entry.skipped);
-    let none = Bits::new(metainfo.geometry.pieces());
+    let none = Bits::new(metainfo.geometry().pieces());
     (selected.done(have.unwrap_or(&none)), selected.length())
 }
 

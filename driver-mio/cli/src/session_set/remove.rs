@@ -62,12 +62,12 @@ fn delete_data(set: &SessionSet, store: &Arc<ResumeStore>, entry: &Entry) -> std
             other => Arc::new(other?),
         };
         let placement = Placement {
-            skipped: (0..metainfo.layout.files().len() as u32).collect(),
+            skipped: (0..metainfo.layout().files().len() as u32).collect(),
             renamed: resume.renamed.clone(),
             ..Placement::default()
         };
         let (id, cache) = (TorrentId::from_u64(0), Arc::new(FileCache::new(16)));
-        let hash = metainfo.info_hashes.wire();
+        let hash = metainfo.info_hashes().wire();
         let options = FileOptions { tag: PartTag::of(Some(store), hash)?, keep_executable: false };
         let files =
             TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options)?;

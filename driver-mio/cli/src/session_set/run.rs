@@ -237,9 +237,9 @@ impl Run<'_> {
     fn metadata_came(&mut self, id: TorrentId) {
         let Some(item) = self.session.item(id) else { return };
         let metainfo = item.metainfo.clone();
-        let hash = metainfo.info_hashes.wire().to_hex();
+        let hash = metainfo.info_hashes().wire().to_hex();
         let Some(entry) = self.set.get(&hash).cloned() else { return };
-        let files = metainfo.layout.files().len();
+        let files = metainfo.layout().files().len();
         let skipped = match entry.select.as_slice() {
             [] => Ok(left_out(&entry.magnet, files)),
             lists => skipped(&metainfo, lists),
@@ -264,15 +264,15 @@ impl Run<'_> {
         self.session.select(id, (0..files as u32).map(priority).collect());
         self.session.driver.command(Command::Resume(id));
         let entry = Entry {
-            name: metainfo.name.clone(),
-            length: i64::try_from(metainfo.layout.payload_length()).unwrap_or(i64::MAX),
+            name: metainfo.name().to_owned(),
+            length: i64::try_from(metainfo.layout().payload_length()).unwrap_or(i64::MAX),
             skipped,
             select: Vec::new(),
             ..entry
         };
         // That it is not kept costs a fetch.
         if let Err(error) = self.set.put(vec![(entry, metainfo.encode())]) {
-            warn(&format!("the metadata of {} is not kept: {error}", metainfo.name));
+            warn(&format!("the metadata of {} is not kept: {error}", metainfo.name()));
         }
     }
 

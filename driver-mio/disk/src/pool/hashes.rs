@@ -34,7 +34,7 @@ impl Shared {
                     continue;
                 }
             };
-            let size = |piece: u32| open.files.metainfo().geometry.piece_size(piece);
+            let size = |piece: u32| open.files.metainfo().geometry().piece_size(piece);
             let (mut here, mut there) = (Vec::new(), Vec::new());
             for job in run {
                 match self.unhashed.take((torrent, job.1), size(job.1)) {

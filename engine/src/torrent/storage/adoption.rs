@@ -65,7 +65,7 @@ impl Adoption {
         before: &[FileStatus],
         ours: bool,
     ) {
-        let files = metainfo.layout.files().iter().zip(files).enumerate();
+        let files = metainfo.layout().files().iter().zip(files).enumerate();
         let unproven = files.filter(|(index, (file, is))| {
             let there = file.is_stored() && is.length.is_some_and(|length| length > 0);
             there && !ours && before.get(*index) != Some(is)
@@ -124,7 +124,7 @@ impl Adoption {
         if found.read_only || self.borrowed.is_empty() {
             return false;
         }
-        let files = found.metainfo.layout.files().iter().zip(0..);
+        let files = found.metainfo.layout().files().iter().zip(0..);
         let mut own = files.filter(|(file, _)| file.is_stored() && file.own.is_some());
         let whole = |index: u32| self.borrowed.contains(&index) && found.is_whole(index);
         !own.all(|(file, index)| file.length == 0 || whole(index))
@@ -134,7 +134,7 @@ impl Adoption {
 impl Found<'_> {
     /// Files that are longer than they should be.
     fn too_long(&self) -> Vec<u32> {
-        let files = self.metainfo.layout.files().iter().zip(self.files).enumerate();
+        let files = self.metainfo.layout().files().iter().zip(self.files).enumerate();
         let long = files.filter(|(_, (file, status))| {
             file.is_stored() && status.length.is_some_and(|length| length > file.length)
         });
@@ -146,16 +146,16 @@ impl Found<'_> {
     fn has_good_piece(&self, index: u32) -> bool {
         let index = index as usize;
         let status = self.files.get(index).copied().unwrap_or_default();
-        let Some(file) = self.metainfo.layout.files().get(index) else { return false };
+        let Some(file) = self.metainfo.layout().files().get(index) else { return false };
         let length = status.length.unwrap_or(0).min(file.length);
-        let mut pieces = self.metainfo.geometry.pieces_of(file.offset, length);
+        let mut pieces = self.metainfo.geometry().pieces_of(file.offset, length);
         pieces.any(|piece| self.have.has(piece))
     }
 
     /// Whether everything of a file is there and verified.
     fn is_whole(&self, index: u32) -> bool {
-        let Some(file) = self.metainfo.layout.files().get(index as usize) else { return false };
-        let mut pieces = self.metainfo.geometry.pieces_of(file.offset, file.length);
+        let Some(file) = self.metainfo.layout().files().get(index as usize) else { return false };
+        let mut pieces = self.metainfo.geometry().pieces_of(file.offset, file.length);
         file.length > 0 && pieces.all(|piece| self.have.has(piece))
     }
 }

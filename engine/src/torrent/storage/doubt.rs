@@ -82,9 +82,9 @@ impl Doubt {
         }
         let mut files = self.files.to_vec();
         for piece in &self.suspects {
-            let geometry = metainfo.geometry;
+            let geometry = metainfo.geometry();
             let offset = geometry.piece_offset(*piece);
-            for slice in metainfo.layout.slices(offset, geometry.piece_size(*piece)) {
+            for slice in metainfo.layout().slices(offset, geometry.piece_size(*piece)) {
                 if let Some(status) = files.get_mut(slice.file as usize) {
                     status.modified = -1;
                 }
@@ -140,12 +140,12 @@ impl Doubt {
         files: &[FileStatus],
     ) -> BTreeSet<u32> {
         let mut suspects = BTreeSet::new();
-        for (index, file) in metainfo.layout.files().iter().enumerate() {
+        for (index, file) in metainfo.layout().files().iter().enumerate() {
             let same = self.files.get(index) == files.get(index);
             if same || !file.is_stored() || self.files.is_empty() {
                 continue;
             }
-            let pieces = metainfo.geometry.pieces_of(file.offset, file.length);
+            let pieces = metainfo.geometry().pieces_of(file.offset, file.length);
             let ours = |set: &BTreeSet<u32>| set.range(pieces.clone()).next().is_some();
             if !ours(&self.syncing) && !ours(&self.written) {
                 suspects.extend(have.ones_within(pieces));
@@ -166,13 +166,13 @@ impl Doubt {
     ) -> BTreeSet<u32> {
         let mut suspects = BTreeSet::new();
         for (index, status) in files {
-            let entry = metainfo.layout.files().get(*index as usize);
+            let entry = metainfo.layout().files().get(*index as usize);
             let known = self.files.get_mut(*index as usize);
             if let (Some(entry), Some(known)) = (entry, known)
                 && known != status
             {
                 *known = *status;
-                let pieces = metainfo.geometry.pieces_of(entry.offset, entry.length);
+                let pieces = metainfo.geometry().pieces_of(entry.offset, entry.length);
                 suspects.extend(have.ones_within(pieces));
             }
         }

@@ -44,9 +44,9 @@ impl Record {
     /// What is on record, if it is about this torrent.
     pub(in crate::torrent) fn about(&self, metainfo: &Metainfo) -> Option<&ResumeData> {
         let resume = self.resume.as_deref()?;
-        let fits = resume.info_hash == metainfo.info_hashes.wire()
-            && resume.have.len() == metainfo.geometry.pieces()
-            && resume.files.len() == metainfo.layout.files().len();
+        let fits = resume.info_hash == metainfo.info_hashes().wire()
+            && resume.have.len() == metainfo.geometry().pieces()
+            && resume.files.len() == metainfo.layout().files().len();
         fits.then_some(resume)
     }
 
@@ -65,12 +65,12 @@ impl Record {
     ) -> Belief {
         let mut belief = Belief::default();
         let mut doubtful = BTreeSet::new();
-        for (index, file) in metainfo.layout.files().iter().enumerate() {
+        for (index, file) in metainfo.layout().files().iter().enumerate() {
             let (is, was) = (files.get(index), resume.files.get(index));
             if !file.is_stored() || is == was {
                 continue;
             }
-            let pieces = metainfo.geometry.pieces_of(file.offset, file.length);
+            let pieces = metainfo.geometry().pieces_of(file.offset, file.length);
             let length = |status: Option<&FileStatus>| status.and_then(|status| status.length);
             if resume.clean || length(is) < length(was) {
                 doubtful.extend(pieces);
@@ -132,12 +132,12 @@ pub(in crate::torrent) fn pieces_on_disk(
     files: &[FileStatus],
 ) -> BTreeSet<u32> {
     let mut there = BTreeSet::new();
-    for (file, status) in metainfo.layout.files().iter().zip(files) {
+    for (file, status) in metainfo.layout().files().iter().zip(files) {
         let length = status.length.unwrap_or(0).min(file.length);
         if !file.is_stored() {
             continue;
         }
-        let geometry = metainfo.geometry;
+        let geometry = metainfo.geometry();
         there.extend(geometry.pieces_of(file.offset, length));
         if status.length.is_none() && status.modified != 0 {
             // Of a skipped file the part file has what its neighbours need.

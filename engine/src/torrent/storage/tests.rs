@@ -37,7 +37,7 @@ fn bits(pieces: &[u32]) -> Bits {
 
 fn resume(have: &[u32], clean: bool) -> ResumeData {
     ResumeData {
-        info_hash: metainfo().info_hashes.wire(),
+        info_hash: metainfo().info_hashes().wire(),
         have: bits(have),
         partial: Vec::new(),
         files: whole().into(),

@@ -104,7 +104,7 @@ impl Scale {
 
     /// Of an engine as it is.
     fn of(engine: &Engine, torrents: u32) -> Self {
-        let geometry = |id| engine.metainfo(id).map_or(0, |metainfo| metainfo.geometry.pieces());
+        let geometry = |id| engine.metainfo(id).map_or(0, |metainfo| metainfo.geometry().pieces());
         let pieces = engine.torrents().map(geometry).max().unwrap_or(0);
         Self { pieces: pieces.into(), ..Self::quick(torrents) }
     }

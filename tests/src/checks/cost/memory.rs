@@ -19,11 +19,11 @@ pub(crate) fn check_memory(engine: &Engine, given: u64) -> Result<(), String> {
     let sizes = engine.torrents().filter_map(|id| engine.metainfo(id));
     let torrents: u64 = sizes
         .map(|known| {
-            let pieces = u64::from(known.geometry.pieces());
-            let files = known.layout.files().len() as u64 * 200;
+            let pieces = u64::from(known.geometry().pieces());
+            let files = known.layout().files().len() as u64 * 200;
             // A set of pieces for each connection.
             let sets = u64::from(stats.connections) * pieces / 8;
-            ONCE.1 + pieces * EACH.0 + sets + files + 2 * known.info.len() as u64
+            ONCE.1 + pieces * EACH.0 + sets + files + 2 * known.info().len() as u64
         })
         .sum();
     let strangers = u64::from(stats.connections) * EACH.1 + given * PER_BYTE;
