@@ -2,6 +2,7 @@
 //! with the committed ones. Each panics when something does not hold.
 
 mod discovery;
+mod encryption;
 mod traces;
 
 use std::sync::OnceLock;
@@ -27,6 +28,7 @@ use crate::scripted::{Script, ScriptAction};
 use crate::world::World;
 
 pub use discovery::{dht_node, krpc, local_discovery, metadata, pex};
+pub use encryption::{mse_bytes, mse_pair};
 pub use traces::{trace_minimise, trace_replay};
 
 /// The name of a target, and what it runs.
@@ -55,6 +57,8 @@ pub const TARGETS: &[Target] = &[
     ("pair", pair),
     ("scenario", scenario),
     ("adversary", adversary),
+    ("mse_pair", mse_pair),
+    ("mse_bytes", mse_bytes),
 ];
 
 /// The scanner never panics, and what it accepts it accepts again by itself. Both writers write the

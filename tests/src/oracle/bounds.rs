@@ -167,6 +167,20 @@ pub const BOUNDS: &[Bound] = &[
         "a run of 200 events, tried without each of them until nothing more can go",
     ),
     bound(
+        "mse_pair",
+        (64 * KIB, 12),
+        (5_000, 20),
+        (500, 1_000),
+        "a conversation of up to 6 KB; the input decides how it is split",
+    ),
+    bound(
+        "mse_bytes",
+        (64 * KIB, 8),
+        (1_000, 4),
+        (500, 1_000),
+        "half a handshake, of which a few hundred bytes are held; the input is enciphered once",
+    ),
+    bound(
         "http_replies",
         (2 * MIB, 4),
         (50_000, 4),

@@ -136,3 +136,19 @@ pub(super) fn session_bytes(length: usize) -> Vec<u8> {
 pub(super) fn ones(length: usize) -> Vec<u8> {
     vec![1; length]
 }
+
+/// The longest pads, read a byte at a time.
+pub(super) fn mse_single_bytes(length: usize) -> Vec<u8> {
+    repeated(length, &[1, 2, 255, 255, 255, 255, 0, 0x80, 255], b"", |_| vec![0])
+}
+
+/// A handshake whose padding does not end.
+pub(super) fn mse_padding(length: usize) -> Vec<u8> {
+    repeated(length, &[4], b"", |_| vec![0x55; 16])
+}
+
+/// Offers, padding and a payload inside a handshake, a byte at a time.
+pub(super) fn mse_payload(length: usize) -> Vec<u8> {
+    let head = [&[6, 0, 0, 0, 3, 2, 0][..], &[0; 512], &[255, 255]].concat();
+    repeated(length, &head, b"", |_| vec![7; 16])
+}
