@@ -1,7 +1,9 @@
 //! Requests to a peer: what is outstanding, and how much should be.
 //!
 //! The depth begins small, grows by one with every block that arrives (so it doubles each round
-//! trip) while the rate still grows, and then follows rate × round trip with a second in reserve.
+//! trip) while the rate still grows, and then follows rate × round trip with a second in reserve. Where a
+//! limit of our own holds the peer back, less is in reserve: what is asked for comes all the same, and fills
+//! the receive buffer at once.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,6 +16,10 @@ use crate::picker::BlockRef;
 
 /// Depth at the start.
 const INITIAL_DEPTH: u32 = 8;
+/// How long a peer could go on without another request, in milliseconds beyond the round trip.
+const RESERVE_MILLIS: u64 = 1000;
+/// The same where our own limit holds it back: as much as may come at once under a limit.
+const HELD_RESERVE_MILLIS: u64 = 150;
 /// Smallest depth of a peer that delivers.
 const MIN_DEPTH: u32 = 2;
 /// No round trip counts as longer: a clock that jumps, or hours without a block, must not make the
@@ -54,6 +60,12 @@ pub struct Requests {
     last_look: Instant,
     /// Shortest time from request to block seen lately, in milliseconds.
     latency: u64,
+    /// The shortest since the depth was looked at.
+    shortest: u64,
+    /// Milliseconds that the depth has in reserve.
+    reserve: u64,
+    /// Since then it has waited for a limit of our own.
+    held: bool,
     last_block: Instant,
     snubbed: bool,
     /// It rejected something and is left alone until then.
@@ -80,6 +92,9 @@ impl Requests {
             last_rate: 0,
             last_look: now,
             latency: u64::MAX,
+            shortest: u64::MAX,
+            reserve: RESERVE_MILLIS,
+            held: false,
             last_block: now,
             snubbed: false,
             paused_until: Instant::ZERO,
@@ -198,6 +213,7 @@ impl Requests {
             let request = self.outstanding.remove(place)?;
             let took = now.millis_since(request.sent).min(MAX_LATENCY_MILLIS);
             self.latency = self.latency.min(took);
+            self.shortest = self.shortest.min(took);
             if self.slow_start {
                 self.depth += 1;
             }
@@ -262,6 +278,8 @@ impl Requests {
             return;
         }
         self.last_look = now;
+        let held = core::mem::take(&mut self.held);
+        let reserve = if held { HELD_RESERVE_MILLIS } else { RESERVE_MILLIS };
         if self.slow_start {
             // Another tenth of rate per look is worth going on for.
             if rate > 0 && rate < self.last_rate + self.last_rate / 10 {
@@ -270,14 +288,25 @@ impl Requests {
             self.last_rate = rate;
         }
         if !self.slow_start {
-            let horizon = if self.latency == u64::MAX { 1000 } else { self.latency + 1000 };
+            let before = core::mem::replace(&mut self.reserve, reserve);
+            let horizon = if self.latency == u64::MAX { reserve } else { self.latency + reserve };
             let blocks = rate.saturating_mul(horizon) / 1000 / u64::from(block.max(1));
             self.depth = u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1;
-            // The route may have changed; let the minimum grow again.
+            // The route may have changed; the minimum may grow again, but not by what blocks waited in the
+            // queue that the depth makes: that would make it deeper, and the wait longer.
             if self.latency != u64::MAX {
-                self.latency = (self.latency + self.latency / 16).min(MAX_LATENCY_MILLIS);
+                let grown = (self.latency + self.latency / 16 + 1).min(MAX_LATENCY_MILLIS);
+                let by_route = self.shortest.saturating_sub(before);
+                self.latency = grown.min(by_route).max(self.latency);
             }
         }
+        self.shortest = u64::MAX;
+    }
+
+    /// The peer waits for a limit of our own: it brings as much as it may, however deep its queue is.
+    pub fn hold(&mut self) {
+        self.held = true;
+        self.slow_start = false;
     }
 
     /// Notices when the peer ceases to deliver. Returns true when it has just begun to snub us.

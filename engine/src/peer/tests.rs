@@ -171,6 +171,49 @@ fn request_depth_grows_with_the_rate_and_obeys_reqq() {
     assert!(requests.depth(2000, 100) == 100);
 }
 
+/// A peer 20 ms away that serves `rate` bytes a second, for a minute, asked for as much as the depth says.
+/// Returns the bytes that are out at the end.
+fn queue_at(rate: u64, hold: bool) -> u64 {
+    let mut requests = Requests::new(Instant::ZERO);
+    let (mut asked, mut came) = (0, 0);
+    for now in 0..60_000 {
+        let instant = Instant::from_millis(now);
+        while asked - came < requests.depth(2000, 1000) {
+            requests.sent(at(asked), instant);
+            asked += 1;
+        }
+        let due = requests
+            .iter()
+            .next()
+            .is_some_and(|first| now >= 20 + first.sent.millis_since(Instant::ZERO));
+        if due && u64::from(came + 1) * 16_384 <= rate * now / 1000 {
+            requests.received(at(came), instant).unwrap();
+            came += 1;
+        }
+        if hold {
+            requests.hold();
+        }
+        requests.adapt(rate, 16_384, instant);
+    }
+    u64::from(requests.depth(2000, 1000)) * 16_384
+}
+
+#[test]
+fn a_queue_does_not_grow_by_the_wait_that_it_makes() {
+    for rate in [200_000, 1_000_000, 5_000_000] {
+        let queue = queue_at(rate, false);
+        assert!((rate..rate * 12 / 10 + 3 * 16_384).contains(&queue), "{queue} at {rate}");
+    }
+}
+
+#[test]
+fn who_is_held_back_by_our_own_limit_is_asked_for_little_more_than_may_come_at_once() {
+    for rate in [200_000, 1_000_000, 5_000_000] {
+        let queue = queue_at(rate, true);
+        assert!(queue <= rate * 2 / 10 + 3 * 16_384, "{queue} at {rate}");
+    }
+}
+
 #[test]
 fn a_peer_that_falls_silent_is_snubbing_and_its_late_blocks_are_known() {
     let mut requests = Requests::new(Instant::ZERO);

@@ -62,6 +62,7 @@ impl Torrent {
             let at_once = ctx.limits.starved_down.is_empty() && tokens >= amount.into();
             let Some(share) = share.or(at_once.then_some(amount.into())) else {
                 ctx.limits.starved_down.join(conn);
+                peer.requests.hold();
                 return;
             };
             amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
