@@ -90,7 +90,8 @@ impl StandIns {
         }
         for (number, stand_in) in self.peers.values_mut().enumerate() {
             let mut bytes = *b"-XX0000-000000000000";
-            bytes[8..].copy_from_slice(format!("{:012}", number % 1_000_000_000_000).as_bytes());
+            bytes[8..]
+                .copy_from_slice(format!("{:012}", number as u64 % 1_000_000_000_000).as_bytes());
             *stand_in = PeerId(bytes);
         }
     }

@@ -55,10 +55,16 @@ pub fn measure(run: impl FnOnce()) -> Spent {
     }
 }
 
-/// Time that the calling thread has run.
+/// Time that the calling thread has run; 0 where the system has no clock for that.
+#[cfg(unix)]
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(unix))]
+fn processor_time() -> Duration {
+    Duration::ZERO
 }
 
 impl Bound {
