@@ -6,7 +6,7 @@
 //! 2. `ingest`: each event is dealt with; whoever breaks a rule is closed at once;
 //! 3. `turns`: those in line go on, until the step's work is done;
 //! 4. `timers`: what is due fires;
-//! 5. [`Engine::decide`]: torrents settle, messages and credit are flushed, announces are made;
+//! 5. `Engine::decide`: torrents settle, messages and credit are flushed, announces are made;
 //! 6. `wishes`: peers are looked for in the DHT and on the local network;
 //! 7. decide again, while torrents are touched by that;
 //! 8. `standby`: who is due is asked for.

@@ -1,7 +1,7 @@
 //! Fetching the info dictionary of a magnet from many peers at once (BEP 9).
 //!
 //! Peers say how long the dictionary is, and some lie. What is fetched is kept apart by that length,
-//! in a [`Line`] each, so that a liar spoils nothing but what liars of the same length send. When a
+//! in a `Line` each, so that a liar spoils nothing but what liars of the same length send. When a
 //! dictionary put together from several peers has the wrong hash, nobody knows whose fault it is, and
 //! from then on each peer of that length has a line of its own and has to deliver a whole one.
 //!

@@ -210,7 +210,7 @@ impl Outbox {
         self.sends.len()
     }
 
-    /// Whether the peer has read nothing for [`STALLED`] while something waits for it.
+    /// Whether the peer has read nothing for `STALLED` while something waits for it.
     pub fn is_stalled(&self, now: Instant) -> bool {
         !self.sends.is_empty() && now.since(self.moved_at) >= STALLED
     }

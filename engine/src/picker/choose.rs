@@ -85,7 +85,7 @@ impl Picker {
     }
 
     /// Chooses one block that others were asked for already, when there is nothing else left to
-    /// ask anyone for. At most [`ENDGAME_COPIES`] peers are asked for one block; those that do not
+    /// ask anyone for. At most `ENDGAME_COPIES` peers are asked for one block; those that do not
     /// deliver do not count for the others, and the last place is for one that is proven: it has
     /// delivered something. For each that fell silent about a block another one is asked. So a crowd
     /// that takes requests and never answers keeps no block from those that do.
