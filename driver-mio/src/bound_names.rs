@@ -8,7 +8,6 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,16 +16,15 @@ use hickory_resolver::Resolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
-use hickory_resolver::system_conf::{parse_resolv_conf, read_system_conf};
+use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 
 use crate::network::NetworkPolicy;
+use crate::platform;
 
 /// Files that say how names are looked up.
 const SETTINGS: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
-/// Where systemd's resolver, which listens on this machine, says whom it asks itself.
-const BEHIND_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 /// How long a name server may take, and how often it is asked.
 const TRIES: (Duration, usize) = (Duration::from_secs(4), 2);
 
@@ -113,10 +111,7 @@ fn settings(policy: &NetworkPolicy) -> (ResolverConfig, ResolverOpts) {
     let asked =
         |config: &ResolverConfig| config.name_servers().iter().any(|server| ours(server.ip));
     let system = read_system_conf().ok().filter(|(config, _)| asked(config));
-    let behind = || {
-        let text = std::fs::read(Path::new(BEHIND_RESOLVED)).ok()?;
-        parse_resolv_conf(text).ok().filter(|(config, _)| asked(config))
-    };
+    let behind = || platform::behind_local_resolver().filter(|(config, _)| asked(config));
     let Some((config, options)) = system.or_else(behind) else {
         return (ResolverConfig::from_parts(None, Vec::new(), Vec::new()), ResolverOpts::default());
     };

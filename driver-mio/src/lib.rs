@@ -15,6 +15,7 @@ mod lines;
 pub mod listen;
 mod multicast;
 pub mod network;
+mod platform;
 pub mod recorder;
 pub mod stream;
 

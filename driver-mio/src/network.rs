@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::platform;
+
 /// Connections that wait to be accepted by us.
 const BACKLOG: i32 = 256;
 
@@ -80,7 +82,7 @@ impl NetworkPolicy {
         }
         // So that it never falls back to another route.
         if let Some(name) = &self.interface {
-            socket.bind_device(Some(name.as_bytes()))?;
+            platform::tie_to_interface(&socket, name)?;
         }
         Ok(socket)
     }
@@ -168,7 +170,7 @@ impl NetworkPolicy {
     /// When it is gone.
     pub fn interface_index(&self, socket: &Socket) -> io::Result<Option<u32>> {
         let Some(name) = &self.interface else { return Ok(None) };
-        Ok(Some(rustix::net::netdevice::name_to_index(socket, name)?))
+        platform::interface_index(socket, name).map(Some)
     }
 }
 

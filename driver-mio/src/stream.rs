@@ -13,9 +13,10 @@ use eddyline::base::ids::ConnId;
 use eddyline_disk::{Residence, Span};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustix::net::{SendAncillaryBuffer, SendFlags};
+use rustix::net::SendAncillaryBuffer;
 
 use crate::buffers::Buffers;
+use crate::platform::{QUIET, QUIET_MORE};
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;
@@ -184,13 +185,13 @@ impl Stream {
     fn write_bytes(&self) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut used = 0;
-        let mut flags = SendFlags::NOSIGNAL;
+        let mut flags = QUIET;
         for queued in &self.queue {
             match queued {
                 Queued::Bytes(bytes) if used < MAX_SLICES => slices[used] = IoSlice::new(bytes),
                 Queued::Bytes(_) => break,
                 Queued::Stored(..) => {
-                    flags |= SendFlags::MORE;
+                    flags = QUIET_MORE;
                     break;
                 }
             }

@@ -24,6 +24,7 @@ mod naming;
 mod operations;
 mod part_file;
 mod part_tag;
+mod platform;
 mod pool;
 pub mod private;
 mod queue;

@@ -6,25 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use eddyline::metainfo::{MAX_COMPONENT_BYTES, Naming, safe_component};
-use rustix::fs::{IFlags, Mode, OFlags};
 
-/// File systems of Unix, all of whose names are what they were given as: ext2 to ext4, XFS, Btrfs, tmpfs,
-/// F2FS, ZFS, overlayfs, bcachefs, NFS.
-const UNIX: [u32; 9] = [
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0x0102_1994,
-    0xf2f5_2010,
-    0x2fc1_2fc1,
-    0x794c_7630,
-    0xca45_1a4e,
-    0x6969,
-];
-/// File systems that hold what Windows does: FAT, exFAT, NTFS of two drivers.
-const WINDOWS: [u32; 4] = [0x4d44, 0x2011_bab0, 0x5346_544e, 0x7366_746e];
-/// Set on folders of ext4 and F2FS that do not tell upper from lower case.
-const CASEFOLD: u32 = 0x4000_0000;
+use super::platform;
 
 /// What names can be in the folder at `path`, or in the one in which it will be made. Where the kind of
 /// file system does not tell, it is tried, in a folder that is gone afterwards.
@@ -32,22 +15,15 @@ const CASEFOLD: u32 = 0x4000_0000;
 pub fn naming_of(path: &Path) -> Naming {
     let folder = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(stat) = rustix::fs::statfs(folder) else { return Naming::POSIX };
+    let Ok(names) = platform::folder_names(folder) else { return Naming::POSIX };
     // FAT counts in letters and says a multiple.
-    let longest = (stat.f_namelen.max(0) as usize).min(MAX_COMPONENT_BYTES);
+    let longest = usize::try_from(names.longest).unwrap_or(usize::MAX).min(MAX_COMPONENT_BYTES);
     let longest = if longest == 0 { MAX_COMPONENT_BYTES } else { longest } as u16;
-    let kind = stat.f_type as u32;
-    if UNIX.contains(&kind) {
-        return Naming { longest, folds_case: is_casefolded(folder), ..Naming::POSIX };
+    let naming = names.naming;
+    if names.certain {
+        return Naming { longest, ..naming };
     }
-    let guess = if WINDOWS.contains(&kind) { Naming::PORTABLE } else { Naming::POSIX };
-    try_names(folder).unwrap_or(Naming { longest: longest.min(guess.longest), ..guess })
-}
-
-fn is_casefolded(folder: &Path) -> bool {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let flags = rustix::fs::open(folder, flags, Mode::empty()).and_then(rustix::fs::ioctl_getflags);
-    flags.is_ok_and(|flags| flags.contains(IFlags::from_bits_retain(CASEFOLD)))
+    try_names(folder).unwrap_or(Naming { longest: longest.min(naming.longest), ..naming })
 }
 
 /// Makes files of such names, and looks what has become of them.

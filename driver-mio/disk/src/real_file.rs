@@ -1,16 +1,15 @@
 //! A file of the operating system.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::num::NonZero;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Advice, FallocateFlags, FileType, Stat};
-use rustix::io::{Errno, ReadWriteFlags};
-use rustix::net::SendFlags;
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use super::filesystem::{Found, Residence, StoredFile, write_all_at};
+use super::platform;
 
 /// Bytes written at once where room cannot be taken in another way.
 const ZEROS: usize = 256 * 1024;
@@ -29,10 +28,8 @@ impl StoredFile for RealFile {
 
     fn read_resident(&self, into: &mut [u8], offset: u64) -> bool {
         let length = into.len();
-        let mut slices = [IoSliceMut::new(into)];
-        let read = rustix::io::preadv2(&self.0, &mut slices, offset, ReadWriteFlags::NOWAIT);
         // Part of it, or a file system that cannot tell: then a worker reads it.
-        read == Ok(length)
+        platform::read_at_once(&self.0, into, offset) == Some(length)
     }
 
     fn residence(&self, offset: u64, length: u32) -> Residence {
@@ -42,35 +39,21 @@ impl StoredFile for RealFile {
         // which somebody waits for one read.
         let steps = (0..last).step_by(PROBED as usize).chain([last]);
         for at in steps.map(|step| offset + u64::from(step)) {
-            let mut byte = [0];
-            let mut slices = [IoSliceMut::new(&mut byte)];
-            match rustix::io::preadv2(&self.0, &mut slices, at, ReadWriteFlags::NOWAIT) {
-                Ok(1) => {}
-                Ok(_) => return Residence::Nowhere,
-                Err(_) => return Residence::Device,
+            match platform::read_at_once(&self.0, &mut [0], at) {
+                Some(1) => {}
+                Some(_) => return Residence::Nowhere,
+                None => return Residence::Device,
             }
         }
         Residence::Memory
     }
 
     fn prefetch(&self, offset: u64, length: u32) {
-        let length = NonZero::new(u64::from(length));
-        // Where that is not to be had, the bytes come when they are sent.
-        let _ = rustix::fs::fadvise(&self.0, offset, length, Advice::WillNeed);
+        platform::prefetch(&self.0, offset, length);
     }
 
     fn send(&self, socket: BorrowedFd<'_>, offset: u64, length: u32) -> io::Result<usize> {
-        let mut from = offset;
-        match rustix::fs::sendfile(socket, &self.0, Some(&mut from), length as usize) {
-            Ok(count) => Ok(count),
-            // Not every file system can; then the bytes take a detour.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                let mut bytes = vec![0; length as usize];
-                self.0.read_exact_at(&mut bytes, offset)?;
-                Ok(rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL)?)
-            }
-            Err(error) => Err(error.into()),
-        }
+        platform::send(socket, &self.0, offset, length as usize)
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
@@ -89,7 +72,7 @@ impl StoredFile for RealFile {
         if length == 0 {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+        match platform::allocate(&self.0, length) {
             Ok(()) => Ok(()),
             // Not every file system can; then what is behind the end is written.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
@@ -126,21 +109,6 @@ pub(super) fn found(stat: &Stat) -> Found {
         is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
         length: u64::try_from(stat.st_size).unwrap_or(0),
         modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos),
-        identity: Some(identity(stat)),
+        identity: Some(platform::identity(stat)),
     }
-}
-
-/// Kinds of file systems whose files are elsewhere: NFS, SMB in three versions, FUSE, 9P, Ceph, AFS.
-const REMOTE: [u32; 8] =
-    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
-
-/// Whether a folder is on a file system that may give a change another time later.
-pub(super) fn dates_late(folder: impl AsFd) -> bool {
-    // Only the low half tells, on every platform.
-    rustix::fs::fstatfs(folder).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)))
-}
-
-/// What tells a file from every other one.
-pub(super) fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
 }

@@ -1,5 +1,5 @@
 //! A folder that nothing leaves, not even through symbolic links that somebody puts there while we
-//! work. The system is asked to follow none on the whole way (`openat2`); where it cannot, or
+//! work. The system is asked to follow none on the whole way; where it cannot, or
 //! something is missing, every folder on the way is opened by itself, without following links.
 
 use std::fs::File;
@@ -8,12 +8,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
 use super::linked::Linked;
-use super::real_file::{RealFile, dates_late, found, identity};
+use super::platform::{self, dates_late, identity};
+use super::real_file::{RealFile, found};
 
 /// The folder that everything stays in.
 #[derive(Debug)]
@@ -28,9 +29,6 @@ pub struct Scoped {
 
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Nothing on the way is a link, and the way leads down.
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 impl Scoped {
     /// Opens the folder at `path`, which may itself be reached through links.
@@ -50,7 +48,7 @@ impl Scoped {
     fn folder(&self, parts: &[String], make: bool) -> rustix::io::Result<OwnedFd> {
         if !parts.is_empty() {
             let way = parts.join("/");
-            match rustix::fs::openat2(&self.folder, way, FOLDER, Mode::empty(), INSIDE) {
+            match platform::open_inside(&self.folder, &way, FOLDER, Mode::empty()) {
                 Ok(folder) => return Ok(folder),
                 Err(Errno::NOENT) if !make => return Err(Errno::NOENT),
                 // Step by step it may work, and if not, the error tells why.
@@ -101,7 +99,7 @@ impl FileSystem for Scoped {
         };
         // Without NONBLOCK, opening a pipe that stands in the way would hang.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat2(&self.folder, path.join("/"), flags, mode, INSIDE) {
+        let file = match platform::open_inside(&self.folder, &path.join("/"), flags, mode) {
             Ok(file) => file,
             // A folder may be missing; or step by step it may work.
             Err(_) => {
@@ -147,8 +145,7 @@ impl FileSystem for Scoped {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (old, old_name) = self.parent(from, false)?;
         let (new, new_name) = self.parent(to, true)?;
-        let flags = RenameFlags::NOREPLACE;
-        match rustix::fs::renameat_with(&old, old_name, &new, new_name, flags) {
+        match platform::rename_to_free(&old, old_name, &new, new_name) {
             Err(Errno::INVAL | Errno::NOSYS) => {}
             other => return Ok(other?),
         }
@@ -181,8 +178,7 @@ impl FileSystem for Scoped {
     }
 
     fn sync_all(&self) -> io::Result<bool> {
-        rustix::fs::syncfs(&self.folder)?;
-        Ok(true)
+        platform::sync_all(&self.folder)
     }
 
     fn is_there(&self) -> bool {

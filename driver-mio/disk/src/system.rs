@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
-use super::real_file::{RealFile, dates_late, found, identity};
+use super::platform::{self, dates_late, identity};
+use super::real_file::{RealFile, found};
 use super::scoped::relative;
 
 /// A folder, with whatever links lead elsewhere from it.
@@ -95,8 +96,7 @@ impl FileSystem for System {
     }
 
     fn sync_all(&self) -> io::Result<bool> {
-        rustix::fs::syncfs(File::open(&self.root)?)?;
-        Ok(true)
+        platform::sync_all(File::open(&self.root)?)
     }
 
     fn is_there(&self) -> bool {

@@ -1,0 +1,63 @@
+//! What systems do differently with sockets. Nothing above this module asks which one it runs on.
+
+use std::io;
+
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use rustix::net::SendFlags;
+use socket2::Socket;
+
+/// No signal at a connection that is gone. What has no such flag has a runtime that ignores the signal.
+#[cfg(not(target_vendor = "apple"))]
+pub const QUIET: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+pub const QUIET: SendFlags = SendFlags::empty();
+
+/// Besides: more will follow at once, so that a header waits for its block. Elsewhere it may go by itself.
+#[cfg(target_os = "linux")]
+pub const QUIET_MORE: SendFlags = QUIET.union(SendFlags::MORE);
+#[cfg(not(target_os = "linux"))]
+pub const QUIET_MORE: SendFlags = QUIET;
+
+/// Ties a socket to the network interface of this name.
+///
+/// # Errors
+/// `Unsupported` where that is not to be had (anywhere but on Linux), or whatever the system says.
+#[cfg(target_os = "linux")]
+pub fn tie_to_interface(socket: &Socket, name: &str) -> io::Result<()> {
+    socket.bind_device(Some(name.as_bytes()))
+}
+
+/// The number of the network interface of this name.
+///
+/// # Errors
+/// `Unsupported` where that is not to be had (anywhere but on Linux), or whatever the system says.
+#[cfg(target_os = "linux")]
+pub fn interface_index(socket: &Socket, name: &str) -> io::Result<u32> {
+    Ok(rustix::net::netdevice::name_to_index(socket, name)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn tie_to_interface(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn interface_index(_: &Socket, _: &str) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Where systemd's resolver, which listens on this machine, says whom it asks itself.
+#[cfg(target_os = "linux")]
+const BEHIND_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// The name servers behind a resolver on this machine, where they can be known.
+#[cfg(target_os = "linux")]
+pub fn behind_local_resolver() -> Option<(ResolverConfig, ResolverOpts)> {
+    let text = std::fs::read(BEHIND_RESOLVED).ok()?;
+    hickory_resolver::system_conf::parse_resolv_conf(text).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn behind_local_resolver() -> Option<(ResolverConfig, ResolverOpts)> {
+    None
+}
