@@ -1,5 +1,5 @@
 //! Unit tests of places, open files and the error table. What torrents do with them is in
-//! `driver-mio/tests/storage.rs`.
+//! `driver-mio/disk/tests/storage.rs`.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
