@@ -1,5 +1,5 @@
-//! What only Linux has, and what takes its place elsewhere. Nothing above this module asks which system it runs on; what is
-//! slower or coarser on another one is said in `platform/elsewhere.rs`.
+//! What only Linux has, and what takes its place elsewhere. Nothing above this module asks which system it runs on;
+//! what is slower or coarser on another one is said in `platform/elsewhere.rs`.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
-//! macOS, the BSDs and whatever else is a Unix, with what all of them have. It is slower, and a little coarser: nobody can
-//! tell what is in memory, so blocks for peers are read by workers; files are synced one by one; room is taken by writing;
-//! folders on the way to a file are opened one by one, without following links; a free name is looked at before it is
-//! taken, so what another program puts there at the same moment is replaced.
+//! macOS, the BSDs and whatever else is a Unix, with what all of them have. It is slower, and a little coarser: nobody
+//! can tell what is in memory, so blocks for peers are read by workers; files are synced one by one; room is taken by
+//! writing; folders on the way to a file are opened one by one, without following links; a free name is looked at
+//! before it is taken, so what another program puts there at the same moment is replaced.
 
 use std::fs::File;
 use std::io;
