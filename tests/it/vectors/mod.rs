@@ -9,6 +9,7 @@ mod exchange;
 mod magnets;
 mod torrents;
 mod trackers;
+mod utp;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 /// Kinds whose protocol is not built yet. This list must be empty in the end.
-const NOT_YET_COVERED: [&str; 3] = ["hashes", "holepunch", "utp"];
+const NOT_YET_COVERED: [&str; 2] = ["hashes", "holepunch"];
 
 /// `should` cases in which this engine decides otherwise, with the reason.
 const DECIDED_OTHERWISE: &[(&str, &str)] = &[(
@@ -61,6 +62,7 @@ fn checks() -> BTreeMap<&'static str, Check> {
         ("ut_metadata", exchange::ut_metadata),
         ("ut_pex", exchange::ut_pex),
         ("udp_tracker", trackers::udp_tracker),
+        ("utp", utp::packet),
     ])
 }
 
