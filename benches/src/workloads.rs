@@ -10,6 +10,7 @@ use eddyline::bencode::{Limits, Mode, scan};
 use eddyline::metainfo::Geometry;
 use eddyline::picker::{PeerPieces, PickMode, Picker};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
+use eddyline_utp_sim::load::Load;
 
 use crate::Recording;
 
@@ -38,6 +39,8 @@ pub const ALL: &[Workload] = &[
     Workload { name: "a have, 100,000 pieces", count: 5000, run: |n| haves(100_000, n) },
     Workload { name: "pick a piece, 1,000 pieces", count: 500, run: |n| picks(1000, n) },
     Workload { name: "pick a piece, 100,000 pieces", count: 500, run: |n| picks(100_000, n) },
+    // Both machines, and the copy that a driver would not make.
+    Workload { name: "a packet of uTP, both sides", count: 5000, run: |n| Load::new().run(n) },
 ];
 
 /// Replays a recording `replays` times. Returns the number of blocks in all replays.

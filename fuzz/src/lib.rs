@@ -12,7 +12,8 @@ static ALLOCATOR: Counting = Counting;
 /// When there is no such target, when it fails, and when it costs too much.
 pub fn run(name: &str, data: &[u8]) {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    let engine = eddyline_sim::fuzzing::TARGETS.iter();
+    let machines = eddyline_utp_sim::fuzzing::TARGETS.iter();
+    let engine = eddyline_sim::fuzzing::TARGETS.iter().chain(machines);
     let driver = eddyline_disk::fuzzing::TARGETS.iter().chain(eddyline_mio::fuzzing::TARGETS);
     let program = eddyline_session::fuzzing::TARGETS.iter().chain(eddyline_cli::fuzzing::TARGETS);
     let mut targets = engine.chain(driver).chain(program);

@@ -13,8 +13,9 @@ use eddyline_sim::fuzzing::{TARGETS, Target};
 use eddyline_sim::oracle::{BOUNDS, SHAPES, Spent, bound_of, grow, judge, measure};
 
 fn targets() -> impl Iterator<Item = Target> {
+    let machines = eddyline_utp_sim::fuzzing::TARGETS;
     let driver = DISK_TARGETS.iter().chain(DRIVER_TARGETS).chain(SESSION_TARGETS);
-    TARGETS.iter().chain(driver).chain(PROGRAM_TARGETS).copied()
+    TARGETS.iter().chain(machines).chain(driver).chain(PROGRAM_TARGETS).copied()
 }
 
 /// Inputs that fuzzers found, and those that they began with.

@@ -315,6 +315,7 @@ fn layers_point_one_way() {
 const CRATES: &[(&str, &[&str])] = &[
     ("engine/mse", &[]),
     ("engine", &["engine/mse"]),
+    ("engine/utp", &[]),
     ("driver-mio/disk", &["engine"]),
     ("driver-mio", &["driver-mio/disk", "engine", "engine/mse"]),
     ("driver-mio/session", &["driver-mio", "driver-mio/disk", "engine"]),

@@ -1,8 +1,8 @@
 //! Answers to SYNs of which nothing is kept.
 //!
-//! The number that an answer carries is a keyed hash of who asked and what for. Whoever receives the answer sends it back
-//! in its first packet, and only then is there a connection. So a flood of SYNs takes no memory, drives nobody out,
-//! and an address that was forged is sent one packet as long as the one it seemed to send.
+//! The number that an answer carries is a keyed hash of who asked and what for. Whoever receives the answer sends it
+//! back in its first packet, and only then is there a connection. So a flood of SYNs takes no memory, drives nobody
+//! out, and an address that was forged is sent one packet as long as the one it seemed to send.
 
 use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};

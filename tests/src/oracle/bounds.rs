@@ -231,6 +231,20 @@ pub const BOUNDS: &[Bound] = &[
         "as a magnet; anything else is not looked into",
     ),
     bound(
+        "utp_pair",
+        (64 * MIB, 64),
+        (40_000_000, 1_000_000),
+        (30_000, 10_000_000),
+        "two machines over a network with all rules checked at each packet; a step of two bytes offers 16 KB",
+    ),
+    bound(
+        "utp_packets",
+        (8 * MIB, 100),
+        (4_000_000, 20_000),
+        (5_000, 1_000_000),
+        "a packet of six bytes may be answered with a window of them, and the rules are checked after each",
+    ),
+    bound(
         "lanes",
         (2 * MIB, 32),
         (1_000_000, 100),

@@ -104,9 +104,9 @@ impl Cell {
 
 /// What the columns are.
 pub const HEAD: &str = "\
-# How a download over uTP shares a bottleneck, in thousandths of what it carries. Columns: round trip of the empty path
-# (ms), rate (Mbit/s), buffer (tenths of what the path holds, and 16 packets at the least); alone: its share, mean wait at the
-# bottleneck (us), target of the delay (us); beside Reno: its share when it was there first, when it came later; beside
-# CUBIC: the same; two of its kind: what the first has of both, when the second comes a second later, half a minute later.
-# Made by `cargo run --release -p eddyline-utp-sim --bin fairness > engine/utp/sim/fairness.txt`.
+# How a download over uTP shares a bottleneck, in thousandths of what it carries. Columns: round trip of the empty
+# path (ms), rate (Mbit/s), buffer (tenths of what the path holds, and 16 packets at the least); alone: its share, mean
+# wait at the bottleneck (us), target of the delay (us); beside Reno: its share when it was there first, when it came
+# later; beside CUBIC: the same; two of its kind: what the first has of both, when the second comes a second later,
+# half a minute later. Made by `cargo run --release -p eddyline-utp-sim --bin fairness`.
 ";

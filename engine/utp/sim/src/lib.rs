@@ -5,7 +5,9 @@
 
 pub mod chance;
 pub mod fairness;
+pub mod fuzzing;
 pub mod link;
+pub mod load;
 pub mod pair;
 pub mod tcp;
 pub mod world;
