@@ -7,6 +7,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections at once that came from one host, IPv6 by /64.
     pub max_accepted_per_host: usize,
+    /// Room that a connection from somebody else begins with, in bytes. Its first packet has payload, and comes before
+    /// the caller knows of the connection and can grant anything.
+    pub accept_room: u64,
     /// How long the queue at the bottleneck may take, in microseconds: LEDBAT++ has 60 ms.
     pub target_delay: u64,
     /// The least time before a packet is sent again because nothing was heard, in microseconds. RFC 6298 has a second;
@@ -36,6 +39,7 @@ impl Default for Config {
         Self {
             max_connections: 4_096,
             max_accepted_per_host: 32,
+            accept_room: 4_096,
             target_delay: 60_000,
             min_retransmission_timeout: 500_000,
             max_timeouts: 6,

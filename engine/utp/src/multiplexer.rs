@@ -292,6 +292,7 @@ impl Multiplexer {
         }
         let route = Route { peer: from, receive_id: packet.connection_id, send_id: syn_id };
         let connection = self.insert(route, opening.ours, Some(opening.syn.wrapping_add(1)));
+        self.grant(connection, self.config.accept_room);
         *self.accepted.entry(host(from.ip())).or_default() += 1;
         self.pending.push(Output::Accepted { connection, from });
         self.give(connection.slot, received, packet)

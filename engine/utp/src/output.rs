@@ -54,7 +54,8 @@ pub enum CloseReason {
 pub enum Output {
     /// Send this.
     Send(Datagram),
-    /// Somebody connected to us and has shown that it receives at its address.
+    /// Somebody connected to us and has shown that it receives at its address. It has the room of
+    /// [`crate::Config::accept_room`].
     Accepted {
         /// The new connection.
         connection: ConnectionId,

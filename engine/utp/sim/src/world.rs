@@ -94,7 +94,9 @@ impl World {
     pub fn utp(&mut self, begins: u64, drift: i64) -> usize {
         let flow = self.flows.len();
         let seed = self.chance.draw();
-        let side = |n| Multiplexer::new(Config::default(), [seed, n]);
+        // Room is granted with the connection.
+        let config = Config { accept_room: 0, ..Config::default() };
+        let side = |n| Multiplexer::new(config.clone(), [seed, n]);
         let sides = [side(1), side(2)];
         let (connection, due) = (None, [begins, u64::MAX]);
         self.flows.push(Flow::Utp(Box::new(Utp {
