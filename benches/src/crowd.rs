@@ -11,8 +11,8 @@ use eddyline::base::time::Instant;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 use eddyline::wire::{Handshake, Message, PeerId, Reserved};
 use eddyline::{
-    Action, AddTorrent, Command, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus,
-    HttpAction, HttpEvent, StreamAction, StreamEvent,
+    Action, AddTorrent, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus, HttpAction,
+    HttpEvent, StreamAction, StreamEvent,
 };
 
 /// Pieces of each torrent.
@@ -74,7 +74,7 @@ impl Crowd {
         };
         let all: Vec<Metainfo> = (0..torrents).map(torrent).collect();
         let adds = all.iter().map(|metainfo| AddTorrent::new(metainfo.clone().into()));
-        let adds: Vec<Event> = adds.map(|add| Event::Command(Command::Add(add.into()))).collect();
+        let adds: Vec<Event> = adds.map(Event::from).collect();
         crowd.step(1, adds);
         // Opened, hashed, active, saved.
         for _ in 0..64 {

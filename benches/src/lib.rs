@@ -65,7 +65,7 @@ impl Recording {
         let mut feed = Feed::new(pieces, 4 * 16_384, peers);
         feed.held = Some(BTreeMap::new());
         let limits = RateLimits { down: Some(rate), up: None };
-        feed.events.push(Event::Command(Command::SetLimits(None, limits)));
+        feed.events.push(Command::SetLimits(limits).into());
         Self::of(feed, 4, pieces, blocks)
     }
 
@@ -174,7 +174,7 @@ impl Feed {
         Self {
             engine,
             now: 1_000_000_000,
-            events: vec![Event::Command(Command::Add(Box::new(add)))],
+            events: vec![add.into()],
             actions: Vec::new(),
             assemblers: Vec::new(),
             block: Bytes::from(vec![0; 16_384]),

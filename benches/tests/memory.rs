@@ -31,7 +31,7 @@ fn a_torrent_on_standby_costs_some_two_hundred_bytes() {
                 let mut hash = [0; 20];
                 hash[..8]
                     .copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-                Event::Command(Command::StandBy { info_hash: Sha1Hash(hash), announce: false })
+                Event::from(Command::StandBy { info_hash: Sha1Hash(hash), announce: false })
             };
             for number in 0..count {
                 engine.step(now, [stand_by(number)], &mut Vec::new());

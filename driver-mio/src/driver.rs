@@ -14,7 +14,7 @@ use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
-use eddyline::{Action, Command, Config, Engine, Event, Notice, Wakeup};
+use eddyline::{Action, Command, Config, Engine, Event, Notice, Tag, Wakeup};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
@@ -125,6 +125,8 @@ pub struct Driver {
     buffers: Buffers,
     received: Vec<Bytes>,
     events: Vec<Event>,
+    /// That of the last command.
+    last_tag: Tag,
     actions: Vec<Action>,
     blocks: Gather,
     /// Blocks to be written at the end of this turn.
@@ -206,6 +208,7 @@ impl Driver {
             buffers: Buffers::default(),
             received: Vec::new(),
             events: Vec::new(),
+            last_tag: Tag::NONE,
             actions: Vec::new(),
             writes: Vec::new(),
             hash_due: None,
@@ -314,15 +317,19 @@ impl Driver {
         trace.finish().map_err(|error| DriverError::Record(path, error))
     }
 
-    /// Gives the engine a command with the next turn.
-    pub fn command(&mut self, command: Command) {
+    /// Gives the engine a command with the next turn. Notices that answer it carry the tag that is
+    /// returned.
+    pub fn command(&mut self, command: impl Into<Command>) -> Tag {
+        let command = command.into();
         if matches!(command, Command::ShutDown) {
             // Nothing waits for what would have come later.
             self.blocks.hurry(Instant::now());
             self.disk.hurry();
             self.hash_due = None;
         }
-        self.events.push(Event::Command(command));
+        self.last_tag = Tag(self.last_tag.0 + 1);
+        self.events.push(Event::Command(self.last_tag, command));
+        self.last_tag
     }
 
     /// One turn: waits for something to happen, at most `patience`, and deals with it. Returns

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use eddyline::{Command, Config, DhtWish};
+use eddyline::{Command, Config, DhtRequest};
 use eddyline_disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
@@ -61,7 +61,7 @@ fn datagrams_behind_the_first_hundred_wait_for_no_other() {
 fn a_flood_of_datagrams_and_of_connections_keeps_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
     let mut driver = driver(folder.path());
-    driver.command(Command::Dht(Box::new(DhtWish::Contact("127.0.0.1:9".into()))));
+    driver.command(Command::Dht(Box::new(DhtRequest::Contact("127.0.0.1:9".into()))));
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, driver.port().unwrap()));
     driver.turn(Duration::ZERO).unwrap();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

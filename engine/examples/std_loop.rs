@@ -21,8 +21,8 @@ use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
-    Action, AddTorrent, CloseKind, Command, Config, ConnectFailure, Engine, Event, HttpAction,
-    HttpEvent, HttpFailure, LookupError, Notice, StreamAction, StreamEvent,
+    Action, AddTorrent, CloseKind, Config, ConnectFailure, Engine, Event, HttpAction, HttpEvent,
+    HttpFailure, LookupError, Notice, StreamAction, StreamEvent,
 };
 use inline_disk::InlineDisk;
 
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut engine = Engine::new(Config::default(), seed, clock());
     let mut add = AddTorrent::new(metainfo);
     add.peers.push(peer);
-    let mut events = vec![Event::Command(Command::Add(Box::new(add)))];
+    let mut events = vec![Event::from(add)];
     let mut actions = Vec::new();
     let mut sockets: HashMap<ConnId, Socket> = HashMap::new();
 

@@ -16,7 +16,7 @@ mod wishes;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Action, Config, DiskOp, Notice, StreamAction};
+use crate::api::{Action, CommandError, Config, DiskOp, Notice, StreamAction, Tag};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::rng::Seed;
@@ -124,6 +124,11 @@ impl Context {
     /// Tells the embedder something.
     pub fn notify(&mut self, notice: Notice) {
         self.out.notify(notice);
+    }
+
+    /// Says that a command cannot be carried out.
+    pub fn reject(&mut self, tag: Tag, error: CommandError) {
+        self.notify(Notice::CommandRejected { tag, error, torrent: None });
     }
 
     /// Asks for a disk operation and remembers what it is for.

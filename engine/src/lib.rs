@@ -6,8 +6,7 @@
 //!
 //! ```
 //! use std::time::{Duration, Instant as Clock};
-//! use eddyline::base::{rng::Seed, time::Instant};
-//! use eddyline::{Action, Config, Engine, Event, Wakeup};
+//! use eddyline::{Action, Config, Engine, Event, Instant, Seed, Wakeup};
 //!
 //! # fn wait_for_events(_: Duration) -> Vec<Event> { Vec::new() }
 //! # fn perform(_: Action) {}
@@ -36,7 +35,7 @@
 //! }
 //! ```
 //!
-//! A torrent is added by an event as well: `Event::Command(Command::Add(..))` with a parsed
+//! A torrent is added by an event as well: `Event::from(AddTorrent::new(metainfo))` with a parsed
 //! [`Metainfo`](metainfo::Metainfo). [`Notice`]s say how it goes; [`Engine::torrent`] and
 //! [`Engine::peers`] show the state at any time. Two complete embeddings, a plain loop and one under
 //! tokio, are in `examples/`.
@@ -94,5 +93,8 @@ pub mod tracker;
 pub mod wire;
 
 pub use api::*;
+pub use base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId};
+pub use base::rng::Seed;
+pub use base::time::Instant;
 pub use engine::{CheckDepth, ContentRange, Engine, InvariantViolation, SnapshotError};
 pub use resume::ResumeError;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::dht::{Item, NodeId};
-use eddyline::{Command as Wish, Config, DhtWish, Notice};
+use eddyline::{Command as Wish, Config, DhtRequest, Notice};
 use eddyline_disk::Locations;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::{Driver, DriverConfig};
@@ -165,12 +165,12 @@ fn our_node(lab: &Lab, nodes: &[Client]) -> Driver {
 }
 
 /// Asks the DHT and waits for the answer.
-fn ask(driver: &mut Driver, wish: DhtWish) -> eddyline::dht::Outcome {
+fn ask(driver: &mut Driver, wish: DhtRequest) -> eddyline::dht::Outcome {
     driver.command(Wish::Dht(Box::new(wish)));
     let started = Instant::now();
     loop {
         for notice in driver.turn(Duration::from_millis(50)).unwrap() {
-            if let Notice::DhtAnswered(_, outcome) = notice {
+            if let Notice::DhtAnswered { outcome, .. } = notice {
                 return *outcome;
             }
         }
@@ -184,7 +184,7 @@ fn items_that_we_store_are_found_by_libtorrent_and_the_other_way_round() {
     let mut nodes = network(&lab);
     let mut ours = our_node(&lab, &nodes);
     let item = Item::immutable(Bytes::from_static(b"9:from-here")).unwrap();
-    let outcome = ask(&mut ours, DhtWish::Put { item: item.clone(), cas: None });
+    let outcome = ask(&mut ours, DhtRequest::Put { item: item.clone(), cas: None });
     assert!(outcome.stored_at >= 3, "{outcome:?}");
     nodes[2].process.tell(&format!("get {}", HEXLOWER.encode(&item.target().0)));
     let started = Instant::now();
@@ -203,7 +203,7 @@ fn items_that_we_store_are_found_by_libtorrent_and_the_other_way_round() {
     let target = HEXLOWER.decode(line[4..].trim().as_bytes()).unwrap();
     let target = NodeId::from_slice(&target).unwrap();
     let found = loop {
-        let outcome = ask(&mut ours, DhtWish::Get { target, salt: None });
+        let outcome = ask(&mut ours, DhtRequest::Get { target, salt: None });
         if let Some(item) = outcome.item {
             break item;
         }
@@ -214,10 +214,10 @@ fn items_that_we_store_are_found_by_libtorrent_and_the_other_way_round() {
     for seq in 1..3 {
         let value = Bytes::from(format!("i{seq}e"));
         let item = Item::sign(&[5; 32], Bytes::from_static(b"salt"), seq, value).unwrap();
-        ask(&mut ours, DhtWish::Put { item, cas: None });
+        ask(&mut ours, DhtRequest::Put { item, cas: None });
     }
     let key = Item::sign(&[5; 32], Bytes::from_static(b"salt"), 2, Bytes::from_static(b"i2e"));
-    let wish = DhtWish::Get {
+    let wish = DhtRequest::Get {
         target: key.as_ref().unwrap().target(),
         salt: Some(Bytes::from_static(b"salt")),
     };
@@ -236,7 +236,7 @@ fn a_magnet_that_names_a_publisher_leads_to_what_is_published_now() {
     // What was published before is not what is meant now.
     for (seq, torrent) in [(1, Sha1Hash([1; 20])), (2, hash)] {
         let item = Item::publish(&[3; 32], salt.clone(), seq, torrent).unwrap();
-        let outcome = ask(&mut ours, DhtWish::Put { item, cas: None });
+        let outcome = ask(&mut ours, DhtRequest::Put { item, cas: None });
         assert!(outcome.stored_at >= 3, "{outcome:?}");
     }
     let key = Item::publish(&[3; 32], salt.clone(), 2, hash).unwrap().mutable.unwrap().key;

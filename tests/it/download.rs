@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use eddyline::base::time::Instant;
-use eddyline::{AddTorrent, Command, FilePriority, Notice, Priority, RateLimits, Stall};
+use eddyline::{
+    AddTorrent, Command, FilePriority, Notice, Priority, RateLimits, Stall, TorrentCommand,
+};
 use eddyline_sim::{Content, PeerOptions, World};
 
 fn seconds_between(start: Instant, end: Instant) -> f64 {
@@ -108,7 +110,7 @@ fn unwanted_files_are_not_fetched_and_can_be_wanted_later() {
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert!(view.done < 600_000, "{}", view.done);
     let change = FilePriority { file: 2, priority: Priority::High };
-    world.command(leech, Command::SetPriorities(torrent, vec![change]));
+    world.command(leech, TorrentCommand::SetPriorities(vec![change]).of(torrent));
     // The seed may have said goodbye to a peer that wanted nothing; it is found again.
     assert!(world.run_until(4000, finished(2)));
     let view = world.node(leech).engine.torrent(torrent).unwrap();
@@ -125,7 +127,7 @@ fn a_download_limit_holds_within_five_percent_over_ten_seconds() {
         world.run(5);
         world.leech(leech, &content, &[seed]);
         let limits = RateLimits { down: Some(rate), up: None };
-        world.command(leech, Command::SetLimits(None, limits));
+        world.command(leech, Command::SetLimits(limits));
         world.run(3);
         let before = world.node(leech).engine.stats().received;
         world.run(10);
@@ -141,7 +143,7 @@ fn an_upload_limit_holds_and_is_shared_fairly() {
     let nodes: Vec<_> = (0..4).map(|_| world.add_node()).collect();
     world.seed(0, &content);
     let limits = RateLimits { down: None, up: Some(600_000) };
-    world.command(0, Command::SetLimits(None, limits));
+    world.command(0, Command::SetLimits(limits));
     world.run(5);
     for node in &nodes[1..] {
         world.leech(*node, &content, &[0]);
@@ -167,10 +169,10 @@ fn limits_can_be_lifted_while_running() {
     world.seed(seed, &content);
     world.leech(leech, &content, &[seed]);
     let slow = RateLimits { down: Some(10_000), up: None };
-    world.command(leech, Command::SetLimits(None, slow));
+    world.command(leech, Command::SetLimits(slow));
     world.run(10);
     assert!(!world.is_complete(leech));
-    world.command(leech, Command::SetLimits(None, RateLimits::default()));
+    world.command(leech, Command::SetLimits(RateLimits::default()));
     let start = world.now();
     assert!(world.run_until(60, |world| world.is_complete(leech)));
     assert!(seconds_between(start, world.now()) < 30.0);

@@ -2,8 +2,9 @@
 
 use eddyline::base::bits::Bits;
 use eddyline::{
-    AddTorrent, Command, DiskError, LocationId, Notice, Renamed, ResumeData, Stall, TorrentError,
-    TorrentState,
+    Action, AddTorrent, Command, CommandError, Config, DiskError, Engine, Event, Instant,
+    LocationId, Notice, Rename, Renamed, ResumeData, Seed, Stall, StorageTask, Tag, TorrentCommand,
+    TorrentError, TorrentId, TorrentState,
 };
 use eddyline_sim::{Content, DiskFault, World};
 
@@ -209,7 +210,7 @@ fn a_disk_that_refuses_stops_the_torrent_with_its_reason_and_it_can_go_on() {
     let state = world.node(leech).engine.torrent_state(torrent);
     assert_eq!(state, Some(TorrentState::Failed));
     world.node_mut(leech).disk.fault = None;
-    world.command(leech, Command::Resume(torrent));
+    world.command(leech, TorrentCommand::Resume.of(torrent));
     assert!(world.run_until(300, |world| world.is_complete(leech)));
 }
 
@@ -225,9 +226,9 @@ fn a_removed_torrent_is_gone_and_can_be_added_again() {
     world.leech(leech, &content, &[seed]);
     world.run(1);
     let rejected =
-        |n: &Notice| matches!(n, Notice::CommandRejected(eddyline::CommandError::Duplicate, _));
+        |n: &Notice| matches!(n, Notice::CommandRejected { error: CommandError::Duplicate, .. });
     assert!(said(&world, leech, rejected));
-    world.command(leech, Command::Remove(torrent));
+    world.command(leech, TorrentCommand::Remove.of(torrent));
     world.run(5);
     assert!(said(&world, leech, |notice| *notice == Notice::TorrentRemoved(torrent)));
     assert_eq!(world.node(leech).engine.torrents().count(), 0);
@@ -251,11 +252,11 @@ fn a_pause_closes_connections_and_going_on_finishes() {
     world.leech(leech, &content, &[seed]);
     world.run(2);
     let torrent = world.torrent(leech);
-    world.command(leech, Command::Pause(torrent));
+    world.command(leech, TorrentCommand::Pause.of(torrent));
     world.run(60);
     assert_eq!(world.node(leech).engine.stats().connections, 0);
     assert!(!world.is_complete(leech));
-    world.command(leech, Command::Resume(torrent));
+    world.command(leech, TorrentCommand::Resume.of(torrent));
     assert!(world.run_until(300, |world| world.is_complete(leech)));
 }
 
@@ -295,4 +296,38 @@ fn a_shut_down_in_the_middle_saves_everything_before_it_closes_the_files() {
         assert_eq!(saved.have.count(), verified, "seed {seed}");
         assert!(verified > 0, "seed {seed}");
     }
+}
+
+#[test]
+fn what_answers_a_command_carries_the_tag_that_the_caller_gave_it() {
+    let content = Content::new("tagged", 100_000, 32_768);
+    let at = |second: u64| Instant::from_millis(second * 1000);
+    let mut engine = Engine::new(Config::default(), Seed([5; 32]), at(1));
+    let mut told = |second: u64, tag: u64, command: Command| -> Vec<Notice> {
+        let mut actions = Vec::new();
+        engine.step(at(second), [Event::Command(Tag(tag), command)], &mut actions);
+        let notices = actions.into_iter().filter_map(|action| match action {
+            Action::Notify(notice) => Some(notice),
+            _ => None,
+        });
+        notices.collect()
+    };
+    let add = || Command::from(AddTorrent::new(content.metainfo.clone()));
+    let [Notice::TorrentAdded { tag: Tag(11), torrent, .. }] = told(1, 11, add())[..] else {
+        panic!("it is added")
+    };
+    let error = CommandError::Duplicate;
+    let rejected = Notice::CommandRejected { tag: Tag(12), error, torrent: Some(torrent) };
+    assert_eq!(told(2, 12, add()), [rejected]);
+    let error = CommandError::BadName;
+    let rejected = Notice::CommandRejected { tag: Tag(13), error, torrent: None };
+    let rename = TorrentCommand::Rename(Rename::Torrent("..".into()));
+    assert_eq!(told(3, 13, rename.of(torrent)), [rejected]);
+    let (here, tag) = (LocationId::default(), Tag(14));
+    let done = Notice::StorageDone { tag, torrent, task: StorageTask::Move(here) };
+    assert_eq!(told(4, 14, TorrentCommand::Move(here).of(torrent)), [done]);
+    let error = CommandError::UnknownTorrent;
+    let rejected = Notice::CommandRejected { tag: Tag(15), error, torrent: None };
+    let nobody = TorrentId::from_u64(9 << 32 | 9);
+    assert_eq!(told(5, 15, TorrentCommand::Pause.of(nobody)), [rejected]);
 }

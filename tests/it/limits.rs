@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use eddyline::{Command, PeerView, RateLimits};
+use eddyline::{Command, PeerView, RateLimits, TorrentCommand};
 use eddyline_sim::{Content, Manner, NodeId, PeerOptions, World};
 
 /// A block and its header, which comes whole.
@@ -74,7 +74,7 @@ fn under_limit(rate: u64, seeds: usize, of: Of) -> (World, NodeId) {
     let own = if of == Of::Engine { RateLimits::default() } else { limits };
     world.add(leech, &content, PeerOptions { peers, limits: own, ..PeerOptions::default() });
     if of == Of::Engine {
-        world.command(leech, Command::SetLimits(None, limits));
+        world.command(leech, Command::SetLimits(limits));
     }
     world.run(3);
     (world, leech)
@@ -92,7 +92,12 @@ fn serving(rate: u64, leechers: usize, of: Of) -> (World, NodeId) {
     world.run(5);
     let limits = RateLimits { down: None, up: Some(rate) };
     let torrent = (of == Of::Torrent).then(|| world.torrent(seed));
-    world.command(seed, Command::SetLimits(torrent, limits));
+    world.command(
+        seed,
+        torrent.map_or(Command::SetLimits(limits), |torrent| {
+            TorrentCommand::SetLimits(limits).of(torrent)
+        }),
+    );
     for _ in 0..leechers {
         let leech = world.add_node();
         world.leech(leech, &content, &[seed]);
@@ -174,7 +179,7 @@ fn two_torrents_share_what_all_may_and_peers_share_what_a_torrent_may_whoever_el
         }
         world.add(leech, content, PeerOptions { peers, limits, ..PeerOptions::default() });
     }
-    world.command(leech, Command::SetLimits(None, RateLimits { down: Some(all), up: None }));
+    world.command(leech, Command::SetLimits(RateLimits { down: Some(all), up: None }));
     world.run(3);
     let first = |world: &World| world.node(leech).engine.peers(world.torrent(leech));
     let before = first(&world);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use eddyline::metainfo::{BLOCK_LENGTH, Magnet, Metainfo};
 use eddyline::wire::{ExtendedHandshake, Message, MetadataMessage};
-use eddyline::{AddTorrent, Command, Config, Notice, TorrentState};
+use eddyline::{AddTorrent, Command, Config, Notice, TorrentCommand, TorrentState};
 use eddyline_sim::{Content, MetadataManner, PeerOptions, Puppet, World};
 
 /// Content whose info dictionary has several metadata pieces.
@@ -170,7 +170,7 @@ fn a_held_magnet_waits_with_its_metadata_for_the_users_word() {
     let torrent = world.torrent(leech);
     let view = world.node(leech).engine.torrent(torrent).unwrap();
     assert_eq!((view.state, view.done), (TorrentState::Metadata, 0));
-    world.command(leech, Command::Resume(torrent));
+    world.command(leech, TorrentCommand::Resume.of(torrent));
     assert!(world.run_until(60, |world| world.is_complete(leech)));
 }
 

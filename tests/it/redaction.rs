@@ -320,7 +320,7 @@ fn recorded(config: &Config, steps: impl IntoIterator<Item = Vec<Event>>) -> Tra
 }
 
 fn listening() -> Event {
-    Event::Command(Command::ListenOn {
+    Event::from(Command::ListenOn {
         port: Some(6881),
         udp4: Some(UdpSocketId(1)),
         udp6: Some(UdpSocketId(2)),
@@ -343,7 +343,7 @@ fn nothing_planted_in_any_event_or_command_comes_out() {
     let kinds: BTreeSet<_> = events.iter().map(|event| format!("{event:?}")).collect();
     assert!(events.len() > 100 && kinds.len() > 40, "{} of {} kinds", events.len(), kinds.len());
     for event in events {
-        if matches!(&event, Event::Command(Command::Add(add)) if !add.metainfo.is_known()) {
+        if matches!(&event, Event::Command(_, Command::Add(add)) if !add.metainfo.is_known()) {
             continue;
         }
         let text = format!("{event:?}");
@@ -416,8 +416,7 @@ fn said() -> Vec<Vec<u8>> {
 #[test]
 fn nothing_that_strangers_say_comes_out() {
     let content = Content::tracked("s", 100_000, 32_768, &["udp://5.5.5.5:80/announce"]);
-    let add =
-        Event::Command(Command::Add(Box::new(eddyline::AddTorrent::new(content.metainfo.clone()))));
+    let add = eddyline::AddTorrent::new(content.metainfo.clone()).into();
     let remote = "9.8.7.6:5432".parse().unwrap();
     let mut steps = vec![vec![listening(), add]];
     for data in said() {

@@ -11,8 +11,8 @@ use eddyline::base::time::Instant;
 use eddyline::metainfo::Magnet;
 use eddyline::wire::Message;
 use eddyline::{
-    Action, AddPeers, AddTorrent, CheckDepth, Command, Config, ConnectFailure, Engine, Event,
-    HttpAction, HttpEvent, HttpFailure, HttpGet, PeerSource, StreamAction, StreamEvent, Wakeup,
+    Action, AddTorrent, CheckDepth, Config, ConnectFailure, Engine, Event, HttpAction, HttpEvent,
+    HttpFailure, HttpGet, PeerSource, StreamAction, StreamEvent, TorrentCommand, Wakeup,
 };
 use eddyline_sim::{Content, Puppet, Tracker, World};
 
@@ -109,7 +109,7 @@ impl Alone {
         let v1 = Some(Sha1Hash([number; 20]));
         let mut add = AddTorrent::magnet(&Magnet { v1, trackers, ..Magnet::default() });
         add.trackers = users.iter().map(ToString::to_string).collect();
-        self.events.push(Event::Command(Command::Add(Box::new(add))));
+        self.events.push(add.into());
     }
 
     fn run(&mut self, seconds: u64) {
@@ -278,8 +278,8 @@ fn an_address_that_is_named_as_thousands_of_peers_is_called_now_and_then() {
     let torrent = alone.engine.torrents().next().unwrap();
     let ip = IpAddr::from([203, 0, 113, 7]);
     let peers = (1..2000).map(|port| SocketAddr::new(ip, port)).collect();
-    let add = AddPeers { torrent, peers, source: PeerSource::Tracker };
-    alone.events.push(Event::Command(Command::AddPeers(Box::new(add))));
+    let add = TorrentCommand::AddPeers { peers, source: PeerSource::Tracker };
+    alone.events.push(add.of(torrent).into());
     alone.run(600);
     let called = alone.called.len();
     assert!((8..=60).contains(&called), "called {called} times in ten minutes");

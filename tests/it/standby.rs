@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{AddTorrent, CloseReason, Command, Config, Notice, RateLimits};
+use eddyline::{AddTorrent, CloseReason, Command, Config, Notice, RateLimits, TorrentCommand};
 use eddyline_sim::{Content, DiskSpeed, NodeId, PeerOptions, Puppet, Tracker, World};
 
 const URL: &str = "http://tracker.example/announce";
@@ -73,7 +73,7 @@ fn what_rests_is_announced_in_its_time_and_in_one_session() {
     let uploaded: Vec<String> = uploaded.collect();
     assert_eq!(uploaded[..3], ["0", "400000", "400000"], "{uploaded:?}");
     // Between two announces it rests: that it came for one is soon over.
-    let awake = |notice: &&Notice| matches!(notice, Notice::TorrentAdded(..));
+    let awake = |notice: &&Notice| matches!(notice, Notice::TorrentAdded { .. });
     let times = world.node(seed).notices.iter().filter(awake).count();
     assert!(times <= said.len() + 2, "{times}");
 }
@@ -140,7 +140,7 @@ fn an_incomplete_torrent_a_paused_one_and_one_with_peers_do_not_rest() {
     world.seed(paused, &content);
     world.run(1);
     let torrent = world.torrent(paused);
-    world.command(paused, Command::Pause(torrent));
+    world.command(paused, TorrentCommand::Pause.of(torrent));
     world.run(100);
     for node in [seed, alone, paused] {
         assert!(!rests(&world, node), "{node}");
@@ -164,7 +164,7 @@ fn a_torrent_removed_while_it_goes_to_rest_is_removed_with_its_data() {
             continue;
         }
         let torrent = world.torrent(node);
-        world.command(node, Command::RemoveWithData(torrent));
+        world.command(node, TorrentCommand::RemoveWithData.of(torrent));
         world.run(10);
         let stats = world.node(node).engine.stats();
         assert_eq!((stats.torrents, stats.standby), (0, 0), "{seconds}");

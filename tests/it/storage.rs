@@ -7,7 +7,7 @@ use std::time::Duration;
 use eddyline::base::ids::TorrentId;
 use eddyline::{
     AddTorrent, Command, Config, DiskError, FilePriority, LocationId, Notice, Priority, Rename,
-    ResumeData, StorageTask, TorrentError, TorrentState,
+    ResumeData, StorageTask, Tag, TorrentCommand, TorrentError, TorrentState,
 };
 use eddyline_sim::{Access, Content, DiskFault, DiskSpeed, NodeId, PeerOptions, World};
 
@@ -53,7 +53,7 @@ fn a_file_that_is_something_else_is_not_touched() {
     assert!(said(&world, 1, |n| *n == Notice::TorrentFailed(torrent, TorrentError::Foreign(0))));
     assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
     // Neither does a second attempt, as long as it is there.
-    world.command(1, Command::Resume(torrent));
+    world.command(1, TorrentCommand::Resume.of(torrent));
     world.run(30);
     assert_eq!(count(&world, 1, |n| matches!(n, Notice::TorrentFailed(..))), 2);
     assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
@@ -64,7 +64,7 @@ fn a_file_that_is_something_else_stays_when_the_torrent_is_removed_with_its_data
     let foreign = vec![0x55; 1_000_000];
     let mut world = careful(&foreign);
     let torrent = world.torrent(1);
-    world.command(1, Command::RemoveWithData(torrent));
+    world.command(1, TorrentCommand::RemoveWithData.of(torrent));
     assert!(world.run_until(10, |w| said(w, 1, |n| *n == Notice::TorrentRemoved(torrent))));
     assert!(world.node(1).disk.content(torrent).unwrap() == foreign[..]);
 }
@@ -196,9 +196,9 @@ fn a_paused_torrent_stays_paused_when_its_location_comes_back() {
     let mut world = pair(105, &content);
     assert!(world.run_until(60, |world| world.is_complete(1)));
     let torrent = world.torrent(1);
-    world.command(1, Command::Pause(torrent));
+    world.command(1, TorrentCommand::Pause.of(torrent));
     world.node_mut(1).disk.fault = Some(DiskFault::Gone);
-    world.command(1, Command::SaveResume(torrent));
+    world.command(1, TorrentCommand::SaveResume.of(torrent));
     world.run(30);
     world.node_mut(1).disk.fault = None;
     world.run(30);
@@ -234,7 +234,7 @@ fn a_file_of_which_only_the_time_changed_is_looked_at_and_kept() {
     let torrent = world.torrent(0);
     world.node_mut(0).disk.touch(torrent, 0);
     let before = world.node(0).steps;
-    world.command(0, Command::SaveResume(torrent));
+    world.command(0, TorrentCommand::SaveResume.of(torrent));
     world.run(20);
     assert!(world.node(0).steps > before + 8, "its pieces are hashed again");
     assert!(world.is_complete(0));
@@ -250,7 +250,7 @@ fn bytes_that_somebody_else_changed_are_found_withdrawn_and_fetched_again() {
     let torrent = world.torrent(0);
     world.node_mut(0).disk.damage(torrent, 500_000);
     world.node_mut(0).disk.touch(torrent, 0);
-    world.command(0, Command::SaveResume(torrent));
+    world.command(0, TorrentCommand::SaveResume.of(torrent));
     let withdrawn = |world: &World| said(world, 0, |n| *n == Notice::PieceWithdrawn(torrent, 15));
     assert!(world.run_until(60, withdrawn));
     assert!(world.run_until(300, |world| world.is_complete(0)));
@@ -388,14 +388,15 @@ fn data_moves_while_it_is_served_and_nothing_is_fetched_meanwhile() {
     world.leech(leech, &content, &[seed]);
     world.run(3);
     let torrent = world.torrent(leech);
-    world.command(leech, Command::Move(torrent, LocationId(2)));
-    let moved = Notice::StorageDone(torrent, StorageTask::Move(LocationId(2)));
+    world.command(leech, TorrentCommand::Move(LocationId(2)).of(torrent));
+    let moved =
+        Notice::StorageDone { tag: Tag::NONE, torrent, task: StorageTask::Move(LocationId(2)) };
     assert!(world.run_until(30, |world| said(world, leech, |n| *n == moved)));
     let saved = ResumeData::decode(&world.node(leech).disk.resume[&content.hash()]).unwrap();
     assert_eq!(saved.location, LocationId(2), "it is told when it is durable");
     assert!(world.run_until(60, |world| world.is_complete(leech)));
     // To where it is already is done at once.
-    world.command(leech, Command::Move(torrent, LocationId(2)));
+    world.command(leech, TorrentCommand::Move(LocationId(2)).of(torrent));
     world.run(1);
     assert_eq!(count(&world, leech, |n| *n == moved), 2);
 }
@@ -415,14 +416,14 @@ fn names_are_changed_when_they_are_safe_and_free() {
         (Rename::Torrent("other".into()), true),
         (Rename::File(0, "other/deeper/x".into()), true),
     ];
-    let rejected = |world: &World| count(world, 1, |n| matches!(n, Notice::CommandRejected(..)));
+    let rejected = |world: &World| count(world, 1, |n| matches!(n, Notice::CommandRejected { .. }));
     for (wish, fine) in wishes {
         let before = rejected(&world);
-        world.command(1, Command::Rename(torrent, wish.clone()));
+        world.command(1, TorrentCommand::Rename(wish.clone()).of(torrent));
         world.run(5);
         assert_eq!(rejected(&world) == before, fine, "{wish:?}");
     }
-    world.command(1, Command::SaveResume(torrent));
+    world.command(1, TorrentCommand::SaveResume.of(torrent));
     world.run(5);
     let saved = ResumeData::decode(&world.node(1).disk.resume[&content.hash()]).unwrap();
     let names: Vec<String> = saved.renamed.values().map(|name| name.to.join("/")).collect();
@@ -440,9 +441,8 @@ fn a_torrent_is_removed_with_its_data_or_without_and_its_record_goes_either_way(
         world.run(5);
         let torrent = world.torrent(1);
         assert!(world.node(1).disk.resume.contains_key(&content.hash()));
-        let command =
-            if data { Command::RemoveWithData(torrent) } else { Command::Remove(torrent) };
-        world.command(1, command);
+        let command = if data { TorrentCommand::RemoveWithData } else { TorrentCommand::Remove };
+        world.command(1, command.of(torrent));
         assert!(world.run_until(10, |w| said(w, 1, |n| *n == Notice::TorrentRemoved(torrent))));
         assert!(!world.node(1).disk.resume.contains_key(&content.hash()));
         assert_eq!(world.node(1).disk.content(torrent).is_none(), data);
@@ -464,9 +464,9 @@ fn files_that_become_wanted_are_arranged_before_the_download_ends() {
     let torrent = world.torrent(leech);
     assert!(said(&world, leech, |n| *n == Notice::Finished(torrent)));
     let all = (0..3).map(|file| FilePriority { file, priority: Priority::Normal }).collect();
-    world.command(leech, Command::SetPriorities(torrent, all));
+    world.command(leech, TorrentCommand::SetPriorities(all).of(torrent));
     assert!(world.run_until(60, |world| world.is_complete(leech)));
-    let selected = Notice::StorageDone(torrent, StorageTask::Select);
+    let selected = Notice::StorageDone { tag: Tag::NONE, torrent, task: StorageTask::Select };
     assert!(world.run_until(60, |world| said(world, leech, |n| *n == selected)));
 }
 

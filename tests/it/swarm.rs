@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{CloseReason, Command, Config, FilePriority, Notice, Priority};
+use eddyline::{CloseReason, Config, FilePriority, Notice, Priority, TorrentCommand};
 use eddyline_sim::{Content, World};
 
 #[test]
@@ -82,7 +82,7 @@ fn who_failed_a_moment_ago_is_not_recalled_when_more_is_wanted() {
     let priority = |world: &mut World, priority| {
         let torrent = world.torrent(leech);
         let change = vec![FilePriority { file: 1, priority }];
-        world.command(leech, Command::SetPriorities(torrent, change));
+        world.command(leech, TorrentCommand::SetPriorities(change).of(torrent));
     };
     assert!(world.run_until(1, |world| !world.node(leech).torrents().is_empty()));
     priority(&mut world, Priority::Skip);
@@ -91,14 +91,14 @@ fn who_failed_a_moment_ago_is_not_recalled_when_more_is_wanted() {
         |n: &Notice| matches!(n, Notice::PeerClosed { reason: CloseReason::BothComplete, .. });
     assert!(world.node(leech).notices.iter().any(left), "both have what they want");
     let torrent = world.torrent(seed);
-    world.command(seed, Command::Pause(torrent));
+    world.command(seed, TorrentCommand::Pause.of(torrent));
     world.jump_clock(leech, Duration::from_secs(1800));
     // It is tried again and refuses; three seconds later more is wanted. The checker of politeness
     // looks at what is done then.
     world.run(3);
     priority(&mut world, Priority::Normal);
     world.run(3);
-    world.command(seed, Command::Resume(torrent));
+    world.command(seed, TorrentCommand::Resume.of(torrent));
     assert!(world.run_until(60, |world| world.is_complete(leech)));
 }
 

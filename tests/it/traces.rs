@@ -329,7 +329,7 @@ fn a_step_that_brings_the_engine_down_is_in_the_trace() {
     let began = Instant::from_millis(1000);
     let mut engine = Engine::new(config.clone(), seed, began);
     let mut recorder = Recorder::new(Origin::New(Box::new((config, seed, began))));
-    let command = |command| Event::Command(command);
+    let command = |command| Event::from(command);
     recorder.step(&mut engine, began, [], &mut Vec::<Action>::new());
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         // The events of an iterator are taken before the engine sees them.

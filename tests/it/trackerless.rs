@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use eddyline::{Command, Config, DhtWish, Notice, PeerSource};
+use eddyline::{Command, Config, DhtRequest, Notice, PeerSource};
 use eddyline_sim::{Content, Nat, NodeId, Partition, PeerOptions, World};
 
 /// Engines that know the first one as a node of the DHT, and nothing of each other.
@@ -119,7 +119,7 @@ fn who_stays_out_of_the_dht_sends_it_nothing() {
     let out = world.add_node_with(Config { dht: false, ..dht_config() });
     world.seed(1, &content);
     world.leech(out, &content, &[1]);
-    world.command(out, Command::Dht(Box::new(DhtWish::Contact("10.0.0.1:6881".into()))));
+    world.command(out, Command::Dht(Box::new(DhtRequest::Contact("10.0.0.1:6881".into()))));
     assert!(world.run_until(120, |world| world.is_complete(out)));
     assert!(world.node(out).engine.dht_state().is_none());
     assert!(

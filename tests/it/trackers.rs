@@ -7,6 +7,7 @@ use eddyline::base::time::Instant;
 use eddyline::metainfo::Magnet;
 use eddyline::{
     Action, AddTorrent, Command, Config, Engine, Event, HttpAction, HttpEvent, HttpFailure, Notice,
+    TorrentCommand,
 };
 use eddyline_sim::{Announce, Content, Reach, Tracker, World};
 
@@ -64,7 +65,7 @@ fn a_seed_and_a_recheck_never_say_completed() {
     world.seed(seed, &content);
     world.run(10);
     let torrent = world.torrent(seed);
-    world.command(seed, Command::Recheck(torrent));
+    world.command(seed, TorrentCommand::Recheck.of(torrent));
     world.run(3600);
     assert!(!events(&world, URL).contains(&"completed".to_owned()), "{:?}", events(&world, URL));
 }
@@ -125,9 +126,9 @@ fn a_pause_says_stopped_and_going_on_says_started() {
     world.leech(node, &content, &[]);
     world.run(5);
     let torrent = world.torrent(node);
-    world.command(node, Command::Pause(torrent));
+    world.command(node, TorrentCommand::Pause.of(torrent));
     world.run(5);
-    world.command(node, Command::Resume(torrent));
+    world.command(node, TorrentCommand::Resume.of(torrent));
     world.run(5);
     assert_eq!(events(&world, URL), ["started", "stopped", "started"]);
 }
@@ -244,7 +245,7 @@ fn told_of_legs(failures: [(bool, HttpFailure); 2]) -> String {
         Magnet { v1: Some(Sha1Hash([7; 20])), trackers: vec![URL.into()], ..Magnet::default() };
     let add = Command::Add(AddTorrent::magnet(&magnet).into());
     let mut actions = Vec::new();
-    engine.step(Instant::from_millis(1001), [Event::Command(add)], &mut actions);
+    engine.step(Instant::from_millis(1001), [add.into()], &mut actions);
     let legs: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {

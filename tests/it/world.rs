@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use eddyline::base::time::Instant;
 use eddyline::tracker::AnnounceEvent;
-use eddyline::{CloseReason, Command, FilePriority, LocationId, Notice, Priority, Rename};
+use eddyline::{
+    CloseReason, Command, FilePriority, LocationId, Notice, Priority, Rename, TorrentCommand,
+};
 use eddyline_sim::{
     Access, Content, DiskSpeed, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition,
     PeerOptions, Tracker, UdpTracker, Weather, World,
@@ -40,17 +42,17 @@ fn disturb_storage(world: &mut World, action: &str, nodes: [usize; 2], second: u
                 let priority =
                     if second.is_multiple_of(2) { Priority::Skip } else { Priority::Normal };
                 let change = vec![FilePriority { file: 0, priority }];
-                world.command(node, Command::SetPriorities(torrent, change));
+                world.command(node, TorrentCommand::SetPriorities(change).of(torrent));
                 world.run(1);
                 let change = vec![FilePriority { file: 0, priority: Priority::Normal }];
-                world.command(node, Command::SetPriorities(torrent, change));
+                world.command(node, TorrentCommand::SetPriorities(change).of(torrent));
             }
             "Move" | "Discard" => {
-                world.command(node, Command::Move(torrent, LocationId(second % 2)));
+                world.command(node, TorrentCommand::Move(LocationId(second % 2)).of(torrent));
             }
             "Rename" => {
                 let name = format!("name {}", second % 4);
-                world.command(node, Command::Rename(torrent, Rename::Torrent(name)));
+                world.command(node, TorrentCommand::Rename(Rename::Torrent(name)).of(torrent));
             }
             _ => {}
         }
@@ -96,7 +98,7 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
                     // Whatever is done only once is done again.
                     for node in [seed, leech] {
                         for torrent in world.node(node).torrents().to_vec() {
-                            world.command(node, Command::Remove(torrent));
+                            world.command(node, TorrentCommand::Remove.of(torrent));
                         }
                     }
                     world.run(5);
@@ -120,7 +122,7 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
                 }
                 world.introduce(node, world.node(fresh).addr);
                 for torrent in world.node(node).torrents().to_vec() {
-                    world.command(node, Command::Resume(torrent));
+                    world.command(node, TorrentCommand::Resume.of(torrent));
                 }
             }
             let done = world.run_until(7200, |world| world.is_complete(leech));
@@ -171,12 +173,12 @@ fn nothing_of_a_connection_arrives_behind_what_was_lost_or_held() {
         let torrent = world.torrent(seed);
         if closes {
             // One end is gone, and what it sent is still under way.
-            world.command(seed, Command::Pause(torrent));
+            world.command(seed, TorrentCommand::Pause.of(torrent));
             world.run(3);
         }
         world.heal();
         world.run(1);
-        world.command(seed, Command::Resume(torrent));
+        world.command(seed, TorrentCommand::Resume.of(torrent));
         let done = world.run_until(600, |world| world.is_complete(leech));
         assert!(done, "{partition:?}, closes: {closes}, {tenths}");
         let blamed = world
@@ -344,7 +346,7 @@ fn a_crash_loses_only_what_was_not_synced_and_claims_nothing_that_is_not_there()
         for _ in 0..3 {
             world.run(2);
             let torrent = world.torrent(leech);
-            world.command(leech, Command::SaveResume(torrent));
+            world.command(leech, TorrentCommand::SaveResume.of(torrent));
             world.run(1);
             let saved = world.node(leech).engine.torrent(torrent).unwrap().have.count();
             world.run(1);

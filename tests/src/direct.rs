@@ -14,8 +14,8 @@ use eddyline::base::time::Instant;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 use eddyline::wire::{FrameAssembler, Handshake, Message, PeerId, Reserved};
 use eddyline::{
-    Action, AddTorrent, CheckDepth, CloseReason, Command, Config, DiskOp, DiskOutcome, Engine,
-    Event, FileStatus, Notice, StreamAction, StreamEvent, Wakeup,
+    Action, AddTorrent, CheckDepth, CloseReason, Config, DiskOp, DiskOutcome, Engine, Event,
+    FileStatus, Notice, StreamAction, StreamEvent, Wakeup,
 };
 
 use crate::puppet::encode;
@@ -103,7 +103,7 @@ impl Direct {
             actions: Vec::new(),
         };
         let add = AddTorrent::new(direct.metainfo.clone());
-        direct.events.push(Event::Command(Command::Add(add.into())));
+        direct.events.push(add.into());
         direct.pass(1);
         direct.settle();
         direct
@@ -203,7 +203,7 @@ impl Direct {
                 let outcome = self.disk(&op);
                 self.events.push(Event::Disk(id, outcome));
             }
-            Action::Notify(Notice::TorrentAdded(id, _)) => self.torrent = Some(id),
+            Action::Notify(Notice::TorrentAdded { torrent, .. }) => self.torrent = Some(torrent),
             Action::Notify(Notice::PeerClosed { conn, reason, .. }) => {
                 self.closed.push((conn, reason));
             }

@@ -193,7 +193,7 @@ impl Node {
     /// Adds a torrent that rests again, with its metadata, as an embedder keeps it.
     pub(crate) fn wake(&self, hash: Sha1Hash) -> Option<Event> {
         let mut event = self.load(hash)?;
-        if let (Event::Command(Command::Add(add)), Some(metainfo)) =
+        if let (Event::Command(_, Command::Add(add)), Some(metainfo)) =
             (&mut event, self.learned.get(&hash))
         {
             add.metainfo = metainfo.clone();
@@ -206,7 +206,7 @@ impl Node {
         let mut add = self.added.get(&hash)?.clone();
         let resume = self.disk.resume.get(&hash);
         add.resume = resume.and_then(|data| eddyline::ResumeData::decode(data).ok()).map(Box::new);
-        Some(Event::Command(Command::Add(Box::new(add))))
+        Some(add.into())
     }
 
     /// Steps the engine with what has happened, checks its invariants and returns its actions.

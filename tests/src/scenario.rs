@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::{
-    AddPeers, Command, Config, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits,
-    Rename, TorrentState,
+    Command, Config, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits, Rename,
+    TorrentCommand, TorrentState,
 };
 
 use crate::adversary::{Foe, Strategy};
@@ -434,20 +434,20 @@ impl Scenario {
                 world.add(id, &content, PeerOptions { peers, ..PeerOptions::default() });
             }
             for torrent in world.node(id).torrents().to_vec() {
-                world.command(id, Command::Resume(torrent));
+                world.command(id, TorrentCommand::Resume.of(torrent));
                 let all = (0..self.lengths.len() as u32)
                     .map(|file| FilePriority { file, priority: Priority::Normal });
-                world.command(id, Command::SetPriorities(torrent, all.collect()));
-                world.command(id, Command::SetLimits(Some(torrent), RateLimits::default()));
+                world.command(id, TorrentCommand::SetPriorities(all.collect()).of(torrent));
+                world.command(id, TorrentCommand::SetLimits(RateLimits::default()).of(torrent));
             }
         }
     }
 
     fn strike(&self, world: &mut World, blow: &Blow) {
         let torrent = |world: &World, node: NodeId| world.node(node).torrents().first().copied();
-        let tell = |world: &mut World, node: NodeId, make: &dyn Fn(_) -> Command| {
+        let tell = |world: &mut World, node: NodeId, command: TorrentCommand| {
             if let Some(torrent) = torrent(world, node) {
-                world.command(node, make(torrent));
+                world.command(node, command.of(torrent));
             }
         };
         match blow {
@@ -458,40 +458,34 @@ impl Scenario {
                 world.jump_clock(*node, Duration::from_secs(u64::from(*seconds)));
             }
             Blow::Drift(node, parts) => world.drift_clock(*node, *parts),
-            Blow::Pause(node) => tell(world, *node, &Command::Pause),
-            Blow::Resume(node) => tell(world, *node, &Command::Resume),
-            Blow::Recheck(node) => tell(world, *node, &Command::Recheck),
-            Blow::Announce(node) => tell(world, *node, &Command::Announce),
-            Blow::Save(node) => tell(world, *node, &Command::SaveResume),
-            Blow::Remove(node) => tell(world, *node, &Command::Remove),
+            Blow::Pause(node) => tell(world, *node, TorrentCommand::Pause),
+            Blow::Resume(node) => tell(world, *node, TorrentCommand::Resume),
+            Blow::Recheck(node) => tell(world, *node, TorrentCommand::Recheck),
+            Blow::Announce(node) => tell(world, *node, TorrentCommand::Announce),
+            Blow::Save(node) => tell(world, *node, TorrentCommand::SaveResume),
+            Blow::Remove(node) => tell(world, *node, TorrentCommand::Remove),
             Blow::Stop(node) => world.command(*node, Command::ShutDown),
-            Blow::Delete(node) => tell(world, *node, &Command::RemoveWithData),
+            Blow::Delete(node) => tell(world, *node, TorrentCommand::RemoveWithData),
             Blow::Move(node, to) => {
-                tell(world, *node, &|torrent| Command::Move(torrent, LocationId(*to)));
+                tell(world, *node, TorrentCommand::Move(LocationId(*to)));
             }
-            Blow::Rename(node) => tell(world, *node, &|torrent| {
-                Command::Rename(torrent, Rename::Torrent("another name".into()))
-            }),
+            Blow::Rename(node) => {
+                let name = Rename::Torrent("another name".into());
+                tell(world, *node, TorrentCommand::Rename(name));
+            }
             Blow::Limit(node, down, up) => {
                 let limits = RateLimits { down: *down, up: *up };
-                tell(world, *node, &|torrent| Command::SetLimits(Some(torrent), limits));
+                tell(world, *node, TorrentCommand::SetLimits(limits));
             }
             Blow::Skip(node) | Blow::Want(node) => {
                 let skip = matches!(blow, Blow::Skip(_));
                 let priority = if skip { Priority::Skip } else { Priority::High };
                 let change = vec![FilePriority { file: 0, priority }];
-                tell(world, *node, &|torrent| Command::SetPriorities(torrent, change.clone()));
+                tell(world, *node, TorrentCommand::SetPriorities(change));
             }
             Blow::Know(node, other) => {
                 let peers = vec![world.node(*other).addr];
-                tell(world, *node, &|torrent| {
-                    let peers = peers.clone();
-                    Command::AddPeers(Box::new(AddPeers {
-                        torrent,
-                        peers,
-                        source: PeerSource::User,
-                    }))
-                });
+                tell(world, *node, TorrentCommand::AddPeers { peers, source: PeerSource::User });
             }
             Blow::Trackers(down) => {
                 if let Some(tracker) = world.trackers.get_mut(HTTP) {

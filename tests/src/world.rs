@@ -25,8 +25,8 @@ use eddyline::base::ids::{
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddPeers, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource,
-    RateLimits,
+    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource,
+    RateLimits, TorrentCommand,
 };
 
 use crate::content::Content;
@@ -285,7 +285,7 @@ impl World {
             let hash = add.metainfo.info_hashes().wire();
             self.nodes[node].added.insert(hash, (**add).clone());
         }
-        self.nodes[node].pending.push(Event::Command(command));
+        self.nodes[node].pending.push(command.into());
         self.wake(node);
     }
 
@@ -340,8 +340,8 @@ impl World {
     /// # Panics
     /// As [`Self::torrent`] does.
     pub fn add_peers(&mut self, node: NodeId, peers: Vec<SocketAddr>, source: PeerSource) {
-        let add = AddPeers { torrent: self.torrent(node), peers, source };
-        self.command(node, Command::AddPeers(Box::new(add)));
+        let torrent = self.torrent(node);
+        self.command(node, TorrentCommand::AddPeers { peers, source }.of(torrent));
     }
 
     /// Tells the first torrent of a node of one peer, as a user does.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use eddyline::dht::{NodeId, mutable_target};
 use eddyline::metainfo::Magnet;
-use eddyline::{Command, DhtWish, Notice};
+use eddyline::{Command, DhtRequest, Notice};
 use eddyline_session::Source;
 
 use super::exit::{Failure, UNFINISHED, USAGE};
@@ -38,8 +38,8 @@ pub fn look_up(
     let mut asked: Option<Instant> = None;
     loop {
         if asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
-            let wish = DhtWish::Get { target, salt: salt.clone() };
-            session.driver.command(Command::Dht(Box::new(wish)));
+            let request = DhtRequest::Get { target, salt: salt.clone() };
+            session.driver.command(Command::Dht(Box::new(request)));
             asked = Some(Instant::now());
         }
         let notices = session.turn(Duration::from_millis(200))?;
@@ -60,7 +60,7 @@ pub fn look_up(
 
 fn published(notice: &Notice, target: NodeId) -> Option<eddyline::base::hash::Sha1Hash> {
     match notice {
-        Notice::DhtAnswered(asked, outcome) if *asked == target => {
+        Notice::DhtAnswered { target: asked, outcome, .. } if *asked == target => {
             outcome.item.as_ref().and_then(eddyline::dht::Item::published)
         }
         _ => None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Allocation, Command, FilePriority, Notice, TorrentError, TorrentState};
+use eddyline::{Allocation, FilePriority, Notice, TorrentCommand, TorrentError, TorrentState};
 use eddyline_disk::claims::Claims;
 use eddyline_session::AddOptions;
 use eddyline_session::{Renames, Source};
@@ -279,7 +279,7 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), F
         let priorities = priorities.collect();
         session.select(id, priorities);
     }
-    session.driver.command(Command::Resume(id));
+    session.driver.command(TorrentCommand::Resume.of(id));
     Ok(())
 }
 

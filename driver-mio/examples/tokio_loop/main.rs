@@ -86,7 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config { ipv6: false, lsd: false, ..Config::default() };
     let mut engine = Engine::new(config, Seed(seed), clock.now());
     let listen = Command::ListenOn { port, udp4: Some(UdpSocketId(0)), udp6: None };
-    let mut events = vec![Event::Command(listen), Event::Command(Command::Add(Box::new(add)))];
+    let mut events = vec![Event::from(listen), Event::from(add)];
     let mut actions = Vec::new();
     loop {
         world.disk.turn_begins();
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     let view = engine.torrent(id);
                     if view.is_some_and(|view| view.wanted_done == view.wanted) {
                         // What is verified is stored, and peers and trackers are told.
-                        mailbox.leave([Event::Command(Command::ShutDown)]);
+                        mailbox.leave([Event::from(Command::ShutDown)]);
                     }
                 }
                 Action::Notify(Notice::ShutDown) => {

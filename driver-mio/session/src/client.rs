@@ -255,7 +255,9 @@ impl Client {
 
     /// Changes limits on everything, in bytes per second.
     pub fn set_limits(&self, limits: RateLimits) -> Reply<()> {
-        self.with(move |session| session.driver.command(Command::SetLimits(None, limits)))
+        self.with(move |session| {
+            session.driver.command(Command::SetLimits(limits));
+        })
     }
 
     /// What happens from now on.

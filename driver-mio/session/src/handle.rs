@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline::{AddPeers, Command, FilePriority, PeerSource, Priority, RateLimits};
+use eddyline::{FilePriority, PeerSource, Priority, RateLimits, TorrentCommand};
 use eddyline_mio::dns::Names;
 
 use crate::client::{Error, Shared};
@@ -78,7 +78,9 @@ impl Torrent {
 
     /// Has it stand still.
     pub fn pause(&self) -> Reply<()> {
-        self.does(|session, _, id| session.driver.command(Command::Pause(id)))
+        self.does(|session, _, id| {
+            session.driver.command(TorrentCommand::Pause.of(id));
+        })
     }
 
     /// Has it go on, after a pause or after what was wrong is mended.
@@ -88,14 +90,16 @@ impl Torrent {
 
     /// Hashes everything again.
     pub fn verify(&self) -> Reply<()> {
-        self.does(|session, _, id| session.driver.command(Command::Recheck(id)))
+        self.does(|session, _, id| {
+            session.driver.command(TorrentCommand::Recheck.of(id));
+        })
     }
 
     /// Adds peers to be connected to.
     pub fn add_peers(&self, peers: Vec<SocketAddr>) -> Reply<()> {
         self.does(move |session, _, torrent| {
-            let add = AddPeers { torrent, source: PeerSource::User, peers };
-            session.driver.command(Command::AddPeers(Box::new(add)));
+            let add = TorrentCommand::AddPeers { peers, source: PeerSource::User };
+            session.driver.command(add.of(torrent));
         })
     }
 
@@ -114,7 +118,7 @@ impl Torrent {
     /// Changes its limits, in bytes per second.
     pub fn set_limits(&self, limits: RateLimits) -> Reply<()> {
         self.does(move |session, _, id| {
-            session.driver.command(Command::SetLimits(Some(id), limits));
+            session.driver.command(TorrentCommand::SetLimits(limits).of(id));
         })
     }
 
@@ -125,8 +129,8 @@ impl Torrent {
             let id = worker.session.item_by_hash(hash).and_then(|item| item.id);
             if let Some(id) = id {
                 worker.session.driver.command(match data {
-                    Data::Keep => Command::Remove(id),
-                    Data::Delete => Command::RemoveWithData(id),
+                    Data::Keep => TorrentCommand::Remove.of(id),
+                    Data::Delete => TorrentCommand::RemoveWithData.of(id),
                 });
             }
             worker.watch(promise, move |session| {

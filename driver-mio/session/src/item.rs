@@ -9,7 +9,7 @@ use std::time::Instant;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline::{Allocation, LocationId, Priority, RateLimits, Renamed, TorrentView};
+use eddyline::{Allocation, LocationId, Priority, RateLimits, Renamed, Tag, TorrentView};
 
 use crate::selected::Selected;
 use crate::trouble::Trouble;
@@ -22,6 +22,8 @@ pub type Renames = BTreeMap<u32, Renamed>;
 pub struct Item {
     /// Its id, once the engine has taken it.
     pub id: Option<TorrentId>,
+    /// What the command is called by that adds it.
+    pub(crate) asked: Tag,
     /// What it is.
     pub metainfo: Arc<Metainfo>,
     /// Everything wanted is verified and durable.

@@ -12,7 +12,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     AddTorrent, Command, DiskError, FilePriority, LocationId, Notice, Priority, ResumeData,
-    StorageTask, TorrentError,
+    StorageTask, TorrentCommand, TorrentError,
 };
 use eddyline_disk::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_disk::{Kind, Locations, in_folder, links_on_the_way};
@@ -107,7 +107,7 @@ impl Session {
             keep_executable,
         };
         let mut driver = Driver::new(config)?;
-        driver.command(Command::SetLimits(None, limits));
+        driver.command(Command::SetLimits(limits));
         let mut dht = None;
         if let Some(store) = store.as_ref().filter(|_| driver.engine().config().dht) {
             let (shared, state) = SharedDht::open(store, command);
@@ -176,7 +176,7 @@ impl Session {
             add.resume = self.load_resume(&add.metainfo);
         }
         match self.places.contains_key(&hash) {
-            true => self.driver.command(Command::Add(Box::new(add))),
+            true => drop(self.driver.command(add)),
             false => self.push_in(add, folder),
         }
         Ok(hash)
@@ -222,7 +222,7 @@ impl Session {
             }
             item.selected = Selected::by_priority(&item.metainfo, &priorities);
         }
-        self.driver.command(Command::SetPriorities(id, changes));
+        self.driver.command(TorrentCommand::SetPriorities(changes).of(id));
     }
 
     /// Has a torrent go on, after a pause or after what was wrong is mended.
@@ -230,7 +230,7 @@ impl Session {
         if let Some(item) = self.item_mut(id) {
             item.trouble = None;
         }
-        self.driver.command(Command::Resume(id));
+        self.driver.command(TorrentCommand::Resume.of(id));
     }
 
     /// A torrent cannot go on, for a reason that the engine knows nothing of: a number that means something
@@ -258,20 +258,25 @@ impl Session {
         let called = named.then(|| metainfo.name().to_owned());
         let earlier =
             add.resume.as_ref().map_or((0, 0), |resume| (resume.downloaded, resume.uploaded));
+        let (selected, select) =
+            (Selected::by_priority(&metainfo, &add.priorities), add.select.clone());
+        let renames =
+            add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone());
+        let asked = self.driver.command(add);
         self.items.push(Item {
             id: None,
+            asked,
             folder: folder.unwrap_or_else(|| self.folder.clone()),
-            selected: Selected::by_priority(&metainfo, &add.priorities),
+            selected,
             metainfo,
             done: false,
             trouble: None,
             called,
             added: Instant::now(),
             earlier,
-            select: add.select.clone(),
-            renames: add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone()),
+            select,
+            renames,
         });
-        self.driver.command(Command::Add(Box::new(add)));
     }
 
     /// Resume data that can be read; damaged data is put aside and costs a check.
@@ -304,19 +309,16 @@ impl Session {
 
     fn keep_book(&mut self, notice: &Notice) {
         match notice {
-            Notice::TorrentAdded(id, hashes) => {
-                if let Some(place) = self.places.get(&hashes.wire()) {
-                    self.items[*place].id = Some(*id);
-                    self.ids.insert(*id, *place);
+            Notice::TorrentAdded { torrent, info_hashes, .. } => {
+                if let Some(place) = self.places.get(&info_hashes.wire()) {
+                    self.items[*place].id = Some(*torrent);
+                    self.ids.insert(*torrent, *place);
                 }
             }
             // The second of two equal sources is one with the first.
-            Notice::CommandRejected(eddyline::CommandError::Duplicate, _) => {}
-            Notice::CommandRejected(error, Some(hashes)) => {
-                let mut items = self.items.iter_mut();
-                let item =
-                    items.find(|i| i.metainfo.info_hashes() == *hashes && i.trouble.is_none());
-                if let Some(item) = item {
+            Notice::CommandRejected { error: eddyline::CommandError::Duplicate, .. } => {}
+            Notice::CommandRejected { tag, error, .. } => {
+                if let Some(item) = self.items.iter_mut().find(|item| item.asked == *tag) {
                     item.trouble = Some(Trouble::Refused(*error));
                 }
             }
@@ -356,9 +358,14 @@ impl Session {
             }
             Notice::TorrentFailed(id, error) => self.keep_trouble(*id, *error),
             // It goes on where it is.
-            Notice::StorageFailed(id, StorageTask::Move(_) | StorageTask::Rename, error) => {
-                let told = self.driver.disk_refusal(*id);
-                if let Some(item) = self.item_mut(*id) {
+            Notice::StorageFailed {
+                torrent,
+                task: StorageTask::Move(_) | StorageTask::Rename,
+                error,
+                ..
+            } => {
+                let told = self.driver.disk_refusal(*torrent);
+                if let Some(item) = self.item_mut(*torrent) {
                     // Of which folder it is depends on what was done.
                     let told = told.map(|told| told.told(None, item.metainfo.name()));
                     item.trouble = Some(Trouble::Disk(*error, told));

@@ -150,14 +150,14 @@ fn event_of(session: &Session, notice: &Notice) -> (Option<Sha1Hash>, EventKind)
         None => EventKind::Other(notice.clone()),
     };
     match notice {
-        Notice::TorrentAdded(id, _) => about(id, EventKind::Added),
+        Notice::TorrentAdded { torrent: id, .. } => about(id, EventKind::Added),
         Notice::MetadataReady(id) => about(id, EventKind::Metadata),
         Notice::Checked(id, good) => about(id, EventKind::Checked(*good)),
         Notice::PieceVerified(id, piece) => about(id, EventKind::Piece(*piece)),
         Notice::Finished(id) => about(id, EventKind::Completed),
-        Notice::TorrentFailed(id, _) | Notice::DiskFull(id) | Notice::StorageFailed(id, ..) => {
-            about(id, trouble(id))
-        }
+        Notice::TorrentFailed(id, _)
+        | Notice::DiskFull(id)
+        | Notice::StorageFailed { torrent: id, .. } => about(id, trouble(id)),
         Notice::DiskHasRoom(id) | Notice::LocationBack(id) => about(id, EventKind::Recovered),
         Notice::TorrentRemoved(id) => about(id, EventKind::Removed),
         Notice::PeerConnected { torrent, addr, client, .. } => {

@@ -143,21 +143,10 @@ impl AddTorrent {
     }
 }
 
-/// Addresses for a torrent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AddPeers {
-    /// The torrent.
-    pub torrent: TorrentId,
-    /// The addresses.
-    pub peers: Vec<SocketAddr>,
-    /// Who named them.
-    pub source: PeerSource,
-}
-
 /// A question to the DHT; answered by [`Notice::DhtAnswered`](crate::Notice::DhtAnswered) once for
 /// each address family in which there is a node; not at all if there is no node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum DhtWish {
+pub enum DhtRequest {
     /// Get in touch with the node at `HOST:PORT`; not answered.
     Contact(String),
     /// The item at a target (BEP 44).
@@ -180,36 +169,28 @@ pub enum DhtWish {
     Samples(NodeId),
 }
 
-/// A wish of the embedder.
+/// What a caller calls a command of its own by: what the engine answers to it carries the same number.
+/// The engine only gives it back.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Tag(pub u64);
+
+impl Tag {
+    /// Of commands whose answers nobody waits for, and of what happens without a command.
+    pub const NONE: Self = Self(0);
+}
+
+/// What the embedder asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Adds a torrent; answered by `Notice::TorrentAdded` or `Notice::CommandRejected`.
     Add(Box<AddTorrent>),
-    /// Forgets a torrent; its data stays.
-    Remove(TorrentId),
-    /// Forgets a torrent and removes its data: its files, and folders that are empty then.
-    RemoveWithData(TorrentId),
-    /// Moves the data of a torrent to another location. It is served meanwhile, and nothing is
-    /// fetched; answered by `Notice::StorageDone` or `Notice::StorageFailed`.
-    Move(TorrentId, LocationId),
-    /// Gives a file or the whole torrent another name, answered in the same way.
-    Rename(TorrentId, Rename),
-    /// Disconnects and stands still.
-    Pause(TorrentId),
-    /// Goes on after a pause or an error.
-    Resume(TorrentId),
-    /// Hashes everything again.
-    Recheck(TorrentId),
-    /// Announces now, as far as the trackers' minimum intervals allow.
-    Announce(TorrentId),
-    /// Changes priorities of files.
-    SetPriorities(TorrentId, Vec<FilePriority>),
-    /// Fetches pieces in order, or not.
-    SetSequential(TorrentId, bool),
-    /// Changes limits of a torrent, or of everything (`None`).
-    SetLimits(Option<TorrentId>, RateLimits),
-    /// Adds addresses.
-    AddPeers(Box<AddPeers>),
+    /// Something about a torrent that is there. Answered by `Notice::CommandRejected` where there is no
+    /// such torrent.
+    Torrent(TorrentId, TorrentCommand),
+    /// Changes the limits on all torrents together.
+    SetLimits(RateLimits),
     /// Where the driver listens and which UDP sockets it has. Given at the start and on change.
     ListenOn {
         /// The port peers can reach, for both families; `None` when not listening.
@@ -228,10 +209,8 @@ pub enum Command {
     },
     /// What an earlier run left of the DHT; best given before `ListenOn`.
     RestoreDht(Box<DhtState>),
-    /// Something is wanted of the DHT.
-    Dht(Box<DhtWish>),
-    /// Saves resume data of a torrent now.
-    SaveResume(TorrentId),
+    /// Asks the DHT.
+    Dht(Box<DhtRequest>),
     /// A torrent is complete and can be loaded at any time: it need not be in memory. It is asked for
     /// with `Notice::Wanted` when somebody wants it. Needs no configuration; one that comes goes back
     /// to standby only where [`Config::rest_after`](crate::Config::rest_after) says so.
@@ -249,58 +228,63 @@ pub enum Command {
     ShutDown,
 }
 
+/// What can be asked for about one torrent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum TorrentCommand {
+    /// Forgets it; its data stays. Ends with `Notice::TorrentRemoved`.
+    Remove,
+    /// Forgets it and removes its data: its files, and folders that are empty then.
+    RemoveWithData,
+    /// Moves its data to another location. It is served meanwhile, and nothing is fetched; answered by
+    /// `Notice::StorageDone` or `Notice::StorageFailed`.
+    Move(LocationId),
+    /// Gives a file or the whole torrent another name, answered in the same way.
+    Rename(Rename),
+    /// Disconnects and stands still.
+    Pause,
+    /// Goes on after a pause or an error.
+    Resume,
+    /// Hashes everything again.
+    Recheck,
+    /// Announces now, as far as the trackers' minimum intervals allow.
+    Announce,
+    /// Changes priorities of files.
+    SetPriorities(Vec<FilePriority>),
+    /// Fetches pieces in order, or not.
+    SetSequential(bool),
+    /// Changes its own limits.
+    SetLimits(RateLimits),
+    /// Adds addresses of peers.
+    AddPeers {
+        /// The addresses.
+        peers: Vec<SocketAddr>,
+        /// Who named them.
+        source: PeerSource,
+    },
+    /// Saves resume data now, if anything has changed; a save is told by `Notice::ResumeSaved`.
+    SaveResume,
+}
+
+impl TorrentCommand {
+    /// This, about torrent `id`.
+    #[must_use]
+    pub fn of(self, id: TorrentId) -> Command {
+        Command::Torrent(id, self)
+    }
+}
+
+impl From<AddTorrent> for Command {
+    fn from(add: AddTorrent) -> Self {
+        Self::Add(Box::new(add))
+    }
+}
+
 impl Command {
     /// The torrent that it names.
     pub fn torrent(&self) -> Option<TorrentId> {
         match self {
-            Self::Remove(id)
-            | Self::RemoveWithData(id)
-            | Self::Move(id, _)
-            | Self::Rename(id, _)
-            | Self::Pause(id)
-            | Self::Resume(id)
-            | Self::Recheck(id)
-            | Self::Announce(id)
-            | Self::SetPriorities(id, _)
-            | Self::SetSequential(id, _)
-            | Self::SaveResume(id) => Some(*id),
-            Self::SetLimits(id, _) => *id,
-            Self::AddPeers(add) => Some(add.torrent),
-            Self::Add(_)
-            | Self::ListenOn { .. }
-            | Self::ListenLocally { .. }
-            | Self::RestoreDht(_)
-            | Self::Dht(_)
-            | Self::StandBy { .. }
-            | Self::Forget(_)
-            | Self::ShutDown => None,
-        }
-    }
-
-    /// The torrent that it names, to be changed.
-    pub fn torrent_mut(&mut self) -> Option<&mut TorrentId> {
-        match self {
-            Self::Remove(id)
-            | Self::RemoveWithData(id)
-            | Self::Move(id, _)
-            | Self::Rename(id, _)
-            | Self::Pause(id)
-            | Self::Resume(id)
-            | Self::Recheck(id)
-            | Self::Announce(id)
-            | Self::SetPriorities(id, _)
-            | Self::SetSequential(id, _)
-            | Self::SaveResume(id) => Some(id),
-            Self::SetLimits(id, _) => id.as_mut(),
-            Self::AddPeers(add) => Some(&mut add.torrent),
-            Self::Add(_)
-            | Self::ListenOn { .. }
-            | Self::ListenLocally { .. }
-            | Self::RestoreDht(_)
-            | Self::Dht(_)
-            | Self::StandBy { .. }
-            | Self::Forget(_)
-            | Self::ShutDown => None,
+            Self::Torrent(id, _) => Some(*id),
+            _ => None,
         }
     }
 }

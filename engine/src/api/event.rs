@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
-use super::command::Command;
+use super::command::{AddTorrent, Command, Tag};
 use super::error::{ConnectFailure, DiskError, HttpFailure, LookupError};
 use crate::base::addr::Scope;
 use crate::base::hash::Sha1Hash;
@@ -16,8 +16,9 @@ use crate::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, UdpS
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
-    /// The embedder wants something.
-    Command(Command),
+    /// The embedder asks for something, and calls it by this tag. Made of a command that nobody waits for
+    /// by `Event::from`.
+    Command(Tag, Command),
     /// Somebody connected. Answered by `StreamAction::Adopt` or `Action::Refuse`.
     Incoming {
         /// The driver's name for the socket.
@@ -42,6 +43,18 @@ pub enum Event {
     Resolved(LookupId, Result<Vec<IpAddr>, LookupError>),
     /// Something about an HTTP exchange.
     Http(ExchangeId, HttpEvent),
+}
+
+impl From<Command> for Event {
+    fn from(command: Command) -> Self {
+        Self::Command(Tag::NONE, command)
+    }
+}
+
+impl From<AddTorrent> for Event {
+    fn from(add: AddTorrent) -> Self {
+        Command::from(add).into()
+    }
 }
 
 /// What can happen to a connection.

@@ -13,7 +13,8 @@ mod wakeup;
 
 pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StoredBlock, StreamAction};
 pub use command::{
-    AddPeers, AddTorrent, Command, DhtWish, FilePriority, PeerSource, Priority, RateLimits,
+    AddTorrent, Command, DhtRequest, FilePriority, PeerSource, Priority, RateLimits, Tag,
+    TorrentCommand,
 };
 pub use config::{
     ASSEMBLY_SHARE, Config, IDLE_WINDOW, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
-use super::command::PeerSource;
+use super::command::{PeerSource, Tag};
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
 use crate::base::hash::Sha1Hash;
@@ -54,10 +54,25 @@ pub enum CloseReason {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A torrent was added under this id.
-    TorrentAdded(TorrentId, InfoHashes),
+    /// A torrent was added.
+    TorrentAdded {
+        /// That of the command.
+        tag: Tag,
+        /// What it is called by from now on.
+        torrent: TorrentId,
+        /// Its identities.
+        info_hashes: InfoHashes,
+    },
     /// A command could not be carried out.
-    CommandRejected(CommandError, Option<InfoHashes>),
+    CommandRejected {
+        /// That of the command.
+        tag: Tag,
+        /// Why not.
+        error: CommandError,
+        /// The torrent that is there already, where one is added a second time: what the second source
+        /// names, trackers and peers, is taken over.
+        torrent: Option<TorrentId>,
+    },
     /// The info dictionary has come; see [`crate::Engine::metainfo`].
     MetadataReady(TorrentId),
     /// The data was checked, or resume data was trusted; the number of good pieces.
@@ -78,9 +93,25 @@ pub enum Notice {
     /// There is room on the disk again.
     DiskHasRoom(TorrentId),
     /// What was wanted of the files as a whole is done, durably.
-    StorageDone(TorrentId, StorageTask),
+    StorageDone {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// What was wanted.
+        task: StorageTask,
+    },
     /// It could not be done; everything is as it was before.
-    StorageFailed(TorrentId, StorageTask, DiskError),
+    StorageFailed {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// What was wanted.
+        task: StorageTask,
+        /// Why it could not be.
+        error: DiskError,
+    },
     /// The location that had gone is back, and the torrent goes on.
     LocationBack(TorrentId),
     /// The torrent is gone.
@@ -140,8 +171,15 @@ pub enum Notice {
         /// At how many nodes we are announced.
         nodes: u32,
     },
-    /// What came of a [`crate::DhtWish`].
-    DhtAnswered(NodeId, Box<DhtOutcome>),
+    /// What came of a [`DhtRequest`](crate::DhtRequest) in one address family.
+    DhtAnswered {
+        /// That of the command.
+        tag: Tag,
+        /// What was looked for.
+        target: NodeId,
+        /// What was found.
+        outcome: Box<DhtOutcome>,
+    },
     /// Resume data was stored.
     ResumeSaved(TorrentId),
     /// The engine has stopped; nothing more will come.

@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use crate::api::{Action, DhtWish, Notice, PeerSource};
+use crate::api::{Action, DhtRequest, Notice, PeerSource, Tag};
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
@@ -39,7 +39,7 @@ const MAX_ADDRESSES: usize = 4;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Client {
     Torrent(TorrentId),
-    User(NodeId),
+    User(Tag, NodeId),
 }
 
 /// The nodes of both address families, and who waits for them.
@@ -363,24 +363,25 @@ impl Engine {
                 let (peers, nodes) = (outcome.peers.len() as u32, outcome.stored_at);
                 self.ctx.notify(Notice::DhtReplied { torrent: id, peers, nodes });
             }
-            Some(Client::User(target)) => {
-                self.ctx.notify(Notice::DhtAnswered(target, outcome.into()));
+            Some(Client::User(tag, target)) => {
+                let outcome = outcome.into();
+                self.ctx.notify(Notice::DhtAnswered { tag, target, outcome });
             }
             None => {}
         }
     }
 
-    /// The user wants something of the DHT.
-    pub(super) fn dht_wish(&mut self, wish: DhtWish) {
-        let (target, goal) = match wish {
-            DhtWish::Contact(name) => return self.dht_contact(&name),
-            DhtWish::Get { target, salt } => (target, Goal::Get(salt)),
-            DhtWish::Put { item, cas } => (item.target(), Goal::Put(item, cas)),
-            DhtWish::Scrape(hash) => (hash.into(), Goal::Scrape),
-            DhtWish::Samples(target) => (target, Goal::Samples),
+    /// The embedder asks the DHT.
+    pub(super) fn dht_request(&mut self, tag: Tag, request: DhtRequest) {
+        let (target, goal) = match request {
+            DhtRequest::Contact(name) => return self.dht_contact(&name),
+            DhtRequest::Get { target, salt } => (target, Goal::Get(salt)),
+            DhtRequest::Put { item, cas } => (item.target(), Goal::Put(item, cas)),
+            DhtRequest::Scrape(hash) => (hash.into(), Goal::Scrape),
+            DhtRequest::Samples(target) => (target, Goal::Samples),
         };
         for ipv6 in [false, true] {
-            self.dht_look_up(ipv6, target, goal.clone(), Client::User(target));
+            self.dht_look_up(ipv6, target, goal.clone(), Client::User(tag, target));
         }
         self.set_dht_alarm();
     }

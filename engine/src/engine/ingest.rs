@@ -12,7 +12,7 @@ use super::{Engine, ShutDown};
 use crate::api::CloseReason;
 use crate::api::{
     AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, FileStatus, Notice,
-    PeerSource, StreamEvent, ViolatedRule,
+    PeerSource, StreamEvent, Tag, TorrentCommand, ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
@@ -34,7 +34,7 @@ impl Engine {
     pub(super) fn ingest(&mut self, event: Event) {
         self.ctx.work.charge(payer(&event));
         match event {
-            Event::Command(command) => self.command(command),
+            Event::Command(tag, command) => self.command(tag, command),
             Event::Incoming { socket, remote } => self.incoming(socket, remote),
             Event::Stream(conn, event) => self.stream(conn, event),
             Event::Datagram { socket, from, data } => {
@@ -53,9 +53,10 @@ impl Engine {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, tag: Tag, command: Command) {
         match command {
-            Command::Add(add) => self.add(*add),
+            Command::Add(add) => self.add(tag, *add),
+            Command::Torrent(id, command) => self.torrent_command(tag, id, command),
             Command::ListenOn { port, udp4, udp6 } => {
                 self.ctx.net.identity.port = port;
                 self.ctx.net.identity.udp4 = udp4;
@@ -65,83 +66,57 @@ impl Engine {
             }
             Command::ListenLocally { udp4, udp6 } => self.listen_locally([udp4, udp6]),
             Command::RestoreDht(state) => self.restore_dht(*state),
-            Command::Dht(wish) => self.dht_wish(*wish),
-            Command::StandBy { info_hash, announce } => self.stand_by(info_hash, announce),
-            Command::Forget(info_hash) => self.forget_standby(info_hash),
+            Command::Dht(request) => self.dht_request(tag, *request),
+            Command::StandBy { info_hash, announce } => self.stand_by(tag, info_hash, announce),
+            Command::Forget(info_hash) => self.forget_standby(tag, info_hash),
             Command::ShutDown => self.begin_shut_down(),
-            Command::SetLimits(None, limits) => {
+            Command::SetLimits(limits) => {
                 let now = self.ctx.now;
                 self.ctx.limits.down.set_rate(limits.down, now);
                 self.ctx.limits.up.set_rate(limits.up, now);
                 self.ctx.limits.tokens_at = now;
             }
-            Command::RemoveWithData(id) => self.with_any(id, |torrent, ctx| {
-                torrent.close(ctx, Exit::Remove { data: true });
-            }),
-            Command::Move(id, to) => self.with(id, |torrent, ctx| torrent.move_to(ctx, to)),
-            Command::Rename(id, rename) => {
-                self.with(id, |torrent, ctx| torrent.rename(ctx, &rename));
-            }
-            Command::Remove(id) => self.with_any(id, |torrent, ctx| {
-                torrent.close(ctx, Exit::Remove { data: false });
-            }),
-            Command::Pause(id) => self.with(id, Torrent::pause),
-            Command::Resume(id) => self.with(id, Torrent::resume),
-            Command::Recheck(id) => self.with(id, Torrent::recheck),
-            Command::SaveResume(id) => self.with(id, Torrent::save_resume),
-            Command::Announce(id) => self.announce_now(id),
-            Command::SetPriorities(id, changes) => {
-                self.with(id, |torrent, ctx| torrent.set_priorities(ctx, &changes));
-            }
-            Command::SetSequential(id, on) => {
-                self.with(id, |torrent, _| torrent.set_sequential(on));
-            }
-            Command::SetLimits(Some(id), limits) => self.with(id, |torrent, ctx| {
+        }
+    }
+
+    fn torrent_command(&mut self, tag: Tag, id: TorrentId, command: TorrentCommand) {
+        use TorrentCommand as Asked;
+        let Some(torrent) = self.torrents.get_mut(id) else {
+            return self.ctx.reject(tag, CommandError::UnknownTorrent);
+        };
+        let ctx = &mut self.ctx;
+        match command {
+            Asked::Remove => torrent.close(ctx, Exit::Remove { data: false }),
+            Asked::RemoveWithData => torrent.close(ctx, Exit::Remove { data: true }),
+            _ if torrent.life.is_going_to_rest() => ctx.reject(tag, CommandError::Busy),
+            Asked::Move(to) => torrent.move_to(ctx, tag, to),
+            Asked::Rename(rename) => torrent.rename(ctx, tag, &rename),
+            Asked::Pause => torrent.pause(ctx),
+            Asked::Resume => torrent.resume(ctx),
+            Asked::Recheck => torrent.recheck(ctx),
+            Asked::SaveResume => torrent.save_resume(ctx),
+            Asked::Announce => self.announce_now(id),
+            Asked::SetPriorities(changes) => torrent.set_priorities(ctx, tag, &changes),
+            Asked::SetSequential(on) => torrent.set_sequential(on),
+            Asked::SetLimits(limits) => {
                 torrent.traffic.down_limit.set_rate(limits.down, ctx.now);
                 torrent.traffic.up_limit.set_rate(limits.up, ctx.now);
                 ctx.limits.tokens_at = ctx.now;
-            }),
-            Command::AddPeers(add) => self.with(add.torrent, |torrent, ctx| {
-                for addr in &add.peers {
-                    torrent.add_candidate(ctx, *addr, Namer::all(add.source));
+            }
+            Asked::AddPeers { peers, source } => {
+                for addr in peers {
+                    torrent.add_candidate(ctx, addr, Namer::all(source));
                 }
-            }),
-        }
-    }
-
-    /// Does something with a torrent, or says that it is not there, or goes to rest in this moment.
-    pub(super) fn with(
-        &mut self,
-        id: TorrentId,
-        act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
-    ) {
-        match self.torrents.get(id) {
-            Some(torrent) if torrent.life.is_going_to_rest() => {
-                self.ctx.notify(Notice::CommandRejected(CommandError::Busy, None));
-            }
-            _ => self.with_any(id, act),
-        }
-    }
-
-    fn with_any(
-        &mut self,
-        id: TorrentId,
-        act: impl FnOnce(&mut Torrent, &mut crate::context::Context),
-    ) {
-        match self.torrents.get_mut(id) {
-            Some(torrent) => act(torrent, &mut self.ctx),
-            None => {
-                self.ctx.notify(Notice::CommandRejected(CommandError::UnknownTorrent, None));
             }
         }
     }
 
-    fn add(&mut self, add: AddTorrent) {
+    fn add(&mut self, tag: Tag, add: AddTorrent) {
         let hashes = add.metainfo.info_hashes();
+        let known = self.by_hash.get(&hashes.wire()).copied();
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
-        } else if let Some(id) = self.by_hash.get(&hashes.wire()).copied() {
-            self.merge(id, &add);
+        } else if known.is_some() {
             Some(CommandError::Duplicate)
         } else if hashes.v1.is_none() {
             Some(CommandError::V2Only)
@@ -149,7 +124,11 @@ impl Engine {
             None
         };
         if let Some(error) = refused {
-            return self.ctx.notify(Notice::CommandRejected(error, Some(hashes)));
+            let torrent = known.filter(|_| error == CommandError::Duplicate);
+            if let Some(id) = torrent {
+                self.merge(id, &add);
+            }
+            return self.ctx.notify(Notice::CommandRejected { tag, error, torrent });
         }
         let peers = add.peers.clone();
         let known = add.metainfo.is_known();
@@ -157,38 +136,39 @@ impl Engine {
         let ctx = &mut self.ctx;
         let id = self.torrents.insert_with(|id| Box::new(Torrent::new(id, add, ctx)));
         self.by_hash.insert(hashes.wire(), id);
-        self.ctx.notify(Notice::TorrentAdded(id, hashes));
+        self.ctx.notify(Notice::TorrentAdded { tag, torrent: id, info_hashes: hashes });
         if let Some(returned) = returned {
             self.take_over(id, returned);
         }
-        self.with(id, |torrent, ctx| {
-            if known {
-                torrent.open(ctx);
-            } else {
-                torrent.begin_metadata(ctx);
-            }
-            for addr in peers {
-                torrent.add_candidate(ctx, addr, Namer::all(PeerSource::User));
-            }
-        });
+        let (Some(torrent), ctx) = (self.torrents.get_mut(id), &mut self.ctx) else { return };
+        if known {
+            torrent.open(ctx);
+        } else {
+            torrent.begin_metadata(ctx);
+        }
+        for addr in peers {
+            torrent.add_candidate(ctx, addr, Namer::all(PeerSource::User));
+        }
     }
 
     /// What is added a second time is one torrent: what the second source knows is of use to it.
     fn merge(&mut self, id: TorrentId, add: &AddTorrent) {
-        self.with(id, |torrent, ctx| {
-            if add.metainfo.is_known() {
-                torrent.adopt_metainfo(ctx, add.metainfo.clone());
-            }
-            if ctx.config.trackers {
-                let urls = add.metainfo.trackers().iter().flatten();
-                urls.for_each(|url| torrent.announcer.add(url, false));
-                add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
-            }
-            for addr in &add.peers {
-                torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
-            }
-            ctx.agenda.touched.insert(id);
-        });
+        let (Some(torrent), ctx) = (self.torrents.get_mut(id), &mut self.ctx) else { return };
+        if torrent.life.is_going_to_rest() {
+            return;
+        }
+        if add.metainfo.is_known() {
+            torrent.adopt_metainfo(ctx, add.metainfo.clone());
+        }
+        if ctx.config.trackers {
+            let urls = add.metainfo.trackers().iter().flatten();
+            urls.for_each(|url| torrent.announcer.add(url, false));
+            add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
+        }
+        for addr in &add.peers {
+            torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
+        }
+        ctx.agenda.touched.insert(id);
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {

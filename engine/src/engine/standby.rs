@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::{Engine, ShutDown};
-use crate::api::{CloseReason, CommandError, Notice, PeerSource};
+use crate::api::{CloseReason, CommandError, Notice, PeerSource, Tag};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::candidates::Namer;
@@ -15,7 +15,7 @@ use crate::wire::Handshake;
 
 impl Engine {
     /// The embedder can load a torrent at any time.
-    pub(super) fn stand_by(&mut self, hash: Sha1Hash, announce: bool) {
+    pub(super) fn stand_by(&mut self, tag: Tag, hash: Sha1Hash, announce: bool) {
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
         } else if self.by_hash.contains_key(&hash) {
@@ -24,17 +24,17 @@ impl Engine {
             None
         };
         if let Some(error) = refused {
-            return self.ctx.notify(Notice::CommandRejected(error, None));
+            return self.ctx.reject(tag, error);
         }
         let due = announce.then_some(self.ctx.now);
         self.standby.put(hash, Kept::default(), due);
     }
 
     /// A torrent on standby cannot be loaded any more.
-    pub(super) fn forget_standby(&mut self, hash: Sha1Hash) {
+    pub(super) fn forget_standby(&mut self, tag: Tag, hash: Sha1Hash) {
         match self.standby.remove(hash) {
             Some(_) => self.close_parked(hash, CloseReason::UnknownTorrent),
-            None => self.ctx.notify(Notice::CommandRejected(CommandError::UnknownTorrent, None)),
+            None => self.ctx.reject(tag, CommandError::UnknownTorrent),
         }
     }
 

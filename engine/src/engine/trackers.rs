@@ -158,10 +158,10 @@ impl Engine {
         let urls = self.torrents.get(id).map(|torrent| torrent.announcer.trackers());
         let hosts = urls.into_iter().flatten().map(|tracker| host_of(&tracker.url));
         hosts.for_each(|host| self.trackers.hosts.pardon(&host));
-        self.with(id, |torrent, ctx| {
+        if let Some(torrent) = self.torrents.get_mut(id) {
             torrent.announcer.force();
-            ctx.agenda.touched.insert(id);
-        });
+            self.ctx.agenda.touched.insert(id);
+        }
     }
 
     /// Whether the host of a tracker may be asked now. If not, the torrent tries again, or another.

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::storage::{Arranged, Found, Next, Verdict};
 use super::{Stage, Torrent};
 use crate::api::{
-    DiskError, DiskOp, FileStatus, LocationId, Notice, Rename, StorageTask, TorrentError,
+    DiskError, DiskOp, FileStatus, LocationId, Notice, Rename, StorageTask, Tag, TorrentError,
 };
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
@@ -290,8 +290,8 @@ impl Torrent {
         // A driver that keeps no resume data says so, and nothing waits for it.
         let stored = matches!(outcome, Ok(()) | Err(DiskError::Missing));
         self.storage.saving.stored(stored);
-        for task in self.storage.arrangement.stored(stored) {
-            ctx.notify(Notice::StorageDone(self.id, task));
+        for (tag, task) in self.storage.arrangement.stored(stored) {
+            ctx.notify(Notice::StorageDone { tag, torrent: self.id, task });
         }
         ctx.agenda.touched.insert(self.id);
     }
@@ -300,27 +300,30 @@ impl Torrent {
 /// Arrangement: how the files lie.
 impl Torrent {
     /// Other files are wanted: the driver has to know before it is asked to write.
-    pub(super) fn arrange_selection(&mut self, agenda: &mut Agenda) {
+    pub(super) fn arrange_selection(&mut self, agenda: &mut Agenda, tag: Tag) {
         let is_open = !self.life.awaits_metadata();
-        if self.storage.arrangement.select(self.goal.skipped_files(), is_open) {
+        if self.storage.arrangement.select(tag, self.goal.skipped_files(), is_open) {
             agenda.touched.insert(self.id);
         }
     }
 
     /// The data is to move to another location.
-    pub(crate) fn move_to(&mut self, ctx: &mut Context, to: LocationId) {
-        match self.storage.arrangement.move_to(to) {
-            Ok(true) => ctx.notify(Notice::StorageDone(self.id, StorageTask::Move(to))),
+    pub(crate) fn move_to(&mut self, ctx: &mut Context, tag: Tag, to: LocationId) {
+        match self.storage.arrangement.move_to(tag, to) {
+            Ok(true) => {
+                let task = StorageTask::Move(to);
+                ctx.notify(Notice::StorageDone { tag, torrent: self.id, task });
+            }
             Ok(false) => {}
-            Err(error) => ctx.notify(Notice::CommandRejected(error, None)),
+            Err(error) => ctx.reject(tag, error),
         }
         ctx.agenda.touched.insert(self.id);
     }
 
     /// Files are to get other names.
-    pub(crate) fn rename(&mut self, ctx: &mut Context, rename: &Rename) {
-        if let Err(error) = self.storage.arrangement.rename(self.metainfo.layout(), rename) {
-            ctx.notify(Notice::CommandRejected(error, None));
+    pub(crate) fn rename(&mut self, ctx: &mut Context, tag: Tag, rename: &Rename) {
+        if let Err(error) = self.storage.arrangement.rename(tag, self.metainfo.layout(), rename) {
+            ctx.reject(tag, error);
         }
         ctx.agenda.touched.insert(self.id);
     }
@@ -377,8 +380,9 @@ impl Torrent {
             (Arranged::Done { moved: true }, Ok(files)) => {
                 self.storage.doubt.seen(files.unwrap_or_default());
             }
-            (Arranged::Failed(task), Err(error)) => {
-                ctx.notify(Notice::StorageFailed(self.id, task.clone(), error));
+            (Arranged::Failed(tag, task), Err(error)) => {
+                let (torrent, told) = (self.id, task.clone());
+                ctx.notify(Notice::StorageFailed { tag, torrent, task: told, error });
                 if task == StorageTask::Select {
                     return self.fail(ctx, error);
                 }

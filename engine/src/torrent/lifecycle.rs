@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::storage::pieces_on_disk;
 use super::{Exit, Stage, Torrent};
 use crate::api::{
-    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, TorrentError,
+    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, Tag, TorrentError,
 };
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
@@ -323,14 +323,14 @@ impl Torrent {
     }
 
     /// Changes priorities of files.
-    pub(crate) fn set_priorities(&mut self, ctx: &mut Context, changes: &[FilePriority]) {
+    pub(crate) fn set_priorities(&mut self, ctx: &mut Context, tag: Tag, changes: &[FilePriority]) {
         for change in changes {
             if let Some(slot) = self.goal.priorities.get_mut(change.file as usize) {
                 *slot = change.priority;
             }
         }
         self.apply_priorities();
-        self.arrange_selection(&mut ctx.agenda);
+        self.arrange_selection(&mut ctx.agenda, tag);
         self.recount_interest();
         if !self.life.is_active() {
             return;

@@ -10,47 +10,52 @@ use core::net::SocketAddr;
 
 use super::redact::status;
 use super::stand_ins::StandIns;
-use crate::api::{AddPeers, AddTorrent, Command, DhtWish, Rename, Renamed};
+use crate::api::{AddTorrent, Command, DhtRequest, Rename, Renamed, TorrentCommand};
 use crate::dht::{Contact, DhtState, NodeId};
 use crate::resume::ResumeData;
 
 pub(super) fn rewrite(names: &mut StandIns, command: &Command) -> Command {
     match command {
-        Command::Add(add) => Command::Add(Box::new(add_torrent(names, add))),
-        Command::AddPeers(add) => {
-            let AddPeers { torrent, peers, source } = &**add;
-            let (torrent, source) = (*torrent, *source);
-            let add = AddPeers { torrent, peers: addrs(names, peers), source };
-            Command::AddPeers(Box::new(add))
-        }
-        Command::Move(torrent, to) => Command::Move(*torrent, names.place(*to)),
-        Command::Rename(torrent, Rename::Torrent(name)) => {
-            Command::Rename(*torrent, Rename::Torrent(names.name(name)))
-        }
-        Command::Rename(torrent, Rename::File(file, path)) => {
-            let path: Vec<String> = path.split('/').map(|part| names.name(part)).collect();
-            Command::Rename(*torrent, Rename::File(*file, path.join("/")))
-        }
+        Command::Add(add) => add_torrent(names, add).into(),
+        Command::Torrent(torrent, command) => torrent_command(names, command).of(*torrent),
         Command::RestoreDht(state) => Command::RestoreDht(Box::new(dht_state(names, state))),
-        Command::Dht(wish) => Command::Dht(Box::new(dht_wish(names, wish))),
+        Command::Dht(request) => Command::Dht(Box::new(dht_request(names, request))),
         Command::StandBy { info_hash, announce } => {
             Command::StandBy { info_hash: names.info_hash(*info_hash), announce: *announce }
         }
         Command::Forget(info_hash) => Command::Forget(names.info_hash(*info_hash)),
         // Numbers and switches.
-        Command::Remove(_)
-        | Command::RemoveWithData(_)
-        | Command::Pause(_)
-        | Command::Resume(_)
-        | Command::Recheck(_)
-        | Command::Announce(_)
-        | Command::SetPriorities(..)
-        | Command::SetSequential(..)
-        | Command::SetLimits(..)
+        Command::SetLimits(..)
         | Command::ListenOn { .. }
         | Command::ListenLocally { .. }
-        | Command::SaveResume(_)
         | Command::ShutDown => command.clone(),
+    }
+}
+
+fn torrent_command(names: &mut StandIns, command: &TorrentCommand) -> TorrentCommand {
+    match command {
+        TorrentCommand::AddPeers { peers, source } => {
+            TorrentCommand::AddPeers { peers: addrs(names, peers), source: *source }
+        }
+        TorrentCommand::Move(to) => TorrentCommand::Move(names.place(*to)),
+        TorrentCommand::Rename(Rename::Torrent(name)) => {
+            TorrentCommand::Rename(Rename::Torrent(names.name(name)))
+        }
+        TorrentCommand::Rename(Rename::File(file, path)) => {
+            let path: Vec<String> = path.split('/').map(|part| names.name(part)).collect();
+            TorrentCommand::Rename(Rename::File(*file, path.join("/")))
+        }
+        // Numbers and switches.
+        TorrentCommand::Remove
+        | TorrentCommand::RemoveWithData
+        | TorrentCommand::Pause
+        | TorrentCommand::Resume
+        | TorrentCommand::Recheck
+        | TorrentCommand::Announce
+        | TorrentCommand::SetPriorities(_)
+        | TorrentCommand::SetSequential(_)
+        | TorrentCommand::SetLimits(_)
+        | TorrentCommand::SaveResume => command.clone(),
     }
 }
 
@@ -150,16 +155,16 @@ fn dht_state(names: &mut StandIns, state: &DhtState) -> DhtState {
 }
 
 /// What is looked for is known by its hash or its key; another one is looked for in its place.
-fn dht_wish(names: &mut StandIns, wish: &DhtWish) -> DhtWish {
-    match wish {
-        DhtWish::Contact(host) => DhtWish::Contact(names.host(host)),
-        DhtWish::Get { target, salt } => {
+fn dht_request(names: &mut StandIns, request: &DhtRequest) -> DhtRequest {
+    match request {
+        DhtRequest::Contact(host) => DhtRequest::Contact(names.host(host)),
+        DhtRequest::Get { target, salt } => {
             let salt = salt.as_ref().map(|salt| Bytes::from(alloc::vec![b'x'; salt.len()]));
-            DhtWish::Get { target: names.node(*target), salt }
+            DhtRequest::Get { target: names.node(*target), salt }
         }
         // Nobody but the owner of the key could sign another item.
-        DhtWish::Put { .. } => DhtWish::Samples(NodeId([0; 20])),
-        DhtWish::Scrape(info_hash) => DhtWish::Scrape(names.info_hash(*info_hash)),
-        DhtWish::Samples(target) => DhtWish::Samples(names.node(*target)),
+        DhtRequest::Put { .. } => DhtRequest::Samples(NodeId([0; 20])),
+        DhtRequest::Scrape(info_hash) => DhtRequest::Scrape(names.info_hash(*info_hash)),
+        DhtRequest::Samples(target) => DhtRequest::Samples(names.node(*target)),
     }
 }

@@ -199,7 +199,8 @@ impl Writer<'_> {
     fn rewrite(&mut self, event: &Event) -> Event {
         let names = &mut *self.stand_ins;
         match event {
-            Event::Command(command) => Event::Command(commands::rewrite(names, command)),
+            // A number that the embedder chose may say anything.
+            Event::Command(_, command) => commands::rewrite(names, command).into(),
             Event::Incoming { socket, remote } => {
                 Event::Incoming { socket: *socket, remote: names.addr(*remote) }
             }

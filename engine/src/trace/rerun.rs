@@ -169,7 +169,7 @@ impl Names {
                 let name = self.name(|n| Origination::Exchange(base.clone(), n));
                 self.exchanges.insert(*exchange, name);
             }
-            Action::Notify(Notice::TorrentAdded(id, hashes)) => {
+            Action::Notify(Notice::TorrentAdded { torrent: id, info_hashes: hashes, .. }) => {
                 self.torrents.insert(*id, hashes.wire());
             }
             Action::Notify(Notice::PeerConnected { torrent, conn, .. }) => {
@@ -187,11 +187,11 @@ impl Names {
             Event::Disk(op, _) => self.ops.get(op).cloned(),
             Event::Resolved(lookup, _) => self.lookups.get(lookup).cloned(),
             Event::Http(exchange, _) => self.exchanges.get(exchange).cloned(),
-            Event::Command(_) | Event::Incoming { .. } | Event::Datagram { .. } => None,
+            Event::Command(..) | Event::Incoming { .. } | Event::Datagram { .. } => None,
         };
         let torrent = match (&event, &about) {
-            (Event::Command(Command::Add(add)), _) => Some(add.metainfo.info_hashes().wire()),
-            (Event::Command(command), _) => {
+            (Event::Command(_, Command::Add(add)), _) => Some(add.metainfo.info_hashes().wire()),
+            (Event::Command(_, command), _) => {
                 command.torrent().and_then(|id| self.torrents.get(&id).copied())
             }
             (Event::Stream(conn, _), _) => self.of_conn.get(conn).copied(),
@@ -357,8 +357,9 @@ impl<'a> Rerun<'a> {
         let event = planned.event.clone();
         let Some(name) = &planned.about else {
             return match event {
-                Event::Command(command) => {
-                    self.translate_command(command, planned.torrent).map(Event::Command)
+                Event::Command(tag, command) => {
+                    let command = self.translate_command(command, planned.torrent)?;
+                    Some(Event::Command(tag, command))
                 }
                 // What was about something unknown in the record is so here as well.
                 Event::Stream(..) | Event::Disk(..) | Event::Resolved(..) | Event::Http(..) => None,
@@ -408,16 +409,10 @@ impl<'a> Rerun<'a> {
         Some(Event::Stream(conn, event))
     }
 
-    fn translate_command(
-        &self,
-        mut command: Command,
-        torrent: Option<Sha1Hash>,
-    ) -> Option<Command> {
-        if let Some(id) = command.torrent_mut() {
-            let here = self.names.torrents.iter().find(|(_, hash)| Some(**hash) == torrent);
-            *id = *here?.0;
-        }
-        Some(command)
+    fn translate_command(&self, command: Command, torrent: Option<Sha1Hash>) -> Option<Command> {
+        let Command::Torrent(_, command) = command else { return Some(command) };
+        let here = self.names.torrents.iter().find(|(_, hash)| Some(**hash) == torrent);
+        Some(command.of(*here?.0))
     }
 }
 

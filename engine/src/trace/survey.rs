@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::allowed;
 use super::stand_ins::StandIns;
-use crate::api::{Command, DhtWish, Event, HttpEvent, StreamEvent};
+use crate::api::{Command, DhtRequest, Event, HttpEvent, StreamEvent, TorrentCommand};
 use crate::base::ids::{ConnId, ExchangeId};
 use crate::wire::{FrameAssembler, HANDSHAKE_LENGTH, Handshake, Message};
 
@@ -71,7 +71,7 @@ impl Survey {
                 self.bodies.entry(*id).or_default().extend_from_slice(bytes);
             }
             Event::Http(_, HttpEvent::Head { location: Some(url), .. }) => names.meet_in_url(url),
-            Event::Command(command) => self.command(command),
+            Event::Command(_, command) => self.command(command),
             Event::Stream(conn, StreamEvent::Received(bytes)) => self.hear(*conn, bytes),
             Event::Stream(..) | Event::Resolved(_, Err(_)) | Event::Disk(..) | Event::Http(..) => {}
         }
@@ -90,12 +90,14 @@ impl Survey {
                 let seeds = metainfo.web_seeds().iter().chain(metainfo.http_seeds());
                 trackers.chain(seeds).for_each(|url| names.meet_in_url(url));
             }
-            Command::AddPeers(add) => add.peers.iter().for_each(|peer| names.meet(peer.ip())),
+            Command::Torrent(_, TorrentCommand::AddPeers { peers, .. }) => {
+                peers.iter().for_each(|peer| names.meet(peer.ip()));
+            }
             Command::RestoreDht(state) => {
                 state.nodes.iter().for_each(|node| names.meet(node.addr.ip()));
             }
             Command::Dht(wish) => {
-                if let DhtWish::Contact(host) = &**wish {
+                if let DhtRequest::Contact(host) = &**wish {
                     names.meet_in_url(host);
                 }
             }

@@ -8,7 +8,7 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     Action, Command, DiskOp, DiskOutcome, Engine, Event, FileStatus, Notice, ResumeData,
-    TorrentState,
+    TorrentCommand, TorrentState,
 };
 use std::sync::Arc;
 
@@ -50,16 +50,19 @@ enum Op {
 impl Model {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Command(Command::Add(add)) => {
+            Event::Command(_, Command::Add(add)) => {
                 self.added.insert(add.metainfo.info_hashes().wire(), add.resume.clone());
             }
             // What comes in of a torrent that is being closed is of no use to it.
-            Event::Command(Command::Remove(torrent) | Command::RemoveWithData(torrent)) => {
+            Event::Command(
+                _,
+                Command::Torrent(torrent, TorrentCommand::Remove | TorrentCommand::RemoveWithData),
+            ) => {
                 if let Some(known) = self.torrents.get_mut(torrent) {
                     known.closing = true;
                 }
             }
-            Event::Command(Command::ShutDown) => {
+            Event::Command(_, Command::ShutDown) => {
                 self.stopping = true;
                 self.torrents.values_mut().for_each(|known| known.closing = true);
             }

@@ -7,7 +7,10 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, ExchangeId};
 use eddyline::base::time::Instant;
 use eddyline::tracker::parse_announce;
-use eddyline::{Action, Command, Event, HttpAction, HttpEvent, Notice, StreamAction, StreamEvent};
+use eddyline::{
+    Action, Command, Event, HttpAction, HttpEvent, Notice, StreamAction, StreamEvent,
+    TorrentCommand,
+};
 
 /// Seconds between two connections to one address.
 const REDIAL: u64 = 5;
@@ -60,9 +63,13 @@ impl Politeness {
                 self.asking.remove(id);
             }
             // What comes back from standby remembers.
-            Event::Command(Command::Add(add))
+            Event::Command(_, Command::Add(add))
                 if self.resting.remove(&add.metainfo.info_hashes().wire()) => {}
-            Event::Command(Command::Add(_) | Command::Remove(_) | Command::RemoveWithData(_)) => {
+            Event::Command(
+                _,
+                Command::Add(_)
+                | Command::Torrent(_, TorrentCommand::Remove | TorrentCommand::RemoveWithData),
+            ) => {
                 // What the user adds again or removes starts without a history.
                 *self = Self::default();
             }

@@ -32,7 +32,7 @@ struct Talk {
 impl Privacy {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Command(Command::Add(add)) if add.metainfo.is_private() => {
+            Event::Command(_, Command::Add(add)) if add.metainfo.is_private() => {
                 self.private.insert(add.metainfo.info_hashes().wire());
             }
             Event::Stream(conn, StreamEvent::Received(bytes)) => {
@@ -49,8 +49,8 @@ impl Privacy {
 
     pub(super) fn see(&mut self, action: &Action, engine: &Engine) -> Result<(), String> {
         match action {
-            Action::Notify(Notice::TorrentAdded(id, hashes)) => {
-                self.torrents.insert(*id, hashes.wire());
+            Action::Notify(Notice::TorrentAdded { torrent, info_hashes, .. }) => {
+                self.torrents.insert(*torrent, info_hashes.wire());
             }
             // What was not known to be private is from now on.
             Action::Notify(Notice::MetadataReady(id)) => {

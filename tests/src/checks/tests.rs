@@ -34,7 +34,7 @@ fn history() -> Trace {
     world.leech(leech, &content, &[seed]);
     world.run(1);
     let torrent = world.torrent(leech);
-    world.command(leech, eddyline::Command::SaveResume(torrent));
+    world.command(leech, eddyline::TorrentCommand::SaveResume.of(torrent));
     let plain = Puppet::new(&content, b'p').plain().opening(vec![Message::Interested]);
     world.connect_script(leech, plain.boxed());
     world.run(70);
@@ -461,7 +461,7 @@ fn naming_a_private_torrent_in_public_is_noticed() {
     let one = |private: bool| if private { &secret } else { &content };
     let add = |private: bool| {
         let metainfo = one(private).metainfo.clone();
-        Event::Command(eddyline::Command::Add(Box::new(eddyline::AddTorrent::new(metainfo))))
+        Event::from(eddyline::AddTorrent::new(metainfo))
     };
     let send = |data: Vec<u8>| Action::SendDatagram {
         socket: eddyline::base::ids::UdpSocketId(0),
@@ -500,7 +500,7 @@ fn telling_of_the_peers_of_a_private_torrent_is_noticed() {
         let heard = Bytes::from([shake.as_slice(), &offer].concat());
         let mut privacy = super::Privacy::default();
         let add = eddyline::AddTorrent::new(content.metainfo.clone());
-        privacy.hear(&Event::Command(eddyline::Command::Add(Box::new(add))));
+        privacy.hear(&add.into());
         let remote = "1.2.3.4:5".parse().unwrap();
         privacy.see(&Action::Stream(conn, StreamAction::Connect { remote }), &engine)?;
         privacy.hear(&Event::Stream(conn, StreamEvent::Received(heard)));

@@ -115,7 +115,7 @@ impl World {
 /// What a driver tells a fresh engine: one port for everything, and a group that it has joined.
 pub(super) fn listen_commands() -> [Event; 2] {
     [
-        Event::Command(Command::ListenOn { port: Some(PORT), udp4: Some(UDP), udp6: None }),
-        Event::Command(Command::ListenLocally { udp4: Some(LOCAL_UDP), udp6: None }),
+        Command::ListenOn { port: Some(PORT), udp4: Some(UDP), udp6: None }.into(),
+        Command::ListenLocally { udp4: Some(LOCAL_UDP), udp6: None }.into(),
     ]
 }

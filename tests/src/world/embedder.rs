@@ -21,7 +21,7 @@ impl World {
         }
         let node = &mut self.nodes[id];
         match &notice {
-            Notice::TorrentAdded(torrent, _) => node.torrents.push(*torrent),
+            Notice::TorrentAdded { torrent, .. } => node.torrents.push(*torrent),
             Notice::TorrentRemoved(torrent) | Notice::Rested(torrent, _) => {
                 node.torrents.retain(|known| known != torrent);
             }

@@ -14,7 +14,7 @@ impl Reporter {
     /// Tells one notice.
     pub(super) fn notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::TorrentAdded(id, _) => self.known(session, *id),
+            Notice::TorrentAdded { torrent: id, .. } => self.known(session, *id),
             Notice::MetadataReady(id) => {
                 self.known(session, *id);
                 // Perhaps nothing that is wanted is there.
@@ -50,7 +50,9 @@ impl Reporter {
                     told.failure = None;
                 }
             }
-            Notice::DiskFull(id) | Notice::TorrentFailed(id, _) | Notice::StorageFailed(id, ..) => {
+            Notice::DiskFull(id)
+            | Notice::TorrentFailed(id, _)
+            | Notice::StorageFailed { torrent: id, .. } => {
                 self.failed(session, *id);
             }
             Notice::DhtReplied { torrent, peers, nodes } if self.verbose > 0 => {

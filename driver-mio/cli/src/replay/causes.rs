@@ -85,7 +85,7 @@ impl Causes {
                 };
                 requested.or_else(|| self.connections.get(conn)).cloned()
             }
-            Event::Incoming { .. } | Event::Command(_) => None,
+            Event::Incoming { .. } | Event::Command(..) => None,
         }
     }
 

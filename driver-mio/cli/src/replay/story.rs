@@ -53,7 +53,7 @@ impl Story {
         self.ended = step.now;
         for event in &step.events {
             match event {
-                Event::Command(Command::Add(add)) => {
+                Event::Command(_, Command::Add(add)) => {
                     let (hash, name) =
                         (add.metainfo.info_hashes().wire().to_hex(), add.metainfo.name());
                     let length = add.metainfo.layout().payload_length();
@@ -96,8 +96,8 @@ impl Story {
             | Notice::PeerBanned(..)
             | Notice::TorrentFailed(..)
             | Notice::TrackerFailed { .. }
-            | Notice::CommandRejected(..)
-            | Notice::StorageFailed(..)
+            | Notice::CommandRejected { .. }
+            | Notice::StorageFailed { .. }
             | Notice::DiskFull(_) => self.went_wrong(words::notice(notice)),
             _ => {}
         }

@@ -172,7 +172,7 @@ impl Transcript {
                 let url = self.exchanges.get(id).map_or("a web server", String::as_str);
                 Line::new(format!("{url} {}", words::http(event)), None, Vec::new())
             }
-            Event::Command(_) => Line::new(brief(event), None, Vec::new()),
+            Event::Command(..) => Line::new(brief(event), None, Vec::new()),
         };
         if self.raw { Line { text: raw_event(event, &line.text), ..line } } else { line }
     }
@@ -317,13 +317,17 @@ impl Transcript {
 /// An event in one line. What is long in it, a torrent or a reply, is cut.
 pub fn brief(event: &Event) -> String {
     match event {
-        Event::Command(Command::Add(add)) => {
+        Event::Command(_, Command::Add(add)) => {
             let hash = add.metainfo.info_hashes().wire().to_hex();
             let (peers, name) = (add.peers.len(), printable(add.metainfo.name()));
             format!("the user adds {name} ({}…) with {peers} peers", &hash[..8])
         }
-        Event::Command(command) => {
-            format!("the user's command: {}", words::kind_of(&format!("{command:?}")))
+        Event::Command(_, command) => {
+            let text = match command {
+                Command::Torrent(_, command) => format!("{command:?}"),
+                other => format!("{other:?}"),
+            };
+            format!("the user's command: {}", words::kind_of(&text))
         }
         other => shorten(&format!("{other:?}")),
     }
@@ -331,7 +335,7 @@ pub fn brief(event: &Event) -> String {
 
 fn raw_event(event: &Event, words: &str) -> String {
     match event {
-        Event::Command(Command::Add(_)) => words.to_owned(),
+        Event::Command(_, Command::Add(_)) => words.to_owned(),
         Event::Stream(_, StreamEvent::Received(_)) | Event::Disk(..) => {
             shorten(&format!("{event:?}: {words}"))
         }

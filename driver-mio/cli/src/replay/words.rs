@@ -125,8 +125,8 @@ pub fn http(event: &HttpEvent) -> String {
 /// What the program is told.
 pub fn notice(notice: &Notice) -> String {
     match notice {
-        Notice::TorrentAdded(..) => "the torrent is added".to_owned(),
-        Notice::CommandRejected(error, _) => format!("the command is refused: {error}"),
+        Notice::TorrentAdded { .. } => "the torrent is added".to_owned(),
+        Notice::CommandRejected { error, .. } => format!("the command is refused: {error}"),
         Notice::MetadataReady(_) => "the metadata is known".to_owned(),
         Notice::Checked(_, good) => format!("the files are checked, {good} pieces are good"),
         Notice::PieceVerified(_, piece) => format!("piece {piece} verified"),

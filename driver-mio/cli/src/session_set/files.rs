@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use eddyline::base::bits::Bits;
-use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
-    Command, CommandError, Config, Notice, RateLimits, Rename, Renamed, StorageTask, TorrentError,
+    CommandError, Config, Notice, RateLimits, Rename, Renamed, TorrentCommand, TorrentError,
 };
 use eddyline_disk::names_fit;
 use eddyline_disk::resume_store::ResumeStore;
@@ -116,8 +115,7 @@ impl Mover<'_> {
         self.put(entry.clone())?;
         let place = place_of(&target);
         let done = open(self.session, self.set, &entry).and_then(|_| {
-            let task = StorageTask::Move(place);
-            perform(self.session, &entry, self.signals, &task, |id| Command::Move(id, place))
+            perform(self.session, &entry, self.signals, &TorrentCommand::Move(place))
         });
         match done {
             Ok(()) => {
@@ -202,9 +200,7 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             None => Rename::Torrent(name.clone()),
         };
         can_be_called(&set, &store, &entry, &metainfo, &rename)?;
-        let done = perform(&mut session, &entry, &signals, &StorageTask::Rename, |id| {
-            Command::Rename(id, rename.clone())
-        });
+        let done = perform(&mut session, &entry, &signals, &TorrentCommand::Rename(rename));
         done.map_err(|why| match why.code {
             USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
             _ => why,
@@ -330,7 +326,7 @@ fn recheck(
                 }
                 Notice::Checked(id, _) => {
                     asked = true;
-                    session.driver.command(Command::Recheck(id));
+                    session.driver.command(TorrentCommand::Recheck.of(id));
                 }
                 // Of one file there is nothing under its name; others may be good.
                 Notice::TorrentFailed(id, TorrentError::Foreign(_)) => {
@@ -385,20 +381,22 @@ fn perform(
     session: &mut Session,
     entry: &Entry,
     signals: &Signals,
-    task: &StorageTask,
-    command: impl Fn(TorrentId) -> Command,
+    command: &TorrentCommand,
 ) -> Result<(), Failure> {
+    let mut asked = None;
     loop {
         for notice in session.turn(FRAME)? {
             match notice {
-                Notice::Checked(id, _) => session.driver.command(command(id)),
-                Notice::StorageDone(_, done) if done == *task => return Ok(()),
-                Notice::StorageFailed(id, failed, error) if failed == *task => {
-                    let told = session.driver.disk_refusal(id);
+                Notice::Checked(id, _) => {
+                    asked = Some(session.driver.command(command.clone().of(id)))
+                }
+                Notice::StorageDone { tag, .. } if Some(tag) == asked => return Ok(()),
+                Notice::StorageFailed { tag, torrent, error, .. } if Some(tag) == asked => {
+                    let told = session.driver.disk_refusal(torrent);
                     let told = told.map(|told| told.told(None, &entry.name));
                     return Err(Failure::of_disk(&entry.name, told, error));
                 }
-                Notice::CommandRejected(CommandError::BadName, _) => {
+                Notice::CommandRejected { error: CommandError::BadName, .. } => {
                     let text = "it is taken, or not safe on every system";
                     return Err(Failure::new(USAGE, text));
                 }

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
-use eddyline::{Command, FilePriority, Notice, Priority, StorageTask};
+use eddyline::{Command, FilePriority, Notice, Priority, StorageTask, TorrentCommand};
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionStore};
@@ -199,14 +199,14 @@ impl Run<'_> {
             Notice::Rested(_, hash) if self.is_paused(&hash.to_hex()) => {
                 self.session.driver.command(Command::Forget(*hash));
             }
-            Notice::TorrentAdded(id, hashes) => {
-                let entry = self.set.get(&hashes.wire().to_hex());
+            Notice::TorrentAdded { torrent: id, info_hashes, .. } => {
+                let entry = self.set.get(&info_hashes.wire().to_hex());
                 if let Some(entry) = entry.filter(|entry| !entry.moving_to.is_empty()) {
                     let to = place_of(&entry.moving_to);
-                    self.session.driver.command(Command::Move(*id, to));
+                    self.session.driver.command(TorrentCommand::Move(to).of(*id));
                 }
             }
-            Notice::StorageDone(id, StorageTask::Move(_)) => {
+            Notice::StorageDone { torrent: id, task: StorageTask::Move(_), .. } => {
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let Some(entry) = entry {
                     self.set.put(vec![(moved(entry), None)])?;
@@ -214,7 +214,7 @@ impl Run<'_> {
             }
             Notice::MetadataReady(id) => self.metadata_came(*id),
             // It goes on where it is, and the user decides what next.
-            Notice::StorageFailed(id, StorageTask::Move(_), _) => {
+            Notice::StorageFailed { torrent: id, task: StorageTask::Move(_), .. } => {
                 let item = self.session.item(*id);
                 let why = item.and_then(|item| self.session.failure_of(item));
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
@@ -262,7 +262,7 @@ impl Run<'_> {
             false => FilePriority { file, priority: Priority::Normal },
         };
         self.session.select(id, (0..files as u32).map(priority).collect());
-        self.session.driver.command(Command::Resume(id));
+        self.session.driver.command(TorrentCommand::Resume.of(id));
         let entry = Entry {
             name: metainfo.name().to_owned(),
             length: i64::try_from(metainfo.layout().payload_length()).unwrap_or(i64::MAX),
@@ -298,10 +298,12 @@ impl Run<'_> {
             let item = self.session.items().iter();
             let mut item = item.filter(|item| item.hash().to_hex() == hash);
             let rest = match item.next().and_then(|item| item.id) {
-                Some(id) => Some(Command::Pause(id)),
+                Some(id) => Some(TorrentCommand::Pause.of(id)),
                 None => hash_of(&entry).map(Command::Forget),
             };
-            rest.into_iter().for_each(|command| self.session.driver.command(command));
+            if let Some(command) = rest {
+                self.session.driver.command(command);
+            }
             let entry = Entry { paused: GOAL_REACHED, ..entry };
             self.set.put(vec![(entry, None)]).map_err(|error| disk(&self.folder, &error))?;
         }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Allocation, CommandError, DiskOp, LocationId, Placement, Rename, Renamed, StorageTask,
+    Allocation, CommandError, DiskOp, LocationId, Placement, Rename, Renamed, StorageTask, Tag,
 };
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
@@ -23,16 +23,16 @@ const MAX_TASKS: usize = 64;
 /// One thing to be done with all files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Task {
-    Select(Vec<u32>),
-    Move(LocationId),
-    Rename(Vec<(u32, Renamed)>),
+    Select(Tag, Vec<u32>),
+    Move(Tag, LocationId),
+    Rename(Tag, Vec<(u32, Renamed)>),
     Discard(LocationId),
 }
 
 /// What follows when the resume data says how the files lie.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Waiting {
-    told: Vec<StorageTask>,
+    told: Vec<(Tag, StorageTask)>,
     /// Copies that are not needed once the resume data names the other one.
     discard: Vec<LocationId>,
     /// Names are to be changed when they are on record.
@@ -85,7 +85,7 @@ impl Arrangement {
 
     /// Whether nothing may be written, because everything is being copied or soon will be.
     pub(in crate::torrent) fn holds_writes(&self) -> bool {
-        let moves = |task: &Task| matches!(task, Task::Move(_));
+        let moves = |task: &Task| matches!(task, Task::Move(..));
         self.busy.as_ref().is_some_and(moves) || self.tasks.front().is_some_and(moves)
     }
 
@@ -96,7 +96,7 @@ impl Arrangement {
 
     /// Whether everything is being copied.
     pub(in crate::torrent) fn is_moving(&self) -> bool {
-        matches!(self.busy, Some(Task::Move(_)))
+        matches!(self.busy, Some(Task::Move(..)))
     }
 
     /// Takes over what an earlier run left: names, and copies to be removed.
@@ -160,19 +160,24 @@ pub(in crate::torrent) enum Arranged {
         moved: bool,
     },
     /// It failed.
-    Failed(StorageTask),
+    Failed(Tag, StorageTask),
 }
 
 impl Arrangement {
     /// Other files are wanted. Returns whether the driver has to know, before it is asked to write.
-    pub(in crate::torrent) fn select(&mut self, skipped: Vec<u32>, is_open: bool) -> bool {
+    pub(in crate::torrent) fn select(
+        &mut self,
+        tag: Tag,
+        skipped: Vec<u32>,
+        is_open: bool,
+    ) -> bool {
         if skipped == self.placement.skipped {
             return false;
         }
         self.placement.skipped.clone_from(&skipped);
-        self.tasks.retain(|task| !matches!(task, Task::Select(_)));
+        self.tasks.retain(|task| !matches!(task, Task::Select(..)));
         if is_open {
-            self.tasks.push_front(Task::Select(skipped));
+            self.tasks.push_front(Task::Select(tag, skipped));
         }
         is_open
     }
@@ -180,15 +185,19 @@ impl Arrangement {
     /// Room is made for what is wanted, before it is fetched.
     pub(in crate::torrent) fn make_room(&mut self) {
         if self.placement.allocation != Allocation::None {
-            let select = Task::Select(self.placement.skipped.clone());
+            let select = Task::Select(Tag::NONE, self.placement.skipped.clone());
             self.tasks.push_front(select);
         }
     }
 
     /// The data is to move to another location. Returns whether it is there already.
-    pub(in crate::torrent) fn move_to(&mut self, to: LocationId) -> Result<bool, CommandError> {
+    pub(in crate::torrent) fn move_to(
+        &mut self,
+        tag: Tag,
+        to: LocationId,
+    ) -> Result<bool, CommandError> {
         let there = self.placement.location == to && self.tasks.is_empty();
-        match there || self.add(Task::Move(to)) {
+        match there || self.add(Task::Move(tag, to)) {
             true => Ok(there),
             false => Err(CommandError::Busy),
         }
@@ -197,6 +206,7 @@ impl Arrangement {
     /// Files are to get other names.
     pub(in crate::torrent) fn rename(
         &mut self,
+        tag: Tag,
         layout: &Layout,
         rename: &Rename,
     ) -> Result<(), CommandError> {
@@ -206,7 +216,7 @@ impl Arrangement {
         };
         let renamed = renamed.filter(|renamed| self.names_are_free(layout, renamed));
         let renamed = renamed.ok_or(CommandError::BadName)?;
-        self.add(Task::Rename(renamed)).then_some(()).ok_or(CommandError::Busy)
+        self.add(Task::Rename(tag, renamed)).then_some(()).ok_or(CommandError::Busy)
     }
 
     /// What a file is called now.
@@ -279,7 +289,7 @@ impl Arrangement {
         }
         match self.tasks.front() {
             None => Next::Nothing,
-            Some(Task::Rename(renamed)) if !self.names_on_record => {
+            Some(Task::Rename(_, renamed)) if !self.names_on_record => {
                 let save = self.names_before.is_none();
                 if save {
                     let names = &mut self.placement.renamed;
@@ -289,7 +299,7 @@ impl Arrangement {
                 }
                 Next::Record { save }
             }
-            Some(Task::Move(_)) => Next::Quiet,
+            Some(Task::Move(..)) => Next::Quiet,
             Some(_) => Next::Begin,
         }
     }
@@ -299,9 +309,9 @@ impl Arrangement {
         let task = self.tasks.pop_front()?;
         self.busy = Some(task.clone());
         Some(match task {
-            Task::Select(skipped) => DiskOp::Select { torrent, skipped },
-            Task::Move(to) => DiskOp::Move { torrent, to },
-            Task::Rename(renamed) => DiskOp::Rename { torrent, renamed },
+            Task::Select(_, skipped) => DiskOp::Select { torrent, skipped },
+            Task::Move(_, to) => DiskOp::Move { torrent, to },
+            Task::Rename(_, renamed) => DiskOp::Rename { torrent, renamed },
             Task::Discard(from) => DiskOp::Discard { torrent, from },
         })
     }
@@ -309,10 +319,10 @@ impl Arrangement {
     /// What was wanted of the files is done, or is not.
     pub(in crate::torrent) fn arranged(&mut self, done: bool) -> Option<Arranged> {
         let ended = self.busy.take()?;
-        let task = match &ended {
-            Task::Select(_) => StorageTask::Select,
-            Task::Move(to) => StorageTask::Move(*to),
-            Task::Rename(_) => StorageTask::Rename,
+        let (tag, task) = match &ended {
+            Task::Select(tag, _) => (*tag, StorageTask::Select),
+            Task::Move(tag, to) => (*tag, StorageTask::Move(*to)),
+            Task::Rename(tag, _) => (*tag, StorageTask::Rename),
             Task::Discard(from) => {
                 if done {
                     self.left_at.retain(|left| left != from);
@@ -324,7 +334,7 @@ impl Arrangement {
             // Without it blocks would be written to the wrong place: it is tried again.
             (false, StorageTask::Select) => {
                 self.tasks.push_front(ended);
-                return Some(Arranged::Failed(task));
+                return Some(Arranged::Failed(tag, task));
             }
             _ => self.names_before.take(),
         };
@@ -333,20 +343,20 @@ impl Arrangement {
             if let (StorageTask::Rename, Some(names)) = (&task, names_before) {
                 self.placement.renamed = names;
             }
-            return Some(Arranged::Failed(task));
+            return Some(Arranged::Failed(tag, task));
         }
-        self.unsaved.told.push(task);
-        let moved = matches!(ended, Task::Move(_));
+        self.unsaved.told.push((tag, task));
+        let moved = matches!(ended, Task::Move(..));
         match ended {
-            Task::Rename(renamed) => self.names_done(&renamed),
-            Task::Move(to) => {
+            Task::Rename(_, renamed) => self.names_done(&renamed),
+            Task::Move(_, to) => {
                 let from = core::mem::replace(&mut self.placement.location, to);
                 self.unsaved.discard.push(from);
                 self.left_at.retain(|left| *left != to);
                 self.tasks.retain(|task| *task != Task::Discard(to));
                 self.left_at.push(from);
             }
-            Task::Select(_) | Task::Discard(_) => {}
+            Task::Select(..) | Task::Discard(_) => {}
         }
         Some(Arranged::Done { moved })
     }
@@ -357,7 +367,7 @@ impl Arrangement {
     }
 
     /// The resume data is stored, or is not and has to be stored again. Returns what is done.
-    pub(in crate::torrent) fn stored(&mut self, stored: bool) -> Vec<StorageTask> {
+    pub(in crate::torrent) fn stored(&mut self, stored: bool) -> Vec<(Tag, StorageTask)> {
         let mut waiting = core::mem::take(&mut self.in_store);
         if !stored {
             self.unsaved.told.append(&mut waiting.told);
@@ -405,7 +415,7 @@ impl Arrangement {
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
         match rule {
             "nothing is asked for while the data moves" => {
-                self.busy = Some(Task::Move(LocationId(1)));
+                self.busy = Some(Task::Move(Tag::NONE, LocationId(1)));
             }
             _ => return None,
         }
@@ -419,6 +429,7 @@ mod tests {
 
     use super::*;
 
+    const TAG: Tag = Tag(7);
     const HERE: LocationId = LocationId(1);
     const THERE: LocationId = LocationId(2);
 
@@ -429,8 +440,8 @@ mod tests {
     #[test]
     fn the_old_copy_is_discarded_once_the_new_place_is_on_record() {
         let mut files = arrangement();
-        assert_eq!(files.move_to(HERE), Ok(true));
-        assert_eq!(files.move_to(THERE), Ok(false));
+        assert_eq!(files.move_to(TAG, HERE), Ok(true));
+        assert_eq!(files.move_to(TAG, THERE), Ok(false));
         assert!(files.holds_writes() && files.next() == Next::Quiet);
         let torrent = TorrentId::from_u64(1);
         assert!(matches!(files.begin(torrent), Some(DiskOp::Move { to: THERE, .. })));
@@ -441,7 +452,7 @@ mod tests {
         files.store_begins();
         assert!(files.stored(false).is_empty() && files.next() == Next::Nothing);
         files.store_begins();
-        assert_eq!(files.stored(true), [StorageTask::Move(THERE)]);
+        assert_eq!(files.stored(true), [(TAG, StorageTask::Move(THERE))]);
         assert_eq!(files.next(), Next::Begin);
         assert!(matches!(files.begin(torrent), Some(DiskOp::Discard { from: HERE, .. })));
         assert_eq!(files.arranged(true), Some(Arranged::Discarded(true)));
@@ -451,15 +462,17 @@ mod tests {
     #[test]
     fn a_selection_that_fails_is_tried_again_and_a_move_is_not() {
         let mut files = arrangement();
-        assert!(files.select(alloc::vec![3], true) && !files.select(alloc::vec![3], true));
+        assert!(
+            files.select(TAG, alloc::vec![3], true) && !files.select(TAG, alloc::vec![3], true)
+        );
         let torrent = TorrentId::from_u64(1);
         assert!(matches!(files.begin(torrent), Some(DiskOp::Select { .. })));
-        assert_eq!(files.arranged(false), Some(Arranged::Failed(StorageTask::Select)));
+        assert_eq!(files.arranged(false), Some(Arranged::Failed(TAG, StorageTask::Select)));
         assert!(matches!(files.begin(torrent), Some(DiskOp::Select { .. })));
         assert_eq!(files.arranged(true), Some(Arranged::Done { moved: false }));
-        assert_eq!(files.move_to(THERE), Ok(false));
+        assert_eq!(files.move_to(TAG, THERE), Ok(false));
         files.begin(torrent);
-        assert_eq!(files.arranged(false), Some(Arranged::Failed(StorageTask::Move(THERE))));
+        assert_eq!(files.arranged(false), Some(Arranged::Failed(TAG, StorageTask::Move(THERE))));
         assert!(files.is_done() && files.placement.location == HERE);
     }
 }
