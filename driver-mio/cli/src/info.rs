@@ -7,10 +7,9 @@ use clap::ArgMatches;
 use eddyline::metainfo::{FileEntry, Magnet, Metainfo, Naming};
 use eddyline_mio::dns::Names;
 use eddyline_session::Source;
-use serde_json::{Value, json};
 
+use super::documents::{MagnetInfo, TorrentInfo};
 use super::exit::Failure;
-
 use super::metadata::fetch;
 use super::output::{json as print_json, line, printable};
 use super::passkeys::without_passkey;
@@ -32,9 +31,11 @@ pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     let verbose = matches.get_count("verbose");
     match source {
-        Source::Torrent(metainfo) if as_json => print_json(&torrent_json(&metainfo)),
+        Source::Torrent(metainfo) if as_json => print_json(&torrent_info(&metainfo)),
         Source::Torrent(metainfo) => print_torrent(&metainfo, verbose),
-        Source::Magnet(magnet) if as_json => print_json(&magnet_json(&magnet)),
+        Source::Magnet(magnet) if as_json => {
+            print_json(&MagnetInfo::of(&magnet, publisher(&magnet)))
+        }
         Source::Magnet(magnet) => print_magnet(&magnet, verbose),
     }
     Ok(ExitCode::SUCCESS)
@@ -55,58 +56,8 @@ fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> + Cl
 }
 
 /// What `info --json` prints of a torrent.
-pub fn torrent_json(metainfo: &Metainfo) -> Value {
-    let files: Vec<Value> = listed(metainfo)
-        .map(|(_, file)| {
-            json!({
-                "path": file.display_path(),
-                "length": file.length,
-                "pad": file.attributes.pad,
-                "symlink": file.symlink.as_ref().map(|target| target.join("/")),
-                "executable": file.attributes.executable,
-                "hidden": file.attributes.hidden,
-                "path_in_torrent": file.own.as_ref().map(|own| own.join("/")),
-            })
-        })
-        .collect();
-    let nodes: Vec<String> =
-        metainfo.nodes().iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
-    json!({
-        "kind": "torrent",
-        "name": metainfo.name(),
-        "name_in_torrent": metainfo.name_in_torrent(),
-        "info_hash_v1": metainfo.info_hashes().v1.map(|hash| hash.to_hex()),
-        "info_hash_v2": metainfo.info_hashes().v2.map(|hash| hash.to_hex()),
-        "piece_length": metainfo.geometry().piece_length(),
-        "pieces": metainfo.geometry().pieces(),
-        "length": metainfo.layout().payload_length(),
-        "files": files,
-        "trackers": metainfo.trackers(),
-        "web_seeds": metainfo.web_seeds(),
-        "nodes": nodes,
-        "private": metainfo.is_private(),
-        "comment": metainfo.comment(),
-        "created_by": metainfo.created_by(),
-        "creation_date": metainfo.creation_date(),
-        "source": metainfo.source(),
-        "magnet": metainfo.magnet().to_string(),
-    })
-}
-
-fn magnet_json(magnet: &Magnet) -> Value {
-    let mut peers: Vec<String> = magnet.peers.iter().map(ToString::to_string).collect();
-    peers.extend(magnet.named_peers.iter().cloned());
-    json!({
-        "kind": "magnet",
-        "name": magnet.name,
-        "info_hash_v1": magnet.v1.map(|hash| hash.to_hex()),
-        "info_hash_v2": magnet.v2.map(|hash| hash.to_hex()),
-        "trackers": magnet.trackers,
-        "web_seeds": magnet.web_seeds,
-        "peers": peers,
-        "publisher": publisher(magnet),
-        "select_only": magnet.select_only.clone().unwrap_or_default(),
-    })
+pub fn torrent_info(metainfo: &Metainfo) -> TorrentInfo<'_> {
+    TorrentInfo::of(metainfo, listed(metainfo).map(|(_, file)| file))
 }
 
 /// Whoever says in the DHT which torrent is meant (BEP 46): key, and salt where there is one.

@@ -9,6 +9,7 @@ mod config_file;
 mod create;
 mod demo;
 mod demo_tracker;
+mod documents;
 mod exit;
 mod folders;
 mod found;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use clap::ArgMatches;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::terminal;
 
@@ -34,8 +34,10 @@ pub fn line(text: &str) {
     put(&lines(text));
 }
 
-/// Prints a JSON value on a line of its own.
-pub fn json(value: &Value) {
+/// Prints a value as JSON on a line of its own, its keys in order.
+pub fn json(value: &impl Serialize) {
+    // What is printed has texts for keys: it can always be written.
+    let value = serde_json::to_value(value).unwrap_or_default();
     put(&escaped(&value.to_string()));
 }
 
@@ -156,6 +158,6 @@ mod tests {
         let value = serde_json::json!({ EVIL: [EVIL, "plain"] });
         let text = escaped(&value.to_string());
         assert!(!text.chars().any(steers));
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -12,8 +12,8 @@ use eddyline_disk::lanes::LANES;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
 use eddyline_mio::dns::Names;
-use serde_json::{Value, json};
 
+use super::documents::{Numbers, Verified, VerifiedFile};
 use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
 use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
@@ -63,7 +63,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let report = Report { metainfo: &metainfo, states, files: look(&files) };
     let complete = report.is_complete();
     if matches.get_flag("json") {
-        print_json(&report.json());
+        print_json(&report.document());
     } else {
         report.show();
     }
@@ -160,11 +160,8 @@ fn good_bytes(metainfo: &Metainfo, states: &[State], index: usize) -> u64 {
 }
 
 /// Up to twenty numbers one by one, more as ranges.
-fn numbers(list: &[u32]) -> Value {
-    if list.len() <= 20 {
-        return json!(list);
-    }
-    ranges(list).into_iter().map(|(first, last)| json!([first, last])).collect()
+fn numbers(list: Vec<u32>) -> Numbers {
+    if list.len() <= 20 { Numbers::Each(list) } else { Numbers::Ranges(ranges(&list)) }
 }
 
 fn ranges(list: &[u32]) -> Vec<(u32, u32)> {
@@ -194,27 +191,26 @@ impl Report<'_> {
         self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
     }
 
-    fn json(&self) -> Value {
+    fn document(&self) -> Verified {
         let states = &self.states;
         let file = |file: &Seen| {
             let entry = &self.metainfo.layout().files()[file.index];
-            json!({
-                "path": entry.display_path(),
-                "length": entry.length,
-                "good": good_bytes(self.metainfo, states, file.index),
-                "excess": file.excess,
-                "found_as": (file.path != entry.display_path()).then_some(&file.path),
-            })
+            VerifiedFile {
+                path: entry.display_path(),
+                length: entry.length,
+                good: good_bytes(self.metainfo, states, file.index),
+                excess: file.excess,
+                found_as: (file.path != entry.display_path()).then(|| file.path.clone()),
+            }
         };
-        let files: Vec<Value> = self.files.iter().map(file).collect();
-        json!({
-            "pieces": states.len(),
-            "good": with_state(states, State::Good).len(),
-            "bad": numbers(&with_state(states, State::Bad)),
-            "missing": numbers(&with_state(states, State::Missing)),
-            "files": files,
-            "complete": self.is_complete(),
-        })
+        Verified {
+            pieces: states.len(),
+            good: with_state(states, State::Good).len(),
+            bad: numbers(with_state(states, State::Bad)),
+            missing: numbers(with_state(states, State::Missing)),
+            files: self.files.iter().map(file).collect(),
+            complete: self.is_complete(),
+        }
     }
 
     fn show(&self) {

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use eddyline::metainfo::{CreateOptions, Format, Metainfo, default_piece_length};
-use serde_json::{Value, json};
 
+use super::documents::{Created, LeftOut};
 use super::exit::{Failure, USAGE};
 use super::hashing::threads;
-use super::info::{print_torrent, torrent_json};
+use super::info::{print_torrent, torrent_info};
 use super::output::{json as print_json, line, say, warn};
 use super::output_file::{OutputFile, Readers, forced};
 use super::signals::Signals;
@@ -138,14 +138,16 @@ fn options(matches: &ArgMatches, name: String, input: &Input) -> Result<CreateOp
 /// What came of it: a line for people, and what was asked for.
 fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &OutputFile, dry: bool) {
     if matches.get_flag("json") {
-        let mut value = torrent_json(metainfo);
-        let omitted = input.omitted.iter().map(
-            |(why, path)| json!({ "path": path.display().to_string(), "why": why.describe() }),
-        );
-        value["output"] = json!(output.name());
-        value["written"] = json!(!dry);
-        value["left_out"] = omitted.collect::<Value>();
-        print_json(&value);
+        let left_out = input
+            .omitted
+            .iter()
+            .map(|(why, path)| LeftOut { path: path.display().to_string(), why: why.describe() });
+        print_json(&Created {
+            torrent: torrent_info(metainfo),
+            output: output.name().to_owned(),
+            written: !dry,
+            left_out: left_out.collect(),
+        });
     } else if matches.get_flag("show") {
         print_torrent(metainfo, 0);
     }

@@ -17,8 +17,8 @@ use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::Selected;
 use eddyline_session::session_store::{Entry, SessionSet, SessionStore};
 use eddyline_session::{Renames, Source};
-use serde_json::json;
 
+use super::super::documents::SessionVerified;
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
 use super::super::found::take_paths;
 use super::super::hashing::HashingProgress;
@@ -290,14 +290,19 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             let (good, pieces) = (good.count(), good.len());
             line(&format!("{}: {good} of {pieces} pieces are good", printable(&name)));
         }
-        results.push(json!({
-            "info_hash": entry.hash, "name": name, "pieces": good.len(), "good": good.count(),
-            "done": done, "length": length, "complete": is_complete,
-        }));
+        results.push(SessionVerified {
+            info_hash: entry.hash,
+            name,
+            pieces: good.len(),
+            good: good.count(),
+            done,
+            length,
+            complete: is_complete,
+        });
     }
     session.stop()?;
     if matches.get_flag("json") {
-        print_json(&results.into());
+        print_json(&results);
     }
     if complete {
         Ok(ExitCode::SUCCESS)

@@ -8,8 +8,8 @@ use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Selected;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet};
-use serde_json::{Value, json};
 
+use super::super::documents::Listed;
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line, printable, say};
 use super::super::terminal::output_width;
@@ -46,7 +46,7 @@ pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut rows = rows(&set, &ResumeStore::at(&folder));
     sort(&mut rows, matches.get_one::<String>("sort").map_or("name", String::as_str));
     if matches.get_flag("json") {
-        print_json(&rows.iter().map(as_json).collect());
+        print_json(&rows.iter().map(listed).collect::<Vec<_>>());
     } else if !rows.is_empty() {
         print_table(&rows, matches.get_count("verbose") > 0);
     } else if !matches.get_flag("quiet") {
@@ -67,7 +67,8 @@ pub(super) fn print_changed<'a>(
     }
     let status = running_status(store);
     let entries = hashes.filter_map(|hash| set.get(hash));
-    print_json(&entries.map(|entry| as_json(&row(set, store, &status, entry))).collect());
+    let rows: Vec<Row> = entries.map(|entry| row(set, store, &status, entry)).collect();
+    print_json(&rows.iter().map(listed).collect::<Vec<_>>());
     true
 }
 
@@ -144,35 +145,35 @@ fn sort(rows: &mut [Row], by: &str) {
     }
 }
 
-fn as_json(row: &Row) -> Value {
+fn listed(row: &Row) -> Listed<'_> {
     let entry = &row.entry;
     let said = |limit: i64| u64::try_from(limit).ok();
     let positive = |limit: i64| said(limit).filter(|limit| *limit > 0);
-    json!({
-        "info_hash": entry.hash,
-        "hash": entry.hash,
-        "name": row.name,
-        "state": row.state,
-        "error": row.error,
-        "paused": entry.paused != 0,
-        "done": row.done,
-        "length": row.length,
-        "size": entry.length,
-        "good": row.pieces.0,
-        "pieces": row.pieces.1,
-        "down_rate": row.down_rate,
-        "up_rate": row.up_rate,
-        "uploaded": row.uploaded,
-        "peers": row.peers,
-        "seeds": row.seeds,
-        "folder": entry.folder,
-        "moving_to": Some(&entry.moving_to).filter(|to| !to.is_empty()),
-        "sequential": entry.sequential != 0,
-        "max_down": positive(entry.max_down),
-        "max_up": positive(entry.max_up),
-        "seed_ratio": said(entry.seed_ratio).map(|ratio| ratio as f64 / 1000.0),
-        "seed_time": said(entry.seed_time),
-    })
+    Listed {
+        info_hash: &entry.hash,
+        hash: &entry.hash,
+        name: &row.name,
+        state: &row.state,
+        error: row.error.as_deref(),
+        paused: entry.paused != 0,
+        done: row.done,
+        length: row.length,
+        size: entry.length,
+        good: row.pieces.0,
+        pieces: row.pieces.1,
+        down_rate: row.down_rate,
+        up_rate: row.up_rate,
+        uploaded: row.uploaded,
+        peers: row.peers,
+        seeds: row.seeds,
+        folder: &entry.folder,
+        moving_to: Some(&*entry.moving_to).filter(|to| !to.is_empty()),
+        sequential: entry.sequential != 0,
+        max_down: positive(entry.max_down),
+        max_up: positive(entry.max_up),
+        seed_ratio: said(entry.seed_ratio).map(|ratio| ratio as f64 / 1000.0),
+        seed_time: said(entry.seed_time),
+    }
 }
 
 fn print_table(rows: &[Row], full_hash: bool) {

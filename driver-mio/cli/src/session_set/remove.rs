@@ -11,8 +11,8 @@ use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
 use eddyline_session::session_store::{Entry, SessionSet};
-use serde_json::json;
 
+use super::super::documents::Removed;
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line};
 use super::entries::{hash_of, place_of, resume_of, title};
@@ -37,10 +37,10 @@ pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         if !matches.get_flag("json") {
             line(&format!("removed {}", title(&entry)));
         }
-        removed.push(json!({ "info_hash": entry.hash, "name": entry.name }));
+        removed.push(Removed { info_hash: entry.hash, name: entry.name });
     }
     if matches.get_flag("json") {
-        print_json(&removed.into());
+        print_json(&removed);
     }
     Ok(ExitCode::SUCCESS)
 }
