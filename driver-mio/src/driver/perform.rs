@@ -164,5 +164,5 @@ impl Driver {
 
 /// The dense part of a connection's id.
 fn slot_of(conn: ConnId) -> usize {
-    (conn.as_u64() & 0xffff_ffff) as usize
+    conn.slot() as usize
 }

@@ -85,7 +85,7 @@ impl InlineDisk {
             }
             // A loop that keeps no resume data has nothing to make durable for it.
             DiskOp::Sync { torrent } => DiskOutcome::Synced(self.status(torrent)?),
-            DiskOp::StoreResume { .. } => DiskOutcome::Done,
+            DiskOp::StoreResume { .. } => DiskOutcome::Failed(DiskError::Missing),
             // One folder, all files, names as they are: that is what these loops ask for.
             DiskOp::Select { .. }
             | DiskOp::Move { .. }

@@ -86,7 +86,8 @@ pub enum StreamAction {
     /// Close; no further event for this id.
     Close(CloseMode),
     /// Send the content of a block that was said to be [`DiskOutcome::Ready`] in this very step,
-    /// from where it lies. When it turns out to be gone, the connection is broken: its header is
+    /// from where it lies: behind everything that was to be sent before, as each `Send` and `SendBlock` is,
+    /// and before what comes after. When it turns out to be gone, the connection is broken: its header is
     /// sent already.
     ///
     /// [`DiskOutcome::Ready`]: crate::DiskOutcome::Ready
@@ -186,7 +187,9 @@ pub enum DiskOp {
         /// The torrent.
         torrent: TorrentId,
     },
-    /// Stores resume data durably, replacing what was there at once or not at all.
+    /// Stores resume data durably, replacing what was there at once or not at all. `Done` says that it
+    /// outlives a power cut; a driver that keeps none answers `Failed(DiskError::Missing)`: then nothing
+    /// waits for it, and [`Notice::ResumeSaved`] is not told.
     StoreResume {
         /// The torrent.
         torrent: TorrentId,

@@ -52,6 +52,15 @@ id!(
     /// socket) until it is closed.
     ConnId
 );
+impl ConnId {
+    /// The dense half of the id: a number below the most connections that were open at once, which
+    /// another connection gets when this one is gone. A driver may index an array by it, and tells
+    /// holders of a place apart by the whole id.
+    pub const fn slot(self) -> u32 {
+        (self.0 & 0xffff_ffff) as u32
+    }
+}
+
 id!(
     /// One disk or hash operation.
     DiskOpId

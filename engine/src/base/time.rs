@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: nanoseconds since an arbitrary zero chosen by the embedder.
 ///
+/// The engine keeps zero for "never": the first step is called at a later instant, a second after zero for
+/// instance.
+///
 /// Arithmetic saturates, so a clock that jumps (suspend, simulation) can never overflow.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The zero of the embedder's clock.
+    /// The zero of the embedder's clock, which stands for "never".
     pub const ZERO: Self = Self(0);
 
     /// An instant `nanos` nanoseconds after zero.
