@@ -217,9 +217,7 @@ impl Driver {
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
-        if let Some(options) = options {
-            driver.open_ports(&options)?;
-        }
+        options.iter().try_for_each(|options| driver.open_ports(options))?;
         Ok(driver)
     }
 
