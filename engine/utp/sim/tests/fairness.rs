@@ -9,8 +9,8 @@ const TABLE: &str = include_str!("../fairness.txt");
 const SLOW_TO_RECOVER: &[(u64, u64, u64)] = &[(300, 100, 1), (300, 1_000, 1)];
 
 /// It takes more than a tenth beside Reno. With a tenth of a path as buffer, Reno alone leaves a part of the link
-/// unused. With a whole one of 100 ms or more, a window of Reno takes minutes to fill what is above our target, and what came
-/// later takes the shortest of its queues for that of an empty path.
+/// unused. With a whole one of 100 ms or more, a window of Reno takes minutes to fill what is above our target, and
+/// what came later takes the shortest of its queues for that of an empty path.
 const MORE_BESIDE_RENO: &[(u64, u64, u64)] =
     &[(100, 100, 1), (100, 100, 10), (100, 100, 40), (300, 10, 1), (300, 100, 1), (300, 100, 10)];
 
