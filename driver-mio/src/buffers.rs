@@ -67,7 +67,8 @@ impl Buffers {
     /// Most bytes that one read brings.
     pub const MOST: usize = AT_ONCE * BUFFER;
 
-    /// Reads once from `source`, at most `limit` bytes, and appends what came to `into`, in order.
+    /// Reads once from `source`, at most `limit` bytes, and appends what came to `into`, in order. `arrived` may
+    /// change the bytes of each part in place.
     /// Returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
@@ -76,6 +77,7 @@ impl Buffers {
         &mut self,
         source: &mut impl Read,
         limit: usize,
+        mut arrived: impl FnMut(&mut [u8]),
         into: &mut Vec<Bytes>,
     ) -> io::Result<usize> {
         let wanted = limit.div_ceil(BUFFER).min(AT_ONCE);
@@ -94,9 +96,10 @@ impl Buffers {
         let total = source.read_vectored(&mut slices[..wanted])?;
         self.quiet = Duration::ZERO;
         let mut left = total;
-        for buffer in self.next.drain(..total.div_ceil(BUFFER)) {
+        for mut buffer in self.next.drain(..total.div_ceil(BUFFER)) {
             let count = left.min(BUFFER);
             left -= count;
+            arrived(&mut buffer[..count]);
             if count < COPIED {
                 into.push(Bytes::copy_from_slice(&buffer[..count]));
                 self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);

@@ -8,8 +8,9 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use eddyline::base::ids::ConnId;
+use eddyline::{StreamCipher, StreamKey};
 use eddyline_disk::{Residence, Span};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -44,6 +45,10 @@ pub struct Stream {
     pub cold: bool,
     /// The poll does not tell of bytes that come.
     deaf: bool,
+    /// What is sent is enciphered with this.
+    encipher: Option<Box<StreamCipher>>,
+    /// What comes is deciphered with this, behind as many bytes that are delivered as they come.
+    decipher: Option<(u32, Box<StreamCipher>)>,
     queue: VecDeque<Queued>,
 }
 
@@ -82,18 +87,68 @@ impl Stream {
             closing: false,
             cold: false,
             deaf: false,
+            encipher: None,
+            decipher: None,
             queue: VecDeque::new(),
         }
     }
 
+    /// What is queued from here on is enciphered.
+    pub fn encipher(&mut self, key: &StreamKey) {
+        self.encipher = (!key.is_plain()).then(|| Box::new(StreamCipher::new(key)));
+    }
+
+    /// What is granted from here on is deciphered.
+    pub fn decipher(&mut self, key: &StreamKey) {
+        let cipher = || (self.credit, Box::new(StreamCipher::new(key)));
+        self.decipher = (!key.is_plain()).then(cipher);
+    }
+
     /// Queues bytes.
     pub fn send(&mut self, bytes: Bytes) {
+        let bytes = match &mut self.encipher {
+            None => bytes,
+            Some(cipher) => {
+                // What somebody else holds as well, such as a cache, is left as it is.
+                let own = bytes.try_into_mut();
+                let mut own = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                cipher.apply(&mut own);
+                own.freeze()
+            }
+        };
         self.queue.push_back(Queued::Bytes(bytes));
     }
 
-    /// Queues bytes of a file, which were seen in memory at that time.
-    pub fn send_stored(&mut self, span: Span, seen: Instant) {
-        self.queue.push_back(Queued::Stored(span, seen));
+    /// Queues bytes of a file, which were seen in memory at that time. Where they have to be enciphered, they are
+    /// read first: they go into a buffer in any case then, and none of them twice.
+    ///
+    /// # Errors
+    /// Where they cannot be read any more.
+    pub fn send_stored(
+        &mut self,
+        span: Span,
+        seen: Instant,
+        buffers: &mut Buffers,
+    ) -> io::Result<()> {
+        let Some(cipher) = &mut self.encipher else {
+            self.queue.push_back(Queued::Stored(span, seen));
+            return Ok(());
+        };
+        let (mut at, length) = (0, span.length());
+        while at < length {
+            let count = (length - at).min(Buffers::EACH as u32);
+            let part = span.part(at, count);
+            let mut outcome = Ok(());
+            let filled = buffers.fill(count as usize, |bytes| {
+                outcome = part.read(bytes);
+                cipher.apply(bytes);
+                outcome.is_ok()
+            });
+            outcome?;
+            self.queue.extend(filled.map(Queued::Bytes));
+            at += count;
+        }
+        Ok(())
     }
 
     /// True when something waits to be written and can be.
@@ -114,7 +169,14 @@ impl Stream {
         if !self.connected || !self.readable || limit == 0 {
             return ReadOutcome::Nothing;
         }
-        match buffers.read(&mut self.socket, limit, into) {
+        let decipher = &mut self.decipher;
+        let arrived = |bytes: &mut [u8]| {
+            let Some((plain, cipher)) = decipher else { return };
+            let before = (*plain as usize).min(bytes.len());
+            *plain -= before as u32;
+            cipher.apply(&mut bytes[before..]);
+        };
+        match buffers.read(&mut self.socket, limit, arrived, into) {
             Ok(0) => ReadOutcome::End,
             Ok(count) => {
                 self.credit -= count as u32;

@@ -125,6 +125,8 @@ fn perform(
         }
         StreamAction::Close(_) => drop(sockets.remove(&id)),
         StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
+        // Only asked for where the configuration has encryption.
+        StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
         // For drivers that answered a read with `Ready`; this one always reads.
         StreamAction::SendStored(_) => {}
     }

@@ -20,6 +20,7 @@ mod content;
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod dht;
+mod encryption;
 mod flush;
 mod incoming;
 mod ingest;
@@ -65,6 +66,7 @@ pub use audit::{CheckDepth, InvariantViolation};
 pub use content::ContentRange;
 use content::ContentWatch;
 use dht::DhtService;
+use encryption::TorrentHashes;
 use local::LocalService;
 pub use snapshot::SnapshotError;
 
@@ -75,6 +77,7 @@ pub struct Engine {
     torrents: SlotMap<TorrentId, Box<Torrent>>,
     turns: Turns,
     by_hash: BTreeMap<Sha1Hash, TorrentId>,
+    torrent_hashes: TorrentHashes,
     choker: Choker,
     choke_timer: bool,
     choke_round_at: Instant,
@@ -106,6 +109,7 @@ impl Engine {
             torrents: SlotMap::default(),
             turns: Turns::default(),
             by_hash: BTreeMap::new(),
+            torrent_hashes: TorrentHashes::default(),
             choker: Choker::default(),
             choke_timer: false,
             choke_round_at: Instant::ZERO,

@@ -55,6 +55,15 @@ pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
 
 /// Transmission with a `.torrent` or a magnet.
 pub fn transmission_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
+    transmission_that(lab, source, dir, seeding, 0)
+}
+
+/// Transmission that requires encryption.
+pub fn transmission_encrypted(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, 2)
+}
+
+fn transmission_that(lab: &Lab, source: &str, dir: &Path, seeding: bool, encryption: u8) -> Client {
     let (port, rpc) = (free_port(), free_port());
     let config = lab.dir(&format!("transmission-{port}"));
     let settings = format!(
@@ -62,7 +71,7 @@ pub fn transmission_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Cl
             "port-forwarding-enabled": false, "peer-port": {port}, "rpc-port": {rpc},
             "rpc-bind-address": "127.0.0.1", "bind-address-ipv4": "127.0.0.1",
             "rpc-authentication-required": false, "rpc-whitelist-enabled": false,
-            "download-dir": {dir:?}, "encryption": 0, "start-added-torrents": true}}"#
+            "download-dir": {dir:?}, "encryption": {encryption}, "start-added-torrents": true}}"#
     );
     std::fs::write(config.join("settings.json"), settings).unwrap();
     let mut command = Command::new("transmission-daemon");
@@ -96,6 +105,16 @@ pub fn aria2(lab: &Lab, dir: &Path, seeding: bool) -> Client {
 
 /// aria2 with a `.torrent` or a magnet.
 pub fn aria2_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
+    aria2_with(lab, source, dir, seeding, &[])
+}
+
+/// aria2 that speaks RC4 with everybody.
+pub fn aria2_encrypted(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    let flags = ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"];
+    aria2_with(lab, &lab.torrent.to_string_lossy(), dir, seeding, &flags)
+}
+
+fn aria2_with(lab: &Lab, source: &str, dir: &Path, seeding: bool, flags: &[&str]) -> Client {
     let port = free_port();
     let mut command = Command::new("aria2c");
     command.arg(format!("--dir={}", dir.display())).arg(format!("--listen-port={port}"));
@@ -113,7 +132,7 @@ pub fn aria2_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
         "--file-allocation=none",
         "--disable-ipv6=true",
     ]);
-    let mut process = Process::start(command.arg(source));
+    let mut process = Process::start(command.args(flags).arg(source));
     let target = dir.join(lab.payload.file_name().unwrap());
     let total = std::fs::metadata(&lab.payload).map_or(0, |meta| meta.len());
     if seeding {

@@ -1,8 +1,9 @@
 """A libtorrent client for tests: seeds or leeches one torrent on loopback until it is killed.
 
-usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --v6 | --dht NODE...]
+usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --v6 | --encrypt=LEVEL | --dht NODE...]
 SOURCE is a .torrent or a magnet URI. With --v6 it listens on ::1. With --dht it is a DHT node too,
-known to others by PORT.
+known to others by PORT. With --encrypt it speaks to nobody without encryption: LEVEL is 1 for
+plaintext behind the handshake, 2 for RC4, 3 for either.
 Prints READY when it is listening (and, as a seed, checked), METADATA when that is known, PEER and
 an address for each connected peer, NODES and their number as they become known, DONE when everything
 is there. Takes lines: "put TEXT" stores an immutable item and prints PUT and its hash, "get HASH"
@@ -18,6 +19,7 @@ import libtorrent as lt
 
 def settings(port, flags):
     dht = "--dht" in flags
+    level = [int(flag[-1]) for flag in flags if flag.startswith("--encrypt=")]
     address = "[::1]" if "--v6" in flags else "127.0.0.1"
     return {
         "listen_interfaces": f"{address}:{port}",
@@ -35,8 +37,10 @@ def settings(port, flags):
         "dht_ignore_dark_internet": False,
         "dht_announce_interval": 5,
         "min_reconnect_time": 1,
-        "out_enc_policy": 2,
-        "in_enc_policy": 2,
+        # 0 is forced, 2 disabled.
+        "out_enc_policy": 0 if level else 2,
+        "in_enc_policy": 0 if level else 2,
+        "allowed_enc_level": level[0] if level else 3,
         "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
     }
 

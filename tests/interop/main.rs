@@ -6,6 +6,7 @@
 mod clients;
 mod disk;
 mod embeddings;
+mod encryption;
 mod hostile;
 mod lab;
 mod magnets;

@@ -7,6 +7,7 @@ mod determinism;
 mod dht;
 mod documents;
 mod download;
+mod encryption;
 mod hostile;
 mod input_costs;
 mod lifecycle;

@@ -73,6 +73,8 @@ const IN_A_LEECHER: &[&str] = &[
     "no torrent is left to settle after a step",
     "no timer is due after a step",
     "every torrent is found by its hash",
+    "every torrent is found by what stands for it in encrypted handshakes",
+    "no more is deciphered by the engine than was granted",
     "nobody is left to rest or to wake after a step",
     "what is on standby is not in memory",
     "what is on standby is either wanted or has its turn",

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use eddyline::StreamCipher;
 use eddyline::base::ids::ConnId;
 use eddyline::base::time::Instant;
 
@@ -212,9 +213,31 @@ pub(crate) struct Way {
     pub(crate) launched: u64,
     pub(crate) arrived: u64,
     pub(crate) delivered: u64,
+    /// What the sender's driver enciphers with.
+    pub(crate) encipher: Option<StreamCipher>,
+    /// What the receiver's driver deciphers with, behind as many bytes that come as they are.
+    pub(crate) decipher: Option<(u64, StreamCipher)>,
 }
 
 impl Way {
+    /// What a driver delivers of bytes that came.
+    fn deciphered(&mut self, bytes: Bytes) -> Bytes {
+        let Some((before, cipher)) = &mut self.decipher else { return bytes };
+        let plain = usize::try_from(*before).map_or(bytes.len(), |before| before.min(bytes.len()));
+        *before -= plain as u64;
+        let mut clear = bytes.to_vec();
+        cipher.apply(&mut clear[plain..]);
+        clear.into()
+    }
+
+    /// What a driver sends of bytes that it was given.
+    pub(crate) fn enciphered(&mut self, bytes: Bytes) -> Bytes {
+        let Some(cipher) = &mut self.encipher else { return bytes };
+        let mut hidden = bytes.to_vec();
+        cipher.apply(&mut hidden);
+        hidden.into()
+    }
+
     /// Takes up to `limit` arrived bytes within the credit, from one run of bytes.
     pub(crate) fn take(&mut self, limit: usize) -> Option<Bytes> {
         let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
@@ -230,6 +253,6 @@ impl Way {
         self.credit -= count as u64;
         self.unread = self.unread.saturating_sub(count as u64);
         self.delivered += count as u64;
-        Some(part)
+        Some(self.deciphered(part))
     }
 }

@@ -170,7 +170,10 @@ impl Script for Puppet {
     fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction> {
         self.assembler.push(Bytes::copy_from_slice(bytes));
         if !self.shaken {
-            let handshake = self.assembler.take_handshake().unwrap();
+            // Like a client that knows no encryption, it hangs up on who speaks anything else.
+            let Ok(handshake) = self.assembler.take_handshake() else {
+                return vec![ScriptAction::Close];
+            };
             self.shaken = handshake.is_some();
             *self.shown.borrow_mut() = handshake;
         }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::{
-    Command, Config, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits, Rename,
-    TorrentCommand, TorrentState,
+    Command, Config, Encryption, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits,
+    Rename, TorrentCommand, TorrentState,
 };
 
 use crate::adversary::{Foe, Strategy};
@@ -30,7 +30,7 @@ use crate::node::{Node, NodeId};
 use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
-use draw::{draw_access, draw_blow, draw_config};
+use draw::{draw_access, draw_blow, draw_config, draw_encryption};
 
 /// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
 /// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
@@ -90,6 +90,8 @@ pub struct Scenario {
     seconds: u32,
     /// Strangers whose aim is damage, each with the seed of what it does.
     foes: Vec<(Strategy, u64)>,
+    /// How each node encrypts its connections; no node does where it is empty.
+    encryption: Vec<Encryption>,
 }
 
 /// What came of a scenario.
@@ -188,6 +190,7 @@ impl Scenario {
             seconds: entropy.between(5, 120),
             seed: 0,
             foes: Vec::new(),
+            encryption: Vec::new(),
         };
         for _ in 0..entropy.below(10) {
             let when = entropy.below(scenario.seconds);
@@ -207,6 +210,9 @@ impl Scenario {
             let count = entropy.choose(&[1, 1, 2, 5, 20, 100]);
             let foe = |_| (entropy.choose(&Strategy::ALL), entropy.seed());
             scenario.foes = (0..count).map(foe).collect();
+        }
+        if entropy.below(3) == 2 {
+            scenario.encryption = (0..nodes).map(|_| draw_encryption(entropy)).collect();
         }
         scenario
     }
@@ -323,7 +329,8 @@ impl Scenario {
             peers.push(world.add_half_open());
         }
         for id in 0..self.nodes() {
-            let node = world.add_node_with(self.config.clone());
+            let encryption = self.encryption.get(id).copied().unwrap_or_default();
+            let node = world.add_node_with(Config { encryption, ..self.config.clone() });
             let machine = world.node_mut(node);
             machine.access = self.access[id];
             if id == 0 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use eddyline::{Config, RateLimits};
+use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, RateLimits};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
@@ -48,6 +48,7 @@ impl Setup {
             pex: !matches.get_flag("no-pex"),
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
+            encryption: encryption(matches),
             ..engine_config()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
@@ -74,6 +75,22 @@ impl Setup {
             keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
         })
     }
+}
+
+/// How connections are encrypted, as the flags say.
+fn encryption(matches: &ArgMatches) -> Encryption {
+    let word = |flag| matches.get_one::<String>(flag).map(String::as_str);
+    let policy = match word("encryption") {
+        Some("require") => EncryptionPolicy::Require,
+        Some("disable") => EncryptionPolicy::Disable,
+        _ => EncryptionPolicy::Prefer,
+    };
+    let level = match word("encryption-level") {
+        Some("rc4") => EncryptionLevel::Rc4,
+        Some("plaintext") => EncryptionLevel::Plaintext,
+        _ => EncryptionLevel::Either,
+    };
+    Encryption { policy, level }
 }
 
 /// Where state is kept: as the flag says, or where the system keeps such things.

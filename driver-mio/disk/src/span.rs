@@ -73,6 +73,15 @@ impl Span {
         }
     }
 
+    /// Reads all of it, as long as `into` is.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the file has become shorter; whatever the system says.
+    pub fn read(&self, into: &mut [u8]) -> io::Result<()> {
+        debug_assert_eq!(into.len(), self.length as usize);
+        self.file.read_at(into, self.offset)
+    }
+
     /// What is left of it when its first bytes are sent.
     pub fn advance(&mut self, count: usize) {
         self.offset += count as u64;

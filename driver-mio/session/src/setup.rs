@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use eddyline::{Config, RateLimits};
+use eddyline::{Config, Encryption, RateLimits};
 use eddyline_disk::lanes::{self, LANES};
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::listen::ListenOptions;
@@ -42,7 +42,12 @@ pub struct Setup {
 /// The usual configuration of an engine, with as much hashing at once as this machine has use for.
 #[must_use]
 pub fn engine_config() -> Config {
-    Config { hash_jobs: hash_jobs(), disk_intake: DISK_INTAKE, ..Config::default() }
+    Config {
+        hash_jobs: hash_jobs(),
+        disk_intake: DISK_INTAKE,
+        encryption: Encryption::PREFERRED,
+        ..Config::default()
+    }
 }
 
 /// Pieces hashed at once: enough to fill the lanes of every worker, where it has some.

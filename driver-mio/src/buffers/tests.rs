@@ -8,7 +8,7 @@ fn bytes_come_in_order_whatever_their_number() {
     let (mut source, mut buffers, mut heard) = (&all[..], Buffers::default(), Vec::new());
     for limit in [1, 100, BUFFER - 1, BUFFER, BUFFER + 1, 300_000, usize::MAX].iter().cycle() {
         let mut into = Vec::new();
-        let count = buffers.read(&mut source, *limit, &mut into).unwrap();
+        let count = buffers.read(&mut source, *limit, |_| {}, &mut into).unwrap();
         assert!(count <= (*limit).min(Buffers::MOST));
         assert_eq!(into.iter().map(Bytes::len).sum::<usize>(), count);
         into.iter().for_each(|part| heard.extend_from_slice(part));
@@ -24,15 +24,15 @@ fn a_buffer_is_used_again_when_nobody_holds_any_part_of_it() {
     let all = vec![1; 10 * BUFFER];
     let (mut source, mut buffers) = (&all[..], Buffers::default());
     let mut into = Vec::new();
-    buffers.read(&mut source, BUFFER, &mut into).unwrap();
+    buffers.read(&mut source, BUFFER, |_| {}, &mut into).unwrap();
     let place = into[0].as_ptr();
     let part = into[0].slice(5..6);
     into.clear();
-    buffers.read(&mut source, BUFFER, &mut into).unwrap();
+    buffers.read(&mut source, BUFFER, |_| {}, &mut into).unwrap();
     assert_ne!(into[0].as_ptr(), place, "a part of it is held");
     drop(part);
     into.clear();
-    buffers.read(&mut source, 2 * BUFFER, &mut into).unwrap();
+    buffers.read(&mut source, 2 * BUFFER, |_| {}, &mut into).unwrap();
     assert!(into.iter().any(|part| part.as_ptr() == place));
     // What is kept for more is little when nothing comes.
     let kept = |buffers: &Buffers| buffers.kept.lock().unwrap().len();
@@ -49,7 +49,7 @@ fn a_buffer_is_used_again_when_nobody_holds_any_part_of_it() {
     assert_eq!(kept(&buffers), KEPT_AT_REST);
     // What is short holds no buffer.
     let mut short = Vec::new();
-    buffers.read(&mut source, 10, &mut short).unwrap();
+    buffers.read(&mut source, 10, |_| {}, &mut short).unwrap();
     into.clear();
     assert_eq!(kept(&buffers) + buffers.next.len(), KEPT_AT_REST);
 }

@@ -117,10 +117,16 @@ impl Driver {
             StreamAction::GrantRead(count) => stream.credit += count,
             StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
             StreamAction::SendStored(_) => match span {
-                Some((span, seen)) => stream.send_stored(span, seen),
-                // Its header is sent: nothing else can follow.
+                // Its header is sent: nothing else can follow where it is gone.
+                Some((span, seen)) => {
+                    if stream.send_stored(span, seen, &mut self.buffers).is_err() {
+                        return self.closed(slot, CloseKind::Reset);
+                    }
+                }
                 None => return self.closed(slot, CloseKind::Reset),
             },
+            StreamAction::Encipher(key) => stream.encipher(&key),
+            StreamAction::Decipher(key) => stream.decipher(&key),
             StreamAction::Close(_) => stream.closing = true,
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }

@@ -58,6 +58,10 @@ impl StoredFile for Slow {
     }
 }
 
+fn stored(stream: &mut Stream, span: Span) {
+    stream.send_stored(span, Instant::now(), &mut Buffers::default()).unwrap();
+}
+
 fn pair() -> (Stream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -71,10 +75,10 @@ fn what_lies_in_a_file_is_sent_behind_its_header_and_before_the_next() {
     let (mut stream, mut peer) = pair();
     let file = Arc::new(Slow::default());
     stream.send(Bytes::from_static(b"one"));
-    stream.send_stored(Span::new(file.clone(), 7, 5), Instant::now());
+    stored(&mut stream, Span::new(file.clone(), 7, 5));
     stream.send(Bytes::from_static(b"two"));
     stream.send(Bytes::from_static(b"three"));
-    stream.send_stored(Span::new(file, 50, 1), Instant::now());
+    stored(&mut stream, Span::new(file, 50, 1));
     assert_eq!(stream.write().unwrap(), 17);
     assert!(stream.is_flushed());
     let mut got = [0; 17];
@@ -87,7 +91,7 @@ fn what_has_left_memory_is_asked_for_and_sent_when_it_is_back() {
     let (mut stream, mut peer) = pair();
     let file = Arc::new(Slow::default());
     stream.send(Bytes::from_static(b"head"));
-    stream.send_stored(Span::new(file.clone(), 9, 2), Instant::now());
+    stored(&mut stream, Span::new(file.clone(), 9, 2));
     std::thread::sleep(BELIEVED);
     assert_eq!(stream.write().unwrap(), 4);
     assert!(stream.cold && !stream.wants_write() && !stream.is_flushed());
@@ -140,4 +144,91 @@ fn without_credit_the_poll_tells_of_no_more_bytes_until_all_are_read() {
     stream.heed(poll.registry(), token);
     peer.write_all(&[3; 100]).unwrap();
     assert!(tells(&mut poll, long));
+}
+
+/// A file of bytes that count up.
+#[derive(Debug)]
+struct Counting;
+
+impl StoredFile for Counting {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        into.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = at as u8);
+        Ok(())
+    }
+
+    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn lengthen(&self, _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn cut(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        unreachable!("nothing is written")
+    }
+
+    fn found(&self) -> io::Result<eddyline_disk::Found> {
+        unreachable!("nobody looks")
+    }
+}
+
+#[test]
+fn what_is_sent_behind_a_key_is_enciphered_and_what_was_queued_before_is_not() {
+    let (mut stream, mut peer) = pair();
+    let key = StreamKey::rc4([7; 20]);
+    let shared = Bytes::from(vec![1, 2, 3]);
+    stream.send(Bytes::from_static(b"plain"));
+    stream.encipher(&key);
+    stream.send(shared.clone());
+    stored(&mut stream, Span::new(Arc::new(Counting), 40, 200_000));
+    stream.send(Bytes::from_static(b"end"));
+    assert_eq!(shared, [1, 2, 3][..], "what others hold stays as it is");
+    let mut expected: Vec<u8> = vec![1, 2, 3];
+    expected.extend((40..200_040).map(|at| at as u8));
+    expected.extend(b"end");
+    let reader = std::thread::spawn(move || {
+        let mut got = vec![0; 5 + 3 + 200_000 + 3];
+        peer.read_exact(&mut got).unwrap();
+        got
+    });
+    while !stream.is_flushed() {
+        stream.writable = true;
+        stream.write().unwrap();
+    }
+    let mut got = reader.join().unwrap();
+    let mut hidden = got.split_off(5);
+    assert_eq!(got, b"plain");
+    StreamCipher::new(&key).apply(&mut hidden);
+    assert_eq!(hidden, expected);
+}
+
+#[test]
+fn what_was_granted_before_a_key_comes_as_it_is_and_the_rest_deciphered() {
+    let (mut stream, mut peer) = pair();
+    let key = StreamKey::rc4([7; 20]);
+    let mut sent = b"as it comesdeciphered".to_vec();
+    StreamCipher::new(&key).apply(&mut sent[11..]);
+    stream.credit = 11;
+    stream.decipher(&key);
+    stream.credit += 100;
+    let mut got = Vec::new();
+    for part in [&sent[..4], &sent[4..14], &sent[14..]] {
+        peer.write_all(part).unwrap();
+        let mut bytes = Vec::new();
+        while bytes.is_empty() {
+            stream.readable = true;
+            stream.read(&mut Buffers::default(), &mut bytes);
+        }
+        bytes.iter().for_each(|part| got.extend_from_slice(part));
+    }
+    assert_eq!(got, b"as it comesdeciphered");
 }

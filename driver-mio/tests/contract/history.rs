@@ -136,7 +136,10 @@ impl Reader {
                 self.ends.by_engine += 1;
                 self.open.remove(&conn);
             }
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
+            StreamAction::Connect { .. }
+            | StreamAction::Adopt { .. }
+            | StreamAction::Encipher(_)
+            | StreamAction::Decipher(_) => {}
         }
     }
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
+use eddyline_mse::StreamKey;
+
 use super::notice::Notice;
 use super::storage::{LocationId, Placement, Renamed};
 use crate::base::addr::Scope;
@@ -92,6 +94,12 @@ pub enum StreamAction {
     ///
     /// [`DiskOutcome::Ready`]: crate::DiskOutcome::Ready
     SendStored(StoredBlock),
+    /// Everything that is sent from here on is enciphered with this ([`StreamCipher`](crate::StreamCipher)): protocol
+    /// bytes and content. What was given before goes as it is. A plain key says that nothing is.
+    Encipher(StreamKey),
+    /// Bytes that are granted from here on are deciphered with this before they are delivered. What was granted
+    /// before is delivered as it comes, however late: the engine deciphers that.
+    Decipher(StreamKey),
 }
 
 /// The content of a block on disk.
@@ -119,6 +127,8 @@ impl core::fmt::Debug for StreamAction {
             Self::SendStored(StoredBlock { torrent, piece, begin, length }) => {
                 write!(f, "SendStored {torrent:?} {piece}+{begin} {length}")
             }
+            Self::Encipher(key) => write!(f, "Encipher {key:?}"),
+            Self::Decipher(key) => write!(f, "Decipher {key:?}"),
         }
     }
 }

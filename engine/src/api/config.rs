@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::base::budget::Budget;
+use eddyline_mse::{Methods, Responder};
 
 /// What a peer with requests outstanding may send even when all credit is given: two blocks, so that
 /// no peer starves.
@@ -63,6 +64,61 @@ pub enum SeedChoking {
     /// Those who have least or almost everything: leeches in the middle, who tend to leave at the
     /// end, wait.
     AntiLeech,
+}
+
+/// Whether connections of peers are encrypted (MSE): hidden from whoever stands between, not proven to be
+/// anybody's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum EncryptionPolicy {
+    /// Neither offered nor understood.
+    #[default]
+    Disable,
+    /// An address is called with encryption first, and without when that failed; who comes may do either.
+    Prefer,
+    /// Nobody is spoken to without.
+    Require,
+}
+
+/// What may follow an encrypted handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum EncryptionLevel {
+    /// Whatever both sides know: RC4 where encryption is required, plaintext where it is preferred.
+    #[default]
+    Either,
+    /// All bytes are enciphered.
+    Rc4,
+    /// Only the handshake is hidden, and blocks cost nothing more.
+    Plaintext,
+}
+
+/// How connections of peers are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Whether.
+    pub policy: EncryptionPolicy,
+    /// How much of them.
+    pub level: EncryptionLevel,
+}
+
+impl Encryption {
+    /// Preferred, whatever may follow the handshake.
+    pub const PREFERRED: Self =
+        Self { policy: EncryptionPolicy::Prefer, level: EncryptionLevel::Either };
+
+    /// What may follow the handshake.
+    pub(crate) const fn methods(self) -> Methods {
+        match self.level {
+            EncryptionLevel::Either => Methods::BOTH,
+            EncryptionLevel::Rc4 => Methods::RC4,
+            EncryptionLevel::Plaintext => Methods::PLAINTEXT,
+        }
+    }
+
+    /// What we are towards whoever calls.
+    pub(crate) const fn responder(self) -> Responder {
+        let prefer_rc4 = matches!(self.policy, EncryptionPolicy::Require);
+        Responder { accept: self.methods(), prefer_rc4 }
+    }
 }
 
 /// Configuration of an engine. `Default` suits a desktop machine.
@@ -138,6 +194,10 @@ pub struct Config {
     /// announced in its time all the same, and comes back when it is wanted. The embedder answers
     /// [`Notice::Wanted`](crate::Notice::Wanted). `None` for never.
     pub rest_after: Option<u32>,
+    /// How connections of peers are encrypted. Off unless asked for, because a driver has to perform
+    /// [`StreamAction::Encipher`](crate::StreamAction::Encipher) and
+    /// [`StreamAction::Decipher`](crate::StreamAction::Decipher).
+    pub encryption: Encryption,
 }
 
 impl Default for Config {
@@ -174,6 +234,7 @@ impl Default for Config {
             lsd: true,
             resume_interval: 60,
             rest_after: None,
+            encryption: Encryption::default(),
         }
     }
 }

@@ -17,9 +17,10 @@ pub use command::{
     TorrentCommand,
 };
 pub use config::{
-    ASSEMBLY_SHARE, Config, IDLE_WINDOW, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
-    READ_FLOOR, SeedChoking,
+    ASSEMBLY_SHARE, Config, Encryption, EncryptionLevel, EncryptionPolicy, IDLE_WINDOW,
+    MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound, READ_FLOOR, SeedChoking,
 };
+pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };

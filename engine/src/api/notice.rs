@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+use eddyline_mse::Method as EncryptionMethod;
+
 use super::command::{PeerSource, Tag};
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
@@ -48,6 +50,8 @@ pub enum CloseReason {
     Stopped,
     /// It does not read what is sent to it.
     NotReading,
+    /// One side wants encryption and the other does not, or not in the same way.
+    EncryptionUnsuited,
 }
 
 /// Something worth telling.
@@ -128,6 +132,8 @@ pub enum Notice {
         client: String,
         /// Who named the address.
         source: PeerSource,
+        /// How the bytes behind its encrypted handshake go; `None` where there was none.
+        encryption: Option<EncryptionMethod>,
     },
     /// A connection ended.
     PeerClosed {

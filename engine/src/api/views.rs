@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use eddyline_mse::Method as EncryptionMethod;
+
 use super::command::PeerSource;
 use super::error::TorrentError;
 use crate::base::bits::Bits;
@@ -161,6 +163,8 @@ pub struct PeerView {
     pub downloaded: u64,
     /// Payload to it.
     pub uploaded: u64,
+    /// How the bytes behind its encrypted handshake go; `None` where there was none.
+    pub encryption: Option<EncryptionMethod>,
 }
 
 /// The whole engine.

@@ -3,9 +3,15 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "corruption")]
+use crate::api::StreamKey;
+use crate::api::{EncryptionMethod, StreamCipher};
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::prefix::Prefix;
 use crate::base::slots::SlotMap;
@@ -35,6 +41,22 @@ pub struct Handshaking {
     pub unsent: u64,
     /// The handshake of a stranger who waits until its torrent is here.
     pub parked: Option<Handshake>,
+    /// How far it has come before the handshake.
+    pub opening: Opening,
+}
+
+/// What comes before the handshake of the protocol, where anything does.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub enum Opening {
+    /// Nothing: the protocol begins at once.
+    #[default]
+    Plain,
+    /// The first bytes will tell, of which these are here: fewer than a plain handshake begins with.
+    Unknown(Vec<u8>),
+    /// An encrypted handshake is under way.
+    Encrypted(Box<eddyline_mse::Handshake>),
+    /// It was for this torrent.
+    Agreed(Sha1Hash),
 }
 
 /// One connection.
@@ -50,9 +72,25 @@ pub struct Conn {
     pub phase: Phase,
     /// When patience with connecting or shaking hands ends.
     pub deadline: Instant,
+    /// How the bytes behind its encrypted handshake go; `None` where there was none.
+    pub encryption: Option<EncryptionMethod>,
+    /// Deciphers the bytes that were granted before the driver knew the key and have not come yet: for as many as
+    /// its key is long.
+    pub residue: Option<Box<StreamCipher>>,
 }
 
 impl Conn {
+    /// A connection that has said nothing yet.
+    pub const fn new(
+        remote: SocketAddr,
+        torrent: Option<TorrentId>,
+        key: Option<PeerKey>,
+        phase: Phase,
+        deadline: Instant,
+    ) -> Self {
+        Self { remote, torrent, key, phase, deadline, encryption: None, residue: None }
+    }
+
     /// Whether it came by itself and has not said yet what it wants.
     pub fn is_stranger(&self) -> bool {
         self.torrent.is_none()
@@ -138,6 +176,16 @@ impl ConnTable {
         self.conns.iter()
     }
 
+    /// What a connection received, as the other side meant it: deciphered as far as the driver could not do that.
+    pub fn decipher(&mut self, id: ConnId, bytes: Bytes) -> Bytes {
+        let Some(conn) = self.conns.get_mut(id) else { return bytes };
+        let Some(mut cipher) = conn.residue.take() else { return bytes };
+        let mut clear = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        cipher.apply(&mut clear);
+        conn.residue = Some(cipher).filter(|cipher| !cipher.is_plain());
+        clear.freeze()
+    }
+
     /// Number of connections.
     pub fn len(&self) -> u32 {
         self.conns.len() as u32
@@ -211,6 +259,11 @@ impl ConnTable {
             "connection counters equal the recount" => self.half_open += 1,
             "every peer is a connection of its torrent" => {
                 self.conns.iter_mut().for_each(|(_, conn)| conn.torrent = None);
+            }
+            "no more is deciphered by the engine than was granted" => {
+                let conn = self.conns.iter_mut().next()?.1;
+                let endless = StreamCipher::new(&StreamKey::rc4([0; 20]));
+                conn.residue = Some(Box::new(endless));
             }
             _ => return None,
         }

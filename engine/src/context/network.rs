@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnTable, Dials, Identity, Introductions};
+use super::{ConnTable, Dials, Exchanges, Identity, Introductions};
 use crate::standing::Standing;
 
 /// What all torrents share of the network.
@@ -12,6 +12,8 @@ pub struct Network {
     pub conns: ConnTable,
     /// Connections that we have begun, by address, since somebody there was a peer.
     pub dials: Dials,
+    /// Keys that were worked out for encrypted connections.
+    pub exchanges: Exchanges,
     /// Who we are.
     pub identity: Identity,
     /// What is held against addresses.

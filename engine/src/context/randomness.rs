@@ -15,6 +15,8 @@ pub struct Randomness {
     pub transactions: Rng,
     /// For choking.
     pub chokes: Rng,
+    /// For the keys of encrypted connections.
+    pub encryption: Rng,
     /// For everything else.
     pub misc: Rng,
 }
@@ -26,6 +28,7 @@ impl Randomness {
             picks: seed.stream("picker"),
             transactions: seed.stream("transactions"),
             chokes: seed.stream("choker"),
+            encryption: seed.stream("encryption"),
             misc: seed.stream("misc"),
             seed,
         }

@@ -52,7 +52,9 @@ impl Engine {
         check(self.ctx.net.standing.check())?;
         check(self.trackers.check())?;
         check(self.dht.check())?;
-        if !self.ctx.net.introductions.is_bounded() || !self.ctx.net.dials.is_bounded() {
+        let net = &self.ctx.net;
+        let bounded = net.introductions.is_bounded() && net.dials.is_bounded();
+        if !bounded || !net.exchanges.is_bounded() {
             check(Err("addresses that strangers name are counted in bounded memory"))?;
         }
         check(self.ctx.net.conns.check())
@@ -94,11 +96,29 @@ impl Engine {
         if sending != self.ctx.budgets.sending.used() {
             return Err("the send budget is conserved");
         }
+        self.check_residues()?;
         self.ctx.disk.check()?;
         let counted: u64 =
             self.torrents.iter().map(|(_, torrent)| u64::from(torrent.connecting)).sum();
         if counted != connecting {
             return Err("connections being made equal the recount");
+        }
+        Ok(())
+    }
+
+    /// What is deciphered here is what was granted before the driver knew the key.
+    fn check_residues(&self) -> Result<(), &'static str> {
+        for (id, conn) in self.ctx.net.conns.iter() {
+            let Some(cipher) = &conn.residue else { continue };
+            let peer = conn.torrent.and_then(|torrent| self.torrents.get(torrent)?.peers.get(&id));
+            let granted = match &conn.phase {
+                Phase::Connecting => 0,
+                Phase::Handshaking(early) => early.granted,
+                Phase::Active => peer.map_or(0, |peer| peer.granted),
+            };
+            if cipher.is_plain() || cipher.key().length() > granted.into() {
+                return Err("no more is deciphered by the engine than was granted");
+            }
         }
         Ok(())
     }
@@ -130,6 +150,12 @@ impl Engine {
         }
         if self.by_hash.keys().any(|hash| self.standby.contains(*hash)) {
             return Err("what is on standby is not in memory");
+        }
+        let known = self.by_hash.len() + self.standby.len() as usize;
+        if self.torrent_hashes.len() != known
+            || !self.by_hash.keys().all(|hash| self.torrent_hashes.finds(*hash))
+        {
+            return Err("every torrent is found by what stands for it in encrypted handshakes");
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! but that.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::Engine;
 
@@ -23,12 +24,22 @@ pub(super) struct ContentWatch {
     /// Events of this step that were taken in.
     pub(super) events: u32,
     ranges: Vec<ContentRange>,
+    /// Events that brought bytes of an encrypted handshake, or behind one, and what they were for the protocol.
+    clear: Vec<(u32, Bytes)>,
 }
 
 impl ContentWatch {
     pub(super) fn begin_step(&mut self) {
         self.events = 0;
         self.ranges.clear();
+        self.clear.clear();
+    }
+
+    /// What the event that is being taken in brought, deciphered.
+    pub(super) fn note_clear(&mut self, bytes: &Bytes) {
+        if self.on {
+            self.clear.push((self.events, bytes.clone()));
+        }
     }
 
     /// Content in the event that is being taken in.
@@ -47,6 +58,12 @@ impl Engine {
     /// Asks for [`Self::content_ranges`] from the next step on.
     pub fn watch_content(&mut self) {
         self.content.on = true;
+    }
+
+    /// What events of the last step brought in encrypted connections for which the driver could not decipher it, as
+    /// the protocol has it; nothing of an event that brought a part of the encrypted handshake only.
+    pub(crate) fn deciphered_events(&self) -> &[(u32, Bytes)] {
+        &self.content.clear
     }
 
     /// Where content lay in the bytes of the last step's events, in their order.

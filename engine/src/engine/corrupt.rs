@@ -30,6 +30,9 @@ impl Engine {
             }
             "the upload queue stays within reqq" => ctx.config.max_queued_requests = 0,
             "every torrent is found by its hash" => self.by_hash.clear(),
+            "every torrent is found by what stands for it in encrypted handshakes" => {
+                self.torrent_hashes.clear();
+            }
             "what is on standby is not in memory" => {
                 let hash = *self.by_hash.keys().next()?;
                 self.standby.put(hash, Kept::default(), None);

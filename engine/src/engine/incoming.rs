@@ -14,7 +14,7 @@ use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, SocketToken};
 use crate::base::prefix::Prefix;
-use crate::context::{Conn, Handshaking, Phase, Timer};
+use crate::context::{Conn, Handshaking, Opening, Phase, Timer};
 use crate::standing::Way;
 use crate::wire::{Handshake, PeerId, Reserved};
 
@@ -32,9 +32,10 @@ impl Engine {
             return self.ctx.out.actions.push(Action::Refuse { socket });
         }
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
-        let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
+        let opening = self.first_of_stranger();
+        let early = Handshaking { granted: HANDSHAKE_CREDIT, opening, ..Handshaking::default() };
         let phase = Phase::Handshaking(Box::new(early));
-        let conn = Conn { remote, torrent: None, key: None, phase, deadline };
+        let conn = Conn::new(remote, None, None, phase, deadline);
         let id = self.ctx.net.conns.insert(conn);
         self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
@@ -129,16 +130,24 @@ impl Engine {
         }
         self.ctx.timers.schedule(deadline, Timer::Conn(conn));
         self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
-        self.send_handshake(conn, us);
+        if self.calls_encrypted(conn) {
+            let (info_hash, _) = us;
+            let first = self.handshake(us).encode();
+            self.begin_encrypted(conn, info_hash, &first);
+        } else {
+            self.send_early(conn, Bytes::copy_from_slice(&self.handshake(us).encode()));
+        }
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
         // Another connection may be begun in its place.
         self.ctx.room_for_connections();
     }
 
-    fn send_handshake(&mut self, conn: ConnId, (info_hash, peer_id): (Sha1Hash, PeerId)) {
-        let reserved = Reserved::ours(self.ctx.net.dht_runs);
-        let handshake = Handshake { reserved, info_hash, peer_id };
-        let bytes = Bytes::copy_from_slice(&handshake.encode());
+    fn handshake(&self, (info_hash, peer_id): (Sha1Hash, PeerId)) -> Handshake {
+        Handshake { reserved: Reserved::ours(self.ctx.net.dht_runs), info_hash, peer_id }
+    }
+
+    /// Sends bytes before the connection is a peer.
+    pub(super) fn send_early(&mut self, conn: ConnId, bytes: Bytes) {
         if let Some(entry) = self.ctx.net.conns.get_mut(conn)
             && let Phase::Handshaking(early) = &mut entry.phase
         {
@@ -159,6 +168,18 @@ impl Engine {
         let within = early.granted.min(count);
         early.granted -= within;
         self.ctx.budgets.credit.give(within.into());
+        if within < count {
+            self.violated(ViolatedRule::MoreThanGranted);
+        }
+        let bytes = match self.open(conn, bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return self.forget_early(conn, reason, true),
+        };
+        let Some(Phase::Handshaking(early)) =
+            self.ctx.net.conns.get_mut(conn).map(|entry| &mut entry.phase)
+        else {
+            return;
+        };
         early.assembler.push(bytes);
         if parked {
             return;
@@ -168,8 +189,9 @@ impl Engine {
             Ok(None) => return,
             Err(_) => return self.forget_early(conn, CloseReason::BadMessage, true),
         };
-        if within < count {
-            self.violated(ViolatedRule::MoreThanGranted);
+        // What was agreed on in secret is what is spoken of.
+        if matches!(early.opening, Opening::Agreed(hash) if hash != handshake.info_hash) {
+            return self.forget_early(conn, CloseReason::BadMessage, true);
         }
         if let Err(reason) = self.welcome(conn, remote, outgoing, &handshake) {
             self.forget_early(conn, reason, true);
@@ -198,7 +220,7 @@ impl Engine {
         torrent.admit(&mut self.ctx, remote, outgoing, handshake)?;
         let us = (torrent.info_hash(), torrent.persona.peer_id);
         if !outgoing {
-            self.send_handshake(conn, us);
+            self.send_early(conn, Bytes::copy_from_slice(&self.handshake(us).encode()));
         }
         let early = match self.ctx.net.conns.set_phase(conn, Phase::Active) {
             Some(Phase::Handshaking(early)) => *early,

@@ -136,6 +136,7 @@ impl Engine {
         let ctx = &mut self.ctx;
         let id = self.torrents.insert_with(|id| Box::new(Torrent::new(id, add, ctx)));
         self.by_hash.insert(hashes.wire(), id);
+        self.torrent_hashes.add(hashes.wire());
         self.ctx.notify(Notice::TorrentAdded { tag, torrent: id, info_hashes: hashes });
         if let Some(returned) = returned {
             self.take_over(id, returned);
@@ -183,8 +184,16 @@ impl Engine {
         match event {
             StreamEvent::Connected => self.connected(conn),
             StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
-            StreamEvent::Received(bytes) if active => self.received(conn, torrent, bytes),
-            StreamEvent::Received(bytes) => self.received_early(conn, bytes),
+            StreamEvent::Received(mut bytes) => {
+                if self.ctx.net.conns.get(conn).is_some_and(|entry| entry.residue.is_some()) {
+                    bytes = self.ctx.net.conns.decipher(conn, bytes);
+                    self.content.note_clear(&bytes);
+                }
+                match active {
+                    true => self.received(conn, torrent, bytes),
+                    false => self.received_early(conn, bytes),
+                }
+            }
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
             StreamEvent::Closed(_) => self.lost(conn, CloseReason::Remote),
         }
@@ -312,6 +321,7 @@ impl Engine {
             None => torrent.go_on_closing(&mut self.ctx),
             Some(Exit::Remove { .. }) => {
                 self.by_hash.remove(&torrent.info_hash());
+                self.torrent_hashes.remove(torrent.info_hash());
                 self.torrents.remove(id);
                 self.standby.not_announce_only(id);
                 self.ctx.notify(Notice::TorrentRemoved(id));

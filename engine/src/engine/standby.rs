@@ -28,12 +28,16 @@ impl Engine {
         }
         let due = announce.then_some(self.ctx.now);
         self.standby.put(hash, Kept::default(), due);
+        self.torrent_hashes.add(hash);
     }
 
     /// A torrent on standby cannot be loaded any more.
     pub(super) fn forget_standby(&mut self, tag: Tag, hash: Sha1Hash) {
         match self.standby.remove(hash) {
-            Some(_) => self.close_parked(hash, CloseReason::UnknownTorrent),
+            Some(_) => {
+                self.torrent_hashes.remove(hash);
+                self.close_parked(hash, CloseReason::UnknownTorrent);
+            }
             None => self.ctx.reject(tag, CommandError::UnknownTorrent),
         }
     }

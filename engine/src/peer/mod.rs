@@ -21,7 +21,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::api::PeerSource;
+use crate::api::{EncryptionMethod, PeerSource};
 use crate::base::bits::Bits;
 use crate::base::ids::ConnId;
 use crate::base::rate::RateMeter;
@@ -70,6 +70,8 @@ pub struct Peer {
     pub peer_id: PeerId,
     /// Its client's name.
     pub client: String,
+    /// How the bytes behind its encrypted handshake go; `None` where there was none.
+    pub encryption: Option<EncryptionMethod>,
     /// Fast extension agreed on (BEP 6).
     pub fast: bool,
     /// Extended messages agreed on (BEP 10).
@@ -183,6 +185,7 @@ impl Peer {
             intro,
             peer_id: handshake.peer_id,
             client: handshake.peer_id.client(),
+            encryption: None,
             fast: handshake.reserved.fast(),
             extended: handshake.reserved.extended(),
             dht: handshake.reserved.dht(),

@@ -6,12 +6,12 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::Torrent;
-use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction};
+use crate::api::{CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, Handshaking, Phase, Timer};
+use crate::context::{Conn, Context, Handshaking, Opening, Phase, Timer};
 use crate::peer::{Introduction, Peer};
 use crate::standing::Way;
 use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
@@ -70,7 +70,7 @@ impl Torrent {
             }
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
-            let conn = Conn { remote, torrent, key: Some(key), phase, deadline };
+            let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
             let id = ctx.net.conns.insert(conn);
             self.visited();
             self.connecting += 1;
@@ -164,7 +164,7 @@ impl Torrent {
     ) -> bool {
         ctx.net.conns.introduce(conn, self.id);
         let Some(entry) = ctx.net.conns.get_mut(conn) else { return false };
-        let remote = entry.remote;
+        let (remote, encryption) = (entry.remote, entry.encryption);
         let incoming = entry.key.is_none();
         let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
         let key = match entry.key {
@@ -177,6 +177,7 @@ impl Torrent {
         let pieces = self.metainfo.geometry().pieces();
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
+        peer.encryption = encryption;
         // It may have left to be trusted again.
         peer.parole = ctx.net.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
@@ -186,12 +187,16 @@ impl Torrent {
             addr: remote,
             client: peer.client.clone(),
             source,
+            encryption,
         });
         self.introduce_ourselves(ctx, &mut peer);
         peer.tick_at = ctx.now + Duration::from_millis(FIRST_TICK_MILLIS);
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         self.by_key.insert(key, conn);
         self.peers.insert(conn, Box::new(peer));
+        if incoming && encryption.is_some() {
+            ctx.net.exchanges.succeeded(remote.ip());
+        }
         if !incoming {
             ctx.net.dials.succeeded(remote);
             self.candidates.proven(key);
@@ -257,7 +262,12 @@ impl Torrent {
                     self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);
                 }
                 CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, ctx.now),
-                _ => self.candidates.closed(key, true, limit, ctx.now),
+                _ => match plainly_next(ctx.config.encryption.policy, conn, reason) {
+                    Some(plainly) => {
+                        self.candidates.try_otherwise(key, plainly, limit, ctx.now);
+                    }
+                    None => self.candidates.closed(key, true, limit, ctx.now),
+                },
             }
         }
         ctx.agenda.touched.insert(self.id);
@@ -374,4 +384,23 @@ impl Torrent {
             self.close_peer(ctx, conn, CloseReason::BothComplete, true);
         }
     }
+}
+
+/// Whether the next connection to an address is to be without encryption, or with, after one of the other kind came to
+/// nothing before it was a peer; `None` where the kind is not to blame.
+fn plainly_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) -> Option<bool> {
+    let Phase::Handshaking(early) = &conn.phase else { return None };
+    let blamed = matches!(
+        reason,
+        CloseReason::Remote
+            | CloseReason::HandshakeTimeout
+            | CloseReason::BadMessage
+            | CloseReason::EncryptionUnsuited
+    );
+    match early.opening {
+        Opening::Encrypted(_) => Some(true),
+        Opening::Plain => Some(false),
+        Opening::Unknown(_) | Opening::Agreed(_) => None,
+    }
+    .filter(|_| blamed && policy == EncryptionPolicy::Prefer)
 }

@@ -126,6 +126,7 @@ impl Torrent {
             up_rate: peer.up.per_second(now),
             downloaded: peer.down.total(),
             uploaded: peer.up.total(),
+            encryption: peer.encryption,
         };
         self.peers.values().map(|peer| view(peer)).collect()
     }

@@ -56,7 +56,7 @@ impl ActionMark {
 
 const KINDS: [&str; 16] = [
     "Connect",
-    "Adopt",
+    "Adopt or a key",
     "GrantRead",
     "Send",
     "SendBlock",
@@ -77,7 +77,10 @@ fn kind(action: &Action) -> u8 {
     use crate::api::{DiskOp, StreamAction};
     match action {
         Action::Stream(_, StreamAction::Connect { .. }) => 0,
-        Action::Stream(_, StreamAction::Adopt { .. }) => 1,
+        Action::Stream(
+            _,
+            StreamAction::Adopt { .. } | StreamAction::Encipher(_) | StreamAction::Decipher(_),
+        ) => 1,
         Action::Stream(_, StreamAction::GrantRead(_)) => 2,
         Action::Stream(_, StreamAction::Send(_)) => 3,
         Action::Stream(_, StreamAction::SendBlock(_)) => 4,

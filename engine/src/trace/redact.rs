@@ -28,7 +28,8 @@ use super::rerun::content_of;
 use super::stand_ins::StandIns;
 use super::survey::{Patches, Survey};
 use crate::api::{
-    Action, Config, DiskOp, DiskOutcome, Event, FileStatus, HttpEvent, StreamAction, StreamEvent,
+    Action, Config, DiskOp, DiskOutcome, Encryption, EncryptionPolicy, Event, FileStatus,
+    HttpEvent, StreamAction, StreamEvent,
 };
 use crate::base::ids::ConnId;
 use crate::base::rng::Seed;
@@ -91,6 +92,8 @@ impl From<TraceError> for RedactError {
 /// When it is damaged, or of a kind that cannot be redacted.
 pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
     let Origin::New(parts) = &trace.header().origin else { return Err(RedactError::Snapshot) };
+    let (config, seed, now) = &**parts;
+    let mut clear = Cleartext::of(trace, &mut Engine::new(config.clone(), *seed, *now))?;
     let mut survey = Survey::default();
     let mut left = trace.most_kept();
     for number in 1..=trace.len() {
@@ -98,12 +101,11 @@ pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
         // What was left out may be written out again, where it turns out to be no content.
         let brought = step.events.iter().map(content_of).sum();
         left = left.checked_sub(brought).ok_or(TraceError::TooMuch(number))?;
-        step.events.iter().for_each(|event| survey.look(event));
+        clear.apply(number, step.events).iter().for_each(|event| survey.look(event));
     }
     if survey.magnet {
         return Err(RedactError::Magnet);
     }
-    let (config, seed, now) = &**parts;
     let mut original = Engine::new(config.clone(), *seed, *now);
     let (mut stand_ins, patches) = survey.settle();
     let nameless = nameless(&mut stand_ins, config);
@@ -115,7 +117,8 @@ pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
     let mut differences = Vec::new();
     for number in 1..=trace.len() {
         let Some(step) = trace.step(number)? else { break };
-        let events: Vec<Event> = step.events.iter().map(|event| writer.rewrite(event)).collect();
+        let seen = clear.apply(number, step.events.clone());
+        let events: Vec<Event> = seen.iter().map(|event| writer.rewrite(event)).collect();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         original.step(step.now, step.events, &mut before);
         recorder.step(&mut engine, step.now, events, &mut after);
@@ -137,8 +140,47 @@ fn nameless(names: &mut StandIns, config: &Config) -> Config {
     Config {
         client: "x".repeat(config.client.len().min(MAX_CLIENT)),
         peer_id_prefix: *b"-XX0000-",
+        encryption: Encryption::default(),
         dht_bootstrap: config.dht_bootstrap.iter().map(|host| names.host(host)).collect(),
         ..config.clone()
+    }
+}
+
+/// What peers said in encrypted connections before the driver deciphered it. The redacted run has none of them: its
+/// keys follow from a seed that is not told, so its connections are plain.
+struct Cleartext(BTreeMap<(u64, u32), Bytes>);
+
+impl Cleartext {
+    /// Repeats a run to hear what was said in it.
+    fn of(trace: &Trace, engine: &mut Engine) -> Result<Self, RedactError> {
+        let mut clear = BTreeMap::new();
+        if engine.config().encryption.policy == EncryptionPolicy::Disable {
+            return Ok(Self(clear));
+        }
+        engine.watch_content();
+        let (mut actions, mut left) = (Vec::new(), trace.most_kept());
+        for number in 1..=trace.len() {
+            let Some(step) = trace.step(number)? else { break };
+            let brought = step.events.iter().map(content_of).sum();
+            left = left.checked_sub(brought).ok_or(TraceError::TooMuch(number))?;
+            engine.step(step.now, step.events, &mut actions);
+            actions.clear();
+            let said = engine.deciphered_events().iter();
+            clear.extend(said.map(|(event, bytes)| ((number, *event), bytes.clone())));
+        }
+        Ok(Self(clear))
+    }
+
+    /// The events of a step as they would have been without encryption.
+    fn apply(&mut self, step: u64, mut events: Vec<Event>) -> Vec<Event> {
+        for ((_, event), bytes) in self.0.range((step, 0)..=(step, u32::MAX)) {
+            if let Some(Event::Stream(_, StreamEvent::Received(received))) =
+                events.get_mut(*event as usize)
+            {
+                *received = bytes.clone();
+            }
+        }
+        events
     }
 }
 

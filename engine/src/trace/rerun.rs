@@ -316,6 +316,7 @@ impl<'a> Rerun<'a> {
             Action::Stream(conn, StreamAction::Close(_)) => {
                 self.lines.remove(conn);
             }
+            Action::Stream(_, StreamAction::Encipher(_) | StreamAction::Decipher(_)) => {}
             Action::Stream(conn, _) => {
                 self.lines.insert(*conn, Line::default());
                 if let Some(name) = self.names.conns.get(conn) {

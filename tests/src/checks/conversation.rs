@@ -10,6 +10,7 @@ use eddyline::base::ids::ConnId;
 use eddyline::peer::{OUR_METADATA_ID, OUR_PEX_ID};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message, MetadataMessage, PexMessage};
 use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent};
+use eddyline_mse::{Opening, recognise};
 
 use super::cost::Asked;
 use super::model::Model;
@@ -54,6 +55,8 @@ struct Talk {
     granted: u64,
     received: u64,
     garbled: bool,
+    /// It began with an encrypted handshake.
+    hidden: bool,
     /// Of the last run of bytes: content and pieces of metadata that were asked for, peers named.
     wants: (u64, u64),
     named: Vec<SocketAddr>,
@@ -130,11 +133,14 @@ impl Conversations {
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
             }
+            StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
                     talk.untaken.push_back(bytes.len() as u64);
-                    if talk.owed.take().is_none_or(|(.., length)| length != bytes.len() as u32) {
+                    let wrong =
+                        talk.owed.take().is_none_or(|(.., length)| length != bytes.len() as u32);
+                    if wrong && !talk.hidden {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
                 }
@@ -143,7 +149,8 @@ impl Conversations {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += u64::from(block.length);
                     talk.untaken.push_back(u64::from(block.length));
-                    if talk.owed.take() != Some((block.piece, block.begin, block.length)) {
+                    let owed = talk.owed.take();
+                    if owed != Some((block.piece, block.begin, block.length)) && !talk.hidden {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
                 }
@@ -257,6 +264,12 @@ impl Talk {
     }
 
     fn say(&mut self, bytes: &Bytes, model: &Model, settled: u64) -> Result<(), String> {
+        // An encrypted handshake holds the first messages of both sides, so what follows cannot be followed here.
+        let first = !self.shaken[0] && self.said.buffered() == 0;
+        if self.hidden || first && recognise(bytes) == Opening::Encrypted {
+            (self.hidden, self.garbled) = (true, true);
+            return Ok(());
+        }
         self.said.push(bytes.clone());
         if !self.shaken[0] {
             let handshake = self.said.take_handshake().map_err(|error| error.to_string())?;

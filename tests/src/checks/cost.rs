@@ -11,7 +11,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -48,6 +48,8 @@ pub struct Cost {
     accounts: BTreeMap<Stranger, Account>,
     sockets: BTreeMap<SocketToken, IpAddr>,
     conns: BTreeMap<ConnId, IpAddr>,
+    /// Those that are encrypted.
+    hidden: BTreeSet<ConnId>,
     exchanges: BTreeMap<ExchangeId, (String, Vec<u8>)>,
     /// Who named an address, or a host, last.
     namers: BTreeMap<SocketAddr, Stranger>,
@@ -68,6 +70,7 @@ impl Default for Cost {
             accounts: BTreeMap::new(),
             sockets: BTreeMap::new(),
             conns: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             exchanges: BTreeMap::new(),
             namers: BTreeMap::new(),
             referrers: BTreeMap::new(),
@@ -256,7 +259,9 @@ impl Cost {
             StreamAction::Close(_) => {
                 self.ended.push(conn);
             }
-            StreamAction::GrantRead(_) => {}
+            // What is asked for in there cannot be heard from outside.
+            StreamAction::Encipher(_) => drop(self.hidden.insert(conn)),
+            StreamAction::GrantRead(_) | StreamAction::Decipher(_) => {}
             StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
             StreamAction::SendBlock(bytes) => self.sent(conn, bytes.len() as u64, true),
             StreamAction::SendStored(block) => self.sent(conn, block.length.into(), true),
@@ -264,6 +269,9 @@ impl Cost {
     }
 
     fn sent(&mut self, conn: ConnId, bytes: u64, content: bool) {
+        if self.hidden.contains(&conn) {
+            return;
+        }
         if let Some(ip) = self.conns.get(&conn).copied() {
             let account = self.at(Stranger::Peer(ip));
             *(if content { &mut account.content } else { &mut account.protocol }) += bytes;
@@ -321,6 +329,7 @@ impl Cost {
             }
         }
         for conn in self.ended.drain(..) {
+            self.hidden.remove(&conn);
             self.conns.remove(&conn);
         }
         for id in self.done.drain(..) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{Config, SeedChoking};
+use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, SeedChoking};
 
 use super::Blow;
 use crate::entropy::Entropy;
@@ -44,6 +44,17 @@ pub(super) fn draw_config(entropy: &mut Entropy) -> Config {
     // Those who save often also rest soon.
     config.rest_after = (config.resume_interval == 2).then_some(3);
     config
+}
+
+/// How one node encrypts. Whoever required it would part from the others for good.
+pub(super) fn draw_encryption(entropy: &mut Entropy) -> Encryption {
+    let policy = entropy.choose(&[EncryptionPolicy::Disable, EncryptionPolicy::Prefer]);
+    let level = entropy.choose(&[
+        EncryptionLevel::Either,
+        EncryptionLevel::Rc4,
+        EncryptionLevel::Plaintext,
+    ]);
+    Encryption { policy, level }
 }
 
 pub(super) fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {

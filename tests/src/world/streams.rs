@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use eddyline::base::ids::{ConnId, SocketToken};
 use eddyline::base::time::Instant;
-use eddyline::{CloseKind, CloseMode, ConnectFailure, Event, StreamAction, StreamEvent};
+use eddyline::{
+    CloseKind, CloseMode, ConnectFailure, Event, StreamAction, StreamCipher, StreamEvent,
+};
 
 use super::{AtNode, Happening, Listener, World};
 use crate::faults::Fault;
@@ -111,6 +113,19 @@ impl World {
                 let report = bytes.len() as u32;
                 self.send(id, conn, Run { bytes, report }, "SendBlock");
             }
+            StreamAction::Encipher(key) => {
+                if let Some((wire, end)) = self.nodes[id].wires.get(&conn).copied() {
+                    let cipher = (!key.is_plain()).then(|| StreamCipher::new(&key));
+                    self.wires[wire].ways[end].encipher = cipher;
+                }
+            }
+            StreamAction::Decipher(key) => {
+                if let Some((wire, end)) = self.nodes[id].wires.get(&conn).copied() {
+                    let way = &mut self.wires[wire].ways[1 - end];
+                    let granted = way.credit;
+                    way.decipher = (!key.is_plain()).then(|| (granted, StreamCipher::new(&key)));
+                }
+            }
             StreamAction::SendStored(block) => match self.nodes[id].disk.stored(block) {
                 Some(bytes) => {
                     self.send(id, conn, Run { bytes, report: block.length }, "SendStored");
@@ -177,6 +192,7 @@ impl World {
             None => {}
         }
         let way = &mut self.wires[wire].ways[end];
+        let run = Run { bytes: way.enciphered(run.bytes), ..run };
         way.given += run.bytes.len() as u64;
         if run.bytes.is_empty() {
             let event = Event::Stream(conn, StreamEvent::Sent(run.report));

@@ -84,7 +84,7 @@ fn peers() -> [Arg; 7] {
     .map(|arg| arg.help_heading(PEERS))
 }
 
-fn network() -> [Arg; 2] {
+fn network() -> [Arg; 4] {
     [
         option("port", "N", "Listen on this port [default: 6881 or the next free one]")
             .short('p')
@@ -98,6 +98,22 @@ fn network() -> [Arg; 2] {
              trackers, the DHT, name look-ups and .torrent files that are fetched. Name servers on \
              this machine are not asked then.",
         ),
+        option("encryption", "HOW", "Hide connections: prefer, require or disable")
+            .value_parser(["prefer", "require", "disable"])
+            .default_value("prefer")
+            .long_help(
+                "Hide connections with peers from whoever stands between. prefer: call peers with \
+                 encryption first and without when that fails, and let both in. require: speak to \
+                 nobody without. disable: neither offer nor understand it.",
+            ),
+        option("encryption-level", "LEVEL", "How much is hidden: rc4, plaintext or either")
+            .value_parser(["rc4", "plaintext", "either"])
+            .default_value("either")
+            .long_help(
+                "How much is hidden. rc4: everything. plaintext: only the handshake, so that it costs \
+                 nothing more. either: whatever both sides know; everything where encryption is \
+                 required.",
+            ),
     ]
     .map(|arg| arg.help_heading(NETWORK))
 }

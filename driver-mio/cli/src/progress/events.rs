@@ -131,6 +131,9 @@ pub fn close_reason(reason: CloseReason) -> (&'static str, &'static str) {
         }
         CloseReason::Limit => ("limit", "there was no place for it"),
         CloseReason::Stopped => ("stopped", "the torrent was stopped"),
+        CloseReason::EncryptionUnsuited => {
+            ("encryption_unsuited", "one side wants encryption and the other does not")
+        }
         CloseReason::NotReading => ("not_reading", "it did not read what was sent to it"),
         _ => ("other", "for another reason"),
     }

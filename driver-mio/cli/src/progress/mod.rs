@@ -9,7 +9,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -55,6 +55,8 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
+    /// Connections that began with an encrypted handshake.
+    encrypted: BTreeSet<ConnId>,
     completed: bool,
     signal: Option<u8>,
 }
@@ -88,6 +90,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
+            encrypted: BTreeSet::new(),
             completed: false,
             signal: None,
         }

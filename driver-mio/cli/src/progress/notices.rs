@@ -1,7 +1,7 @@
 //! What the engine tells, in words and as events.
 
-use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
+use eddyline::{EncryptionMethod, Notice};
 
 use super::super::clients::client_name;
 use super::super::output::tell_failure;
@@ -97,28 +97,51 @@ impl Reporter {
 
     fn peer_notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::PeerConnected { torrent, conn, addr, client, source } if self.verbose > 0 => {
+            Notice::PeerConnected { torrent, conn, addr, client, source, encryption }
+                if self.verbose > 0 =>
+            {
                 let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
-                let event = peer(addr, "connected", &client, Some(source_name(*source)), None);
+                if encryption.is_some() {
+                    self.encrypted.insert(*conn);
+                }
+                let event = peer(
+                    addr,
+                    "connected",
+                    &client,
+                    Some(source_name(*source)),
+                    None,
+                    encryption.is_some(),
+                );
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
-                let text = format!("peer {addr} connected ({client}, {})", source_words(*source));
+                let hidden = match encryption {
+                    Some(EncryptionMethod::Rc4) => ", encrypted",
+                    Some(EncryptionMethod::Plaintext) => ", encrypted handshake",
+                    None => "",
+                };
+                let source = source_words(*source);
+                let text = format!("peer {addr} connected ({client}, {source}{hidden})");
                 self.say_of(session, item, &text);
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
+                let encrypted = self.encrypted.remove(conn);
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
-                self.event(session, item, peer(addr, "closed", &client, None, Some(reason)));
+                self.event(
+                    session,
+                    item,
+                    peer(addr, "closed", &client, None, Some(reason), encrypted),
+                );
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
             }
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    self.event(session, item, peer(addr, "banned", "", None, None));
+                    self.event(session, item, peer(addr, "banned", "", None, None, false));
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
@@ -180,9 +203,10 @@ fn peer<'a>(
     client: &'a str,
     source: Option<&'static str>,
     reason: Option<&'static str>,
+    encrypted: bool,
 ) -> Event<'a> {
     let addr = addr.to_string();
-    Event::Peer { addr, state, client, source, reason, transport: "tcp", encrypted: false }
+    Event::Peer { addr, state, client, source, reason, transport: "tcp", encrypted }
 }
 
 pub(super) fn count(number: u32, noun: &str) -> String {

@@ -305,6 +305,12 @@ impl Transcript {
                 format!("send {who} {} bytes of a block", bytes.len())
             }
             StreamAction::Close(mode) => format!("{who}: {}", words::close_mode(*mode)),
+            StreamAction::Encipher(key) => {
+                format!("what is sent to {who} {}", words::cipher(key, "enciphered"))
+            }
+            StreamAction::Decipher(key) => {
+                format!("what is granted to {who} {}", words::cipher(key, "deciphered"))
+            }
             StreamAction::SendStored(block) => {
                 pieces.push(block.piece);
                 format!("send {who} block {}+{} from the disk", block.piece, block.begin)

@@ -6,7 +6,7 @@ use eddyline::tracker::{UdpRequest, UdpResponse};
 use eddyline::wire::Message;
 use eddyline::{
     CloseKind, CloseMode, CloseReason, ConnectFailure, DiskOp, DiskOutcome, HttpEvent, Notice,
-    WakeReason,
+    StreamKey, WakeReason,
 };
 
 use super::super::clients::client_name;
@@ -26,6 +26,15 @@ pub fn timer(reason: WakeReason) -> String {
     }
 }
 
+/// What becomes of bytes under a key, said with the word for it.
+pub fn cipher(key: &StreamKey, word: &str) -> String {
+    match key.length() {
+        0 => format!("is not {word} from here on"),
+        u64::MAX => format!("is {word} from here on"),
+        length => format!("is {word} for {length} bytes from here on"),
+    }
+}
+
 /// Why a connection ended.
 pub fn close_reason(reason: CloseReason) -> &'static str {
     match reason {
@@ -36,6 +45,7 @@ pub fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::BadMessage => "it sent something malformed",
         CloseReason::Misbehaved => "it broke the rules of the protocol",
         CloseReason::UnknownTorrent => "it wants a torrent that is not here",
+        CloseReason::EncryptionUnsuited => "one side wants encryption and the other does not",
         CloseReason::Ourselves => "it is this program itself",
         CloseReason::Duplicate => "it is connected already",
         CloseReason::BothComplete => "both have everything",

@@ -1,0 +1,78 @@
+//! How often keys are worked out for encrypted connections: that is the dearest thing that a stranger can ask for
+//! with a hundred bytes, some 100 microseconds.
+
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+use crate::base::pace::{Pace, PaceLedger, Taken, owner};
+use crate::base::time::Instant;
+
+/// For everybody together: 200 at once, then 200 in a second, which is some two hundredths of a core.
+const ALL: Pace = Pace::new(200, 5);
+/// For one address: 16 at once, then one in two seconds.
+const EACH: Pace = Pace::new(16, 2_000);
+/// Addresses that are told apart.
+const MAX_ADDRESSES: usize = 4000;
+
+/// Keys that were worked out, in all and by address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exchanges {
+    all: Taken,
+    by_owner: PaceLedger<IpAddr>,
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self { all: Taken::default(), by_owner: PaceLedger::new(MAX_ADDRESSES) }
+    }
+}
+
+impl Exchanges {
+    /// Takes the work for somebody who called us, if there is any left. This machine has no budget of its own, only
+    /// that of all.
+    pub fn take_for(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let ip = ip.to_canonical();
+        self.all.wait(ALL, now).is_zero()
+            && (ip.is_loopback() || self.by_owner.take(owner(ip), EACH, now))
+            && self.all.take(ALL, now)
+    }
+
+    /// Takes the work for somebody whom we call: how often that is has bounds of its own.
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.all.take(ALL, now)
+    }
+
+    /// Whoever is a peer has not wasted it.
+    pub fn succeeded(&mut self, ip: IpAddr) {
+        self.by_owner.give_back(&owner(ip), EACH);
+    }
+
+    /// Whether its memory is bounded.
+    pub fn is_bounded(&self) -> bool {
+        self.by_owner.is_bounded()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of exchanges.
+
+    use super::*;
+
+    #[test]
+    fn an_address_has_sixteen_keys_and_all_have_two_hundred_in_a_second() {
+        let mut exchanges = Exchanges::default();
+        let ip = |n: u32| IpAddr::from(n.to_be_bytes());
+        let at = |millis| Instant::from_millis(millis);
+        let one = (0..100).filter(|_| exchanges.take_for(ip(0xcb00_7107), at(1000))).count();
+        assert_eq!(one, 16);
+        let many = (0..1000).filter(|n| exchanges.take_for(ip(0xc612_0000 + n), at(1000)));
+        assert_eq!(many.count(), 184);
+        assert!(!exchanges.take(at(1000)) && exchanges.take(at(1005)));
+        let later = (0..1000).filter(|n| exchanges.take_for(ip(0xc613_0000 + n), at(2005)));
+        assert_eq!(later.count(), 200);
+        let host = IpAddr::from([127, 0, 0, 1]);
+        let own = (0..100).filter(|_| exchanges.take_for(host, at(9000))).count();
+        assert_eq!(own, 100);
+    }
+}

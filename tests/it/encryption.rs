@@ -1,0 +1,302 @@
+//! Encrypted connections (MSE): who speaks how with whom, what a driver enciphers, and strangers that want us to work
+//! or to wait.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use eddyline::trace::{Replayer, Trace};
+use eddyline::{
+    CheckDepth, CloseReason, Config, Encryption, EncryptionLevel, EncryptionMethod,
+    EncryptionPolicy, Engine, Notice,
+};
+use eddyline_mse::{
+    Handshake, Initiator, Methods, Need, StreamCipher, cipher_keys, public_key, shared_secret,
+};
+use eddyline_sim::{Content, NodeId, PeerOptions, Script, ScriptAction, World};
+
+use EncryptionLevel::{Either, Plaintext, Rc4};
+use EncryptionPolicy::{Disable, Prefer, Require};
+
+fn config(policy: EncryptionPolicy, level: EncryptionLevel) -> Config {
+    Config { encryption: Encryption { policy, level }, ..Config::default() }
+}
+
+fn content() -> Content {
+    Content::new("hidden", 900_000, 32_768)
+}
+
+/// How the connection of a node was made that came about last.
+fn came_about(world: &World, node: NodeId) -> Option<Option<EncryptionMethod>> {
+    world.node(node).notices.iter().rev().find_map(|notice| match notice {
+        Notice::PeerConnected { encryption, .. } => Some(*encryption),
+        _ => None,
+    })
+}
+
+/// A seed and a leecher that calls it; how their connection came about, if it did and all was fetched.
+fn pair(seed: Config, leech: Config) -> Option<Option<EncryptionMethod>> {
+    let content = content();
+    let mut world = World::new(21);
+    let (seed, leech) = (world.add_node_with(seed), world.add_node_with(leech));
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    let complete = world.run_until(60, |world| world.is_complete(leech));
+    assert_eq!(complete, came_about(&world, leech).is_some());
+    assert_eq!(came_about(&world, seed), came_about(&world, leech));
+    came_about(&world, leech)
+}
+
+#[test]
+fn every_pair_of_policies_finds_what_suits_both_and_exchanges_all_of_it() {
+    let plain = Some(None);
+    let rc4 = Some(Some(EncryptionMethod::Rc4));
+    let handshake_only = Some(Some(EncryptionMethod::Plaintext));
+    let nothing = None;
+    for (seed, leech, expected) in [
+        ((Disable, Either), (Disable, Either), plain),
+        ((Prefer, Either), (Disable, Either), plain),
+        ((Disable, Either), (Prefer, Either), plain),
+        ((Prefer, Either), (Prefer, Either), handshake_only),
+        ((Prefer, Rc4), (Prefer, Either), rc4),
+        ((Prefer, Either), (Prefer, Rc4), rc4),
+        ((Prefer, Plaintext), (Require, Either), handshake_only),
+        ((Require, Either), (Prefer, Either), rc4),
+        ((Require, Either), (Require, Plaintext), handshake_only),
+        ((Require, Rc4), (Require, Rc4), rc4),
+        ((Require, Either), (Disable, Either), nothing),
+        ((Disable, Either), (Require, Either), nothing),
+        ((Require, Rc4), (Require, Plaintext), nothing),
+        // Where encryption is preferred, methods that do not suit are no reason to part.
+        ((Prefer, Rc4), (Prefer, Plaintext), plain),
+    ] {
+        let found = pair(config(seed.0, seed.1), config(leech.0, leech.1));
+        assert_eq!(found, expected, "{seed:?} is called by {leech:?}");
+    }
+}
+
+#[test]
+fn a_magnet_completes_where_everybody_requires_encryption() {
+    let content = content();
+    let mut world = World::new(22);
+    let strict = config(Require, Rc4);
+    let (seed, leech) = (world.add_node_with(strict.clone()), world.add_node_with(strict));
+    world.seed(seed, &content);
+    let peers = vec![world.node(seed).addr];
+    world.add_magnet(leech, &content, PeerOptions { peers, ..PeerOptions::default() });
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+    assert_eq!(came_about(&world, leech), Some(Some(EncryptionMethod::Rc4)));
+}
+
+/// Peers that speak no encryption hang up or are silent when they hear it.
+#[test]
+fn an_address_that_hangs_up_is_called_plainly_soon() {
+    let content = content();
+    let mut world = World::new(23);
+    let seed = world.add_node_with(config(Disable, Either));
+    let leech = world.add_node_with(config(Prefer, Either));
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(8, |world| came_about(world, leech) == Some(None)));
+    let tries = |world: &World| {
+        let closed = |n: &&Notice| matches!(n, Notice::PeerClosed { .. });
+        world.node(leech).notices.iter().filter(closed).count()
+    };
+    assert_eq!(tries(&world), 1);
+}
+
+#[test]
+fn a_torrent_at_rest_is_found_by_who_calls_with_encryption() {
+    let content = content();
+    let mut world = World::new(24);
+    let seed = world.add_node_with(Config { rest_after: Some(20), ..config(Require, Either) });
+    world.seed(seed, &content);
+    let rests = |world: &World| world.node(seed).engine.stats().standby == 1;
+    assert!(world.run_until(120, rests));
+    let leech = world.add_node_with(config(Require, Either));
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+}
+
+#[test]
+fn an_encrypted_run_replays_step_by_step_and_goes_on_from_snapshots() {
+    let content = content();
+    let mut world = World::new(25);
+    let both = config(Require, Rc4);
+    let (seed, leech) = (world.add_node_with(both.clone()), world.add_node_with(both));
+    world.node_mut(leech).record();
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    let mut restored = 0;
+    while !world.is_complete(leech) {
+        world.run_until(1, |_| false);
+        let engine = &world.node(leech).engine;
+        let again = Engine::restore(&engine.snapshot()).unwrap();
+        again.check_invariants(CheckDepth::Full).unwrap();
+        assert_eq!(again.snapshot(), engine.snapshot());
+        restored += 1;
+    }
+    assert!(restored > 0);
+    let trace = world.node_mut(leech).trace();
+    // What is deciphered by the driver is content like any other: it is not in the trace.
+    assert!(trace.len() < 60_000, "{} bytes", trace.len());
+    let mut replayer = Replayer::new(Trace::parse(trace).unwrap()).unwrap();
+    while let Some(outcome) = replayer.forward().unwrap() {
+        outcome.unwrap();
+    }
+}
+
+/// A stranger that says what it is made to say, and keeps what it hears.
+#[derive(Default)]
+struct Stranger {
+    first: Vec<u8>,
+    each_second: Vec<u8>,
+    heard: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Script for Stranger {
+    fn connected(&mut self) -> Vec<ScriptAction> {
+        vec![ScriptAction::Send(Bytes::from(self.first.clone()))]
+    }
+
+    fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction> {
+        self.heard.borrow_mut().extend_from_slice(bytes);
+        Vec::new()
+    }
+
+    fn tick(&mut self) -> Vec<ScriptAction> {
+        vec![ScriptAction::Send(Bytes::from(self.each_second.clone()))]
+    }
+}
+
+fn closed_for(world: &World, node: NodeId) -> Vec<CloseReason> {
+    let reasons = world.node(node).notices.iter().filter_map(|notice| match notice {
+        Notice::PeerClosed { reason, .. } => Some(*reason),
+        _ => None,
+    });
+    reasons.collect()
+}
+
+/// What becomes of a stranger with a seed that prefers encryption, within twelve seconds.
+fn meets(stranger: Stranger) -> Vec<CloseReason> {
+    let mut world = World::new(26);
+    let seed = world.add_node_with(config(Prefer, Either));
+    world.seed(seed, &content());
+    world.run(2);
+    world.connect_script(seed, Box::new(stranger));
+    for _ in 0..12 {
+        world.prompt_scripts();
+        world.run(1);
+    }
+    closed_for(&world, seed)
+}
+
+#[test]
+fn strangers_that_trickle_pad_without_end_or_send_weak_keys_are_let_go() {
+    let key = public_key(&[9; 20]).to_vec();
+    let small = |n: u8| {
+        let mut key = vec![0; 96];
+        key[95] = n;
+        key
+    };
+    let cases = [
+        ("silent", vec![], vec![], CloseReason::HandshakeTimeout),
+        ("a byte a second", vec![0x77], vec![0x77], CloseReason::HandshakeTimeout),
+        ("the first byte of a plain one", vec![19], vec![], CloseReason::HandshakeTimeout),
+        ("a key and nothing more", key.clone(), vec![], CloseReason::HandshakeTimeout),
+        ("padding without end", key.clone(), vec![0x55; 100], CloseReason::BadMessage),
+        ("padding at once", [key, vec![0x55; 532]].concat(), vec![], CloseReason::BadMessage),
+        ("a key of 0", small(0), vec![], CloseReason::BadMessage),
+        ("a key of 1", small(1), vec![], CloseReason::BadMessage),
+        ("a key above the prime", vec![0xff; 96], vec![], CloseReason::BadMessage),
+    ];
+    for (what, first, each_second, reason) in cases {
+        let stranger = Stranger { first, each_second, ..Stranger::default() };
+        assert_eq!(meets(stranger), [reason], "{what}");
+    }
+}
+
+/// The first half of a conversation that our side had with somebody, as one who listened recorded it.
+fn recorded(offer: Methods, info_hash: [u8; 20]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let setup = Initiator { private: [4; 20], pad: &[], inner_pad: 0, info_hash, offer };
+    let mut side = Handshake::initiate(setup, b"\x13BitTorrent protocol", &mut out).unwrap();
+    let theirs = public_key(&[5; 20]);
+    let mut input = &theirs[..];
+    assert_eq!(side.receive(&mut input, &mut out), Ok(Need::Agreement));
+    side.agree(&[0; 20], &[], &mut out).unwrap();
+    out
+}
+
+#[test]
+fn what_was_recorded_of_another_conversation_is_worth_nothing() {
+    let hash = content().metainfo.info_hashes.wire().0;
+    let mut first = recorded(Methods::BOTH, hash);
+    first.extend([0; 600]);
+    let stranger = Stranger { first, ..Stranger::default() };
+    let heard = stranger.heard.clone();
+    assert_eq!(meets(stranger), [CloseReason::BadMessage]);
+    // It gets a public key and padding, and no word of ours.
+    assert!(heard.borrow().len() <= 96 + 512);
+}
+
+#[test]
+fn an_address_that_makes_us_work_out_keys_is_answered_sixteen_times() {
+    let mut world = World::new(27);
+    let seed = world.add_node_with(config(Prefer, Either));
+    world.seed(seed, &content());
+    world.run(2);
+    let heard: Vec<_> = (0..100u16)
+        .map(|n| {
+            let stranger = Stranger { first: public_key(&[9; 20]).to_vec(), ..Stranger::default() };
+            let heard = stranger.heard.clone();
+            let from = format!("198.51.100.7:{}", 2000 + n).parse().unwrap();
+            world.connect_script_from(seed, from, Box::new(stranger));
+            // No more at once than may wait, for that bound comes first.
+            world.run_until(1, |_| false);
+            heard
+        })
+        .collect();
+    let answered = heard.iter().filter(|heard| !heard.borrow().is_empty()).count();
+    // A burst, and one in two seconds of those that it took.
+    assert!((16..=66).contains(&answered), "{answered} were answered");
+    assert!(closed_for(&world, seed).contains(&CloseReason::Limit));
+}
+
+/// Answers as a peer with a torrent of its own would, whatever it was called for.
+struct Liar {
+    selected: u32,
+    key: Vec<u8>,
+}
+
+impl Script for Liar {
+    fn connected(&mut self) -> Vec<ScriptAction> {
+        Vec::new()
+    }
+
+    fn received(&mut self, bytes: &[u8]) -> Vec<ScriptAction> {
+        self.key.extend_from_slice(bytes);
+        let Some(theirs) = self.key.first_chunk::<96>() else { return Vec::new() };
+        let secret = shared_secret(&[5; 20], theirs).unwrap();
+        let hash = content().metainfo.info_hashes.wire().0;
+        let (_, key) = cipher_keys(&secret, &hash);
+        let mut inside = [&[0; 8][..], &self.selected.to_be_bytes(), &[0, 0]].concat();
+        StreamCipher::new(&key).apply(&mut inside);
+        let answer = [&public_key(&[5; 20])[..], &inside].concat();
+        self.key.clear();
+        vec![ScriptAction::Send(answer.into()), ScriptAction::Close]
+    }
+}
+
+#[test]
+fn a_peer_that_chooses_what_was_not_offered_is_called_plainly() {
+    let content = content();
+    let mut world = World::new(28);
+    let leech = world.add_node_with(config(Prefer, Rc4));
+    let liar = world.add_script(|| Box::new(Liar { selected: 1, key: Vec::new() }));
+    world.add(leech, &content, PeerOptions { peers: vec![liar], ..PeerOptions::default() });
+    // Plainly it hears nothing that it understands, and is silent.
+    world.run(20);
+    let reasons = closed_for(&world, leech);
+    assert_eq!(reasons, [CloseReason::BadMessage, CloseReason::HandshakeTimeout]);
+}
