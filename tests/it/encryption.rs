@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use eddyline::trace::{Replayer, Trace};
+use eddyline::trace::{Replayer, Trace, redact};
 use eddyline::{
     CheckDepth, CloseReason, Config, Encryption, EncryptionLevel, EncryptionMethod,
     EncryptionPolicy, Engine, Notice,
@@ -299,4 +299,30 @@ fn a_peer_that_chooses_what_was_not_offered_is_called_plainly() {
     world.run(20);
     let reasons = closed_for(&world, leech);
     assert_eq!(reasons, [CloseReason::BadMessage, CloseReason::HandshakeTimeout]);
+}
+
+/// Whoever reads a redacted trace learns neither keys nor what was said; the run is plain in it.
+#[test]
+fn a_redacted_encrypted_run_replays_without_keys() {
+    let content = content();
+    let mut world = World::new(29);
+    let both = config(Require, Rc4);
+    let (seed, leech) = (world.add_node_with(both.clone()), world.add_node_with(both));
+    world.node_mut(leech).record();
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(60, |world| world.is_complete(leech)));
+    let trace = Trace::parse(world.node_mut(leech).trace()).unwrap();
+    let redacted = redact(&trace).unwrap().trace;
+    let hash = content.metainfo.info_hashes.wire().0;
+    assert!(!redacted.windows(20).any(|window| window == hash));
+    let mut replayer = Replayer::new(Trace::parse(redacted.into()).unwrap()).unwrap();
+    let mut actions = Vec::new();
+    while let Some(outcome) = replayer.forward().unwrap() {
+        outcome.unwrap();
+        let last = replayer.last().unwrap();
+        actions.extend(last.actions.iter().map(|action| format!("{action:?}")));
+    }
+    assert!(!actions.iter().any(|action| action.contains("Encipher")));
+    assert!(actions.iter().any(|action| action.contains("PieceVerified")));
 }
