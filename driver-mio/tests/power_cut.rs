@@ -96,12 +96,14 @@ fn no_piece_is_on_record_before_it_would_survive_a_power_cut() {
             if !matches!(notice, Notice::ResumeSaved(_)) {
                 continue;
             }
-            let record = store.load(metainfo.info_hashes.wire()).unwrap();
+            let record = store.load(metainfo.info_hashes().wire()).unwrap();
             let record = ResumeData::decode(&record).unwrap();
             let survivors = durable.lock().unwrap();
             for piece in record.have.ones() {
-                let (offset, size) =
-                    (metainfo.geometry().piece_offset(piece), metainfo.geometry().piece_size(piece));
+                let (offset, size) = (
+                    metainfo.geometry().piece_offset(piece),
+                    metainfo.geometry().piece_size(piece),
+                );
                 let mut content = Vec::new();
                 for slice in metainfo.layout().slices(offset, size) {
                     let path = &metainfo.layout().files()[slice.file as usize].path;

@@ -230,7 +230,7 @@ fn recorded(offer: Methods, info_hash: [u8; 20]) -> Vec<u8> {
 
 #[test]
 fn what_was_recorded_of_another_conversation_is_worth_nothing() {
-    let hash = content().metainfo.info_hashes.wire().0;
+    let hash = content().metainfo.info_hashes().wire().0;
     let mut first = recorded(Methods::BOTH, hash);
     first.extend([0; 600]);
     let stranger = Stranger { first, ..Stranger::default() };
@@ -278,7 +278,7 @@ impl Script for Liar {
         self.key.extend_from_slice(bytes);
         let Some(theirs) = self.key.first_chunk::<96>() else { return Vec::new() };
         let secret = shared_secret(&[5; 20], theirs).unwrap();
-        let hash = content().metainfo.info_hashes.wire().0;
+        let hash = content().metainfo.info_hashes().wire().0;
         let (_, key) = cipher_keys(&secret, &hash);
         let mut inside = [&[0; 8][..], &self.selected.to_be_bytes(), &[0, 0]].concat();
         StreamCipher::new(&key).apply(&mut inside);
@@ -314,7 +314,7 @@ fn a_redacted_encrypted_run_replays_without_keys() {
     assert!(world.run_until(60, |world| world.is_complete(leech)));
     let trace = Trace::parse(world.node_mut(leech).trace()).unwrap();
     let redacted = redact(&trace).unwrap().trace;
-    let hash = content.metainfo.info_hashes.wire().0;
+    let hash = content.metainfo.info_hashes().wire().0;
     assert!(!redacted.windows(20).any(|window| window == hash));
     let mut replayer = Replayer::new(Trace::parse(redacted.into()).unwrap()).unwrap();
     let mut actions = Vec::new();

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::{
-    Command, Config, Encryption, FilePriority, LocationId, Notice, PeerSource, Priority, RateLimits,
-    Rename, TorrentCommand, TorrentState,
+    Command, Config, Encryption, FilePriority, LocationId, Notice, PeerSource, Priority,
+    RateLimits, Rename, TorrentCommand, TorrentState,
 };
 
 use crate::adversary::{Foe, Strategy};
