@@ -146,8 +146,10 @@ fn the_tag_is_on_record_before_there_is_a_part_file_and_goes_with_the_torrent() 
 fn files_are_executable_only_if_that_is_asked_for() {
     use std::os::unix::fs::PermissionsExt;
     let (metainfo, bytes) = torrent(&[40_000]);
-    // `attr` is the first key of the dictionary, in their order.
-    let info = [b"d4:attr1:x", &metainfo.info()[1..]].concat();
+    // `attr` is the first key of the file's dictionary, in their order.
+    let (plain, length) = (metainfo.info(), b"d6:length");
+    let file = plain.windows(length.len()).position(|bytes| bytes == length).unwrap();
+    let info = [&plain[..=file], b"4:attr1:x", &plain[file + 1..]].concat();
     let marked = Arc::new(eddyline::metainfo::Metainfo::parse_info(&info).unwrap());
     assert!(marked.layout().files()[0].attributes.executable);
     for keep_executable in [false, true] {
