@@ -194,6 +194,13 @@ impl Requests {
         self.depth.clamp(1, max.min(reqq).max(1))
     }
 
+    /// How many requests are made at a time where `depth` should be outstanding: one message of many costs
+    /// less than many of one. Under a limit of our own blocks come in portions, and are asked for in such.
+    pub fn batch(&self, depth: u32) -> u32 {
+        let portions = if self.reserve == HELD_RESERVE_MILLIS { 3 } else { 8 };
+        (depth / portions).max(1)
+    }
+
     /// Records a request made at `now`.
     pub fn sent(&mut self, at: BlockRef, now: Instant) {
         if self.outstanding.is_empty() && !self.snubbed {

@@ -54,8 +54,7 @@ impl Torrent {
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
         let depth = depth.min(room.saturating_add(peer.requests.len()));
         let outstanding = peer.requests.len();
-        // In batches: one message of many requests costs less than many of one.
-        if outstanding + (depth / 8).max(1) > depth {
+        if outstanding + peer.requests.batch(depth) > depth {
             return;
         }
         let (declined, retry) =
