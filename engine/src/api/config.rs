@@ -18,6 +18,10 @@ pub const MAX_UNREAD: u32 = 128 * 1024;
 /// Sends, of messages and of blocks, that wait in the driver; after that messages wait in the engine,
 /// where they lie behind each other and cost no more than their bytes.
 pub const MAX_SENDS: usize = 128;
+/// Keys of encrypted connections that one address may have us work out at once; then one in two seconds.
+pub const MAX_KEYS_OF_A_HOST: u32 = 16;
+/// Keys of encrypted connections that are worked out in a second for everybody together, some two hundredths of a core.
+pub const MAX_KEYS_A_SECOND: u32 = 200;
 
 /// What a send takes in a driver besides its bytes, and a disk operation for it: a generous guess.
 const SEND_OVERHEAD: u64 = 512;

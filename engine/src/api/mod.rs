@@ -18,7 +18,8 @@ pub use command::{
 };
 pub use config::{
     ASSEMBLY_SHARE, Config, Encryption, EncryptionLevel, EncryptionPolicy, IDLE_WINDOW,
-    MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound, READ_FLOOR, SeedChoking,
+    MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
+    READ_FLOOR, SeedChoking,
 };
 pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
 pub use error::{

@@ -4,13 +4,14 @@
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
+use crate::api::{MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST};
 use crate::base::pace::{Pace, PaceLedger, Taken, owner};
 use crate::base::time::Instant;
 
-/// For everybody together: 200 at once, then 200 in a second, which is some two hundredths of a core.
-const ALL: Pace = Pace::new(200, 5);
-/// For one address: 16 at once, then one in two seconds.
-const EACH: Pace = Pace::new(16, 2_000);
+/// For everybody together.
+const ALL: Pace = Pace::new(MAX_KEYS_A_SECOND, 1000 / MAX_KEYS_A_SECOND as u64);
+/// For one address: that many at once, then one in two seconds.
+const EACH: Pace = Pace::new(MAX_KEYS_OF_A_HOST, 2_000);
 /// Addresses that are told apart.
 const MAX_ADDRESSES: usize = 4000;
 
