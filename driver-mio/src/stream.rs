@@ -139,11 +139,19 @@ impl Stream {
             let count = (length - at).min(Buffers::EACH as u32);
             let part = span.part(at, count);
             let mut outcome = Ok(());
-            let filled = buffers.fill(count as usize, |bytes| {
+            let mut fill = |bytes: &mut [u8]| {
                 outcome = part.read(bytes);
                 cipher.apply(bytes);
                 outcome.is_ok()
-            });
+            };
+            // What is short gets memory of its length: a buffer for each block would hold many times its bytes
+            // while the peer does not read.
+            let filled = if (count as usize) < Buffers::EACH / 2 {
+                let mut bytes = BytesMut::zeroed(count as usize);
+                fill(&mut bytes).then(|| bytes.freeze())
+            } else {
+                buffers.fill(count as usize, fill)
+            };
             outcome?;
             self.queue.extend(filled.map(Queued::Bytes));
             at += count;

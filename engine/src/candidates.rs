@@ -401,7 +401,9 @@ impl Candidates {
         if let Some(candidate) = self.known.get_mut(&key) {
             candidate.plainly = plainly;
         }
-        if plainly {
+        // An address that has failed both ways is no sooner called for it.
+        let failed_before = self.known.get(&key).is_some_and(|candidate| candidate.failures > 0);
+        if plainly && !failed_before {
             self.postpone(key, RETRY_SECONDS, limit, now);
         } else {
             self.closed(key, true, limit, now);

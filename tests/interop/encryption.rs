@@ -6,23 +6,27 @@ use crate::recording_tracker::RecordingTracker;
 
 const LENGTH: usize = 5_000_003;
 
-fn fetch_from(lab: &Lab, port: u16, flags: &[&str]) {
+/// Fetches; `all` is whether all bytes are to be encrypted, where that is not the other's choice.
+fn fetch_from(lab: &Lab, port: u16, flags: &[&str], all: Option<bool>) {
     let mut command = lab.download("fetched");
     command.args(["--peer", &format!("127.0.0.1:{port}"), "--no-trackers", "--json", "-v"]);
     let mut download = Process::start(command.args(flags));
     assert_eq!(download.wait(), 0, "{:#?}", download.output());
-    assert!(download.output().iter().any(|line| line.contains("\"encrypted\":true")));
+    if let Some(all) = all {
+        let told = format!("\"encrypted\":{all}");
+        assert!(download.output().iter().any(|line| line.contains(&told)), "{told}");
+    }
     lab.assert_same("fetched");
 }
 
 /// libtorrent with RC4 only, with plaintext behind the handshake only, and with either.
 #[test]
 fn we_download_from_libtorrent_at_every_level() {
-    for level in ["1", "2", "3"] {
+    for (level, all) in [("1", Some(false)), ("2", Some(true)), ("3", None)] {
         let lab = Lab::with_file(LENGTH, &[]);
         let flags = [format!("--encrypt={level}")];
         let seed = libtorrent(&lab, lab.source(), "seed", &flags);
-        fetch_from(&lab, seed.port, &[]);
+        fetch_from(&lab, seed.port, &[], all);
     }
 }
 
@@ -30,7 +34,7 @@ fn we_download_from_libtorrent_at_every_level() {
 fn we_require_rc4_of_libtorrent_and_get_it() {
     let lab = Lab::with_file(LENGTH, &[]);
     let seed = libtorrent(&lab, lab.source(), "seed", &["--encrypt=3".to_owned()]);
-    fetch_from(&lab, seed.port, &["--encryption", "require", "--encryption-level", "rc4"]);
+    fetch_from(&lab, seed.port, &["--encryption", "require"], Some(true));
 }
 
 #[test]
@@ -61,7 +65,7 @@ fn a_magnet_comes_from_libtorrent_with_rc4() {
 fn we_download_from_aria2_with_rc4_and_it_from_us() {
     let lab = Lab::with_file(LENGTH, &[]);
     let seed = aria2_encrypted(&lab, lab.source(), true);
-    fetch_from(&lab, seed.port, &[]);
+    fetch_from(&lab, seed.port, &[], Some(true));
     let tracker = RecordingTracker::start("/announce");
     let lab = Lab::with_file(LENGTH, std::slice::from_ref(&tracker.url));
     let (_seed, _) = lab.seed(&[]);
@@ -75,7 +79,7 @@ fn we_download_from_aria2_with_rc4_and_it_from_us() {
 fn we_download_from_transmission_that_requires_encryption_and_it_from_us() {
     let lab = Lab::with_file(LENGTH, &[]);
     let seed = transmission_encrypted(&lab, lab.source(), true);
-    fetch_from(&lab, seed.port, &[]);
+    fetch_from(&lab, seed.port, &["--encryption", "require"], Some(true));
     let tracker = RecordingTracker::start("/announce");
     let lab = Lab::with_file(LENGTH, std::slice::from_ref(&tracker.url));
     let (_seed, _) = lab.seed(&[]);

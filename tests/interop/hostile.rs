@@ -19,7 +19,7 @@ fn metainfo(lab: &Lab) -> Metainfo {
 }
 
 fn handshake(metainfo: &Metainfo, name: u8) -> Vec<u8> {
-    let (reserved, info_hash) = (Reserved::OURS, metainfo.info_hashes.wire());
+    let (reserved, info_hash) = (Reserved::OURS, metainfo.info_hashes().wire());
     Handshake { reserved, info_hash, peer_id: PeerId([name; 20]) }.encode().to_vec()
 }
 
@@ -95,7 +95,7 @@ fn talk(
         while shaken && let Some(message) = assembler.next_message().unwrap() {
             let Message::Request(request) = message else { continue };
             let BlockRequest { piece, begin, length } = request;
-            let at = metainfo.geometry.piece_offset(piece) as usize + begin as usize;
+            let at = metainfo.geometry().piece_offset(piece) as usize + begin as usize;
             let block = content[at..at + length as usize].to_vec();
             let Some(block) = answer(&request, block) else { continue };
             let payload = Payload::One(block.into());
@@ -168,7 +168,7 @@ fn garbage_floods_and_silence_end_their_own_connections_only() {
         assert_hung_up(port, &all, what);
     };
     after_handshake("a 4 GiB length prefix", &[0xff, 0xff, 0xff, 0xff, 7]);
-    let length = (metainfo.geometry.pieces() as usize).div_ceil(8);
+    let length = (metainfo.geometry().pieces() as usize).div_ceil(8);
     for wrong in [length - 1, length + 1] {
         let bitfield = Message::Bitfield(vec![0; wrong].into());
         after_handshake("a bitfield of the wrong size", &encode(&[bitfield]));

@@ -60,9 +60,12 @@ fn every_pair_of_policies_finds_what_suits_both_and_exchanges_all_of_it() {
         ((Prefer, Either), (Prefer, Either), handshake_only),
         ((Prefer, Rc4), (Prefer, Either), rc4),
         ((Prefer, Either), (Prefer, Rc4), rc4),
-        ((Prefer, Plaintext), (Require, Either), handshake_only),
+        // Who requires encryption gets it, whoever chooses.
+        ((Prefer, Either), (Require, Either), rc4),
+        ((Prefer, Plaintext), (Require, Either), nothing),
+        ((Prefer, Plaintext), (Require, Plaintext), handshake_only),
         ((Require, Either), (Prefer, Either), rc4),
-        ((Require, Either), (Require, Plaintext), handshake_only),
+        ((Require, Either), (Require, Plaintext), nothing),
         ((Require, Rc4), (Require, Rc4), rc4),
         ((Require, Either), (Disable, Either), nothing),
         ((Disable, Either), (Require, Either), nothing),
@@ -261,6 +264,57 @@ fn an_address_that_makes_us_work_out_keys_is_answered_sixteen_times() {
     // A burst, and one in two seconds of those that it took.
     assert!((16..=66).contains(&answered), "{answered} were answered");
     assert!(closed_for(&world, seed).contains(&CloseReason::Limit));
+}
+
+/// Comes with encryption, shakes hands as a peer does, and hangs up.
+struct Visitor {
+    side: Option<Handshake>,
+    came_in: Rc<RefCell<u32>>,
+}
+
+impl Script for Visitor {
+    fn connected(&mut self) -> Vec<ScriptAction> {
+        let info_hash = content().metainfo.info_hashes().wire().0;
+        let hello = [b"\x13BitTorrent protocol", &[0; 8][..], &info_hash, &[7; 20]].concat();
+        let offer = Methods::BOTH;
+        let setup = Initiator { private: [4; 20], pad: &[], inner_pad: 0, info_hash, offer };
+        let mut out = Vec::new();
+        self.side = Some(Handshake::initiate(setup, &hello, &mut out).unwrap());
+        vec![ScriptAction::Send(out.into())]
+    }
+
+    fn received(&mut self, mut bytes: &[u8]) -> Vec<ScriptAction> {
+        let Some(side) = &mut self.side else { return Vec::new() };
+        let mut out = Vec::new();
+        loop {
+            match side.receive(&mut bytes, &mut out).unwrap() {
+                Need::Bytes => return vec![ScriptAction::Send(out.into())],
+                Need::Agreement => side.agree(&[0; 20], &[], &mut out).unwrap(),
+                Need::Torrent(_) => unreachable!("who calls knows the torrent"),
+                Need::Nothing(_) => {
+                    *self.came_in.borrow_mut() += 1;
+                    self.side = None;
+                    return vec![ScriptAction::Close];
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn who_shakes_hands_again_and_again_has_no_more_keys_than_who_does_not() {
+    let mut world = World::new(28);
+    let seed = world.add_node_with(config(Prefer, Either));
+    world.seed(seed, &content());
+    world.run(2);
+    let came_in = Rc::<RefCell<u32>>::default();
+    for n in 0..100u16 {
+        let visitor = Visitor { side: None, came_in: came_in.clone() };
+        let from = format!("198.51.100.7:{}", 2000 + n).parse().unwrap();
+        world.connect_script_from(seed, from, Box::new(visitor));
+        world.run_until(1, |_| false);
+    }
+    assert!((16..=66).contains(&*came_in.borrow()), "{} came in", came_in.borrow());
 }
 
 /// Answers as a peer with a torrent of its own would, whatever it was called for.

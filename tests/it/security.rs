@@ -31,7 +31,7 @@ fn the_limits_that_the_security_page_names_are_those_of_the_code() {
         format!("{} connections of a torrent", config.max_connections_per_address),
         format!("{STRIKES} broken rules, then it is banned"),
         format!("{} keys of encrypted connections", eddyline::api::MAX_KEYS_OF_A_HOST),
-        format!("and {} in a second for all", eddyline::api::MAX_KEYS_A_SECOND),
+        format!("and {} in a second for all who call", eddyline::api::MAX_KEYS_A_SECOND),
         format!("an eighth of the {} addresses", grouped(config.max_candidates.into())),
         format!("{} calls to what it named that find no peer", eddyline::candidates::CALLS.burst),
         format!("the longest metadata ({} MiB)", config.max_metadata >> 20),

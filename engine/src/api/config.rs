@@ -86,7 +86,8 @@ pub enum EncryptionPolicy {
 /// What may follow an encrypted handshake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum EncryptionLevel {
-    /// Whatever both sides know: RC4 where encryption is required, plaintext where it is preferred.
+    /// Whatever both sides know: RC4 alone where encryption is required, plaintext rather than that where it is
+    /// preferred.
     #[default]
     Either,
     /// All bytes are enciphered.
@@ -112,6 +113,9 @@ impl Encryption {
     /// What may follow the handshake.
     pub(crate) const fn methods(self) -> Methods {
         match self.level {
+            EncryptionLevel::Either if matches!(self.policy, EncryptionPolicy::Require) => {
+                Methods::RC4
+            }
             EncryptionLevel::Either => Methods::BOTH,
             EncryptionLevel::Rc4 => Methods::RC4,
             EncryptionLevel::Plaintext => Methods::PLAINTEXT,

@@ -8,8 +8,10 @@ use crate::api::{MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST};
 use crate::base::pace::{Pace, PaceLedger, Taken, owner};
 use crate::base::time::Instant;
 
+/// Keys that are worked out at once: no step takes longer for them than a few milliseconds.
+const AT_ONCE: u32 = 50;
 /// For everybody together.
-const ALL: Pace = Pace::new(MAX_KEYS_A_SECOND, 1000 / MAX_KEYS_A_SECOND as u64);
+const ALL: Pace = Pace::new(AT_ONCE, 1000 / MAX_KEYS_A_SECOND as u64);
 /// For one address: that many at once, then one in two seconds.
 const EACH: Pace = Pace::new(MAX_KEYS_OF_A_HOST, 2_000);
 /// Addresses that are told apart.
@@ -19,12 +21,18 @@ const MAX_ADDRESSES: usize = 4000;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exchanges {
     all: Taken,
+    /// For those whom we call.
+    calls: Taken,
     by_owner: PaceLedger<IpAddr>,
 }
 
 impl Default for Exchanges {
     fn default() -> Self {
-        Self { all: Taken::default(), by_owner: PaceLedger::new(MAX_ADDRESSES) }
+        Self {
+            all: Taken::default(),
+            calls: Taken::default(),
+            by_owner: PaceLedger::new(MAX_ADDRESSES),
+        }
     }
 }
 
@@ -38,14 +46,10 @@ impl Exchanges {
             && self.all.take(ALL, now)
     }
 
-    /// Takes the work for somebody whom we call: how often that is has bounds of its own.
-    pub fn take(&mut self, now: Instant) -> bool {
-        self.all.take(ALL, now)
-    }
-
-    /// Whoever is a peer has not wasted it.
-    pub fn succeeded(&mut self, ip: IpAddr) {
-        self.by_owner.give_back(&owner(ip), EACH);
+    /// Takes the work for somebody whom we call. Those who call us have no part in that: they cannot have us speak
+    /// plainly by using it up.
+    pub fn take_to_call(&mut self, now: Instant) -> bool {
+        self.calls.take(ALL, now)
     }
 
     /// Whether its memory is bounded.
@@ -61,19 +65,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_sixteen_keys_and_all_have_two_hundred_in_a_second() {
+    fn an_address_has_sixteen_keys_and_all_have_fifty_at_once_and_two_hundred_in_a_second() {
         let mut exchanges = Exchanges::default();
         let ip = |n: u32| IpAddr::from(n.to_be_bytes());
         let at = |millis| Instant::from_millis(millis);
         let one = (0..100).filter(|_| exchanges.take_for(ip(0xcb00_7107), at(1000))).count();
         assert_eq!(one, 16);
         let many = (0..1000).filter(|n| exchanges.take_for(ip(0xc612_0000 + n), at(1000)));
-        assert_eq!(many.count(), 184);
-        assert!(!exchanges.take(at(1000)) && exchanges.take(at(1005)));
-        let later = (0..1000).filter(|n| exchanges.take_for(ip(0xc613_0000 + n), at(2005)));
+        assert_eq!(many.count(), 34);
+        assert!(exchanges.take_to_call(at(1000)), "who calls us does not take what we call with");
+        let later = (0..1000).filter(|n| exchanges.take_for(ip(0xc613_0000 + n), at(1005)));
+        assert_eq!(later.count(), 1);
+        let later = (0..1000u32)
+            .filter(|n| exchanges.take_for(ip(0xc614_0000 + n), at(1006 + u64::from(*n))));
         assert_eq!(later.count(), 200);
         let host = IpAddr::from([127, 0, 0, 1]);
         let own = (0..100).filter(|_| exchanges.take_for(host, at(9000))).count();
-        assert_eq!(own, 100);
+        assert_eq!(own, 50);
     }
 }

@@ -101,7 +101,7 @@ impl Engine {
             EncryptionPolicy::Disable => false,
             EncryptionPolicy::Require => true,
             EncryptionPolicy::Prefer => {
-                called() == Some(false) && self.ctx.net.exchanges.take(self.ctx.now)
+                called() == Some(false) && self.ctx.net.exchanges.take_to_call(self.ctx.now)
             }
         }
     }
@@ -144,12 +144,17 @@ impl Engine {
                 match recognise(&first) {
                     Begins::Undecided => {
                         early.opening = Opening::Unknown(first);
+                        self.content.note_clear(&Bytes::new());
                         Ok(Bytes::new())
                     }
                     Begins::Plain if policy == EncryptionPolicy::Require => {
                         Err(CloseReason::EncryptionUnsuited)
                     }
-                    Begins::Plain => Ok(first.into()),
+                    Begins::Plain => {
+                        let first = Bytes::from(first);
+                        self.content.note_clear(&first);
+                        Ok(first)
+                    }
                     Begins::Encrypted => {
                         let exchange = Exchange::respond(self.ctx.config.encryption.responder());
                         self.converse(conn, Box::new(exchange), &first)
@@ -168,8 +173,12 @@ impl Engine {
     ) -> Result<Bytes, CloseReason> {
         let (mut input, mut out) = (bytes, Vec::new());
         let outcome = self.exchange(conn, &mut exchange, &mut input, &mut out);
-        if !matches!(outcome, Ok(Some(_))) {
-            self.content.note_clear(&Bytes::new());
+        match outcome {
+            Ok(Some(_)) => {}
+            Ok(None) => self.content.note_clear(&Bytes::new()),
+            // No handshake without encryption begins like this: where a run is repeated without, the connection ends
+            // in this step as well.
+            Err(_) => self.content.note_clear(&Bytes::from_static(&[0])),
         }
         // It stays on record also when it has failed: the next connection may be made without.
         if let Some(early) = self.early(conn) {

@@ -301,9 +301,10 @@ impl Requests {
             self.depth = u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1;
             // The route may have changed; the minimum may grow again, but not by what blocks waited in the
             // queue that the depth makes: that would make it deeper, and the wait longer.
-            if self.latency != u64::MAX {
+            if self.shortest != u64::MAX {
                 let grown = (self.latency + self.latency / 16 + 1).min(MAX_LATENCY_MILLIS);
-                let by_route = self.shortest.saturating_sub(before);
+                let one = u64::from(block) * 1000 / rate.max(1);
+                let by_route = self.shortest.saturating_sub(before.max(reserve) + one);
                 self.latency = grown.min(by_route).max(self.latency);
             }
         }

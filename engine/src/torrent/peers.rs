@@ -194,9 +194,6 @@ impl Torrent {
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
         self.by_key.insert(key, conn);
         self.peers.insert(conn, Box::new(peer));
-        if incoming && encryption.is_some() {
-            ctx.net.exchanges.succeeded(remote.ip());
-        }
         if !incoming {
             ctx.net.dials.succeeded(remote);
             self.candidates.proven(key);

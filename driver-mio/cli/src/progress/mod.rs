@@ -55,7 +55,7 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// Connections that began with an encrypted handshake.
+    /// Connections of which all bytes are encrypted.
     encrypted: BTreeSet<ConnId>,
     completed: bool,
     signal: Option<u8>,

@@ -103,17 +103,12 @@ impl Reporter {
                 let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
-                if encryption.is_some() {
+                let encrypted = *encryption == Some(EncryptionMethod::Rc4);
+                if encrypted {
                     self.encrypted.insert(*conn);
                 }
-                let event = peer(
-                    addr,
-                    "connected",
-                    &client,
-                    Some(source_name(*source)),
-                    None,
-                    encryption.is_some(),
-                );
+                let event =
+                    peer(addr, "connected", &client, Some(source_name(*source)), None, encrypted);
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
