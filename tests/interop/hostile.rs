@@ -108,7 +108,8 @@ fn talk(
 
 fn assert_fetches_beside(lab: &Lab, name: &str, ports: [u16; 2]) -> Vec<String> {
     let mut command = lab.download(name);
-    command.args(["--no-trackers", "--json"]);
+    // The peers of these tests speak plainly.
+    command.args(["--no-trackers", "--json", "--encryption", "disable"]);
     for port in ports {
         command.args(["--peer", &format!("127.0.0.1:{port}")]);
     }

@@ -37,9 +37,9 @@ def settings(port, flags):
         "dht_ignore_dark_internet": False,
         "dht_announce_interval": 5,
         "min_reconnect_time": 1,
-        # 0 is forced, 2 disabled.
-        "out_enc_policy": 0 if level else 2,
-        "in_enc_policy": 0 if level else 2,
+        # 0 is forced, 1 enabled, which is what libtorrent does unless told otherwise.
+        "out_enc_policy": 0 if level else 1,
+        "in_enc_policy": 0 if level else 1,
         "allowed_enc_level": level[0] if level else 3,
         "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
     }
