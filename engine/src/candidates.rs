@@ -63,7 +63,7 @@ pub struct Candidate {
     /// Its namer's turn to have it called comes at `next_try`, or has come.
     in_turn: bool,
     /// It is called without encryption next time, since with it nothing came about.
-    plainly: bool,
+    encrypted: bool,
     /// It had everything when it was left because we had everything too.
     whole: bool,
     /// When somebody named it last, or it was connected.
@@ -216,7 +216,7 @@ impl Candidates {
             priority,
             next_try: Instant::ZERO,
             in_turn: false,
-            plainly: false,
+            encrypted: false,
             whole: false,
             named_at: Instant::ZERO,
         };
@@ -394,25 +394,24 @@ impl Candidates {
         self.keep(key, now + Duration::from_secs(wait), limit, now);
     }
 
-    /// A connection with encryption (or without, where `plainly` is not said) came to nothing, perhaps for that: the
-    /// next one is made the other way. Without, that is as soon as an address
-    /// may be called again at all.
-    pub fn try_otherwise(&mut self, key: PeerKey, plainly: bool, limit: u32, now: Instant) {
+    /// A connection without encryption (or with it, where `encrypted` is not said) came to nothing, perhaps for that:
+    /// the next one is made the other way. With encryption, that is as soon as an address may be called again at all.
+    pub fn try_otherwise(&mut self, key: PeerKey, encrypted: bool, limit: u32, now: Instant) {
         if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.plainly = plainly;
+            candidate.encrypted = encrypted;
         }
         // An address that has failed both ways is no sooner called for it.
         let failed_before = self.known.get(&key).is_some_and(|candidate| candidate.failures > 0);
-        if plainly && !failed_before {
+        if encrypted && !failed_before {
             self.postpone(key, RETRY_SECONDS, limit, now);
         } else {
             self.closed(key, true, limit, now);
         }
     }
 
-    /// Whether an address is called without encryption where both may be.
-    pub fn is_called_plainly(&self, key: PeerKey) -> bool {
-        self.known.get(&key).is_some_and(|candidate| candidate.plainly)
+    /// Whether an address is called with encryption where both may be.
+    pub fn is_called_encrypted(&self, key: PeerKey) -> bool {
+        self.known.get(&key).is_some_and(|candidate| candidate.encrypted)
     }
 
     /// Keeps an address that is not connected any more, to be tried again at `at`, if it can be

@@ -77,7 +77,9 @@ pub enum EncryptionPolicy {
     /// Neither offered nor understood.
     #[default]
     Disable,
-    /// An address is called with encryption first, and without when that failed; who comes may do either.
+    /// Who comes may speak with encryption or without. An address is called without first, for most take that, and
+    /// none is kept waiting by a call that it does not understand; with encryption when that failed, and so on in
+    /// turns.
     Prefer,
     /// Nobody is spoken to without.
     Require,

@@ -95,13 +95,13 @@ impl Engine {
         let called = || {
             let entry = self.ctx.net.conns.get(conn)?;
             let torrent = self.torrents.get(entry.torrent?)?;
-            Some(torrent.candidates.is_called_plainly(entry.key?))
+            Some(torrent.candidates.is_called_encrypted(entry.key?))
         };
         match policy {
             EncryptionPolicy::Disable => false,
             EncryptionPolicy::Require => true,
             EncryptionPolicy::Prefer => {
-                called() == Some(false) && self.ctx.net.exchanges.take_to_call(self.ctx.now)
+                called() == Some(true) && self.ctx.net.exchanges.take_to_call(self.ctx.now)
             }
         }
     }

@@ -259,9 +259,9 @@ impl Torrent {
                     self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);
                 }
                 CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, ctx.now),
-                _ => match plainly_next(ctx.config.encryption.policy, conn, reason) {
-                    Some(plainly) => {
-                        self.candidates.try_otherwise(key, plainly, limit, ctx.now);
+                _ => match encrypted_next(ctx.config.encryption.policy, conn, reason) {
+                    Some(encrypted) => {
+                        self.candidates.try_otherwise(key, encrypted, limit, ctx.now);
                     }
                     None => self.candidates.closed(key, true, limit, ctx.now),
                 },
@@ -383,9 +383,9 @@ impl Torrent {
     }
 }
 
-/// Whether the next connection to an address is to be without encryption, or with, after one of the other kind came to
+/// Whether the next connection to an address is to be with encryption, or without, after one of the other kind came to
 /// nothing before it was a peer; `None` where the kind is not to blame.
-fn plainly_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) -> Option<bool> {
+fn encrypted_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) -> Option<bool> {
     let Phase::Handshaking(early) = &conn.phase else { return None };
     let blamed = matches!(
         reason,
@@ -395,8 +395,8 @@ fn plainly_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) -> O
             | CloseReason::EncryptionUnsuited
     );
     match early.opening {
-        Opening::Encrypted(_) => Some(true),
-        Opening::Plain => Some(false),
+        Opening::Plain => Some(true),
+        Opening::Encrypted(_) => Some(false),
         Opening::Unknown(_) | Opening::Agreed(_) => None,
     }
     .filter(|_| blamed && policy == EncryptionPolicy::Prefer)

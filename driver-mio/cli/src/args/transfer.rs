@@ -102,8 +102,8 @@ fn network() -> [Arg; 4] {
             .value_parser(["prefer", "require", "disable"])
             .default_value("prefer")
             .long_help(
-                "Hide connections with peers from whoever stands between. prefer: call peers with \
-                 encryption first and without when that fails, and let both in. require: speak to \
+                "Hide connections with peers from whoever stands between. prefer: let both in, \
+                 and call peers with encryption where they take nothing else. require: speak to \
                  nobody without. disable: neither offer nor understand it.",
             ),
         option("encryption-level", "LEVEL", "How much is hidden: rc4, plaintext or either")
