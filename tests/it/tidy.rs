@@ -180,6 +180,23 @@ fn files_and_functions_stay_small() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// What no engineer says to another: a number or a time has a name.
+const NOT_PLAIN: &[&str] = &["so many", "so much", "so long", "anew"];
+
+#[test]
+fn comments_are_in_plain_words() {
+    let mut faults = Vec::new();
+    for (name, text) in all_sources() {
+        for (number, line) in text.lines().enumerate() {
+            let comment = line.trim_start().strip_prefix("//").unwrap_or_default();
+            let words = format!(" {} ", comment.replace(|c: char| !c.is_alphanumeric(), " "));
+            let found = NOT_PLAIN.iter().filter(|not| words.contains(&format!(" {not} ")));
+            faults.extend(found.map(|not| format!("{name}:{} says {not:?}", number + 1)));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// Functions by indentation, which the formatter keeps honest.
 fn long_functions(name: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();

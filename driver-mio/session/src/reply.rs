@@ -81,7 +81,7 @@ impl<T> Reply<T> {
         }
     }
 
-    /// Waits for the answer on this thread, at most so long. `None` where it has not come: it can be waited for
+    /// Waits for the answer on this thread, at most for this time. `None` where it has not come: it can be waited for
     /// again.
     pub fn wait_for(&mut self, patience: Duration) -> Option<Result<T, Error>> {
         let end = Instant::now().checked_add(patience);

@@ -16,7 +16,7 @@ use crate::time::Time;
 const FRACTION: u64 = 256;
 /// Packets at the beginning.
 const INITIAL: u64 = 4;
-/// A slow-down comes after so many times what the last one took, and no sooner than this many microseconds.
+/// The time between slow-downs: a multiple of what the last one took, and a least number of microseconds.
 const SLOW_DOWN_EVERY: u64 = 30;
 const SLOW_DOWN_LEAST: u64 = 10_000_000;
 /// For how long it is remembered at which delay the queue overflowed.

@@ -9,7 +9,7 @@ use crate::time::Time;
 /// Minutes for which the lowest delay counts as that of the empty path.
 const HISTORY: usize = 10;
 const MINUTE: u64 = 60_000_000;
-/// The queue is the least of so many samples: one that was delayed by something else shall not count.
+/// The queue is the least of this number of samples: one that was delayed by something else shall not count.
 const FILTER: usize = 4;
 /// By how much the one-way delay may exceed what round trips allow before a clock is to blame, and how often.
 const CLOCK_TOLERANCE: u64 = 20_000;

@@ -156,14 +156,14 @@ impl Multiplexer {
         self.slots[id.slot as usize].connection.as_mut()
     }
 
-    /// The caller has so many more bytes to send.
+    /// The caller has this many more bytes to send.
     pub fn offer(&mut self, id: ConnectionId, bytes: u64) {
         if let Some(connection) = self.connection(id) {
             connection.offer(bytes);
         }
     }
 
-    /// The caller has room for so many more bytes. Nothing is received without.
+    /// The caller has room for this many more bytes. Nothing is received without.
     pub fn grant(&mut self, id: ConnectionId, bytes: u64) {
         if let Some(connection) = self.connection(id) {
             connection.grant(bytes);

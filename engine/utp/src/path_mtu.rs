@@ -2,7 +2,7 @@
 //!
 //! A probe is a packet with payload of a size that is known to pass, made longer by an extension that nobody knows and
 //! everybody skips. So when it is dropped, for example by a tunnel that says nothing, the same packet goes again
-//! without the padding: packets of µTP cannot be cut anew, since their numbers stand for what is in them. Probes say
+//! without the padding: packets of µTP cannot be cut again, since their numbers stand for what is in them. Probes say
 //! nothing about congestion.
 
 use crate::time::Time;
@@ -13,7 +13,7 @@ const BASE: usize = 1_200;
 const LEAST: usize = 548;
 /// Sizes this near to each other are not told apart.
 const STEP: usize = 8;
-/// A size is too large when so many probes of it were lost.
+/// A size is too large when this number of probes of it were lost.
 const TRIES: u32 = 3;
 /// When a narrow path is tried again, in microseconds.
 const AGAIN: u64 = 600_000_000;

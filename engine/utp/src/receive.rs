@@ -13,9 +13,9 @@ use crate::verdict::Verdict;
 
 /// Numbers ahead of the expected one that are taken. Numbers have 16 bits, and half of them lie behind.
 pub const MAX_AHEAD: u64 = 28_000;
-/// Datagrams out of order that are held whatever the credit, and one more for each so many bytes of credit: each holds
-/// a receive buffer, however short its payload is.
+/// Datagrams out of order that are held whatever the credit: each holds a receive buffer, however short its payload is.
 const MIN_HELD: u64 = 64;
+/// Bytes of credit that allow one more.
 const BYTES_FOR_ONE: u64 = 256;
 
 /// A packet that came before its turn.
@@ -76,7 +76,7 @@ impl Receiver {
         }
     }
 
-    /// Room for so many more bytes.
+    /// Room for this many more bytes.
     pub fn grant(&mut self, bytes: u64) {
         self.credit = self.credit.saturating_add(bytes);
         // A sender that stands still hears of it at once; one that does not, with the next ack. Below two packets a

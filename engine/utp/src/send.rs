@@ -401,7 +401,7 @@ impl Sender {
         each(weight, probe);
     }
 
-    /// Nothing was heard for so long that everything under way counts as lost.
+    /// The timeout has passed without an acknowledgement: everything under way counts as lost.
     pub fn lose_all(&mut self, mut each: impl FnMut(u64, Option<usize>)) {
         for (_, number) in core::mem::take(&mut self.order) {
             if self.segment(number).is_some_and(|segment| segment.state == State::InFlight) {

@@ -23,7 +23,7 @@ impl Chance {
         (self.draw() >> 11) % end
     }
 
-    /// True so many times in a million.
+    /// True with a probability of this number in a million.
     pub fn happens(&mut self, in_a_million: u32) -> bool {
         in_a_million > 0 && self.below(1_000_000) < u64::from(in_a_million)
     }

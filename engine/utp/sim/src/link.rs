@@ -71,7 +71,7 @@ impl Link {
         self.free_at.saturating_sub(now)
     }
 
-    /// A packet of so many bytes, headers of IP and UDP counted. When it arrives, if it does; twice, now and then.
+    /// Sends a packet of `bytes`, with the headers of IP and UDP. Returns when it arrives: once, twice, or never.
     pub fn carry(&mut self, now: u64, bytes: u64, chance: &mut Chance) -> [Option<u64>; 2] {
         let weather = &self.weather;
         if bytes > weather.mtu || chance.happens(weather.loss) {

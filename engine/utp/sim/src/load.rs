@@ -44,7 +44,7 @@ impl Load {
         load
     }
 
-    /// Carries at least so many packets of payload. How many it were.
+    /// Carries at least this many packets of payload. Returns how many were carried.
     pub fn run(&mut self, packets: u64) -> u64 {
         let end = self.received + packets;
         let begun = self.received;

@@ -48,7 +48,7 @@ pub struct Pair {
     pub sides: [Side; 2],
     /// The links from each side.
     pub links: [Link; 2],
-    /// How often the rules are checked: every so many datagrams.
+    /// The rules are checked once in this number of datagrams.
     pub check_every: u64,
     events: BinaryHeap<Reverse<Happening>>,
     count: u64,
@@ -96,7 +96,7 @@ impl Pair {
         }
     }
 
-    /// The first side connects, and grants so much room.
+    /// The first side connects, and grants `room` bytes.
     pub fn connect(&mut self, room: u64) {
         let id = self.sides[0].machine.connect(self.time(), address(1)).expect("a free id");
         self.sides[0].connection = Some(id);
@@ -104,7 +104,7 @@ impl Pair {
         self.turn(0);
     }
 
-    /// A side has so many more bytes to send.
+    /// A side has this many more bytes to send.
     pub fn offer(&mut self, side: usize, bytes: u64) {
         let it = &mut self.sides[side];
         let Some(id) = it.connection else { return };
@@ -113,7 +113,7 @@ impl Pair {
         self.turn(side);
     }
 
-    /// A side has so much more room.
+    /// A side has room for this many more bytes.
     pub fn grant(&mut self, side: usize, bytes: u64) {
         let it = &mut self.sides[side];
         if let Some(id) = it.connection {
@@ -156,14 +156,14 @@ impl Pair {
         a.received == b.offered && b.received == a.offered
     }
 
-    /// Runs for so many nanoseconds, or until everything has arrived.
+    /// Runs for this many nanoseconds, or until everything has arrived.
     pub fn run(&mut self, span: u64) -> bool {
         let end = self.now + span;
         while !self.is_done() && self.step(end) {}
         self.is_done()
     }
 
-    /// Runs for so many nanoseconds.
+    /// Runs for this many nanoseconds.
     pub fn wait(&mut self, span: u64) {
         let end = self.now + span;
         while self.step(end) {}
