@@ -414,6 +414,7 @@ class Floor(Client):
                 "--out",
                 os.path.join(J.dir, P.fname),
                 *self.extra,
+                *self.paced(J),
             ],
             done=("exit",),
         )
@@ -434,6 +435,11 @@ class Floor(Client):
                 P.flat,
                 "--listen",
                 "%s:%d" % (J.ip, J.port),
+                *self.paced(J),
             ],
             done=("exit",),
         )
+
+    def paced(self, J):
+        """a limited rate: what is due is moved ten times a second"""
+        return ["--rate", str(J.limit), "--every", "100"] if J.limit else []

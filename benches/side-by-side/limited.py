@@ -88,6 +88,8 @@ class Limited(Bench):
 
         def go(C, run):
             d, h = self.dirs(self.A.storage)
+            if down:
+                self.prewarm(d, P.size)
             sd = (IP_SEED, port())
             before = (0, 0, 0)
             try:
