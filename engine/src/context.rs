@@ -9,6 +9,7 @@ mod dials;
 mod disk_ledger;
 mod exchanges;
 mod identity;
+mod idlers;
 mod introductions;
 mod limits;
 mod network;
@@ -33,6 +34,7 @@ pub use dials::Dials;
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use exchanges::Exchanges;
 pub use identity::{Identity, Persona};
+pub use idlers::Idlers;
 pub use introductions::Introductions;
 pub use limits::Limits;
 pub use network::Network;
@@ -48,6 +50,8 @@ pub enum Timer {
     ChokeRound,
     /// A peer's time-outs, or the deadline of a connection that is being made.
     Conn(ConnId),
+    /// A key may be worked out for a stranger that waits for one.
+    Keys,
     /// A torrent's duties: candidates that may be tried again, resume data.
     Torrent(TorrentId),
     /// A torrent's next announce.

@@ -27,6 +27,7 @@ mod ingest;
 mod local;
 mod snapshot;
 mod standby;
+mod strangers;
 mod timers;
 mod trackers;
 mod turns;
@@ -347,7 +348,7 @@ fn reason(timer: Timer) -> WakeReason {
     match timer {
         Timer::Bandwidth => WakeReason::Bandwidth,
         Timer::ChokeRound => WakeReason::ChokeRound,
-        Timer::Conn(_) => WakeReason::Connection,
+        Timer::Conn(_) | Timer::Keys => WakeReason::Connection,
         Timer::Torrent(_) => WakeReason::Torrent,
         Timer::Announce(_) | Timer::UdpTrackers => WakeReason::Tracker,
         Timer::Dht => WakeReason::Dht,

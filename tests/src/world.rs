@@ -371,7 +371,11 @@ impl World {
         seconds: u64,
         done: impl Fn(&Self) -> bool,
     ) -> Result<bool, String> {
-        let end = self.now + Duration::from_secs(seconds);
+        self.try_for(Duration::from_secs(seconds), done)
+    }
+
+    fn try_for(&mut self, time: Duration, done: impl Fn(&Self) -> bool) -> Result<bool, String> {
+        let end = self.now + time;
         for id in 0..self.nodes.len() {
             self.wake_now(id);
         }
@@ -413,6 +417,14 @@ impl World {
     /// When an engine breaks a rule.
     pub fn run(&mut self, seconds: u64) {
         self.run_until(seconds, |_| false);
+    }
+
+    /// Lets a time pass, a part of a second for instance.
+    ///
+    /// # Panics
+    /// When an engine breaks a rule.
+    pub fn run_for(&mut self, time: Duration) {
+        self.try_for(time, |_| false).unwrap_or_else(|violation| panic!("{violation}"));
     }
 
     /// Schedules something.

@@ -288,7 +288,14 @@ impl Handshake {
         out: &mut Vec<u8>,
     ) -> Result<Next, MseError> {
         Ok(match stage {
-            Stage::Key(role) if self.hold(input, KEY_LEN) => Next::Stage(Stage::Agreement(role)),
+            Stage::Key(role) if self.hold(input, KEY_LEN) => {
+                // Found out before anybody works for it.
+                let key = self.held[..].first_chunk().ok_or(MseError::Misused)?;
+                if !exchange::is_sound_key(key) {
+                    return Err(MseError::WeakKey);
+                }
+                Next::Stage(Stage::Agreement(role))
+            }
             Stage::Agreement(_) => Next::Await(stage, Need::Agreement),
             Stage::Sync { secret, role } if self.seek(input, &keys::sync_hash(&secret.0))? => {
                 Next::Stage(Stage::Proof { secret, role })

@@ -55,6 +55,8 @@ pub enum Opening {
     Unknown(Vec<u8>),
     /// An encrypted handshake is under way.
     Encrypted(Box<eddyline_mse::Handshake>),
+    /// The same, of a stranger who waits until a key is worked out for it, with what it has sent behind its own.
+    Waiting(Box<eddyline_mse::Handshake>, Vec<u8>),
     /// It was for this torrent.
     Agreed(Sha1Hash),
 }
@@ -103,6 +105,8 @@ pub struct ConnTable {
     conns: SlotMap<ConnId, Conn>,
     /// Connections with each host, and how many of them are strangers.
     per_host: BTreeMap<Prefix, (u32, u32)>,
+    /// Connections of strangers.
+    strangers: u32,
     half_open: u32,
     handshaking: u32,
 }
@@ -113,6 +117,7 @@ impl ConnTable {
         let (all, strangers) = self.per_host.entry(Prefix::of(conn.remote.ip())).or_default();
         *all += 1;
         *strangers += u32::from(conn.is_stranger());
+        self.strangers += u32::from(conn.is_stranger());
         self.count(&conn.phase, 1);
         self.conns.insert(conn)
     }
@@ -121,6 +126,7 @@ impl ConnTable {
     pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.conns.remove(id)?;
         self.count(&conn.phase, -1);
+        self.strangers -= u32::from(conn.is_stranger());
         let host = Prefix::of(conn.remote.ip());
         if let Some((all, strangers)) = self.per_host.get_mut(&host) {
             *all -= 1;
@@ -137,6 +143,7 @@ impl ConnTable {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was = conn.is_stranger();
         conn.torrent = Some(torrent);
+        self.strangers -= u32::from(was);
         if let Some((_, strangers)) = self.per_host.get_mut(&Prefix::of(conn.remote.ip())) {
             *strangers -= u32::from(was);
         }
@@ -201,6 +208,11 @@ impl ConnTable {
         self.handshaking
     }
 
+    /// Connections that came by themselves and have not said yet what they want.
+    pub const fn strangers(&self) -> u32 {
+        self.strangers
+    }
+
     /// Connections with this host.
     pub fn count_at(&self, host: Prefix) -> u32 {
         self.per_host.get(&host).map_or(0, |(all, _)| *all)
@@ -244,7 +256,9 @@ impl ConnTable {
             *all += 1;
             *strangers += u32::from(conn.is_stranger());
         }
+        let strangers = self.conns.iter().filter(|(_, conn)| conn.is_stranger()).count() as u32;
         let same = half_open == self.half_open
+            && strangers == self.strangers
             && handshaking == self.handshaking
             && per_host == self.per_host;
         if same { Ok(()) } else { Err("connection counters equal the recount") }

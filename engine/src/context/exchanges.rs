@@ -2,10 +2,12 @@
 //! with a hundred bytes, some 100 microseconds.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST};
 use crate::base::pace::{Pace, PaceLedger, Taken, owner};
+use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 
 /// Keys that are worked out at once: no step takes longer for them than a few milliseconds.
@@ -14,7 +16,9 @@ const AT_ONCE: u32 = 50;
 const ALL: Pace = Pace::new(AT_ONCE, 1000 / MAX_KEYS_A_SECOND as u64);
 /// For one address: that many at once, then one in two seconds.
 const EACH: Pace = Pace::new(MAX_KEYS_OF_A_HOST, 2_000);
-/// Addresses that are told apart.
+/// For one block of addresses, which may have one owner (/24, /48): a quarter of all.
+const BLOCK: Pace = Pace::new(AT_ONCE / 2, 4000 / MAX_KEYS_A_SECOND as u64);
+/// Addresses, and blocks, that are told apart.
 const MAX_ADDRESSES: usize = 4000;
 
 /// Keys that were worked out, in all and by address.
@@ -24,6 +28,7 @@ pub struct Exchanges {
     /// For those whom we call.
     calls: Taken,
     by_owner: PaceLedger<IpAddr>,
+    by_block: PaceLedger<Prefix>,
 }
 
 impl Default for Exchanges {
@@ -32,6 +37,7 @@ impl Default for Exchanges {
             all: Taken::default(),
             calls: Taken::default(),
             by_owner: PaceLedger::new(MAX_ADDRESSES),
+            by_block: PaceLedger::new(MAX_ADDRESSES),
         }
     }
 }
@@ -40,10 +46,29 @@ impl Exchanges {
     /// Takes the work for somebody who called us, if there is any left. This machine has no budget of its own, only
     /// that of all.
     pub fn take_for(&mut self, ip: IpAddr, now: Instant) -> bool {
-        let ip = ip.to_canonical();
-        self.all.wait(ALL, now).is_zero()
-            && (ip.is_loopback() || self.by_owner.take(owner(ip), EACH, now))
-            && self.all.take(ALL, now)
+        let (ip, block) = (ip.to_canonical(), Prefix::of(ip).wide());
+        if !self.wait_for(ip, now).is_zero() {
+            return false;
+        }
+        let of_others = ip.is_loopback()
+            || self.by_owner.take(owner(ip), EACH, now) && self.by_block.take(block, BLOCK, now);
+        of_others && self.all.take(ALL, now)
+    }
+
+    /// How long until there is any left for somebody who called us.
+    pub fn wait_for(&self, ip: IpAddr, now: Instant) -> Duration {
+        let (ip, all) = (ip.to_canonical(), self.all.wait(ALL, now));
+        if ip.is_loopback() {
+            return all;
+        }
+        let block = self.by_block.wait(&Prefix::of(ip).wide(), BLOCK, now);
+        all.max(block).max(self.by_owner.wait(&owner(ip), EACH, now))
+    }
+
+    /// How much of what there is for its block somebody has used: who has used least comes first.
+    pub fn used_by(&self, ip: IpAddr, now: Instant) -> Duration {
+        let block = Prefix::of(ip.to_canonical()).wide();
+        self.by_block.wait(&block, Pace { burst: 1, ..BLOCK }, now)
     }
 
     /// Takes the work for somebody whom we call. Those who call us have no part in that: they cannot have us speak
@@ -54,7 +79,7 @@ impl Exchanges {
 
     /// Whether its memory is bounded.
     pub fn is_bounded(&self) -> bool {
-        self.by_owner.is_bounded()
+        self.by_owner.is_bounded() && self.by_block.is_bounded()
     }
 }
 

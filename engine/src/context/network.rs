@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnTable, Dials, Exchanges, Identity, Introductions};
+use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions};
 use crate::standing::Standing;
 
 /// What all torrents share of the network.
@@ -14,6 +14,8 @@ pub struct Network {
     pub dials: Dials,
     /// Keys that were worked out for encrypted connections.
     pub exchanges: Exchanges,
+    /// Hosts that took a place to shake hands in for nothing.
+    pub idlers: Idlers,
     /// Who we are.
     pub identity: Identity,
     /// What is held against addresses.

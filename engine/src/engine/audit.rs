@@ -54,7 +54,7 @@ impl Engine {
         check(self.dht.check())?;
         let net = &self.ctx.net;
         let bounded = net.introductions.is_bounded() && net.dials.is_bounded();
-        if !bounded || !net.exchanges.is_bounded() {
+        if !bounded || !net.exchanges.is_bounded() || !net.idlers.is_bounded() {
             check(Err("addresses that strangers name are counted in bounded memory"))?;
         }
         check(self.ctx.net.conns.check())

@@ -11,8 +11,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use eddyline_mse::{
-    Agreed, Fault, Handshake as Exchange, Initiator, MAX_PAD, MseError, Need, Opening as Begins,
-    PRIVATE_LEN, StreamCipher, recognise, torrent_hash,
+    Agreed, Fault, Handshake as Exchange, Initiator, MAX_HELD, MAX_PAD, MseError, Need,
+    Opening as Begins, PRIVATE_LEN, StreamCipher, recognise, torrent_hash,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use crate::api::{CloseReason, EncryptionPolicy, StreamAction};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::rng::Rng;
-use crate::context::{Handshaking, Opening, Phase};
+use crate::context::{Handshaking, Opening, Phase, Timer};
 
 /// The hashes that stand for torrents in encrypted handshakes, worked out when a torrent comes to be known: so whoever
 /// calls costs one look-up, however many torrents there are.
@@ -79,6 +79,20 @@ const fn reason(error: &MseError) -> CloseReason {
         (_, Fault::Peer | Fault::Caller) => CloseReason::BadMessage,
     }
 }
+
+/// How far an encrypted handshake has come.
+enum Progress {
+    /// More bytes are awaited.
+    Open,
+    /// A key is awaited, which is not to be worked out yet.
+    Waits,
+    /// It is complete.
+    Complete(Agreed),
+}
+
+/// No handshake without encryption begins like this: where a run is repeated without, the connection ends in this step
+/// as well.
+const BAD_BEGINNING: Bytes = Bytes::from_static(&[0]);
 
 impl Engine {
     /// How a connection begins that somebody else made.
@@ -139,6 +153,11 @@ impl Engine {
                 Ok(bytes)
             }
             Opening::Encrypted(exchange) => self.converse(conn, exchange, &bytes),
+            Opening::Waiting(exchange, mut rest) => {
+                rest.extend_from_slice(&bytes);
+                early.opening = Opening::Waiting(exchange, rest);
+                self.check_waiting(conn)
+            }
             Opening::Unknown(mut first) => {
                 first.extend_from_slice(&bytes);
                 match recognise(&first) {
@@ -174,11 +193,15 @@ impl Engine {
         let (mut input, mut out) = (bytes, Vec::new());
         let outcome = self.exchange(conn, &mut exchange, &mut input, &mut out);
         match outcome {
-            Ok(Some(_)) => {}
-            Ok(None) => self.content.note_clear(&Bytes::new()),
-            // No handshake without encryption begins like this: where a run is repeated without, the connection ends
-            // in this step as well.
-            Err(_) => self.content.note_clear(&Bytes::from_static(&[0])),
+            Ok(Progress::Complete(_)) => {}
+            Ok(Progress::Waits) => {
+                if let Some(early) = self.early(conn) {
+                    early.opening = Opening::Waiting(exchange, input.to_vec());
+                }
+                return self.check_waiting(conn);
+            }
+            Ok(Progress::Open) => self.content.note_clear(&Bytes::new()),
+            Err(_) => self.content.note_clear(&BAD_BEGINNING),
         }
         // It stays on record also when it has failed: the next connection may be made without.
         if let Some(early) = self.early(conn) {
@@ -187,9 +210,72 @@ impl Engine {
         if !out.is_empty() {
             self.send_early(conn, out.into());
         }
-        let clear = outcome?.map(|agreed| self.agreed(conn, &agreed, input));
-        clear.iter().for_each(|clear| self.content.note_clear(clear));
-        Ok(clear.unwrap_or_default())
+        let Progress::Complete(agreed) = outcome? else { return Ok(Bytes::new()) };
+        let clear = self.agreed(conn, &agreed, input);
+        self.content.note_clear(&clear);
+        Ok(clear)
+    }
+
+    /// A stranger waits for a key: it may send no more than there can be before it has one.
+    fn check_waiting(&mut self, conn: ConnId) -> Result<Bytes, CloseReason> {
+        let Some(entry) = self.ctx.net.conns.get(conn) else { return Ok(Bytes::new()) };
+        let Phase::Handshaking(early) = &entry.phase else { return Ok(Bytes::new()) };
+        let Opening::Waiting(_, rest) = &early.opening else { return Ok(Bytes::new()) };
+        if rest.len() >= MAX_HELD {
+            self.content.note_clear(&BAD_BEGINNING);
+            return Err(CloseReason::BadMessage);
+        }
+        let wait = self.ctx.net.exchanges.wait_for(entry.remote.ip(), self.ctx.now);
+        self.ctx.timers.schedule(self.ctx.now + wait, Timer::Keys);
+        self.content.note_clear(&Bytes::new());
+        Ok(Bytes::new())
+    }
+
+    /// Keys for those who wait for them, as many as may be worked out now: first for those of whose block the fewest
+    /// were, and of these for the one that has waited for longest.
+    pub(super) fn work_out_keys(&mut self) {
+        loop {
+            let (now, exchanges) = (self.ctx.now, &self.ctx.net.exchanges);
+            let waiting = self.ctx.net.conns.iter().filter_map(|(id, conn)| {
+                let Phase::Handshaking(early) = &conn.phase else { return None };
+                let ip = conn.remote.ip();
+                let rank =
+                    (exchanges.wait_for(ip, now), exchanges.used_by(ip, now), conn.deadline, id);
+                matches!(early.opening, Opening::Waiting(..)).then_some(rank)
+            });
+            let Some((wait, .., id)) = waiting.min() else { return };
+            if !wait.is_zero() {
+                return self.ctx.timers.schedule(now + wait, Timer::Keys);
+            }
+            let Some(early) = self.early(id) else { return };
+            let Opening::Waiting(exchange, rest) = core::mem::take(&mut early.opening) else {
+                return;
+            };
+            if let Err(reason) = self.go_on(id, exchange, &rest) {
+                self.forget_early(id, reason, true);
+            }
+        }
+    }
+
+    /// Goes on with the handshake of somebody who has waited for a key. Nothing of it can be beyond the padding.
+    fn go_on(
+        &mut self,
+        conn: ConnId,
+        mut exchange: Box<Exchange>,
+        mut rest: &[u8],
+    ) -> Result<(), CloseReason> {
+        let mut out = Vec::new();
+        let outcome = self.exchange(conn, &mut exchange, &mut rest, &mut out);
+        if let Some(early) = self.early(conn) {
+            early.opening = Opening::Encrypted(exchange);
+        }
+        if !out.is_empty() {
+            self.send_early(conn, out.into());
+        }
+        match outcome? {
+            Progress::Open => Ok(()),
+            Progress::Waits | Progress::Complete(_) => Err(CloseReason::BadMessage),
+        }
     }
 
     fn exchange(
@@ -198,17 +284,17 @@ impl Engine {
         exchange: &mut Exchange,
         input: &mut &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Option<Agreed>, CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         loop {
             let done = match exchange.receive(input, out).map_err(|error| reason(&error))? {
-                Need::Bytes => return Ok(None),
-                Need::Nothing(agreed) => return Ok(Some(agreed)),
+                Need::Bytes => return Ok(Progress::Open),
+                Need::Nothing(agreed) => return Ok(Progress::Complete(agreed)),
                 Need::Agreement => {
                     let entry = self.ctx.net.conns.get(conn).ok_or(CloseReason::Stopped)?;
                     let (remote, outgoing) = (entry.remote, entry.key.is_some());
                     let (net, now) = (&mut self.ctx.net, self.ctx.now);
                     if !outgoing && !net.exchanges.take_for(remote.ip(), now) {
-                        return Err(CloseReason::Limit);
+                        return Ok(Progress::Waits);
                     }
                     let rng = &mut self.ctx.random.encryption;
                     exchange.agree(&private_key(rng), &padding(rng), out)

@@ -7,9 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Engine, ShutDown};
-use crate::api::{
-    Action, CloseMode, CloseReason, Config, Notice, PeerSource, StreamAction, ViolatedRule,
-};
+use crate::api::{Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, ViolatedRule};
 use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, SocketToken};
@@ -19,7 +17,7 @@ use crate::standing::Way;
 use crate::wire::{Handshake, PeerId, Reserved};
 
 /// Seconds a stranger has for its handshake.
-const HANDSHAKE_SECONDS: u64 = 10;
+pub(super) const HANDSHAKE_SECONDS: u64 = 10;
 /// Bytes a stranger may send: a handshake and the first messages behind it.
 const HANDSHAKE_CREDIT: u32 = 4096;
 
@@ -41,78 +39,6 @@ impl Engine {
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
         self.ctx.stream(id, StreamAction::Adopt { socket });
         self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
-    }
-
-    /// Whether somebody at `remote` can be let in. Places are shared by host: strangers of the host
-    /// that has most make room first, then those who have been silent for longest.
-    fn has_place_for(&mut self, remote: SocketAddr) -> bool {
-        let host = Prefix::of(remote.ip());
-        let Config { max_connections, max_handshaking, max_connections_per_address, .. } =
-            self.ctx.config;
-        let strangers = self.ctx.net.conns.strangers_at(host);
-        if !host.is_loopback()
-            && strangers >= max_connections_per_address
-            && !self.drop_oldest_stranger(Some(host))
-        {
-            return false;
-        }
-        if self.ctx.net.conns.handshaking() >= max_handshaking
-            && !self.drop_crowding_stranger(host)
-            && !self.drop_oldest_stranger(None)
-        {
-            return false;
-        }
-        self.ctx.net.conns.len() < max_connections
-            || self.drop_crowding_stranger(host)
-            || self.displace(host)
-            || self.drop_oldest_stranger(None)
-    }
-
-    /// Drops the stranger that has been silent for longest, of one host or of all, if it had at least
-    /// a second.
-    fn drop_oldest_stranger(&mut self, host: Option<Prefix>) -> bool {
-        let strangers = self.ctx.net.conns.iter().filter(|(_, conn)| {
-            let there = host.is_none_or(|host| Prefix::of(conn.remote.ip()) == host);
-            conn.is_stranger() && there
-        });
-        let oldest = strangers.min_by_key(|(id, conn)| (conn.deadline, *id));
-        let patience = Duration::from_secs(HANDSHAKE_SECONDS - 1);
-        let oldest = oldest.filter(|(_, conn)| conn.deadline <= self.ctx.now + patience);
-        let Some(id) = oldest.map(|(id, _)| id) else { return false };
-        self.forget_early(id, CloseReason::HandshakeTimeout, true);
-        true
-    }
-
-    /// Drops a stranger of the host that has most, if it has clearly more than `host`.
-    fn drop_crowding_stranger(&mut self, host: Prefix) -> bool {
-        let own = self.ctx.net.conns.strangers_at(host);
-        let Some(id) = self.ctx.net.conns.crowding_stranger(own + 1) else { return false };
-        self.forget_early(id, CloseReason::Limit, true);
-        true
-    }
-
-    /// Closes a connection of the host that has most, if it has clearly more than `host`: one that
-    /// is not a peer yet, or the peer that brings least.
-    fn displace(&mut self, host: Prefix) -> bool {
-        let own = self.ctx.net.conns.count_at(host);
-        let Some(fullest) = self.ctx.net.conns.fullest_host(own + 1) else { return false };
-        let there = |conn: &Conn| Prefix::of(conn.remote.ip()) == fullest;
-        let unfinished = |conn: &Conn| there(conn) && !matches!(conn.phase, Phase::Active);
-        let unfinished = self.ctx.net.conns.iter().find(|(_, conn)| unfinished(conn));
-        if let Some(id) = unfinished.map(|(id, _)| id) {
-            self.forget_early(id, CloseReason::Limit, true);
-            return true;
-        }
-        let now = self.ctx.now;
-        let least = self
-            .torrents
-            .iter()
-            .filter_map(|(id, torrent)| torrent.least_at(now, fullest).map(|worth| (worth, id)));
-        let Some(((.., conn), id)) = least.min() else { return false };
-        if let Some(torrent) = self.torrents.get_mut(id) {
-            torrent.close_peer(&mut self.ctx, conn, CloseReason::Limit, true);
-        }
-        true
     }
 
     /// A connection that we began stands: we speak first.
@@ -242,6 +168,11 @@ impl Engine {
         let Some(entry) = self.ctx.net.conns.remove(conn) else { return };
         if let Phase::Handshaking(early) = &entry.phase {
             self.ctx.budgets.credit.give(early.granted.into());
+        }
+        if entry.is_stranger()
+            && matches!(reason, CloseReason::HandshakeTimeout | CloseReason::Remote)
+        {
+            self.ctx.net.idlers.note(Prefix::of(entry.remote.ip()), self.ctx.now);
         }
         if tell {
             self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));

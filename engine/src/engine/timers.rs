@@ -11,6 +11,7 @@ impl Engine {
             match timer {
                 Timer::ChokeRound => self.look_at_slots(),
                 Timer::Conn(conn) => self.conn_due(conn),
+                Timer::Keys => self.work_out_keys(),
                 Timer::Torrent(id) | Timer::Announce(id) => {
                     self.ctx.agenda.touched.insert(id);
                 }

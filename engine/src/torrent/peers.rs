@@ -126,8 +126,8 @@ impl Torrent {
     }
 
     /// Two connections to one peer are one too many. A peer id alone proves nothing, since everybody
-    /// can show that of somebody else: whoever shows it at another address is somebody else, and
-    /// takes nothing from one that has proven itself.
+    /// can show that of somebody else: whoever shows it at another address is somebody else, neither
+    /// throws out who shows it here nor is kept out for it.
     fn settle_twins(
         &mut self,
         ctx: &mut Context,
@@ -136,8 +136,9 @@ impl Torrent {
         handshake: &Handshake,
     ) -> Result<(), CloseReason> {
         let host = Prefix::of(remote.ip());
-        let twins = || self.peers.values().filter(|peer| peer.peer_id == handshake.peer_id);
-        let twin = twins().find(|peer| Prefix::of(peer.intro.addr.ip()) == host);
+        let twin = self.peers.values().find(|peer| {
+            peer.peer_id == handshake.peer_id && Prefix::of(peer.intro.addr.ip()) == host
+        });
         if let Some(twin) = twin {
             // Both sides must keep the same one: that which the larger peer id began.
             let ours_is_larger = self.persona.peer_id > handshake.peer_id;
@@ -147,8 +148,6 @@ impl Torrent {
             }
             let old = twin.intro.conn;
             self.close_peer(ctx, old, CloseReason::Duplicate, true);
-        } else if twins().any(|peer| peer.verified > 0) {
-            return Err(CloseReason::Duplicate);
         }
         Ok(())
     }
@@ -396,7 +395,7 @@ fn encrypted_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) ->
     );
     match early.opening {
         Opening::Plain => Some(true),
-        Opening::Encrypted(_) => Some(false),
+        Opening::Encrypted(_) | Opening::Waiting(..) => Some(false),
         Opening::Unknown(_) | Opening::Agreed(_) => None,
     }
     .filter(|_| blamed && policy == EncryptionPolicy::Prefer)

@@ -41,11 +41,28 @@ fn who_shows_an_honest_peers_id_first_does_not_keep_it_out() {
     world.connect_script_from(node, addr("20.0.0.1:7"), honest.called(id(1)).boxed());
     world.run(5);
     assert!(connected(&world, node).contains(&addr("20.0.0.1:7")));
-    // And now that the honest one has proven itself, nobody else passes for it.
+    // Nor do those who show it later throw it out.
     let again = Puppet::new(&content, b'x').called(id(1)).boxed();
     world.connect_script_from(node, addr("30.0.0.2:7"), again);
     world.run(1);
-    assert!(!connected(&world, node).contains(&addr("30.0.0.2:7")));
+    assert!(connected(&world, node).contains(&addr("20.0.0.1:7")));
+}
+
+#[test]
+fn who_shows_the_only_seeds_id_and_gave_a_good_piece_does_not_keep_it_out() {
+    let content = content();
+    let (mut world, node) = alone(44, &content);
+    // Four blocks are a piece.
+    let mut left = 4;
+    let stranger = Puppet::seed(&content, b'x', move |_, block| {
+        left -= 1;
+        (left >= 0).then_some(block)
+    });
+    world.connect_script_from(node, addr("30.0.0.1:7"), stranger.called(id(1)).boxed());
+    world.run(5);
+    let honest = Puppet::seed(&content, b'h', |_, block| Some(block));
+    world.connect_script_from(node, addr("20.0.0.1:7"), honest.called(id(1)).boxed());
+    assert!(world.run_until(60, |world| world.is_complete(node)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How many places one host gets, and who gives way when they are short.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -151,6 +153,47 @@ fn strangers_of_one_address_do_not_take_all_places_for_handshakes() {
     world.run(2);
     world.connect_script_from(node, addr("30.0.0.1:7"), honest(&content, 1));
     assert!(world.run_until(60, |world| world.is_complete(node)));
+}
+
+#[test]
+fn addresses_that_accept_and_say_nothing_keep_out_nobody_who_calls() {
+    let content = content();
+    let config = Config { max_half_open: 200, ..Config::default() };
+    let (mut world, node) = alone_with(12, &content, config);
+    let silent = (0..200).map(|_| world.add_script(|| Box::new(Mute))).collect();
+    world.add_peers(node, silent, PeerSource::Tracker);
+    world.run_for(Duration::from_millis(1500));
+    assert!(world.node(node).engine.stats().handshaking >= 100);
+    world.connect_script_from(node, addr("30.0.0.1:7"), honest(&content, 1));
+    world.run_for(Duration::from_millis(500));
+    assert!(met(&world, node, "30.0.0.1"));
+}
+
+/// Whether somebody of a host has been a peer.
+fn met(world: &World, node: NodeId, host: &str) -> bool {
+    let host: IpAddr = host.parse().unwrap();
+    let peer = |n: &Notice| matches!(n, Notice::PeerConnected { addr, .. } if addr.ip() == host);
+    world.node(node).notices.iter().any(peer)
+}
+
+#[test]
+fn who_took_places_to_shake_hands_in_for_nothing_gives_way_to_anyone_else() {
+    let content = content();
+    let (mut world, node) = alone(11, &content);
+    // All places are taken at each moment, each by somebody who has been here for less than a second.
+    let rush = |world: &mut World| {
+        for n in 0..200 {
+            let from = addr(&format!("20.0.{n}.1:7"));
+            world.connect_script_from(node, from, Box::new(Mute));
+        }
+        world.run_for(Duration::from_millis(700));
+    };
+    for _ in 0..4 {
+        rush(&mut world);
+    }
+    world.connect_script_from(node, addr("30.0.0.1:7"), honest(&content, 1));
+    world.run_for(Duration::from_millis(500));
+    assert!(met(&world, node, "30.0.0.1"), "one that shakes hands is let in at once");
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! Who gets a place to shake hands in, and who gives way where there are too few.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Engine;
+use super::incoming::HANDSHAKE_SECONDS;
+use crate::api::{CloseReason, Config};
+use crate::base::prefix::Prefix;
+use crate::context::{Conn, Phase};
+
+impl Engine {
+    /// Whether somebody at `remote` can be let in. Places are shared by host: strangers of the host that has most make
+    /// room first, then those of a host that has let a place go idle before, then those who have been silent for
+    /// longest.
+    pub(super) fn has_place_for(&mut self, remote: SocketAddr) -> bool {
+        let host = Prefix::of(remote.ip());
+        let Config { max_connections, max_handshaking, max_connections_per_address, .. } =
+            self.ctx.config;
+        let own = self.ctx.net.conns.strangers_at(host);
+        if !host.is_loopback()
+            && own >= max_connections_per_address
+            && !self.drop_oldest_stranger(Some(host))
+        {
+            return false;
+        }
+        if self.ctx.net.conns.strangers() >= max_handshaking
+            && !self.drop_crowding_stranger(host)
+            && !self.drop_idle_stranger(host)
+        {
+            return false;
+        }
+        self.ctx.net.conns.len() < max_connections
+            || self.drop_crowding_stranger(host)
+            || self.displace(host)
+            || self.drop_idle_stranger(host)
+            || self.drop_idle_call()
+    }
+
+    /// Drops the connection that we began of which the handshake has been awaited for longest, if that is a second or
+    /// more. Addresses that others name may be such as accept and say nothing.
+    fn drop_idle_call(&mut self) -> bool {
+        let calls =
+            self.ctx.net.conns.iter().filter(|(_, conn)| {
+                !conn.is_stranger() && matches!(conn.phase, Phase::Handshaking(_))
+            });
+        let oldest = calls.min_by_key(|(id, conn)| (conn.deadline, *id));
+        let Some((id, _)) = oldest.filter(|(_, conn)| self.is_idle(conn)) else { return false };
+        self.forget_early(id, CloseReason::HandshakeTimeout, true);
+        true
+    }
+
+    /// Whether it has had a second to shake hands in.
+    fn is_idle(&self, conn: &Conn) -> bool {
+        conn.deadline <= self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS - 1)
+    }
+
+    /// Drops a stranger for one of `host`: one of a host that let a place go idle lately, at once, or the one that has
+    /// been silent for longest. A host that is itself such a one gets no place of others.
+    fn drop_idle_stranger(&mut self, host: Prefix) -> bool {
+        let (now, net) = (self.ctx.now, &self.ctx.net);
+        if net.idlers.contains(host, now) {
+            return false;
+        }
+        let known = |conn: &Conn| net.idlers.contains(Prefix::of(conn.remote.ip()), now);
+        let idlers = net.conns.iter().filter(|(_, conn)| conn.is_stranger() && known(conn));
+        let Some(id) = idlers.min_by_key(|(id, conn)| (conn.deadline, *id)).map(|(id, _)| id)
+        else {
+            return self.drop_oldest_stranger(None);
+        };
+        self.forget_early(id, CloseReason::Limit, true);
+        true
+    }
+
+    /// Drops the stranger that has been silent for longest, of one host or of all, if it had at least
+    /// a second.
+    fn drop_oldest_stranger(&mut self, host: Option<Prefix>) -> bool {
+        let strangers = self.ctx.net.conns.iter().filter(|(_, conn)| {
+            let there = host.is_none_or(|host| Prefix::of(conn.remote.ip()) == host);
+            conn.is_stranger() && there
+        });
+        let oldest = strangers.min_by_key(|(id, conn)| (conn.deadline, *id));
+        let Some((id, _)) = oldest.filter(|(_, conn)| self.is_idle(conn)) else { return false };
+        self.forget_early(id, CloseReason::HandshakeTimeout, true);
+        true
+    }
+
+    /// Drops a stranger of the host that has most, if it has clearly more than `host`.
+    fn drop_crowding_stranger(&mut self, host: Prefix) -> bool {
+        let own = self.ctx.net.conns.strangers_at(host);
+        let Some(id) = self.ctx.net.conns.crowding_stranger(own + 1) else { return false };
+        self.forget_early(id, CloseReason::Limit, true);
+        true
+    }
+
+    /// Closes a connection of the host that has most, if it has clearly more than `host`: one that
+    /// is not a peer yet, or the peer that brings least.
+    fn displace(&mut self, host: Prefix) -> bool {
+        let own = self.ctx.net.conns.count_at(host);
+        let Some(fullest) = self.ctx.net.conns.fullest_host(own + 1) else { return false };
+        let there = |conn: &Conn| Prefix::of(conn.remote.ip()) == fullest;
+        let unfinished = |conn: &Conn| there(conn) && !matches!(conn.phase, Phase::Active);
+        let unfinished = self.ctx.net.conns.iter().find(|(_, conn)| unfinished(conn));
+        if let Some(id) = unfinished.map(|(id, _)| id) {
+            self.forget_early(id, CloseReason::Limit, true);
+            return true;
+        }
+        let now = self.ctx.now;
+        let least = self
+            .torrents
+            .iter()
+            .filter_map(|(id, torrent)| torrent.least_at(now, fullest).map(|worth| (worth, id)));
+        let Some(((.., conn), id)) = least.min() else { return false };
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.close_peer(&mut self.ctx, conn, CloseReason::Limit, true);
+        }
+        true
+    }
+}
