@@ -1,11 +1,15 @@
 //! Who is served (BEP 3, BEP 21). One round looks at all interested peers of all torrents and
 //! names those to unchoke; it keeps no state of its own but the turn of the optimistic slots.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::SeedChoking;
+use crate::base::addr::{Scope, scope};
 use crate::base::ids::ConnId;
+use crate::base::prefix::Prefix;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -18,11 +22,16 @@ const OPTIMISTIC_ROUNDS: u64 = 3;
 /// While seeding: milliseconds that a peer keeps its slot before others get a turn.
 const SEED_TURN_MILLIS: u64 = 30_000;
 
+/// Peers from one block of addresses (/24, /48) that are no crowd: the next four come behind all who stand alone.
+const FEW_OF_BLOCK: u32 = 4;
+
 /// What a round knows of an interested peer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// Who.
     pub conn: ConnId,
+    /// Its address.
+    pub ip: IpAddr,
     /// The torrent is complete here.
     pub seeding: bool,
     /// It is unchoked now.
@@ -45,6 +54,41 @@ pub struct Candidate {
     pub idle: bool,
     /// It had a slot and did not use it.
     pub missed_turn: bool,
+}
+
+/// How many peers of one host, and of one block of addresses, stand in a line so far. Connections are free, and so are
+/// addresses to who has a block of them: they give nobody more turns than others have.
+#[derive(Debug, Default)]
+pub struct Crowds {
+    hosts: BTreeMap<Prefix, u32>,
+    blocks: BTreeMap<Prefix, u32>,
+}
+
+impl Crowds {
+    /// Counts these.
+    pub fn count_all(&mut self, ips: impl Iterator<Item = IpAddr>) {
+        for ip in ips {
+            self.count(ip);
+        }
+    }
+
+    /// Counts one more. Returns its place among those of its block, in groups of four, and among those of its host.
+    /// This machine is no host, and a local network no block.
+    pub fn count(&mut self, ip: IpAddr) -> (u32, u32) {
+        let host = Prefix::of(ip);
+        if host.is_loopback() {
+            return (0, 0);
+        }
+        let place = |counts: &mut BTreeMap<Prefix, u32>, key| {
+            let count: &mut u32 = counts.entry(key).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let of_host = place(&mut self.hosts, host);
+        let public = scope(ip) == Scope::Public;
+        let of_block = if public { place(&mut self.blocks, host.wide()) } else { 0 };
+        (of_block / FEW_OF_BLOCK, of_host)
+    }
 }
 
 /// The state between rounds.
@@ -78,23 +122,23 @@ impl Choker {
         }
         // A fifth of the slots tries peers out; the rest rewards.
         let tries = (slots / 5).max(1).min(slots);
-        let mut ranked: Vec<&Candidate> = candidates.iter().collect();
-        ranked.sort_by_key(|c| (rank(c, policy, now), c.conn));
-        let mut chosen: Vec<ConnId> =
-            ranked[..slots - tries].iter().map(|candidate| candidate.conn).collect();
-        let rest: Vec<&Candidate> =
-            candidates.iter().filter(|c| !chosen.contains(&c.conn)).collect();
-        self.choose_optimistic(&rest, tries, now, rng);
+        let ranked = rank_all(candidates, policy, now);
+        let (rewarded, rest) = ranked.split_at(slots - tries);
+        let mut crowds = Crowds::default();
+        crowds.count_all(rewarded.iter().map(|c| c.ip));
+        self.choose_optimistic(rest, tries, crowds, now, rng);
+        let mut chosen: Vec<ConnId> = rewarded.iter().map(|candidate| candidate.conn).collect();
         chosen.extend(&self.optimistic);
         chosen
     }
 
     /// Keeps the optimistic unchokes for some rounds, then gives the turn to others: those who
-    /// waited longest, newcomers three times as likely.
+    /// waited longest, newcomers three times as likely; of a crowd in which others have slots come last.
     fn choose_optimistic(
         &mut self,
         rest: &[&Candidate],
         tries: usize,
+        mut crowds: Crowds,
         now: Instant,
         rng: &mut Rng,
     ) {
@@ -106,12 +150,16 @@ impl Choker {
         self.optimistic.truncate(tries);
         let mut waiting: Vec<&&Candidate> =
             rest.iter().filter(|c| !self.optimistic.contains(&c.conn)).collect();
-        waiting.sort_by_key(|c| {
+        let kept = rest.iter().filter(|c| self.optimistic.contains(&c.conn));
+        crowds.count_all(kept.map(|c| c.ip));
+        let order = |c: &Candidate| {
             let since = c.choked_at.max(c.connected_at);
             let newcomer = c.unchoked_at == Instant::ZERO;
             let waited = now.millis_since(since) * if newcomer { 3 } else { 1 };
             (c.missed_turn, core::cmp::Reverse(waited / 1000), c.conn)
-        });
+        };
+        waiting.sort_by_key(|c| order(c));
+        waiting.sort_by_cached_key(|c| (c.missed_turn, crowds.count(c.ip)));
         // Equal waits are common at the start; chance decides among them.
         while self.optimistic.len() < tries && !waiting.is_empty() {
             let front = waiting.len().min(tries * 2);
@@ -119,6 +167,19 @@ impl Choker {
             self.optimistic.push(chosen.conn);
         }
     }
+}
+
+/// All, the best first. Where nobody gives us anything, those of one crowd come one after the other, each behind the
+/// first, second, … of every other.
+fn rank_all(candidates: &[Candidate], policy: SeedChoking, now: Instant) -> Vec<&Candidate> {
+    let mut ranked: Vec<_> = candidates.iter().map(|c| (rank(c, policy, now), c)).collect();
+    ranked.sort_by_key(|(rank, c)| (*rank, c.conn));
+    let mut crowds = Crowds::default();
+    ranked.sort_by_cached_key(|((class, _), c)| {
+        let crowd = crowds.count(c.ip);
+        (*class, if *class == 0 { (0, 0) } else { crowd })
+    });
+    ranked.into_iter().map(|(_, c)| c).collect()
 }
 
 /// Smaller is better: first those who give us something, fastest first, then the seeding policy. Whoever

@@ -250,10 +250,14 @@ impl Engine {
         self.torrents.get(id).and_then(|torrent| torrent.path_now(file))
     }
 
-    /// Whether blocks of a torrent that peers were asked for have not come yet. Cheap while they have not.
-    pub fn expects_blocks(&self, id: TorrentId) -> bool {
-        let torrent = self.torrents.get(id);
-        torrent.is_some_and(|t| t.peers.values().any(|peer| !peer.requests.is_empty()))
+    /// Whether a piece of which all blocks are here may wait to be written and hashed with others: more blocks are
+    /// about to come, and all who sent some of it are connected and have proven themselves. Others could be gone, or
+    /// send more, before it is known that it is bad. Costs as much as the piece has blocks.
+    pub fn may_wait(&self, id: TorrentId, piece: u32) -> bool {
+        self.torrents.get(id).is_some_and(|torrent| {
+            torrent.peers.values().any(|peer| !peer.requests.is_empty())
+                && torrent.is_of_proven_peers(piece)
+        })
     }
 
     /// Whether a peer of a torrent lacks pieces: it may wait for what was fetched to be verified.

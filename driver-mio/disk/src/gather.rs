@@ -10,7 +10,7 @@ use eddyline::base::ids::{DiskOpId, TorrentId};
 
 use super::pool::Batch;
 
-/// How long a block waits for its neighbours, and a piece for other pieces: some turns of a rate limit,
+/// How long a block waits for its neighbours, and a piece for other pieces at the most: some turns of a rate limit,
 /// which brings them in portions. A worker that wakes costs more than what it writes at a low rate.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes that are written together, whatever is still to come: of one piece, or of whole pieces.
@@ -24,7 +24,8 @@ struct Held {
     bytes: u32,
     /// Bytes with which it is complete.
     size: u32,
-    since: Instant,
+    /// When it has waited long enough.
+    due: Instant,
 }
 
 /// Blocks that wait for others of their piece, and pieces that wait for others.
@@ -54,31 +55,33 @@ impl Gather {
         Self { pieces: HashMap::new(), bytes: 0, whole: 0, limit, due: None, patience: PATIENCE }
     }
 
-    /// Adds a block of a piece of `size` bytes. Returns what is to be written now, if anything is. Where
-    /// the download does not go on, which is asked when a piece is whole, that waits for no other.
+    /// Adds a block of a piece of `size` bytes. Returns what is to be written now, if anything is. When a piece is
+    /// whole it is asked how long it may wait for others, `None` for no time.
     pub fn add(
         &mut self,
         (id, op): (DiskOpId, DiskOp),
         size: u32,
-        goes_on: impl FnOnce() -> bool,
+        may_wait: impl FnOnce() -> Option<Duration>,
         now: Instant,
     ) -> Vec<Batch> {
         let DiskOp::WriteBlock { torrent, piece, payload, .. } = &op else {
             return vec![vec![(id, op)]];
         };
         let (key, length) = ((*torrent, *piece), payload.len());
+        let due = now + self.patience;
         let held = self.pieces.entry(key).or_insert_with(|| Held {
             blocks: Batch::new(),
             bytes: 0,
             size,
-            since: now,
+            due,
         });
         let was_whole = held.is_whole();
         held.blocks.push((id, op));
         held.bytes += length;
         self.bytes += u64::from(length);
-        let due = now + self.patience;
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        let waits = if held.is_whole() { may_wait() } else { Some(PATIENCE) };
+        held.due = held.due.min(now + waits.unwrap_or_default());
+        self.due = Some(self.due.map_or(held.due, |earlier| earlier.min(held.due)));
         self.whole += match (was_whole, held.is_whole()) {
             (true, _) => u64::from(length),
             (false, true) => u64::from(held.bytes),
@@ -87,7 +90,7 @@ impl Gather {
         if held.bytes >= ENOUGH {
             return self.take(key).into_iter().collect();
         }
-        if self.whole >= u64::from(ENOUGH) || (held.is_whole() && !goes_on()) {
+        if self.whole >= u64::from(ENOUGH) || waits.is_none() {
             return self.take_if(Held::is_whole);
         }
         if self.bytes > self.limit {
@@ -130,6 +133,7 @@ impl Gather {
     /// Nothing waits for others any more: what is held is due now.
     pub fn hurry(&mut self, now: Instant) {
         self.patience = Duration::ZERO;
+        self.pieces.values_mut().for_each(|held| held.due = now);
         self.due = self.due.map(|_| now);
     }
 
@@ -138,10 +142,9 @@ impl Gather {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let patience = self.patience;
-        let ripe = self.pieces.values().any(|held| held.since + patience <= now);
-        let due = self.take_if(|held| ripe && (held.is_whole() || held.since + patience <= now));
-        self.due = self.pieces.values().map(|held| held.since + patience).min();
+        let ripe = self.pieces.values().any(|held| held.due <= now);
+        let due = self.take_if(|held| ripe && (held.is_whole() || held.due <= now));
+        self.due = self.pieces.values().map(|held| held.due).min();
         due
     }
 }

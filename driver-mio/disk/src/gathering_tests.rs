@@ -13,6 +13,7 @@ use super::unhashed::Unhashed;
 use crate::lanes::LANES;
 
 const BLOCK: u32 = 16 * 1024;
+const LONG: Option<Duration> = Some(Duration::from_secs(1));
 
 fn torrent(n: u64) -> TorrentId {
     TorrentId::from_u64(n)
@@ -34,7 +35,7 @@ fn blocks_are_written_when_their_piece_is_whole_or_they_have_waited() {
     let now = Instant::now();
     let mut add = |piece, index| {
         let (id, op) = block(piece, index);
-        gather.add((id, op), 3 * BLOCK, || false, now)
+        gather.add((id, op), 3 * BLOCK, || None, now)
     };
     assert!(add(1, 0).is_empty() && add(2, 1).is_empty() && add(1, 2).is_empty());
     assert_eq!(ids(&add(1, 1)[0]), [100, 102, 101]);
@@ -49,10 +50,10 @@ fn blocks_are_written_when_their_piece_is_whole_or_they_have_waited() {
 fn at_the_end_nothing_waits_for_others() {
     let mut gather = Gather::new(1 << 20);
     let now = Instant::now();
-    assert!(gather.add(block(1, 0), 3 * BLOCK, || true, now).is_empty());
+    assert!(gather.add(block(1, 0), 3 * BLOCK, || LONG, now).is_empty());
     gather.hurry(now);
     assert_eq!(gather.take_due(now).len(), 1);
-    assert!(gather.add(block(1, 1), 3 * BLOCK, || true, now).is_empty());
+    assert!(gather.add(block(1, 1), 3 * BLOCK, || LONG, now).is_empty());
     assert_eq!((gather.due(), gather.take_due(now).len()), (Some(now), 1));
     // Nor do pieces that would have been hashed side by side.
     let queue = Queue::new(true);
@@ -71,7 +72,7 @@ fn what_is_held_back_has_a_limit() {
     let mut written = Vec::new();
     for (piece, index) in [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0)] {
         let (id, op) = block(piece, index);
-        written.extend(gather.add((id, op), 10 * BLOCK, || true, now));
+        written.extend(gather.add((id, op), 10 * BLOCK, || LONG, now));
     }
     assert_eq!(written.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[200, 201]]);
 }
@@ -80,7 +81,9 @@ fn what_is_held_back_has_a_limit() {
 fn while_a_download_goes_on_whole_pieces_are_written_together() {
     let mut gather = Gather::new(1 << 22);
     let now = Instant::now();
-    let mut add = |piece, size, goes_on| gather.add(block(piece, 0), size, || goes_on, now);
+    let mut add = |piece, size, goes_on| {
+        gather.add(block(piece, 0), size, || goes_on.then_some(Duration::from_secs(1)), now)
+    };
     // A megabyte of them is enough; what is not whole stays.
     assert!(add(0, 2 * BLOCK, true).is_empty());
     assert!((1..64).all(|piece| add(piece, BLOCK, true).is_empty()));
@@ -92,6 +95,22 @@ fn while_a_download_goes_on_whole_pieces_are_written_together() {
     let due = gather.take_due(gather.due().unwrap());
     assert_eq!(due.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[0], [6700]]);
     assert_eq!(gather.due(), None);
+}
+
+#[test]
+fn a_piece_that_may_wait_a_moment_takes_those_with_it_that_might_wait_longer() {
+    let mut gather = Gather::new(1 << 22);
+    let now = Instant::now();
+    let moment = Duration::from_millis(50);
+    assert!(gather.add(block(1, 0), BLOCK, || LONG, now).is_empty());
+    assert!(gather.add(block(2, 0), 2 * BLOCK, || LONG, now).is_empty());
+    assert!(gather.add(block(3, 0), BLOCK, || Some(moment), now).is_empty());
+    assert_eq!(gather.due(), Some(now + moment));
+    let due = gather.take_due(now + moment);
+    assert_eq!(due.iter().map(|batch| ids(batch)).collect::<Vec<_>>(), [[100], [300]]);
+    // One whose senders are not trusted waits for nothing, nor do others that are here.
+    assert!(gather.add(block(4, 0), BLOCK, || LONG, now).is_empty());
+    assert_eq!(gather.add(block(5, 0), BLOCK, || None, now).len(), 2);
 }
 
 #[test]

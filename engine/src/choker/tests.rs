@@ -8,6 +8,8 @@ use crate::base::rng::Seed;
 fn peer(number: u64, down_rate: u64) -> Candidate {
     Candidate {
         conn: ConnId::from_u64(number),
+        // Each in a block of its own.
+        ip: [20, (number >> 8) as u8, number as u8, 1].into(),
         seeding: false,
         unchoked: false,
         snubbed: false,
@@ -117,4 +119,45 @@ fn a_slot_that_is_not_used_goes_to_another_at_the_next_round() {
     peers[2].idle = true;
     let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
     assert!(!chosen[..4].contains(&2), "{chosen:?}");
+}
+
+#[test]
+fn a_block_of_addresses_has_few_of_the_slots_that_others_wait_for() {
+    // Whoever came first has had its turn least lately, in each policy; the crowd came first.
+    for policy in [SeedChoking::RoundRobin, SeedChoking::FastestUpload, SeedChoking::AntiLeech] {
+        let crowd = |n: u64| Candidate {
+            ip: core::net::Ipv6Addr::new(0x2001, 0xdb8, 1, n as u16, 0, 0, 0, 1).into(),
+            seeding: true,
+            unchoked: n < 10,
+            unchoked_at: Instant::from_millis(if n < 10 { 9000 } else { 0 }),
+            up_rate: 1000,
+            progress: 500,
+            ..peer(n, 0)
+        };
+        let mut peers: Vec<_> = (0..100).map(crowd).collect();
+        peers.extend((100..104).map(|n| Candidate { seeding: true, ..peer(n, 0) }));
+        let mut rng = Seed::from_u64(1).stream("t");
+        let now = Instant::from_millis(10_000);
+        let chosen = Choker::default().round(&peers, 10, policy, now, &mut rng);
+        let others = chosen.iter().filter(|conn| conn.as_u64() >= 100).count();
+        assert_eq!((chosen.len(), others), (10, 4), "{policy:?}");
+    }
+}
+
+#[test]
+fn who_gives_most_is_served_whatever_its_block() {
+    let near = |n: u64| Candidate { ip: [20, 0, 0, n as u8].into(), ..peer(n, 1000 - n) };
+    let peers: Vec<_> = (0..10).map(near).chain((10..20).map(|n| peer(n, 1))).collect();
+    let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
+    assert_eq!(chosen[..4], [0, 1, 2, 3]);
+}
+
+#[test]
+fn in_a_local_network_and_on_this_machine_nobody_is_a_crowd() {
+    let mut crowds = Crowds::default();
+    let local = |n: u8| core::net::IpAddr::from([192, 168, 1, n]);
+    assert!((1..20).all(|n| crowds.count(local(n)) == (0, 0)));
+    let here = core::net::IpAddr::from([127, 0, 0, 1]);
+    assert!((1..20).all(|_| crowds.count(here) == (0, 0)));
+    assert_eq!(crowds.count(local(1)), (0, 1));
 }

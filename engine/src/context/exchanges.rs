@@ -102,8 +102,15 @@ mod tests {
         let later = (0..1000).filter(|n| exchanges.take_for(ip(0xc613_0000 + n), at(1005)));
         assert_eq!(later.count(), 1);
         let later = (0..1000u32)
-            .filter(|n| exchanges.take_for(ip(0xc614_0000 + n), at(1006 + u64::from(*n))));
+            .filter(|n| exchanges.take_for(ip(0x1400_0000 + (n << 8)), at(1006 + u64::from(*n))));
         assert_eq!(later.count(), 200);
+        // A block of addresses may be one owner's, who has a quarter of all.
+        let of_block = (0..1000u32).filter(|n| {
+            let ip = IpAddr::from([0x2001, 0xdb8, 1, *n as u16, 0, 0, 0, 1]);
+            exchanges.take_for(ip, at(4000 + u64::from(*n)))
+        });
+        assert_eq!(of_block.count(), 25 + 49);
+        assert_eq!(exchanges.wait_for(ip(0xcb00_7109), at(5000)), Duration::ZERO);
         let host = IpAddr::from([127, 0, 0, 1]);
         let own = (0..100).filter(|_| exchanges.take_for(host, at(9000))).count();
         assert_eq!(own, 50);

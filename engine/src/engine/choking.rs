@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::Engine;
 use crate::base::ids::{ConnId, TorrentId};
-use crate::choker::{Candidate, LOOK_SECONDS, ROUND_SECONDS, slots_for};
+use crate::choker::{Candidate, Crowds, LOOK_SECONDS, ROUND_SECONDS, slots_for};
 use crate::context::Timer;
 use crate::peer::Peer;
 use crate::torrent::Torrent;
@@ -105,8 +105,11 @@ impl Engine {
         self.arm_choke_timer(!interested.is_empty());
         let taken = interested.iter().filter(|(_, c)| c.unchoked).count();
         let mut waiting: Vec<_> = interested.iter().filter(|(_, c)| !c.unchoked).collect();
-        // Whoever came first, and has not had its turn.
+        // Whoever came first, and has not had its turn; of a crowd in which others have slots come last.
+        let mut crowds = Crowds::default();
+        crowds.count_all(interested.iter().filter(|(_, c)| c.unchoked).map(|(_, c)| c.ip));
         waiting.sort_by_key(|(_, c)| (c.missed_turn, c.choked_at, c.connected_at, c.conn));
+        waiting.sort_by_cached_key(|(_, c)| (c.missed_turn, crowds.count(c.ip)));
         let slots = self.slots() as usize;
         waiting.truncate(slots.saturating_sub(taken));
         let mut changed: Vec<_> = waiting.iter().map(|(id, c)| (*id, c.conn, false)).collect();
@@ -135,6 +138,7 @@ fn candidate(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) ->
     let pieces = u64::from(torrent.metainfo.geometry().pieces()).max(1);
     Candidate {
         conn: peer.intro.conn,
+        ip: peer.intro.addr.ip(),
         seeding: torrent.picker.is_finished(),
         unchoked: !peer.am_choking,
         snubbed: peer.requests.is_snubbed(),

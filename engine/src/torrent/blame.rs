@@ -130,6 +130,18 @@ impl Torrent {
         suspects.iter().copied().filter(|key| !proven(key)).collect()
     }
 
+    /// Whether all who sent blocks of a piece are here and have proven themselves.
+    pub(crate) fn is_of_proven_peers(&self, piece: u32) -> bool {
+        let mut last = None;
+        self.picker.contributors(piece).all(|key| {
+            // One peer usually sends many blocks in a row.
+            let same = key.is_some() && key == last;
+            last = key;
+            let peer = || self.peer(key?);
+            same || peer().is_some_and(|peer| peer.verified > 0 && !peer.parole)
+        })
+    }
+
     /// A piece failed: convicts its only contributor, or suspects all of them.
     pub(super) fn suspect_contributors(&mut self, ctx: &mut Context, piece: u32) {
         let senders: Vec<_> = self.picker.contributors(piece).collect();
