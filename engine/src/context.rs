@@ -29,7 +29,7 @@ use crate::base::work::Work;
 pub use actions::Actions;
 pub use agenda::Agenda;
 pub use budgets::Budgets;
-pub use conn_table::{Conn, ConnTable, Handshaking, Opening, Phase};
+pub use conn_table::{Conn, ConnTable, Handshaking, Opening, Phase, block_of};
 pub use dials::Dials;
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use exchanges::Exchanges;

@@ -67,6 +67,7 @@ use blame::Blame;
 use goal::Goal;
 use have_log::HaveLog;
 pub(crate) use life::{Exit, Life, Stage};
+pub(crate) use places::MANY_OF_BLOCK;
 use rest::Rest;
 use storage::{Adoption, Arrangement, Storage};
 use traffic::Traffic;

@@ -403,6 +403,38 @@ fn who_asks_from_every_slot_and_reads_nothing_makes_room_for_who_reads() {
 }
 
 #[test]
+fn a_crowd_of_one_block_of_addresses_that_asks_now_and_then_leaves_slots_to_others() {
+    let config = Config { unchoke_slots: Some(8), ..Config::default() };
+    let mut direct = Direct::new(config, torrent(100, 1 << 18), true);
+    let block = Message::Request(BlockRequest { piece: 1, begin: 0, length: 16_384 });
+    let crowd: Vec<_> = (1..=40)
+        .map(|n| {
+            let remote = format!("[2001:db8:1:{n:x}::1]:7").parse().unwrap();
+            let conn = direct.connect(remote, true).expect("let in");
+            direct.say(conn, &[Message::HaveNone, Message::Interested]);
+            direct.settle();
+            conn
+        })
+        .collect();
+    let drip = |direct: &mut Direct, seconds| {
+        for _ in 0..seconds / 2 {
+            direct.pass(2000);
+            for conn in &crowd {
+                direct.say(*conn, std::slice::from_ref(&block));
+            }
+            direct.settle();
+        }
+    };
+    drip(&mut direct, 60);
+    let honest = direct.connect(address(99), true).expect("let in");
+    direct.say(honest, &[Message::HaveNone, Message::Interested]);
+    direct.settle();
+    drip(&mut direct, 10);
+    let heard = &direct.lines[&honest].heard;
+    assert!(heard.iter().any(|message| matches!(message, Message::Unchoke)));
+}
+
+#[test]
 fn who_reads_much_at_once_and_then_nothing_makes_room_too() {
     let config = Config { unchoke_slots: Some(4), ..Config::default() };
     let mut direct = Direct::new(config, torrent(100, 1 << 18), true);

@@ -337,6 +337,8 @@ fn candidate(peer: u64, unchoked: &[ConnId], round: u32) -> Candidate {
     let conn = ConnId::from_u64(1 << 32 | peer);
     Candidate {
         conn,
+        // Two of them from one host.
+        ip: [20, 0, 0, peer as u8 / 2].into(),
         seeding: peer == 2,
         unchoked: unchoked.contains(&conn),
         snubbed: false,

@@ -220,8 +220,9 @@ fn a_foreign_file_of_any_length_stays_unless_it_may_be_written_over() {
 fn links_of_the_user_are_followed_for_reading_with_a_word_and_never_written_through() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
-    std::fs::create_dir_all(home.join("real/t")).unwrap();
+    std::fs::create_dir_all(home.join("real/t/sub")).unwrap();
     std::fs::write(home.join("real/t/f"), bytes(50_000, 1)).unwrap();
+    std::fs::write(home.join("real/t/sub/g"), bytes(50_000, 2)).unwrap();
     create(home, "real/t", "t.torrent");
     std::fs::create_dir(home.join("in")).unwrap();
     std::os::unix::fs::symlink("../real/t", home.join("in/t")).unwrap();

@@ -7,6 +7,7 @@ use std::io;
 use eddyline::base::hash::Sha1Hash;
 
 use super::filesystem::{FileSystem, Path};
+use super::found_names::is_in_the_way;
 use crate::resume_store::ResumeStore;
 
 /// Folders by what tells a place from every other one.
@@ -44,8 +45,14 @@ pub(super) fn note<'a>(
     }
     let mut found = BTreeSet::new();
     for folder in on_the_way(paths) {
-        if fs.find(folder)?.is_some_and(|found| !found.is_file) {
-            found.insert(folder.to_vec());
+        match fs.find(folder) {
+            Ok(there) if there.is_some_and(|found| !found.is_file) => {
+                found.insert(folder.to_vec());
+            }
+            // What is behind a link is not ours to take away. Whether files may be there is asked where they are
+            // opened.
+            Err(error) if !is_in_the_way(&error) => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
     if found.is_empty() {

@@ -107,7 +107,8 @@ fn is_listed(fs: &dyn FileSystem, path: &Path) -> Option<bool> {
     Some(entries.any(|entry| entry.is_ok_and(|e| e.file_name().to_bytes() == name.as_bytes())))
 }
 
-fn is_in_the_way(error: &io::Error) -> bool {
+/// Whether a path leads nowhere because something else stands on it, a link for instance.
+pub(super) fn is_in_the_way(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::INVAL))

@@ -4,10 +4,11 @@
 //! a gap, and nothing may be taken while it lies further ahead than a burst allows.
 
 use alloc::collections::BTreeMap;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::prefix::Prefix;
 use super::time::Instant;
 
 /// So many at once after a pause, and in the long run one in each gap.
@@ -141,14 +142,9 @@ impl<K: Ord> PaceLedger<K> {
     }
 }
 
-/// The addresses that one owner has at least: one of IPv4, a /64 of IPv6.
+/// The addresses that one owner has at least: those of one host.
 pub fn owner(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => {
-            Ipv6Addr::from_bits(v6.to_bits() & 0xffff_ffff_ffff_ffff_0000_0000_0000_0000).into()
-        }
-    }
+    Prefix::of(ip).first()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
-/// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056) is
-/// the host whose IPv4 address stands in it. Link-local addresses count one by one: all hosts of a
+/// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056), and an address behind a
+/// translator (64:ff9b::/96, RFC 6052), is the host whose IPv4 address stands in it. Link-local addresses count one by one: all hosts of a
 /// link have the same /64 there, and nobody else has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Prefix(IpAddr);
@@ -19,7 +19,7 @@ impl Prefix {
         Self(match ip.to_canonical() {
             IpAddr::V4(v4) => v4.into(),
             IpAddr::V6(v6) => match v6.segments() {
-                [0x2002, high, low, ..] => {
+                [0x2002, high, low, ..] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
                     let [a, b] = high.to_be_bytes();
                     let [c, d] = low.to_be_bytes();
                     Ipv4Addr::new(a, b, c, d).into()
@@ -58,7 +58,8 @@ impl Prefix {
         self.0
     }
 
-    /// The lowest and the highest address with a port in it, without those of 6to4.
+    /// The lowest and the highest address with a port in it, without those in which an
+    /// address of IPv4 stands.
     pub fn bounds(self) -> (SocketAddr, SocketAddr) {
         let last = match self.0 {
             IpAddr::V4(v4) => v4.into(),
@@ -85,6 +86,9 @@ mod tests {
         assert_ne!(prefix("fe80::1"), prefix("fe80::2"));
         // A host of 6to4 has 65,536 networks.
         assert_eq!(prefix("2002:cb00:7101:5::1"), prefix("203.0.113.1"));
+        // Behind a translator each address of IPv4 is a host.
+        assert_eq!(prefix("64:ff9b::203.0.113.1"), prefix("203.0.113.1"));
+        assert_ne!(prefix("64:ff9b::203.0.113.1"), prefix("64:ff9b::203.0.113.2"));
     }
 
     #[test]

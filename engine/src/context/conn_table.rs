@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "corruption")]
 use crate::api::StreamKey;
 use crate::api::{EncryptionMethod, StreamCipher};
+use crate::base::addr::{Scope, scope};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::prefix::Prefix;
@@ -105,6 +106,8 @@ pub struct ConnTable {
     conns: SlotMap<ConnId, Conn>,
     /// Connections with each host, and how many of them are strangers.
     per_host: BTreeMap<Prefix, (u32, u32)>,
+    /// Connections with each block of public addresses, which may have one owner (/24, /48).
+    per_block: BTreeMap<Prefix, u32>,
     /// Connections of strangers.
     strangers: u32,
     half_open: u32,
@@ -118,6 +121,9 @@ impl ConnTable {
         *all += 1;
         *strangers += u32::from(conn.is_stranger());
         self.strangers += u32::from(conn.is_stranger());
+        if let Some(block) = block_of(conn.remote) {
+            *self.per_block.entry(block).or_default() += 1;
+        }
         self.count(&conn.phase, 1);
         self.conns.insert(conn)
     }
@@ -127,6 +133,14 @@ impl ConnTable {
         let conn = self.conns.remove(id)?;
         self.count(&conn.phase, -1);
         self.strangers -= u32::from(conn.is_stranger());
+        if let Some(block) = block_of(conn.remote)
+            && let Some(count) = self.per_block.get_mut(&block)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_block.remove(&block);
+            }
+        }
         let host = Prefix::of(conn.remote.ip());
         if let Some((all, strangers)) = self.per_host.get_mut(&host) {
             *all -= 1;
@@ -240,6 +254,18 @@ impl ConnTable {
         (*count > than).then_some(*host)
     }
 
+    /// Connections with the block of addresses of somebody at `remote`; none with one that is not public.
+    pub fn count_near(&self, remote: SocketAddr) -> u32 {
+        block_of(remote).and_then(|block| self.per_block.get(&block)).copied().unwrap_or(0)
+    }
+
+    /// The block of addresses with the most connections, if it has more than `than`.
+    pub fn fullest_block(&self, than: u32) -> Option<Prefix> {
+        let (block, count) =
+            self.per_block.iter().max_by_key(|(block, count)| (**count, **block))?;
+        (*count > than).then_some(*block)
+    }
+
     /// Checks the counters against a recount.
     ///
     /// # Errors
@@ -251,7 +277,11 @@ impl ConnTable {
         let half_open = count(|phase| matches!(phase, Phase::Connecting));
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
         let mut per_host: BTreeMap<Prefix, (u32, u32)> = BTreeMap::new();
+        let mut per_block: BTreeMap<Prefix, u32> = BTreeMap::new();
         for (_, conn) in self.iter() {
+            if let Some(block) = block_of(conn.remote) {
+                *per_block.entry(block).or_default() += 1;
+            }
             let (all, strangers) = per_host.entry(Prefix::of(conn.remote.ip())).or_default();
             *all += 1;
             *strangers += u32::from(conn.is_stranger());
@@ -260,9 +290,15 @@ impl ConnTable {
         let same = half_open == self.half_open
             && strangers == self.strangers
             && handshaking == self.handshaking
-            && per_host == self.per_host;
+            && per_host == self.per_host
+            && per_block == self.per_block;
         if same { Ok(()) } else { Err("connection counters equal the recount") }
     }
+}
+
+/// The block of addresses that one owner may have; none in a local network, where it means nothing.
+pub fn block_of(addr: SocketAddr) -> Option<Prefix> {
+    (scope(addr.ip()) == Scope::Public).then(|| Prefix::of(addr.ip()).wide())
 }
 
 #[cfg(feature = "corruption")]

@@ -7,7 +7,8 @@ use super::Engine;
 use super::incoming::HANDSHAKE_SECONDS;
 use crate::api::{CloseReason, Config};
 use crate::base::prefix::Prefix;
-use crate::context::{Conn, Phase};
+use crate::context::{Conn, Phase, block_of};
+use crate::torrent::MANY_OF_BLOCK;
 
 impl Engine {
     /// Whether somebody at `remote` can be let in. Places are shared by host: strangers of the host that has most make
@@ -32,7 +33,7 @@ impl Engine {
         }
         self.ctx.net.conns.len() < max_connections
             || self.drop_crowding_stranger(host)
-            || self.displace(host)
+            || self.displace(remote)
             || self.drop_idle_stranger(host)
             || self.drop_idle_call()
     }
@@ -93,13 +94,24 @@ impl Engine {
         true
     }
 
-    /// Closes a connection of the host that has most, if it has clearly more than `host`: one that
-    /// is not a peer yet, or the peer that brings least.
-    fn displace(&mut self, host: Prefix) -> bool {
-        let own = self.ctx.net.conns.count_at(host);
-        let Some(fullest) = self.ctx.net.conns.fullest_host(own + 1) else { return false };
-        let there = |conn: &Conn| Prefix::of(conn.remote.ip()) == fullest;
-        let unfinished = |conn: &Conn| there(conn) && !matches!(conn.phase, Phase::Active);
+    /// Closes a connection of the host that has most, if it has clearly more than that of `remote`, or else of the
+    /// block of addresses that has most.
+    fn displace(&mut self, remote: SocketAddr) -> bool {
+        let host = Prefix::of(remote.ip());
+        let conns = &self.ctx.net.conns;
+        if let Some(fullest) = conns.fullest_host(conns.count_at(host) + 1) {
+            return self.displace_one(|addr| Prefix::of(addr.ip()) == fullest);
+        }
+        let near = conns.count_near(remote) + 1;
+        match conns.fullest_block(near.max(MANY_OF_BLOCK)) {
+            Some(fullest) => self.displace_one(|addr| block_of(addr) == Some(fullest)),
+            None => false,
+        }
+    }
+
+    /// Closes a connection with somebody at such an address: one that is not a peer yet, or the peer that brings least.
+    fn displace_one(&mut self, there: impl Fn(SocketAddr) -> bool) -> bool {
+        let unfinished = |conn: &Conn| there(conn.remote) && !matches!(conn.phase, Phase::Active);
         let unfinished = self.ctx.net.conns.iter().find(|(_, conn)| unfinished(conn));
         if let Some(id) = unfinished.map(|(id, _)| id) {
             self.forget_early(id, CloseReason::Limit, true);
@@ -109,7 +121,7 @@ impl Engine {
         let least = self
             .torrents
             .iter()
-            .filter_map(|(id, torrent)| torrent.least_at(now, fullest).map(|worth| (worth, id)));
+            .filter_map(|(id, torrent)| torrent.least_at(now, &there).map(|worth| (worth, id)));
         let Some(((.., conn), id)) = least.min() else { return false };
         if let Some(torrent) = self.torrents.get_mut(id) {
             torrent.close_peer(&mut self.ctx, conn, CloseReason::Limit, true);

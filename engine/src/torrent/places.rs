@@ -10,12 +10,12 @@ use core::net::SocketAddr;
 
 use super::Torrent;
 use crate::api::CloseReason;
-use crate::base::addr::{Scope, priority, scope};
+use crate::base::addr::priority;
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::candidates::Most;
-use crate::context::Context;
+use crate::context::{Context, block_of};
 use crate::peer::Peer;
 
 /// Milliseconds for which a peer may deliver nothing while others wait for its place.
@@ -25,7 +25,7 @@ const CROWDING_MILLIS: u64 = 10_000;
 /// Connections of one host that do not crowd others out.
 const FEW: u32 = 2;
 /// Connections from one block that one owner may have (/24, /48), above which idle ones give way.
-const MANY_OF_BLOCK: u32 = 4;
+pub(crate) const MANY_OF_BLOCK: u32 = 4;
 
 /// What a peer is worth: what it moves now, and then how long it has been here.
 type Worth = (u64, Reverse<Instant>, ConnId);
@@ -116,9 +116,13 @@ impl Torrent {
         such.map(|peer| worth(peer, now)).min().map(|(.., conn)| conn)
     }
 
-    /// The peer of a host that is worth least.
-    pub(crate) fn least_at(&self, now: Instant, host: Prefix) -> Option<Worth> {
-        let there = self.peers.values().filter(|peer| host_of(peer) == host);
+    /// The peer that is worth least of those at such addresses.
+    pub(crate) fn least_at(
+        &self,
+        now: Instant,
+        there: impl Fn(SocketAddr) -> bool,
+    ) -> Option<Worth> {
+        let there = self.peers.values().filter(|peer| there(peer.intro.addr));
         there.map(|peer| worth(peer, now)).min()
     }
 
@@ -158,11 +162,6 @@ fn fullest(crowds: &BTreeMap<Prefix, u32>, than: u32) -> Option<Prefix> {
 
 fn host_of(peer: &Peer) -> Prefix {
     Prefix::of(peer.intro.addr.ip())
-}
-
-/// The block that one owner may have; none in a local network, where it means nothing.
-fn block_of(addr: SocketAddr) -> Option<Prefix> {
-    (scope(addr.ip()) == Scope::Public).then(|| Prefix::of(addr.ip()).wide())
 }
 
 fn rate(peer: &Peer, now: Instant) -> u64 {

@@ -214,6 +214,22 @@ fn addresses_that_wait_get_the_places_of_an_idle_crowd() {
 }
 
 #[test]
+fn one_block_of_addresses_does_not_take_all_connections_of_an_engine() {
+    let content = content();
+    // No torrent is full here, however many connect.
+    let config = Config { max_connections: 20, ..Config::default() };
+    let (mut world, node) = alone_with(13, &content, config);
+    for n in 0..40 {
+        let from = addr(&format!("[2001:db8:1:{n:x}::1]:7"));
+        world.connect_script_from(node, from, idle(&content, n));
+        world.run(1);
+    }
+    assert_eq!(connected(&world, node).len(), 20);
+    world.connect_script_from(node, addr("30.0.0.1:7"), honest(&content, 99));
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+}
+
+#[test]
 fn a_host_that_many_ports_are_named_of_is_not_called_on_all_of_them() {
     let content = content();
     let (mut world, node) = alone(8, &content);
