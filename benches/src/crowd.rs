@@ -12,7 +12,7 @@ use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo
 use eddyline::wire::{Handshake, Message, PeerId, Reserved};
 use eddyline::{
     Action, AddTorrent, Config, DiskOp, DiskOutcome, Engine, Event, FileStatus, HttpAction,
-    HttpEvent, StreamAction, StreamEvent,
+    HttpEvent, StreamAction, StreamEvent, Wakeup,
 };
 
 /// Pieces of each torrent.
@@ -132,6 +132,23 @@ impl Crowd {
         let mut said = BytesMut::new();
         Message::Have(piece).encode(&mut said);
         Event::Stream(self.peers[peer], StreamEvent::Received(said.freeze()))
+    }
+
+    /// All peers send the same messages at once, twice as many as a turn allows. Returns in how many steps the
+    /// engine has dealt with them.
+    pub fn flood(&mut self, said: &Bytes) -> u64 {
+        self.now = self.now + Duration::from_millis(1);
+        let received = |conn: &ConnId| Event::Stream(*conn, StreamEvent::Received(said.clone()));
+        let mut events: Vec<Event> = self.peers.iter().map(received).collect();
+        events.append(&mut self.events);
+        let mut steps = 0;
+        let mut wakeup = Wakeup::Immediately;
+        while wakeup == Wakeup::Immediately {
+            wakeup = self.engine.step(self.now, events.drain(..), &mut self.actions);
+            self.answer();
+            steps += 1;
+        }
+        steps
     }
 
     /// What the tracker answers to one announce, with `peers` peers: events of one step.

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use eddyline::base::bits::Bits;
 use eddyline::base::payload::Payload;
 use eddyline::base::rng::Seed;
+use eddyline::base::work::TURN_UNITS;
 use eddyline::bencode::{Limits, Mode, scan};
 use eddyline::metainfo::Geometry;
 use eddyline::picker::{PeerPieces, PickMode, Picker};
@@ -13,6 +14,7 @@ use eddyline::wire::{BlockRequest, FrameAssembler, Message};
 use eddyline_utp_sim::load::Load;
 
 use crate::Recording;
+use crate::crowd::Crowd;
 
 /// A workload: its name, how often it is done at first, and how.
 pub struct Workload {
@@ -39,6 +41,10 @@ pub const ALL: &[Workload] = &[
     Workload { name: "a have, 100,000 pieces", count: 5000, run: |n| haves(100_000, n) },
     Workload { name: "pick a piece, 1,000 pieces", count: 500, run: |n| picks(1000, n) },
     Workload { name: "pick a piece, 100,000 pieces", count: 500, run: |n| picks(100_000, n) },
+    // What a step costs at most for messages of peers, whoever sends them: of the kinds that cost most.
+    Workload { name: "a step full of haves", count: 4, run: |n| floods(&lost_and_found(), n) },
+    Workload { name: "a step full of interest", count: 4, run: |n| floods(&interest(), n) },
+    Workload { name: "a step full of handshakes", count: 4, run: |n| floods(&handshakes(), n) },
     // Both machines, and the copy that a driver would not make.
     Workload { name: "a packet of uTP, both sides", count: 5000, run: |n| Load::new().run(n) },
 ];
@@ -55,6 +61,41 @@ fn limited(peers: u16, replays: u64) -> u64 {
     let recording = Recording::limited(10_000_000, 40_000, peers, 8000);
     (0..replays).for_each(|_| recording.replay(|step| step()));
     replays * recording.all_blocks
+}
+
+/// Sixteen peers flood a seed `floods` times. Returns in how many steps it dealt with that.
+fn floods(said: &Bytes, floods: u64) -> u64 {
+    let mut crowd = Crowd::new(1, 16);
+    let steps = (0..floods).map(|_| crowd.flood(said)).sum();
+    assert_eq!(crowd.engine.stats().connections, 16, "nobody was closed");
+    steps
+}
+
+/// As many of some messages as make two turns of a connection, of which `units` are one message.
+fn two_turns(units: u64, messages: &[Message]) -> Bytes {
+    let mut said = BytesMut::new();
+    for message in messages.iter().cycle().take((2 * TURN_UNITS / units) as usize) {
+        message.encode(&mut said);
+    }
+    said.freeze()
+}
+
+/// A piece comes and goes (BEP 54).
+fn lost_and_found() -> Bytes {
+    let payload = eddyline::wire::dont_have(7);
+    let lost = Message::Extended { id: eddyline::peer::OUR_DONT_HAVE_ID, payload };
+    two_turns(1, &[Message::Have(7), lost])
+}
+
+fn interest() -> Bytes {
+    two_turns(1, &[Message::NotInterested, Message::Interested])
+}
+
+/// Extended handshakes (BEP 10), as full as two units of work allow.
+fn handshakes() -> Bytes {
+    let said = b"d1:md11:ut_metadatai2e6:ut_pexi1ee1:pi6881e4:reqqi250e1:v12:Peer 1.2.3.4e";
+    let payload = Bytes::from_static(said);
+    two_turns(2, &[Message::Extended { id: 0, payload }])
 }
 
 fn drain(stream: &Bytes) {

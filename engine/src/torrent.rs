@@ -6,7 +6,7 @@
 //! - `messages`: what peers say;
 //! - `life`: whether it is alive, and what it is doing;
 //! - `goal`: what is wanted of it;
-//! - `storage`: its files, as machines; `files`: what follows from what happens to them;
+//! - `storage`: its files, as a machine; `files`: what follows from what it says;
 //! - `have_log`: verified pieces, for peers to be told;
 //! - `download`: what is asked for, what comes, what is verified;
 //! - `upload`: what is served;
@@ -206,7 +206,7 @@ impl Torrent {
             self.send_metadata(ctx, conn);
         }
         self.poll_metadata(ctx);
-        self.arrange(ctx);
+        self.tell_storage(ctx, Storage::settle);
         if self.awaits_hash() {
             ctx.agenda.awaiting_hash.insert(self.id);
         }

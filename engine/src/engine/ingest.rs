@@ -11,8 +11,8 @@ use core::ops::Bound;
 use super::{Engine, ShutDown};
 use crate::api::CloseReason;
 use crate::api::{
-    AddTorrent, Command, CommandError, DiskError, DiskOutcome, Event, FileStatus, Notice,
-    PeerSource, StreamEvent, Tag, TorrentCommand, ViolatedRule,
+    AddTorrent, Command, CommandError, DiskOutcome, Event, Notice, PeerSource, StreamEvent, Tag,
+    TorrentCommand, ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
@@ -235,58 +235,10 @@ impl Engine {
             self.ctx.agenda.flush.extend(held);
         }
         let id = job.torrent();
-        let Some(torrent) = self.torrents.get_mut(id) else { return };
-        let ctx = &mut self.ctx;
-        let error = match &outcome {
-            DiskOutcome::Failed(error) => *error,
-            // An outcome of the wrong kind is the driver's fault; the operation did not work.
-            _ => DiskError::Io,
-        };
-        let outcome = named(torrent, outcome);
-        match (job, outcome) {
-            (DiskJob::Open(_), DiskOutcome::Opened(files)) => torrent.opened(ctx, &files),
-            (DiskJob::Open(_), _) => torrent.fail(ctx, error),
-            (DiskJob::Reopen(_), outcome) => torrent.reopened(ctx, seen(&outcome, error)),
-            (DiskJob::Trim(_), outcome) => torrent.trimmed(ctx, seen(&outcome, error)),
-            (DiskJob::Arrange(_), DiskOutcome::Done) => torrent.arranged(ctx, Ok(None)),
-            (DiskJob::Arrange(_), outcome) => {
-                torrent.arranged(ctx, seen(&outcome, error).map(Some));
-            }
-            (DiskJob::Write { at, generation, .. }, outcome) => {
-                let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
-                torrent.written(ctx, at, generation, result);
-            }
-            (DiskJob::Read { conn, request, .. }, DiskOutcome::Changed(files)) => {
-                torrent.changed_in_place(&mut ctx.agenda, &files);
-                torrent.read(ctx, conn, request, Err(DiskError::Missing));
-            }
-            (DiskJob::Read { conn, request, .. }, outcome) => {
-                let result = match outcome {
-                    DiskOutcome::Read(bytes) => Ok(Some(bytes)),
-                    DiskOutcome::Ready => Ok(None),
-                    _ => Err(error),
-                };
-                torrent.read(ctx, conn, request, result);
-            }
-            (DiskJob::Hash { piece, purpose, .. }, DiskOutcome::PieceHashed(hash)) => {
-                torrent.piece_hashed(ctx, piece, purpose, Ok(hash));
-            }
-            (DiskJob::Hash { piece, purpose, .. }, _) => {
-                torrent.piece_hashed(ctx, piece, purpose, Err(error));
-            }
-            (DiskJob::Evidence { piece, good, .. }, DiskOutcome::BlocksHashed(hashes)) => {
-                torrent.evidence(ctx, piece, good, Ok(&hashes));
-            }
-            (DiskJob::Evidence { piece, good, .. }, _) => {
-                torrent.evidence(ctx, piece, good, Err(error));
-            }
-            (DiskJob::Sync(_), DiskOutcome::Synced(files)) => torrent.synced(ctx, Ok(files)),
-            (DiskJob::Sync(_), _) => torrent.synced(ctx, Err(error)),
-            (DiskJob::Store(_), outcome) => {
-                let result = matches!(outcome, DiskOutcome::Done).then_some(()).ok_or(error);
-                torrent.stored(ctx, result);
-            }
-            (DiskJob::Close(_), _) => self.closed(id),
+        match self.torrents.get_mut(id) {
+            Some(_) if matches!(job, DiskJob::Close(_)) => self.closed(id),
+            Some(torrent) => torrent.operation_ended(&mut self.ctx, job, outcome),
+            None => return,
         }
         if let Some(torrent) = self.torrents.get_mut(id) {
             torrent.go_on_closing(&mut self.ctx);
@@ -328,24 +280,5 @@ impl Engine {
             }
             Some(Exit::Stop) => {}
         }
-    }
-}
-
-/// Takes over the names under which files were found.
-fn named(torrent: &mut Torrent, outcome: DiskOutcome) -> DiskOutcome {
-    match outcome {
-        DiskOutcome::OpenedAs(files, names) => {
-            torrent.borrow_names(names);
-            DiskOutcome::Opened(files)
-        }
-        other => other,
-    }
-}
-
-/// The files as they were looked at, where that is what came of an operation.
-fn seen(outcome: &DiskOutcome, error: DiskError) -> Result<&[FileStatus], DiskError> {
-    match outcome {
-        DiskOutcome::Opened(files) => Ok(&files[..]),
-        _ => Err(error),
     }
 }

@@ -51,16 +51,8 @@ impl Torrent {
         if self.by_key.len() != self.peers.len() {
             return Err("every key belongs to a peer");
         }
-        self.storage.full_disk.check(ctx.now, self.blocks_asked())?;
-        self.storage.doubt.check()?;
+        self.storage.check(ctx.now, self.blocks_asked())?;
         self.blame.check()?;
-        let asked = self.blocks_asked();
-        if self.storage.record.is_unclaimed() && asked > 0 {
-            return Err("nothing is asked for before it is on record whose files these are");
-        }
-        if self.storage.arrangement.is_moving() && asked > 0 {
-            return Err("nothing is asked for while the data moves");
-        }
         if self.fetch.is_some() && self.is_known() {
             return Err("metadata is looked for only while it is not known");
         }

@@ -44,10 +44,7 @@ impl Torrent {
         damaged
             .or_else(|| self.fetch.as_mut()?.corrupt(rule))
             .or_else(|| self.candidates.corrupt(rule))
-            .or_else(|| self.storage.arrangement.corrupt(rule))
-            .or_else(|| self.storage.doubt.corrupt(rule))
-            .or_else(|| self.storage.full_disk.corrupt(rule))
-            .or_else(|| self.storage.record.corrupt(rule))
+            .or_else(|| self.storage.corrupt(rule))
             .or_else(|| self.blame.corrupt(rule))
     }
 

@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::storage::Storage;
 use super::{Stage, Torrent};
 use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
-use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
+use crate::context::{Agenda, Context, DiskJob, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{HAVES_MARK, Misbehaviour, PeerError};
 use crate::picker::{BlockRef, PickMode, Received};
@@ -39,7 +40,7 @@ impl Torrent {
 
     /// Asks a peer for as much as it can bring.
     pub(super) fn fill_requests(&mut self, ctx: &mut Context, conn: ConnId) {
-        if !self.is_transferring() || self.storage.arrangement.placement.read_only {
+        if !self.is_transferring() || self.storage.is_read_only() {
             return;
         }
         let room = self.room_for_requests(ctx);
@@ -146,7 +147,7 @@ impl Torrent {
         let begin = at.block * BLOCK_LENGTH;
         self.blame.written(at.piece, at.block);
         ctx.disk(job, DiskOp::WriteBlock { torrent, piece: at.piece, begin, payload });
-        self.storage.saving.mark();
+        self.storage.mark();
     }
 
     /// Another peer was faster: a request to `key` is not needed any more.
@@ -200,41 +201,12 @@ impl Torrent {
         Ok(())
     }
 
-    /// A block is on disk, or is not.
-    pub(crate) fn written(
-        &mut self,
-        ctx: &mut Context,
-        at: BlockRef,
-        generation: u32,
-        outcome: Result<(), DiskError>,
-    ) {
-        ctx.agenda.touched.insert(self.id);
-        self.go_on_checking(ctx);
-        match outcome {
-            Ok(()) => {
-                self.storage.doubt.wrote(at.piece);
-                if self.picker.written(at, generation) {
-                    self.storage.hash_queue.insert(at.piece);
-                }
-                self.found_room(ctx);
-            }
-            Err(DiskError::NoSpace) => {
-                self.picker.write_failed(at, generation);
-                self.no_room(ctx);
-            }
-            Err(error) => {
-                self.picker.write_failed(at, generation);
-                self.fail(ctx, error);
-            }
-        }
-    }
-
     /// Whether a piece could be hashed if there were a job free.
     pub(crate) fn awaits_hash(&self) -> bool {
         match self.life.stage() {
             _ if self.life.has_failed() => false,
             Stage::Checking { queue, .. } => !self.life.is_paused() && !queue.is_empty(),
-            Stage::Active => !self.storage.hash_queue.is_empty() || self.storage.doubt.is_waiting(),
+            Stage::Active => self.storage.awaits_hash(),
             _ => false,
         }
     }
@@ -244,39 +216,13 @@ impl Torrent {
         match self.life.stage() {
             _ if self.life.has_failed() => false,
             Stage::Checking { .. } => self.check_one(ctx),
-            Stage::Active => self.verify_one(ctx) || self.hash_doubtful(ctx),
+            Stage::Active => self.tell_storage(ctx, Storage::hash_one),
             _ => false,
         }
     }
 
-    fn verify_one(&mut self, ctx: &mut Context) -> bool {
-        while let Some(piece) = self.storage.hash_queue.pop_first() {
-            let Some(generation) = self.picker.generation_of(piece) else { continue };
-            let (torrent, purpose) = (self.id, HashPurpose::Verify(generation));
-            let job = DiskJob::Hash { torrent, piece, purpose };
-            ctx.disk(job, DiskOp::HashPiece { torrent, piece });
-            return true;
-        }
-        false
-    }
-
-    /// A piece was hashed, or could not be.
-    pub(crate) fn piece_hashed(
-        &mut self,
-        ctx: &mut Context,
-        piece: u32,
-        purpose: HashPurpose,
-        outcome: Result<Sha1Hash, DiskError>,
-    ) {
-        match purpose {
-            HashPurpose::Check => self.checked(ctx, piece, outcome),
-            HashPurpose::Doubt => self.reassessed(ctx, piece, outcome),
-            HashPurpose::Verify(generation) => self.hashed(ctx, piece, generation, outcome),
-        }
-    }
-
-    /// The hash of a fetched piece is known.
-    fn hashed(
+    /// The hash of a fetched piece is known, or could not be.
+    pub(super) fn hashed(
         &mut self,
         ctx: &mut Context,
         piece: u32,
@@ -309,7 +255,7 @@ impl Torrent {
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
         self.goal.progress_at = ctx.now;
-        self.storage.saving.mark_verified(self.metainfo.geometry().piece_size(piece));
+        self.storage.verified(self.metainfo.geometry().piece_size(piece));
         let number = self.haves.end();
         let mut owed = false;
         for (conn, peer) in &mut self.peers {

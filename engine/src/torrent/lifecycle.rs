@@ -1,13 +1,15 @@
 //! Opening, checking, pausing, finishing and failing.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::storage::pieces_on_disk;
+use super::storage::{Belief, Storage};
 use super::{Exit, Stage, Torrent};
 use crate::api::{
-    CloseReason, DiskError, DiskOp, FilePriority, FileStatus, Notice, PeerSource, Tag, TorrentError,
+    CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
 };
+use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::candidates::Namer;
@@ -19,41 +21,35 @@ impl Torrent {
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.life.enter(Stage::Opening);
-        if let Some(resume) = self.storage.record.about(&self.metainfo) {
-            self.storage.arrangement.restore(resume);
+        if let Some(resume) = self.storage.on_record(&self.metainfo) {
             self.announcer.remember(&resume.trackers);
         }
-        self.storage.arrangement.fit_names(self.metainfo.layout());
         self.go_on_announcing(ctx.now);
-        self.storage.arrangement.placement.skipped = self.goal.skipped_files();
-        self.ask_to_open(ctx, DiskJob::Open(self.id));
+        let skipped = self.goal.skipped_files();
+        self.tell_storage(ctx, |storage, around, out| storage.open(around, skipped, out));
     }
 
-    /// The files have been looked at; decides what has to be hashed.
-    pub(crate) fn opened(&mut self, ctx: &mut Context, files: &[FileStatus]) {
-        if !self.life.is_opening() {
-            return;
+    /// The files have been looked at: takes over what is believed of them, and hashes the rest.
+    pub(super) fn opened(
+        &mut self,
+        ctx: &mut Context,
+        belief: Belief,
+        resume: Option<Box<ResumeData>>,
+    ) {
+        belief.good.into_iter().for_each(|piece| self.picker.set_have(piece));
+        for (piece, blocks) in &belief.begun {
+            self.picker.restore_partial(*piece, blocks);
         }
-        let storage = &mut self.storage;
-        let resume = storage.record.about(&self.metainfo).cloned();
-        let location = storage.arrangement.placement.location;
-        storage.doubt.seen(files);
-        storage.record.opened(&self.metainfo, location);
-        let before = resume.as_ref().map_or(&[][..], |resume| &resume.files);
-        let ours = resume.as_ref().is_some_and(|r| !r.clean && r.location == location);
-        storage.adoption.ask_for_proof(&self.metainfo, files, before, ours);
-        let queue = match &resume {
-            Some(resume) => self.take_resume(resume, files),
-            None => pieces_on_disk(&self.metainfo, files),
-        };
-        // Who was known before a rest has had time to come by itself.
-        if let Some(resume) = resume.filter(|_| !self.is_coming_or_going()) {
-            for addr in resume.peers {
+        if let Some(resume) = resume {
+            self.traffic.resume(resume.downloaded, resume.uploaded);
+            // Who was known before a rest has had time to come by itself.
+            let peers = if self.is_coming_or_going() { Vec::new() } else { resume.peers };
+            for addr in peers {
                 self.add_candidate(ctx, addr, Namer::all(PeerSource::Resume));
             }
         }
         self.recount_interest();
-        self.begin_check(ctx, queue);
+        self.begin_check(ctx, belief.check);
     }
 
     /// What is missing has changed in more than one place: recounts for every peer how much of it
@@ -66,22 +62,10 @@ impl Torrent {
 
     fn begin_check(&mut self, ctx: &mut Context, queue: BTreeSet<u32>) {
         if !queue.is_empty() {
-            self.storage.saving.mark();
+            self.storage.mark();
         }
         self.life.enter(Stage::Checking { queue, hashing: 0 });
         self.go_on_checking(ctx);
-    }
-
-    /// Believes what is on record; returns the pieces to be hashed.
-    fn take_resume(&mut self, resume: &ResumeData, files: &[FileStatus]) -> BTreeSet<u32> {
-        let belief = self.storage.record.believe(resume, &self.metainfo, files);
-        self.storage.doubt.when_idle(belief.when_idle.into_iter());
-        belief.good.into_iter().for_each(|piece| self.picker.set_have(piece));
-        for (piece, blocks) in &belief.begun {
-            self.picker.restore_partial(*piece, blocks);
-        }
-        self.traffic.resume(resume.downloaded, resume.uploaded);
-        belief.check
     }
 
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
@@ -94,7 +78,7 @@ impl Torrent {
         if !queue.is_empty() {
             ctx.agenda.awaiting_hash.insert(self.id);
         } else if *hashing == 0 {
-            self.go_active(ctx);
+            self.tell_storage(ctx, Storage::checked);
         }
     }
 
@@ -140,26 +124,18 @@ impl Torrent {
         self.go_on_checking(ctx);
     }
 
-    fn go_active(&mut self, ctx: &mut Context) {
-        if !self.adopt(ctx) {
-            return;
-        }
+    /// The files are ours; blocks of pieces that an earlier run began are there.
+    pub(super) fn go_active(&mut self, ctx: &mut Context, begun: Vec<(u32, Bits)>) {
         self.life.enter(Stage::Active);
-        for (piece, blocks) in self.storage.record.accept() {
+        for (piece, blocks) in begun {
             self.picker.restore_partial(piece, &blocks);
-        }
-        if self.storage.record.is_unclaimed() {
-            self.storage.saving.due_now();
-        }
-        if !self.picker.is_finished() {
-            self.storage.arrangement.make_room();
         }
         self.goal.progress_at = ctx.now;
         self.goal.finished = self.picker.is_finished();
         self.goal.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
-        if self.storage.record.is_unclaimed() || !self.is_coming_or_going() {
-            self.storage.saving.mark();
+        if !self.is_coming_or_going() {
+            self.storage.mark();
         }
         self.tell_late_haves(ctx);
         let known = self.has_come(&mut ctx.agenda);
@@ -169,17 +145,13 @@ impl Torrent {
                 ctx.look_for_peers(self.id);
             }
         }
-        self.restart_hashes(ctx);
+        self.hash_again(ctx);
         ctx.agenda.touched.insert(self.id);
     }
 
     /// Pieces restored with all their blocks wait for their hash.
-    fn restart_hashes(&mut self, ctx: &Context) {
-        let hashing = ctx.disk.hashed_of(self.id);
-        let complete = self.picker.written_blocks().into_iter().map(|(piece, _)| piece);
-        let waiting =
-            complete.filter(|piece| self.picker.awaits_hash(*piece) && !hashing.contains(piece));
-        self.storage.hash_queue.extend(waiting);
+    fn hash_again(&mut self, ctx: &mut Context) {
+        self.tell_storage(ctx, |storage, around, _| storage.hash_again(around));
     }
 
     /// Hashes everything again.
@@ -188,8 +160,7 @@ impl Torrent {
             return;
         }
         self.close_all(ctx, CloseReason::Stopped);
-        self.storage.hash_queue.clear();
-        self.storage.doubt.forget();
+        self.storage.recheck();
         let geometry = self.metainfo.geometry();
         self.forget_pieces(ctx);
         self.life.recover();
@@ -216,8 +187,8 @@ impl Torrent {
     pub(crate) fn resume(&mut self, ctx: &mut Context) {
         self.life.unpause();
         // The user says that there is room.
-        self.storage.full_disk.has_room();
-        if self.look_at_once(ctx) {
+        self.storage.try_again();
+        if self.tell_storage(ctx, Storage::look_at_once) {
             return;
         }
         let failed = self.life.recover();
@@ -225,7 +196,7 @@ impl Torrent {
             Stage::Active => {
                 self.announcer.start();
                 ctx.look_for_peers(self.id);
-                self.restart_hashes(ctx);
+                self.hash_again(ctx);
                 ctx.agenda.touched.insert(self.id);
             }
             Stage::Checking { .. } => self.go_on_checking(ctx),
@@ -242,14 +213,6 @@ impl Torrent {
             Stage::Opening if failed => self.open(ctx),
             Stage::Opening | Stage::Closing { .. } => {}
         }
-    }
-
-    /// The disk refuses: the torrent stands still until the user says otherwise.
-    pub(crate) fn fail(&mut self, ctx: &mut Context, error: DiskError) {
-        if error == DiskError::LocationGone {
-            self.location_gone(ctx);
-        }
-        self.stand_still(ctx, TorrentError::Disk(error));
     }
 
     /// Nothing more is done until the user says otherwise.
@@ -280,16 +243,14 @@ impl Torrent {
             return;
         }
         if core::mem::take(save) {
-            return self.save_now(ctx);
+            return self.tell_storage(ctx, Storage::save_now);
         }
         *last = Some(*exit);
         let op = match exit {
             // Files that were never on record as ours may be somebody else's.
-            Exit::Remove { data } => DiskOp::Delete {
-                torrent,
-                info_hash,
-                data: *data && !self.storage.record.is_unclaimed(),
-            },
+            Exit::Remove { data } => {
+                DiskOp::Delete { torrent, info_hash, data: *data && !self.storage.is_unclaimed() }
+            }
             Exit::Stop | Exit::Rest => DiskOp::Close { torrent },
         };
         ctx.disk(DiskJob::Close(torrent), op);
@@ -304,8 +265,7 @@ impl Torrent {
         if self.is_complete() && core::mem::take(&mut self.goal.was_incomplete) {
             self.announcer.complete();
         }
-        self.storage.saving.tell_finished();
-        self.storage.saving.due_now();
+        self.storage.finished();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.tell_upload_only(conn);
@@ -330,7 +290,8 @@ impl Torrent {
             }
         }
         self.apply_priorities();
-        self.arrange_selection(&mut ctx.agenda, tag);
+        let skipped = self.goal.skipped_files();
+        self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));
         self.recount_interest();
         if !self.life.is_active() {
             return;
@@ -344,7 +305,7 @@ impl Torrent {
         for conn in conns {
             self.touch(&mut ctx.agenda, conn);
         }
-        self.storage.saving.mark();
+        self.storage.mark();
         ctx.agenda.touched.insert(self.id);
     }
 

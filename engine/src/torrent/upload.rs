@@ -19,8 +19,7 @@ impl Torrent {
         conn: ConnId,
         request: BlockRequest,
     ) -> Result<(), PeerError> {
-        let have =
-            self.picker.have().has(request.piece) && !self.storage.doubt.about(request.piece);
+        let have = self.picker.have().has(request.piece) && !self.storage.doubts(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         if have && peer.am_choking && peer.allowed_fast_out.contains(&request.piece) {
             match peer.fast_allowance.checked_sub(request.length.into()) {
@@ -104,8 +103,7 @@ impl Torrent {
         outcome: Result<Option<Bytes>, DiskError>,
     ) {
         // It may have come into doubt while it was read.
-        let sure =
-            self.picker.have().has(request.piece) && !self.storage.doubt.about(request.piece);
+        let sure = self.picker.have().has(request.piece) && !self.storage.doubts(request.piece);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let wanted = peer.uploads.finish(request);
         match outcome {
@@ -125,7 +123,7 @@ impl Torrent {
                 peer.up.add(ctx.now, length);
                 self.traffic.up.add(ctx.now, length);
                 ctx.limits.up_meter.add(ctx.now, length);
-                self.storage.saving.mark();
+                self.storage.mark();
                 let BlockRequest { piece, begin, length } = request;
                 let torrent = self.id;
                 let stored = StoredBlock { torrent, piece, begin, length };
@@ -136,7 +134,9 @@ impl Torrent {
             Err(DiskError::Missing) => {
                 refuse(peer, request);
                 ctx.agenda.flush.insert(conn);
-                self.missed(&mut ctx.agenda, request.piece);
+                self.tell_storage(ctx, |storage, around, out| {
+                    storage.missed(around, request.piece, out);
+                });
             }
             Err(error) => {
                 refuse(peer, request);

@@ -61,7 +61,7 @@ impl Torrent {
         if !self.is_running() || (self.is_known() && self.picker.is_finished()) {
             return Stall::None;
         }
-        if self.storage.full_disk.is_full() {
+        if self.storage.is_full() {
             return Stall::DiskFull;
         }
         if self.traffic.down.per_second(ctx.now) > 0 {

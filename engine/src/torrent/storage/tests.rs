@@ -1,11 +1,15 @@
 //! Unit tests of the machines that look at files: what is believed, what has to show whose it is, what
 //! is in doubt.
 
+mod machine;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use super::adoption::{Found, Verdict};
 use super::record::Belief;
-use super::{Adoption, Doubt, Found, Record, Verdict, pieces_on_disk};
+use super::record::pieces_on_disk;
+use super::{Adoption, Doubt, Record};
 use crate::api::{FileStatus, LocationId, TorrentError};
 use crate::base::bits::Bits;
 use crate::metainfo::Metainfo;
