@@ -1,23 +1,22 @@
 //! One torrent: its pieces, peers, trackers and data, from the moment it is added until it is gone.
 //!
-//! The struct holds the ledgers; each module below owns one responsibility:
-//! - `lifecycle`: opening, checking, pausing, finishing, failing;
-//! - `peers`: who joins, who leaves, who is connected to;
-//! - `messages`: what peers say;
-//! - `life`: whether it is alive, and what it is doing;
-//! - `goal`: what is wanted of it;
-//! - `storage`: its files, as a machine; `files`: what follows from what it says;
-//! - `have_log`: verified pieces, for peers to be told;
-//! - `download`: what is asked for, what comes, what is verified;
-//! - `upload`: what is served;
-//! - `places`: who gets a place among the peers, and who gives way;
-//! - `blame`: who sent a bad block;
-//! - `credit`: how much each peer may send;
-//! - `traffic`: payload;
-//! - `metadata`: the info dictionary, for magnets and for those who ask;
-//! - `exchange`: addresses of peers, told and heard;
-//! - `discovery`: trackers;
-//! - `rest`: going to rest, and coming back.
+//! The struct owns machines and ledgers, none of which sees another or the torrent. Five modules below change it:
+//! what happens is told to the machine that it concerns, and what that says is done:
+//! - `lifecycle`: metadata, opening, checking, pausing, finishing, resting, leaving;
+//! - `files`: what happens to its files, and what `storage` says;
+//! - `peers`: where addresses come from, whom to connect to, who joins, who leaves;
+//! - `messages`: what peers say, and what time makes of them;
+//! - `transfer`: what is asked for, what comes, what is verified, what is served.
+//!
+//! Machines and ledgers:
+//! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it; `rest`: when it may rest;
+//! - `storage`: its files;
+//! - `blame`: who sent a bad block; `have_log`: verified pieces, for peers to be told;
+//! - `traffic`: payload, and how fast it may be: `credit`, how much each peer may send; `upload`, what each is served;
+//! - `exchange`: which peers others are told of; `metadata`: the info dictionary, for those who ask.
+//!
+//! Others look at it and change nothing: `places` (who gives way where there are too few), `introduction` (what a peer
+//! is told first), `discovery` (what an announce says), `view`, `audit`.
 
 mod audit;
 mod blame;
@@ -25,11 +24,11 @@ mod blame;
 mod corrupt;
 mod credit;
 mod discovery;
-mod download;
 mod exchange;
 mod files;
 mod goal;
 mod have_log;
+mod introduction;
 mod life;
 mod lifecycle;
 mod messages;
@@ -39,6 +38,7 @@ mod places;
 mod rest;
 mod storage;
 mod traffic;
+mod transfer;
 mod upload;
 mod view;
 
@@ -203,7 +203,9 @@ impl Torrent {
             self.fill_requests(ctx, conn);
             self.serve(ctx, conn);
             self.part_when_both_complete(ctx, conn);
-            self.send_metadata(ctx, conn);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                metadata::send(ctx, &mut self.traffic.up_limit, self.metainfo.info(), peer);
+            }
         }
         self.poll_metadata(ctx);
         self.tell_storage(ctx, Storage::settle);

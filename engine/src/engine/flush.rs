@@ -135,7 +135,8 @@ impl Engine {
                 sharing = *own;
                 *own = own.saturating_sub(1).max(1);
             }
-            if let Some(wait) = torrent.grant_share(ctx, conn, waiting, sharing) {
+            let Some(peer) = torrent.peers.get_mut(&conn) else { continue };
+            if let Some(wait) = torrent.traffic.grant_share(ctx, peer, waiting, sharing) {
                 ctx.limits.starved_down.join(conn);
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }

@@ -13,15 +13,10 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
-use super::Torrent;
-use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
-use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
-use crate::context::{Context, DiskJob};
-use crate::peer::{Introduction, Peer};
+use crate::peer::Introduction;
 use crate::picker::PeerKey;
-use crate::standing::Way;
 
 /// Failed pieces about which evidence is kept.
 const MAX_CASES: usize = 256;
@@ -54,7 +49,7 @@ pub(super) struct Blame {
 
 impl Blame {
     /// A peer sends something for the first time since it was connected.
-    fn remember(&mut self, peer: &Introduction) {
+    pub(super) fn remember(&mut self, peer: &Introduction) {
         self.senders.insert(peer.key, (peer.addr, peer.incoming));
         if self.senders.len() > MAX_SENDERS {
             self.senders.pop_first();
@@ -92,27 +87,37 @@ impl Blame {
     }
 }
 
-impl Torrent {
-    /// A peer brought something for the first time: from now on it answers for what it sends.
-    pub(super) fn remember_sender(&mut self, conn: ConnId) {
-        if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.is_sender) {
-            peer.is_sender = true;
-            self.blame.remember(&peer.intro);
-        }
-    }
+/// A sender that is a peer now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here {
+    pub(super) addr: SocketAddr,
+    /// It came by itself.
+    pub(super) incoming: bool,
+    /// It has sent a piece that was good.
+    pub(super) proven: bool,
+}
 
-    fn peer(&self, key: PeerKey) -> Option<&Peer> {
-        self.by_key.get(&key).and_then(|conn| self.peers.get(conn)).map(|peer| &**peer)
-    }
+/// What follows for those who sent a piece that failed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Failure {
+    /// Who is guilty for certain.
+    pub(super) guilty: Vec<PeerKey>,
+    /// Who may be.
+    pub(super) suspects: Vec<PeerKey>,
+    /// The blocks are to be hashed, as evidence.
+    pub(super) hash: bool,
+}
 
-    fn sender(&self, key: PeerKey) -> Option<(SocketAddr, bool)> {
-        let here = self.peer(key).map(|peer| (peer.intro.addr, peer.intro.incoming));
-        here.or_else(|| self.blame.senders.get(&key).copied())
+impl Blame {
+    /// Where a sender is, or was.
+    pub(super) fn sender(&self, key: PeerKey, here: Option<Here>) -> Option<(SocketAddr, bool)> {
+        let here = here.map(|here| (here.addr, here.incoming));
+        here.or_else(|| self.senders.get(&key).copied())
     }
 
     /// Whom a sender counts as: its host. On this machine ports that we call are judged one by one.
-    fn account(&self, key: PeerKey) -> Option<(Prefix, Option<u16>)> {
-        let (addr, incoming) = self.sender(key)?;
+    fn account(&self, key: PeerKey, here: Option<Here>) -> Option<(Prefix, Option<u16>)> {
+        let (addr, incoming) = self.sender(key, here)?;
         let prefix = Prefix::of(addr.ip());
         Some((prefix, (prefix.is_loopback() && !incoming).then_some(addr.port())))
     }
@@ -120,170 +125,103 @@ impl Torrent {
     /// Those of several senders who are guilty for certain: nobody but connections of one host sent
     /// anything, and these have not proven themselves. Otherwise it would be enough to come back in
     /// the middle of each piece.
-    fn guilty_together(&self, suspects: &[PeerKey]) -> Vec<PeerKey> {
-        let mut accounts = suspects.iter().map(|key| self.account(*key));
+    fn guilty_together(
+        &self,
+        suspects: &[PeerKey],
+        here: impl Fn(PeerKey) -> Option<Here>,
+    ) -> Vec<PeerKey> {
+        let mut accounts = suspects.iter().map(|key| self.account(*key, here(*key)));
         let Some(first) = accounts.next().flatten() else { return Vec::new() };
         if accounts.any(|account| account != Some(first)) {
             return Vec::new();
         }
-        let proven = |key: &PeerKey| self.peer(*key).is_some_and(|peer| peer.verified > 0);
+        let proven = |key: &PeerKey| here(*key).is_some_and(|peer| peer.proven);
         suspects.iter().copied().filter(|key| !proven(key)).collect()
     }
 
-    /// Whether all who sent blocks of a piece are here and have proven themselves.
-    pub(crate) fn is_of_proven_peers(&self, piece: u32) -> bool {
-        let mut last = None;
-        self.picker.contributors(piece).all(|key| {
-            // One peer usually sends many blocks in a row.
-            let same = key.is_some() && key == last;
-            last = key;
-            let peer = || self.peer(key?);
-            same || peer().is_some_and(|peer| peer.verified > 0 && !peer.parole)
-        })
-    }
-
-    /// A piece failed: convicts its only contributor, or suspects all of them.
-    pub(super) fn suspect_contributors(&mut self, ctx: &mut Context, piece: u32) {
-        let senders: Vec<_> = self.picker.contributors(piece).collect();
+    /// A piece failed that `senders` sent the blocks of: convicts the only one, or suspects all of them. `here`
+    /// says which of them are peers now.
+    pub(super) fn failed(
+        &mut self,
+        piece: u32,
+        senders: Vec<Option<PeerKey>>,
+        here: impl Fn(PeerKey) -> Option<Here>,
+    ) -> Failure {
         let mut suspects: Vec<PeerKey> = senders.iter().flatten().copied().collect();
         suspects.sort_unstable();
         suspects.dedup();
         // Blocks from before the restart have no sender; then nobody can be convicted.
         let all_known = senders.iter().all(Option::is_some);
         if let ([only], true) = (suspects.as_slice(), all_known) {
-            return self.ban(ctx, *only);
+            return Failure { guilty: alloc::vec![*only], ..Failure::default() };
         }
-        if all_known {
-            let guilty = self.guilty_together(&suspects);
-            suspects.retain(|key| !guilty.contains(key));
-            guilty.into_iter().for_each(|key| self.ban(ctx, key));
-            if suspects.is_empty() {
-                return;
-            }
-        }
-        for key in &suspects {
-            if let Some((addr, _)) = self.sender(*key) {
-                ctx.net.standing.suspect(addr.ip(), ctx.now);
-            }
-            let conn = self.by_key.get(key);
-            if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
-                peer.parole = true;
-            }
-        }
-        let blame = &mut self.blame;
-        let full = blame.evidence + senders.len() > MAX_EVIDENCE
-            || (blame.cases.len() >= MAX_CASES && !blame.cases.contains_key(&piece));
+        let guilty = if all_known { self.guilty_together(&suspects, here) } else { Vec::new() };
+        suspects.retain(|key| !guilty.contains(key));
+        let hash = (!all_known || !suspects.is_empty()) && self.open_case(piece, senders);
+        Failure { guilty, suspects, hash }
+    }
+
+    /// Evidence is to be gathered about a piece. Returns whether there is room for it.
+    fn open_case(&mut self, piece: u32, senders: Vec<Option<PeerKey>>) -> bool {
+        let full = self.evidence + senders.len() > MAX_EVIDENCE
+            || (self.cases.len() >= MAX_CASES && !self.cases.contains_key(&piece));
         if full {
-            return;
+            return false;
         }
-        let case = blame.cases.entry(piece).or_default();
-        if !case.senders.is_empty() {
-            // What is hashed for the last failure would be taken for this one's.
-            return;
+        let case = self.cases.entry(piece).or_default();
+        // Else what is hashed for the last failure would be taken for this one's.
+        let free = case.senders.is_empty();
+        if free {
+            case.senders = senders;
         }
-        case.senders = senders;
-        let torrent = self.id;
-        let job = DiskJob::Evidence { torrent, piece, good: false };
-        ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
+        free
     }
 
-    /// A piece is good: its contributors are trusted again, and old evidence can be judged.
-    pub(super) fn clear_suspects(&mut self, ctx: &mut Context, piece: u32) {
-        let mut last = None;
-        for key in self.picker.contributors(piece).flatten() {
-            // One peer usually sends many blocks in a row.
-            if last.replace(key) == Some(key) {
-                continue;
-            }
-            let conn = self.by_key.get(&key);
-            if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
-                peer.verified = peer.verified.saturating_add(1);
-                if core::mem::take(&mut peer.parole) {
-                    ctx.net.standing.clear(peer.intro.addr.ip(), ctx.now);
-                }
-            }
-        }
-        if let Some(case) = self.blame.cases.get_mut(&piece) {
-            case.judging = true;
-            let torrent = self.id;
-            let job = DiskJob::Evidence { torrent, piece, good: true };
-            ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
-        }
+    /// A piece is good. Returns whether there is evidence to be judged, for which its blocks have to be hashed.
+    pub(super) fn verified(&mut self, piece: u32) -> bool {
+        let Some(case) = self.cases.get_mut(&piece) else { return false };
+        case.judging = true;
+        true
     }
 
-    /// The blocks of a piece were hashed, after a failure or at last after success.
-    pub(crate) fn evidence(
+    /// The blocks of a piece were hashed, after a failure or, where it is `good`, at last after success. Returns who
+    /// is guilty.
+    pub(super) fn hashed<E>(
         &mut self,
-        ctx: &mut Context,
         piece: u32,
         good: bool,
-        outcome: Result<&[Sha1Hash], DiskError>,
-    ) {
+        outcome: Result<&[Sha1Hash], E>,
+    ) -> Vec<PeerKey> {
         let Ok(hashes) = outcome else {
-            self.blame.close_case(piece);
-            return;
+            self.close_case(piece);
+            return Vec::new();
         };
         if !good {
-            let Some(case) = self.blame.cases.get_mut(&piece) else { return };
-            let senders = core::mem::take(&mut case.senders);
-            let sent = senders.iter().zip(hashes).enumerate();
-            let sent = sent.filter_map(|(block, (sender, hash))| {
-                sender.map(|sender| (block as u32, sender, *hash))
-            });
-            // Several pieces may have failed since there was room.
-            let room = MAX_EVIDENCE - self.blame.evidence;
-            let before = case.evidence.len();
-            case.evidence.extend(sent.take(room));
-            self.blame.evidence += case.evidence.len() - before;
-            return;
+            self.keep_evidence(piece, hashes);
+            return Vec::new();
         }
-        let Some(case) = self.blame.close_case(piece) else { return };
+        let Some(case) = self.close_case(piece) else { return Vec::new() };
         let liars = case.evidence.into_iter().filter(|(block, _, sent)| {
             hashes.get(*block as usize).is_some_and(|right| right != sent)
         });
         let mut liars: Vec<PeerKey> = liars.map(|(_, key, _)| key).collect();
         liars.sort_unstable();
         liars.dedup();
-        liars.into_iter().for_each(|key| self.ban(ctx, key));
+        liars
     }
 
-    /// Bans a peer that is proven to have sent bad data, and closes it if it is still there.
-    pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
-        let listens = self.candidates.get(key).map(|candidate| candidate.addr);
-        if let Some(addr) = self.sender(key).map(|(addr, _)| addr).or(listens) {
-            ctx.net.standing.convict(addr, listens, ctx.now);
-            ctx.notify(Notice::PeerBanned(self.id, listens.unwrap_or(addr)));
-            // The ban is enforced before the end of the step.
-            ctx.agenda.touched.insert(self.id);
-        }
-        if let Some(conn) = self.by_key.get(&key).copied() {
-            self.close_peer(ctx, conn, CloseReason::Banned, true);
-        }
-        // What else it has sent is fetched again, before others share the blame for it.
-        if self.picker.reopen(key) {
-            self.touch_interested(&mut ctx.agenda);
-        }
-    }
-
-    /// The address of a peer is banned because of another one. Who has proven itself stays, and may
-    /// be called again where it listens.
-    pub(crate) fn meet_ban(&mut self, ctx: &mut Context, conn: ConnId) {
-        let Some(peer) = self.peers.get(&conn) else { return };
-        if peer.verified > 0 && !peer.parole {
-            let candidate = self.candidates.get(peer.intro.key);
-            if let Some(candidate) = candidate.filter(|candidate| candidate.is_dialable()) {
-                ctx.net.standing.spare(candidate.addr);
-            }
-            return;
-        }
-        // On this machine a connection that did nothing itself is somebody else's, as far as we know.
-        if Prefix::of(peer.intro.addr.ip()).is_loopback() {
-            return;
-        }
-        let way = if peer.intro.incoming { Way::In } else { Way::Out };
-        if ctx.net.standing.refuses(peer.intro.addr, way, ctx.now) {
-            self.close_peer(ctx, conn, CloseReason::Banned, true);
-        }
+    fn keep_evidence(&mut self, piece: u32, hashes: &[Sha1Hash]) {
+        let Some(case) = self.cases.get_mut(&piece) else { return };
+        let senders = core::mem::take(&mut case.senders);
+        let sent = senders.iter().zip(hashes).enumerate();
+        let sent = sent.filter_map(|(block, (sender, hash))| {
+            sender.map(|sender| (block as u32, sender, *hash))
+        });
+        // Several pieces may have failed since there was room.
+        let room = MAX_EVIDENCE - self.evidence;
+        let before = case.evidence.len();
+        case.evidence.extend(sent.take(room));
+        self.evidence += case.evidence.len() - before;
     }
 }
 
@@ -304,6 +242,49 @@ mod tests {
     //! Unit tests of evidence.
 
     use super::*;
+
+    const PIECE: u32 = 7;
+
+    /// A peer of host `host` that calls us.
+    fn peer(host: u8, proven: bool) -> Here {
+        Here { addr: ([10, 0, 0, host], 6881).into(), incoming: true, proven }
+    }
+
+    #[test]
+    fn who_sent_all_of_a_bad_piece_is_guilty_and_so_are_connections_of_one_host() {
+        let mut blame = Blame::default();
+        let nobody = |_| None;
+        let only = blame.failed(PIECE, alloc::vec![Some(3); 4], nobody);
+        assert_eq!((only.guilty, only.suspects, only.hash), ([3].into(), [].into(), false));
+        let two = || alloc::vec![Some(1), Some(2), Some(1)];
+        let together = blame.failed(PIECE, two(), |_| Some(peer(1, false)));
+        assert_eq!((together.guilty, together.hash), ([1, 2].into(), false));
+        // Who has sent a good piece is a suspect only, and so is everybody where a sender is not known.
+        let proven = blame.failed(PIECE, two(), |key| Some(peer(1, key == 2)));
+        assert_eq!((proven.guilty, proven.suspects, proven.hash), ([1].into(), [2].into(), true));
+        let mut blame = Blame::default();
+        let unknown = blame.failed(PIECE, alloc::vec![Some(1), None], |_| Some(peer(1, false)));
+        assert_eq!((unknown.guilty, unknown.suspects, unknown.hash), ([].into(), [1].into(), true));
+    }
+
+    #[test]
+    fn whose_block_differs_from_the_good_one_is_guilty_at_last() {
+        let mut blame = Blame::default();
+        let here = |key: PeerKey| Some(peer(key as u8, false));
+        let sent = [[1; 20], [9; 20], [3; 20]].map(Sha1Hash);
+        let good = [[1; 20], [2; 20], [3; 20]].map(Sha1Hash);
+        let failed = blame.failed(PIECE, alloc::vec![Some(1), Some(2), Some(3)], here);
+        assert_eq!(
+            (failed.guilty, failed.suspects, failed.hash),
+            ([].into(), [1, 2, 3].into(), true)
+        );
+        assert!(!blame.failed(PIECE, alloc::vec![Some(4), Some(5)], here).hash, "one at a time");
+        assert!(blame.hashed::<()>(PIECE, false, Ok(&sent)).is_empty());
+        assert!(!blame.verified(8) && blame.verified(PIECE));
+        assert_eq!(blame.hashed::<()>(PIECE, true, Ok(&good)), [2]);
+        assert!(!blame.verified(PIECE), "the case is closed");
+        assert_eq!(blame.check(), Ok(()));
+    }
 
     #[test]
     fn what_is_written_while_evidence_is_hashed_proves_nothing() {

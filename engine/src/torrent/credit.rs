@@ -3,28 +3,14 @@
 
 use core::time::Duration;
 
-use super::Torrent;
-use super::upload::push;
-use crate::api::{CloseReason, IDLE_WINDOW, READ_FLOOR, StreamAction};
-use crate::base::ids::ConnId;
+use super::traffic::Traffic;
+use crate::api::{IDLE_WINDOW, READ_FLOOR, StreamAction};
 use crate::context::Context;
+use crate::peer::Peer;
 
-impl Torrent {
-    /// Hands a peer's messages to the driver and grants it credit.
-    pub(crate) fn flush(&mut self, ctx: &mut Context, conn: ConnId) {
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        if peer.outbox.is_overfull() {
-            return self.close_peer(ctx, conn, CloseReason::NotReading, true);
-        }
-        if !peer.outbox.is_held() {
-            push(ctx, peer);
-        }
-        self.grant(ctx, conn, None);
-    }
-
+impl Traffic {
     /// How many bytes a peer should be allowed to send.
-    fn window(&self, ctx: &mut Context, conn: ConnId) -> u32 {
-        let Some(peer) = self.peers.get(&conn) else { return 0 };
+    fn window(ctx: &mut Context, peer: &Peer) -> u32 {
         // What it has sent already comes first.
         if peer.unheard {
             return 0;
@@ -33,7 +19,7 @@ impl Torrent {
             return IDLE_WINDOW;
         }
         if ctx.disk_is_behind() {
-            ctx.limits.throttled.insert(conn);
+            ctx.limits.throttled.insert(peer.intro.conn);
             return 0;
         }
         if !ctx.budgets.credit.has_room() {
@@ -47,11 +33,10 @@ impl Torrent {
     }
 
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
-    pub(crate) fn grant(&mut self, ctx: &mut Context, conn: ConnId, share: Option<u64>) {
-        let window = self.window(ctx, conn);
-        let limited = ctx.limits.down.rate().is_some() || self.traffic.down_limit.rate().is_some();
+    pub(super) fn grant(&mut self, ctx: &mut Context, peer: &mut Peer, share: Option<u64>) {
+        let window = Self::window(ctx, peer);
+        let limited = ctx.limits.down.rate().is_some() || self.down_limit.rate().is_some();
         let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
         // Half a window at a time: fewer grants, and never a stall.
         if peer.granted > window / 2 || window == 0 {
             return;
@@ -61,22 +46,22 @@ impl Torrent {
             // Without a turn only all of it, and if nobody waits: what is left of tokens is shared.
             let at_once = ctx.limits.starved_down.is_empty() && tokens >= amount.into();
             let Some(share) = share.or(at_once.then_some(amount.into())) else {
-                ctx.limits.starved_down.join(conn);
+                ctx.limits.starved_down.join(peer.intro.conn);
                 peer.requests.hold();
                 return;
             };
             amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
             ctx.limits.down.take(amount.into());
-            self.traffic.down_limit.take(amount.into());
+            self.down_limit.take(amount.into());
         }
         peer.granted += amount;
         ctx.budgets.credit.take(amount.into());
-        ctx.stream(conn, StreamAction::GrantRead(amount));
+        ctx.stream(peer.intro.conn, StreamAction::GrantRead(amount));
     }
 
     /// Bytes that may come at the moment.
     fn tokens(&mut self, ctx: &mut Context) -> u64 {
-        ctx.limits.down.available(ctx.now).min(self.traffic.down_limit.available(ctx.now))
+        ctx.limits.down.available(ctx.now).min(self.down_limit.available(ctx.now))
     }
 
     /// A peer's turn under a rate limit has come, where `waiting` peers of all torrents share what all may
@@ -85,20 +70,18 @@ impl Torrent {
     pub(crate) fn grant_share(
         &mut self,
         ctx: &mut Context,
-        conn: ConnId,
+        peer: &mut Peer,
         waiting: u64,
         own: u64,
     ) -> Option<Duration> {
         let now = ctx.now;
-        if !ctx.limits.down.has_portion(now) || !self.traffic.down_limit.has_portion(now) {
-            return Some(
-                ctx.limits.down.until_turn(now).max(self.traffic.down_limit.until_turn(now)),
-            );
+        if !ctx.limits.down.has_portion(now) || !self.down_limit.has_portion(now) {
+            return Some(ctx.limits.down.until_turn(now).max(self.down_limit.until_turn(now)));
         }
         let all = ctx.limits.down.available(now) / waiting.max(1);
-        let own = self.traffic.down_limit.available(now) / own.max(1);
-        let portion = self.traffic.down_limit.portion().min(ctx.limits.down.portion());
-        self.grant(ctx, conn, Some(own.min(all).max(portion)));
+        let own = self.down_limit.available(now) / own.max(1);
+        let portion = self.down_limit.portion().min(ctx.limits.down.portion());
+        self.grant(ctx, peer, Some(own.min(all).max(portion)));
         None
     }
 }

@@ -1,102 +1,86 @@
 //! Peer exchange (BEP 11): which peers are told of, and what becomes of those we are told of.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::Torrent;
-use crate::api::PeerSource;
 use crate::base::addr::{is_dialable, normalise, scope};
 use crate::base::ids::ConnId;
-use crate::candidates::Namer;
-use crate::context::Context;
+use crate::base::time::Instant;
 use crate::peer::{Misbehaviour, Peer, PeerError};
-use crate::peer_exchange::MAX_TOLD;
-use crate::wire::{Message, PexFlags, PexMessage};
+use crate::peer_exchange::{Journal, MAX_TOLD};
+use crate::wire::{PexFlags, PexMessage};
 
-impl Torrent {
-    /// Whether peers may be told of peers, and be heard of: never in a private torrent (BEP 27).
-    pub(super) fn exchanges_peers(&self, ctx: &Context) -> bool {
-        ctx.config.pex && !self.metainfo.is_private()
+/// Others may be told of a peer as soon as it is known where it listens.
+pub(super) fn list(journal: &mut Journal, peer: &mut Peer) {
+    let addr = normalise(peer.intro.addr);
+    let addr = match (peer.intro.incoming, peer.extensions.port) {
+        (false, _) => addr,
+        (true, Some(port)) => SocketAddr::new(addr.ip(), port),
+        (true, None) => return,
+    };
+    if peer.pex.listed_as.is_some() || !is_dialable(addr) {
+        return;
     }
+    peer.pex.listed_as = Some(addr);
+    journal.came(addr, flags_of(peer));
+}
 
-    /// Others may be told of a peer as soon as it is known where it listens.
-    pub(super) fn list_peer(&mut self, conn: ConnId) {
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let addr = normalise(peer.intro.addr);
-        let addr = match (peer.intro.incoming, peer.extensions.port) {
-            (false, _) => addr,
-            (true, Some(port)) => SocketAddr::new(addr.ip(), port),
-            (true, None) => return,
-        };
-        if peer.pex.listed_as.is_some() || !is_dialable(addr) {
-            return;
-        }
-        peer.pex.listed_as = Some(addr);
-        let flags = flags_of(peer);
-        self.journal.came(addr, flags);
+/// A peer has left.
+pub(super) fn unlist(journal: &mut Journal, peer: &Peer) {
+    if let Some(addr) = peer.pex.listed_as {
+        journal.left(addr);
     }
+}
 
-    /// A peer has left.
-    pub(super) fn unlist_peer(&mut self, peer: &Peer) {
-        if let Some(addr) = peer.pex.listed_as {
-            self.journal.left(addr);
-        }
+/// What a peer is told of who came and who left, if it is time to; and by which number it knows such messages.
+pub(super) fn news(
+    journal: &Journal,
+    peers: &mut BTreeMap<ConnId, Box<Peer>>,
+    conn: ConnId,
+    now: Instant,
+) -> Option<(u8, PexMessage)> {
+    let peer = peers.get(&conn)?;
+    let id = peer.extensions.pex.filter(|_| peer.pex.is_due(now))?;
+    let own = peer.pex.listed_as.unwrap_or(peer.intro.addr);
+    let (message, next) = match peer.pex.told {
+        Some(told) => journal.since(told, own),
+        None => (everybody_but(peers, own), journal.end()),
+    };
+    let peer = peers.get_mut(&conn)?;
+    peer.pex.told = Some(next);
+    if message.is_empty() {
+        return None;
     }
+    peer.pex.told_now(now);
+    Some((id, message))
+}
 
-    /// Tells a peer who came and who left, if it is time to.
-    pub(super) fn tell_of_peers(&mut self, ctx: &mut Context, conn: ConnId) {
-        if !self.exchanges_peers(ctx) {
-            return;
-        }
-        let Some(peer) = self.peers.get(&conn) else { return };
-        let Some(id) = peer.extensions.pex.filter(|_| peer.pex.is_due(ctx.now)) else { return };
-        let own = peer.pex.listed_as.unwrap_or(peer.intro.addr);
-        let (message, next) = match peer.pex.told {
-            Some(told) => self.journal.since(told, own),
-            None => (self.everybody_but(own), self.journal.end()),
-        };
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        peer.pex.told = Some(next);
-        if message.is_empty() {
-            return;
-        }
-        peer.pex.told_now(ctx.now);
-        peer.send(&Message::Extended { id, payload: message.encode().into() });
-        ctx.agenda.flush.insert(conn);
-    }
+/// The first message: whom we are connected to now.
+fn everybody_but(peers: &BTreeMap<ConnId, Box<Peer>>, own: SocketAddr) -> PexMessage {
+    let listed = peers.values().filter_map(|peer| {
+        let addr = peer.pex.listed_as.filter(|addr| *addr != own)?;
+        Some((addr, flags_of(peer)))
+    });
+    PexMessage { added: listed.take(MAX_TOLD).collect(), ..PexMessage::default() }
+}
 
-    /// The first message: whom we are connected to now.
-    fn everybody_but(&self, own: SocketAddr) -> PexMessage {
-        let listed = self.peers.values().filter_map(|peer| {
-            let addr = peer.pex.listed_as.filter(|addr| *addr != own)?;
-            Some((addr, flags_of(peer)))
-        });
-        PexMessage { added: listed.take(MAX_TOLD).collect(), ..PexMessage::default() }
-    }
-
-    /// A peer names peers.
-    pub(super) fn take_in_peers(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnId,
-        message: &PexMessage,
-    ) -> Result<(), PeerError> {
-        if !self.exchanges_peers(ctx) {
-            return Ok(());
-        }
-        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
-        let taken = peer.pex.take(message.added.len(), ctx.now);
-        let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
-        let teller = scope(peer.intro.addr.ip());
-        let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
-        for (addr, _) in message.added.iter().take(taken) {
-            // Somebody far away has nothing to say about our own network.
-            let may_name = teller.may_name(scope(addr.ip()));
-            if may_name && *addr != ctx.net.identity.external(addr.is_ipv6()) {
-                self.add_candidate(ctx, *addr, namer);
-            }
-        }
-        Ok(())
-    }
+/// A peer names peers. Returns those that it may name.
+///
+/// # Errors
+/// It names too many, too often.
+pub(super) fn named(
+    peer: &mut Peer,
+    message: &PexMessage,
+    now: Instant,
+) -> Result<Vec<SocketAddr>, PeerError> {
+    let taken = peer.pex.take(message.added.len(), now);
+    let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
+    let teller = scope(peer.intro.addr.ip());
+    let named = message.added.iter().take(taken).map(|(addr, _)| *addr);
+    // Somebody far away has nothing to say about our own network.
+    Ok(named.filter(|addr| teller.may_name(scope(addr.ip()))).collect())
 }
 
 fn flags_of(peer: &Peer) -> PexFlags {

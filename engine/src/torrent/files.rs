@@ -123,7 +123,9 @@ impl Torrent {
                     DiskOutcome::BlocksHashed(hashes) => Ok(&hashes[..]),
                     _ => Err(error),
                 };
-                self.evidence(ctx, piece, good, hashes);
+                for key in self.blame.hashed(piece, good, hashes) {
+                    self.ban(ctx, key);
+                }
             }
             (job, outcome) => self.tell_storage(ctx, |storage, around, out| {
                 storage.outcome(job, outcome, around, out);

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::storage::{Belief, Storage};
@@ -12,12 +13,128 @@ use crate::api::{
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
+use crate::base::time::Instant;
 use crate::candidates::Namer;
-use crate::context::{Agenda, Context, DiskJob, HashPurpose, Wish};
+use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer, Wish};
+use crate::metadata_fetch::MetadataFetch;
+use crate::metainfo::Metainfo;
+use crate::picker::Picker;
 use crate::resume::ResumeData;
+use crate::standby::Kept;
 use crate::wire::{ExtendedHandshake, Message};
 
+/// Pieces found on disk that are told one by one to peers who came before they were known.
+const MAX_LATE_HAVES: u32 = 5_000;
+
 impl Torrent {
+    /// Whether files and pieces are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.metainfo.is_known()
+    }
+
+    /// Begins to look for the info dictionary.
+    pub(crate) fn begin_metadata(&mut self, ctx: &mut Context) {
+        let hashes = self.metainfo.info_hashes();
+        self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
+        if !self.life.is_paused() {
+            self.announcer.start();
+            ctx.look_for_peers(self.id);
+        }
+        ctx.agenda.touched.insert(self.id);
+    }
+
+    /// The info dictionary is here.
+    pub(super) fn metadata_complete(&mut self, ctx: &mut Context, info: &[u8]) {
+        match self.metainfo.with_info(info) {
+            Ok(metainfo) => self.adopt_metainfo(ctx, Arc::new(metainfo)),
+            // Its hash is right, so nobody has a better one.
+            Err(_) => self.stand_still(ctx, TorrentError::Metadata),
+        }
+    }
+
+    /// Takes the whole description of a torrent of which only the identity was known.
+    pub(crate) fn adopt_metainfo(&mut self, ctx: &mut Context, metainfo: Arc<Metainfo>) {
+        if self.is_known() || !self.life.awaits_metadata() {
+            return;
+        }
+        self.fetch = None;
+        self.metainfo = metainfo;
+        let geometry = self.metainfo.geometry();
+        self.picker = Picker::new(geometry, &mut ctx.random.picks);
+        self.picker.set_sequential(self.goal.sequential);
+        self.goal.learn_files(self.metainfo.layout().files().len());
+        self.apply_priorities();
+        if self.metainfo.is_private() {
+            self.forget_hearsay(ctx);
+        }
+        ctx.notify(Notice::MetadataReady(self.id));
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.introduce_late(ctx, conn);
+        }
+        if *self.life.stage() != (Stage::Metadata { hold: true }) {
+            self.open(ctx);
+        }
+    }
+
+    /// A peer that was there before the metadata: what it said of pieces means something now.
+    fn introduce_late(&mut self, ctx: &mut Context, conn: ConnId) {
+        let geometry = self.metainfo.geometry();
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.learn_geometry(geometry).is_err() {
+            // It is counted with nothing, as it was.
+            let pieces = crate::base::bits::Bits::new(geometry.pieces());
+            peer.pieces = crate::picker::PeerPieces::Some(pieces);
+            return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
+        }
+        ctx.budgets.assembling.give(peer.assembling);
+        peer.assembling = peer.waiting_bytes();
+        ctx.budgets.assembling.take(peer.assembling);
+        self.picker.peer_joined(&peer.pieces);
+        peer.interesting = self.picker.interesting(&peer.pieces);
+        if peer.extended {
+            let mut handshake = ExtendedHandshake::default();
+            self.offer_extensions(ctx, &mut handshake);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.send(&Message::Extended { id: 0, payload: handshake.encode().into() });
+            }
+        }
+        ctx.agenda.flush.insert(conn);
+        self.touch(&mut ctx.agenda, conn);
+    }
+
+    /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
+    /// forgotten, and whoever came by them goes.
+    fn forget_hearsay(&mut self, ctx: &mut Context) {
+        ctx.agenda.wishes.add(self.id, Wish::LeaveDht);
+        let conns = self.peers.values().filter(|peer| peer.intro.source.is_hearsay());
+        let conns: Vec<ConnId> = conns.map(|peer| peer.intro.conn).collect();
+        for conn in conns {
+            self.close_peer(ctx, conn, CloseReason::Private, true);
+        }
+        self.close_pending(ctx, CloseReason::Private, PeerSource::is_hearsay);
+        self.candidates.forget_sources(PeerSource::is_hearsay);
+    }
+
+    /// Pieces that were found on disk after peers had been told that there are none.
+    pub(super) fn tell_late_haves(&mut self, ctx: &mut Context) {
+        if self.peers.is_empty() {
+            return;
+        }
+        if self.have().count() > MAX_LATE_HAVES {
+            return self.close_all(ctx, CloseReason::Stopped);
+        }
+        let have: Vec<u32> = self.have().ones().collect();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                have.iter().for_each(|piece| peer.send(&Message::Have(*piece)));
+            }
+            ctx.agenda.flush.insert(conn);
+            self.touch(&mut ctx.agenda, conn);
+        }
+    }
+
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.life.enter(Stage::Opening);
@@ -138,10 +255,13 @@ impl Torrent {
             self.storage.mark();
         }
         self.tell_late_haves(ctx);
-        let known = self.has_come(&mut ctx.agenda);
+        let known = self.rest.has_come();
+        if known.is_some() {
+            ctx.agenda.woken.insert(self.id);
+        }
         if !self.life.is_paused() {
             self.announcer.start();
-            if !known {
+            if known != Some(true) {
                 ctx.look_for_peers(self.id);
             }
         }
@@ -254,6 +374,65 @@ impl Torrent {
             Exit::Stop | Exit::Rest => DiskOp::Close { torrent },
         };
         ctx.disk(DiskJob::Close(torrent), op);
+    }
+
+    /// It was on standby. One that comes back as a magnet starts from the beginning.
+    pub(crate) fn returns(&mut self, kept: Kept) {
+        if self.is_known() {
+            self.rest.returns(kept);
+        }
+    }
+
+    /// It is between rest and work: whoever wants it waits.
+    pub(crate) fn is_coming_or_going(&self) -> bool {
+        self.rest.is_coming() || self.life.was_going_to_rest()
+    }
+
+    /// Trackers are to hear of it when they expect to, in the session that they know.
+    fn go_on_announcing(&mut self, now: Instant) {
+        let Some((at, kept)) = self.rest.take_session() else { return };
+        self.announcer.go_on(at, kept.told);
+        self.traffic.down.carry(now, kept.received);
+        self.traffic.up.carry(now, kept.sent);
+    }
+
+    /// What it goes on with when it is wanted again.
+    pub(crate) fn kept(&self) -> Kept {
+        let announce = self.announcer.next_of_all();
+        let (received, sent) = (self.traffic.down.total(), self.traffic.up.total());
+        Kept { announce, told: self.announcer.told(), dht: None, received, sent }
+    }
+
+    /// Notes whether there is nothing to do.
+    pub(super) fn look_for_rest(&mut self, ctx: &mut Context) {
+        let idle = ctx.config.rest_after.is_some() && self.has_nothing_to_do(ctx);
+        if let Some(since) = self.rest.look(ctx.now, idle) {
+            ctx.agenda.idle.insert((self.id, since));
+        }
+    }
+
+    fn has_nothing_to_do(&self, ctx: &Context) -> bool {
+        self.is_transferring()
+            && !ctx.stopping
+            && self.goal.finished
+            && self.peers.is_empty()
+            && self.connecting == 0
+            && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
+            && self.storage.is_at_rest()
+            && self.announcer.is_at_rest(ctx.now)
+            && !ctx.disk.is_busy_with(self.id)
+    }
+
+    /// Nothing has happened since then: closes the files, if that is long enough.
+    pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, announce_only: bool) {
+        let Some(seconds) = ctx.config.rest_after else { return };
+        let at = self.rest.begins(since, announce_only, seconds);
+        if at > ctx.now {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            return self.rest.alarm.set(queue, at, now, Timer::Torrent(self.id));
+        }
+        self.life.leave(Exit::Rest);
+        self.go_on_closing(ctx);
     }
 
     /// Deals with the end of the download, once.

@@ -1,19 +1,23 @@
 //! What peers say: routing of each message to the part of the torrent that it concerns.
 
+use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::Torrent;
-use crate::api::{CloseReason, READ_FLOOR};
+use super::upload::{self, push};
+use super::{Torrent, exchange, metadata};
+use crate::api::{CloseReason, PeerSource, READ_FLOOR};
 use crate::base::bits::Bits;
 use crate::base::budget::Budget;
 use crate::base::ids::ConnId;
 use crate::base::work::{STEP_UNITS, TURN_UNITS, Work};
+use crate::candidates::Namer;
 use crate::context::{Agenda, Context, Timer};
+use crate::metadata_fetch::Arrival;
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
-use crate::picker::{BlockRef, PeerPieces, STEPS_TO_INDEX};
-use crate::wire::{BlockRequest, ExtendedHandshake, Message};
+use crate::picker::{BlockRef, PeerKey, PeerPieces, STEPS_TO_INDEX};
+use crate::wire::{BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage};
 
 /// Silence after which a peer is given up, in milliseconds: keep-alives come every two minutes.
 const SILENT_MILLIS: u64 = 150_000;
@@ -162,8 +166,16 @@ impl Torrent {
                 let peer = self.peers.get_mut(&conn);
                 ctx.agenda.slots_changed |= peer.is_some_and(|p| p.interest_calm.follow(ctx.now));
             }
-            PeerEvent::Request(request) => return self.requested(ctx, conn, request),
-            PeerEvent::Cancel(request) => self.cancelled(&mut ctx.work, conn, request),
+            PeerEvent::Request(request) => {
+                let have = self.may_serve(request.piece);
+                let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+                return upload::requested(ctx, peer, request, have);
+            }
+            PeerEvent::Cancel(request) => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    upload::cancelled(&mut ctx.work, peer, request);
+                }
+            }
             PeerEvent::Block { piece, begin, payload } => {
                 let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
                 return self.block(ctx, conn, at, payload);
@@ -276,6 +288,116 @@ impl Torrent {
         }
     }
 
+    /// A peer names peers.
+    fn take_in_peers(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        message: &PexMessage,
+    ) -> Result<(), PeerError> {
+        if !self.exchanges_peers(ctx) {
+            return Ok(());
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
+        for addr in exchange::named(peer, message, ctx.now)? {
+            if addr != ctx.net.identity.external(addr.is_ipv6()) {
+                self.add_candidate(ctx, addr, namer);
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer said in its handshake what it can do for us.
+    pub(super) fn metadata_offered(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
+        let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
+        let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
+        // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.
+        if fetch.offered(peer.intro.key, peer.intro.addr.ip(), size, ctx.now).is_ok() {
+            ctx.agenda.touched.insert(self.id);
+        }
+    }
+
+    /// Asks for what is due to be asked.
+    pub(super) fn poll_metadata(&mut self, ctx: &mut Context) {
+        if !self.life.awaits_metadata() || !self.is_running() {
+            return;
+        }
+        let Some(fetch) = &mut self.fetch else { return };
+        for (key, piece) in fetch.poll(ctx.now) {
+            let conn = self.by_key.get(&key);
+            let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) else { continue };
+            let Some(id) = peer.extensions.metadata else { continue };
+            metadata::say(peer, id, &MetadataMessage::Request(piece));
+            ctx.agenda.flush.insert(peer.intro.conn);
+        }
+        if let Some(at) = fetch.next_deadline() {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            self.alarms.metadata.set(queue, at, now, Timer::Torrent(self.id));
+        }
+    }
+
+    /// A peer says something about the info dictionary.
+    pub(super) fn metadata_message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        message: MetadataMessage,
+    ) -> Result<(), PeerError> {
+        match message {
+            MetadataMessage::Request(piece) => {
+                let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+                ctx.agenda.flush.insert(conn);
+                if metadata::ask(&self.metainfo, peer, piece, ctx.now)? {
+                    metadata::send(ctx, &mut self.traffic.up_limit, self.metainfo.info(), peer);
+                }
+            }
+            MetadataMessage::Data { piece, total_size, data } => {
+                return self.metadata_arrived(ctx, conn, piece, total_size, &data);
+            }
+            MetadataMessage::Reject(piece) => {
+                let Some(peer) = self.peers.get(&conn) else { return Ok(()) };
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.rejected(peer.intro.key, piece, ctx.now);
+                    ctx.agenda.touched.insert(self.id);
+                }
+            }
+            MetadataMessage::Unknown { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn metadata_arrived(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        piece: u32,
+        total_size: Option<u32>,
+        data: &Bytes,
+    ) -> Result<(), PeerError> {
+        let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        // Somebody else was faster.
+        let Some(fetch) = &mut self.fetch else { return Ok(()) };
+        let arrival = fetch.arrived(peer.intro.key, piece, total_size, data);
+        let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
+        peer.useful_at = ctx.now;
+        self.remember_sender(conn);
+        ctx.agenda.touched.insert(self.id);
+        match arrival {
+            Arrival::More => {}
+            Arrival::Wrong(liar) => self.metadata_wrong(ctx, liar),
+            Arrival::Complete(info) => self.metadata_complete(ctx, &info),
+        }
+        Ok(())
+    }
+
+    /// The dictionary has the wrong hash: bans the peer that sent all of it, if one peer did.
+    fn metadata_wrong(&mut self, ctx: &mut Context, liar: Option<PeerKey>) {
+        if let Some(key) = liar {
+            self.ban(ctx, key);
+        }
+    }
+
     fn extended(&mut self, ctx: &mut Context, conn: ConnId, handshake: &ExtendedHandshake) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if let Some(ip) = handshake.yourip {
@@ -284,7 +406,7 @@ impl Torrent {
         if let Some(port) = handshake.p.filter(|_| peer.intro.incoming) {
             self.candidates.listens_on(peer.intro.key, port);
         }
-        self.list_peer(conn);
+        exchange::list(&mut self.journal, peer);
         self.metadata_offered(ctx, conn, handshake.metadata_size);
     }
 
@@ -315,8 +437,15 @@ impl Torrent {
             peer.send(&Message::KeepAlive);
             ctx.agenda.flush.insert(conn);
         }
-        self.tell_of_peers(ctx, conn);
+        let news = match self.exchanges_peers(ctx) {
+            true => exchange::news(&self.journal, &mut self.peers, conn, now),
+            false => None,
+        };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if let Some((id, message)) = news {
+            peer.send(&Message::Extended { id, payload: message.encode().into() });
+            ctx.agenda.flush.insert(conn);
+        }
         let rate = peer.down.per_second(now);
         peer.requests.adapt(rate, self.metainfo.geometry().block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
@@ -342,6 +471,18 @@ impl Torrent {
         }
         self.withdraw_requests(agenda, conn);
         self.touch_interested(agenda);
+    }
+
+    /// Hands a peer's messages to the driver and grants it credit.
+    pub(crate) fn flush(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        if peer.outbox.is_overfull() {
+            return self.close_peer(ctx, conn, CloseReason::NotReading, true);
+        }
+        if !peer.outbox.is_held() {
+            push(ctx, peer);
+        }
+        self.traffic.grant(ctx, peer, None);
     }
 
     /// Takes back whatever a peer is asked for.

@@ -1,25 +1,25 @@
-//! Who joins, who leaves, and whom to connect to.
+//! Where addresses come from, whom to connect to, who joins, and who leaves.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::Torrent;
+use super::{Torrent, exchange};
 use crate::api::{CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, Handshaking, Opening, Phase, Timer};
+use crate::context::{Conn, Context, Handshaking, Opening, Phase, Timer, Wish};
 use crate::peer::{Introduction, Peer};
+use crate::picker::PeerKey;
 use crate::standing::Way;
-use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
+use crate::tracker::{Answer, Failure, TrackerRef};
+use crate::wire::Handshake;
 
 /// Seconds until a connection stands.
 const CONNECT_SECONDS: u64 = 15;
-/// Pieces a choked newcomer may fetch (BEP 6).
-const ALLOWED_FAST: u32 = 10;
 /// Seconds until an address is tried again that gave way to another.
 const GAVE_WAY_SECONDS: u64 = 600;
 /// How soon a peer is looked at for the first time, in milliseconds.
@@ -37,6 +37,61 @@ impl Torrent {
         let rank = priority(addr, ctx.net.identity.external(addr.is_ipv6()));
         if self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now).is_some() {
             ctx.agenda.touched.insert(self.id);
+        }
+    }
+
+    /// Makes the announce that is due, and sets the timer for the next.
+    pub(super) fn poll_announces(&mut self, ctx: &mut Context) {
+        if !self.is_running() || ctx.stopping {
+            return;
+        }
+        if let Some(order) = self.announcer.poll(ctx.now) {
+            ctx.agenda.wishes.add(self.id, Wish::Announce(order));
+        } else if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
+            let (queue, now) = (&mut ctx.timers, ctx.now);
+            self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
+        }
+    }
+
+    /// A tracker answered.
+    pub(crate) fn tracker_answered(
+        &mut self,
+        ctx: &mut Context,
+        at: TrackerRef,
+        answer: &Answer,
+        peers: &[SocketAddr],
+        warning: Option<alloc::string::String>,
+    ) {
+        self.announcer.succeeded(at, answer, ctx.now);
+        let own = [ctx.net.identity.external(false), ctx.net.identity.external(true)];
+        let others: Vec<_> = peers.iter().filter(|peer| !own.contains(peer)).copied().collect();
+        for addr in &others {
+            self.add_candidate(ctx, *addr, Namer::tracker(at.0));
+        }
+        if let Some(tracker) = self.announcer.tracker(at) {
+            let (torrent, url) = (self.id, tracker.url.clone());
+            let peers = peers.len() as u32;
+            ctx.notify(Notice::TrackerReplied { torrent, url, peers, warning });
+        }
+        ctx.agenda.touched.insert(self.id);
+    }
+
+    /// A tracker failed.
+    pub(crate) fn tracker_failed(&mut self, ctx: &mut Context, at: TrackerRef, why: &Failure) {
+        self.announcer.failed(at, why, ctx.now);
+        if let Some(tracker) = self.announcer.tracker(at) {
+            let (torrent, url) = (self.id, tracker.url.clone());
+            let error = why.message.clone();
+            ctx.notify(Notice::TrackerFailed { torrent, url, error });
+        }
+        ctx.agenda.touched.insert(self.id);
+    }
+
+    /// A tracker named a peer by host name, which has been resolved.
+    pub(crate) fn peer_resolved(&mut self, ctx: &mut Context, ips: &[IpAddr], port: u16) {
+        for ip in ips.iter().take(4) {
+            let namer = Namer::all(PeerSource::Tracker);
+            self.add_candidate(ctx, SocketAddr::new(*ip, port), namer);
         }
     }
 
@@ -72,7 +127,7 @@ impl Torrent {
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
             let id = ctx.net.conns.insert(conn);
-            self.visited();
+            self.rest.visited();
             self.connecting += 1;
             ctx.timers.schedule(deadline, Timer::Conn(id));
             ctx.stream(id, StreamAction::Connect { remote });
@@ -109,7 +164,14 @@ impl Torrent {
             return Err(CloseReason::Duplicate);
         }
         self.settle_twins(ctx, remote, outgoing, handshake)?;
-        self.find_place(ctx, remote, outgoing)
+        // Of its host, and among all.
+        let here = self.others_of(remote, outgoing);
+        for makes_room in [Self::who_gives_way_to_host, Self::who_gives_way_to_all] {
+            if let Some(conn) = makes_room(self, ctx, remote, here)? {
+                self.close_peer(ctx, conn, CloseReason::Limit, true);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a peer that has called us is let in though we call it too; then we hang up. One that
@@ -170,7 +232,7 @@ impl Torrent {
             Some(key) => key,
             None => *entry.key.insert(self.candidates.incoming(remote, rank)),
         };
-        self.visited();
+        self.rest.visited();
         let source = self.candidates.get(key).map_or(PeerSource::Incoming, |c| c.source);
         let intro = Introduction { conn, key, addr: remote, incoming, source, priority: rank };
         let pieces = self.metainfo.geometry().pieces();
@@ -196,56 +258,12 @@ impl Torrent {
         if !incoming {
             ctx.net.dials.succeeded(remote);
             self.candidates.proven(key);
-            self.list_peer(conn);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                exchange::list(&mut self.journal, peer);
+            }
         }
         ctx.agenda.flush.insert(conn);
         self.act_on_messages(ctx, conn)
-    }
-
-    /// The first messages: pieces (BEP 3, 6), extended handshake (BEP 10), allowed-fast set.
-    fn introduce_ourselves(&self, ctx: &Context, peer: &mut Peer) {
-        let have = self.have();
-        if peer.fast && self.is_complete() {
-            peer.send(&Message::HaveAll);
-        } else if peer.fast && have.count() == 0 {
-            peer.send(&Message::HaveNone);
-        } else if have.count() > 0 {
-            peer.send(&Message::Bitfield(have.to_wire().into()));
-        }
-        if let Some(port) = ctx.net.identity.port.filter(|_| ctx.net.dht_runs && peer.dht) {
-            peer.send(&Message::Port(port));
-        }
-        if peer.extended {
-            let payload = self.extended_handshake(ctx, peer).encode().into();
-            peer.send(&Message::Extended { id: 0, payload });
-        }
-        if let (true, IpAddr::V4(ip)) = (peer.fast, peer.intro.addr.ip().to_canonical()) {
-            let pieces = self.metainfo.geometry().pieces();
-            for piece in allowed_fast_set(ip, self.info_hash(), pieces, ALLOWED_FAST) {
-                if have.has(piece) {
-                    peer.allowed_fast_out.push(piece);
-                    // Twice, since what was sent may have been lost with a bad neighbour.
-                    let size = self.metainfo.geometry().piece_size(piece);
-                    peer.fast_allowance += 2 * u64::from(size);
-                    peer.send(&Message::AllowedFast(piece));
-                }
-            }
-        }
-    }
-
-    fn extended_handshake(&self, ctx: &Context, peer: &Peer) -> ExtendedHandshake {
-        let finished = self.is_known() && self.picker.is_finished();
-        let mut handshake = ExtendedHandshake {
-            m: [("lt_donthave".into(), crate::peer::OUR_DONT_HAVE_ID)].into(),
-            v: Some(ctx.config.client.clone()),
-            p: ctx.net.identity.port,
-            reqq: Some(ctx.config.max_queued_requests),
-            yourip: Some(peer.intro.addr.ip().to_canonical()),
-            upload_only: finished.then_some(true),
-            ..ExtendedHandshake::default()
-        };
-        self.offer_extensions(ctx, &mut handshake);
-        handshake
     }
 
     /// A connection that was being made, or was shaking hands, is no more.
@@ -278,7 +296,7 @@ impl Torrent {
         tell: bool,
     ) {
         let Some(mut peer) = self.peers.remove(&conn) else { return };
-        self.unlist_peer(&peer);
+        exchange::unlist(&mut self.journal, &peer);
         let key = peer.intro.key;
         self.by_key.remove(&key);
         self.undecided.touched.remove(&conn);
@@ -367,6 +385,46 @@ impl Torrent {
             }
             ctx.stream(*id, StreamAction::Close(CloseMode::Now));
             self.connection_lost(ctx, &conn, reason);
+        }
+    }
+
+    /// Bans a peer that is proven to have sent bad data, and closes it if it is still there.
+    pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
+        let listens = self.candidates.get(key).map(|candidate| candidate.addr);
+        let sender = self.blame.sender(key, self.here(key));
+        if let Some(addr) = sender.map(|(addr, _)| addr).or(listens) {
+            ctx.net.standing.convict(addr, listens, ctx.now);
+            ctx.notify(Notice::PeerBanned(self.id, listens.unwrap_or(addr)));
+            // The ban is enforced before the end of the step.
+            ctx.agenda.touched.insert(self.id);
+        }
+        if let Some(conn) = self.by_key.get(&key).copied() {
+            self.close_peer(ctx, conn, CloseReason::Banned, true);
+        }
+        // What else it has sent is fetched again, before others share the blame for it.
+        if self.picker.reopen(key) {
+            self.touch_interested(&mut ctx.agenda);
+        }
+    }
+
+    /// The address of a peer is banned because of another one. Who has proven itself stays, and may
+    /// be called again where it listens.
+    pub(crate) fn meet_ban(&mut self, ctx: &mut Context, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else { return };
+        if peer.verified > 0 && !peer.parole {
+            let candidate = self.candidates.get(peer.intro.key);
+            if let Some(candidate) = candidate.filter(|candidate| candidate.is_dialable()) {
+                ctx.net.standing.spare(candidate.addr);
+            }
+            return;
+        }
+        // On this machine a connection that did nothing itself is somebody else's, as far as we know.
+        if Prefix::of(peer.intro.addr.ip()).is_loopback() {
+            return;
+        }
+        let way = if peer.intro.incoming { Way::In } else { Way::Out };
+        if ctx.net.standing.refuses(peer.intro.addr, way, ctx.now) {
+            self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
     }
 

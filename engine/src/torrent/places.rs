@@ -31,28 +31,46 @@ pub(crate) const MANY_OF_BLOCK: u32 = 4;
 type Worth = (u64, Reverse<Instant>, ConnId);
 
 impl Torrent {
-    /// A place for a peer at `remote`, which has shaken hands.
-    pub(super) fn find_place(
-        &mut self,
-        ctx: &mut Context,
+    /// Who makes room for a peer at `remote`, which has shaken hands, among the `here` connections of its host.
+    ///
+    /// # Errors
+    /// Nobody does, and there is no place.
+    pub(super) fn who_gives_way_to_host(
+        &self,
+        ctx: &Context,
         remote: SocketAddr,
-        outgoing: bool,
-    ) -> Result<(), CloseReason> {
+        here: u32,
+    ) -> Result<Option<ConnId>, CloseReason> {
+        let host = Prefix::of(remote.ip());
+        if host.is_loopback() || here < ctx.config.max_connections_per_address {
+            return Ok(None);
+        }
+        let least = self.least(ctx.now, |peer| host_of(peer) == host);
+        let useless = least.filter(|conn| self.is_useless(ctx.now, *conn));
+        useless.map(Some).ok_or(CloseReason::Limit)
+    }
+
+    /// Who makes room for it among all peers.
+    ///
+    /// # Errors
+    /// Nobody does, and there is no place.
+    pub(super) fn who_gives_way_to_all(
+        &self,
+        ctx: &Context,
+        remote: SocketAddr,
+        here: u32,
+    ) -> Result<Option<ConnId>, CloseReason> {
+        if (self.peers.len() as u32) < ctx.config.max_connections_per_torrent {
+            return Ok(None);
+        }
+        self.who_gives_way(ctx, remote, here).map(Some).ok_or(CloseReason::Limit)
+    }
+
+    /// Connections of the host at `remote`, without the one that is to get a place.
+    pub(super) fn others_of(&self, remote: SocketAddr, outgoing: bool) -> u32 {
         let host = Prefix::of(remote.ip());
         // One that we called is counted already.
-        let here = self.candidates.busy_at(host).saturating_sub(u32::from(outgoing));
-        if !host.is_loopback() && here >= ctx.config.max_connections_per_address {
-            let least = self.least(ctx.now, |peer| host_of(peer) == host);
-            let useless = least.filter(|conn| self.is_useless(ctx.now, *conn));
-            let conn = useless.ok_or(CloseReason::Limit)?;
-            self.close_peer(ctx, conn, CloseReason::Limit, true);
-        }
-        if (self.peers.len() as u32) < ctx.config.max_connections_per_torrent {
-            return Ok(());
-        }
-        let conn = self.who_gives_way(ctx, remote, here).ok_or(CloseReason::Limit)?;
-        self.close_peer(ctx, conn, CloseReason::Limit, true);
-        Ok(())
+        self.candidates.busy_at(host).saturating_sub(u32::from(outgoing))
     }
 
     /// Who makes room for a peer at `remote`, of whose host `here` are connected: one of the host

@@ -3,10 +3,8 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{Exit, Torrent};
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
-use crate::context::{Agenda, Context, Timer};
 use crate::standby::Kept;
 
 /// Seconds without peers before a rest, at least.
@@ -21,87 +19,91 @@ pub(super) struct Rest {
     idle_since: Option<Instant>,
     /// Somebody was here since it came, or was called.
     visited: bool,
-    alarm: Alarm,
+    /// For when it may rest.
+    pub(super) alarm: Alarm,
 }
 
-impl Torrent {
-    /// It was on standby. One that comes back as a magnet starts from the beginning.
-    pub(crate) fn returns(&mut self, kept: Kept) {
-        if !self.is_known() {
-            return;
-        }
-        self.rest.kept = Some(kept);
+impl Rest {
+    /// It was on standby, and goes on with this.
+    pub(super) fn returns(&mut self, kept: Kept) {
+        self.kept = Some(kept);
     }
 
-    /// It is between rest and work: whoever wants it waits.
-    pub(crate) fn is_coming_or_going(&self) -> bool {
-        self.rest.kept.is_some() || self.life.was_going_to_rest()
+    /// It was on standby, and takes no part yet.
+    pub(super) fn is_coming(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// Somebody is here, or is being called.
     pub(super) fn visited(&mut self) {
-        self.rest.visited = true;
+        self.visited = true;
     }
 
-    /// Trackers are to hear of it when they expect to, in the session that they know. Only once: when its
-    /// files cannot be opened that session ends, and another one begins when they can.
-    pub(super) fn go_on_announcing(&mut self, now: Instant) {
-        let Some(kept) = &mut self.rest.kept else { return };
-        if let Some(at) = kept.announce.take() {
-            self.announcer.go_on(at, kept.told);
-            self.traffic.down.carry(now, kept.received);
-            self.traffic.up.carry(now, kept.sent);
+    /// When trackers expect to hear of it, and what else they know of the session that it goes on with. Only
+    /// once: when its files cannot be opened that session ends, and another one begins when they can.
+    pub(super) fn take_session(&mut self) -> Option<(Instant, Kept)> {
+        let kept = self.kept.as_mut()?;
+        let at = kept.announce.take()?;
+        Some((at, *kept))
+    }
+
+    /// It takes part again. Returns whether it was on standby, and whether DHT and local network know of it.
+    pub(super) fn has_come(&mut self) -> Option<bool> {
+        Some(self.kept.take()?.dht.is_some())
+    }
+
+    /// Notes whether there is nothing to do. Returns since when.
+    pub(super) fn look(&mut self, now: Instant, nothing_to_do: bool) -> Option<Instant> {
+        if !nothing_to_do {
+            self.idle_since = None;
+            return None;
         }
+        Some(*self.idle_since.get_or_insert(now))
     }
 
-    /// It takes part again. Returns whether DHT and local network know of it.
-    pub(super) fn has_come(&mut self, agenda: &mut Agenda) -> bool {
-        let Some(kept) = self.rest.kept.take() else { return false };
-        agenda.woken.insert(self.id);
-        kept.dht.is_some()
-    }
-
-    /// What it goes on with when it is wanted again.
-    pub(crate) fn kept(&self) -> Kept {
-        let announce = self.announcer.next_of_all();
-        let (received, sent) = (self.traffic.down.total(), self.traffic.up.total());
-        Kept { announce, told: self.announcer.told(), dht: None, received, sent }
-    }
-
-    /// Notes whether there is nothing to do.
-    pub(super) fn look_for_rest(&mut self, ctx: &mut Context) {
-        if ctx.config.rest_after.is_none() || !self.has_nothing_to_do(ctx) {
-            self.rest.idle_since = None;
-            return;
-        }
-        let since = *self.rest.idle_since.get_or_insert(ctx.now);
-        ctx.agenda.idle.insert((self.id, since));
-    }
-
-    fn has_nothing_to_do(&self, ctx: &Context) -> bool {
-        self.is_transferring()
-            && !ctx.stopping
-            && self.goal.finished
-            && self.peers.is_empty()
-            && self.connecting == 0
-            && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
-            && self.storage.is_at_rest()
-            && self.announcer.is_at_rest(ctx.now)
-            && !ctx.disk.is_busy_with(self.id)
-    }
-
-    /// Nothing has happened since then: closes the files, if that is long enough. A torrent that is
-    /// here only because it was due goes as soon as nobody is there.
-    pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, announce_only: bool) {
-        let Some(seconds) = ctx.config.rest_after else { return };
+    /// When it may rest if nothing has happened since then, `seconds` being what the user wants. A torrent
+    /// that is here only because it was due goes as soon as nobody is there.
+    pub(super) fn begins(&self, since: Instant, announce_only: bool, seconds: u32) -> Instant {
         // What is not remembered in rest, such as who was called last, must not matter after it.
-        let wait = if announce_only && !self.rest.visited { 0 } else { seconds.max(LEAST_WAIT) };
-        let at = since + Duration::from_secs(wait.into());
-        if at > ctx.now {
-            let (queue, now) = (&mut ctx.timers, ctx.now);
-            return self.rest.alarm.set(queue, at, now, Timer::Torrent(self.id));
-        }
-        self.life.leave(Exit::Rest);
-        self.go_on_closing(ctx);
+        let wait = if announce_only && !self.visited { 0 } else { seconds.max(LEAST_WAIT) };
+        since + Duration::from_secs(wait.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of rests.
+
+    use super::*;
+
+    fn at(second: u64) -> Instant {
+        Instant::from_millis(second * 1000)
+    }
+
+    #[test]
+    fn it_rests_when_nothing_has_happened_for_a_while_and_at_once_after_an_announce() {
+        let mut rest = Rest::default();
+        assert_eq!(rest.look(at(5), true), Some(at(5)));
+        assert_eq!(rest.look(at(8), true), Some(at(5)));
+        assert_eq!(rest.look(at(9), false), None);
+        assert_eq!(rest.look(at(11), true), Some(at(11)), "from the beginning");
+        assert_eq!(rest.begins(at(11), false, 60), at(71));
+        assert_eq!(rest.begins(at(11), false, 0), at(21), "not at once");
+        assert_eq!(rest.begins(at(11), true, 60), at(11), "it was here to announce only");
+        rest.visited();
+        assert_eq!(rest.begins(at(11), true, 60), at(71), "somebody came");
+    }
+
+    #[test]
+    fn a_session_with_trackers_is_gone_on_with_once() {
+        let mut rest = Rest::default();
+        assert!(!rest.is_coming() && rest.has_come().is_none() && rest.take_session().is_none());
+        let kept = Kept { announce: Some(at(7)), dht: Some(at(9)), ..Kept::default() };
+        rest.returns(kept);
+        assert!(rest.is_coming());
+        assert_eq!(rest.take_session().map(|(at, _)| at), Some(at(7)));
+        assert!(rest.take_session().is_none());
+        assert_eq!(rest.has_come(), Some(true));
+        assert!(!rest.is_coming());
     }
 }

@@ -1,8 +1,12 @@
-//! What is asked for, what comes, what is verified.
+//! What is asked for, what comes, what is verified, who is to blame, and what is served: each is told to the machine
+//! that knows of it (`picker`, `blame`, `have_log`, `upload`), and what that says is done.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 
+use super::blame::{Failure, Here};
 use super::storage::Storage;
+use super::upload::{self, refuse};
 use super::{Stage, Torrent};
 use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
@@ -10,8 +14,8 @@ use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
 use crate::context::{Agenda, Context, DiskJob, Timer};
 use crate::metainfo::BLOCK_LENGTH;
-use crate::peer::{HAVES_MARK, Misbehaviour, PeerError};
-use crate::picker::{BlockRef, PickMode, Received};
+use crate::peer::{HAVES_MARK, Misbehaviour, Peer, PeerError};
+use crate::picker::{BlockRef, PeerKey, PickMode, Received};
 use crate::wire::{BlockRequest, Message};
 
 use super::messages::block_of;
@@ -250,7 +254,7 @@ impl Torrent {
     }
 
     fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
-        self.clear_suspects(ctx, piece);
+        self.trust_contributors(ctx, piece);
         // One that became unwanted in the meantime is counted nowhere any more.
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
@@ -281,9 +285,172 @@ impl Torrent {
     fn piece_failed(&mut self, ctx: &mut Context, piece: u32) {
         ctx.notify(Notice::PieceFailed(self.id, piece));
         self.traffic.wasted += u64::from(self.metainfo.geometry().piece_size(piece));
-        self.suspect_contributors(ctx, piece);
+        self.blame_contributors(ctx, piece);
         self.picker.piece_failed(piece);
         self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// A peer brought something for the first time: from now on it answers for what it sends.
+    pub(super) fn remember_sender(&mut self, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.is_sender) {
+            peer.is_sender = true;
+            self.blame.remember(&peer.intro);
+        }
+    }
+
+    /// A piece failed: convicts its only contributor, or suspects all of them.
+    fn blame_contributors(&mut self, ctx: &mut Context, piece: u32) {
+        let senders = self.picker.contributors(piece).collect();
+        let (by_key, peers) = (&self.by_key, &self.peers);
+        let here = |key| by_key.get(&key).and_then(|conn| peers.get(conn)).map(|peer| here(peer));
+        let Failure { guilty, suspects, hash } = self.blame.failed(piece, senders, here);
+        guilty.into_iter().for_each(|key| self.ban(ctx, key));
+        for key in suspects {
+            if let Some((addr, _)) = self.blame.sender(key, self.here(key)) {
+                ctx.net.standing.suspect(addr.ip(), ctx.now);
+            }
+            let conn = self.by_key.get(&key);
+            if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
+                peer.parole = true;
+            }
+        }
+        if hash {
+            self.hash_blocks(ctx, piece, false);
+        }
+    }
+
+    /// A piece is good: its contributors are trusted again, and old evidence can be judged.
+    fn trust_contributors(&mut self, ctx: &mut Context, piece: u32) {
+        let mut last = None;
+        for key in self.picker.contributors(piece).flatten() {
+            // One peer usually sends many blocks in a row.
+            if last.replace(key) == Some(key) {
+                continue;
+            }
+            let conn = self.by_key.get(&key);
+            if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
+                peer.verified = peer.verified.saturating_add(1);
+                if core::mem::take(&mut peer.parole) {
+                    ctx.net.standing.clear(peer.intro.addr.ip(), ctx.now);
+                }
+            }
+        }
+        if self.blame.verified(piece) {
+            self.hash_blocks(ctx, piece, true);
+        }
+    }
+
+    fn hash_blocks(&self, ctx: &mut Context, piece: u32, good: bool) {
+        let torrent = self.id;
+        let job = DiskJob::Evidence { torrent, piece, good };
+        ctx.disk(job, DiskOp::HashBlocks { torrent, piece });
+    }
+
+    /// Whether all who sent blocks of a piece are here and have proven themselves.
+    pub(crate) fn is_of_proven_peers(&self, piece: u32) -> bool {
+        let mut last = None;
+        self.picker.contributors(piece).all(|key| {
+            // One peer usually sends many blocks in a row.
+            let same = key.is_some() && key == last;
+            last = key;
+            let peer = || self.by_key.get(&key?).and_then(|conn| self.peers.get(conn));
+            same || peer().is_some_and(|peer| peer.verified > 0 && !peer.parole)
+        })
+    }
+
+    /// A sender, where it is a peer now.
+    pub(super) fn here(&self, key: PeerKey) -> Option<Here> {
+        let conn = self.by_key.get(&key)?;
+        self.peers.get(conn).map(|peer| here(peer))
+    }
+
+    /// Whether a peer may be served from a piece.
+    pub(super) fn may_serve(&self, piece: u32) -> bool {
+        self.picker.have().has(piece) && !self.storage.doubts(piece)
+    }
+
+    /// Reads blocks for a peer, as far as budgets and limits allow.
+    pub(super) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
+        if ctx.limits.starved_up.is_empty() {
+            while self.serve_one(ctx, conn) {}
+        } else if self.peers.get(&conn).is_some_and(|peer| peer.uploads.has_queued()) {
+            // Where there is not enough for all, everyone waits in one line.
+            ctx.limits.starved_up.join(conn);
+        }
+    }
+
+    /// Reads one block for a peer. Returns whether another may follow at once.
+    pub(crate) fn serve_one(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
+        if !self.is_transferring() {
+            return false;
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else { return false };
+        self.traffic.serve_one(ctx, self.id, peer)
+    }
+
+    /// Whether a peer holds less than its share of the send budget, and waits for more.
+    pub(crate) fn is_below_share(&self, ctx: &Context, conn: ConnId) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| upload::is_below_share(ctx, peer))
+    }
+
+    /// A block was read for a peer, or could not be. Without bytes, it can be sent from the disk.
+    pub(super) fn read(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        request: BlockRequest,
+        outcome: Result<Option<Bytes>, DiskError>,
+    ) {
+        // It may have come into doubt while it was read.
+        let sure = self.may_serve(request.piece);
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let wanted = peer.uploads.finish(request);
+        let length = request.length as usize;
+        match outcome {
+            Ok(_) if wanted && !sure => {
+                refuse(peer, request);
+                ctx.agenda.flush.insert(conn);
+            }
+            Ok(bytes) if wanted && bytes.as_ref().is_none_or(|b| b.len() == length) => {
+                self.traffic.send_block(ctx, self.id, peer, request, bytes);
+                self.storage.mark();
+            }
+            Ok(_) => {}
+            Err(DiskError::Missing) => {
+                refuse(peer, request);
+                ctx.agenda.flush.insert(conn);
+                self.tell_storage(ctx, |storage, around, out| {
+                    storage.missed(around, request.piece, out);
+                });
+            }
+            Err(error) => {
+                refuse(peer, request);
+                self.fail(ctx, error);
+            }
+        }
+        self.touch(&mut ctx.agenda, conn);
+    }
+
+    /// The kernel took bytes. Returns whether as many were given to it.
+    pub(crate) fn sent(&mut self, ctx: &mut Context, conn: ConnId, count: u32) -> bool {
+        let Some(peer) = self.peers.get_mut(&conn) else { return true };
+        let (blocks, all) = peer.outbox.taken(count, ctx.now);
+        ctx.budgets.sending.give(blocks);
+        if !peer.outbox.is_empty() {
+            ctx.agenda.flush.insert(conn);
+        }
+        let waits = peer.uploads.has_queued() || peer.metadata.is_waiting();
+        if waits || peer.haves_told.is_some() {
+            self.touch(&mut ctx.agenda, conn);
+        }
+        all
+    }
+
+    /// Chokes or unchokes a peer.
+    pub(crate) fn set_choking(&mut self, ctx: &mut Context, conn: ConnId, choke: bool) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            upload::set_choking(ctx, peer, choke);
+        }
     }
 
     /// Tells peers about verified pieces that they do not have: everybody of what is new, and who has
@@ -327,4 +494,9 @@ impl Torrent {
         peer.haves_told = (next < self.haves.end()).then_some(next);
         before != next
     }
+}
+
+fn here(peer: &Peer) -> Here {
+    let (addr, incoming) = (peer.intro.addr, peer.intro.incoming);
+    Here { addr, incoming, proven: peer.verified > 0 }
 }
