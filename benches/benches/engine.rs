@@ -179,7 +179,7 @@ fn dht(c: &mut Criterion) {
             time = time + Duration::from_millis(20);
             let from = (Ipv4Addr::from(source), 1).into();
             let mut out = Output::default();
-            node.received(from, &packet, None, time, &mut out);
+            node.datagram(from, &packet, None, time, &mut out);
             black_box(out)
         });
     });

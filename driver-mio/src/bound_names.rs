@@ -25,8 +25,10 @@ use crate::platform;
 
 /// Files that say how names are looked up.
 const SETTINGS: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
-/// How long a name server may take, and how often it is asked.
-const TRIES: (Duration, usize) = (Duration::from_secs(4), 2);
+/// How long a name server may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How often it is asked.
+const ATTEMPTS: usize = 2;
 
 type Age = [Option<SystemTime>; SETTINGS.len()];
 type BoundResolver = Resolver<BoundSockets>;
@@ -93,7 +95,7 @@ impl BoundNames {
 fn build(policy: &NetworkPolicy) -> io::Result<BoundResolver> {
     let (config, mut options) = settings(policy);
     options.use_hosts_file = ResolveHosts::Always;
-    (options.timeout, options.attempts) = TRIES;
+    (options.timeout, options.attempts) = (PATIENCE, ATTEMPTS);
     options.ip_strategy = match (policy.allows(false), policy.allows(true)) {
         (true, false) => LookupIpStrategy::Ipv4Only,
         (false, true) => LookupIpStrategy::Ipv6Only,
@@ -151,10 +153,10 @@ impl RuntimeProvider for BoundSockets {
         patience: Option<Duration>,
     ) -> Soon<Self::Tcp> {
         let policy = self.0.clone();
-        let patience = patience.unwrap_or(TRIES.0);
+        let patience = patience.unwrap_or(PATIENCE);
         Box::pin(async move {
             // The rare answer that does not fit into a datagram may hold up others for a moment.
-            let stream = policy.connect_within(server, patience.min(TRIES.0))?;
+            let stream = policy.connect_within(server, patience.min(PATIENCE))?;
             stream.set_nonblocking(true)?;
             Ok(AsyncIoTokioAsStd(TcpStream::from_std(stream)?))
         })

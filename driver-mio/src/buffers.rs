@@ -124,7 +124,7 @@ impl Buffers {
 
     /// Nothing has happened for this time: after a second without a read, gives back what is kept for more
     /// than a little.
-    pub fn rest(&mut self, time: Duration) {
+    pub fn idle(&mut self, time: Duration) {
         self.quiet = self.quiet.saturating_add(time);
         if self.quiet < REST_AFTER {
             return;

@@ -350,9 +350,9 @@ impl Driver {
             Err(error) => return Err(error),
         }
         if self.ready.is_empty() {
-            self.buffers.rest(wait);
+            self.buffers.idle(wait);
         }
-        self.gather();
+        self.collect_events();
         let (now, events) = (self.clock.now(), self.events.drain(..));
         self.wakeup = match &mut self.trace {
             None => self.engine.step(now, events, &mut self.actions),

@@ -27,7 +27,7 @@ const FEW_OF_BLOCK: u32 = 4;
 
 /// What a round knows of an interested peer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Candidate {
+pub struct Contender {
     /// Who.
     pub conn: ConnId,
     /// Its address.
@@ -108,7 +108,7 @@ impl Choker {
     /// Names the peers to be unchoked until the next round, at most `slots`.
     pub fn round(
         &mut self,
-        candidates: &[Candidate],
+        contenders: &[Contender],
         slots: u32,
         policy: SeedChoking,
         now: Instant,
@@ -116,18 +116,18 @@ impl Choker {
     ) -> Vec<ConnId> {
         let slots = slots as usize;
         self.round += 1;
-        if candidates.len() <= slots {
+        if contenders.len() <= slots {
             self.optimistic.clear();
-            return candidates.iter().map(|c| c.conn).collect();
+            return contenders.iter().map(|c| c.conn).collect();
         }
         // A fifth of the slots tries peers out; the rest rewards.
         let tries = (slots / 5).max(1).min(slots);
-        let ranked = rank_all(candidates, policy, now);
+        let ranked = rank_all(contenders, policy, now);
         let (rewarded, rest) = ranked.split_at(slots - tries);
         let mut crowds = Crowds::default();
         crowds.count_all(rewarded.iter().map(|c| c.ip));
         self.choose_optimistic(rest, tries, crowds, now, rng);
-        let mut chosen: Vec<ConnId> = rewarded.iter().map(|candidate| candidate.conn).collect();
+        let mut chosen: Vec<ConnId> = rewarded.iter().map(|contender| contender.conn).collect();
         chosen.extend(&self.optimistic);
         chosen
     }
@@ -136,7 +136,7 @@ impl Choker {
     /// waited longest, newcomers three times as likely; of a crowd in which others have slots come last.
     fn choose_optimistic(
         &mut self,
-        rest: &[&Candidate],
+        rest: &[&Contender],
         tries: usize,
         mut crowds: Crowds,
         now: Instant,
@@ -148,11 +148,11 @@ impl Choker {
         // Whoever did not use its slot has lost it meanwhile.
         self.optimistic.retain(|conn| rest.iter().any(|c| c.conn == *conn && c.unchoked));
         self.optimistic.truncate(tries);
-        let mut waiting: Vec<&&Candidate> =
+        let mut waiting: Vec<&&Contender> =
             rest.iter().filter(|c| !self.optimistic.contains(&c.conn)).collect();
         let kept = rest.iter().filter(|c| self.optimistic.contains(&c.conn));
         crowds.count_all(kept.map(|c| c.ip));
-        let order = |c: &Candidate| {
+        let order = |c: &Contender| {
             let since = c.choked_at.max(c.connected_at);
             let newcomer = c.unchoked_at == Instant::ZERO;
             let waited = now.millis_since(since) * if newcomer { 3 } else { 1 };
@@ -171,8 +171,8 @@ impl Choker {
 
 /// All, the best first. Where nobody gives us anything, those of one crowd come one after the other, each behind the
 /// first, second, … of every other.
-fn rank_all(candidates: &[Candidate], policy: SeedChoking, now: Instant) -> Vec<&Candidate> {
-    let mut ranked: Vec<_> = candidates.iter().map(|c| (rank(c, policy, now), c)).collect();
+fn rank_all(contenders: &[Contender], policy: SeedChoking, now: Instant) -> Vec<&Contender> {
+    let mut ranked: Vec<_> = contenders.iter().map(|c| (rank(c, policy, now), c)).collect();
     ranked.sort_by_key(|(rank, c)| (*rank, c.conn));
     let mut crowds = Crowds::default();
     ranked.sort_by_cached_key(|((class, _), c)| {
@@ -185,7 +185,7 @@ fn rank_all(candidates: &[Candidate], policy: SeedChoking, now: Instant) -> Vec<
 /// Smaller is better: first those who give us something, fastest first, then the seeding policy. Whoever
 /// asked for nothing when it could comes behind all who have not had a turn: any number of peers that
 /// say they are interested would else take the slots of those who are.
-fn rank(c: &Candidate, policy: SeedChoking, now: Instant) -> (u8, u64) {
+fn rank(c: &Contender, policy: SeedChoking, now: Instant) -> (u8, u64) {
     if !c.seeding {
         // Anti-snubbing: who was asked and gives nothing has no claim but the optimistic one.
         return match c.snubbed || c.down_rate == 0 {
@@ -208,7 +208,7 @@ fn rank(c: &Candidate, policy: SeedChoking, now: Instant) -> (u8, u64) {
 }
 
 /// Behind all others, those first whose turn was longest ago.
-fn last_in_line(c: &Candidate) -> (u8, u64) {
+fn last_in_line(c: &Contender) -> (u8, u64) {
     (3, c.choked_at.max(c.unchoked_at).as_millis())
 }
 

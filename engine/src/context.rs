@@ -6,6 +6,7 @@ mod agenda;
 mod budgets;
 mod conn_table;
 mod dials;
+mod discovery;
 mod disk_ledger;
 mod exchanges;
 mod identity;
@@ -14,7 +15,6 @@ mod introductions;
 mod limits;
 mod network;
 mod randomness;
-mod wishes;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub use agenda::Agenda;
 pub use budgets::Budgets;
 pub use conn_table::{Conn, ConnTable, Handshaking, Opening, Phase, block_of};
 pub use dials::Dials;
+pub use discovery::{DiscoveryRequest, DiscoveryRequests};
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};
 pub use exchanges::Exchanges;
 pub use identity::{Identity, Persona};
@@ -39,7 +40,6 @@ pub use introductions::Introductions;
 pub use limits::Limits;
 pub use network::Network;
 pub use randomness::Randomness;
-pub use wishes::{Wish, Wishes};
 
 /// What a timer wakes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -148,13 +148,13 @@ impl Context {
     /// until half of it is written. Few large reads cost less than many small ones.
     pub fn disk_is_behind(&self) -> bool {
         let mark = u64::from(self.config.disk_intake);
-        let mark = if self.limits.throttled.is_empty() { mark } else { mark / 2 };
+        let mark = if self.limits.awaiting_disk.is_empty() { mark } else { mark / 2 };
         self.disk.intake() > mark
     }
 
     /// A torrent is in its swarm from now on: DHT and local network are asked for its peers.
     pub fn look_for_peers(&mut self, torrent: TorrentId) {
-        self.agenda.wishes.add(torrent, Wish::FindPeers);
+        self.agenda.discovery.add(torrent, DiscoveryRequest::FindPeers);
     }
 
     /// There is room for another connection: whoever waits for it decides in this step.

@@ -7,7 +7,7 @@
 //! 3. `turns`: those in line go on, until the step's work is done;
 //! 4. `timers`: what is due fires;
 //! 5. `Engine::decide`: torrents settle, messages and credit are flushed, announces are made;
-//! 6. `wishes`: peers are looked for in the DHT and on the local network;
+//! 6. `discovery`: peers are looked for in the DHT and on the local network;
 //! 7. decide again, while torrents are touched by that;
 //! 8. `standby`: who is due is asked for.
 //!
@@ -20,6 +20,7 @@ mod content;
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod dht;
+mod discovery;
 mod encryption;
 mod flush;
 mod incoming;
@@ -31,7 +32,6 @@ mod strangers;
 mod timers;
 mod trackers;
 mod turns;
-mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -141,7 +141,7 @@ impl Engine {
         self.finish(actions)
     }
 
-    /// What comes before the events.
+    /// Begins a step: first those who wait in line from the step before.
     fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if now < self.ctx.now {
             self.violated(ViolatedRule::TimeWentBackwards);
@@ -149,20 +149,20 @@ impl Engine {
         self.ctx.now = self.ctx.now.max(now);
         self.content.begin_step();
         self.ctx.work.begin_step();
-        // The caller's vector is used directly, so that its capacity is.
+        // The caller's vector is used directly, which keeps its capacity between steps.
         core::mem::swap(&mut self.ctx.out.actions, actions);
         self.give_first_turns();
     }
 
-    /// What comes behind the events.
+    /// Ends a step: everything that follows from its events.
     fn finish(&mut self, actions: &mut Vec<Action>) -> Wakeup {
         self.give_turns(STEP_UNITS);
         self.ctx.work.charge(Payer::Engine);
         self.fire_timers();
         self.decide();
-        self.grant_searches();
+        self.begin_searches();
         while !self.ctx.agenda.touched.is_empty() {
-            // Whoever was found is connected to at once; who did not read was closed.
+            // Searches may have found addresses to connect to, and flushing may have closed peers.
             self.decide();
         }
         self.call_due();
@@ -176,7 +176,7 @@ impl Engine {
     fn decide(&mut self) {
         self.settle();
         self.flush();
-        while self.grant_announces() {
+        while self.make_announces() {
             self.settle();
             self.flush();
         }
@@ -337,7 +337,7 @@ impl Engine {
         self.close_unshaken();
     }
 
-    /// Ends the tidy stop when nothing is in progress any more, or patience has ended.
+    /// Ends the tidy stop when nothing is in progress any more, or its deadline has passed.
     fn finish_shut_down(&mut self) {
         let ShutDown::Waiting(deadline) = self.shut_down else { return };
         let idle = self.ctx.disk.is_empty() && self.trackers.is_idle();

@@ -37,8 +37,10 @@ const PAUSE_NEW: Duration = Duration::from_secs(5);
 const MAX_HASHES: usize = 15;
 /// Longest announcement that is read.
 const MAX_PACKET: usize = 1400;
-/// Announcements of others that are heeded in ten seconds, and of one sender among them.
-const MAX_HEARD: (u32, u32) = (100, 10);
+/// Announcements of others that are heeded in ten seconds.
+const MAX_ANNOUNCEMENTS: u32 = 100;
+/// Those of one sender among them.
+const MAX_ANNOUNCEMENTS_OF_ONE: u32 = 10;
 
 /// What somebody announces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,7 +161,7 @@ impl LocalDiscovery {
     /// A packet came on the group's port: who listens where for which torrents, unless it is ours.
     /// Anybody on the internet can send one there, so only senders on the same network count:
     /// [`Self::is_local`]. `own` is our address as others see it.
-    pub fn received(
+    pub fn datagram(
         &mut self,
         from: SocketAddr,
         own: IpAddr,
@@ -197,11 +199,11 @@ impl LocalDiscovery {
             (*since, *count) = (now, 0);
             senders.clear();
         }
-        if *count >= MAX_HEARD.0 {
+        if *count >= MAX_ANNOUNCEMENTS {
             return false;
         }
         let own = senders.entry(from).or_default();
-        if *own >= MAX_HEARD.1 {
+        if *own >= MAX_ANNOUNCEMENTS_OF_ONE {
             return false;
         }
         *own += 1;

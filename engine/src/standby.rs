@@ -54,7 +54,7 @@ impl Kept {
 
 /// A torrent that was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Wanted {
+struct Called {
     /// When the answer is not waited for any more.
     until: Instant,
     /// It was due; nobody else asked for it.
@@ -81,7 +81,7 @@ pub struct Standby {
     known: BTreeMap<Sha1Hash, (Kept, Option<Instant>)>,
     /// Those times, of all that are not wanted.
     due: BTreeSet<(Instant, Sha1Hash)>,
-    wanted: BTreeMap<Sha1Hash, Wanted>,
+    wanted: BTreeMap<Sha1Hash, Called>,
     announce_only: BTreeSet<TorrentId>,
 }
 
@@ -129,7 +129,7 @@ impl Standby {
             self.due.remove(&(*at, hash));
         }
         let until = now + PATIENCE;
-        let unasked = || Wanted { until, announce_only: false, peers: Vec::new() };
+        let unasked = || Called { until, announce_only: false, peers: Vec::new() };
         let wanted = self.wanted.entry(hash).or_insert_with(unasked);
         wanted.announce_only = false;
         if let Some(peer) = peer.filter(|_| wanted.peers.len() < MAX_PEERS)
@@ -150,7 +150,7 @@ impl Standby {
             && self.has_room()
         {
             self.due.pop_first();
-            let wanted = Wanted { until: now + PATIENCE, announce_only: true, peers: Vec::new() };
+            let wanted = Called { until: now + PATIENCE, announce_only: true, peers: Vec::new() };
             self.wanted.insert(hash, wanted);
             called.push(hash);
         }

@@ -16,14 +16,14 @@
 //! - `exchange`: which peers others are told of; `metadata`: the info dictionary, for those who ask.
 //!
 //! Others look at it and change nothing: `places` (who gives way where there are too few), `introduction` (what a peer
-//! is told first), `discovery` (what an announce says), `view`, `audit`.
+//! is told first), `announce` (what an announce says), `view`, `audit`.
 
+mod announce;
 mod audit;
 mod blame;
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod credit;
-mod discovery;
 mod exchange;
 mod files;
 mod goal;

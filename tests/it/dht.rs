@@ -91,7 +91,7 @@ fn a_token_that_was_given_to_one_address_stores_nothing_for_another() {
         let t = Bytes::from_static(b"x");
         let packet = Packet { t, v: None, ip: None, read_only: true, body }.encode();
         world.act(victim, |node, now, out| {
-            node.received(from, &packet, None, now, out);
+            node.datagram(from, &packet, None, now, out);
             out.packets.last().map(|(_, reply)| Packet::decode(reply).unwrap().body)
         })
     };

@@ -22,6 +22,7 @@ mod security;
 mod small_worlds;
 mod standby;
 mod storage;
+mod structure;
 mod swarm;
 mod tidy;
 mod traces;

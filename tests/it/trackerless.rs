@@ -244,7 +244,7 @@ fn nodes_of_the_other_family_are_named_to_those_who_want_them() {
     let t = Packet::decode(&out.packets[0].1).unwrap().t;
     let body = Body::Reply(eddyline::dht::krpc::Reply::new(NodeId([9; 20])));
     let answer = Packet { t, v: None, ip: None, read_only: false, body }.encode();
-    v6.received(there, &answer, None, now, &mut out);
+    v6.datagram(there, &answer, None, now, &mut out);
     let mut v4 = DhtNode::new(NodeConfig::default(), None, rng(), now);
     for (want, named) in [(None, 0), (Some((true, true)), 1), (Some((false, true)), 1)] {
         let target = Some(bytes::Bytes::from_static(&[9; 20]));
@@ -253,7 +253,7 @@ fn nodes_of_the_other_family_are_named_to_those_who_want_them() {
         let t = bytes::Bytes::from_static(b"t");
         let packet = Packet { t, v: None, ip: None, read_only: true, body }.encode();
         let mut out = Output::default();
-        v4.received("20.1.1.1:1".parse().unwrap(), &packet, Some(v6.table()), now, &mut out);
+        v4.datagram("20.1.1.1:1".parse().unwrap(), &packet, Some(v6.table()), now, &mut out);
         let Body::Reply(reply) = Packet::decode(&out.packets[0].1).unwrap().body else { panic!() };
         let expected = vec![Contact { id: NodeId([9; 20]), addr: there }; named];
         assert_eq!(reply.nodes, expected, "{want:?}");

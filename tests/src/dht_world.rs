@@ -259,7 +259,7 @@ impl DhtWorld {
     fn deliver(&mut self, id: usize, from: SocketAddr, data: &[u8]) {
         match self.players[id].manner {
             DhtManner::Honest => {
-                self.act(id, |node, now, out| node.received(from, data, None, now, out));
+                self.act(id, |node, now, out| node.datagram(from, data, None, now, out));
                 self.players[id].node.check().unwrap_or_else(|rule| panic!("{rule}"));
             }
             DhtManner::Silent => {}

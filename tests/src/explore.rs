@@ -9,7 +9,7 @@ use eddyline::base::digest::Digest;
 use eddyline::base::ids::ConnId;
 use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
-use eddyline::choker::{Candidate, Choker};
+use eddyline::choker::{Choker, Contender};
 use eddyline::metainfo::{BLOCK_LENGTH, Geometry};
 use eddyline::picker::{BlockRef, PeerPieces, PickMode, Picker, Received};
 
@@ -169,7 +169,7 @@ impl SmallWorld {
             }
             Move::Written(at) => {
                 let (block, generation) = state.writing.remove(at);
-                if state.picker.written(block, generation) {
+                if state.picker.block_written(block, generation) {
                     state.hashing.push((block.piece, generation));
                 }
             }
@@ -201,7 +201,7 @@ impl SmallWorld {
 
     fn deliver(self, state: &mut State, peer: usize, at: usize) {
         let block = state.peers[peer].outstanding.remove(at);
-        let Received::Needed { also_asked } = state.picker.received(block, key(peer)) else {
+        let Received::Needed { also_asked } = state.picker.block_received(block, key(peer)) else {
             return;
         };
         for other in also_asked {
@@ -312,7 +312,7 @@ pub fn explore_choker(slots: u32, policy: SeedChoking) -> Result<usize, String> 
         let mut unchoked: Vec<ConnId> = Vec::new();
         for round in 0..4u32 {
             let wanting = history >> (round * 3) & 7;
-            let candidates: Vec<Candidate> = (0..3)
+            let candidates: Vec<Contender> = (0..3)
                 .filter(|peer| wanting >> peer & 1 == 1)
                 .map(|peer| candidate(peer, &unchoked, round))
                 .collect();
@@ -333,9 +333,9 @@ pub fn explore_choker(slots: u32, policy: SeedChoking) -> Result<usize, String> 
     Ok(states)
 }
 
-fn candidate(peer: u64, unchoked: &[ConnId], round: u32) -> Candidate {
+fn candidate(peer: u64, unchoked: &[ConnId], round: u32) -> Contender {
     let conn = ConnId::from_u64(1 << 32 | peer);
-    Candidate {
+    Contender {
         conn,
         // Two of them from one host.
         ip: [20, 0, 0, peer as u8 / 2].into(),

@@ -44,12 +44,12 @@ impl Holder {
 
     /// As others read it with [`Self::read`].
     #[must_use]
-    pub fn written(&self) -> String {
+    pub fn to_text(&self) -> String {
         let process = self.process.map_or_else(String::new, |process| process.to_string());
         format!("{process}\n{}\n", self.command)
     }
 
-    /// What [`Self::written`] says; what cannot be read is left out.
+    /// What [`Self::to_text`] says; what cannot be read is left out.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut lines = text.lines();
@@ -143,7 +143,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 fn note(file: &mut File, command: &str) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(Holder::this(command).written().as_bytes())
+    file.write_all(Holder::this(command).to_text().as_bytes())
 }
 
 fn read_note(mut file: &File) -> Holder {

@@ -53,7 +53,7 @@ impl TorrentLocks {
             return Err(LockError::Held(holder));
         }
         let us = Holder::this(command);
-        guard.take(torrent, us.written().as_bytes()).map_err(io)?;
+        guard.take(torrent, us.to_text().as_bytes()).map_err(io)?;
         own.insert(torrent, us);
         Ok(())
     }

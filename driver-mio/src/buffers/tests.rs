@@ -41,11 +41,11 @@ fn a_buffer_is_used_again_when_nobody_holds_any_part_of_it() {
     drop(many);
     assert!(kept(&buffers) >= 30);
     // A second, with nothing in between: a limit lets some come twenty times a second.
-    buffers.rest(REST_AFTER / 2);
+    buffers.idle(REST_AFTER / 2);
     assert!(kept(&buffers) >= 29 && buffers.fill(1, |_| true).is_some());
-    buffers.rest(REST_AFTER / 2);
+    buffers.idle(REST_AFTER / 2);
     assert!(kept(&buffers) >= 29);
-    buffers.rest(REST_AFTER / 2);
+    buffers.idle(REST_AFTER / 2);
     assert_eq!(kept(&buffers), KEPT_AT_REST);
     // What is short holds no buffer.
     let mut short = Vec::new();

@@ -23,7 +23,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 impl Driver {
     /// Collects everything that happened as events.
-    pub(super) fn gather(&mut self) {
+    pub(super) fn collect_events(&mut self) {
         let ready = std::mem::replace(&mut self.ready, Events::with_capacity(0));
         for event in &ready {
             match event.token() {

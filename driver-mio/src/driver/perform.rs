@@ -12,7 +12,7 @@ use eddyline::{
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::reads::Wanted;
+use super::reads::BlockRead;
 use super::{Driver, FIRST_STREAM};
 use crate::stream::Stream;
 
@@ -75,7 +75,7 @@ impl Driver {
             }
             DiskOp::ReadBlock { torrent, piece, begin, length } => {
                 let (torrent, piece, begin, length) = (*torrent, *piece, *begin, *length);
-                return self.reads.wanted.push(Wanted { id, torrent, piece, begin, length });
+                return self.reads.wanted.push(BlockRead { id, torrent, piece, begin, length });
             }
             DiskOp::HashPiece { torrent, piece } => {
                 let patience = patience(&self.engine, *torrent, *piece);

@@ -24,7 +24,7 @@ const WORTHWHILE: u32 = 8 * 1024;
 
 /// A block to be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
+pub(super) struct BlockRead {
     pub(super) id: DiskOpId,
     pub(super) torrent: TorrentId,
     pub(super) piece: u32,
@@ -36,14 +36,14 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// To be read in this turn.
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<BlockRead>,
     /// Those that the engine was told to be ready, in that order.
-    pub(super) lent: VecDeque<(Wanted, Span)>,
+    pub(super) lent: VecDeque<(BlockRead, Span)>,
     /// Those were in memory not before this.
     seen: Option<Instant>,
 }
 
-impl Wanted {
+impl BlockRead {
     fn op(self) -> (DiskOpId, DiskOp) {
         let Self { id, torrent, piece, begin, length } = self;
         (id, DiskOp::ReadBlock { torrent, piece, begin, length })
@@ -92,7 +92,7 @@ impl Driver {
     }
 
     /// Where they can be sent from the disk, blocks are not read at all. Returns whether that is so.
-    fn lend(&mut self, run: &[Wanted], length: u32) -> bool {
+    fn lend(&mut self, run: &[BlockRead], length: u32) -> bool {
         let [first, ..] = run else { return false };
         if first.length < WORTHWHILE {
             return false;
@@ -114,7 +114,7 @@ impl Driver {
     pub(super) fn lent(&mut self, wanted: StoredBlock) -> Option<(Span, Instant)> {
         let seen = self.reads.seen?;
         while let Some((block, span)) = self.reads.lent.pop_front() {
-            let Wanted { torrent, piece, begin, length, .. } = block;
+            let BlockRead { torrent, piece, begin, length, .. } = block;
             if (StoredBlock { torrent, piece, begin, length }) == wanted {
                 return Some((span, seen));
             }
@@ -122,8 +122,8 @@ impl Driver {
         None
     }
 
-    fn read_at_once(&mut self, first: &Wanted, length: u32) -> Option<Bytes> {
-        let Wanted { torrent, piece, begin, .. } = *first;
+    fn read_at_once(&mut self, first: &BlockRead, length: u32) -> Option<Bytes> {
+        let BlockRead { torrent, piece, begin, .. } = *first;
         let read = |into: &mut [u8]| self.disk.read_resident(torrent, piece, begin, into);
         if length >= LONG {
             return self.buffers.fill(length as usize, read);

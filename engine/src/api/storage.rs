@@ -62,7 +62,7 @@ pub enum StorageTask {
     Rename,
 }
 
-/// A wish to rename.
+/// What is to be renamed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Rename {
     /// The whole torrent: its folder, or its only file.

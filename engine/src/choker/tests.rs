@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::*;
 use crate::base::rng::Seed;
 
-fn peer(number: u64, down_rate: u64) -> Candidate {
-    Candidate {
+fn peer(number: u64, down_rate: u64) -> Contender {
+    Contender {
         conn: ConnId::from_u64(number),
         // Each in a block of its own.
         ip: [20, (number >> 8) as u8, number as u8, 1].into(),
@@ -24,7 +24,7 @@ fn peer(number: u64, down_rate: u64) -> Candidate {
     }
 }
 
-fn round(choker: &mut Choker, peers: &[Candidate], policy: SeedChoking, at: u64) -> Vec<u64> {
+fn round(choker: &mut Choker, peers: &[Contender], policy: SeedChoking, at: u64) -> Vec<u64> {
     let mut rng = Seed::from_u64(at).stream("t");
     let chosen = choker.round(peers, 5, policy, Instant::from_millis(at), &mut rng);
     chosen.into_iter().map(ConnId::as_u64).collect()
@@ -42,7 +42,7 @@ fn those_who_give_most_are_served_and_one_slot_tries_others() {
 #[test]
 fn whoever_snubs_us_loses_its_claim() {
     let mut peers: Vec<_> = (0..20).map(|n| peer(n, 100)).collect();
-    peers[7] = Candidate { snubbed: true, down_rate: 1_000_000, ..peers[7] };
+    peers[7] = Contender { snubbed: true, down_rate: 1_000_000, ..peers[7] };
     let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
     assert!(!chosen[..4].contains(&7));
 }
@@ -71,7 +71,7 @@ fn everyone_gets_an_optimistic_turn() {
 
 #[test]
 fn seeding_policies_differ_as_they_should() {
-    let seeding = |n: u64| Candidate {
+    let seeding = |n: u64| Contender {
         seeding: true,
         up_rate: n * 10,
         progress: (n * 50) as u32,
@@ -96,7 +96,7 @@ fn slots_follow_capacity() {
 #[test]
 fn whoever_let_its_turn_pass_comes_behind_all_who_had_none() {
     let peers: Vec<_> = (0..12)
-        .map(|n| Candidate {
+        .map(|n| Contender {
             seeding: n >= 6,
             missed_turn: n % 2 == 0,
             choked_at: Instant::from_millis(100 - n),
@@ -111,7 +111,7 @@ fn whoever_let_its_turn_pass_comes_behind_all_who_had_none() {
 
 #[test]
 fn a_slot_that_is_not_used_goes_to_another_at_the_next_round() {
-    let mut peers: Vec<_> = (0..6).map(|n| Candidate { seeding: true, ..peer(n, 0) }).collect();
+    let mut peers: Vec<_> = (0..6).map(|n| Contender { seeding: true, ..peer(n, 0) }).collect();
     for p in &mut peers[..5] {
         p.unchoked = true;
         p.unchoked_at = Instant::from_millis(5000);
@@ -125,7 +125,7 @@ fn a_slot_that_is_not_used_goes_to_another_at_the_next_round() {
 fn a_block_of_addresses_has_few_of_the_slots_that_others_wait_for() {
     // Whoever came first has had its turn least lately, in each policy; the crowd came first.
     for policy in [SeedChoking::RoundRobin, SeedChoking::FastestUpload, SeedChoking::AntiLeech] {
-        let crowd = |n: u64| Candidate {
+        let crowd = |n: u64| Contender {
             ip: core::net::Ipv6Addr::new(0x2001, 0xdb8, 1, n as u16, 0, 0, 0, 1).into(),
             seeding: true,
             unchoked: n < 10,
@@ -135,7 +135,7 @@ fn a_block_of_addresses_has_few_of_the_slots_that_others_wait_for() {
             ..peer(n, 0)
         };
         let mut peers: Vec<_> = (0..100).map(crowd).collect();
-        peers.extend((100..104).map(|n| Candidate { seeding: true, ..peer(n, 0) }));
+        peers.extend((100..104).map(|n| Contender { seeding: true, ..peer(n, 0) }));
         let mut rng = Seed::from_u64(1).stream("t");
         let now = Instant::from_millis(10_000);
         let chosen = Choker::default().round(&peers, 10, policy, now, &mut rng);
@@ -146,7 +146,7 @@ fn a_block_of_addresses_has_few_of_the_slots_that_others_wait_for() {
 
 #[test]
 fn who_gives_most_is_served_whatever_its_block() {
-    let near = |n: u64| Candidate { ip: [20, 0, 0, n as u8].into(), ..peer(n, 1000 - n) };
+    let near = |n: u64| Contender { ip: [20, 0, 0, n as u8].into(), ..peer(n, 1000 - n) };
     let peers: Vec<_> = (0..10).map(near).chain((10..20).map(|n| peer(n, 1))).collect();
     let chosen = round(&mut Choker::default(), &peers, SeedChoking::RoundRobin, 10_000);
     assert_eq!(chosen[..4], [0, 1, 2, 3]);

@@ -4,7 +4,7 @@
 use alloc::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
-use super::Wishes;
+use super::DiscoveryRequests;
 use crate::base::few::FewSet;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::time::Instant;
@@ -29,7 +29,7 @@ pub struct Agenda {
     /// Flush: peers with something to send or to be granted.
     pub flush: FewSet<ConnId>,
     /// What torrents want of trackers, DHT and local network.
-    pub wishes: Wishes,
+    pub discovery: DiscoveryRequests,
 }
 
 impl Default for Agenda {
@@ -43,7 +43,7 @@ impl Default for Agenda {
             woken: BTreeSet::new(),
             slots_changed: false,
             flush: FewSet::default(),
-            wishes: Wishes::default(),
+            discovery: DiscoveryRequests::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every connection of an engine, from the wish to connect until it is closed, with the counts
+//! Every connection of an engine, from the moment that it is to be made until it is closed, with the counts
 //! that bound them.
 
 use alloc::boxed::Box;

@@ -22,7 +22,7 @@ pub struct Limits {
     /// The highest upload rate seen lately.
     pub up_capacity: u64,
     /// Peers that get no credit until the disk has caught up.
-    pub throttled: BTreeSet<ConnId>,
+    pub awaiting_disk: BTreeSet<ConnId>,
     /// Peers that wait for download tokens, in order.
     pub starved_down: WaitingLine,
     /// Peers that wait for upload tokens or send budget, in order.
@@ -45,7 +45,7 @@ impl Limits {
             up: TokenBucket::for_blocks(None, now),
             up_meter: RateMeter::default(),
             up_capacity: 0,
-            throttled: BTreeSet::new(),
+            awaiting_disk: BTreeSet::new(),
             starved_down: WaitingLine::default(),
             starved_up: WaitingLine::default(),
             starved_of_room: false,

@@ -13,10 +13,14 @@ use super::node_id::NodeId;
 use super::table::{BUCKET, Table};
 use crate::base::time::Instant;
 
-/// Peers in one answer, IPv4 and IPv6: with nodes and token they fit into any packet.
-const MAX_VALUES: (usize, usize) = (60, 25);
-/// Info-hashes in one answer (BEP 51), and the seconds until there is a new choice.
-const SAMPLES: (usize, i64) = (20, 3600);
+/// Peers of IPv4 in one answer: with nodes and token they fit into any packet.
+const MAX_VALUES_IPV4: usize = 60;
+/// Peers of IPv6 in one answer.
+const MAX_VALUES_IPV6: usize = 25;
+/// Info-hashes in one answer (BEP 51).
+const SAMPLES: usize = 20;
+/// Seconds until there is a new choice of them.
+const SAMPLES_INTERVAL: i64 = 3600;
 /// Transactions longer than this are somebody's joke.
 const MAX_TRANSACTION: usize = 32;
 /// Tokens longer than this are not ours.
@@ -99,9 +103,9 @@ impl DhtNode {
             "put" => self.put(from, query, now),
             "sample_infohashes" => {
                 let mut reply = self.near(target(query)?, query, other);
-                let (samples, number) = self.peers.samples(SAMPLES.0, &mut self.rng);
+                let (samples, number) = self.peers.samples(SAMPLES, &mut self.rng);
                 let number = i64::try_from(number).unwrap_or(i64::MAX);
-                reply.samples = Some((samples, number, SAMPLES.1));
+                reply.samples = Some((samples, number, SAMPLES_INTERVAL));
                 Ok(reply)
             }
             // A method of later days that is about a point: nodes near it are always of use.
@@ -151,7 +155,7 @@ impl DhtNode {
             reply.filters = Some((seeds.to_bytes(), others.to_bytes()));
             return Ok(reply);
         }
-        let count = if self.config.ipv6 { MAX_VALUES.1 } else { MAX_VALUES.0 };
+        let count = if self.config.ipv6 { MAX_VALUES_IPV6 } else { MAX_VALUES_IPV4 };
         let peers = self.peers.peers(torrent, query.no_seed, count, &mut self.rng);
         reply.values = (!peers.is_empty()).then_some(peers);
         Ok(reply)

@@ -31,7 +31,7 @@ enum State {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Candidate {
+struct LookupNode {
     id: NodeId,
     addr: SocketAddr,
     state: State,
@@ -54,7 +54,7 @@ pub fn credible(teller: SocketAddr, nodes: &[Contact]) -> Vec<Contact> {
 pub struct Lookup {
     target: NodeId,
     /// By distance from the target.
-    candidates: BTreeMap<[u8; 20], Candidate>,
+    candidates: BTreeMap<[u8; 20], LookupNode>,
     queries: u32,
     answers: u32,
 }
@@ -108,13 +108,13 @@ impl Lookup {
                 None => return,
             }
         }
-        let candidate = Candidate { id, addr, state: State::Fresh, token: None, hops };
+        let candidate = LookupNode { id, addr, state: State::Fresh, token: None, hops };
         self.candidates.insert(distance, candidate);
     }
 
     /// The nearest nodes that may yet count: failed ones are no more, and one whose address does not
     /// allow its id (BEP 42) is asked but takes no place of one that is in order.
-    fn nearest(&self) -> impl Iterator<Item = &Candidate> {
+    fn nearest(&self) -> impl Iterator<Item = &LookupNode> {
         let mut places = BUCKET;
         let alive = self.candidates.values().filter(|c| c.state != State::Failed);
         alive.take_while(move |candidate| {
@@ -137,7 +137,7 @@ impl Lookup {
         Some(contact)
     }
 
-    fn set(&mut self, id: NodeId, state: State) -> Option<&mut Candidate> {
+    fn set(&mut self, id: NodeId, state: State) -> Option<&mut LookupNode> {
         let candidate = self.candidates.get_mut(&id.distance(self.target))?;
         candidate.state = state;
         Some(candidate)
@@ -173,7 +173,7 @@ impl Lookup {
     /// The nearest nodes that answered, with the tokens they gave.
     pub fn closest(&self) -> Vec<(Contact, Option<Bytes>)> {
         let answered = self.candidates.values().filter(|c| c.state == State::Answered);
-        let contact = |c: &Candidate| (Contact { id: c.id, addr: c.addr }, c.token.clone());
+        let contact = |c: &LookupNode| (Contact { id: c.id, addr: c.addr }, c.token.clone());
         answered.map(contact).take(BUCKET).collect()
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "corruption")]
 mod corrupt;
+mod limits;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -24,23 +25,10 @@ use super::tokens::Tokens;
 use crate::base::addr::is_dialable;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-
-/// Time after which a query without an answer has failed.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Time after which a lookup goes on without an answer; it is still used if it comes.
-const SLOW: Duration = Duration::from_secs(1);
-/// Queries sent in a second, and at once after a pause: home routers remember few connections.
-const QUERIES: (u64, u64) = (100, 200);
-/// Lookups at the same time; others wait their turn.
-const MAX_LOOKUPS: usize = 16;
-/// Lookups that wait.
-const MAX_WAITING: usize = 1000;
-/// How often the table is looked after, and old things are forgotten.
-const UPKEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// Time between attempts to get in touch with anybody at all.
-const BOOTSTRAP: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
-/// Nodes below which more are looked for.
-const FEW: usize = 8;
+use limits::{
+    EXPIRY_INTERVAL, FEW, FIRST_BOOTSTRAP_WAIT, LONGEST_BOOTSTRAP_WAIT, MAX_LOOKUPS, MAX_WAITING,
+    PATIENCE, QUERIES_A_SECOND, QUERY_BURST, SLOW, UPKEEP_INTERVAL,
+};
 
 /// How a node behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -151,12 +139,12 @@ impl DhtNode {
             transactions: BTreeMap::new(),
             sent: VecDeque::new(),
             slow: VecDeque::new(),
-            allowance: (QUERIES.1, now),
+            allowance: (QUERY_BURST, now),
             courtesy: Courtesy::default(),
             upkeep_at: now,
-            expire_at: now + UPKEEP.1,
+            expire_at: now + EXPIRY_INTERVAL,
             bootstrap_at: now,
-            bootstrap_wait: BOOTSTRAP.0,
+            bootstrap_wait: FIRST_BOOTSTRAP_WAIT,
             queries_sent: 0,
         }
     }
@@ -281,9 +269,9 @@ impl DhtNode {
     /// Whether another query may go out now.
     fn may_ask(&mut self, now: Instant) -> bool {
         let (left, since) = self.allowance;
-        let gained = now.since(since).as_millis() as u64 * QUERIES.0 / 1000;
+        let gained = now.since(since).as_millis() as u64 * QUERIES_A_SECOND / 1000;
         if gained > 0 {
-            self.allowance = ((left + gained).min(QUERIES.1), now);
+            self.allowance = ((left + gained).min(QUERY_BURST), now);
         }
         self.allowance.0 > 0
     }
@@ -389,7 +377,7 @@ impl DhtNode {
     }
 
     /// A packet came. `other` is the table of the other address family (BEP 32).
-    pub fn received(
+    pub fn datagram(
         &mut self,
         from: SocketAddr,
         data: &[u8],
@@ -521,7 +509,7 @@ impl DhtNode {
             self.look_after(now, out);
         }
         if self.expire_at <= now {
-            self.expire_at = now + UPKEEP.1;
+            self.expire_at = now + EXPIRY_INTERVAL;
             self.peers.expire(now);
             self.items.expire(now);
             self.tokens.rotate(&mut self.rng, now);
@@ -531,7 +519,7 @@ impl DhtNode {
     /// Keeps the table alive: asks whoever was silent for long, refreshes old buckets, and looks for
     /// company when there is little.
     fn look_after(&mut self, now: Instant, out: &mut Output) {
-        self.upkeep_at = now + UPKEEP.0;
+        self.upkeep_at = now + UPKEEP_INTERVAL;
         let unknown = self.table.nodes().find(|node| !node.verified && node.failures == 0);
         let unknown = unknown.map(|node| Contact { id: node.id, addr: node.addr });
         for contact in [unknown, self.table.questionable(now)].into_iter().flatten() {
@@ -549,10 +537,10 @@ impl DhtNode {
         }
         let alive = self.table.nodes().filter(|node| node.verified && node.failures == 0).count();
         if alive >= FEW {
-            self.bootstrap_wait = BOOTSTRAP.0;
+            self.bootstrap_wait = FIRST_BOOTSTRAP_WAIT;
         } else if self.bootstrap_at <= now {
             self.bootstrap_at = now + self.bootstrap_wait;
-            self.bootstrap_wait = (self.bootstrap_wait * 2).min(BOOTSTRAP.1);
+            self.bootstrap_wait = (self.bootstrap_wait * 2).min(LONGEST_BOOTSTRAP_WAIT);
             out.events.push(DhtEvent::Lonely);
             if alive > 0 && self.lookups.is_empty() {
                 let own = self.id();

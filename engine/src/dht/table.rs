@@ -74,7 +74,7 @@ pub struct Table {
 }
 
 /// Addresses that one owner is likely to have: /24 for IPv4, /64 for IPv6.
-fn block(ip: IpAddr) -> [u8; 8] {
+fn address_block(ip: IpAddr) -> [u8; 8] {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, c, _] = ip.octets();
@@ -95,7 +95,10 @@ pub fn kinship(a: SocketAddr, b: SocketAddr) -> (bool, bool) {
         return (false, a == b);
     }
     let local = scope(a.ip()) != Scope::Public;
-    (!local && block(a.ip()) == block(b.ip()), a.ip().to_canonical() == b.ip().to_canonical())
+    (
+        !local && address_block(a.ip()) == address_block(b.ip()),
+        a.ip().to_canonical() == b.ip().to_canonical(),
+    )
 }
 
 impl Table {

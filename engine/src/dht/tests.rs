@@ -252,7 +252,7 @@ fn asked(node: &mut DhtNode, from: SocketAddr, query: Query) -> Option<Packet> {
         body: Body::Query(query),
     };
     let mut out = Output::default();
-    node.received(from, &packet.encode(), None, now(), &mut out);
+    node.datagram(from, &packet.encode(), None, now(), &mut out);
     node.check().unwrap();
     out.packets.pop().map(|(to, bytes)| {
         assert_eq!(to, from);
@@ -310,7 +310,7 @@ fn a_read_only_node_answers_nobody() {
     let mut node = DhtNode::new(config, None, rng(), now());
     assert!(asked(&mut node, addr(1), Query::new("ping", NodeId([3; 20]))).is_none());
     let mut out = Output::default();
-    node.received(addr(1), b"d1:q4:ping1:t2:zz1:y1:qe", None, now(), &mut out);
+    node.datagram(addr(1), b"d1:q4:ping1:t2:zz1:y1:qe", None, now(), &mut out);
     node.meet(addr(2), now(), &mut out);
     let (_, query) = &out.packets[0];
     assert!(Packet::decode(query).unwrap().read_only, "and says so (BEP 43)");
@@ -325,9 +325,9 @@ fn answers_are_taken_only_from_who_was_asked() {
     let t = Packet::decode(&query).unwrap().t;
     let body = Body::Reply(Reply::new(contact(1, &mut rng()).id));
     let answer = Packet { t, v: None, ip: None, read_only: false, body }.encode();
-    node.received(addr(2), &answer, None, now(), &mut out);
+    node.datagram(addr(2), &answer, None, now(), &mut out);
     assert!(node.table().is_empty());
-    node.received(addr(1), &answer, None, now(), &mut out);
+    node.datagram(addr(1), &answer, None, now(), &mut out);
     assert_eq!(node.table().len(), 1);
 }
 

@@ -125,7 +125,7 @@ impl Engine {
 
     /// Nothing that a step should have dealt with is left.
     fn check_leftovers(&self) -> Result<(), &'static str> {
-        if !self.ctx.agenda.flush.is_empty() || self.ctx.agenda.wishes.has_announces() {
+        if !self.ctx.agenda.flush.is_empty() || self.ctx.agenda.discovery.has_announces() {
             return Err("nothing is left to flush after a step");
         }
         if !self.ctx.agenda.touched.is_empty() {
@@ -135,11 +135,13 @@ impl Engine {
             return Err("no timer is due after a step");
         }
         let peers = self.torrents.iter().flat_map(|(_, torrent)| &torrent.peers);
-        let unheard: BTreeSet<_> =
-            peers.filter(|(_, peer)| peer.unheard).map(|(conn, _)| *conn).collect();
+        let awaits_turn: BTreeSet<_> =
+            peers.filter(|(_, peer)| peer.awaits_turn).map(|(conn, _)| *conn).collect();
         let alive = |conn: &ConnId| self.ctx.net.conns.get(*conn).is_some();
         let in_line: Vec<_> = self.turns.iter().filter(alive).collect();
-        if in_line.len() != unheard.len() || in_line.iter().any(|conn| !unheard.contains(conn)) {
+        if in_line.len() != awaits_turn.len()
+            || in_line.iter().any(|conn| !awaits_turn.contains(conn))
+        {
             return Err("whoever has not been heard stands in line once");
         }
         if self.by_hash.len() != self.torrents.len() {

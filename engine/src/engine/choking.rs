@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::Engine;
 use crate::base::ids::{ConnId, TorrentId};
-use crate::choker::{Candidate, Crowds, LOOK_SECONDS, ROUND_SECONDS, slots_for};
+use crate::choker::{Contender, Crowds, LOOK_SECONDS, ROUND_SECONDS, slots_for};
 use crate::context::Timer;
 use crate::peer::Peer;
 use crate::torrent::Torrent;
@@ -22,12 +22,12 @@ impl Engine {
     }
 
     /// All peers that want something, of all torrents.
-    fn interested(&self) -> Vec<(TorrentId, Candidate)> {
+    fn interested(&self) -> Vec<(TorrentId, Contender)> {
         let now = self.ctx.now;
         let mut all = Vec::new();
         for (id, torrent) in self.torrents.iter().filter(|(_, t)| t.is_transferring()) {
             let wanting = torrent.peers.values().filter(|peer| peer.peer_interested);
-            all.extend(wanting.map(|peer| (id, candidate(torrent, peer, now))));
+            all.extend(wanting.map(|peer| (id, contender(torrent, peer, now))));
         }
         all
     }
@@ -40,13 +40,13 @@ impl Engine {
         self.ctx.limits.up_capacity =
             rate.max(self.ctx.limits.up_capacity - self.ctx.limits.up_capacity / 16);
         let interested = self.interested();
-        let candidates: Vec<Candidate> = interested.iter().map(|(_, c)| *c).collect();
+        let contenders: Vec<Contender> = interested.iter().map(|(_, c)| *c).collect();
         let policy = self.ctx.config.seed_choking;
         let slots = self.slots();
         let chosen =
-            self.choker.round(&candidates, slots, policy, now, &mut self.ctx.random.chokes);
+            self.choker.round(&contenders, slots, policy, now, &mut self.ctx.random.chokes);
         let chosen: BTreeSet<ConnId> = chosen.into_iter().collect();
-        // Whoever wants nothing keeps what it has until somebody needs the slot.
+        // A peer that is not interested keeps its slot until another peer needs it.
         let mut spare = (slots as usize).saturating_sub(chosen.len());
         let mut changed = Vec::new();
         for (id, torrent) in self.torrents.iter() {
@@ -134,9 +134,9 @@ impl Engine {
     }
 }
 
-fn candidate(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Candidate {
+fn contender(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Contender {
     let pieces = u64::from(torrent.metainfo.geometry().pieces()).max(1);
-    Candidate {
+    Contender {
         conn: peer.intro.conn,
         ip: peer.intro.addr.ip(),
         seeding: torrent.picker.is_finished(),

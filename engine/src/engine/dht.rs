@@ -21,17 +21,20 @@ use crate::dht::{
 
 /// Torrents that are looked for at the same time, in each address family.
 const MAX_RUNNING: usize = 8;
-/// Time between two lookups (with an announce) of one torrent: usually, and while something is missing and
-/// no peer is connected.
-const INTERVAL: (Duration, Duration) = (Duration::from_secs(900), Duration::from_secs(60));
+/// Time between two lookups (with an announce) of one torrent.
+const INTERVAL: Duration = Duration::from_secs(900);
+/// The same while something is missing and no peer is connected.
+const LONELY_INTERVAL: Duration = Duration::from_secs(60);
 /// Each interval is longer by up to this many milliseconds, drawn at random, so that torrents that were added
 /// together are not looked for together for ever.
 const JITTER: u32 = 60_000;
 /// Lookups that may start at once after a pause. After that there is a time between two of them, so that a
 /// thousand torrents do not query the same few nodes in one burst.
 const BURST: u32 = 5;
-/// Milliseconds between turns, at least and at most.
-const GAP_MILLIS: (u64, u64) = (50, 500);
+/// Milliseconds between turns, at least.
+const LEAST_GAP_MILLIS: u64 = 50;
+/// The same at most.
+const LONGEST_GAP_MILLIS: u64 = 500;
 /// Addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
@@ -73,8 +76,8 @@ impl DhtService {
 
     /// Time between turns: all torrents have theirs in one interval, if that is not too fast.
     fn gap(&self) -> Duration {
-        let fair = INTERVAL.0.as_millis() as u64 / (self.turns.len() as u64).max(1);
-        Duration::from_millis(fair.clamp(GAP_MILLIS.0, GAP_MILLIS.1))
+        let fair = INTERVAL.as_millis() as u64 / (self.turns.len() as u64).max(1);
+        Duration::from_millis(fair.clamp(LEAST_GAP_MILLIS, LONGEST_GAP_MILLIS))
     }
 
     /// Whether a turn may be taken now, which it then is.
@@ -109,7 +112,7 @@ impl DhtService {
     pub(super) fn take_turn(&mut self, id: TorrentId, now: Instant) -> Option<Instant> {
         let at = self.turns.get(&id).copied();
         self.drop_turn(id);
-        at.map(|at| if at > now { at } else { now + INTERVAL.0 })
+        at.map(|at| if at > now { at } else { now + INTERVAL })
     }
 
     fn drop_turn(&mut self, id: TorrentId) {
@@ -182,7 +185,7 @@ impl Engine {
         let Some(node) = node else { return };
         let mut out = Output::default();
         let other = other.as_ref().map(DhtNode::table);
-        node.received(from, data, other, self.ctx.now, &mut out);
+        node.datagram(from, data, other, self.ctx.now, &mut out);
         self.handle_dht(from.is_ipv6(), out);
     }
 
@@ -307,14 +310,14 @@ impl Engine {
                 self.dht_look_up(ipv6, target, goal.clone(), Client::Torrent(id));
             }
             let jitter = Duration::from_millis(self.ctx.random.misc.below(JITTER).into());
-            self.dht.set_turn(id, now + INTERVAL.0 + jitter);
+            self.dht.set_turn(id, now + INTERVAL + jitter);
         }
         self.set_dht_alarm();
     }
 
     /// Ends lookups of torrents that turned out to be private, without a result.
     fn leave_dht(&mut self) {
-        for id in self.ctx.agenda.wishes.take_departures() {
+        for id in self.ctx.agenda.discovery.take_departures() {
             self.dht.drop_turn(id);
             let about = |client: &Client| matches!(client, Client::Torrent(t) if *t == id);
             let lookups = self.dht.running.iter().filter(|(_, client)| about(client));
@@ -357,7 +360,7 @@ impl Engine {
                     self.ctx.agenda.touched.insert(id);
                 }
                 if torrent.peers.is_empty() && torrent.is_running() && !torrent.is_complete() {
-                    let soon = self.ctx.now + INTERVAL.1;
+                    let soon = self.ctx.now + LONELY_INTERVAL;
                     self.dht.set_turn(id, soon);
                 }
                 let (peers, nodes) = (outcome.peers.len() as u32, outcome.stored_at);

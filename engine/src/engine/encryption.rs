@@ -129,13 +129,13 @@ impl Engine {
         let mut out = Vec::new();
         // A key that makes a weak public one is never drawn.
         let Ok(exchange) = Exchange::initiate(setup, payload, &mut out) else { return };
-        if let Some(early) = self.early(conn) {
+        if let Some(early) = self.handshaking(conn) {
             early.opening = Opening::Encrypted(Box::new(exchange));
         }
         self.send_early(conn, out.into());
     }
 
-    fn early(&mut self, conn: ConnId) -> Option<&mut Handshaking> {
+    fn handshaking(&mut self, conn: ConnId) -> Option<&mut Handshaking> {
         match &mut self.ctx.net.conns.get_mut(conn)?.phase {
             Phase::Handshaking(early) => Some(early),
             Phase::Connecting | Phase::Active => None,
@@ -145,7 +145,7 @@ impl Engine {
     /// Bytes of a connection that has not shaken hands: what of them belongs to the protocol, deciphered.
     pub(super) fn open(&mut self, conn: ConnId, bytes: Bytes) -> Result<Bytes, CloseReason> {
         let policy = self.ctx.config.encryption.policy;
-        let Some(early) = self.early(conn) else { return Ok(bytes) };
+        let Some(early) = self.handshaking(conn) else { return Ok(bytes) };
         match core::mem::take(&mut early.opening) {
             Opening::Plain => Ok(bytes),
             Opening::Agreed(info_hash) => {
@@ -203,8 +203,8 @@ impl Engine {
             Ok(Progress::Open) => self.content.note_clear(&Bytes::new()),
             Err(_) => self.content.note_clear(&BAD_BEGINNING),
         }
-        // It stays on record also when it has failed: the next connection may be made without.
-        if let Some(early) = self.early(conn) {
+        // This is kept when the handshake fails as well: the next connection is then made without encryption.
+        if let Some(early) = self.handshaking(conn) {
             early.opening = Opening::Encrypted(exchange);
         }
         if !out.is_empty() {
@@ -313,9 +313,9 @@ impl Engine {
         let mut clear = Vec::from(rest);
         let mut cipher = StreamCipher::new(&agreed.read);
         cipher.apply(&mut clear);
-        let Some(early) = self.early(conn) else { return Bytes::new() };
+        let Some(early) = self.handshaking(conn) else { return Bytes::new() };
         early.opening = Opening::Agreed(Sha1Hash(agreed.info_hash));
-        // So much comes as it was sent, for it was granted before the driver knew of this.
+        // These bytes were granted before the driver had the key: they arrive enciphered.
         let granted = u64::from(early.granted);
         let key = cipher.key();
         let residue = key.limited(key.length().min(granted));

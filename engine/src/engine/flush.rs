@@ -34,8 +34,8 @@ impl Engine {
         }
     }
 
-    /// When those who wait have a turn: where they are those who waited at the last one, not before there
-    /// is something for one of them.
+    /// When those who wait for tokens have their next turn. If nobody has joined them since the last turn, that
+    /// is not before there are tokens for at least one of them.
     fn turn_at(&self) -> Instant {
         let ctx = &self.ctx;
         match ctx.limits.starved_up.has_grown() || ctx.limits.starved_down.has_grown() {
@@ -46,7 +46,7 @@ impl Engine {
 
     /// How long those who wait to be served are left alone.
     fn until_upload_turn(&mut self) -> Option<Duration> {
-        // Nobody has less to wait than for the limit on all.
+        // The limit on all torrents is a lower bound for everybody.
         let all = self.ctx.limits.up.until_turn(self.ctx.now);
         let (mut least, mut asked): (Option<Duration>, _) = (None, None);
         for place in 0..self.ctx.limits.starved_up.len() {
@@ -84,7 +84,7 @@ impl Engine {
         let mut served = true;
         while core::mem::take(&mut served) {
             for _ in 0..self.ctx.limits.starved_up.len() {
-                // Who is at the front stays there until there is something for it.
+                // The first in line keeps its place until there is a portion for it.
                 if !self.ctx.limits.up.has_portion(self.ctx.now) {
                     return;
                 }
@@ -102,8 +102,8 @@ impl Engine {
         }
     }
 
-    /// What is common is used up: those who hold less than their share get it all the same, and keep
-    /// their place.
+    /// The shared part of the send budget is used up: peers that hold less than their guaranteed share are
+    /// served all the same, and keep their place in line.
     fn serve_shares(&mut self) {
         self.ctx.work.add_steps(self.ctx.limits.starved_up.len() as u64);
         let conns = &self.ctx.net.conns;

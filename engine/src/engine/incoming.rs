@@ -41,7 +41,7 @@ impl Engine {
         self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
     }
 
-    /// A connection that we began stands: we speak first.
+    /// A connection that we began is established: we send the first handshake.
     pub(super) fn connected(&mut self, conn: ConnId) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
@@ -115,7 +115,7 @@ impl Engine {
             Ok(None) => return,
             Err(_) => return self.forget_early(conn, CloseReason::BadMessage, true),
         };
-        // What was agreed on in secret is what is spoken of.
+        // The torrent of the handshake has to be the one that the encrypted handshake named.
         if matches!(early.opening, Opening::Agreed(hash) if hash != handshake.info_hash) {
             return self.forget_early(conn, CloseReason::BadMessage, true);
         }

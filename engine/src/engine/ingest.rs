@@ -174,7 +174,7 @@ impl Engine {
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
         if matches!(event, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)) {
-            // What was asked of it earlier in this step is of no use any more.
+            // Actions of this step for the connection are dropped: it has ended.
             self.ctx.out.withdraw(conn);
         }
         // An event for a connection that we closed is a normal race.
@@ -190,7 +190,7 @@ impl Engine {
                     self.content.note_clear(&bytes);
                 }
                 match active {
-                    true => self.received(conn, torrent, bytes),
+                    true => self.bytes_received(conn, torrent, bytes),
                     false => self.received_early(conn, bytes),
                 }
             }
@@ -230,8 +230,8 @@ impl Engine {
         if let DiskJob::Read { request, .. } = job {
             self.ctx.budgets.sending.give(request.length.into());
         }
-        if !self.ctx.limits.throttled.is_empty() && !self.ctx.disk_is_behind() {
-            let held = core::mem::take(&mut self.ctx.limits.throttled);
+        if !self.ctx.limits.awaiting_disk.is_empty() && !self.ctx.disk_is_behind() {
+            let held = core::mem::take(&mut self.ctx.limits.awaiting_disk);
             self.ctx.agenda.flush.extend(held);
         }
         let id = job.torrent();

@@ -121,7 +121,7 @@ impl Engine {
         let kept = Kept { dht: self.dht.take_turn(id, self.ctx.now), ..torrent.kept() };
         self.standby.put(hash, kept, kept.due());
         self.ctx.notify(Notice::Rested(id, hash));
-        // Whoever came in the meantime wakes it at once.
+        // A peer that came while it was going to rest wakes it at once.
         if let Some((_, remote, _)) = self.parked(hash).first() {
             let remote = *remote;
             self.want(hash, Some(remote));

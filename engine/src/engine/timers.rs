@@ -1,4 +1,4 @@
-//! What is due.
+//! Timers that are due.
 
 use super::Engine;
 use crate::api::CloseReason;

@@ -27,8 +27,10 @@ use lookups::Lookup;
 
 /// Longest body of a tracker's reply.
 const MAX_BODY: u32 = 1 << 20;
-/// Seconds for an announce, and for the last one.
-const HTTP_SECONDS: (u32, u32) = (30, 4);
+/// Seconds for an announce.
+const HTTP_SECONDS: u32 = 30;
+/// Seconds for the last one.
+const LAST_HTTP_SECONDS: u32 = 4;
 /// Redirects followed.
 const MAX_REDIRECTS: u8 = 5;
 
@@ -102,7 +104,7 @@ struct Exchange {
     status: u16,
     location: Option<String>,
     scope: Scope,
-    /// The nearest that it may reach; `None` for anything.
+    /// The narrowest scope of addresses that it may reach; `None` for any.
     only: Option<Scope>,
     /// Where redirects led, and when.
     hops: Vec<(String, Instant)>,
@@ -220,7 +222,7 @@ impl Engine {
         }
         let url = announce_url(&order.url, &params, order.tracker_id.as_deref());
         let timeout =
-            if params.event == AnnounceEvent::Stopped { HTTP_SECONDS.1 } else { HTTP_SECONDS.0 };
+            if params.event == AnnounceEvent::Stopped { LAST_HTTP_SECONDS } else { HTTP_SECONDS };
         let families = self.families(&order.url);
         if families.is_empty() {
             return self.leg_failed(key, Reach::Nowhere, "no usable address family", None);
@@ -403,7 +405,7 @@ impl Engine {
             && self.trackers.hosts.another(&host_of(&url), self.ctx.now)
         {
             let purpose = Purpose::Scrape(id, tracker);
-            let (ipv6, timeout) = (announced.ipv6, HTTP_SECONDS.0);
+            let (ipv6, timeout) = (announced.ipv6, HTTP_SECONDS);
             self.http_get(&url, Exchange::new(purpose, ipv6, timeout, near));
         }
     }

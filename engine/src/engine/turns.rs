@@ -35,7 +35,12 @@ impl Turns {
 
 impl Engine {
     /// Bytes came from a peer.
-    pub(super) fn received(&mut self, conn: ConnId, torrent: Option<TorrentId>, bytes: Bytes) {
+    pub(super) fn bytes_received(
+        &mut self,
+        conn: ConnId,
+        torrent: Option<TorrentId>,
+        bytes: Bytes,
+    ) {
         self.ctx.net.received += bytes.len() as u64;
         let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
         let Some(peer) = torrent.peers.get_mut(&conn) else { return };
@@ -50,8 +55,8 @@ impl Engine {
                 self.content.note(range.start, range.end);
             }
         }
-        // Who stands in the line has its turn there.
-        if peer.unheard {
+        // A peer in line acts on its messages when its turn comes.
+        if peer.awaits_turn {
             torrent.account_for_waiting(&mut self.ctx, conn);
         } else if torrent.act_on_messages(&mut self.ctx, conn) {
             self.turns.wait(conn);
@@ -76,8 +81,8 @@ impl Engine {
         }
     }
 
-    /// What was left from the step before: it gets half of this one, so that neither what waits nor
-    /// what comes can keep the other out.
+    /// Messages left from the step before get up to half of the work of this one, so that neither they nor new
+    /// ones can starve the other.
     pub(super) fn give_first_turns(&mut self) {
         self.give_turns(STEP_UNITS / 2);
     }

@@ -24,9 +24,9 @@ fn what_is_announced_is_understood_by_others_and_not_by_ourselves() {
     let from = "192.168.1.7:6771".parse().unwrap();
     for ipv6 in [false, true] {
         let packet = announcement.encode(ipv6);
-        let heard = theirs.received(from, NOWHERE, &packet, now);
+        let heard = theirs.datagram(from, NOWHERE, &packet, now);
         assert_eq!(heard, Some(("192.168.1.7:6881".parse().unwrap(), hashes(3))));
-        assert_eq!(ours.received(from, NOWHERE, &packet, now), None);
+        assert_eq!(ours.datagram(from, NOWHERE, &packet, now), None);
     }
 }
 
@@ -53,7 +53,7 @@ fn a_flood_is_heeded_in_part_and_does_not_drown_others() {
     let packet = other.announce(&hashes(1), 9, &mut rng, now).0.encode(false);
     let heard = |machine: &mut LocalDiscovery, host: u8, now| {
         let from = SocketAddr::new(Ipv4Addr::new(192, 168, 1, host).into(), 6771);
-        let heard = |_: &i32| machine.received(from, NOWHERE, &packet, now).is_some();
+        let heard = |_: &i32| machine.datagram(from, NOWHERE, &packet, now).is_some();
         (0..1000).filter(heard).count()
     };
     assert_eq!(heard(&mut machine, 7, now), 10);
@@ -69,7 +69,7 @@ fn only_senders_on_the_same_network_are_believed() {
     let own: IpAddr = "2001:db8:1:2::5".parse().unwrap();
     let mut believed = |from: &str| {
         let from = SocketAddr::new(from.parse().unwrap(), 6771);
-        machine.received(from, own, &packet, now).is_some()
+        machine.datagram(from, own, &packet, now).is_some()
     };
     for local in ["10.0.0.9", "192.168.0.1", "169.254.3.4", "127.0.0.1", "fe80::1", "fd00::1"] {
         assert!(believed(local), "{local}");

@@ -1,4 +1,4 @@
-//! How often a peer may turn something round before it is no longer followed at once.
+//! How often a peer may change a flag before we stop reacting to each change at once.
 //!
 //! Choking and interest can change for good reasons a few times a minute. Each change costs us
 //! decisions about everybody else, so a peer that changes its mind all the time is followed when its

@@ -3,8 +3,8 @@
 //! The machine knows the rules of the protocol (BEP 3, 6, 9, 10, 11, 21, 54) and nothing about other peers
 //! or the disk; the torrent that owns it makes the decisions.
 
+mod before_metadata;
 mod calm;
-mod early;
 mod error;
 mod extensions;
 mod metadata;
@@ -34,8 +34,8 @@ use crate::wire::{BlockRequest, FrameAssembler, Handshake, Message, PeerId};
 /// anywhere, and than a slow peer takes between two blocks.
 const IDLE_SLOT_MILLIS: u64 = 4000;
 
+pub use before_metadata::BeforeMetadata;
 pub use calm::Calm;
-pub use early::Early;
 pub use error::{Misbehaviour, PeerError};
 pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
 pub use metadata::MetadataUploads;
@@ -111,7 +111,7 @@ pub struct Peer {
     /// Received bytes that are not decoded yet.
     pub assembler: FrameAssembler,
     /// Complete messages wait in it for the next step.
-    pub unheard: bool,
+    pub awaits_turn: bool,
     /// How often it changed whether it wants something.
     pub interest_calm: Calm,
     /// How often it changed whether it serves us.
@@ -145,7 +145,7 @@ pub struct Peer {
     pub asked_at: Instant,
     /// It let its last turn in an upload slot pass without asking for anything.
     pub missed_turn: bool,
-    /// It shares the blame for a bad piece and has to prove itself.
+    /// On parole: it contributed to a bad piece and has to prove itself.
     pub parole: bool,
     /// How many good pieces it had a part in.
     pub verified: u32,
@@ -160,7 +160,7 @@ pub struct Peer {
     /// Rejects it sent of requests that nobody made.
     pub unasked_rejects: u32,
     /// What it said of pieces before it was known how many there are.
-    early: Early,
+    before_metadata: BeforeMetadata,
     /// Pieces of the info dictionary that it asked for and that do not exist.
     pub impossible_metadata: u32,
     /// What it is given of the info dictionary.
@@ -172,7 +172,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer that has just shaken hands. `assembler` may hold bytes that came behind it.
+    /// A peer whose handshake is complete. `assembler` may hold bytes that followed the handshake.
     pub fn new(
         intro: Introduction,
         handshake: &Handshake,
@@ -205,7 +205,7 @@ impl Peer {
             requests: Requests::new(now),
             uploads: Uploads::default(),
             assembler,
-            unheard: false,
+            awaits_turn: false,
             interest_calm: Calm::default(),
             choke_calm: Calm::default(),
             assembling: 0,
@@ -229,7 +229,7 @@ impl Peer {
             refused: 0,
             unasked: 0,
             unasked_rejects: 0,
-            early: Early::default(),
+            before_metadata: BeforeMetadata::default(),
             pex: PexLedger::default(),
             impossible_metadata: 0,
             metadata: MetadataUploads::new(now),
@@ -250,7 +250,7 @@ impl Peer {
     /// Takes in a request that may be served.
     pub fn take_request(&mut self, request: BlockRequest, limit: u32, now: Instant) -> Verdict {
         self.asked_at = now;
-        // What anybody may ask for while choked says nothing of how a turn is used.
+        // Requests from the allowed-fast set do not count as use of an upload slot.
         self.missed_turn &= self.am_choking;
         self.uploads.push(request, limit, &mut self.refused)
     }
@@ -267,7 +267,7 @@ impl Peer {
     /// Bytes that it sent and that wait: for the rest of their message, for its turn, or for the
     /// metadata.
     pub fn waiting_bytes(&self) -> u64 {
-        self.assembler.buffered() as u64 + self.early.bytes()
+        self.assembler.buffered() as u64 + self.before_metadata.bytes()
     }
 
     /// Whether it has everything.

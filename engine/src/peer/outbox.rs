@@ -37,7 +37,7 @@ struct Uptake {
 }
 
 impl Uptake {
-    /// Nothing waited until now.
+    /// Nothing was waiting to be sent until now, so a new window begins.
     fn begin(&mut self, now: Instant) {
         *self = Self { since: now, ..Self::default() };
     }

@@ -91,7 +91,7 @@ impl Peer {
             work.add(units(&message));
             let event = match geometry {
                 Some(geometry) => self.take(message, geometry)?,
-                None => self.take_early(message)?,
+                None => self.take_before_metadata(message)?,
             };
             if event.is_some() || self.outbox.is_overfull() {
                 return Ok(event);
@@ -101,9 +101,9 @@ impl Peer {
     }
 
     /// A message while it is not known how many pieces there are.
-    fn take_early(&mut self, message: Message) -> Result<Option<PeerEvent>, PeerError> {
+    fn take_before_metadata(&mut self, message: Message) -> Result<Option<PeerEvent>, PeerError> {
         self.check_fast(&message)?;
-        if self.early.keep(&message)? {
+        if self.before_metadata.keep(&message)? {
             return Ok(None);
         }
         match message {
@@ -153,7 +153,7 @@ impl Peer {
             Message::Cancel(request) => Some(PeerEvent::Cancel(request)),
             Message::Reject(request) => Some(PeerEvent::Reject(request)),
             Message::Piece { piece, begin, payload } => {
-                Some(self.block(piece, begin, payload, geometry)?)
+                Some(self.take_block(piece, begin, payload, geometry)?)
             }
             other => self.take_other(other, pieces)?,
         })
@@ -282,7 +282,7 @@ impl Peer {
         Ok(PeerEvent::Request(request))
     }
 
-    fn block(
+    fn take_block(
         &mut self,
         piece: u32,
         begin: u32,

@@ -210,7 +210,7 @@ impl Requests {
     }
 
     /// A block came. Returns whether it was outstanding, `None` when it was not even given up.
-    pub fn received(&mut self, at: BlockRef, now: Instant) -> Option<bool> {
+    pub fn block_received(&mut self, at: BlockRef, now: Instant) -> Option<bool> {
         self.last_block = now;
         self.snubbed = false;
         if core::mem::take(&mut self.rejects) > 1 {

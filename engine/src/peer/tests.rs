@@ -161,7 +161,7 @@ fn request_depth_grows_with_the_rate_and_obeys_reqq() {
         (0..depth).for_each(|n| requests.sent(at(n), Instant::from_millis(now)));
         now += 100;
         (0..depth).for_each(|n| {
-            requests.received(at(n), Instant::from_millis(now)).unwrap();
+            requests.block_received(at(n), Instant::from_millis(now)).unwrap();
         });
         let rate = u64::from(depth) * 16_384 * 10;
         requests.adapt(rate.min(10_000_000), 16_384, Instant::from_millis(now));
@@ -183,7 +183,7 @@ fn queue_at(rate: u64, hold: bool) -> u64 {
             .next()
             .is_some_and(|first| now >= 20 + first.sent.millis_since(Instant::ZERO));
         if due && u64::from(came + 1) * 16_384 <= rate * now / 1000 {
-            requests.received(at(came), instant).unwrap();
+            requests.block_received(at(came), instant).unwrap();
             came += 1;
         }
         while asked - came < requests.depth(2000, 1000) {
@@ -224,9 +224,9 @@ fn a_peer_that_falls_silent_is_snubbing_and_its_late_blocks_are_known() {
     assert_eq!(requests.cancel_all(), [at(0), at(1)]);
     assert_eq!(requests.depth(250, 1000), 1);
     let late = Instant::from_millis(30_000);
-    assert_eq!(requests.received(at(1), late), Some(false));
+    assert_eq!(requests.block_received(at(1), late), Some(false));
     assert!(!requests.is_snubbed());
-    assert_eq!(requests.received(at(1), late), None, "only once");
+    assert_eq!(requests.block_received(at(1), late), None, "only once");
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn rejects_in_a_row_leave_a_peer_alone_for_twice_as_long_each_until_it_delivers(
         now += wait;
     }
     requests.sent(at(0), ms(now));
-    requests.received(at(0), ms(now));
+    requests.block_received(at(0), ms(now));
     assert_eq!(requests.back_off(4, ms(now), ms(now)), ms(now + 100));
     assert!(!requests.is_paused(ms(now)));
 }

@@ -90,7 +90,7 @@ impl Availability {
     }
 
     /// Nothing is missing any more: gives back what only a download needs.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn shrink(&mut self) {
         if self.occupied == [0; PRIORITIES] {
             self.buckets = Default::default();
         }

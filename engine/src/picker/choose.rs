@@ -175,7 +175,7 @@ impl Picker {
                 (a, b) => a.or(b),
             };
         }
-        // What was begun and left by its peer, then what peers of this speed share.
+        // First pieces that nobody is asked for any more, then pieces that peers of this speed share.
         let shared: &[Offer] =
             if mode.fast { &[Offer::Left] } else { &[Offer::Left, Offer::Shared] };
         if let Some(piece) = self.open.best(shared, &usable) {

@@ -1,4 +1,4 @@
-//! Which block to ask whom for (BEP 3's rarest first, and what the field learnt since).
+//! Which block to ask whom for: rarest first (BEP 3), whole pieces for fast peers, endgame.
 //!
 //! Pieces that nobody has begun stand in buckets by priority and availability, so that a HAVE moves
 //! one piece and a pick looks at the front of a bucket: neither looks at all pieces. Pieces begun
@@ -276,7 +276,7 @@ impl Picker {
             self.in_vain.retain(|(of, _), _| *of != piece);
         }
         if self.missing.count() == 0 {
-            self.availability.rest();
+            self.availability.shrink();
         }
     }
 
@@ -410,12 +410,12 @@ impl Picker {
     }
 
     /// A block came from `peer`; it is on its way to the disk if it was needed.
-    pub fn received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
+    pub fn block_received(&mut self, at: BlockRef, peer: PeerKey) -> Received {
         let Some(partial) = self.partials.get_mut(&at.piece) else { return Received::Useless };
         let wanted = self.priorities.get(at.piece as usize).copied().unwrap_or(0);
         let listed = OpenPieces::entry(at.piece, partial, wanted);
         let Some(also_asked) = partial.receive(at.block, peer) else { return Received::Useless };
-        // Most blocks change nothing of how the piece is listed.
+        // Usually the piece stays where it is listed.
         if OpenPieces::entry(at.piece, partial, wanted) != listed {
             self.open.refresh(at.piece, Some(partial), wanted);
         }
@@ -428,7 +428,7 @@ impl Picker {
     }
 
     /// A block is on disk. Returns true when it was the last one and the piece can be hashed.
-    pub fn written(&mut self, at: BlockRef, generation: u32) -> bool {
+    pub fn block_written(&mut self, at: BlockRef, generation: u32) -> bool {
         let partial = self.partials.get_mut(&at.piece).filter(|p| p.generation == generation);
         partial.is_some_and(|partial| {
             partial.set(at.block, BlockState::Written);

@@ -146,9 +146,11 @@ fn endgame_asks_a_bounded_number_of_others_and_names_them_for_cancelling() {
     assert_eq!(asked.len(), 4, "two more for each of two blocks");
     assert_eq!(picker.pick_endgame(1, &PeerPieces::All, None, PROVEN, &mut rng()), None);
     let at = asked[0];
-    let Received::Needed { also_asked } = picker.received(at, 1) else { panic!("not needed") };
+    let Received::Needed { also_asked } = picker.block_received(at, 1) else {
+        panic!("not needed")
+    };
     assert_eq!(also_asked.len(), 2);
-    assert_eq!(picker.received(at, 2), Received::Useless);
+    assert_eq!(picker.block_received(at, 2), Received::Useless);
     picker.check().unwrap();
 }
 
@@ -192,7 +194,7 @@ fn endgame_respects_unwanted_pieces() {
 fn a_dropped_request_opens_the_block_for_others() {
     let mut picker = picker(1, 2);
     let pick = picker.pick(1, &PeerPieces::All, None, 2, mode(), &mut rng());
-    picker.received(pick.blocks[0], 1);
+    picker.block_received(pick.blocks[0], 1);
     picker.request_dropped(pick.blocks[1], 1);
     let again = picker.pick(2, &PeerPieces::All, None, 2, mode(), &mut rng());
     assert_eq!(again.blocks, [pick.blocks[1]]);
@@ -203,15 +205,15 @@ fn a_dropped_request_opens_the_block_for_others() {
 fn a_failed_piece_is_fetched_again_and_late_completions_do_not_count() {
     let mut picker = picker(1, 1);
     let at = picker.pick(1, &PeerPieces::All, None, 1, mode(), &mut rng()).blocks[0];
-    picker.received(at, 1);
+    picker.block_received(at, 1);
     let generation = picker.generation_of(0).unwrap();
-    assert!(picker.written(at, generation));
+    assert!(picker.block_written(at, generation));
     assert!(picker.contributors(0).eq([Some(1)]));
     picker.piece_failed(0);
-    assert!(!picker.written(at, generation));
+    assert!(!picker.block_written(at, generation));
     let again = picker.pick(2, &PeerPieces::All, None, 1, mode(), &mut rng());
     assert_eq!(again.blocks, [at]);
-    assert!(!picker.written(at, generation));
+    assert!(!picker.block_written(at, generation));
     picker.check().unwrap();
 }
 
@@ -343,8 +345,8 @@ fn what_was_reserved_for_a_peer_that_left_is_open_to_everyone() {
     let usual = PickMode { parole: false, ..parole };
     let first = picker.pick(1, &PeerPieces::All, None, 1, parole, &mut rng).blocks[0];
     let generation = picker.generation_of(0).unwrap();
-    picker.received(first, 1);
-    picker.written(first, generation);
+    picker.block_received(first, 1);
+    picker.block_written(first, generation);
     assert!(picker.pick(2, &PeerPieces::All, None, 9, usual, &mut rng).blocks.is_empty());
     picker.release(1);
     assert_eq!(picker.pick(2, &PeerPieces::All, None, 9, usual, &mut rng).blocks.len(), 1);
@@ -360,7 +362,7 @@ fn what_was_left_half_done_is_entrusted_to_a_suspect_that_has_nothing_else() {
     // Somebody brings one block and leaves; another is being asked for the rest.
     let first =
         picker.pick(1, &PeerPieces::All, None, 2, PickMode { parole: false, ..mode }, &mut rng);
-    picker.received(first.blocks[0], 1);
+    picker.block_received(first.blocks[0], 1);
     assert!(!picker.entrust(2, &PeerPieces::All, None), "somebody is being asked for it");
     picker.request_dropped(first.blocks[1], 1);
     assert!(picker.pick(2, &PeerPieces::All, None, 9, mode, &mut rng).blocks.is_empty());
@@ -377,11 +379,11 @@ fn blocks_of_a_peer_that_sent_bad_data_are_fetched_again_unless_the_piece_is_who
     let asked = picker.pick(1, &PeerPieces::All, None, 6, mode(), &mut rng()).blocks;
     // One whole piece, half of another one, and a block that is still being written.
     for at in &asked[..3] {
-        picker.received(*at, 1);
+        picker.block_received(*at, 1);
         let generation = picker.generation_of(at.piece).unwrap();
-        picker.written(*at, generation);
+        picker.block_written(*at, generation);
     }
-    picker.received(asked[4], 1);
+    picker.block_received(asked[4], 1);
     for at in [asked[3], asked[5]] {
         picker.request_dropped(at, 1);
     }

@@ -64,7 +64,7 @@ impl Blame {
 
     /// A block is written: a hash of it that was asked for before proves nothing any more, or an honest
     /// sender would answer for what a liar put in the place of its block.
-    pub(super) fn written(&mut self, piece: u32, block: u32) {
+    pub(super) fn block_written(&mut self, piece: u32, block: u32) {
         let Some(case) = self.cases.get_mut(&piece) else { return };
         if case.judging {
             self.close_case(piece);
@@ -122,9 +122,9 @@ impl Blame {
         Some((prefix, (prefix.is_loopback() && !incoming).then_some(addr.port())))
     }
 
-    /// Those of several senders who are guilty for certain: nobody but connections of one host sent
-    /// anything, and these have not proven themselves. Otherwise it would be enough to come back in
-    /// the middle of each piece.
+    /// Which of several senders are certainly guilty: if all blocks came from connections of one host, those
+    /// that have not proven themselves. Without this a liar could avoid blame by reconnecting in the middle of
+    /// each piece.
     fn guilty_together(
         &self,
         suspects: &[PeerKey],
@@ -292,13 +292,13 @@ mod tests {
         let sender = Some(PeerKey::default());
         let pending = Case { senders: alloc::vec![sender; 3], ..Case::default() };
         blame.cases.insert(7, pending);
-        blame.written(7, 1);
-        blame.written(7, 9);
-        blame.written(8, 0);
+        blame.block_written(7, 1);
+        blame.block_written(7, 9);
+        blame.block_written(8, 0);
         assert_eq!(blame.cases[&7].senders, [sender, None, sender]);
         // Once the good piece is hashed to judge, what is written makes that worthless.
         blame.cases.entry(7).or_default().judging = true;
-        blame.written(7, 0);
+        blame.block_written(7, 0);
         assert!(blame.cases.is_empty());
         assert_eq!(blame.check(), Ok(()));
     }

@@ -53,7 +53,7 @@ impl Torrent {
         match rule {
             "a peer interests by missing pieces only" => peer.interesting = 100_000,
             "whoever was not told of every piece is on the list" => peer.haves_told = Some(0),
-            "whoever has not been heard stands in line once" => peer.unheard = true,
+            "whoever has not been heard stands in line once" => peer.awaits_turn = true,
             "bytes that wait are accounted for" => {
                 peer.assembling += 1;
                 ctx.budgets.assembling.take(1);

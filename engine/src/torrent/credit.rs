@@ -12,14 +12,14 @@ impl Traffic {
     /// How many bytes a peer should be allowed to send.
     fn window(ctx: &mut Context, peer: &Peer) -> u32 {
         // What it has sent already comes first.
-        if peer.unheard {
+        if peer.awaits_turn {
             return 0;
         }
         if peer.requests.is_empty() {
             return IDLE_WINDOW;
         }
         if ctx.disk_is_behind() {
-            ctx.limits.throttled.insert(peer.intro.conn);
+            ctx.limits.awaiting_disk.insert(peer.intro.conn);
             return 0;
         }
         if !ctx.budgets.credit.has_room() {

@@ -85,7 +85,7 @@ impl Torrent {
         match (job, outcome) {
             (DiskJob::Write { at, generation, .. }, outcome) => {
                 let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
-                self.written(ctx, at, generation, result);
+                self.block_written(ctx, at, generation, result);
             }
             (DiskJob::Read { conn, request, .. }, DiskOutcome::Changed(files)) => {
                 self.tell_storage(ctx, |storage, around, out| {
@@ -134,7 +134,7 @@ impl Torrent {
     }
 
     /// A block is on disk, or is not.
-    fn written(
+    fn block_written(
         &mut self,
         ctx: &mut Context,
         at: BlockRef,
@@ -145,7 +145,7 @@ impl Torrent {
         self.go_on_checking(ctx);
         match outcome {
             Ok(()) => {
-                let whole = self.picker.written(at, generation);
+                let whole = self.picker.block_written(at, generation);
                 self.tell_storage(ctx, |storage, around, out| {
                     storage.wrote(around, at.piece, whole, out);
                 });

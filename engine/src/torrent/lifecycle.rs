@@ -1,4 +1,4 @@
-//! Opening, checking, pausing, finishing and failing.
+//! Metadata, opening, checking, pausing, finishing, failing, resting and leaving.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::candidates::Namer;
-use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer, Wish};
+use crate::context::{Agenda, Context, DiscoveryRequest, DiskJob, HashPurpose, Timer};
 use crate::metadata_fetch::MetadataFetch;
 use crate::metainfo::Metainfo;
 use crate::picker::Picker;
@@ -82,7 +82,7 @@ impl Torrent {
         let geometry = self.metainfo.geometry();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.learn_geometry(geometry).is_err() {
-            // It is counted with nothing, as it was.
+            // Availability counts it with no pieces until now, and has to go on doing so while it is closed.
             let pieces = crate::base::bits::Bits::new(geometry.pieces());
             peer.pieces = crate::picker::PeerPieces::Some(pieces);
             return self.close_peer(ctx, conn, CloseReason::Misbehaved, true);
@@ -106,7 +106,7 @@ impl Torrent {
     /// The torrent is private (BEP 27): what DHT, peer exchange and local discovery told is
     /// forgotten, and whoever came by them goes.
     fn forget_hearsay(&mut self, ctx: &mut Context) {
-        ctx.agenda.wishes.add(self.id, Wish::LeaveDht);
+        ctx.agenda.discovery.add(self.id, DiscoveryRequest::LeaveDht);
         let conns = self.peers.values().filter(|peer| peer.intro.source.is_hearsay());
         let conns: Vec<ConnId> = conns.map(|peer| peer.intro.conn).collect();
         for conn in conns {
@@ -159,7 +159,7 @@ impl Torrent {
         }
         if let Some(resume) = resume {
             self.traffic.resume(resume.downloaded, resume.uploaded);
-            // Who was known before a rest has had time to come by itself.
+            // After a rest these addresses are stale: whoever was there then comes by itself.
             let peers = if self.is_coming_or_going() { Vec::new() } else { resume.peers };
             for addr in peers {
                 self.add_candidate(ctx, addr, Namer::all(PeerSource::Resume));
@@ -188,7 +188,7 @@ impl Torrent {
     /// Hashes more pieces, as far as there are jobs; goes active when all are done.
     pub(crate) fn go_on_checking(&mut self, ctx: &mut Context) {
         let Stage::Checking { queue, hashing } = self.life.stage() else { return };
-        // Blocks may still be on their way to the disk from before; a hash sees whole writes only.
+        // Blocks may still be on their way to the disk; a piece must not be hashed before they are written.
         if self.life.is_paused() || self.life.has_failed() || ctx.disk.is_writing(self.id) {
             return;
         }
@@ -223,7 +223,7 @@ impl Torrent {
         let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return };
         *hashing -= 1;
         match outcome {
-            // What cannot be read now may be good all the same; it is looked at again.
+            // A piece that cannot be read now may still be good: it is hashed again later.
             Err(error) if error != DiskError::Missing => {
                 queue.insert(piece);
                 return self.fail(ctx, error);
@@ -231,7 +231,7 @@ impl Torrent {
             Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
                 let was_missing = self.picker.is_missing(piece);
                 self.picker.set_have(piece);
-                // Whoever was there before the metadata still is.
+                // Peers that came before the metadata are still connected.
                 for peer in self.peers.values_mut().filter(|_| was_missing) {
                     peer.interesting -= u32::from(peer.pieces.has(piece));
                 }
@@ -297,7 +297,7 @@ impl Torrent {
     pub(super) fn leave_swarm(&mut self, ctx: &mut Context, reason: CloseReason) {
         self.close_all(ctx, reason);
         for order in self.announcer.stop() {
-            ctx.agenda.wishes.add(self.id, Wish::Announce(order));
+            ctx.agenda.discovery.add(self.id, DiscoveryRequest::Announce(order));
         }
         self.storage.save_soon();
         ctx.agenda.touched.insert(self.id);

@@ -19,12 +19,14 @@ use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerKey, PeerPieces, STEPS_TO_INDEX};
 use crate::wire::{BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage};
 
-/// Silence after which a peer is given up, in milliseconds: keep-alives come every two minutes.
+/// Milliseconds without a byte from a peer after which it is closed: keep-alives come every two minutes.
 const SILENT_MILLIS: u64 = 150_000;
 /// Milliseconds without sending anything after which we send a keep-alive.
 const KEEP_ALIVE_MILLIS: u64 = 100_000;
-/// How often a peer that is being asked or served is looked at, and one that is not.
-const TICK_MILLIS: (u64, u64) = (2_000, 20_000);
+/// How often a peer that is being asked or served is looked at.
+const BUSY_TICK_MILLIS: u64 = 2_000;
+/// How often one that is not.
+const IDLE_TICK_MILLIS: u64 = 20_000;
 
 /// Bytes of an unfinished message that are kept, beyond those of a bitfield: no other message that
 /// means anything to us is longer.
@@ -38,29 +40,28 @@ pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
 }
 
 /// What is left of a peer's bytes when its turn is over.
-struct Waiting {
+struct LeftOver {
     /// Complete messages, for another turn.
-    unheard: bool,
+    awaits_turn: bool,
     /// Bytes in the assembler.
     unfinished: u64,
     /// More than before, and more than there is room for.
     too_much: bool,
 }
 
-impl Waiting {
+impl LeftOver {
     /// A peer's turn is over: what it left is put away and accounted for.
     fn after_turn(peer: &mut Peer, assembling: &mut Budget, work: &Work, until: u64) -> Self {
-        peer.unheard = work.total() >= until && peer.assembler.has_message();
+        peer.awaits_turn = work.total() >= until && peer.assembler.has_message();
         let unfinished = peer.assembler.buffered() as u64;
-        if !peer.unheard && unfinished > 0 {
+        if !peer.awaits_turn && unfinished > 0 {
             peer.assembler.compact(false);
         }
-        Self { unheard: peer.unheard, unfinished, too_much: account(peer, assembling) }
+        Self { awaits_turn: peer.awaits_turn, unfinished, too_much: account(peer, assembling) }
     }
 }
 
-/// Keeps the account of what waits of a peer. Returns whether it has grown beyond what there is room
-/// for.
+/// Updates how many bytes of a peer wait. Returns whether they have grown and exceed the budget.
 fn account(peer: &mut Peer, assembling: &mut Budget) -> bool {
     let (before, now) = (peer.assembling, peer.waiting_bytes());
     if before != now {
@@ -76,14 +77,19 @@ impl Torrent {
     /// work of a step go. Returns whether some are left for another turn.
     pub(crate) fn act_on_messages(&mut self, ctx: &mut Context, conn: ConnId) -> bool {
         let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
-        let waiting = loop {
-            // It may become known in the middle of what a peer says.
+        let left_over = loop {
+            // The metadata may arrive between two messages of the same peer.
             let geometry = self.is_known().then_some(self.metainfo.geometry());
             let Some(peer) = self.peers.get_mut(&conn) else { return false };
             let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
                 Ok(None) => {
-                    break Waiting::after_turn(peer, &mut ctx.budgets.assembling, &ctx.work, until);
+                    break LeftOver::after_turn(
+                        peer,
+                        &mut ctx.budgets.assembling,
+                        &ctx.work,
+                        until,
+                    );
                 }
                 Err(error) => Err(error),
             };
@@ -99,14 +105,14 @@ impl Torrent {
         };
         ctx.agenda.flush.insert(conn);
         self.touch(&mut ctx.agenda, conn);
-        if waiting.too_much {
+        if left_over.too_much {
             self.make_room_for_waiting(ctx);
         }
-        if waiting.unheard {
+        if left_over.awaits_turn {
             return self.peers.contains_key(&conn);
         }
         let longest = MAX_UNFINISHED + self.longest_bitfield();
-        if waiting.unfinished > longest {
+        if left_over.unfinished > longest {
             self.close_peer(ctx, conn, CloseReason::BadMessage, true);
         }
         false
@@ -128,7 +134,7 @@ impl Torrent {
         }
     }
 
-    /// What is common is used up: whoever holds most of it gives way.
+    /// The shared part of the budget is used up: the peer that holds most of it is closed.
     fn make_room_for_waiting(&mut self, ctx: &mut Context) {
         ctx.work.add_steps(self.peers.len() as u64);
         let most = self.peers.values().max_by_key(|peer| (peer.assembling, peer.intro.conn));
@@ -178,7 +184,7 @@ impl Torrent {
             }
             PeerEvent::Block { piece, begin, payload } => {
                 let at = BlockRef { piece, block: begin / BLOCK_LENGTH };
-                return self.block(ctx, conn, at, payload);
+                return self.block_received(ctx, conn, at, payload);
             }
             PeerEvent::Reject(request) => return self.rejected(ctx, conn, request),
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
@@ -239,14 +245,14 @@ impl Torrent {
         let lost = peer.requests.cancel_piece(piece);
         for at in &lost {
             self.picker.request_dropped(*at, peer.intro.key);
-            // It may tell of the piece again, and is then asked again: never twice at a time.
+            // If it announces the piece again it is asked again, so the old request has to be cancelled.
             let length = self.metainfo.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
         if !lost.is_empty() {
-            // It is left alone for a while, or one that loses and finds the same piece without end would
-            // be sent many requests for each of its few bytes.
+            // It is not asked for a while: a peer that loses and announces the same piece over and over would
+            // otherwise cause many requests with a few bytes.
             let until = peer.requests.pause(ctx.now);
             if until < peer.tick_at {
                 peer.tick_at = until;
@@ -312,7 +318,7 @@ impl Torrent {
     pub(super) fn metadata_offered(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
         let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
         let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
-        // A length that cannot be is no crime: it may have another torrent in mind. It is not asked.
+        // An impossible length is not punished; the peer is only not asked for metadata.
         if fetch.offered(peer.intro.key, peer.intro.addr.ip(), size, ctx.now).is_ok() {
             ctx.agenda.touched.insert(self.id);
         }
@@ -423,7 +429,7 @@ impl Torrent {
         if peer.outbox.is_stalled(now) {
             return self.close_peer(ctx, conn, CloseReason::NotReading, true);
         }
-        // Who was granted much, and ceased to send, gives way when there is not enough for all.
+        // A peer that holds much credit and sends nothing is closed when credit is short.
         let hoards = peer.requests.is_snubbed() && peer.granted > READ_FLOOR;
         if hoards && !ctx.budgets.credit.has_room() {
             return self.close_peer(ctx, conn, CloseReason::Limit, true);
@@ -449,12 +455,12 @@ impl Torrent {
         let rate = peer.down.per_second(now);
         peer.requests.adapt(rate, self.metainfo.geometry().block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
-        let next = if busy { TICK_MILLIS.0 } else { TICK_MILLIS.1 };
+        let next = if busy { BUSY_TICK_MILLIS } else { IDLE_TICK_MILLIS };
         let next = now + Duration::from_millis(next);
-        // Who is left alone for a while has its turn when that is over.
+        // A peer that is not asked for a while is looked at when that time is over.
         peer.tick_at = peer.requests.resumes_at(now).map_or(next, |at| at.min(next));
         ctx.timers.schedule(peer.tick_at, Timer::Conn(conn));
-        // With a rate limit of our own, nothing arriving may be our doing.
+        // Under a rate limit of ours nothing may arrive because we granted nothing.
         let withheld = peer.granted == 0;
         ctx.agenda.slots_changed |= peer.interest_calm.take_held();
         if !withheld && peer.requests.check_snub(now) {

@@ -11,22 +11,22 @@ use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, Handshaking, Opening, Phase, Timer, Wish};
+use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Opening, Phase, Timer};
 use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
 use crate::tracker::{Answer, Failure, TrackerRef};
 use crate::wire::Handshake;
 
-/// Seconds until a connection stands.
+/// Seconds that a connection may take to be established.
 const CONNECT_SECONDS: u64 = 15;
-/// Seconds until an address is tried again that gave way to another.
+/// Seconds until a peer that had to make room for another is called again.
 const GAVE_WAY_SECONDS: u64 = 600;
-/// How soon a peer is looked at for the first time, in milliseconds.
+/// Milliseconds from the handshake to the first tick of a peer.
 const FIRST_TICK_MILLIS: u64 = 2_000;
 
 impl Torrent {
-    /// Takes in an address.
+    /// Adds an address to the list of candidates, unless it may not be called.
     pub(crate) fn add_candidate(&mut self, ctx: &mut Context, addr: SocketAddr, namer: Namer) {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
@@ -46,7 +46,7 @@ impl Torrent {
             return;
         }
         if let Some(order) = self.announcer.poll(ctx.now) {
-            ctx.agenda.wishes.add(self.id, Wish::Announce(order));
+            ctx.agenda.discovery.add(self.id, DiscoveryRequest::Announce(order));
         } else if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
@@ -95,8 +95,8 @@ impl Torrent {
         }
     }
 
-    /// Whether more peers are wanted. A seed looks for leechers too: it, or they, may be where no
-    /// connection can come in.
+    /// Whether more peers are wanted. A seed also calls: it, or the others, may be behind a NAT that lets no
+    /// connection in.
     fn wants_peers(&self) -> bool {
         self.is_running()
     }
@@ -159,7 +159,7 @@ impl Torrent {
         if ctx.net.standing.refuses(remote, way, ctx.now) {
             return Err(CloseReason::Banned);
         }
-        // It calls from the very port that we have called.
+        // The peer calls us from the address and port that we are calling.
         if !outgoing && self.candidates.is_busy(remote) && !self.prefer(ctx, remote, handshake) {
             return Err(CloseReason::Duplicate);
         }
@@ -174,9 +174,9 @@ impl Torrent {
         Ok(())
     }
 
-    /// Whether a peer that has called us is let in though we call it too; then we hang up. One that
-    /// stands is better than one that may never do, where a NAT lets nobody in. If both stand, both
-    /// sides must keep the same one: that which the larger peer id began.
+    /// Whether a peer that has called us is let in although we are calling it too; our own call is then ended.
+    /// An established connection is better than one that a NAT may never let through. If both are established,
+    /// both sides have to keep the same one: the one that the larger peer id began.
     fn prefer(&mut self, ctx: &mut Context, remote: SocketAddr, handshake: &Handshake) -> bool {
         let larger = handshake.peer_id > self.persona.peer_id;
         let ours = |conn: &Conn| {
@@ -187,9 +187,9 @@ impl Torrent {
         !pending.is_empty()
     }
 
-    /// Two connections to one peer are one too many. A peer id alone proves nothing, since everybody
-    /// can show that of somebody else: whoever shows it at another address is somebody else, neither
-    /// throws out who shows it here nor is kept out for it.
+    /// Keeps one of two connections to the same peer. A peer id proves nothing, since anybody can send that of
+    /// another peer: the same id at another address is taken for a different peer, which neither replaces this
+    /// one nor is kept out for it.
     fn settle_twins(
         &mut self,
         ctx: &mut Context,
@@ -239,7 +239,7 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
-        // It may have left to be trusted again.
+        // A peer on parole stays on parole when it reconnects.
         peer.parole = ctx.net.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
         ctx.notify(Notice::PeerConnected {
@@ -266,7 +266,7 @@ impl Torrent {
         self.act_on_messages(ctx, conn)
     }
 
-    /// A connection that was being made, or was shaking hands, is no more.
+    /// A connection has ended before its handshake was complete.
     pub(crate) fn connection_lost(&mut self, ctx: &mut Context, conn: &Conn, reason: CloseReason) {
         self.connecting = self.connecting.saturating_sub(1);
         if let Some(key) = conn.key {
@@ -287,7 +287,8 @@ impl Torrent {
         ctx.agenda.touched.insert(self.id);
     }
 
-    /// Closes a peer and gives back everything it held. `tell` asks the driver to close it too.
+    /// Closes a peer and returns everything that it held to the budgets. With `tell`, the driver is asked to
+    /// close the connection.
     pub(crate) fn close_peer(
         &mut self,
         ctx: &mut Context,
@@ -314,7 +315,7 @@ impl Torrent {
         ctx.budgets.sending.give(peer.outbox.blocks());
         ctx.budgets.assembling.give(peer.assembling);
         ctx.agenda.flush.remove(&conn);
-        ctx.limits.throttled.remove(&conn);
+        ctx.limits.awaiting_disk.remove(&conn);
         ctx.agenda.slots_changed |= !peer.am_choking;
         ctx.net.conns.remove(conn);
         ctx.room_for_connections();
@@ -338,7 +339,7 @@ impl Torrent {
             CloseReason::Banned => self.candidates.closed(key, true, limit, now),
             _ => self.candidates.closed(key, useless, limit, now),
         }
-        // Blocks it was asked for are open again, for everyone.
+        // Other peers may be asked for the blocks that it was asked for.
         self.touch_interested(&mut ctx.agenda);
         let (torrent, addr) = (Some(self.id), peer.intro.addr);
         ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
@@ -401,7 +402,7 @@ impl Torrent {
         if let Some(conn) = self.by_key.get(&key).copied() {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
-        // What else it has sent is fetched again, before others share the blame for it.
+        // Its blocks of unfinished pieces are fetched again; otherwise others would share the blame for them.
         if self.picker.reopen(key) {
             self.touch_interested(&mut ctx.agenda);
         }
@@ -418,7 +419,7 @@ impl Torrent {
             }
             return;
         }
-        // On this machine a connection that did nothing itself is somebody else's, as far as we know.
+        // On this machine every client has the same address: a ban of one says nothing of the others.
         if Prefix::of(peer.intro.addr.ip()).is_loopback() {
             return;
         }

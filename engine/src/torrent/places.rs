@@ -1,6 +1,6 @@
 //! Who gets a place among the peers, and who gives way where there are too few.
 //!
-//! Places are shared by host (an address, or a /64 of IPv6), not by connection: connections are free.
+//! Places are shared by host (an address, or a /64 of IPv6), not by connection: anybody can open many connections.
 //! One host has a handful at the most. When all places are taken, the host that has most gives one
 //! to a host that has clearly fewer, and loses the connection that brings least.
 
@@ -93,8 +93,8 @@ impl Torrent {
                 return Some(conn);
             }
         }
-        // Whom neither side wants anything of: else silent peers from as many hosts as there are places
-        // could keep everybody else out, of a seed too.
+        // A peer that wants nothing and has nothing for us. Otherwise silent peers from as many hosts as there
+        // are places could keep everybody else out, even of a seed.
         let idle = |peer: &Peer| {
             !peer.peer_interested && peer.interesting == 0 && self.is_useless(now, peer.intro.conn)
         };
@@ -102,7 +102,7 @@ impl Torrent {
             return Some(conn);
         }
         let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
-        // One who has many addresses in few blocks gets no place of those who stand alone.
+        // A newcomer from a crowded block of addresses never replaces a peer from a less crowded one.
         let may_go = |peer: &&Peer| crowd(peer.intro.addr).unwrap_or(0) >= near;
         let others = self.peers.values().map(|peer| &**peer).filter(may_go);
         let lowest = others.min_by_key(|peer| (peer.intro.priority, peer.intro.conn));

@@ -22,11 +22,11 @@ use super::messages::block_of;
 
 /// A peer that delivers a piece within this many seconds is given whole pieces.
 const FAST_PIECE_SECONDS: u64 = 10;
-/// Payload that nobody asked for, beyond which it is no accident.
+/// Bytes of unrequested blocks, above which a peer misbehaves: fewer may be late answers.
 const MAX_UNASKED: u64 = 1 << 20;
-/// Rejects of requests that nobody made, beyond which it is no accident.
+/// Rejects of requests that nobody made, above which a peer misbehaves.
 const MAX_UNASKED_REJECTS: u32 = 100;
-/// Requests a peer in the endgame has at once, beyond what others were not asked for.
+/// Outstanding requests up to which a peer is asked for blocks that others were asked for too (endgame).
 const ENDGAME_DEPTH: u32 = 4;
 
 impl Torrent {
@@ -77,7 +77,7 @@ impl Torrent {
         let (key, count) = (peer.intro.key, depth - outstanding);
         let mut blocks =
             self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
-        // What somebody left half done is all that remains for a suspect, or it could not go on.
+        // A peer on parole gets pieces of its own only; where none is left, it takes over one that others have begun.
         if blocks.is_empty()
             && peer.parole
             && outstanding == 0
@@ -107,7 +107,7 @@ impl Torrent {
     }
 
     /// A block came from a peer.
-    pub(super) fn block(
+    pub(super) fn block_received(
         &mut self,
         ctx: &mut Context,
         conn: ConnId,
@@ -121,7 +121,7 @@ impl Torrent {
         if peer.requests.is_snubbed() {
             self.picker.not_silent(peer.intro.key);
         }
-        let asked = peer.requests.received(at, ctx.now);
+        let asked = peer.requests.block_received(at, ctx.now);
         if asked.is_none() {
             self.traffic.wasted += u64::from(length);
             peer.unasked += u64::from(length);
@@ -130,7 +130,7 @@ impl Torrent {
             }
             return Ok(());
         }
-        match self.picker.received(at, peer.intro.key) {
+        match self.picker.block_received(at, peer.intro.key) {
             Received::Needed { also_asked } => {
                 peer.useful_at = ctx.now;
                 self.remember_sender(conn);
@@ -149,7 +149,7 @@ impl Torrent {
         let torrent = self.id;
         let job = DiskJob::Write { torrent, at, generation, length: payload.len() };
         let begin = at.block * BLOCK_LENGTH;
-        self.blame.written(at.piece, at.block);
+        self.blame.block_written(at.piece, at.block);
         ctx.disk(job, DiskOp::WriteBlock { torrent, piece: at.piece, begin, payload });
         self.storage.mark();
     }
@@ -190,12 +190,12 @@ impl Torrent {
         }
         self.picker.request_dropped(at, peer.intro.key);
         if peer.peer_choking {
-            // It may have allowed a piece that it does not have.
+            // It rejects a piece of its allowed-fast set: it may not have it.
             peer.allowed_fast_in.retain(|piece| *piece != at.piece);
         } else if let Some(Some(sent)) = asked {
-            // It is asked for something else meanwhile, or both would repeat themselves at full speed.
+            // It is not asked for this piece for a while; otherwise request and reject would repeat at full speed.
             let until = peer.requests.back_off(at.piece, sent, ctx.now);
-            // It would else be asked again when its next tick comes, seconds later.
+            // Without this it would be asked again only at its next tick, seconds later.
             if until < peer.tick_at {
                 peer.tick_at = until;
                 ctx.timers.schedule(until, Timer::Conn(conn));
@@ -255,7 +255,7 @@ impl Torrent {
 
     fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
         self.trust_contributors(ctx, piece);
-        // One that became unwanted in the meantime is counted nowhere any more.
+        // A piece that was deselected meanwhile is not counted as missing any more.
         let counted = self.picker.is_missing(piece);
         self.picker.set_have(piece);
         self.goal.progress_at = ctx.now;

@@ -146,7 +146,7 @@ fn sift(bytes: &Bytes, ranges: &[ContentRange]) -> Vec<Segment> {
     for range in ranges {
         let (start, end) = (range.start as usize, range.end as usize);
         let head = start.checked_sub(PIECE_HEAD).filter(|head| *head >= done);
-        let block = head.and_then(|head| block(&bytes[head..start], (end - start) as u32));
+        let block = head.and_then(|head| block_header(&bytes[head..start], (end - start) as u32));
         let plain = if block.is_some() { start - PIECE_HEAD } else { start };
         if plain > done {
             segments.push(Segment::Verbatim(bytes.slice(done..plain)));
@@ -161,7 +161,7 @@ fn sift(bytes: &Bytes, ranges: &[ContentRange]) -> Vec<Segment> {
 }
 
 /// The header of a piece message of which `here` bytes of content follow.
-fn block(head: &[u8], here: u32) -> Option<Segment> {
+fn block_header(head: &[u8], here: u32) -> Option<Segment> {
     let word = |at: usize| {
         let bytes = head.get(at..at + 4)?;
         bytes.try_into().ok().map(u32::from_be_bytes)

@@ -96,8 +96,8 @@ impl Survey {
             Command::RestoreDht(state) => {
                 state.nodes.iter().for_each(|node| names.meet(node.addr.ip()));
             }
-            Command::Dht(wish) => {
-                if let DhtRequest::Contact(host) = &**wish {
+            Command::Dht(request) => {
+                if let DhtRequest::Contact(host) = &**request {
                     names.meet_in_url(host);
                 }
             }

@@ -16,8 +16,10 @@ use crate::base::time::Instant;
 
 /// Seconds between announces when the tracker does not say.
 const DEFAULT_INTERVAL: u32 = 1800;
-/// Bounds on what a tracker may ask for, in seconds.
-const INTERVAL_BOUNDS: (u32, u32) = (30, 24 * 3600);
+/// The shortest interval that a tracker may ask for, in seconds.
+const LEAST_INTERVAL: u32 = 30;
+/// The longest.
+const LONGEST_INTERVAL: u32 = 24 * 3600;
 /// Longest wait after failures, in seconds.
 const MAX_BACKOFF: u64 = 3600;
 /// Longest wait that a tracker may ask for when it refuses, in seconds.
@@ -321,7 +323,7 @@ impl Announcer {
         // Nobody is waited for any more.
         self.trackers.iter_mut().for_each(|tracker| tracker.in_line = false);
         let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
-        let (least, most) = INTERVAL_BOUNDS;
+        let (least, most) = (LEAST_INTERVAL, LONGEST_INTERVAL);
         let min = answer.min_interval.unwrap_or(0).min(most);
         let interval = answer.interval.unwrap_or(DEFAULT_INTERVAL).clamp(least, most).max(min);
         tracker.working = true;

@@ -21,8 +21,10 @@ const UNPROVEN: Pace = Pace::new(8, 500);
 const FAILED: Pace = Pace::new(1, 2000);
 /// Announces to all hosts together that have not answered yet.
 const STRANGERS: Pace = Pace::new(60, 250);
-/// Announces in progress at one host that has answered, and at another.
-const IN_FLIGHT: (u32, u32) = (8, 4);
+/// Announces in progress at one host that has answered.
+const IN_FLIGHT_PROVEN: u32 = 8;
+/// The same at one that has not.
+const IN_FLIGHT_UNPROVEN: u32 = 4;
 /// Longest time that a host is left alone after failures, in seconds.
 const MAX_SHUN: u64 = 600;
 /// How soon somebody in line looks again, at the least and at the most, before they are spread.
@@ -69,8 +71,8 @@ impl Host {
     /// Announces that may be in progress.
     fn most(&self) -> u32 {
         match (self.failures, self.proven) {
-            (0, true) => IN_FLIGHT.0,
-            (0, false) => IN_FLIGHT.1,
+            (0, true) => IN_FLIGHT_PROVEN,
+            (0, false) => IN_FLIGHT_UNPROVEN,
             _ => 1,
         }
     }

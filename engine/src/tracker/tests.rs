@@ -282,9 +282,9 @@ fn udp_connects_then_announces_and_reuses_the_connection_for_a_minute() {
     };
     let reply = [0u32.to_be_bytes(), transaction.to_be_bytes(), [0; 4], 42u32.to_be_bytes()];
     let forger = "10.0.0.2:80".parse().unwrap();
-    client.received(forger, &reply.concat(), secs(1), &mut rng, &mut out);
+    client.datagram(forger, &reply.concat(), secs(1), &mut rng, &mut out);
     assert!(out.is_empty(), "the address must match");
-    client.received(to, &reply.concat(), secs(1), &mut rng, &mut out);
+    client.datagram(to, &reply.concat(), secs(1), &mut rng, &mut out);
     let sent = UdpRequest::decode(&out.pop().unwrap().1);
     assert!(matches!(sent, Some(UdpRequest::Announce { connection: 42, .. })));
     client.announce(2, to, none, Vec::new(), secs(60), &mut rng, &mut out);

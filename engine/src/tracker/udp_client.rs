@@ -96,7 +96,7 @@ impl UdpClient {
     }
 
     /// Takes in a packet. Returns the outcome if that ends a conversation.
-    pub fn received(
+    pub fn datagram(
         &mut self,
         from: SocketAddr,
         packet: &[u8],

@@ -47,7 +47,7 @@ pub fn dht_node(data: &[u8]) {
         match op % 5 {
             0 => {
                 let before = node.queries_sent();
-                node.received(party(*who), run, None, now, &mut out);
+                node.datagram(party(*who), run, None, now, &mut out);
                 let answers = out.packets.len() as u64 - (node.queries_sent() - before);
                 assert!(answers <= 1, "a packet is answered once");
             }
@@ -71,7 +71,7 @@ pub fn dht_node(data: &[u8]) {
                 let Some((to, t)) = asked.get(usize::from(*who)).cloned() else { continue };
                 let Ok(packet) = Packet::decode(run) else { continue };
                 let answer = Packet { t, ..packet }.encode();
-                node.received(to, &answer, None, now, &mut out);
+                node.datagram(to, &answer, None, now, &mut out);
             }
         }
         for (to, packet) in out.packets {
@@ -172,7 +172,7 @@ pub fn local_discovery(data: &[u8]) {
     let mut rng = Seed::from_u64(1).stream("fuzz");
     let now = Instant::from_millis(1000);
     let mut machine = LocalDiscovery::new(&mut rng, now);
-    if let Some((addr, hashes)) = machine.received(party(3), party(4).ip(), data, now) {
+    if let Some((addr, hashes)) = machine.datagram(party(3), party(4).ip(), data, now) {
         assert!(addr.port() != 0 && !hashes.is_empty());
     }
 }

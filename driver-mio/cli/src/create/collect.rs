@@ -102,7 +102,7 @@ impl Input {
 }
 
 /// Which files are wanted.
-pub struct Wanted {
+pub struct FileFilter {
     only: Option<GlobSet>,
     /// Those of it, as they were given.
     patterns: Vec<String>,
@@ -112,7 +112,7 @@ pub struct Wanted {
     junk: bool,
 }
 
-impl Wanted {
+impl FileFilter {
     /// As the flags say.
     pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
         Ok(Self {
@@ -173,7 +173,7 @@ fn globs(matches: &ArgMatches, key: &str) -> Result<Option<GlobSet>, Failure> {
 }
 
 /// Finds everything that goes into the torrent of `path`, and what does not.
-pub fn collect(path: &Path, wanted: &Wanted, output: &OutputFile) -> Result<Input, Failure> {
+pub fn collect(path: &Path, wanted: &FileFilter, output: &OutputFile) -> Result<Input, Failure> {
     let about = std::fs::metadata(path).map_err(|error| Failure::io(path, &error))?;
     if about.is_file() {
         if output.is(&about) {

@@ -18,7 +18,7 @@ use super::output::{json as print_json, line, say, warn};
 use super::output_file::{OutputFile, Readers, forced};
 use super::signals::Signals;
 use super::units::size;
-use collect::{Input, SortKey, Wanted, collect, sort};
+use collect::{FileFilter, Input, SortKey, collect, sort};
 
 pub use collect::parse_sort_key;
 
@@ -31,7 +31,7 @@ pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     };
     checks::check_name(&name)?;
     let output = look_at_output(matches, &name)?;
-    let mut input = collect(path, &Wanted::from_flags(matches)?, &output)?;
+    let mut input = collect(path, &FileFilter::from_flags(matches)?, &output)?;
     let options = options(matches, name, &input)?;
     checks::check_addresses(&options)?;
     let keys: Vec<SortKey> = matches.get_many("sort-by").into_iter().flatten().copied().collect();

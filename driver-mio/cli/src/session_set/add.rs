@@ -25,7 +25,7 @@ use super::list::print_changed;
 use super::{Locked, disk, folder_of, lock, whole};
 
 /// A torrent that is to be added, with its `.torrent` where it is known.
-struct Candidate {
+struct NewEntry {
     entry: Entry,
     metainfo: Option<Box<Metainfo>>,
 }
@@ -111,7 +111,7 @@ fn selections(matches: &ArgMatches) -> Vec<String> {
     matches.get_many::<String>("select").into_iter().flatten().cloned().collect()
 }
 
-fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<Candidate, Failure> {
+fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<NewEntry, Failure> {
     let selections = selections(matches);
     let (known, magnet, select) = match source {
         Source::Torrent(metainfo) => (Some(metainfo), None, Vec::new()),
@@ -152,7 +152,7 @@ fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<Candi
         seed_ratio: ratio,
         seed_time: matches.get_one::<Duration>("seed-time").map_or(-1, seconds),
     };
-    Ok(Candidate { entry, metainfo: known })
+    Ok(NewEntry { entry, metainfo: known })
 }
 
 /// A time as an entry has it.
@@ -172,7 +172,7 @@ pub(super) fn skipped(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<
 fn known(
     set: &SessionSet,
     old: Entry,
-    new: Candidate,
+    new: NewEntry,
     matches: &ArgMatches,
 ) -> Result<Option<Put>, Failure> {
     let said = |key: &str| {

@@ -76,7 +76,7 @@ impl Engine {
     pub(in super::super) fn tracker_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let mut out = Vec::new();
         let (now, rng) = (self.ctx.now, &mut self.ctx.random.transactions);
-        let ended = self.trackers.udp.received(from, data, now, rng, &mut out);
+        let ended = self.trackers.udp.datagram(from, data, now, rng, &mut out);
         self.send_udp(out);
         if let Some((key, outcome)) = ended {
             self.leg_spoke(key, true);

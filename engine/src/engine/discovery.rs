@@ -10,8 +10,8 @@ use super::Engine;
 
 impl Engine {
     /// Makes the announces that are wanted. Returns whether there were any.
-    pub(super) fn grant_announces(&mut self) -> bool {
-        let announces = self.ctx.agenda.wishes.take_announces();
+    pub(super) fn make_announces(&mut self) -> bool {
+        let announces = self.ctx.agenda.discovery.take_announces();
         for (id, order) in &announces {
             self.announce(*id, order);
         }
@@ -19,8 +19,8 @@ impl Engine {
     }
 
     /// Looks for the peers that are wanted.
-    pub(super) fn grant_searches(&mut self) {
-        let searched = self.ctx.agenda.wishes.take_searches();
+    pub(super) fn begin_searches(&mut self) {
+        let searched = self.ctx.agenda.discovery.take_searches();
         let any = !searched.is_empty();
         self.search_dht(searched);
         if any {

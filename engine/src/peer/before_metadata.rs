@@ -1,5 +1,5 @@
 //! What a peer says of its pieces while nobody here knows how many there are: kept until the info
-//! dictionary has come (BEP 9), then heard as if it were said now.
+//! dictionary has come (BEP 9), then dealt with as if it were said now.
 
 use alloc::vec::Vec;
 use core::mem::size_of;
@@ -25,16 +25,16 @@ enum Declared {
     Bits(Vec<u8>),
 }
 
-/// What was said too early.
+/// What was said before there was metadata.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Early {
+pub struct BeforeMetadata {
     declared: Option<Declared>,
     haves: Vec<u32>,
     allowed: SmallVec<[u32; 4]>,
     suggested: Option<u32>,
 }
 
-impl Early {
+impl BeforeMetadata {
     /// Keeps a message about pieces. Returns whether it was one.
     ///
     /// # Errors
@@ -93,16 +93,16 @@ impl Peer {
     /// # Errors
     /// When it named pieces that do not exist.
     pub fn learn_geometry(&mut self, geometry: Geometry) -> Result<(), Misbehaviour> {
-        let early = core::mem::take(&mut self.early);
+        let said = core::mem::take(&mut self.before_metadata);
         self.pieces = PeerPieces::Some(crate::base::bits::Bits::new(geometry.pieces()));
         self.piece_count = 0;
-        let declared = early.declared.map(|declared| match declared {
+        let declared = said.declared.map(|declared| match declared {
             Declared::All => Message::HaveAll,
             Declared::Bits(bits) => Message::Bitfield(bits.into()),
         });
-        let haves = early.haves.into_iter().map(Message::Have);
-        let allowed = early.allowed.into_iter().map(Message::AllowedFast);
-        let suggested = early.suggested.map(Message::Suggest);
+        let haves = said.haves.into_iter().map(Message::Have);
+        let allowed = said.allowed.into_iter().map(Message::AllowedFast);
+        let suggested = said.suggested.map(Message::Suggest);
         for message in declared.into_iter().chain(haves).chain(allowed).chain(suggested) {
             self.take_about_pieces(&message, geometry.pieces())?;
         }
