@@ -110,14 +110,14 @@ pub struct LocalDiscovery {
     cookie: String,
     next_at: Instant,
     /// Since when announcements are counted, how many came, and from whom.
-    heard: (Instant, u32, BTreeMap<IpAddr, u32>),
+    announcements: (Instant, u32, BTreeMap<IpAddr, u32>),
 }
 
 impl LocalDiscovery {
     /// With a cookie of its own.
     pub fn new(rng: &mut Rng, now: Instant) -> Self {
         let cookie = format!("{:08x}", rng.next_u32());
-        Self { cookie, next_at: now, heard: (now, 0, BTreeMap::new()) }
+        Self { cookie, next_at: now, announcements: (now, 0, BTreeMap::new()) }
     }
 
     /// When a torrent is due that was last announced then; at once for one that never was.
@@ -194,7 +194,7 @@ impl LocalDiscovery {
 
     /// Counts an announcement; one sender cannot use up what there is for all.
     fn is_within_bounds(&mut self, from: IpAddr, now: Instant) -> bool {
-        let (since, count, senders) = &mut self.heard;
+        let (since, count, senders) = &mut self.announcements;
         if now.since(*since) >= Duration::from_secs(10) {
             (*since, *count) = (now, 0);
             senders.clear();

@@ -114,7 +114,7 @@ pub struct PexLedger {
     /// When it may be told more.
     next_at: Instant,
     /// Since when its messages are counted, and how many came.
-    heard: (Instant, u32),
+    named: (Instant, u32),
     /// Addresses it named that were taken.
     taken: u32,
 }
@@ -135,7 +135,7 @@ impl PexLedger {
     /// # Errors
     /// When it does so all the time.
     pub fn take(&mut self, named: usize, now: Instant) -> Result<usize, Flood> {
-        let (since, count) = &mut self.heard;
+        let (since, count) = &mut self.named;
         if *count == 0 || now.since(*since) >= INTERVAL {
             (*since, *count) = (now, 0);
         }

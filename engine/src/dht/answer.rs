@@ -70,7 +70,7 @@ impl DhtNode {
         self.say(from, t, body, out);
         if !read_only {
             // Whoever asks may be a node; it is asked before it is named to others.
-            self.table.heard(Contact { id: query.id, addr: from }, false, now);
+            self.table.note(Contact { id: query.id, addr: from }, false, now);
         }
     }
 

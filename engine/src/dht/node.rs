@@ -429,7 +429,7 @@ impl DhtNode {
             // Somebody else has taken its place; what it says is worth nothing.
             return self.no_answer(transaction, true, now, out);
         }
-        self.table.heard(Contact { id: reply.id, addr: from }, true, now);
+        self.table.note(Contact { id: reply.id, addr: from }, true, now);
         match transaction.purpose {
             Purpose::Ping => {
                 // Whoever we got in touch with may lead us to ourselves.

@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// A node has answered (`verified`), or has asked. Returns whether it has a place now.
-    pub fn heard(&mut self, contact: Contact, verified: bool, now: Instant) -> bool {
+    pub fn note(&mut self, contact: Contact, verified: bool, now: Instant) -> bool {
         let Contact { id, addr } = contact;
         if id == self.own || !is_dialable(addr) {
             return false;
@@ -148,7 +148,7 @@ impl Table {
             return true;
         }
         if self.split(place, now) {
-            return self.heard(contact, verified, now);
+            return self.note(contact, verified, now);
         }
         self.replace(place, node, now)
     }
@@ -284,7 +284,7 @@ impl Table {
         let nodes: Vec<Node> = self.nodes().copied().collect();
         *self = Self::new(own, now);
         for node in nodes {
-            self.heard(node.contact(), node.verified, node.seen);
+            self.note(node.contact(), node.verified, node.seen);
         }
     }
 

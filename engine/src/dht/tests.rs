@@ -48,7 +48,7 @@ fn the_table_stays_bounded_and_knows_most_about_what_is_near() {
     let own = NodeId::random(&mut rng);
     let mut table = Table::new(own, now());
     for n in 0..20_000 {
-        table.heard(contact(n, &mut rng), true, now());
+        table.note(contact(n, &mut rng), true, now());
         if n % 1000 == 0 {
             table.check().unwrap();
         }
@@ -65,12 +65,12 @@ fn one_address_and_one_block_of_addresses_get_few_places() {
     let mut table = Table::new(NodeId::random(&mut rng), now());
     for port in 1..200 {
         let same = SocketAddr::new(Ipv4Addr::new(20, 1, 1, 1).into(), port);
-        table.heard(Contact { id: NodeId::random(&mut rng), addr: same }, true, now());
+        table.note(Contact { id: NodeId::random(&mut rng), addr: same }, true, now());
     }
     let places = table.len();
     for host in 1..200 {
         let kin = SocketAddr::new(Ipv4Addr::new(20, 2, 2, host).into(), 1);
-        table.heard(Contact { id: NodeId::random(&mut rng), addr: kin }, true, now());
+        table.note(Contact { id: NodeId::random(&mut rng), addr: kin }, true, now());
     }
     // No bucket is ever full, so there is only one bucket.
     assert_eq!((places, table.len()), (1, 3));
@@ -92,10 +92,10 @@ fn nodes_that_answer_stay_and_silent_ones_make_way() {
     };
     let first: Vec<Contact> = (0..8).map(&mut far).collect();
     for contact in &first {
-        assert!(table.heard(*contact, true, now()));
+        assert!(table.note(*contact, true, now()));
     }
     let late = far(100);
-    assert!(!table.heard(late, true, now()), "it waits in the cache");
+    assert!(!table.note(late, true, now()), "it waits in the cache");
     table.failed(first[3], now());
     assert!(table.nodes().any(|node| node.id == first[3].id), "once is no reason");
     table.failed(first[3], now());
@@ -103,7 +103,7 @@ fn nodes_that_answer_stay_and_silent_ones_make_way() {
     assert!(!ids.contains(&first[3].id) && ids.contains(&late.id));
     // An id does not move to another address because somebody says so.
     let thief = Contact { id: first[0].id, addr: addr(500) };
-    assert!(!table.heard(thief, true, now()));
+    assert!(!table.note(thief, true, now()));
     assert!(table.nodes().any(|node| node.addr == first[0].addr));
 }
 

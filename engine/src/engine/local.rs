@@ -51,8 +51,8 @@ impl Engine {
     pub(super) fn local_datagram(&mut self, from: SocketAddr, data: &[u8]) {
         let Some(machine) = &mut self.local.machine else { return };
         let own = self.ctx.net.identity.external(from.is_ipv6()).ip();
-        let heard = machine.datagram(from, own, data, self.ctx.now);
-        let Some((addr, hashes)) = heard else { return };
+        let announced = machine.datagram(from, own, data, self.ctx.now);
+        let Some((addr, hashes)) = announced else { return };
         for hash in hashes {
             let Some(id) = self.by_hash.get(&hash) else {
                 self.want(hash, Some(addr));

@@ -325,7 +325,7 @@ impl Engine {
     /// What is known now of the hosts that redirects led to.
     fn arrived(&mut self, exchange: &Exchange, spoke: bool) {
         for (host, began) in &exchange.hops {
-            self.trackers.hosts.heard(host, *began, spoke, self.ctx.now);
+            self.trackers.hosts.request_ended(host, *began, spoke, self.ctx.now);
         }
     }
 

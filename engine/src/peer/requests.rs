@@ -22,16 +22,15 @@ const RESERVE_MILLIS: u64 = 1000;
 const HELD_RESERVE_MILLIS: u64 = 150;
 /// Smallest depth of a peer that delivers.
 const MIN_DEPTH: u32 = 2;
-/// No round trip counts as longer: a clock that jumps, or hours without a block, must not make the
-/// depth boundless.
+/// Upper bound on a measured round trip: a clock that jumps, or hours without a block, must not make the depth
+/// unbounded.
 const MAX_LATENCY_MILLIS: u64 = 60_000;
 /// Requests given up that are remembered, so that their late answers are recognised.
 const MAX_GIVEN_UP: usize = 2048;
 /// Milliseconds without a block, while some are outstanding, after which a peer counts as snubbing us.
 pub const SNUB_MILLIS: u64 = 20_000;
 
-/// Rejects in a row after which a peer is left alone, and how long after the first of them; each more
-/// doubles that.
+/// Rejects in a row after which a peer is not asked for a while, and how long; each further one doubles that.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Doublings of that wait: 25.6 seconds at the most.
 const MAX_DOUBLINGS: u32 = 8;
@@ -64,7 +63,7 @@ pub struct Requests {
     shortest: u64,
     /// Milliseconds that the depth has in reserve.
     reserve: u64,
-    /// Since then it has waited for a limit of our own.
+    /// Since when it has been held back by a limit of ours.
     held: bool,
     last_block: Instant,
     snubbed: bool,
@@ -72,7 +71,7 @@ pub struct Requests {
     paused_until: Instant,
     /// How many times it rejected since its last block what it was asked for after the reject before.
     rejects: u32,
-    /// When it did for the last time.
+    /// When it last did.
     rejected_at: Instant,
     /// Pieces that it rejected and is not asked for until then. Afterwards they go first: what was
     /// rejected once may be served now, and another piece may be rejected as well.
@@ -137,7 +136,7 @@ impl Requests {
     /// left alone, twice as long each time until it delivers. Returns when it may be asked again.
     pub fn back_off(&mut self, piece: u32, sent: Instant, now: Instant) -> Instant {
         self.current = None;
-        // All that was out at the first reject is one.
+        // Rejects of requests made before the first reject count as one.
         if self.rejects == 0 || sent > self.rejected_at {
             self.rejects = self.rejects.saturating_add(1);
             self.rejected_at = now;
@@ -288,7 +287,7 @@ impl Requests {
         let held = core::mem::take(&mut self.held);
         let reserve = if held { HELD_RESERVE_MILLIS } else { RESERVE_MILLIS };
         if self.slow_start {
-            // Another tenth of rate per look is worth going on for.
+            // Slow start goes on while the rate grows by a tenth between two looks.
             if rate > 0 && rate < self.last_rate + self.last_rate / 10 {
                 self.slow_start = false;
             }
@@ -311,7 +310,7 @@ impl Requests {
         self.shortest = u64::MAX;
     }
 
-    /// The peer waits for a limit of our own: it brings as much as it may, however deep its queue is.
+    /// The peer is held back by a limit of ours: a deeper queue would bring nothing more.
     pub fn hold(&mut self) {
         self.held = true;
         self.slow_start = false;

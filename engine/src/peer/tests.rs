@@ -32,7 +32,7 @@ fn peer(reserved: Reserved) -> Peer {
     Peer::new(intro, &handshake, FrameAssembler::default(), 0, PIECES, Instant::ZERO)
 }
 
-fn hear(peer: &mut Peer, messages: &[Message]) -> Result<Vec<PeerEvent>, PeerError> {
+fn deliver(peer: &mut Peer, messages: &[Message]) -> Result<Vec<PeerEvent>, PeerError> {
     let mut stream = BytesMut::new();
     for message in messages {
         message.encode(&mut stream);
@@ -49,7 +49,7 @@ fn hear(peer: &mut Peer, messages: &[Message]) -> Result<Vec<PeerEvent>, PeerErr
 }
 
 fn fault(reserved: Reserved, messages: &[Message]) -> Misbehaviour {
-    match hear(&mut peer(reserved), messages) {
+    match deliver(&mut peer(reserved), messages) {
         Err(PeerError::Misbehaved(rule)) => rule,
         other => panic!("{other:?}"),
     }
@@ -93,13 +93,13 @@ fn pieces_may_be_declared_again_or_not_at_all_and_none_is_lost() {
     assert_eq!(fault(Reserved::OURS, &many), Misbehaviour::DeclaresTooOften);
     let mut again = peer(Reserved::OURS);
     let bits = Message::Bitfield(vec![0x80, 0, 0].into());
-    hear(&mut again, &[Message::HaveNone, Message::Have(3), bits, Message::HaveNone]).unwrap();
+    deliver(&mut again, &[Message::HaveNone, Message::Have(3), bits, Message::HaveNone]).unwrap();
     assert!(again.pieces.has(0) && again.pieces.has(3) && again.piece_count == 2);
     let mut silent = peer(Reserved::default());
-    hear(&mut silent, &[Message::Have(3), Message::Have(3)]).unwrap();
+    deliver(&mut silent, &[Message::Have(3), Message::Have(3)]).unwrap();
     assert_eq!((silent.piece_count, silent.pieces.has(3)), (1, true));
     let mut seed = peer(Reserved::OURS);
-    hear(&mut seed, &[Message::HaveAll]).unwrap();
+    deliver(&mut seed, &[Message::HaveAll]).unwrap();
     assert!(seed.is_seed());
 }
 
@@ -115,7 +115,7 @@ fn blocks_must_fit_their_place_and_empty_ones_are_rejects() {
     assert_eq!(fault(plain, &[block(0, 0, 100)]), Misbehaviour::BlockRange);
     assert_eq!(fault(plain, &[block(19, 16_384, 16_384)]), Misbehaviour::BlockRange);
     assert_eq!(fault(plain, &[block(PIECES, 0, 16_384)]), Misbehaviour::BlockRange);
-    let events = hear(&mut peer(plain), &[block(19, 16_384, 16_379), block(0, 0, 0)]).unwrap();
+    let events = deliver(&mut peer(plain), &[block(19, 16_384, 16_379), block(0, 0, 0)]).unwrap();
     assert!(matches!(events[0], PeerEvent::Block { piece: 19, .. }));
     assert!(matches!(events[1], PeerEvent::Reject(BlockRequest { length: 16_384, .. })));
 }
@@ -124,13 +124,13 @@ fn blocks_must_fit_their_place_and_empty_ones_are_rejects() {
 fn requests_while_choked_are_forgiven_for_a_while() {
     let mut choked = peer(Reserved::OURS);
     for _ in 0..500 {
-        hear(&mut choked, &[request(0, 0, 16_384)]).unwrap();
+        deliver(&mut choked, &[request(0, 0, 16_384)]).unwrap();
     }
-    assert!(hear(&mut choked, &[request(0, 0, 16_384)]).is_err());
+    assert!(deliver(&mut choked, &[request(0, 0, 16_384)]).is_err());
     let mut allowed = peer(Reserved::OURS);
     allowed.allowed_fast_out.push(0);
     for _ in 0..1000 {
-        hear(&mut allowed, &[request(0, 0, 16_384)]).unwrap();
+        deliver(&mut allowed, &[request(0, 0, 16_384)]).unwrap();
     }
 }
 
@@ -139,7 +139,7 @@ fn a_seed_that_lost_a_piece_is_no_seed_any_more() {
     let mut seed = peer(Reserved::OURS);
     let lost =
         Message::Extended { id: OUR_DONT_HAVE_ID, payload: Bytes::from_static(&[0, 0, 0, 2]) };
-    let events = hear(&mut seed, &[Message::HaveAll, lost.clone(), lost]).unwrap();
+    let events = deliver(&mut seed, &[Message::HaveAll, lost.clone(), lost]).unwrap();
     assert!(matches!(events[1], PeerEvent::DontHave(2)));
     seed.forget_piece(2, PIECES);
     assert!(!seed.is_seed() && !seed.pieces.has(2) && seed.piece_count == PIECES - 1);
@@ -280,7 +280,7 @@ fn without_reqq_a_peer_is_taken_to_queue_250() {
     let mut quiet = peer(Reserved::OURS);
     assert_eq!(quiet.extensions.reqq, 250);
     let said = Message::Extended { id: 0, payload: Bytes::from_static(b"d4:reqqi3ee") };
-    hear(&mut quiet, &[said]).unwrap();
+    deliver(&mut quiet, &[said]).unwrap();
     assert_eq!(quiet.extensions.reqq, 3);
 }
 

@@ -11,7 +11,7 @@ use crate::peer::Peer;
 impl Traffic {
     /// How many bytes a peer should be allowed to send.
     fn window(ctx: &mut Context, peer: &Peer) -> u32 {
-        // What it has sent already comes first.
+        // Its messages that wait in line are dealt with before it may send more.
         if peer.awaits_turn {
             return 0;
         }
@@ -25,7 +25,7 @@ impl Traffic {
         if !ctx.budgets.credit.has_room() {
             return READ_FLOOR;
         }
-        // The second half is for those that have shown what they can send.
+        // The second half of the budget is for peers whose measured rate needs it.
         let least = if ctx.budgets.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
         // A quarter of a second of what it sends, within reason.
         let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
@@ -37,13 +37,13 @@ impl Traffic {
         let window = Self::window(ctx, peer);
         let limited = ctx.limits.down.rate().is_some() || self.down_limit.rate().is_some();
         let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
-        // Half a window at a time: fewer grants, and never a stall.
+        // Granted when half of the window is used up: few grants, and the peer never has to stop.
         if peer.granted > window / 2 || window == 0 {
             return;
         }
         let mut amount = window - peer.granted;
         if limited && !peer.requests.is_empty() {
-            // Without a turn only all of it, and if nobody waits: what is left of tokens is shared.
+            // Outside of its turn a peer gets its whole window or nothing, and only if nobody waits.
             let at_once = ctx.limits.starved_down.is_empty() && tokens >= amount.into();
             let Some(share) = share.or(at_once.then_some(amount.into())) else {
                 ctx.limits.starved_down.join(peer.intro.conn);
@@ -59,7 +59,7 @@ impl Traffic {
         ctx.stream(peer.intro.conn, StreamAction::GrantRead(amount));
     }
 
-    /// Bytes that may come at the moment.
+    /// Bytes that both limits, of all torrents and of this one, allow now.
     fn tokens(&mut self, ctx: &mut Context) -> u64 {
         ctx.limits.down.available(ctx.now).min(self.down_limit.available(ctx.now))
     }

@@ -52,7 +52,7 @@ impl HaveLog {
         self.news
     }
 
-    /// From now on nothing is new.
+    /// Marks everything as told. Returns whether something was new.
     pub(super) fn take_news(&mut self) -> bool {
         core::mem::take(&mut self.news)
     }

@@ -48,22 +48,22 @@ const REPLY_NUMBERS: [&[u8]; 9] = [
 const REPLY_TEXTS: [&[u8]; 4] = [b"failure reason", b"warning message", b"tracker id", b"peer id"];
 
 /// A handshake with other names and without abilities that are not known.
-pub(super) fn handshake(names: &mut StandIns, heard: &Handshake) -> Vec<u8> {
-    let mut reserved = heard.reserved.0;
+pub(super) fn handshake(names: &mut StandIns, said: &Handshake) -> Vec<u8> {
+    let mut reserved = said.reserved.0;
     reserved.iter_mut().zip(KNOWN_BITS).for_each(|(bits, known)| *bits &= known);
     let other = Handshake {
         reserved: Reserved(reserved),
-        info_hash: names.info_hash(heard.info_hash),
-        peer_id: names.peer(heard.peer_id),
+        info_hash: names.info_hash(said.info_hash),
+        peer_id: names.peer(said.peer_id),
     };
     other.encode().to_vec()
 }
 
 /// The bytes of a message that is no extended one, up to where nothing but zeros follows.
-pub(super) fn plain(heard: &Message) -> Vec<u8> {
+pub(super) fn plain(said: &Message) -> Vec<u8> {
     let mut out = BytesMut::new();
-    heard.encode(&mut out);
-    match heard {
+    said.encode(&mut out);
+    match said {
         Message::KeepAlive
         | Message::Choke
         | Message::Unchoke

@@ -17,7 +17,7 @@ const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// What one connection has said.
 #[derive(Default)]
-struct Heard {
+struct PeerStream {
     assembler: FrameAssembler,
     /// Bytes that came.
     received: u64,
@@ -42,7 +42,7 @@ enum Said {
 #[derive(Default)]
 pub(super) struct Survey {
     stand_ins: StandIns,
-    heard: BTreeMap<ConnId, Heard>,
+    streams: BTreeMap<ConnId, PeerStream>,
     bodies: BTreeMap<ExchangeId, BytesMut>,
     /// A torrent was added of which only the identity was known.
     pub(super) magnet: bool,
@@ -72,7 +72,7 @@ impl Survey {
             }
             Event::Http(_, HttpEvent::Head { location: Some(url), .. }) => names.meet_in_url(url),
             Event::Command(_, command) => self.command(command),
-            Event::Stream(conn, StreamEvent::Received(bytes)) => self.hear(*conn, bytes),
+            Event::Stream(conn, StreamEvent::Received(bytes)) => self.add_bytes(*conn, bytes),
             Event::Stream(..) | Event::Resolved(_, Err(_)) | Event::Disk(..) | Event::Http(..) => {}
         }
     }
@@ -105,26 +105,26 @@ impl Survey {
         }
     }
 
-    fn hear(&mut self, conn: ConnId, bytes: &Bytes) {
-        let heard = self.heard.entry(conn).or_default();
-        let before = heard.received;
-        heard.received += bytes.len() as u64;
-        if heard.garbled {
+    fn add_bytes(&mut self, conn: ConnId, bytes: &Bytes) {
+        let stream = self.streams.entry(conn).or_default();
+        let before = stream.received;
+        stream.received += bytes.len() as u64;
+        if stream.garbled {
             return;
         }
-        heard.assembler.push(bytes.clone());
-        while heard.understand() {}
-        heard.keep_head(before, bytes);
-        if heard.garbled {
-            heard.assembler = FrameAssembler::default();
+        stream.assembler.push(bytes.clone());
+        while stream.understand() {}
+        stream.keep_head(before, bytes);
+        if stream.garbled {
+            stream.assembler = FrameAssembler::default();
         }
     }
 
     /// All stand-ins, and new bytes for everything that was said.
     pub(super) fn settle(mut self) -> (StandIns, Patches) {
         let names = &mut self.stand_ins;
-        for heard in self.heard.values() {
-            for (_, said) in &heard.places {
+        for stream in self.streams.values() {
+            for (_, said) in &stream.places {
                 match said {
                     Said::Handshake(handshake) => names.meet_peer(handshake.peer_id),
                     Said::Extended(id, payload) => drop(allowed::extended(names, *id, payload)),
@@ -135,8 +135,8 @@ impl Survey {
         self.bodies.values().for_each(|body| drop(allowed::reply(names, body)));
         names.settle();
         let mut patches = Patches::default();
-        for (conn, heard) in &self.heard {
-            patches.streams.insert(*conn, heard.told(names));
+        for (conn, stream) in &self.streams {
+            patches.streams.insert(*conn, stream.told(names));
         }
         for (exchange, body) in &self.bodies {
             patches.bodies.insert(*exchange, allowed::reply(names, body).into());
@@ -157,7 +157,7 @@ impl Said {
     }
 }
 
-impl Heard {
+impl PeerStream {
     /// Takes the next thing that is whole. Returns whether there may be another.
     fn understand(&mut self) -> bool {
         let said = if self.shaken {

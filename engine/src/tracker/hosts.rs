@@ -145,11 +145,11 @@ impl Hosts {
     pub fn ended(&mut self, host: &str, began: Instant, spoke: bool, now: Instant) {
         let entry = self.entry(host, now);
         entry.in_flight = entry.in_flight.saturating_sub(1);
-        self.heard(host, began, spoke, now);
+        self.request_ended(host, began, spoke, now);
     }
 
     /// A request that was let through by [`Self::another`] has ended.
-    pub fn heard(&mut self, host: &str, began: Instant, spoke: bool, now: Instant) {
+    pub fn request_ended(&mut self, host: &str, began: Instant, spoke: bool, now: Instant) {
         let entry = self.entry(host, now);
         if spoke {
             if !entry.proven || entry.failures > 0 {

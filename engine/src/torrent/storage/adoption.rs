@@ -11,12 +11,12 @@ use crate::metainfo::Metainfo;
 /// What is still to be found out about files that were there before.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::torrent) struct Adoption {
-    /// Files that are something else may be written over.
+    /// Files that are no data of this torrent may be overwritten.
     overwrite: bool,
-    /// Files that no record says are ours: a good piece has to show it.
+    /// Files that no record names as ours: only a verified piece proves that they are.
     unproven: Vec<u32>,
-    /// Files found under names that the torrent gives and that we would not. They are used if all of
-    /// the torrent is in them, so that nothing is ever written to one.
+    /// Files found under the names in the torrent where we would use safer ones. They are used only if they are
+    /// complete, so that nothing is ever written under such a name.
     borrowed: BTreeSet<u32>,
     /// Files that are too long and are being cut.
     trimming: Option<Vec<u32>>,
@@ -40,8 +40,8 @@ pub(in crate::torrent) enum Verdict {
     Ours,
     /// Files are being cut.
     Wait,
-    /// Files under names that we would not give are not whole: the names that we give count for all of
-    /// them, and everything is looked at again.
+    /// Some files under names that we would not use are incomplete: our own names are used for all of them, and
+    /// everything is looked at again.
     OtherNames(BTreeSet<u32>),
     /// Something stands in the way.
     InTheWay(TorrentError),
@@ -55,9 +55,9 @@ impl Adoption {
         Self { overwrite, ..Self::default() }
     }
 
-    /// Which of the files that are there have to show that they are ours. Those are not that are as the
-    /// record has them (`before`); nor any where `ours`: after an end that left no last record, they may
-    /// have been written to after it at the place that it names.
+    /// Notes which of the existing files have to be proven ours: not those that are unchanged since the record
+    /// (`before`), and none if `ours`, which is so after a crash, when we may have written to them after the
+    /// last record.
     pub(in crate::torrent) fn ask_for_proof(
         &mut self,
         metainfo: &Metainfo,
@@ -142,7 +142,7 @@ impl Found<'_> {
     }
 
     /// Whether a file shows that it belongs to the torrent. Only a hash does: one good piece that has
-    /// bytes of it. Its length says nothing, and a file in which no piece lies whole is no exception.
+    /// bytes of it. Its length proves nothing, also where the file is too small to hold a whole piece.
     fn has_good_piece(&self, index: u32) -> bool {
         let index = index as usize;
         let status = self.files.get(index).copied().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! How the files of a torrent lie: what is skipped, other names, another location. One thing is done
-//! after the other, and each is durable before it is told.
+//! How the files of a torrent lie: what is skipped, other names, another location. Tasks are done one after the
+//! other, and each is durable before the embedder is told.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -29,13 +29,13 @@ enum Task {
     Discard(LocationId),
 }
 
-/// What follows when the resume data says how the files lie.
+/// What is done once resume data that describes the new state is stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Waiting {
     told: Vec<(Tag, StorageTask)>,
-    /// Copies that are not needed once the resume data names the other one.
+    /// Old copies, to be removed once the resume data names the new one.
     discard: Vec<LocationId>,
-    /// Names are to be changed when they are on record.
+    /// Files are to be renamed once the new names are on record.
     names: bool,
 }
 
@@ -73,8 +73,7 @@ impl Arrangement {
         Self { placement, naming, ..Self::default() }
     }
 
-    /// Files have their new names: nothing is to be looked for under the old ones any more, which
-    /// other files may get.
+    /// The renaming is done: nothing is looked for under the old names any more, and other files may get them.
     fn names_done(&mut self, renamed: &[(u32, Renamed)]) {
         for (file, _) in renamed {
             if let Some(names) = self.placement.renamed.get_mut(file) {
@@ -110,8 +109,8 @@ impl Arrangement {
         self.tasks.extend(self.left_at.iter().copied().map(Task::Discard));
     }
 
-    /// Files that cannot be called at the location as the torrent says get names that they can have,
-    /// unless they have others already.
+    /// Files whose names the location does not allow get names that it allows, unless they were renamed
+    /// already.
     pub(in crate::torrent) fn fit_names(&mut self, layout: &Layout) {
         for (file, path) in layout.names_for(self.naming) {
             let name = || Renamed { from: path.clone(), to: path };
@@ -276,7 +275,7 @@ impl Arrangement {
         self.fit_names(layout);
         for index in borrowed {
             let Some(entry) = layout.files().get(*index as usize) else { continue };
-            // Said explicitly, so that it is not looked for under another name.
+            // Stored even though nothing is renamed, so that the file is not looked for under another name.
             let name = || Renamed { from: entry.path.clone(), to: entry.path.clone() };
             self.placement.renamed.entry(*index).or_insert_with(name);
         }
@@ -331,7 +330,7 @@ impl Arrangement {
             }
         };
         let names_before = match (done, &task) {
-            // Without it blocks would be written to the wrong place: it is tried again.
+            // A failed selection is tried again: without it blocks would be written to the wrong place.
             (false, StorageTask::Select) => {
                 self.tasks.push_front(ended);
                 return Some(Arranged::Failed(tag, task));

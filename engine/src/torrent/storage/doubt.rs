@@ -95,7 +95,7 @@ impl Doubt {
 
     /// Everything will be hashed anyway.
     pub(in crate::torrent) fn forget(&mut self) {
-        // Those that are being hashed are still answered for.
+        // Hashes in progress still have to be answered.
         self.suspects.clone_from(&self.hashing);
         self.idle.clear();
     }
@@ -120,7 +120,7 @@ impl Doubt {
         self.idle.pop_first()
     }
 
-    /// The ledgers agree.
+    /// Checks that the sets agree.
     pub(in crate::torrent) fn check(&self) -> Result<(), &'static str> {
         if self.hashing.is_subset(&self.suspects) {
             Ok(())

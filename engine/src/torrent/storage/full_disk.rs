@@ -34,8 +34,8 @@ pub(in crate::torrent) struct NoRoom {
 }
 
 impl FullDisk {
-    /// A block, or what was written before, found no room. What was on its way when the disk became full
-    /// says nothing new.
+    /// A block, or what was written before, found no room. Failures of blocks that were under way when the disk
+    /// became full are ignored.
     pub(in crate::torrent) fn no_room(&mut self, now: Instant) -> Option<NoRoom> {
         let wait = match self.full {
             Some(full) if now < full.until => return None,

@@ -75,7 +75,8 @@ impl Record {
             if resume.clean || length(is) < length(was) {
                 doubtful.extend(pieces);
             } else {
-                // We wrote to it after the last save: what was claimed then was not written again.
+                // The file changed because we wrote to it after the last save; pieces claimed then were not
+                // written again.
                 let claimed = |piece: &u32| resume.have.has(*piece);
                 belief.when_idle.extend(pieces.clone().filter(claimed));
                 doubtful.extend(pieces.filter(|piece| !claimed(piece)));
@@ -110,7 +111,7 @@ impl Record {
         self.unclaimed
     }
 
-    /// Something does from now on. Returns whether that is new.
+    /// The claim on the files is durable from now on. Returns whether that is new.
     pub(in crate::torrent) fn claim(&mut self) -> bool {
         core::mem::take(&mut self.unclaimed)
     }
@@ -140,7 +141,7 @@ pub(in crate::torrent) fn pieces_on_disk(
         let geometry = metainfo.geometry();
         there.extend(geometry.pieces_of(file.offset, length));
         if status.length.is_none() && status.modified != 0 {
-            // Of a skipped file the part file has what its neighbours need.
+            // The first and last piece of a skipped file may be in the part file, for its neighbours.
             let pieces = geometry.pieces_of(file.offset, file.length);
             there.extend(pieces.clone().next().into_iter().chain(pieces.last()));
         }

@@ -45,7 +45,7 @@ pub(in crate::torrent) struct Claim {
 pub(in crate::torrent) struct Due {
     /// Now.
     pub(in crate::torrent) now: bool,
-    /// It has become known that a save is due then: somebody has to look again.
+    /// A timer is to be set for then, when the save is due.
     pub(in crate::torrent) wake: Option<Instant>,
 }
 
