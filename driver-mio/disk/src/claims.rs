@@ -253,12 +253,12 @@ impl Claims {
             None => None,
             Some(register) => match register.open() {
                 Ok((guard, news)) => {
-                    hear(index, news);
+                    take_news(index, news);
                     Some(guard)
                 }
                 // A folder that cannot be written may still be read.
                 Err(_) => {
-                    hear(index, register.look());
+                    take_news(index, register.look());
                     None
                 }
             },
@@ -290,7 +290,7 @@ impl Claims {
         if let (Some(_), Some(register)) = (had, register)
             && let Ok((mut guard, news)) = register.open()
         {
-            hear(index, news);
+            take_news(index, news);
             // What cannot be told ends with this process.
             let _ = guard.give_back(torrent);
         }
@@ -298,7 +298,7 @@ impl Claims {
 }
 
 /// Takes in what other processes have done.
-fn hear(index: &mut Index, news: Vec<News>) {
+fn take_news(index: &mut Index, news: Vec<News>) {
     for news in news {
         match news {
             News::Took(process, torrent, what) => {

@@ -48,7 +48,7 @@ impl TorrentLocks {
         let folder = register.folder().to_owned();
         let io = |error: io::Error| LockError::Io(folder.clone(), error);
         let (mut guard, news) = register.open().map_err(io)?;
-        hear(others, news);
+        take_news(others, news);
         if let Some(holder) = holder(others, torrent) {
             return Err(LockError::Held(holder));
         }
@@ -64,7 +64,7 @@ impl TorrentLocks {
         if own.remove(&torrent).is_some()
             && let Ok((mut guard, news)) = register.open()
         {
-            hear(others, news);
+            take_news(others, news);
             // What cannot be told ends with this process.
             let _ = guard.give_back(torrent);
         }
@@ -81,7 +81,7 @@ impl TorrentLocks {
     #[must_use]
     pub fn holder(&self, torrent: Sha1Hash) -> Option<Holder> {
         let Inner { register, own, others } = &mut *self.inner();
-        hear(others, register.look());
+        take_news(others, register.look());
         own.get(&torrent).cloned().or_else(|| holder(others, torrent))
     }
 }
@@ -91,7 +91,7 @@ fn holder(others: &BTreeMap<(Sha1Hash, Process), Holder>, torrent: Sha1Hash) -> 
     from.next().filter(|((other, _), _)| *other == torrent).map(|(_, holder)| holder.clone())
 }
 
-fn hear(others: &mut BTreeMap<(Sha1Hash, Process), Holder>, news: Vec<News>) {
+fn take_news(others: &mut BTreeMap<(Sha1Hash, Process), Holder>, news: Vec<News>) {
     for news in news {
         match news {
             News::Took(process, torrent, what) => {

@@ -72,12 +72,12 @@ impl Story {
         }
         for action in &step.actions {
             if let Action::Notify(notice) = action {
-                self.hear(notice, step.now);
+                self.tell_notice(notice, step.now);
             }
         }
     }
 
-    fn hear(&mut self, notice: &Notice, now: Instant) {
+    fn tell_notice(&mut self, notice: &Notice, now: Instant) {
         match notice {
             Notice::PeerConnected { addr, client, .. } => {
                 self.peers.insert(*addr, words::known(client));

@@ -186,7 +186,7 @@ impl Transcript {
                 format!("no connection to {who}: {}", words::connect_failure(*why))
             }
             StreamEvent::Received(bytes) => {
-                let (said, about) = self.hear(conn, bytes);
+                let (said, about) = self.add_bytes(conn, bytes);
                 pieces = about;
                 format!("{who} sends {said}")
             }
@@ -197,7 +197,7 @@ impl Transcript {
     }
 
     /// What a peer says with these bytes, and of which pieces.
-    fn hear(&mut self, conn: ConnId, bytes: &Bytes) -> (String, Vec<u32>) {
+    fn add_bytes(&mut self, conn: ConnId, bytes: &Bytes) -> (String, Vec<u32>) {
         let length = format!("{} bytes", bytes.len());
         if !self.addrs.contains_key(&conn) {
             // It began before this transcript did; where its messages begin is not known.
