@@ -37,6 +37,8 @@ mod peers;
 mod places;
 mod rest;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod transfer;
 mod upload;

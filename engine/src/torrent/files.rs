@@ -81,12 +81,19 @@ impl Torrent {
         job: DiskJob,
         outcome: DiskOutcome,
     ) {
+        // The most frequent one goes first, and by itself.
+        if let DiskJob::Write { at, generation, .. } = job {
+            let written = matches!(outcome, DiskOutcome::Written);
+            let result = written.then_some(()).ok_or_else(|| error_of(&outcome));
+            return self.block_written(ctx, at, generation, result);
+        }
+        self.other_operation_ended(ctx, job, outcome);
+    }
+
+    #[inline(never)]
+    fn other_operation_ended(&mut self, ctx: &mut Context, job: DiskJob, outcome: DiskOutcome) {
         let error = error_of(&outcome);
         match (job, outcome) {
-            (DiskJob::Write { at, generation, .. }, outcome) => {
-                let result = matches!(outcome, DiskOutcome::Written).then_some(()).ok_or(error);
-                self.block_written(ctx, at, generation, result);
-            }
             (DiskJob::Read { conn, request, .. }, DiskOutcome::Changed(files)) => {
                 self.tell_storage(ctx, |storage, around, out| {
                     storage.changed_in_place(around, &files, out);

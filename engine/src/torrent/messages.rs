@@ -51,6 +51,7 @@ struct LeftOver {
 
 impl LeftOver {
     /// A peer's turn is over: what it left is put away and accounted for.
+    #[inline(always)]
     fn after_turn(peer: &mut Peer, assembling: &mut Budget, work: &Work, until: u64) -> Self {
         peer.awaits_turn = work.total() >= until && peer.assembler.has_message();
         let unfinished = peer.assembler.buffered() as u64;

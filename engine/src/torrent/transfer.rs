@@ -253,6 +253,8 @@ impl Torrent {
         }
     }
 
+    // By itself: inlined, the walk over the peers costs a third more.
+    #[inline(never)]
     fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
         self.trust_contributors(ctx, piece);
         // A piece that was deselected meanwhile is not counted as missing any more.

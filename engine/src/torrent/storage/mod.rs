@@ -22,6 +22,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::life::Life;
 use crate::api::{
@@ -124,8 +125,8 @@ pub(super) enum Output {
     Store(Box<ResumeData>),
 }
 
-/// Where outputs are left for the parent.
-pub(super) type Outputs = Vec<Output>;
+/// Where outputs are left for the parent: mostly none or one, which needs no memory of its own.
+pub(super) type Outputs = SmallVec<[Output; 1]>;
 
 impl Storage {
     /// Files that were not opened yet.
