@@ -14,10 +14,12 @@ use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
-use eddyline::{Action, Command, Config, Engine, Event, Notice, Tag, Wakeup};
+use eddyline::{Action, Command, Config, Engine, Event, Fault, Notice, Tag, Wakeup};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
-use eddyline_disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
+use eddyline_disk::{
+    Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal, SystemError,
+};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -69,29 +71,27 @@ pub struct DriverConfig {
 }
 
 /// Why a driver cannot start.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DriverError {
     /// No port to listen on.
-    Listen(io::Error),
+    #[error("cannot listen: {0}")]
+    Listen(SystemError),
     /// The trace cannot be written.
-    Record(PathBuf, io::Error),
+    #[error("cannot record into {path}: {1}", path = .0.display())]
+    Record(PathBuf, SystemError),
     /// The system refuses something basic.
-    System(io::Error),
+    #[error("cannot start: {0}")]
+    System(SystemError),
 }
 
-impl std::fmt::Display for DriverError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Listen(error) => write!(f, "cannot listen: {error}"),
-            Self::Record(path, error) => {
-                write!(f, "cannot record into {}: {error}", path.display())
-            }
-            Self::System(error) => write!(f, "cannot start: {error}"),
-        }
+impl DriverError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Machine
     }
 }
-
-impl std::error::Error for DriverError {}
 
 /// An engine on real sockets and files.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl Driver {
     /// # Errors
     /// When no port is free or the system refuses something basic.
     pub fn new(config: DriverConfig) -> Result<Self, DriverError> {
-        let system = DriverError::System;
+        let system = |error: io::Error| DriverError::System(error.into());
         let DriverConfig {
             engine: mut engine_config,
             locations,
@@ -172,7 +172,8 @@ impl Driver {
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let trace = record.map(|to| {
             let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
-            TraceFile::create(&to, origin).map_err(|error| DriverError::Record(to.path, error))
+            TraceFile::create(&to, origin)
+                .map_err(|error| DriverError::Record(to.path, error.into()))
         });
         let pool = PoolOptions {
             locations: locations.clone(),
@@ -222,10 +223,10 @@ impl Driver {
     }
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
-        let listening = listen(options).map_err(DriverError::Listen)?;
+        let listening = listen(options).map_err(|error| DriverError::Listen(error.into()))?;
         let lsd = self.engine.config().lsd;
         let local = if lsd { join_groups(&self.policy) } else { [None, None] };
-        self.register(listening, local).map_err(DriverError::System)
+        self.register(listening, local).map_err(|error| DriverError::System(error.into()))
     }
 
     fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {
@@ -312,7 +313,7 @@ impl Driver {
     pub fn finish_recording(&mut self) -> Result<(), DriverError> {
         let Some(trace) = self.trace.take() else { return Ok(()) };
         let path = trace.path().to_owned();
-        trace.finish().map_err(|error| DriverError::Record(path, error))
+        trace.finish().map_err(|error| DriverError::Record(path, error.into()))
     }
 
     /// Gives the engine a command with the next turn. Notices that answer it carry the tag that is

@@ -75,7 +75,13 @@ impl Connector for Server {
 /// No reply brings the client down, takes more than was asked for, or leads to what is no URL.
 pub fn http_replies(data: &[u8]) {
     let url = "http://20.1.1.1/announce?x=1".to_owned();
-    let get = HttpGet { url, ipv6: None, only: None, max_body: MAX_BODY, timeout: 20 };
+    let get = HttpGet {
+        url,
+        ipv6: None,
+        only: None,
+        max_body: MAX_BODY,
+        timeout: std::time::Duration::from_secs(20),
+    };
     if let Ok(reply) =
         fetch_through(&get, "fuzz", &Names::default(), Server(Mutex::new(data.to_vec())))
     {

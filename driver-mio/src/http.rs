@@ -130,7 +130,7 @@ pub(crate) fn fetch_through(
         .max_redirects(0)
         .ip_family(family)
         .proxy(None)
-        .timeout_global(Some(Duration::from_secs(get.timeout.into())))
+        .timeout_global(Some(get.timeout))
         .user_agent(user_agent)
         .tls_config(trust::config())
         .build();
@@ -324,6 +324,7 @@ mod tests {
 
     use std::io::{BufRead, BufReader, Write};
     use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
 
     use eddyline::{HttpFailure, HttpGet};
 
@@ -356,7 +357,7 @@ mod tests {
     }
 
     fn get(url: String) -> HttpGet {
-        HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: 20 }
+        HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: Duration::from_secs(20) }
     }
 
     #[test]

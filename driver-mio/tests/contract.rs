@@ -221,7 +221,8 @@ fn rule_6_every_lookup_and_exchange_ends_exactly_once() {
     let http = Http::start(&mailbox, "test", Names::default());
     let closed = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     for (id, url) in [format!("http://{closed}/"), "nonsense".into()].into_iter().enumerate() {
-        let get = HttpGet { url, ipv6: None, only: None, max_body: 100, timeout: 5 };
+        let get =
+            HttpGet { url, ipv6: None, only: None, max_body: 100, timeout: Duration::from_secs(5) };
         http.get(ExchangeId::from_u64(id as u64), get);
     }
     let ended = collect(&mailbox, 2);

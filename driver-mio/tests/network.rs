@@ -34,7 +34,7 @@ fn server(at: IpAddr) -> (SocketAddr, Receiver<IpAddr>) {
 }
 
 fn get(url: String) -> HttpGet {
-    HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: 30 }
+    HttpGet { url, ipv6: None, only: None, max_body: 100_000, timeout: Duration::from_secs(30) }
 }
 
 fn bound() -> Names {

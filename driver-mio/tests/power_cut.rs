@@ -45,7 +45,12 @@ fn put(metainfo: &Arc<Metainfo>, bytes: &[u8], fs: &Arc<dyn FileSystem>) {
 fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {
     let config = DriverConfig {
         // Nothing leaves this machine.
-        engine: Config { dht: false, lsd: false, resume_interval: 0, ..Config::default() },
+        engine: Config {
+            dht: false,
+            lsd: false,
+            resume_interval: Duration::ZERO,
+            ..Config::default()
+        },
         locations,
         read_cache: 1 << 20,
         unhashed: 4 << 20,

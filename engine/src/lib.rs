@@ -93,6 +93,7 @@ pub mod tracker;
 pub mod wire;
 
 pub use api::*;
+pub use base::fault::Fault;
 pub use base::ids::{ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId};
 pub use base::rng::Seed;
 pub use base::time::Instant;

@@ -19,12 +19,12 @@ mod tests;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::base::fault::Fault;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
@@ -55,27 +55,27 @@ const MAX_ORPHANS: usize = 16;
 const MAX_BUFFERED: u64 = 2;
 
 /// Why a peer's message is refused. The peer is at fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FetchError {
     /// A dictionary of no bytes, or of more than we take.
+    #[error("metadata of an impossible size")]
     Size,
     /// A piece that was not asked for.
+    #[error("metadata that nobody asked for")]
     Unasked,
     /// A piece of the wrong length, or of a dictionary of another length than was said.
+    #[error("a metadata piece of the wrong length")]
     Length,
 }
 
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Size => "metadata of an impossible size",
-            Self::Unasked => "metadata that nobody asked for",
-            Self::Length => "a metadata piece of the wrong length",
-        })
+impl FetchError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for FetchError {}
 
 /// What came of a piece.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,6 +9,7 @@ use core::fmt::Write;
 pub use crate::api::ResumeData;
 use crate::api::{FileStatus, LocationId, Renamed};
 use crate::base::bits::Bits;
+use crate::base::fault::Fault;
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{Encoder, Limits, Mode, ScanError, Value, scan};
 use crate::metainfo::{MAX_PATH_DEPTH, is_possible};
@@ -19,27 +20,30 @@ const VERSION: u32 = 2;
 const OLDEST: u32 = 1;
 
 /// Why resume data is not used. It only ever costs a check of the files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResumeError {
     /// Not the format.
+    #[error("malformed resume data: {0}")]
     Malformed(ScanError),
     /// A version this program does not know.
+    #[error("resume data of unknown version {0}")]
     Version(u32),
     /// Sizes inside do not agree, or the checksum does not.
+    #[error("damaged resume data")]
     Inconsistent,
 }
 
-impl core::fmt::Display for ResumeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl ResumeError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
         match self {
-            Self::Malformed(error) => write!(f, "malformed resume data: {error}"),
-            Self::Version(version) => write!(f, "resume data of unknown version {version}"),
-            Self::Inconsistent => f.write_str("damaged resume data"),
+            Self::Malformed(_) | Self::Inconsistent => Fault::Machine,
+            Self::Version(_) => Fault::Caller,
         }
     }
 }
-
-impl core::error::Error for ResumeError {}
 
 /// What stands in the file, of the right types.
 struct Stored<'a> {

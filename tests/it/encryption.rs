@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::trace::{Replayer, Trace, redact};
@@ -114,7 +115,10 @@ fn an_address_that_hangs_up_is_called_with_encryption_soon() {
 fn a_torrent_at_rest_is_found_by_who_calls_with_encryption() {
     let content = content();
     let mut world = World::new(24);
-    let seed = world.add_node_with(Config { rest_after: Some(20), ..config(Require, Either) });
+    let seed = world.add_node_with(Config {
+        rest_after: Some(Duration::from_secs(20)),
+        ..config(Require, Either)
+    });
     world.seed(seed, &content);
     let rests = |world: &World| world.node(seed).engine.stats().standby == 1;
     assert!(world.run_until(120, rests));

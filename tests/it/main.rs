@@ -8,6 +8,7 @@ mod dht;
 mod documents;
 mod download;
 mod encryption;
+mod errors;
 mod hostile;
 mod input_costs;
 mod lifecycle;

@@ -8,7 +8,12 @@ use eddyline_sim::{Content, DiskSpeed, NodeId, PeerOptions, Puppet, Tracker, Wor
 const URL: &str = "http://tracker.example/announce";
 
 fn resting() -> Config {
-    Config { rest_after: Some(20), dht: false, lsd: false, ..Config::default() }
+    Config {
+        rest_after: Some(Duration::from_secs(20)),
+        dht: false,
+        lsd: false,
+        ..Config::default()
+    }
 }
 
 fn rests(world: &World, node: NodeId) -> bool {

@@ -262,7 +262,7 @@ fn bytes_that_somebody_else_changed_are_found_withdrawn_and_fetched_again() {
 fn crash_at(seed: u64, step: u64, lies: bool) -> Option<Result<(), String>> {
     let content = Content::new("crash", 320_000, 32_768);
     let mut world = World::new(seed);
-    let quick = Config { resume_interval: 1, ..Config::default() };
+    let quick = Config { resume_interval: Duration::from_secs(1), ..Config::default() };
     let (seed, leech) = (world.add_node(), world.add_node_with(quick));
     world.node_mut(leech).disk.may_crash = true;
     world.node_mut(leech).disk.lies_about_syncs = lies;
@@ -329,7 +329,7 @@ fn a_sync_that_is_left_out_is_found_by_a_crash_at_some_step() {
 fn after_an_unclean_end_only_what_was_not_on_record_is_hashed_before_it_goes_on() {
     let content = Content::new("long", 8_000_000, 32_768);
     let mut world = World::new(109);
-    let quick = Config { resume_interval: 1, ..Config::default() };
+    let quick = Config { resume_interval: Duration::from_secs(1), ..Config::default() };
     let (seed, leech) = (world.add_node(), world.add_node_with(quick));
     world.node_mut(leech).disk.may_crash = true;
     world.node_mut(seed).access = Access { up: Some(500_000), ..Access::default() };

@@ -113,6 +113,7 @@ impl Failure {
                 NOT_TORRENT,
                 format!("{name}: the magnet leads to something that is not a valid torrent"),
             ),
+            other => Self::new(UNEXPECTED, format!("{name}: {other}")),
         }
     }
 

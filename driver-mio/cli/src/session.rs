@@ -55,7 +55,7 @@ impl Session {
                 let text = format!("cannot record into {}: {}", path.display(), io_text(error));
                 Failure::new(DISK, text)
             }
-            DriverError::System(_) => Failure::new(UNEXPECTED, error.to_string()),
+            _ => Failure::new(UNEXPECTED, error.to_string()),
         })
     }
 
@@ -198,8 +198,6 @@ fn tell(session: &eddyline_session::Session, notices: &[Notice]) {
 fn unreachable(text: &str, error: PeerNameError) -> Failure {
     match error {
         PeerNameError::Malformed => Failure::new(USAGE, format!("'{text}' is not HOST:PORT")),
-        PeerNameError::Unknown => {
-            Failure::new(NETWORK, format!("cannot reach the peer {text}: {error}"))
-        }
+        _ => Failure::new(NETWORK, format!("cannot reach the peer {text}: {error}")),
     }
 }

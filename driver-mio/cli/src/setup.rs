@@ -139,10 +139,10 @@ pub fn open_store(path: Option<&Path>) -> Option<Arc<ResumeStore>> {
 /// Why the state folder cannot be used.
 pub fn store_failure(error: StoreError) -> Failure {
     match &error {
-        StoreError::Locked(..) => Failure::new(UNEXPECTED, error.to_string()),
         StoreError::Io(path, why) => {
             let text = format!("cannot use the state folder {}: {}", path.display(), io_text(why));
             Failure::new(DISK, text)
         }
+        _ => Failure::new(UNEXPECTED, error.to_string()),
     }
 }

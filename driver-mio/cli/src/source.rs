@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use eddyline::base::addr::Scope;
 use eddyline::metainfo::{Magnet, Metainfo};
@@ -16,6 +17,8 @@ use super::units::size;
 
 /// Longest `.torrent` fetched by HTTP.
 const MAX_TORRENT: u32 = 64 << 20;
+/// How long fetching one may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest `.torrent` read from a file or from stdin.
 pub use eddyline_session::MAX_TORRENT as MAX_FILE;
 
@@ -118,8 +121,13 @@ fn download(url: &str, names: &Names) -> Result<Source, Failure> {
     let mut url = url.to_owned();
     let agent = concat!("Eddyline/", env!("CARGO_PKG_VERSION"));
     for _ in 0..6 {
-        let get =
-            HttpGet { url: url.clone(), ipv6: None, only, max_body: MAX_TORRENT, timeout: 60 };
+        let get = HttpGet {
+            url: url.clone(),
+            ipv6: None,
+            only,
+            max_body: MAX_TORRENT,
+            timeout: PATIENCE,
+        };
         let reply = fetch(&get, agent, names).map_err(|error| http_failure(&url, error))?;
         only = only.or((reply.scope == Scope::Public).then_some(Scope::Public));
         match (reply.status, reply.location) {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use eddyline::LocationId;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::Naming;
+use eddyline::{Fault, LocationId};
 
 use super::filesystem::FileSystem;
 use super::naming::naming_of;
@@ -57,24 +57,24 @@ impl std::fmt::Display for Gone {
 impl std::error::Error for Gone {}
 
 /// Why a place cannot be unregistered, or found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LocationError {
     /// No such number.
+    #[error("no such location")]
     Unknown,
     /// Torrents are open there.
+    #[error("torrents are open in this location")]
     InUse,
 }
 
-impl std::fmt::Display for LocationError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "no such location",
-            Self::InUse => "torrents are open in this location",
-        })
+impl LocationError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Caller
     }
 }
-
-impl std::error::Error for LocationError {}
 
 /// The registry. Clones are handles of one.
 #[derive(Clone, Debug, Default)]

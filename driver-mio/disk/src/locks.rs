@@ -9,7 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use eddyline::Fault;
+
 use crate::private;
+use crate::system_error::SystemError;
 
 /// How long a lock that is held is tried for: somebody may only be looking whether it is held.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -68,12 +71,26 @@ impl std::fmt::Display for Holder {
 }
 
 /// Why a lock cannot be taken.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds it.
+    #[error("{0} holds it")]
     Held(Holder),
     /// The file of the lock cannot be made or locked.
-    Io(PathBuf, io::Error),
+    #[error("cannot use {path}: {1}", path = .0.display())]
+    Io(PathBuf, SystemError),
+}
+
+impl LockError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Held(_) => Fault::Nobody,
+            Self::Io(..) => Fault::Machine,
+        }
+    }
 }
 
 impl Lock {
@@ -90,7 +107,7 @@ impl Lock {
     /// # Errors
     /// As [`Self::take`].
     pub fn take_within(path: &Path, command: &str, patience: Duration) -> Result<Self, LockError> {
-        let io = |error| LockError::Io(path.to_owned(), error);
+        let io = |error: io::Error| LockError::Io(path.to_owned(), error.into());
         let end = Instant::now() + patience;
         loop {
             let mut file = private::options()

@@ -7,10 +7,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eddyline::Fault;
 use eddyline::base::hash::Sha1Hash;
 
 use crate::locks::{Holder, Lock, LockError};
 use crate::private;
+use crate::system_error::SystemError;
 use crate::torrent_locks::TorrentLocks;
 
 /// The command that holds the lock of the session for as long as it runs.
@@ -27,28 +29,30 @@ pub struct ResumeStore {
 }
 
 /// Why a state folder, or a torrent in it, cannot be used.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// Another process holds the lock.
+    #[error(
+        "{1} uses it in the state folder {folder}; stop that process, or choose another folder with --state-dir",
+        folder = .0.display()
+    )]
     Locked(PathBuf, Holder),
     /// It cannot be made or written.
-    Io(PathBuf, io::Error),
+    #[error("cannot use {path}: {1}", path = .0.display())]
+    Io(PathBuf, SystemError),
 }
 
-impl std::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl StoreError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
         match self {
-            Self::Locked(state, holder) => write!(
-                f,
-                "{holder} uses it in the state folder {}; stop that process, or choose another folder with --state-dir",
-                state.display()
-            ),
-            Self::Io(path, error) => write!(f, "cannot use {}: {error}", path.display()),
+            Self::Locked(..) => Fault::Nobody,
+            Self::Io(..) => Fault::Machine,
         }
     }
 }
-
-impl std::error::Error for StoreError {}
 
 impl ResumeStore {
     /// Opens the state folder at `path`, making it where needed.
@@ -56,7 +60,7 @@ impl ResumeStore {
     /// # Errors
     /// When it cannot be written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let io = |error| StoreError::Io(path.to_owned(), error);
+        let io = |error: io::Error| StoreError::Io(path.to_owned(), error.into());
         let store = Self::at(path);
         private::make_folder(&store.folder).map_err(io)?;
         private::correct(path);

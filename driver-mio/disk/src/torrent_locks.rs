@@ -46,7 +46,7 @@ impl TorrentLocks {
             return Ok(());
         }
         let folder = register.folder().to_owned();
-        let io = |error: io::Error| LockError::Io(folder.clone(), error);
+        let io = |error: io::Error| LockError::Io(folder.clone(), error.into());
         let (mut guard, news) = register.open().map_err(io)?;
         take_news(others, news);
         if let Some(holder) = holder(others, torrent) {

@@ -1,13 +1,12 @@
 //! A client: the loop on a thread of its own, and handles to it that any thread or task may hold.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use eddyline::metainfo::Magnet;
-use eddyline::{Command, Config, RateLimits};
+use eddyline::{Command, Config, Fault, RateLimits};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::DriverError;
@@ -26,37 +25,42 @@ use crate::trouble::{AddError, Trouble};
 use crate::worker::{Request, Worker};
 
 /// Why a client cannot do what it is asked for.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// It has stopped.
+    #[error("the client has stopped")]
     Stopped,
     /// The torrent is not in it any more.
+    #[error("the torrent was removed")]
     Removed,
     /// The torrent was not taken.
+    #[error(transparent)]
     Add(AddError),
     /// The torrent stands still.
+    #[error(transparent)]
     Trouble(Trouble),
     /// The state folder cannot be used.
+    #[error(transparent)]
     Store(StoreError),
     /// The driver cannot start, or has ended.
+    #[error(transparent)]
     Driver(DriverError),
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
         match self {
-            Self::Stopped => f.write_str("the client has stopped"),
-            Self::Removed => f.write_str("the torrent was removed"),
-            Self::Add(error) => error.fmt(f),
-            Self::Trouble(trouble) => trouble.fmt(f),
-            Self::Store(error) => error.fmt(f),
-            Self::Driver(error) => error.fmt(f),
+            Self::Stopped | Self::Removed => Fault::Caller,
+            Self::Add(error) => error.fault(),
+            Self::Trouble(trouble) => trouble.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Driver(error) => error.fault(),
         }
     }
 }
-
-impl std::error::Error for Error {}
 
 /// How a client is made. Everything has a usual value.
 #[derive(Debug)]
@@ -192,7 +196,9 @@ impl Client {
         let port = session.driver.port();
         let worker = Worker::new(session, inbox, listeners.clone());
         let thread = std::thread::Builder::new().name("eddyline".into());
-        let thread = thread.spawn(move || worker.run()).map_err(DriverError::System)?;
+        let thread = thread
+            .spawn(move || worker.run())
+            .map_err(|error| DriverError::System(error.into()))?;
         let thread = Mutex::new(Some(thread));
         Ok(Self(Arc::new(Shared { requests, mailbox, listeners, names, port, thread })))
     }

@@ -445,7 +445,9 @@ impl Session {
         let end = Instant::now() + STOP_PATIENCE;
         let mut told = Vec::new();
         while Instant::now() < end {
-            let notices = self.turn(Duration::from_millis(100)).map_err(DriverError::System)?;
+            let notices = self
+                .turn(Duration::from_millis(100))
+                .map_err(|error| DriverError::System(error.into()))?;
             each(self, &notices);
             // Sockets get what was said last before they are closed.
             let stopped = notices.contains(&Notice::ShutDown);
@@ -463,7 +465,7 @@ impl Session {
 fn file_of(error: TorrentError) -> Option<u32> {
     match error {
         TorrentError::Foreign(file) | TorrentError::TooLong(file) => Some(file),
-        TorrentError::Disk(_) | TorrentError::Metadata => None,
+        _ => None,
     }
 }
 

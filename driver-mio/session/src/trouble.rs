@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use eddyline::{CommandError, DiskError, ResumeError, TorrentError};
+use eddyline::{CommandError, DiskError, Fault, ResumeError, TorrentError};
 use eddyline_disk::resume_store::StoreError;
 
 /// Why a torrent stands still.
@@ -53,55 +53,71 @@ impl fmt::Display for Trouble {
             Self::Torrent(TorrentError::Metadata, _) => {
                 f.write_str("the magnet leads to something that is not a valid torrent")
             }
-            Self::Torrent(TorrentError::Disk(error), _) => error.fmt(f),
+            Self::Torrent(error, _) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Trouble {}
 
-/// Why a torrent is not taken into a session.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AddError {
-    /// It is of the v2 format alone, which cannot be transferred yet (BEP 52).
-    V2Only(String),
-    /// Another process works on it, or the state folder cannot be used. With it the torrent's name.
-    Store(String, StoreError),
-}
-
-impl fmt::Display for AddError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Trouble {
+    /// Whose fault it is. A reason that the embedder gave is the embedder's.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
         match self {
-            Self::V2Only(name) => {
-                write!(f, "{name}: torrents of the v2 format alone cannot be transferred yet")
-            }
-            Self::Store(name, error) => write!(f, "{name}: {error}"),
+            Self::Refused(error) => error.fault(),
+            Self::Disk(error, _) => error.fault(),
+            Self::Torrent(error, _) => error.fault(),
+            Self::Taken(_) | Self::Link(_) | Self::Given(..) => Fault::Caller,
         }
     }
 }
 
-impl std::error::Error for AddError {}
-
-/// Why the name of a peer leads to no address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PeerNameError {
-    /// It is not `HOST:PORT`.
-    Malformed,
-    /// The name does not resolve.
-    Unknown,
+/// Why a torrent is not taken into a session.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It is of the v2 format alone, which cannot be transferred yet (BEP 52).
+    #[error("{0}: torrents of the v2 format alone cannot be transferred yet")]
+    V2Only(String),
+    /// Another process works on it, or the state folder cannot be used. With it the torrent's name.
+    #[error("{0}: {1}")]
+    Store(String, StoreError),
 }
 
-impl fmt::Display for PeerNameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not HOST:PORT",
-            Self::Unknown => "the name does not resolve",
-        })
+impl AddError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::V2Only(_) => Fault::Caller,
+            Self::Store(_, error) => error.fault(),
+        }
     }
 }
 
-impl std::error::Error for PeerNameError {}
+/// Why the name of a peer leads to no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerNameError {
+    /// It is not `HOST:PORT`.
+    #[error("not HOST:PORT")]
+    Malformed,
+    /// The name does not resolve.
+    #[error("the name does not resolve")]
+    Unknown,
+}
+
+impl PeerNameError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed => Fault::Caller,
+            Self::Unknown => Fault::Remote,
+        }
+    }
+}
 
 /// What went wrong and stops nothing.
 #[derive(Debug)]

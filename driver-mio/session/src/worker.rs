@@ -86,7 +86,7 @@ impl Worker {
                 request(&mut self);
             }
             if !self.stopping {
-                failed = self.turn().err().map(DriverError::System);
+                failed = self.turn().err().map(|error| DriverError::System(error.into()));
             }
         }
         let listeners = self.listeners.clone();

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
+use core::time::Duration;
 use serde::{Serialize, Serializer};
 
 use eddyline_mse::StreamKey;
@@ -18,6 +19,7 @@ use crate::base::ids::{
     ConnId, DiskOpId, ExchangeId, LookupId, SocketToken, TorrentId, UdpSocketId,
 };
 use crate::base::payload::{Payload, length_only};
+use crate::base::time::whole_seconds;
 use crate::metainfo::Metainfo;
 
 /// One thing to do. Actions of one connection are performed in order; all others in any order.
@@ -311,6 +313,7 @@ pub struct HttpGet {
     pub only: Option<Scope>,
     /// Longest body, decompressed.
     pub max_body: u32,
-    /// Seconds for everything.
-    pub timeout: u32,
+    /// How long everything may take together, in whole seconds.
+    #[serde(with = "whole_seconds")]
+    pub timeout: Duration,
 }

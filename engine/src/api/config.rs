@@ -2,9 +2,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::budget::Budget;
+use crate::base::time::whole_seconds;
 use eddyline_mse::{Methods, Responder};
 
 /// What a peer with requests outstanding may send even when all credit is given: two blocks, so that
@@ -198,12 +200,14 @@ pub struct Config {
     pub dht_bootstrap: Vec<String>,
     /// Whether torrents are announced on the local network (BEP 14).
     pub lsd: bool,
-    /// Seconds between saves of resume data while something changes.
-    pub resume_interval: u32,
-    /// Seconds without peers, at least 10, after which a complete torrent goes to rest: it leaves memory, is
-    /// announced in its time all the same, and comes back when it is wanted. The embedder answers
+    /// Time between saves of resume data while something changes, in whole seconds: fractions do not count.
+    #[serde(with = "whole_seconds")]
+    pub resume_interval: Duration,
+    /// Time without peers, in whole seconds and at least 10 of them, after which a complete torrent goes to rest: it
+    /// leaves memory, is announced in its time all the same, and comes back when it is wanted. The embedder answers
     /// [`Notice::Wanted`](crate::Notice::Wanted). `None` for never.
-    pub rest_after: Option<u32>,
+    #[serde(with = "whole_seconds::optional")]
+    pub rest_after: Option<Duration>,
     /// How connections of peers are encrypted. Off unless asked for, because a driver has to perform
     /// [`StreamAction::Encipher`](crate::StreamAction::Encipher) and
     /// [`StreamAction::Decipher`](crate::StreamAction::Decipher).
@@ -242,7 +246,7 @@ impl Default for Config {
             dht_read_only: false,
             dht_bootstrap: DHT_BOOTSTRAP.map(String::from).into(),
             lsd: true,
-            resume_interval: 60,
+            resume_interval: Duration::from_secs(60),
             rest_after: None,
             encryption: Encryption::default(),
         }

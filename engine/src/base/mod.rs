@@ -4,6 +4,7 @@ pub mod addr;
 pub mod bits;
 pub mod budget;
 pub mod digest;
+pub mod fault;
 pub mod few;
 pub mod hash;
 pub mod host_name;

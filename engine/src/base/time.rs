@@ -55,3 +55,43 @@ impl core::ops::Add<Duration> for Instant {
         Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
+
+/// A span of time as what is stored and recorded of it: whole seconds. For settings that count no fractions.
+pub(crate) mod whole_seconds {
+    use super::Duration;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Whole seconds; what does not fit is the most that does.
+    pub(crate) fn of(span: Duration) -> u32 {
+        u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u32(of(*span))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u32::deserialize(from).map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// The same of a span that may be missing.
+    pub(crate) mod optional {
+        use super::{Deserialize, Deserializer, Duration, Serializer, of};
+        use serde::Serialize;
+
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+        pub(crate) fn serialize<S: Serializer>(
+            span: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            span.map(of).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            let seconds = Option::<u32>::deserialize(from)?;
+            Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! The scanner: one pass, an explicit stack, a flat list of tokens.
 
 use alloc::vec::Vec;
-use core::fmt;
+
+use crate::base::fault::Fault;
 
 use super::cursor::Value;
 
@@ -38,55 +39,54 @@ pub enum Mode {
 }
 
 /// Why input is not bencode, with the byte at which that became certain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
     /// The input ends inside a value.
+    #[error("the data ends too early, at byte {at}")]
     Truncated {
         /// Offset at which more was needed.
         at: u32,
     },
     /// A byte that cannot stand here.
+    #[error("unexpected byte at offset {at}")]
     Unexpected {
         /// Offset of the byte.
         at: u32,
     },
     /// A string length, or (unless they saturate) an integer beyond 64 bits, signed.
+    #[error("a number is too large at byte {at}")]
     Overflow {
         /// Offset of the number.
         at: u32,
     },
     /// Nested deeper than the limit.
+    #[error("nested too deeply at byte {at}")]
     TooDeep {
         /// Offset of the container that went too far.
         at: u32,
     },
     /// Longer than the limit.
+    #[error("the data is larger than the limit")]
     TooLarge,
     /// More values than the limit.
+    #[error("the data holds more values than the limit")]
     TooManyTokens,
     /// Breaks the canonical form (strict mode only).
+    #[error("not in canonical form at byte {at}")]
     NotCanonical {
         /// Offset of the offending key or number.
         at: u32,
     },
 }
 
-impl fmt::Display for ScanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated { at } => write!(f, "the data ends too early, at byte {at}"),
-            Self::Unexpected { at } => write!(f, "unexpected byte at offset {at}"),
-            Self::Overflow { at } => write!(f, "a number is too large at byte {at}"),
-            Self::TooDeep { at } => write!(f, "nested too deeply at byte {at}"),
-            Self::TooLarge => f.write_str("the data is larger than the limit"),
-            Self::TooManyTokens => f.write_str("the data holds more values than the limit"),
-            Self::NotCanonical { at } => write!(f, "not in canonical form at byte {at}"),
-        }
+impl ScanError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for ScanError {}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 
 use super::item::{Item, ItemError};
-use super::item_store::StoreError;
+use super::item_store::Outdated;
 use super::krpc::{Body, Contact, KrpcError, Packet, Query, Reply, VERSION, code};
 use super::node::{DhtNode, Output};
 use super::node_id::NodeId;
@@ -213,8 +213,8 @@ impl DhtNode {
             self.check_token(from, query, item.target())?;
         }
         self.items.put(item, query.cas, now).map_err(|error| match error {
-            StoreError::Cas => (code::CAS, "CAS mismatch"),
-            StoreError::Sequence => (code::SEQUENCE, "sequence number less than current"),
+            Outdated::Cas => (code::CAS, "CAS mismatch"),
+            Outdated::Sequence => (code::SEQUENCE, "sequence number less than current"),
         })?;
         Ok(Reply::new(self.id()))
     }

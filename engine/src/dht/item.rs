@@ -3,12 +3,12 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::krpc::ItemFields;
 use super::node_id::NodeId;
+use crate::base::fault::Fault;
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{Encoder, Limits, Mode, scan};
 
@@ -18,30 +18,30 @@ pub const MAX_VALUE: usize = 1000;
 pub const MAX_SALT: usize = 64;
 
 /// Why an item is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ItemError {
     /// No value, or one that is not bencoded.
+    #[error("the item is malformed")]
     Malformed,
     /// The value is longer than [`MAX_VALUE`].
+    #[error("the item is larger than 1000 bytes")]
     TooBig,
     /// The salt is longer than [`MAX_SALT`].
+    #[error("the salt is longer than 64 bytes")]
     Salt,
     /// The signature is not that of the key.
+    #[error("the signature is wrong")]
     Signature,
 }
 
-impl fmt::Display for ItemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the item is malformed",
-            Self::TooBig => "the item is larger than 1000 bytes",
-            Self::Salt => "the salt is longer than 64 bytes",
-            Self::Signature => "the signature is wrong",
-        })
+impl ItemError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for ItemError {}
 
 /// Who may change a mutable item, and its current state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ pub const MAX_ITEMS: usize = 1000;
 
 /// Why an item is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StoreError {
+pub enum Outdated {
     /// The item that is here has another sequence number than the sender thinks.
     Cas,
     /// There is a newer item, or another of the same age.
@@ -34,16 +34,16 @@ impl ItemStore {
     ///
     /// # Errors
     /// When there is a reason to keep what is here.
-    pub fn put(&mut self, item: Item, cas: Option<i64>, now: Instant) -> Result<(), StoreError> {
+    pub fn put(&mut self, item: Item, cas: Option<i64>, now: Instant) -> Result<(), Outdated> {
         let target = item.target();
         let here = self.items.get(&target).and_then(|(here, _)| here.mutable.as_ref());
         if let (Some(here), Some(new)) = (here, &item.mutable) {
             if cas.is_some_and(|cas| cas != here.seq) {
-                return Err(StoreError::Cas);
+                return Err(Outdated::Cas);
             }
             let same = self.items.get(&target).is_some_and(|(known, _)| known.value == item.value);
             if new.seq < here.seq || (new.seq == here.seq && !same) {
-                return Err(StoreError::Sequence);
+                return Err(Outdated::Sequence);
             }
         }
         if self.items.len() >= MAX_ITEMS && !self.items.contains_key(&target) {

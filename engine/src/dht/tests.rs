@@ -1,6 +1,6 @@
 //! Unit tests of the parts of the DHT; `eddyline-sim` has networks of whole nodes.
 
-use super::item_store::{ItemStore, StoreError};
+use super::item_store::{ItemStore, Outdated};
 use super::krpc::{Body, Query, Reply};
 use super::lookup::Lookup;
 use super::peer_store::{MAX_PEERS, MAX_TORRENTS, PEER_LIFE, PeerStore};
@@ -176,10 +176,10 @@ fn mutable(seq: i64, value: &'static [u8]) -> Item {
 fn a_mutable_item_only_grows_and_only_from_what_its_owner_believes() {
     let mut store = ItemStore::default();
     store.put(mutable(5, b"1:a"), None, now()).unwrap();
-    assert_eq!(store.put(mutable(4, b"1:b"), None, now()), Err(StoreError::Sequence));
-    assert_eq!(store.put(mutable(5, b"1:b"), None, now()), Err(StoreError::Sequence));
+    assert_eq!(store.put(mutable(4, b"1:b"), None, now()), Err(Outdated::Sequence));
+    assert_eq!(store.put(mutable(5, b"1:b"), None, now()), Err(Outdated::Sequence));
     store.put(mutable(5, b"1:a"), None, now()).unwrap();
-    assert_eq!(store.put(mutable(6, b"1:b"), Some(4), now()), Err(StoreError::Cas));
+    assert_eq!(store.put(mutable(6, b"1:b"), Some(4), now()), Err(Outdated::Cas));
     store.put(mutable(6, b"1:b"), Some(5), now()).unwrap();
     let target = mutable(6, b"1:b").target();
     assert_eq!(store.get(target).unwrap().value, &b"1:b"[..]);

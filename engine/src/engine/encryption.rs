@@ -195,7 +195,7 @@ impl Engine {
         match outcome {
             Ok(Progress::Complete(_)) => {}
             Ok(Progress::Waits) => {
-                if let Some(early) = self.early(conn) {
+                if let Some(early) = self.handshaking(conn) {
                     early.opening = Opening::Waiting(exchange, input.to_vec());
                 }
                 return self.check_waiting(conn);
@@ -247,7 +247,7 @@ impl Engine {
             if !wait.is_zero() {
                 return self.ctx.timers.schedule(now + wait, Timer::Keys);
             }
-            let Some(early) = self.early(id) else { return };
+            let Some(early) = self.handshaking(id) else { return };
             let Opening::Waiting(exchange, rest) = core::mem::take(&mut early.opening) else {
                 return;
             };
@@ -266,7 +266,7 @@ impl Engine {
     ) -> Result<(), CloseReason> {
         let mut out = Vec::new();
         let outcome = self.exchange(conn, &mut exchange, &mut rest, &mut out);
-        if let Some(early) = self.early(conn) {
+        if let Some(early) = self.handshaking(conn) {
             early.opening = Opening::Encrypted(exchange);
         }
         if !out.is_empty() {

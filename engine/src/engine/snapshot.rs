@@ -6,10 +6,10 @@
 //! invariants find nonsense, but neither is proof against somebody who forges one.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use super::{CheckDepth, Engine, InvariantViolation};
 use crate::base::digest::Digest;
+use crate::base::fault::Fault;
 
 const MAGIC: &[u8; 8] = b"EDDYSNAP";
 /// Changes whenever any state of the engine changes shape.
@@ -18,32 +18,30 @@ const VERSION: u8 = 11;
 const HEAD: usize = 8 + 1 + 8;
 
 /// Why bytes are no snapshot of this engine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// They are something else.
+    #[error("not a snapshot of an engine")]
     NotASnapshot,
     /// They were written by an engine of another shape, whose version this is.
+    #[error("a snapshot of version {0}; this engine reads version {VERSION}")]
     Version(u8),
     /// They are cut or damaged.
+    #[error("the snapshot is damaged")]
     Damaged,
     /// They describe an engine that breaks this rule.
+    #[error("the snapshot makes no sense: {0}")]
     Inconsistent(InvariantViolation),
 }
 
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotASnapshot => f.write_str("not a snapshot of an engine"),
-            Self::Version(version) => {
-                write!(f, "a snapshot of version {version}; this engine reads version {VERSION}")
-            }
-            Self::Damaged => f.write_str("the snapshot is damaged"),
-            Self::Inconsistent(violation) => write!(f, "the snapshot makes no sense: {violation}"),
-        }
+impl SnapshotError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for SnapshotError {}
 
 impl Engine {
     /// The state between two steps as bytes. [`Self::restore`] makes an engine of them that goes

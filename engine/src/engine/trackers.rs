@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -264,6 +265,7 @@ impl Engine {
     fn http_get(&mut self, url: &str, exchange: Exchange) {
         let Exchange { ipv6, timeout, only, .. } = exchange;
         let id = self.trackers.exchanges.insert(exchange);
+        let timeout = Duration::from_secs(timeout.into());
         let get = HttpGet { url: url.to_string(), ipv6, only, max_body: MAX_BODY, timeout };
         self.ctx.out.actions.push(Action::Http(id, HttpAction::Get(get.into())));
     }

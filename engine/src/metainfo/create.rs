@@ -5,13 +5,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 
 use super::encode::{write_trackers, write_web_seeds};
 use super::files::{FileAttributes, FileEntry, Layout};
 use super::geometry::{BLOCK_LENGTH, Geometry, MAX_PIECE_LENGTH};
 use super::merkle::MerkleTree;
 use super::parse_v2::pad_entry;
+use crate::base::fault::Fault;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::bencode::Encoder;
 
@@ -67,34 +67,33 @@ pub struct CreateOptions {
 }
 
 /// Why a torrent cannot be made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// No file, or a file tree without a byte in it for v2.
+    #[error("there is nothing to put into the torrent")]
     Empty,
     /// Zero, too large, or for v2 no power of two of at least 16 KiB.
+    #[error("the piece length is not usable for this kind of torrent")]
     PieceLength,
     /// More pieces or bytes than a torrent can hold.
+    #[error("too many pieces: choose a larger piece length")]
     TooLarge,
     /// Not all digests have been provided yet.
+    #[error("not everything has been hashed")]
     Incomplete,
     /// Two files have the same path, or one stands where another needs a folder.
+    #[error("two files have the same path")]
     DuplicatePath,
 }
 
-impl fmt::Display for CreateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "there is nothing to put into the torrent",
-            Self::PieceLength => "the piece length is not usable for this kind of torrent",
-            Self::TooLarge => "too many pieces: choose a larger piece length",
-            Self::Incomplete => "not everything has been hashed",
-            Self::DuplicatePath => "two files have the same path",
-        })
+impl CreateError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Caller
     }
 }
-
-impl core::error::Error for CreateError {}
 
 /// Something that has to be hashed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

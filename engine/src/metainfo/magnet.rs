@@ -14,38 +14,38 @@ use super::limits::{
 };
 use super::parse::InfoHashes;
 use crate::base::addr::is_dialable;
+use crate::base::fault::Fault;
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::base::host_name::parse_host_port;
 
 /// Why a magnet URI or an info-hash is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MagnetError {
     /// Does not begin with `magnet:?`.
+    #[error("not a magnet URI")]
     NotMagnet,
     /// No `xt` with an info-hash.
+    #[error("the magnet URI names no torrent (no usable 'xt')")]
     NoInfoHash,
     /// An `xt` whose info-hash is malformed, or a text that is no info-hash.
+    #[error("the info-hash is malformed")]
     BadInfoHash,
     /// Two different info-hashes of one version, or two publishers.
+    #[error("the magnet URI names two different torrents")]
     TwoTorrents,
     /// Longer than [`MAX_MAGNET_BYTES`](super::MAX_MAGNET_BYTES).
+    #[error("the magnet URI is too long")]
     TooLong,
 }
 
-impl fmt::Display for MagnetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotMagnet => "not a magnet URI",
-            Self::NoInfoHash => "the magnet URI names no torrent (no usable 'xt')",
-            Self::BadInfoHash => "the info-hash is malformed",
-            Self::TwoTorrents => "the magnet URI names two different torrents",
-            Self::TooLong => "the magnet URI is too long",
-        })
+impl MagnetError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for MagnetError {}
 
 /// One info-hash of either version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

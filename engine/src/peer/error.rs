@@ -1,18 +1,27 @@
 //! What a peer can do wrong. The peer is closed for each of these; how much blame it carries is
 //! for the torrent to decide.
 
-use core::fmt;
-
+use crate::base::fault::Fault;
 use crate::wire::DecodeError;
 
 /// Why a peer is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
     /// Bytes that are no message.
-    Decode(DecodeError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     /// A message that breaks a rule.
+    #[error("broke a rule: {0:?}")]
     Misbehaved(Misbehaviour),
+}
+
+impl PeerError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
+    }
 }
 
 /// A broken rule.
@@ -49,23 +58,6 @@ pub enum Misbehaviour {
     MetadataRange,
     /// Does not read what it asked for.
     NotReading,
-}
-
-impl fmt::Display for PeerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Decode(error) => error.fmt(f),
-            Self::Misbehaved(rule) => write!(f, "broke a rule: {rule:?}"),
-        }
-    }
-}
-
-impl core::error::Error for PeerError {}
-
-impl From<DecodeError> for PeerError {
-    fn from(error: DecodeError) -> Self {
-        Self::Decode(error)
-    }
 }
 
 impl From<Misbehaviour> for PeerError {

@@ -219,7 +219,7 @@ impl Torrent {
 
     /// Begins a save when one is due.
     pub(super) fn save_if_due(&mut self, ctx: &mut Context) {
-        let interval = Duration::from_secs(ctx.config.resume_interval.into());
+        let interval = Duration::from_secs(ctx.config.resume_interval.as_secs());
         self.tell_storage(ctx, |storage, around, out| storage.save_if_due(around, interval, out));
     }
 

@@ -425,8 +425,8 @@ impl Torrent {
 
     /// Nothing has happened since then: closes the files, if that is long enough.
     pub(crate) fn rest(&mut self, ctx: &mut Context, since: Instant, announce_only: bool) {
-        let Some(seconds) = ctx.config.rest_after else { return };
-        let at = self.rest.begins(since, announce_only, seconds);
+        let Some(patience) = ctx.config.rest_after else { return };
+        let at = self.rest.begins(since, announce_only, patience);
         if at > ctx.now {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             return self.rest.alarm.set(queue, at, now, Timer::Torrent(self.id));

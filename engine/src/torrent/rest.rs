@@ -3,7 +3,7 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::base::time::Instant;
+use crate::base::time::{Instant, whole_seconds};
 use crate::base::timer_queue::Alarm;
 use crate::standby::Kept;
 
@@ -61,11 +61,17 @@ impl Rest {
         Some(*self.idle_since.get_or_insert(now))
     }
 
-    /// When it may rest if nothing has happened since then, `seconds` being what the user wants. A torrent
+    /// When it may rest if nothing has happened since then, `patience` being what the user wants. A torrent
     /// that is here only because it was due goes as soon as nobody is there.
-    pub(super) fn begins(&self, since: Instant, announce_only: bool, seconds: u32) -> Instant {
+    pub(super) fn begins(
+        &self,
+        since: Instant,
+        announce_only: bool,
+        patience: Duration,
+    ) -> Instant {
         // What is not remembered in rest, such as who was called last, must not matter after it.
-        let wait = if announce_only && !self.visited { 0 } else { seconds.max(LEAST_WAIT) };
+        let seconds = whole_seconds::of(patience).max(LEAST_WAIT);
+        let wait = if announce_only && !self.visited { 0 } else { seconds };
         since + Duration::from_secs(wait.into())
     }
 }
@@ -87,11 +93,15 @@ mod tests {
         assert_eq!(rest.look(at(8), true), Some(at(5)));
         assert_eq!(rest.look(at(9), false), None);
         assert_eq!(rest.look(at(11), true), Some(at(11)), "from the beginning");
-        assert_eq!(rest.begins(at(11), false, 60), at(71));
-        assert_eq!(rest.begins(at(11), false, 0), at(21), "not at once");
-        assert_eq!(rest.begins(at(11), true, 60), at(11), "it was here to announce only");
+        assert_eq!(rest.begins(at(11), false, Duration::from_secs(60)), at(71));
+        assert_eq!(rest.begins(at(11), false, Duration::ZERO), at(21), "not at once");
+        assert_eq!(
+            rest.begins(at(11), true, Duration::from_secs(60)),
+            at(11),
+            "it was here to announce only"
+        );
         rest.visited();
-        assert_eq!(rest.begins(at(11), true, 60), at(71), "somebody came");
+        assert_eq!(rest.begins(at(11), true, Duration::from_secs(60)), at(71), "somebody came");
     }
 
     #[test]

@@ -11,10 +11,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Config, Event};
+use crate::base::fault::Fault;
 use crate::base::ids::{ConnId, DiskOpId};
 use crate::base::rng::Seed;
 use crate::base::time::Instant;
@@ -84,39 +84,37 @@ pub struct Step {
 }
 
 /// Why a trace cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// It is something else.
+    #[error("not a trace")]
     NotATrace,
     /// It was written in another format, whose version this is.
+    #[error("a trace of version {0}; this program reads version {VERSION}")]
     Version(u8),
     /// Its header is cut or damaged.
+    #[error("the beginning of the trace is cut or damaged")]
     Header,
     /// The record of this step is damaged.
+    #[error("the record of step {0} is damaged")]
     Record(u64),
     /// The events of this step bring in more than a step can, or all steps together more than a trace
     /// of that length can.
+    #[error("step {0} brings in more than it can have")]
     TooMuch(u64),
     /// The snapshot that it begins with cannot be restored.
+    #[error("the trace cannot begin: {0}")]
     Snapshot(SnapshotError),
 }
 
-impl fmt::Display for TraceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotATrace => f.write_str("not a trace"),
-            Self::Version(version) => {
-                write!(f, "a trace of version {version}; this program reads version {VERSION}")
-            }
-            Self::Header => f.write_str("the beginning of the trace is cut or damaged"),
-            Self::Record(step) => write!(f, "the record of step {step} is damaged"),
-            Self::TooMuch(step) => write!(f, "step {step} brings in more than it can have"),
-            Self::Snapshot(error) => write!(f, "the trace cannot begin: {error}"),
-        }
+impl TraceError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for TraceError {}
 
 /// Received bytes: what is kept, and the places where block content was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

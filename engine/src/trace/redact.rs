@@ -17,7 +17,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
-use core::fmt;
 
 use super::allowed;
 use super::commands;
@@ -31,6 +30,7 @@ use crate::api::{
     Action, Config, DiskOp, DiskOutcome, Encryption, EncryptionPolicy, Event, FileStatus,
     HttpEvent, StreamAction, StreamEvent,
 };
+use crate::base::fault::Fault;
 use crate::base::ids::ConnId;
 use crate::base::rng::Seed;
 use crate::engine::Engine;
@@ -53,36 +53,31 @@ pub struct Redacted {
 }
 
 /// Why a trace cannot be redacted.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RedactError {
     /// It is damaged.
-    Trace(TraceError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// It begins with a snapshot, whose state cannot be taken apart.
+    #[error("a trace that begins with a snapshot cannot be redacted; record from the start")]
     Snapshot,
     /// A magnet's metadata came in it: that is known by its hash, so no other can stand in for it.
+    #[error(
+        "a trace of a magnet cannot be redacted, for its metadata is known by its hash; \
+         record a run with the .torrent file"
+    )]
     Magnet,
 }
 
-impl fmt::Display for RedactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RedactError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
         match self {
-            Self::Trace(error) => error.fmt(f),
-            Self::Snapshot => f.write_str(
-                "a trace that begins with a snapshot cannot be redacted; record from the start",
-            ),
-            Self::Magnet => f.write_str(
-                "a trace of a magnet cannot be redacted, for its metadata is known by its hash; \
-                 record a run with the .torrent file",
-            ),
+            Self::Trace(error) => error.fault(),
+            Self::Snapshot | Self::Magnet => Fault::Caller,
         }
-    }
-}
-
-impl core::error::Error for RedactError {}
-
-impl From<TraceError> for RedactError {
-    fn from(error: TraceError) -> Self {
-        Self::Trace(error)
     }
 }
 

@@ -1,36 +1,35 @@
 //! Why bytes are no message.
 
-use core::fmt;
+use crate::base::fault::Fault;
 
 /// Why bytes from a peer cannot be decoded. The peer is always at fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The connection does not begin with the `BitTorrent` protocol string (BEP 3).
+    #[error("not the BitTorrent protocol")]
     NotBitTorrent,
     /// A length prefix beyond [`super::MAX_MESSAGE_LENGTH`].
+    #[error("a message of {length} bytes is too long")]
     TooLong {
         /// The length claimed.
         length: u32,
     },
     /// A message whose length does not fit its type.
+    #[error("message {id} has the wrong length")]
     WrongLength {
         /// The message id.
         id: u8,
     },
     /// An extended message that is not what BEP 10 says.
+    #[error("malformed extended message")]
     Extended,
 }
 
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBitTorrent => f.write_str("not the BitTorrent protocol"),
-            Self::TooLong { length } => write!(f, "a message of {length} bytes is too long"),
-            Self::WrongLength { id } => write!(f, "message {id} has the wrong length"),
-            Self::Extended => f.write_str("malformed extended message"),
-        }
+impl DecodeError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Remote
     }
 }
-
-impl core::error::Error for DecodeError {}

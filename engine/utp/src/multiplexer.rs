@@ -16,7 +16,7 @@ use crate::handshake::Answers;
 use crate::output::{CloseReason, Output, Statistics};
 use crate::packet::{Kind, Packet};
 use crate::time::Time;
-use crate::verdict::Verdict;
+use crate::verdict::{Fault, Verdict};
 use strangers::{Farewells, Ration};
 
 /// A connection, never used twice.
@@ -27,12 +27,23 @@ pub struct ConnectionId {
 }
 
 /// Why no attempt is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// There are as many connections as there may be.
+    #[error("there are as many connections as there may be")]
     Full,
     /// All ids for that address that were tried are taken.
+    #[error("no id is free for this address")]
     NoId,
+}
+
+impl ConnectError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Nobody
+    }
 }
 
 type Key = (SocketAddr, u16);

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::verdict::Fault;
+
 /// Bytes of a header without extensions.
 pub const HEADER: usize = 20;
 /// The most bytes that one selective ack can have: a multiple of four below 256.
@@ -59,14 +61,26 @@ pub struct Packet {
 }
 
 /// Why bytes are no packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PacketError {
     /// Shorter than a header.
+    #[error("shorter than a header")]
     Short,
     /// Another version than 1, or a kind that there is not.
+    #[error("of another version, or of a kind that there is not")]
     Version,
     /// An extension ends behind the packet, or there are too many.
+    #[error("extensions that end behind the packet, or too many")]
     Extensions,
+}
+
+impl PacketError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Anybody
+    }
 }
 
 /// Whether a datagram is for µTP rather than for the DHT (which begins with `d`) or a tracker (with a zero byte): the

@@ -38,11 +38,11 @@ pub(super) fn draw_config(entropy: &mut Entropy) -> Config {
         send_backlog: entropy.choose(&[16 << 10, 256 << 10]),
         send_budget: entropy.choose(&[64 << 10, 16 << 20]),
         read_credit: entropy.choose(&[64 << 10, 32 << 20]),
-        resume_interval: entropy.choose(&[2, 60]),
+        resume_interval: Duration::from_secs(entropy.choose(&[2, 60])),
         ..usual
     };
     // Those who save often also rest soon.
-    config.rest_after = (config.resume_interval == 2).then_some(3);
+    config.rest_after = (config.resume_interval.as_secs() == 2).then_some(Duration::from_secs(3));
     config
 }
 

@@ -223,7 +223,7 @@ fn list(trace: Trace, subject: &Subject, verbose: bool) -> Result<ExitCode, Fail
 fn write_redacted(trace: &Trace, target: &OutputFile) -> Result<ExitCode, Failure> {
     let redacted = redact(trace).map_err(|error| match error {
         RedactError::Trace(error) => damaged(error),
-        RedactError::Snapshot | RedactError::Magnet => Failure::new(USAGE, error.to_string()),
+        _ => Failure::new(USAGE, error.to_string()),
     })?;
     target.write(&redacted.trace)?;
     let line = target.beside();

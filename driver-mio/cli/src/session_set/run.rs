@@ -32,7 +32,7 @@ use super::{Locked, disk, folder_of, lock};
 
 const FRAME: Duration = Duration::from_millis(200);
 /// Seconds without peers after which a complete torrent leaves memory.
-const REST_AFTER: u32 = 60;
+const REST_AFTER: Duration = Duration::from_secs(60);
 /// How often goals are looked at.
 const GOALS_EVERY: Duration = Duration::from_millis(500);
 /// How often `session list` is told how things are.

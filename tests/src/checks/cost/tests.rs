@@ -95,7 +95,13 @@ fn packets_to_one_address_are_bounded_by_what_it_sent() {
 
 fn get(number: u64, url: &str) -> Action {
     let url = url.to_owned();
-    let get = HttpGet { url, ipv6: None, only: None, max_body: 1000, timeout: 10 };
+    let get = HttpGet {
+        url,
+        ipv6: None,
+        only: None,
+        max_body: 1000,
+        timeout: std::time::Duration::from_secs(10),
+    };
     Action::Http(ExchangeId::from_u64(number), HttpAction::Get(Box::new(get)))
 }
 
