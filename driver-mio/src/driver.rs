@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
-use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
 use eddyline::{Action, Command, Config, Engine, Event, Fault, Notice, Tag, Wakeup};
 use eddyline_disk::mailbox::Mailbox;
@@ -31,6 +30,7 @@ use crate::listen::{ListenOptions, Listening, listen};
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
 use crate::recorder::{RecordTo, TraceFile};
+use crate::services::random_seed;
 use crate::stream::Stream;
 use reads::Reads;
 
@@ -138,12 +138,6 @@ pub struct Driver {
     cold: Vec<usize>,
     notices: Vec<Notice>,
     wakeup: Wakeup,
-}
-
-fn random_seed() -> io::Result<Seed> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    Ok(Seed(seed))
 }
 
 impl Driver {

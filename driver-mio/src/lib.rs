@@ -8,6 +8,7 @@ pub mod buffers;
 pub mod clock;
 pub mod dns;
 pub mod driver;
+pub mod flow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
@@ -17,8 +18,11 @@ mod multicast;
 pub mod network;
 mod platform;
 pub mod recorder;
+pub mod services;
 pub mod stream;
 
 pub use eddyline_disk as disk;
 
 pub use driver::{Driver, DriverConfig, DriverError};
+pub use flow::Flow;
+pub use services::{Services, random_seed};

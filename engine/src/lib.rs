@@ -18,12 +18,7 @@
 //! let mut actions = Vec::new();
 //! loop {
 //!     // 1. Sleep until something happens, or until the engine wants to be called.
-//!     let patience = match wakeup {
-//!         Wakeup::Immediately => Duration::ZERO,
-//!         Wakeup::At { deadline, .. } => deadline.since(now()),
-//!         Wakeup::OnEvent => Duration::MAX,
-//!     };
-//!     let events = wait_for_events(patience);
+//!     let events = wait_for_events(wakeup.patience(now()));
 //!     // 2. One step: everything that happened in, everything to be done out.
 //!     wakeup = engine.step(now(), events, &mut actions);
 //!     // 3. Do it. What comes of it are the events of a later step.
@@ -38,7 +33,7 @@
 //! A torrent is added by an event as well: `Event::from(AddTorrent::new(metainfo))` with a parsed
 //! [`Metainfo`](metainfo::Metainfo). [`Notice`]s say how it goes; [`Engine::torrent`] and
 //! [`Engine::peers`] show the state at any time. Two complete embeddings, a plain loop and one under
-//! tokio, are in `examples/`.
+//! tokio, are examples of the crate `eddyline-mio`.
 //!
 //! # The rules of the driver contract
 //!
@@ -88,6 +83,7 @@ pub mod resume;
 mod standby;
 pub mod standing;
 mod torrent;
+#[cfg(feature = "trace")]
 pub mod trace;
 pub mod tracker;
 pub mod wire;

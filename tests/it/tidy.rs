@@ -180,6 +180,16 @@ fn files_and_functions_stay_small() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Lines that a whole client may take which is an example of how the crates are used.
+const MAX_EXAMPLE_LINES: usize = 150;
+
+#[test]
+fn examples_are_short() {
+    let all = sources("driver-mio/examples");
+    let lines: Vec<_> = all.iter().map(|(name, text)| (name, text.lines().count())).collect();
+    assert!(lines.iter().all(|(_, count)| *count <= MAX_EXAMPLE_LINES), "{lines:?}");
+}
+
 /// What no engineer says to another: a number or a time has a name.
 const NOT_PLAIN: &[&str] = &["so many", "so much", "so long", "anew"];
 

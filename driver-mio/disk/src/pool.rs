@@ -55,6 +55,21 @@ pub struct PoolOptions {
     pub keep_executable: bool,
 }
 
+impl Default for PoolOptions {
+    /// Two workers, 256 open files, 16 MiB of each kind of memory; no place yet, and nothing kept for the next run.
+    fn default() -> Self {
+        Self {
+            locations: Locations::default(),
+            store: None,
+            threads: 2,
+            open_files: 256,
+            read_cache: 16 << 20,
+            unhashed: 16 << 20,
+            keep_executable: false,
+        }
+    }
+}
+
 /// What the workers hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DiskStats {

@@ -107,6 +107,13 @@ pub struct TorrentView {
     pub trackers: Vec<TrackerView>,
 }
 
+impl TorrentView {
+    /// Whether all that is wanted of it is verified: never of a magnet whose metadata is not there.
+    pub const fn is_complete(&self) -> bool {
+        self.wanted > 0 && self.wanted_done == self.wanted
+    }
+}
+
 /// One tracker of a torrent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TrackerView {

@@ -1,5 +1,7 @@
 //! When the engine wants to be called again.
 
+use core::time::Duration;
+
 use crate::base::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,18 @@ pub enum Wakeup {
     },
     /// With the next event.
     OnEvent,
+}
+
+impl Wakeup {
+    /// How long the loop may sleep from `now` on, unless something happens; `Duration::MAX` where only an event
+    /// brings anything to do.
+    pub const fn patience(self, now: Instant) -> Duration {
+        match self {
+            Self::Immediately => Duration::ZERO,
+            Self::At { deadline, .. } => deadline.since(now),
+            Self::OnEvent => Duration::MAX,
+        }
+    }
 }
 
 /// Which timer set a deadline.

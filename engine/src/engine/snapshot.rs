@@ -86,6 +86,7 @@ impl Engine {
 
 impl Engine {
     /// Makes the choices that name nobody as `other` makes them: which pieces, and which peers.
+    #[cfg(feature = "trace")]
     pub(crate) fn choose_as(&mut self, other: &Self) {
         let (here, there) = (&mut self.ctx, &other.ctx);
         here.random.picks = there.random.picks.clone();

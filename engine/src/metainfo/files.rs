@@ -133,6 +133,7 @@ impl Layout {
     }
 
     /// Gives every part of every path and link another name; for traces that must not tell names.
+    #[cfg(feature = "trace")]
     pub(crate) fn rename(&mut self, mut name: impl FnMut(&str) -> String) {
         for file in &mut self.files {
             let links = file.symlink.iter_mut().flatten();

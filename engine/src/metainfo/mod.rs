@@ -1,6 +1,7 @@
 //! What a torrent is: `.torrent` files (BEP 3, 47, 52), magnet URIs (BEP 9, 53), and their making.
 
 mod accessors;
+#[cfg(feature = "create")]
 mod create;
 mod encode;
 mod error;
@@ -16,10 +17,12 @@ mod stored;
 mod unclash;
 mod unknown;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "create"))]
 mod tests;
 
+#[cfg(feature = "create")]
 pub use create::default_piece_length;
+#[cfg(feature = "create")]
 pub use create::{CreateError, CreateNeed, CreateOptions, Creator, Format, InputFile};
 pub use error::MetainfoError;
 pub use files::{FileAttributes, FileEntry, FileSlice, Layout, Slices};
@@ -35,4 +38,5 @@ pub use names::{
     is_possible, is_reserved, safe_component, safe_name,
 };
 pub use parse::{InfoHashes, Metainfo, Node};
+#[cfg(feature = "trace")]
 pub(crate) use stored::Masks;

@@ -15,7 +15,9 @@ use super::names::{MAX_PATH_DEPTH, Naming, safe_component};
 use super::parse::Outside;
 use super::parse_v2::proven_layers;
 use super::{InfoHashes, Metainfo, MetainfoError};
-use crate::base::hash::{Sha1Hash, Sha256Hash};
+#[cfg(feature = "trace")]
+use crate::base::hash::Sha1Hash;
+use crate::base::hash::Sha256Hash;
 
 #[derive(Serialize)]
 #[serde(rename = "Stored")]
@@ -47,6 +49,7 @@ struct StandIn {
 }
 
 /// What stands in for names and hashes.
+#[cfg(feature = "trace")]
 pub(crate) trait Masks {
     /// In the place of a v1 identity.
     fn info_hash(&mut self, hash: Sha1Hash) -> Sha1Hash;
@@ -102,6 +105,7 @@ impl Metainfo {
 
     /// The same without anything that says which torrent it is; for traces that must not tell. Every
     /// field is named: a new one does not compile before somebody has said what it may tell.
+    #[cfg(feature = "trace")]
     pub(crate) fn masked(&self, masks: &mut impl Masks) -> Self {
         let Self {
             info_hashes: InfoHashes { v1, v2 },
