@@ -23,6 +23,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::datagrams::{DatagramStats, Datagrams};
 use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
@@ -109,7 +110,7 @@ pub struct Driver {
     policy: NetworkPolicy,
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
-    udp: [Option<UdpSocket>; 4],
+    udp: [Option<Datagrams>; 4],
     port: Option<u16>,
     /// By the slot of the connection's id.
     streams: Vec<Option<Stream>>,
@@ -123,6 +124,8 @@ pub struct Driver {
     /// Connections to be looked at before the next poll: they may be readable or writable.
     hot: Vec<usize>,
     buffers: Buffers,
+    /// For datagrams.
+    messages: Buffers,
     received: Vec<Bytes>,
     events: Vec<Event>,
     /// That of the last command.
@@ -206,6 +209,7 @@ impl Driver {
             accept_rest: None,
             hot: Vec::new(),
             buffers: Buffers::default(),
+            messages: Buffers::for_messages(),
             received: Vec::new(),
             events: Vec::new(),
             last_tag: Tag::NONE,
@@ -235,12 +239,10 @@ impl Driver {
             self.listeners.push(listener);
         }
         let [local4, local6] = local;
-        self.udp = [listening.udp4, listening.udp6, local4, local6];
-        for (index, socket) in self.udp.iter_mut().enumerate() {
-            let token = Token(UDP + index);
-            if let Some(socket) = socket {
-                registry.register(socket, token, Interest::READABLE)?;
-            }
+        let sockets = [listening.udp4, listening.udp6, local4, local6];
+        for (index, (ours, socket)) in self.udp.iter_mut().zip(sockets).enumerate() {
+            let Some(socket) = socket else { continue };
+            ours.insert(Datagrams::new(socket)?).register(registry, Token(UDP + index))?;
         }
         self.port = Some(listening.port);
         let id = |index: usize| self.udp[index].is_some().then_some(UdpSocketId(index as u32));
@@ -291,6 +293,11 @@ impl Driver {
     #[must_use]
     pub fn disk_stats(&self) -> DiskStats {
         self.disk.stats()
+    }
+
+    /// What the sockets for datagrams have done: that of IPv4, that of IPv6, and those of local discovery.
+    pub fn datagram_stats(&self) -> impl Iterator<Item = DatagramStats> + '_ {
+        self.udp.iter().flatten().map(Datagrams::stats)
     }
 
     /// All bytes that are buffered anywhere between sockets and disk, and the most that there may be
@@ -351,6 +358,7 @@ impl Driver {
         }
         if self.ready.is_empty() {
             self.buffers.rest(wait);
+            self.messages.rest(wait);
         }
         self.gather();
         let (now, events) = (self.clock.now(), self.events.drain(..));

@@ -6,6 +6,7 @@
 mod bound_names;
 pub mod buffers;
 pub mod clock;
+pub mod datagrams;
 pub mod dns;
 pub mod driver;
 #[doc(hidden)]

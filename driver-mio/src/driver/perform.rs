@@ -13,7 +13,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::reads::Wanted;
-use super::{Driver, FIRST_STREAM};
+use super::{Driver, FIRST_STREAM, UDP};
 use crate::stream::Stream;
 
 /// How long a piece that was fetched waits for others to be hashed with, where they come so fast that this
@@ -21,6 +21,9 @@ use crate::stream::Stream;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The same where all peers have everything: nobody waits for it.
 const LONG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes of a datagram that passes everywhere whole: what IPv6 promises, less its headers and those of a tunnel.
+const PASSES: usize = 1_200;
 
 impl Driver {
     /// Performs what the engine asks for.
@@ -31,8 +34,9 @@ impl Driver {
                 Action::Stream(conn, action) => self.stream(conn, action),
                 Action::Refuse { socket } => drop(self.waiting.remove(&socket)),
                 Action::SendDatagram { socket, to, data } => {
-                    if let Some(Some(socket)) = self.udp.get(socket.0 as usize) {
-                        let _ = socket.send_to(&data, to);
+                    if let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) {
+                        let whole = data.len() <= PASSES;
+                        socket.send(to, whole, data.len(), |room| room.copy_from_slice(&data));
                     }
                 }
                 Action::Disk(id, op) => self.disk_op(id, op),
@@ -42,6 +46,7 @@ impl Driver {
             }
         }
         self.actions = actions;
+        self.send_datagrams();
         self.reads.lent.clear();
         self.read_blocks();
         let now = Instant::now();
@@ -51,6 +56,16 @@ impl Driver {
         }
         if !self.writes.is_empty() {
             self.disk.write(self.writes.drain(..));
+        }
+    }
+
+    /// Sends the datagrams that were gathered.
+    fn send_datagrams(&mut self) {
+        for (index, socket) in self.udp.iter_mut().enumerate() {
+            if let Some(socket) = socket {
+                socket.flush();
+                socket.heed(self.poll.registry(), Token(UDP + index));
+            }
         }
     }
 
