@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
                 Action::Notify(_) => {}
                 // This loop listens nowhere and has no resolver, HTTP client or UDP socket.
-                Action::Refuse { .. } | Action::SendDatagram { .. } => {}
+                Action::Refuse { .. } | Action::SendDatagram { .. } | Action::Transmit(..) => {}
                 Action::Resolve(id, _) => {
                     events.push(Event::Resolved(id, Err(LookupError::NotFound)));
                 }
@@ -127,6 +127,8 @@ fn perform(
         StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         // Only asked for where the configuration has encryption.
         StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
+        // Only asked for where the configuration has µTP.
+        StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
         // For drivers that answered a read with `Ready`; this one always reads.
         StreamAction::SendStored(_) => {}
     }

@@ -522,6 +522,7 @@ impl World {
             Action::Http(exchange, HttpAction::Get(get)) => self.http_get(id, exchange, get),
             Action::Resolve(lookup, name) => self.resolve(id, lookup, name),
             Action::SendDatagram { to, data, .. } => self.send_datagram(id, to, data),
+            Action::Transmit(..) => {}
             Action::Notify(notice) => self.noticed(id, notice),
         }
     }

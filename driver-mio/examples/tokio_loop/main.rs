@@ -128,6 +128,8 @@ impl World {
             Action::Stream(id, action) => self.sockets.perform(id, action),
             Action::Refuse { socket } => self.sockets.refuse(socket),
             Action::SendDatagram { to, data, .. } => self.sockets.send_to(&data, to),
+            // µTP is not configured.
+            Action::Transmit(..) => {}
             Action::Disk(id, op) => self.disk.submit(vec![(id, op)]),
             Action::Resolve(id, name) => self.dns.resolve(id, name),
             Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),

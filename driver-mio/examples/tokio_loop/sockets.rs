@@ -131,7 +131,7 @@ async fn receive(udp: Arc<UdpSocket>, mailbox: Mailbox) {
         // An error is that of an earlier packet; the next one may be good.
         let Ok((count, from)) = udp.recv_from(&mut packet).await else { continue };
         let data = Bytes::copy_from_slice(&packet[..count]);
-        mailbox.leave([Event::Datagram { socket: UdpSocketId(0), from, data }]);
+        mailbox.leave([Event::Datagram { socket: UdpSocketId(0), from, data, waited: 0 }]);
     }
 }
 

@@ -218,6 +218,7 @@ impl Driver {
                     socket: UdpSocketId(index as u32),
                     from: normalise(arrival.from),
                     data: arrival.data,
+                    waited: arrival.waited.as_micros() as u32,
                 });
             });
             match outcome {

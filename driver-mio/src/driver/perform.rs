@@ -39,6 +39,7 @@ impl Driver {
                         socket.send(to, whole, data.len(), |room| room.copy_from_slice(&data));
                     }
                 }
+                Action::Transmit(..) => {}
                 Action::Disk(id, op) => self.disk_op(id, op),
                 Action::Resolve(id, name) => self.dns.resolve(id, name),
                 Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
@@ -143,6 +144,8 @@ impl Driver {
             StreamAction::Encipher(key) => stream.encipher(&key),
             StreamAction::Decipher(key) => stream.decipher(&key),
             StreamAction::Close(_) => stream.closing = true,
+            // µTP is not configured.
+            StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }
         let readable = stream.readable && stream.credit > 0;

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use super::transport::Transports;
 use crate::base::budget::Budget;
 use eddyline_mse::{Methods, Responder};
 
@@ -208,6 +209,10 @@ pub struct Config {
     /// [`StreamAction::Encipher`](crate::StreamAction::Encipher) and
     /// [`StreamAction::Decipher`](crate::StreamAction::Decipher).
     pub encryption: Encryption,
+    /// Which transports are spoken. TCP alone unless asked for, because a driver has to perform
+    /// [`Action::Transmit`](crate::Action::Transmit) and keep outgoing streams for
+    /// [`StreamAction::OpenUtp`](crate::StreamAction::OpenUtp).
+    pub transports: Transports,
 }
 
 impl Default for Config {
@@ -245,6 +250,7 @@ impl Default for Config {
             resume_interval: 60,
             rest_after: None,
             encryption: Encryption::default(),
+            transports: Transports::default(),
         }
     }
 }

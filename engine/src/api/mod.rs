@@ -8,6 +8,7 @@ mod event;
 mod notice;
 mod resume;
 mod storage;
+mod transport;
 mod views;
 mod wakeup;
 
@@ -22,6 +23,7 @@ pub use config::{
     READ_FLOOR, SeedChoking,
 };
 pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
+pub use eddyline_utp::OutgoingStream;
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };
@@ -29,6 +31,7 @@ pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEven
 pub use notice::{CloseReason, Notice};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
+pub use transport::{Transport, Transports, UtpPacket};
 pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerView};
 pub use wakeup::{WakeReason, Wakeup};
 

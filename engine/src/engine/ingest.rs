@@ -37,7 +37,7 @@ impl Engine {
             Event::Command(tag, command) => self.command(tag, command),
             Event::Incoming { socket, remote } => self.incoming(socket, remote),
             Event::Stream(conn, event) => self.stream(conn, event),
-            Event::Datagram { socket, from, data } => {
+            Event::Datagram { socket, from, data, waited: _ } => {
                 let from = crate::base::addr::normalise(from);
                 if self.local.owns(socket) {
                     self.local_datagram(from, &data);
@@ -196,6 +196,7 @@ impl Engine {
             }
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
             StreamEvent::Closed(_) => self.lost(conn, CloseReason::Remote),
+            StreamEvent::Offered(_) => {}
         }
     }
 

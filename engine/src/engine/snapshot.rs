@@ -13,7 +13,7 @@ use crate::base::digest::Digest;
 
 const MAGIC: &[u8; 8] = b"EDDYSNAP";
 /// Changes whenever any state of the engine changes shape.
-const VERSION: u8 = 11;
+const VERSION: u8 = 12;
 /// Magic, version, checksum.
 const HEAD: usize = 8 + 1 + 8;
 

@@ -188,6 +188,7 @@ impl Torrent {
             client: peer.client.clone(),
             source,
             encryption,
+            transport: peer.transport,
         });
         self.introduce_ourselves(ctx, &mut peer);
         peer.tick_at = ctx.now + Duration::from_millis(FIRST_TICK_MILLIS);

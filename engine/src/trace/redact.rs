@@ -209,11 +209,15 @@ fn difference(before: &[Action], after: &[Action]) -> Option<String> {
 fn shape(action: &Action) -> String {
     match action {
         Action::Stream(conn, StreamAction::Connect { .. }) => format!("{conn:?} Connect"),
+        Action::Stream(conn, StreamAction::OpenUtp { .. }) => format!("{conn:?} OpenUtp"),
         Action::Stream(conn, StreamAction::Send(bytes)) => {
             format!("{conn:?} Send({} bytes)", bytes.len())
         }
         Action::Stream(..) | Action::Refuse { .. } => format!("{action:?}"),
         Action::SendDatagram { socket, .. } => format!("SendDatagram {socket:?}"),
+        Action::Transmit(socket, packet) => {
+            format!("Transmit {socket:?} {:?} of {:?}", packet.payload, packet.stream)
+        }
         Action::Disk(op, DiskOp::Open { torrent, .. }) => format!("{op:?} Open {torrent:?}"),
         Action::Disk(op, DiskOp::StoreResume { torrent, .. }) => {
             format!("{op:?} StoreResume {torrent:?}")
@@ -247,9 +251,10 @@ impl Writer<'_> {
                 Event::Incoming { socket: *socket, remote: names.addr(*remote) }
             }
             Event::Stream(conn, event) => Event::Stream(*conn, self.stream(*conn, event)),
-            Event::Datagram { socket, from, data } => {
+            Event::Datagram { socket, from, data, waited } => {
                 let data = allowed::datagram(names, data, from.is_ipv6()).into();
-                Event::Datagram { socket: *socket, from: names.addr(*from), data }
+                let (socket, from, waited) = (*socket, names.addr(*from), *waited);
+                Event::Datagram { socket, from, data, waited }
             }
             Event::Disk(op, outcome) => Event::Disk(*op, disk(names, outcome)),
             Event::Resolved(lookup, Ok(ips)) => {
@@ -278,6 +283,7 @@ impl Writer<'_> {
             StreamEvent::ConnectFailed(failure) => StreamEvent::ConnectFailed(*failure),
             StreamEvent::Sent(count) => StreamEvent::Sent(*count),
             StreamEvent::Closed(kind) => StreamEvent::Closed(*kind),
+            StreamEvent::Offered(count) => StreamEvent::Offered(*count),
         }
     }
 

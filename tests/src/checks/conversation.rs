@@ -90,7 +90,7 @@ impl Conversations {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.talks.remove(conn);
             }
-            StreamEvent::Connected => {}
+            StreamEvent::Connected | StreamEvent::Offered(_) => {}
         }
     }
 
@@ -112,7 +112,9 @@ impl Conversations {
     pub(super) fn see(&mut self, action: &Action, model: &Model) -> Result<(), String> {
         let Action::Stream(conn, action) = action else { return Ok(()) };
         match action {
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {
+            StreamAction::Connect { .. }
+            | StreamAction::Adopt { .. }
+            | StreamAction::OpenUtp { .. } => {
                 self.talks.insert(*conn, Talk::default());
             }
             StreamAction::Close(_) => {
@@ -133,7 +135,10 @@ impl Conversations {
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
             }
-            StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
+            StreamAction::Encipher(_)
+            | StreamAction::Decipher(_)
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_) => {}
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;

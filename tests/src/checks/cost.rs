@@ -150,7 +150,7 @@ impl Cost {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.ended.push(conn);
             }
-            StreamEvent::Sent(_) => {}
+            StreamEvent::Sent(_) | StreamEvent::Offered(_) => {}
         }
     }
 
@@ -247,7 +247,7 @@ impl Cost {
 
     fn see_stream(&mut self, conn: ConnId, action: &StreamAction) {
         match action {
-            StreamAction::Connect { remote } => {
+            StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
                 self.conns.insert(conn, remote.ip());
                 self.charge(*remote, &Stranger::Peer(remote.ip()));
             }
@@ -261,7 +261,10 @@ impl Cost {
             }
             // What is asked for in there cannot be heard from outside.
             StreamAction::Encipher(_) => drop(self.hidden.insert(conn)),
-            StreamAction::GrantRead(_) | StreamAction::Decipher(_) => {}
+            StreamAction::GrantRead(_)
+            | StreamAction::Decipher(_)
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_) => {}
             StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
             StreamAction::SendBlock(bytes) => self.sent(conn, bytes.len() as u64, true),
             StreamAction::SendStored(block) => self.sent(conn, block.length.into(), true),

@@ -137,6 +137,7 @@ impl World {
                     }
                 }
             },
+            StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::Close(mode) => {
                 if let Some((wire, end)) = self.nodes[id].wires.remove(&conn) {
                     let late = self.fault(id, "Close").is_some();

@@ -97,7 +97,7 @@ impl Reporter {
 
     fn peer_notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::PeerConnected { torrent, conn, addr, client, source, encryption }
+            Notice::PeerConnected { torrent, conn, addr, client, source, encryption, .. }
                 if self.verbose > 0 =>
             {
                 let client = client_name(client);
