@@ -139,14 +139,15 @@ impl Datagrams {
         Ok(total)
     }
 
-    /// Sends a datagram of `length` bytes, which `fill` writes, with the next call of [`Self::flush`] or before it. One that
-    /// has to be `whole` is lost where the way is too narrow, which routers would split it for otherwise.
+    /// Sends a datagram of `length` bytes, which `fill` appends to what it is given, with the next call of [`Self::flush`]
+    /// or before it; nothing where `fill` says that it cannot. One that has to be `whole` is lost where the way is too
+    /// narrow, which routers would split it for otherwise.
     pub fn send(
         &mut self,
         to: SocketAddr,
         whole: bool,
         length: usize,
-        fill: impl FnOnce(&mut [u8]),
+        fill: impl FnOnce(&mut Vec<u8>) -> bool,
     ) {
         if !self.outgoing.joins(to, whole, length, self.train) {
             self.flush();

@@ -3,6 +3,7 @@
 mod collect;
 mod perform;
 mod reads;
+mod utp;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -31,6 +32,7 @@ use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
 use crate::recorder::{RecordTo, TraceFile};
 use crate::stream::Stream;
+use crate::utp_stream::UtpStream;
 use reads::Reads;
 
 const WAKER: Token = Token(0);
@@ -114,6 +116,10 @@ pub struct Driver {
     port: Option<u16>,
     /// By the slot of the connection's id.
     streams: Vec<Option<Stream>>,
+    /// Those over µTP, by the same slots.
+    utp: Vec<Option<UtpStream>>,
+    /// Slots of those to which something happened in this turn; some more than once.
+    utp_busy: Vec<usize>,
     /// Accepted and not adopted.
     waiting: HashMap<SocketToken, TcpStream>,
     next_socket: u64,
@@ -203,6 +209,8 @@ impl Driver {
             udp: [None, None, None, None],
             port: None,
             streams: Vec::new(),
+            utp: Vec::new(),
+            utp_busy: Vec::new(),
             waiting: HashMap::new(),
             next_socket: 0,
             pending: BTreeSet::new(),

@@ -5,6 +5,7 @@
 
 mod bound_names;
 pub mod buffers;
+pub mod ciphers;
 pub mod clock;
 pub mod datagrams;
 pub mod dns;
@@ -19,6 +20,7 @@ pub mod network;
 mod platform;
 pub mod recorder;
 pub mod stream;
+pub mod utp_stream;
 
 pub use eddyline_disk as disk;
 

@@ -87,7 +87,7 @@ impl Outgoing {
         to: SocketAddr,
         whole: bool,
         length: usize,
-        fill: impl FnOnce(&mut [u8]),
+        fill: impl FnOnce(&mut Vec<u8>) -> bool,
     ) {
         let spare = &mut self.spare;
         let train = self.gathered.get_or_insert_with(|| {
@@ -95,8 +95,13 @@ impl Outgoing {
             Train { to, whole, each: length, contents }
         });
         let before = train.contents.len();
-        train.contents.resize(before + length, 0);
-        fill(&mut train.contents[before..]);
+        let filled = fill(&mut train.contents);
+        // Whatever it did, the others begin where they should.
+        let after = if filled { before + length } else { before };
+        train.contents.resize(after, 0);
+        if !filled && before == 0 {
+            self.gathered = None;
+        }
     }
 
     /// Those that are gathered.

@@ -26,8 +26,13 @@ fn content(index: usize, length: usize) -> Vec<u8> {
     (0..length).map(|at| (index * 7 + at) as u8).collect()
 }
 
+fn append(datagram: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    datagram.extend_from_slice(bytes);
+    true
+}
+
 fn send(socket: &mut Datagrams, to: SocketAddr, bytes: &[u8]) {
-    socket.send(to, bytes.len() <= 1_472, bytes.len(), |room| room.copy_from_slice(bytes));
+    socket.send(to, bytes.len() <= 1_472, bytes.len(), |it| append(it, bytes));
 }
 
 #[test]
@@ -54,6 +59,23 @@ fn a_train_to_one_address_takes_few_calls() {
     assert!(calls <= 200 / train.min(50), "{calls} calls for trains of {train}");
     let calls = far.stats().receive_calls;
     assert!(calls <= 200 / far.state.gro_segments().min(20) as u64 + 1, "{calls} calls");
+}
+
+#[test]
+fn what_cannot_be_had_leaves_a_train_as_it_was() {
+    let (mut near, mut far, to) = pair();
+    near.send(to, true, 9, |_| false);
+    for i in 0..4 {
+        send(&mut near, to, &content(i, 9));
+        near.send(to, true, 9, |datagram| {
+            datagram.extend_from_slice(b"begun");
+            false
+        });
+    }
+    near.flush();
+    let expected: Vec<_> = (0..4).map(|i| content(i, 9)).collect();
+    assert_eq!(all_of(&mut far, &mut Buffers::for_messages()), expected);
+    assert_eq!(near.stats().sent, 4);
 }
 
 #[test]
@@ -137,7 +159,7 @@ fn what_waits_for_room_is_bounded_and_keeps_its_order() {
     let mut outgoing = Outgoing::new(false);
     let mut lost = 0;
     for i in 0..3_000 {
-        outgoing.push(to, true, 1_000, |room| room.copy_from_slice(&content(i, 1_000)));
+        outgoing.push(to, true, 1_000, |it| append(it, &content(i, 1_000)));
         let train = outgoing.take().unwrap();
         lost += outgoing.hold(train);
     }
@@ -150,7 +172,7 @@ fn what_waits_for_room_is_bounded_and_keeps_its_order() {
         index += 1;
     }
     assert_eq!(index as u64 + lost, 3_000);
-    outgoing.push(to, true, 5, |_| {});
+    outgoing.push(to, true, 5, |it| append(it, b"again"));
     let train = outgoing.take().unwrap();
     assert_eq!(outgoing.hold(train), 0, "there is room again");
 }

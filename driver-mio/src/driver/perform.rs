@@ -36,10 +36,13 @@ impl Driver {
                 Action::SendDatagram { socket, to, data } => {
                     if let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) {
                         let whole = data.len() <= PASSES;
-                        socket.send(to, whole, data.len(), |room| room.copy_from_slice(&data));
+                        socket.send(to, whole, data.len(), |datagram| {
+                            datagram.extend_from_slice(&data);
+                            true
+                        });
                     }
                 }
-                Action::Transmit(..) => {}
+                Action::Transmit(socket, packet) => self.transmit(socket, &packet),
                 Action::Disk(id, op) => self.disk_op(id, op),
                 Action::Resolve(id, name) => self.dns.resolve(id, name),
                 Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
@@ -48,6 +51,7 @@ impl Driver {
         }
         self.actions = actions;
         self.send_datagrams();
+        self.tell_of_utp();
         self.reads.lent.clear();
         self.read_blocks();
         let now = Instant::now();
@@ -101,7 +105,11 @@ impl Driver {
 
     fn stream(&mut self, conn: ConnId, action: StreamAction) {
         let slot = slot_of(conn);
+        if self.is_utp(conn) {
+            return self.utp_stream(conn, action);
+        }
         match action {
+            StreamAction::OpenUtp { .. } => return self.open_utp(conn),
             StreamAction::Connect { remote } => return self.connect(conn, remote),
             StreamAction::Adopt { socket } => {
                 if let Some(stream) = self.waiting.remove(&socket) {
@@ -144,7 +152,6 @@ impl Driver {
             StreamAction::Encipher(key) => stream.encipher(&key),
             StreamAction::Decipher(key) => stream.decipher(&key),
             StreamAction::Close(_) => stream.closing = true,
-            // µTP is not configured.
             StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }
@@ -187,6 +194,6 @@ impl Driver {
 }
 
 /// The dense part of a connection's id.
-fn slot_of(conn: ConnId) -> usize {
+pub(super) fn slot_of(conn: ConnId) -> usize {
     conn.slot() as usize
 }
