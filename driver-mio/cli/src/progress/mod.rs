@@ -9,7 +9,8 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -17,7 +18,7 @@ use eddyline::base::bits::Bits;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::metainfo::InfoHashes;
-use eddyline::{Notice, Stall, TorrentState, TorrentView};
+use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
 use eddyline_session::Item;
 
 use self::events::{Complete, Event, Line, signal_name, why};
@@ -55,10 +56,26 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// Connections of which all bytes are encrypted.
-    encrypted: BTreeSet<ConnId>,
+    /// How peers are connected.
+    ways: BTreeMap<ConnId, Way>,
     completed: bool,
     signal: Option<u8>,
+}
+
+/// How a peer is connected.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    addr: SocketAddr,
+    transport: Transport,
+    /// All bytes are encrypted.
+    encrypted: bool,
+}
+
+impl Way {
+    /// Of a peer of which nothing is known.
+    const fn unknown(addr: SocketAddr) -> Self {
+        Self { addr, transport: Transport::Tcp, encrypted: false }
+    }
 }
 
 impl Reporter {
@@ -90,7 +107,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
-            encrypted: BTreeSet::new(),
+            ways: BTreeMap::new(),
             completed: false,
             signal: None,
         }

@@ -1,14 +1,14 @@
 //! What the engine tells, in words and as events.
 
 use eddyline::base::ids::TorrentId;
-use eddyline::{EncryptionMethod, Notice};
+use eddyline::{EncryptionMethod, Notice, Transport};
 
 use super::super::clients::client_name;
 use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
-use super::Reporter;
 use super::events::{Event, close_reason, source_name, source_words};
+use super::{Reporter, Way};
 
 impl Reporter {
     /// Tells one notice.
@@ -97,46 +97,52 @@ impl Reporter {
 
     fn peer_notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::PeerConnected { torrent, conn, addr, client, source, encryption, .. }
-                if self.verbose > 0 =>
-            {
+            Notice::PeerConnected {
+                torrent,
+                conn,
+                addr,
+                client,
+                source,
+                transport,
+                encryption,
+            } if self.verbose > 0 => {
                 let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
-                if encrypted {
-                    self.encrypted.insert(*conn);
-                }
-                let event =
-                    peer(addr, "connected", &client, Some(source_name(*source)), None, encrypted);
-                self.event(session, item, event);
+                let way = Way { addr: *addr, transport: *transport, encrypted };
+                self.ways.insert(*conn, way);
+                let source_name = Some(source_name(*source));
+                self.event(session, item, peer(way, "connected", &client, source_name, None));
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
                     Some(EncryptionMethod::Rc4) => ", encrypted",
                     Some(EncryptionMethod::Plaintext) => ", encrypted handshake",
                     None => "",
                 };
+                let carried = match transport {
+                    Transport::Tcp => "",
+                    Transport::Utp => ", uTP",
+                };
                 let source = source_words(*source);
-                let text = format!("peer {addr} connected ({client}, {source}{hidden})");
+                let text = format!("peer {addr} connected ({client}, {source}{carried}{hidden})");
                 self.say_of(session, item, &text);
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let encrypted = self.encrypted.remove(conn);
+                let way = self.ways.remove(conn).unwrap_or(Way::unknown(*addr));
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
-                self.event(
-                    session,
-                    item,
-                    peer(addr, "closed", &client, None, Some(reason), encrypted),
-                );
+                self.event(session, item, peer(way, "closed", &client, None, Some(reason)));
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
             }
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    self.event(session, item, peer(addr, "banned", "", None, None, false));
+                    let way = self.ways.values().find(|way| way.addr == *addr);
+                    let way = way.copied().unwrap_or(Way::unknown(*addr));
+                    self.event(session, item, peer(way, "banned", "", None, None));
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
@@ -193,15 +199,18 @@ impl Reporter {
 }
 
 fn peer<'a>(
-    addr: &std::net::SocketAddr,
+    way: Way,
     state: &'static str,
     client: &'a str,
     source: Option<&'static str>,
     reason: Option<&'static str>,
-    encrypted: bool,
 ) -> Event<'a> {
-    let addr = addr.to_string();
-    Event::Peer { addr, state, client, source, reason, transport: "tcp", encrypted }
+    let transport = match way.transport {
+        Transport::Tcp => "tcp",
+        Transport::Utp => "utp",
+    };
+    let addr = way.addr.to_string();
+    Event::Peer { addr, state, client, source, reason, transport, encrypted: way.encrypted }
 }
 
 pub(super) fn count(number: u32, noun: &str) -> String {
