@@ -21,8 +21,8 @@ use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
-    Action, AddTorrent, CloseKind, Config, ConnectFailure, Engine, Event, HttpAction, HttpEvent,
-    HttpFailure, LookupError, Notice, StreamAction, StreamEvent,
+    Action, AddTorrent, CloseKind, Config, ConnectFailure, Encryption, Engine, Event, HttpAction,
+    HttpEvent, HttpFailure, LookupError, Notice, StreamAction, StreamCipher, StreamEvent,
 };
 use inline_disk::InlineDisk;
 
@@ -31,6 +31,9 @@ struct Socket {
     stream: TcpStream,
     queue: VecDeque<Bytes>,
     credit: usize,
+    /// Where keys were agreed on: what hides what is sent, and what comes behind so many bytes.
+    encipher: Option<StreamCipher>,
+    decipher: Option<(usize, StreamCipher)>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = StdInstant::now();
     let clock = || Instant::from_millis(1000) + started.elapsed();
     let seed = Seed::from_u64(std::process::id().into());
-    let mut engine = Engine::new(Config::default(), seed, clock());
+    let config = Config { encryption: Encryption::PREFERRED, ..Config::default() };
+    let mut engine = Engine::new(config, seed, clock());
     let mut add = AddTorrent::new(metainfo);
     add.peers.push(peer);
     let mut events = vec![Event::from(add)];
@@ -106,7 +110,8 @@ fn perform(
     if let StreamAction::Connect { remote } = action {
         let connected = TcpStream::connect(remote).and_then(|stream| {
             stream.set_nonblocking(true)?;
-            Ok(Socket { stream, queue: VecDeque::new(), credit: 0 })
+            let queue = VecDeque::new();
+            Ok(Socket { stream, queue, credit: 0, encipher: None, decipher: None })
         });
         let event = match connected {
             Ok(socket) => {
@@ -121,12 +126,19 @@ fn perform(
     match action {
         StreamAction::GrantRead(count) => socket.credit += count as usize,
         StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => {
-            socket.queue.push_back(bytes);
+            let mut bytes = bytes.to_vec();
+            if let Some(cipher) = &mut socket.encipher {
+                cipher.apply(&mut bytes);
+            }
+            socket.queue.push_back(bytes.into());
+        }
+        // From here on; the other direction from what is granted next.
+        StreamAction::Encipher(key) => socket.encipher = Some(StreamCipher::new(&key)),
+        StreamAction::Decipher(key) => {
+            socket.decipher = Some((socket.credit, StreamCipher::new(&key)));
         }
         StreamAction::Close(_) => drop(sockets.remove(&id)),
         StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
-        // Only asked for where the configuration has encryption.
-        StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
         // Only asked for where the configuration has µTP.
         StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
         // For drivers that answered a read with `Ready`; this one always reads.
@@ -165,6 +177,11 @@ fn serve(id: ConnId, socket: &mut Socket, events: &mut Vec<Event>) -> bool {
         Ok(count) => {
             buffer.truncate(count);
             socket.credit -= count;
+            if let Some((plain, cipher)) = &mut socket.decipher {
+                let before = count.min(*plain);
+                *plain -= before;
+                cipher.apply(&mut buffer[before..]);
+            }
             events.push(Event::Stream(id, StreamEvent::Received(buffer.into())));
             true
         }

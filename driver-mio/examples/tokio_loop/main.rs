@@ -17,7 +17,8 @@ use eddyline::base::ids::UdpSocketId;
 use eddyline::base::rng::Seed;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
-    Action, AddTorrent, Command, Config, Engine, Event, HttpAction, Notice, ResumeData, Wakeup,
+    Action, AddTorrent, Command, Config, Encryption, Engine, Event, HttpAction, Notice, ResumeData,
+    Transports, Wakeup,
 };
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
@@ -83,7 +84,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (clock, mut seed) = (Clock::start(), [0; 32]);
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     // It speaks IPv4 only, and joins no multicast group.
-    let config = Config { ipv6: false, lsd: false, ..Config::default() };
+    let config = Config {
+        ipv6: false,
+        lsd: false,
+        encryption: Encryption::PREFERRED,
+        transports: Transports::Both,
+        ..Config::default()
+    };
     let mut engine = Engine::new(config, Seed(seed), clock.now());
     let listen = Command::ListenOn { port, udp4: Some(UdpSocketId(0)), udp6: None };
     let mut events = vec![Event::from(listen), Event::from(add)];
@@ -128,8 +135,7 @@ impl World {
             Action::Stream(id, action) => self.sockets.perform(id, action),
             Action::Refuse { socket } => self.sockets.refuse(socket),
             Action::SendDatagram { to, data, .. } => self.sockets.send_to(&data, to),
-            // µTP is not configured.
-            Action::Transmit(..) => {}
+            Action::Transmit(_, packet) => self.sockets.transmit(&packet),
             Action::Disk(id, op) => self.disk.submit(vec![(id, op)]),
             Action::Resolve(id, name) => self.dns.resolve(id, name),
             Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),

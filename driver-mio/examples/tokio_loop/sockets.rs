@@ -1,4 +1,5 @@
-//! Sockets of the example: each connection has a task that reads and writes.
+//! Sockets of the example: each connection over TCP has tasks that read and write; those over µTP share the socket of
+//! the DHT, and need none.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,8 +9,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::{ConnId, SocketToken, UdpSocketId};
-use eddyline::{CloseKind, ConnectFailure, Event, StreamAction, StreamEvent};
+use eddyline::{CloseKind, ConnectFailure, Event, StreamAction, StreamEvent, UtpPacket};
 use eddyline_disk::mailbox::Mailbox;
+use eddyline_mio::buffers::Buffers;
+use eddyline_mio::ciphers::Ciphers;
+use eddyline_mio::utp_stream::UtpStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -24,6 +28,37 @@ struct Connection {
     send: UnboundedSender<Bytes>,
     /// One permit for each byte that may be delivered.
     credit: Arc<Semaphore>,
+    hidden: Arc<Mutex<Hidden>>,
+}
+
+/// What hides the bytes of a connection.
+#[derive(Default)]
+struct Hidden {
+    ciphers: Ciphers,
+    /// Bytes that were granted and have not come.
+    granted: u32,
+}
+
+impl Connection {
+    fn perform(&self, action: StreamAction) {
+        let mut hidden = self.hidden.lock().expect("nobody panics");
+        match action {
+            StreamAction::GrantRead(count) => {
+                hidden.granted += count;
+                self.credit.add_permits(count as usize);
+            }
+            StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => {
+                let _ = self.send.send(hidden.ciphers.outgoing(bytes));
+            }
+            StreamAction::Encipher(key) => hidden.ciphers.encipher(&key),
+            StreamAction::Decipher(key) => {
+                let granted = hidden.granted;
+                hidden.ciphers.decipher(&key, granted);
+            }
+            // The disk answers reads with bytes, so nothing is sent from where it is stored.
+            _ => {}
+        }
+    }
 }
 
 impl Drop for Connection {
@@ -36,6 +71,8 @@ impl Drop for Connection {
 pub struct Sockets {
     mailbox: Mailbox,
     connections: HashMap<ConnId, Connection>,
+    utp: HashMap<ConnId, UtpStream>,
+    buffers: Buffers,
     waiting: Waiting,
     udp: Arc<UdpSocket>,
 }
@@ -48,7 +85,8 @@ impl Sockets {
         let waiting = Waiting::default();
         tokio::spawn(accept(listener, waiting.clone(), mailbox.clone()));
         tokio::spawn(receive(udp.clone(), mailbox.clone()));
-        Ok(Self { mailbox, connections: HashMap::new(), waiting, udp })
+        let (connections, utp, buffers) = (HashMap::new(), HashMap::new(), Buffers::default());
+        Ok(Self { mailbox, connections, utp, buffers, waiting, udp })
     }
 
     pub fn port(&self) -> io::Result<u16> {
@@ -64,8 +102,40 @@ impl Sockets {
         let _ = self.udp.try_send_to(data, to);
     }
 
+    /// Sends a packet of µTP: its header, and behind it a part of what the connection has to send.
+    pub fn transmit(&self, packet: &UtpPacket) {
+        let mut datagram = packet.header.to_vec();
+        let stream = packet.stream.and_then(|id| self.utp.get(&id));
+        if packet.payload.is_empty() || stream.is_some_and(|it| it.read(packet, &mut datagram)) {
+            self.send_to(&datagram, packet.to);
+        }
+    }
+
+    /// Does what is to be done with a connection over µTP, and tells what came of it.
+    fn perform_utp(&mut self, id: ConnId, action: StreamAction) {
+        let Some(stream) = self.utp.get_mut(&id) else { return };
+        let mailbox = &self.mailbox;
+        let mut tell = |event| mailbox.leave([Event::Stream(id, event)]);
+        match action {
+            StreamAction::GrantRead(count) => stream.grant(count),
+            StreamAction::Release(up_to) => stream.release(up_to),
+            StreamAction::Deliver(payload) => stream.deliver(&payload),
+            StreamAction::Send(bytes) | StreamAction::SendBlock(bytes) => stream.send(bytes),
+            StreamAction::Encipher(key) => stream.encipher(&key),
+            StreamAction::Decipher(key) => stream.decipher(&key),
+            _ => {}
+        }
+        stream.happened(&mut self.buffers, &mut tell);
+    }
+
     pub fn perform(&mut self, id: ConnId, action: StreamAction) {
         match action {
+            StreamAction::OpenUtp { .. } => drop(self.utp.insert(id, UtpStream::new(id))),
+            StreamAction::Close(_) => {
+                self.connections.remove(&id);
+                self.utp.remove(&id);
+            }
+            action if self.utp.contains_key(&id) => self.perform_utp(id, action),
             StreamAction::Connect { remote } => {
                 let (task, mailbox) = (self.add(id), self.mailbox.clone());
                 tokio::spawn(async move {
@@ -85,17 +155,11 @@ impl Sockets {
                     task(stream);
                 }
             }
-            StreamAction::Close(_) => drop(self.connections.remove(&id)),
-            action => match (self.connections.get(&id), action) {
-                (Some(connection), StreamAction::GrantRead(count)) => {
-                    connection.credit.add_permits(count as usize);
+            action => {
+                if let Some(connection) = self.connections.get(&id) {
+                    connection.perform(action);
                 }
-                (Some(to), StreamAction::Send(bytes) | StreamAction::SendBlock(bytes)) => {
-                    let _ = to.send.send(bytes);
-                }
-                // The disk answers reads with bytes, so nothing is sent from where it is stored.
-                _ => {}
-            },
+            }
         }
     }
 
@@ -103,12 +167,14 @@ impl Sockets {
     fn add(&mut self, id: ConnId) -> impl FnOnce(TcpStream) + Send + use<> {
         let (send, outbox) = unbounded_channel();
         let credit = Arc::new(Semaphore::new(0));
-        self.connections.insert(id, Connection { send, credit: credit.clone() });
+        let hidden = Arc::<Mutex<Hidden>>::default();
+        let connection = Connection { send, credit: credit.clone(), hidden: hidden.clone() };
+        self.connections.insert(id, connection);
         let mailbox = self.mailbox.clone();
         move |stream| {
             let (read, write) = stream.into_split();
             tokio::spawn(write_all(id, write, outbox, mailbox.clone()));
-            tokio::spawn(read_all(id, read, credit, mailbox));
+            tokio::spawn(read_all(id, read, (credit, hidden), mailbox));
         }
     }
 }
@@ -136,7 +202,12 @@ async fn receive(udp: Arc<UdpSocket>, mailbox: Mailbox) {
 }
 
 /// Reads within the credit until the connection or the engine's interest in it ends.
-async fn read_all(id: ConnId, mut socket: OwnedReadHalf, credit: Arc<Semaphore>, mailbox: Mailbox) {
+async fn read_all(
+    id: ConnId,
+    mut socket: OwnedReadHalf,
+    (credit, hidden): (Arc<Semaphore>, Arc<Mutex<Hidden>>),
+    mailbox: Mailbox,
+) {
     let mut buffer = BytesMut::new();
     loop {
         let Ok(permit) = credit.acquire().await else { return };
@@ -147,6 +218,11 @@ async fn read_all(id: ConnId, mut socket: OwnedReadHalf, credit: Arc<Semaphore>,
         match socket.read(&mut buffer).await {
             Ok(count) if count > 0 => {
                 credit.add_permits(buffer.len() - count);
+                {
+                    let mut hidden = hidden.lock().expect("nobody panics");
+                    hidden.granted -= count as u32;
+                    hidden.ciphers.incoming(&mut buffer[..count]);
+                }
                 let bytes = buffer.split_to(count).freeze();
                 mailbox.leave([Event::Stream(id, StreamEvent::Received(bytes))]);
             }
