@@ -117,7 +117,8 @@ pub enum StreamAction {
         remote: SocketAddr,
     },
     /// The next bytes of a connection over µTP, as they came in datagrams. The driver deciphers them where `Decipher`
-    /// says so, and gives them back as [`StreamEvent::Received`](crate::StreamEvent::Received), in one piece or in several.
+    /// says so, and gives them back as [`StreamEvent::Received`](crate::StreamEvent::Received), in one piece or in
+    /// several.
     Deliver(Payload),
     /// What lies before this position of the outgoing stream of a connection over µTP, in bytes from its beginning,
     /// has arrived: no `Transmit` will ask for it again.

@@ -73,10 +73,10 @@ pub enum StreamEvent {
     Sent(u32),
     /// It is over.
     Closed(CloseKind),
-    /// So many more bytes of the outgoing stream of a connection over µTP are at hand, in the order in which they were
+    /// More bytes of the outgoing stream of a connection over µTP are at hand, in the order in which they were
     /// told to be sent: what `Send` and `SendBlock` gave at once, what `SendStored` names when it was read. None of
-    /// `Connected`, `ConnectFailed`, `Sent` and `Closed` is told of such a connection, but where a stored block is gone:
-    /// then it is `Closed`.
+    /// `Connected`, `ConnectFailed`, `Sent` and `Closed` is told of such a connection, but where a stored block is
+    /// gone: then it is `Closed`.
     Offered(u32),
 }
 

@@ -17,6 +17,7 @@ pub use command::{
     AddTorrent, Command, DhtRequest, FilePriority, PeerSource, Priority, RateLimits, Tag,
     TorrentCommand,
 };
+pub(crate) use config::UTP_UNDER_WAY;
 pub use config::{
     ASSEMBLY_SHARE, Config, Encryption, EncryptionLevel, EncryptionPolicy, IDLE_WINDOW,
     MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,

@@ -26,8 +26,8 @@ pub enum Transports {
     Tcp,
     /// µTP alone.
     Utp,
-    /// Both. An address is called with the one that worked there last; where none has, with TCP, and a moment later with
-    /// µTP too.
+    /// Both. An address is called with the one that worked there last; where none has, with TCP, and a moment later
+    /// with µTP too.
     Both,
 }
 
@@ -51,8 +51,8 @@ pub struct UtpPacket {
     pub header: HeaderBytes,
     /// The connection whose outgoing stream `payload` is a range of. `None` where there is no payload.
     pub stream: Option<ConnId>,
-    /// Positions in that stream, in bytes from its beginning; empty for many. All of them were said to be `Offered`, and
-    /// are not yet behind a `Release`. If the driver cannot provide them, nothing is sent.
+    /// Positions in that stream, in bytes from its beginning; empty for many. All of them were said to be `Offered`,
+    /// and are not yet behind a `Release`. If the driver cannot provide them, nothing is sent.
     pub payload: Range<u64>,
     /// Whether routers must not split it (the DF flag). Only what is sent again after silence may be split.
     pub whole: bool,

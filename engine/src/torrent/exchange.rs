@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use super::Torrent;
-use crate::api::PeerSource;
+use crate::api::{PeerSource, Transport};
 use crate::base::addr::{is_dialable, normalise, scope};
 use crate::base::ids::ConnId;
 use crate::candidates::Namer;
@@ -88,11 +88,13 @@ impl Torrent {
         let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
         let teller = scope(peer.intro.addr.ip());
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
-        for (addr, _) in message.added.iter().take(taken) {
+        for (addr, flags) in message.added.iter().take(taken) {
             // Somebody far away has nothing to say about our own network.
             let may_name = teller.may_name(scope(addr.ip()));
             if may_name && *addr != ctx.net.identity.external(addr.is_ipv6()) {
-                self.add_candidate(ctx, *addr, namer);
+                let new = self.take_in(ctx, *addr, namer);
+                let (encrypted, utp) = (flags.has(PexFlags::ENCRYPTION), flags.has(PexFlags::UTP));
+                new.into_iter().for_each(|key| self.candidates.hint(key, encrypted, utp));
             }
         }
         Ok(())
@@ -102,5 +104,8 @@ impl Torrent {
 fn flags_of(peer: &Peer) -> PexFlags {
     let seed = if peer.is_upload_only() { PexFlags::SEED } else { 0 };
     let reachable = if peer.intro.incoming { 0 } else { PexFlags::REACHABLE };
-    PexFlags(seed | reachable)
+    // As we speak with it, so may others: what it says of itself is not heard by all.
+    let encryption = if peer.encryption.is_some() { PexFlags::ENCRYPTION } else { 0 };
+    let utp = if peer.transport == Transport::Utp { PexFlags::UTP } else { 0 };
+    PexFlags(seed | reachable | encryption | utp)
 }

@@ -6,13 +6,17 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::Torrent;
-use crate::api::{CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction};
+use crate::api::{
+    CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction, Transport,
+    Transports,
+};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
 use crate::context::{Conn, Context, Handshaking, Opening, Phase, Timer};
 use crate::peer::{Introduction, Peer};
+use crate::picker::PeerKey;
 use crate::standing::Way;
 use crate::wire::{ExtendedHandshake, Handshake, Message, allowed_fast_set};
 
@@ -24,20 +28,34 @@ const ALLOWED_FAST: u32 = 10;
 const GAVE_WAY_SECONDS: u64 = 600;
 /// How soon a peer is looked at for the first time, in milliseconds.
 const FIRST_TICK_MILLIS: u64 = 2_000;
+/// How long an address has to answer on one transport until it is called with the other one too.
+const OTHER_TRANSPORT: Duration = Duration::from_millis(500);
+/// Seconds until an address is tried again for which the transport had no place.
+const NO_PLACE_SECONDS: u64 = 60;
 
 impl Torrent {
     /// Takes in an address.
     pub(crate) fn add_candidate(&mut self, ctx: &mut Context, addr: SocketAddr, namer: Namer) {
+        self.take_in(ctx, addr, namer);
+    }
+
+    /// As [`Self::add_candidate`]; returns its key, if it was not known.
+    pub(super) fn take_in(
+        &mut self,
+        ctx: &mut Context,
+        addr: SocketAddr,
+        namer: Namer,
+    ) -> Option<PeerKey> {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
         let unwanted = self.metainfo.is_private() && namer.source.is_hearsay();
         if wrong_family || unwanted || ctx.net.standing.refuses(addr, Way::Out, ctx.now) {
-            return;
+            return None;
         }
         let rank = priority(addr, ctx.net.identity.external(addr.is_ipv6()));
-        if self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now).is_some() {
-            ctx.agenda.touched.insert(self.id);
-        }
+        let key = self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now)?;
+        ctx.agenda.touched.insert(self.id);
+        Some(key)
     }
 
     /// Whether more peers are wanted. A seed looks for leechers too: it, or they, may be where no
@@ -72,10 +90,18 @@ impl Torrent {
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
             let id = ctx.net.conns.insert(conn);
+            if !ctx.connect(id, remote, self.candidates.transport(key)) {
+                ctx.net.conns.remove(id);
+                let limit = ctx.config.max_candidates;
+                self.candidates.postpone(key, NO_PLACE_SECONDS, limit, ctx.now);
+                continue;
+            }
             self.visited();
             self.connecting += 1;
             ctx.timers.schedule(deadline, Timer::Conn(id));
-            ctx.stream(id, StreamAction::Connect { remote });
+            if ctx.config.transports == Transports::Both {
+                ctx.timers.schedule(ctx.now + OTHER_TRANSPORT, Timer::Conn(id));
+            }
         }
         if self.candidates.next_deadline().is_some_and(|at| at <= ctx.now) {
             ctx.agenda.awaiting_room.insert(self.id);
@@ -178,6 +204,10 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
+        if ctx.utp.has_opened(conn) {
+            peer.transport = Transport::Utp;
+        }
+        self.candidates.spoke(key, Some(peer.transport));
         // It may have left to be trusted again.
         peer.parole = ctx.net.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
@@ -255,6 +285,9 @@ impl Torrent {
         self.connecting = self.connecting.saturating_sub(1);
         if let Some(key) = conn.key {
             let limit = ctx.config.max_candidates;
+            if reason == CloseReason::ConnectFailed {
+                self.candidates.spoke(key, None);
+            }
             match reason {
                 CloseReason::Ourselves => {
                     self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);

@@ -12,6 +12,7 @@ mod condition;
 mod explain;
 mod format;
 mod minimise;
+mod packets;
 mod read;
 mod record;
 mod redact;

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::connection::{Connection, Route};
@@ -20,7 +21,7 @@ use crate::verdict::Verdict;
 use strangers::{Farewells, Ration};
 
 /// A connection, never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ConnectionId {
     slot: u32,
     generation: u32,
@@ -37,7 +38,7 @@ pub enum ConnectError {
 
 type Key = (SocketAddr, u16);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Slot {
     generation: u32,
     connection: Option<Connection>,
@@ -46,7 +47,7 @@ struct Slot {
 }
 
 /// All connections of a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Multiplexer {
     config: Config,
     slots: Vec<Slot>,
@@ -63,6 +64,7 @@ pub struct Multiplexer {
     farewells: Farewells,
     ration: Ration,
     /// Answers to strangers.
+    #[serde(skip)]
     pending: Vec<Output>,
     now: Time,
 }
@@ -298,6 +300,11 @@ impl Multiplexer {
         self.give(connection.slot, received, packet)
     }
 
+    /// Whether something has happened since [`Self::advance`] was called last, so that it has something to say.
+    pub fn has_news(&self) -> bool {
+        !self.dirty.is_empty() || !self.pending.is_empty()
+    }
+
     /// When [`Self::advance`] wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
         if !self.dirty.is_empty() || !self.pending.is_empty() {
@@ -382,6 +389,11 @@ impl Multiplexer {
             if !place.dirty && !timed {
                 out.push("a connection has a timer, or a turn");
             }
+        }
+        let there = |slot: &u32| (*slot as usize) < self.slots.len();
+        let named = self.dirty.iter().chain(&self.free).chain(self.timers.iter().map(|(_, n)| n));
+        if !named.chain(self.last.iter().map(|(_, slot)| slot)).all(there) {
+            out.push("no turn is that of a place that there is not");
         }
         if count != self.routes.len() {
             out.push("each address and id leads to one connection");

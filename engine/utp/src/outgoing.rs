@@ -48,8 +48,8 @@ impl OutgoingStream {
         self.end - self.released
     }
 
-    /// The bytes between two positions, as few slices as they were appended in. `None` if some of them were released, or
-    /// not appended yet.
+    /// The bytes between two positions, as few slices as they were appended in. `None` if some of them were released,
+    /// or not appended yet.
     pub fn range(&self, range: Range<u64>) -> Option<impl Iterator<Item = Bytes> + '_> {
         let Range { start, end } = range;
         if start < self.released || end > self.end || start > end {

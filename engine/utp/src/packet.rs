@@ -1,6 +1,7 @@
 //! Packets as BEP 29 lays them out, read from and written to bytes.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Bytes of a header without extensions.
@@ -59,7 +60,7 @@ pub struct Packet {
 }
 
 /// Why bytes are no packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PacketError {
     /// Shorter than a header.
     Short,

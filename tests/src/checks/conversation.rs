@@ -9,7 +9,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::peer::{OUR_METADATA_ID, OUR_PEX_ID};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message, MetadataMessage, PexMessage};
-use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent};
+use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent, UtpPacket};
 use eddyline_mse::{Opening, recognise};
 
 use super::cost::Asked;
@@ -109,7 +109,19 @@ impl Conversations {
         self.metadata.take()
     }
 
+    /// What leaves over µTP for the first time is what a socket takes.
+    fn left(&mut self, packet: &UtpPacket) {
+        if let Some(talk) = packet.stream.and_then(|conn| self.talks.get_mut(&conn)) {
+            let more = packet.payload.end.saturating_sub(talk.taken);
+            talk.taken += more;
+            talk.take(more);
+        }
+    }
+
     pub(super) fn see(&mut self, action: &Action, model: &Model) -> Result<(), String> {
+        if let Action::Transmit(_, packet) = action {
+            self.left(packet);
+        }
         let Action::Stream(conn, action) = action else { return Ok(()) };
         match action {
             StreamAction::Connect { .. }

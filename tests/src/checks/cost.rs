@@ -233,6 +233,12 @@ impl Cost {
                 self.at(stranger.clone()).packets += data.len() as u64 + OVERHEAD;
                 self.charge(*to, &stranger);
             }
+            // What carries a stream was asked for as such.
+            Action::Transmit(_, packet) if packet.stream.is_none() => {
+                let stranger = Stranger::Packets(packet.to.ip());
+                self.at(stranger.clone()).packets += packet.length() + OVERHEAD;
+                self.charge(packet.to, &stranger);
+            }
             Action::Http(id, HttpAction::Get(get)) => {
                 let host = host_of(&get.url).to_owned();
                 self.at(Stranger::Server(host.clone())).exchanges += 1;
@@ -247,9 +253,13 @@ impl Cost {
 
     fn see_stream(&mut self, conn: ConnId, action: &StreamAction) {
         match action {
-            StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
+            StreamAction::Connect { remote } => {
                 self.conns.insert(conn, remote.ip());
                 self.charge(*remote, &Stranger::Peer(remote.ip()));
+            }
+            StreamAction::OpenUtp { remote } => {
+                self.conns.insert(conn, remote.ip());
+                self.gave(Stranger::Peer(remote.ip()), OVERHEAD, 1);
             }
             StreamAction::Adopt { socket } => {
                 if let Some(ip) = self.sockets.remove(socket) {

@@ -10,7 +10,6 @@ mod told;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -56,26 +55,10 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// How peers are connected.
-    ways: BTreeMap<ConnId, Way>,
+    /// What carries a connection, and whether all bytes of it are encrypted.
+    manners: BTreeMap<ConnId, (Transport, bool)>,
     completed: bool,
     signal: Option<u8>,
-}
-
-/// How a peer is connected.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    addr: SocketAddr,
-    transport: Transport,
-    /// All bytes are encrypted.
-    encrypted: bool,
-}
-
-impl Way {
-    /// Of a peer of which nothing is known.
-    const fn unknown(addr: SocketAddr) -> Self {
-        Self { addr, transport: Transport::Tcp, encrypted: false }
-    }
 }
 
 impl Reporter {
@@ -107,7 +90,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
-            ways: BTreeMap::new(),
+            manners: BTreeMap::new(),
             completed: false,
             signal: None,
         }

@@ -7,8 +7,8 @@ use super::super::clients::client_name;
 use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
+use super::Reporter;
 use super::events::{Event, close_reason, source_name, source_words};
-use super::{Reporter, Way};
 
 impl Reporter {
     /// Tells one notice.
@@ -103,46 +103,55 @@ impl Reporter {
                 addr,
                 client,
                 source,
-                transport,
                 encryption,
+                transport,
             } if self.verbose > 0 => {
                 let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
-                let way = Way { addr: *addr, transport: *transport, encrypted };
-                self.ways.insert(*conn, way);
-                let source_name = Some(source_name(*source));
-                self.event(session, item, peer(way, "connected", &client, source_name, None));
+                self.manners.insert(*conn, (*transport, encrypted));
+                let event = peer(
+                    addr,
+                    "connected",
+                    &client,
+                    Some(source_name(*source)),
+                    None,
+                    (*transport, encrypted),
+                );
+                self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
                     Some(EncryptionMethod::Rc4) => ", encrypted",
                     Some(EncryptionMethod::Plaintext) => ", encrypted handshake",
                     None => "",
                 };
-                let carried = match transport {
-                    Transport::Tcp => "",
-                    Transport::Utp => ", uTP",
-                };
                 let source = source_words(*source);
+                let carried = if *transport == Transport::Utp { ", µTP" } else { "" };
                 let text = format!("peer {addr} connected ({client}, {source}{carried}{hidden})");
                 self.say_of(session, item, &text);
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let way = self.ways.remove(conn).unwrap_or(Way::unknown(*addr));
+                let manner = self.manners.remove(conn).unwrap_or_default();
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
-                self.event(session, item, peer(way, "closed", &client, None, Some(reason)));
+                self.event(
+                    session,
+                    item,
+                    peer(addr, "closed", &client, None, Some(reason), manner),
+                );
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
             }
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    let way = self.ways.values().find(|way| way.addr == *addr);
-                    let way = way.copied().unwrap_or(Way::unknown(*addr));
-                    self.event(session, item, peer(way, "banned", "", None, None));
+                    self.event(
+                        session,
+                        item,
+                        peer(addr, "banned", "", None, None, Default::default()),
+                    );
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
@@ -199,18 +208,19 @@ impl Reporter {
 }
 
 fn peer<'a>(
-    way: Way,
+    addr: &std::net::SocketAddr,
     state: &'static str,
     client: &'a str,
     source: Option<&'static str>,
     reason: Option<&'static str>,
+    (transport, encrypted): (Transport, bool),
 ) -> Event<'a> {
-    let transport = match way.transport {
+    let addr = addr.to_string();
+    let transport = match transport {
         Transport::Tcp => "tcp",
         Transport::Utp => "utp",
     };
-    let addr = way.addr.to_string();
-    Event::Peer { addr, state, client, source, reason, transport, encrypted: way.encrypted }
+    Event::Peer { addr, state, client, source, reason, transport, encrypted }
 }
 
 pub(super) fn count(number: u32, noun: &str) -> String {

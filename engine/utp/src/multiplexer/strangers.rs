@@ -3,6 +3,8 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Key;
 use crate::output::Datagram;
 use crate::packet::{Header, Kind, Packet};
@@ -51,7 +53,7 @@ pub fn reset(now: Time, to: SocketAddr, packet: &Packet) -> Datagram {
     bare(now, to, packet, header(Kind::Reset, packet.connection_id, 0, packet.sequence))
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Farewell {
     at: Time,
     send_id: u16,
@@ -60,7 +62,7 @@ struct Farewell {
 }
 
 /// Connections that have ended: the other side may not have heard it, and asks again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Farewells {
     by_key: BTreeMap<Key, Farewell>,
     order: VecDeque<(Time, Key)>,
@@ -105,7 +107,7 @@ impl Farewells {
 }
 
 /// How many resets may be sent to strangers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ration {
     each_second: u32,
     left: u32,
