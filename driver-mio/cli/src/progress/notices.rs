@@ -127,7 +127,7 @@ impl Reporter {
                     None => "",
                 };
                 let source = source_words(*source);
-                let carried = if *transport == Transport::Utp { ", µTP" } else { "" };
+                let carried = if *transport == Transport::Utp { ", uTP" } else { "" };
                 let text = format!("peer {addr} connected ({client}, {source}{carried}{hidden})");
                 self.say_of(session, item, &text);
             }
