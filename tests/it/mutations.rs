@@ -151,7 +151,7 @@ fn node() -> Engine {
 const OVER_UTP: &[&str] = &[
     "every stream over µTP has a connection of the machine",
     "every stream over µTP is that of a connection",
-    "bytes are given, offered, sent and released in this order",
+    "bytes are offered, sent and released in this order",
     "bytes under way over µTP are counted and bounded",
     "the machine of µTP has said everything after a step",
 ];

@@ -4,7 +4,7 @@ mod strangers;
 
 use std::time::Duration;
 
-use eddyline::trace::{Replayer, Trace};
+use eddyline::trace::{Replayer, Trace, redact};
 use eddyline::{
     Config, Encryption, EncryptionLevel, EncryptionMethod, EncryptionPolicy, Notice, Transport,
     Transports,
@@ -147,6 +147,35 @@ fn the_transport_that_worked_is_remembered() {
     assert_eq!(world.node(leech).tcp_calls, 1);
 }
 
+fn replay(trace: Trace) -> Replayer {
+    let mut replayer = Replayer::new(trace).unwrap();
+    while let Some(outcome) = replayer.forward().unwrap() {
+        outcome.unwrap_or_else(|divergence| panic!("{divergence:?}"));
+    }
+    replayer
+}
+
+/// An address that spoke µTP and does not any more is called with TCP a moment later.
+#[test]
+fn a_peer_that_is_silent_over_utp_costs_a_moment() {
+    let content = content();
+    let mut world = World::new(42);
+    let seed = world.add_node_with(config(Transports::Both));
+    let leech = world.add_node_with(config(Transports::Both));
+    world.node_mut(seed).hears_tcp = false;
+    world.node_mut(seed).access.up = Some(100_000);
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    assert!(world.run_until(5, |world| came_about(world, leech).is_some()));
+    world.node_mut(seed).hears_tcp = true;
+    world.node_mut(seed).hears_utp = false;
+    world.crash(seed);
+    let by_tcp = |world: &World| came_about(world, leech).is_some_and(|it| it.0 == Transport::Tcp);
+    assert!(world.run_until(120, by_tcp));
+    // It was called over µTP first.
+    assert_eq!(world.node(leech).tcp_calls, 2);
+}
+
 #[test]
 fn a_run_over_utp_replays_from_its_trace_which_holds_no_content() {
     let content = Content::new("recorded", 4 << 20, 1 << 18);
@@ -166,10 +195,12 @@ fn a_run_over_utp_replays_from_its_trace_which_holds_no_content() {
         eprintln!("trace of node {node}: {} bytes, {per_mille} in a thousand", bytes.len());
         // That of a download.
         assert!(node == seed || per_mille < 5, "{} bytes", bytes.len());
-        let mut replayer = Replayer::new(Trace::parse(bytes).unwrap()).unwrap();
-        while let Some(outcome) = replayer.forward().unwrap() {
-            outcome.unwrap_or_else(|divergence| panic!("{divergence:?}"));
-        }
+        let trace = Trace::parse(bytes.clone()).unwrap();
+        let redacted = redact(&trace).unwrap();
+        assert!(redacted.differences.is_empty(), "{:?}", redacted.differences);
+        assert!(redacted.trace.len() < 2 * bytes.len(), "{} bytes", redacted.trace.len());
+        replay(Trace::parse(redacted.trace.into()).unwrap());
+        let replayer = replay(trace);
         assert_eq!(replayer.engine().state_digest(), world.node(node).engine.state_digest());
     }
 }

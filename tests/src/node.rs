@@ -51,6 +51,8 @@ pub struct Node {
     pub clock: NodeClock,
     /// Whether connections with TCP are answered at all: what stands before it may drop them silently.
     pub hears_tcp: bool,
+    /// The same for packets of µTP.
+    pub hears_utp: bool,
     /// How often it has called with TCP.
     pub tcp_calls: u64,
     /// Whether notices are kept; a large world does without.
@@ -101,6 +103,7 @@ impl Node {
             nat: Nat::default(),
             clock: NodeClock::right(now),
             hears_tcp: true,
+            hears_utp: true,
             tcp_calls: 0,
             keep_notices: true,
             check: true,

@@ -57,6 +57,9 @@ pub struct Utp {
     names: BTreeMap<ConnectionId, ConnId>,
     /// Bytes of all streams that were told of as sent and have not arrived.
     under_way: u64,
+    /// What counts as sent since the peers were told.
+    #[serde(skip)]
+    sent: Vec<(ConnId, u64)>,
     /// For when the machine wants a turn.
     pub alarm: Alarm,
 }
@@ -79,6 +82,7 @@ impl Utp {
             lines: BTreeMap::new(),
             names: BTreeMap::new(),
             under_way: 0,
+            sent: Vec::new(),
             alarm: Alarm::default(),
         }
     }
@@ -200,7 +204,7 @@ impl Utp {
         let Some(line) = self.lines.remove(&conn) else { return true };
         self.names.remove(&line.id);
         self.under_way -= line.told - line.released;
-        if line.open && line.given == line.released {
+        if line.open && line.given.max(line.offered) == line.released {
             self.machine.close(line.id, None);
         } else {
             self.machine.abort(line.id);
@@ -208,14 +212,14 @@ impl Utp {
         line.open || line.tcp
     }
 
-    /// The driver has more bytes of a stream. False when there are not that many.
+    /// The driver has more bytes of a stream. False when there are not that many; they count all the same, since in a
+    /// redacted run something shorter may have been sent.
     pub fn offered(&mut self, conn: ConnId, count: u32) -> bool {
         let Some(line) = self.lines.get_mut(&conn) else { return true };
         let count = u64::from(count);
-        let more = count.min(line.given - line.offered);
-        line.offered += more;
-        self.machine.offer(line.id, more);
-        more == count
+        line.offered += count;
+        self.machine.offer(line.id, count);
+        line.offered <= line.given
     }
 
     /// Bytes go to the driver, to be deciphered.
@@ -246,34 +250,44 @@ impl Utp {
         line.over
     }
 
-    /// Bytes up to a position have left for the first time, or once more. Returns how many count as sent now.
-    pub fn left(&mut self, conn: ConnId, up_to: u64) -> u64 {
+    /// Bytes up to a position have left for the first time, or once more.
+    pub fn left(&mut self, conn: ConnId, up_to: u64) {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.left = line.left.max(up_to);
         }
-        self.tell(conn)
+        self.tell(conn, 0);
     }
 
-    /// Bytes up to a position have arrived. Returns how many count as sent now.
-    pub fn released(&mut self, conn: ConnId, up_to: u64) -> u64 {
-        let Some(line) = self.lines.get_mut(&conn) else { return 0 };
+    /// What counts as sent since this was asked last.
+    pub fn take_sent(&mut self) -> Vec<(ConnId, u64)> {
+        core::mem::take(&mut self.sent)
+    }
+
+    /// Bytes up to a position have arrived.
+    pub fn released(&mut self, conn: ConnId, up_to: u64) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
         let (told, under_way) = (line.told, line.told - line.released);
         line.released = up_to.clamp(line.released, line.offered);
         line.told = told.max(line.released);
         self.under_way = self.under_way - under_way + (line.told - line.released);
-        line.told - told + self.tell(conn)
+        let arrived = line.told - told;
+        self.tell(conn, arrived);
     }
 
-    /// What counts as sent though it has not arrived.
-    fn tell(&mut self, conn: ConnId) -> u64 {
-        let Some(line) = self.lines.get_mut(&conn) else { return 0 };
+    /// What has arrived counts as sent, and what has left as far as there is room.
+    fn tell(&mut self, conn: ConnId, arrived: u64) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
         let ahead = UNDER_WAY_OF_ONE.saturating_sub(line.told - line.released);
         let more = (line.left.max(line.told) - line.told)
             .min(ahead)
             .min(UNDER_WAY.saturating_sub(self.under_way));
         line.told += more;
         self.under_way += more;
-        more
+        match self.sent.last_mut() {
+            _ if arrived + more == 0 => {}
+            Some((last, sent)) if *last == conn => *sent += arrived + more,
+            _ => self.sent.push((conn, arrived + more)),
+        }
     }
 
     /// A datagram of µTP.
@@ -322,10 +336,10 @@ impl Utp {
             return Err("every stream over µTP is that of a connection");
         }
         let order = |line: &Line| {
-            line.released <= line.told && line.left <= line.offered && line.offered <= line.given
+            line.released <= line.told && line.told <= line.offered && line.left <= line.offered
         };
         if !self.lines.values().all(order) {
-            return Err("bytes are given, offered, sent and released in this order");
+            return Err("bytes are offered, sent and released in this order");
         }
         let under_way: u64 = self.lines.values().map(|line| line.told - line.released).sum();
         if under_way != self.under_way || under_way > UNDER_WAY {
@@ -350,7 +364,7 @@ impl Utp {
                 self.names.insert(line.id, nobody);
                 self.lines.insert(nobody, line);
             }
-            "bytes are given, offered, sent and released in this order" => line.given = 0,
+            "bytes are offered, sent and released in this order" => line.offered = 0,
             "bytes under way over µTP are counted and bounded" => self.under_way += 1,
             "the machine of µTP has said everything after a step" => {
                 self.machine.offer(line.id, 0);

@@ -87,11 +87,13 @@ impl Engine {
 }
 
 impl Engine {
-    /// Makes the choices that name nobody as `other` makes them: which pieces, and which peers.
+    /// Makes the choices that name nobody as `other` makes them: which pieces, which peers, and what connections over
+    /// µTP are called.
     pub(crate) fn choose_as(&mut self, other: &Self) {
         let (here, there) = (&mut self.ctx, &other.ctx);
         here.random.picks = there.random.picks.clone();
         here.random.chokes = there.random.chokes.clone();
+        here.utp = there.utp.clone();
     }
 }
 

@@ -44,6 +44,9 @@ impl Engine {
             for output in outputs.drain(..) {
                 self.carried(output);
             }
+            for (conn, count) in self.ctx.utp.take_sent() {
+                self.utp_sent(conn, count);
+            }
             self.conclude();
         }
         if let Some(at) = self.ctx.utp.next_deadline() {
@@ -73,9 +76,8 @@ impl Engine {
             Output::Ended { connection } => self.utp_over(connection, CloseReason::Remote),
             Output::Released { connection, up_to } => {
                 if let Some(conn) = self.ctx.utp.name(connection) {
-                    let sent = self.ctx.utp.released(conn, up_to);
+                    self.ctx.utp.released(conn, up_to);
                     self.ctx.stream(conn, StreamAction::Release(up_to));
-                    self.utp_sent(conn, sent);
                 }
             }
             Output::Closed { connection, reason } => {
@@ -104,16 +106,13 @@ impl Engine {
         let packet = UtpPacket { to, header, stream, payload, whole };
         self.ctx.out.actions.push(Action::Transmit(socket, Box::new(packet)));
         if let Some(conn) = stream {
-            let sent = self.ctx.utp.left(conn, end);
-            self.utp_sent(conn, sent);
+            self.ctx.utp.left(conn, end);
         }
     }
 
     fn utp_sent(&mut self, conn: ConnId, count: u64) {
         let torrent = self.ctx.net.conns.get(conn).and_then(|entry| entry.torrent);
-        if count > 0 {
-            self.sent(conn, torrent, u32::try_from(count).unwrap_or(u32::MAX));
-        }
+        self.sent(conn, torrent, u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Somebody's connection over µTP came about.

@@ -6,6 +6,7 @@
 //! [`redact`] takes out whose run it was, and [`minimise`] shrinks a failing one.
 
 mod allowed;
+mod answers;
 mod chain;
 mod commands;
 mod condition;

@@ -202,7 +202,8 @@ impl Packets {
         let (head, length) = match flags & VERBATIM {
             0 => take_changes(*flags, bytes, line?, arrived)?,
             _ => {
-                let (head, rest) = bytes.split_at_checked(take_length(bytes)?)?;
+                let length = take_length(bytes)?;
+                let (head, rest) = bytes.split_at_checked(length)?;
                 *bytes = rest;
                 (Vec::from(head), take_length(bytes)?)
             }
