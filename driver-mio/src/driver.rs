@@ -15,7 +15,7 @@ use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::trace::Origin;
-use eddyline::{Action, Command, Config, Engine, Event, Notice, Tag, Wakeup};
+use eddyline::{Action, Command, Config, Engine, Event, Notice, Tag, Transport, Wakeup};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{Batch, DiskPool, DiskStats, Gather, Locations, PoolOptions, Refusal};
@@ -242,7 +242,10 @@ impl Driver {
 
     fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {
         let registry = self.poll.registry();
-        for (index, mut listener) in listening.tcp.into_iter().enumerate() {
+        // Who is not let in over TCP is to learn it at once. The port is not kept from others then.
+        let transports = self.engine.config().transports;
+        let heard = listening.tcp.into_iter().filter(|_| transports.include(Transport::Tcp));
+        for (index, mut listener) in heard.enumerate() {
             registry.register(&mut listener, Token(LISTENERS + index), Interest::READABLE)?;
             self.listeners.push(listener);
         }

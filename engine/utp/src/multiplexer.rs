@@ -258,7 +258,8 @@ impl Multiplexer {
             return Verdict::Full;
         }
         let ours = self.answers.answer(self.now, from, packet.connection_id, packet.sequence);
-        let answer = strangers::answer(self.now, from, packet, ours);
+        let room = u32::try_from(self.config.accept_room).unwrap_or(u32::MAX);
+        let answer = strangers::answer(self.now, from, packet, ours, room);
         self.pending.push(Output::Send(answer));
         Verdict::SynAnswered
     }

@@ -43,9 +43,10 @@ const fn header(
     }
 }
 
-/// The answer to a SYN.
-pub fn answer(now: Time, to: SocketAddr, syn: &Packet, ours: u16) -> Datagram {
-    bare(now, to, syn, header(Kind::State, syn.connection_id, ours, syn.sequence))
+/// The answer to a SYN. Whoever called may send `room` bytes at once: libtorrent waits for good where there is none.
+pub fn answer(now: Time, to: SocketAddr, syn: &Packet, ours: u16, room: u32) -> Datagram {
+    let header = header(Kind::State, syn.connection_id, ours, syn.sequence);
+    bare(now, to, syn, Header { window: room, ..header })
 }
 
 /// The answer to a packet of a connection that there is not.
