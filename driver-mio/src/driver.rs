@@ -3,6 +3,7 @@
 mod collect;
 mod perform;
 mod reads;
+mod utp;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::trace::Origin;
-use eddyline::{Action, Command, Config, Engine, Event, Fault, Notice, Tag, Wakeup};
+use eddyline::{Action, Command, Config, Engine, Event, Fault, Notice, Tag, Transport, Wakeup};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{
@@ -24,6 +25,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::datagrams::{DatagramStats, Datagrams};
 use crate::dns::{Dns, Names};
 use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
@@ -32,6 +34,7 @@ use crate::network::NetworkPolicy;
 use crate::recorder::{RecordTo, TraceFile};
 use crate::services::random_seed;
 use crate::stream::Stream;
+use crate::utp_stream::UtpStream;
 use reads::Reads;
 
 const WAKER: Token = Token(0);
@@ -109,10 +112,14 @@ pub struct Driver {
     policy: NetworkPolicy,
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
-    udp: [Option<UdpSocket>; 4],
+    udp: [Option<Datagrams>; 4],
     port: Option<u16>,
     /// By the slot of the connection's id.
     streams: Vec<Option<Stream>>,
+    /// Those over µTP, by the same slots.
+    utp: Vec<Option<UtpStream>>,
+    /// Slots of those to which something happened in this turn; some more than once.
+    utp_busy: Vec<usize>,
     /// Accepted and not adopted.
     waiting: HashMap<SocketToken, TcpStream>,
     next_socket: u64,
@@ -123,6 +130,8 @@ pub struct Driver {
     /// Connections to be looked at before the next poll: they may be readable or writable.
     hot: Vec<usize>,
     buffers: Buffers,
+    /// For datagrams.
+    messages: Buffers,
     received: Vec<Bytes>,
     events: Vec<Event>,
     /// That of the last command.
@@ -195,12 +204,15 @@ impl Driver {
             udp: [None, None, None, None],
             port: None,
             streams: Vec::new(),
+            utp: Vec::new(),
+            utp_busy: Vec::new(),
             waiting: HashMap::new(),
             next_socket: 0,
             pending: BTreeSet::new(),
             accept_rest: None,
             hot: Vec::new(),
             buffers: Buffers::default(),
+            messages: Buffers::for_messages(),
             received: Vec::new(),
             events: Vec::new(),
             last_tag: Tag::NONE,
@@ -225,17 +237,18 @@ impl Driver {
 
     fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {
         let registry = self.poll.registry();
-        for (index, mut listener) in listening.tcp.into_iter().enumerate() {
+        // Who is not let in over TCP is to learn it at once. The port is not kept from others then.
+        let transports = self.engine.config().transports;
+        let heard = listening.tcp.into_iter().filter(|_| transports.include(Transport::Tcp));
+        for (index, mut listener) in heard.enumerate() {
             registry.register(&mut listener, Token(LISTENERS + index), Interest::READABLE)?;
             self.listeners.push(listener);
         }
         let [local4, local6] = local;
-        self.udp = [listening.udp4, listening.udp6, local4, local6];
-        for (index, socket) in self.udp.iter_mut().enumerate() {
-            let token = Token(UDP + index);
-            if let Some(socket) = socket {
-                registry.register(socket, token, Interest::READABLE)?;
-            }
+        let sockets = [listening.udp4, listening.udp6, local4, local6];
+        for (index, (ours, socket)) in self.udp.iter_mut().zip(sockets).enumerate() {
+            let Some(socket) = socket else { continue };
+            ours.insert(Datagrams::new(socket)?).register(registry, Token(UDP + index))?;
         }
         self.port = Some(listening.port);
         let id = |index: usize| self.udp[index].is_some().then_some(UdpSocketId(index as u32));
@@ -286,6 +299,11 @@ impl Driver {
     #[must_use]
     pub fn disk_stats(&self) -> DiskStats {
         self.disk.stats()
+    }
+
+    /// What the sockets for datagrams have done: that of IPv4, that of IPv6, and those of local discovery.
+    pub fn datagram_stats(&self) -> impl Iterator<Item = DatagramStats> + '_ {
+        self.udp.iter().flatten().map(Datagrams::stats)
     }
 
     /// All bytes that are buffered anywhere between sockets and disk, and the most that there may be
@@ -346,6 +364,7 @@ impl Driver {
         }
         if self.ready.is_empty() {
             self.buffers.idle(wait);
+            self.messages.idle(wait);
         }
         self.collect_events();
         let (now, events) = (self.clock.now(), self.events.drain(..));

@@ -5,7 +5,9 @@
 
 mod bound_names;
 pub mod buffers;
+pub mod ciphers;
 pub mod clock;
+pub mod datagrams;
 pub mod dns;
 pub mod driver;
 pub mod flow;
@@ -20,6 +22,7 @@ mod platform;
 pub mod recorder;
 pub mod services;
 pub mod stream;
+pub mod utp_stream;
 
 pub use eddyline_disk as disk;
 

@@ -1,6 +1,7 @@
 //! What systems do differently with sockets. Nothing above this module asks which one it runs on.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use rustix::net::SendFlags;
@@ -59,5 +60,40 @@ pub fn behind_local_resolver() -> Option<(ResolverConfig, ResolverOpts)> {
 
 #[cfg(not(target_os = "linux"))]
 pub fn behind_local_resolver() -> Option<(ResolverConfig, ResolverOpts)> {
+    None
+}
+
+/// Whether routers may split the datagrams of a socket that are too long for the way, from here on. Where the system cannot
+/// be told, it is as it was.
+#[cfg(target_os = "linux")]
+pub fn let_routers_split(socket: impl AsFd, ipv6: bool, may: bool) {
+    use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6};
+    let fd = socket.as_fd();
+    // Sizes are found by who sends, not by the system, whose memory of a way may be wrong for minutes.
+    if ipv6 {
+        let _ = nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::Ipv6DontFrag, &!may);
+        let _ = sockopt::set_ipv6_mtu_discover(fd, if may { V6::WANT } else { V6::PROBE });
+    } else {
+        let _ = sockopt::set_ip_mtu_discover(fd, if may { V4::WANT } else { V4::PROBE });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn let_routers_split(_: impl AsFd, _: bool, _: bool) {}
+
+/// How many datagrams came to a socket that was full; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn dropped_datagrams(socket: impl AsFd) -> Option<u64> {
+    let inode = rustix::fs::fstat(socket.as_fd()).ok()?.st_ino.to_string();
+    ["/proc/self/net/udp", "/proc/self/net/udp6"].into_iter().find_map(|table| {
+        let table = std::fs::read_to_string(table).ok()?;
+        let line = table.lines().map(|line| line.split_whitespace());
+        let mut ours = line.filter(|fields| fields.clone().nth(9) == Some(inode.as_str()));
+        ours.next()?.last()?.parse().ok()
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn dropped_datagrams(_: impl AsFd) -> Option<u64> {
     None
 }

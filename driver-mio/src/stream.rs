@@ -8,15 +8,16 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
+use eddyline::StreamKey;
 use eddyline::base::ids::ConnId;
-use eddyline::{StreamCipher, StreamKey};
 use eddyline_disk::{Residence, Span};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::SendAncillaryBuffer;
 
 use crate::buffers::Buffers;
+use crate::ciphers::Ciphers;
 use crate::platform::{QUIET, QUIET_MORE};
 
 /// Slices of one vectored write.
@@ -45,10 +46,7 @@ pub struct Stream {
     pub cold: bool,
     /// The poll does not tell of bytes that come.
     deaf: bool,
-    /// What is sent is enciphered with this.
-    encipher: Option<Box<StreamCipher>>,
-    /// What comes is deciphered with this, behind as many bytes that are delivered as they come.
-    decipher: Option<(u32, Box<StreamCipher>)>,
+    ciphers: Ciphers,
     queue: VecDeque<Queued>,
 }
 
@@ -87,36 +85,24 @@ impl Stream {
             closing: false,
             cold: false,
             deaf: false,
-            encipher: None,
-            decipher: None,
+            ciphers: Ciphers::default(),
             queue: VecDeque::new(),
         }
     }
 
     /// What is queued from here on is enciphered.
     pub fn encipher(&mut self, key: &StreamKey) {
-        self.encipher = (!key.is_plain()).then(|| Box::new(StreamCipher::new(key)));
+        self.ciphers.encipher(key);
     }
 
     /// What is granted from here on is deciphered.
     pub fn decipher(&mut self, key: &StreamKey) {
-        let cipher = || (self.credit, Box::new(StreamCipher::new(key)));
-        self.decipher = (!key.is_plain()).then(cipher);
+        self.ciphers.decipher(key, self.credit);
     }
 
     /// Queues bytes.
     pub fn send(&mut self, bytes: Bytes) {
-        let bytes = match &mut self.encipher {
-            None => bytes,
-            Some(cipher) => {
-                // What somebody else holds as well, such as a cache, is left as it is.
-                let own = bytes.try_into_mut();
-                let mut own = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-                cipher.apply(&mut own);
-                own.freeze()
-            }
-        };
-        self.queue.push_back(Queued::Bytes(bytes));
+        self.queue.push_back(Queued::Bytes(self.ciphers.outgoing(bytes)));
     }
 
     /// Queues bytes of a file, which were seen in memory at that time. Where they have to be enciphered, they are
@@ -130,33 +116,12 @@ impl Stream {
         seen: Instant,
         buffers: &mut Buffers,
     ) -> io::Result<()> {
-        let Some(cipher) = &mut self.encipher else {
+        if self.ciphers.sends_plain() {
             self.queue.push_back(Queued::Stored(span, seen));
             return Ok(());
-        };
-        let (mut at, length) = (0, span.length());
-        while at < length {
-            let count = (length - at).min(Buffers::EACH as u32);
-            let part = span.part(at, count);
-            let mut outcome = Ok(());
-            let mut fill = |bytes: &mut [u8]| {
-                outcome = part.read(bytes);
-                cipher.apply(bytes);
-                outcome.is_ok()
-            };
-            // What is short gets memory of its length: a buffer for each block would hold many times its bytes
-            // while the peer does not read.
-            let filled = if (count as usize) < Buffers::EACH / 2 {
-                let mut bytes = BytesMut::zeroed(count as usize);
-                fill(&mut bytes).then(|| bytes.freeze())
-            } else {
-                buffers.fill(count as usize, fill)
-            };
-            outcome?;
-            self.queue.extend(filled.map(Queued::Bytes));
-            at += count;
         }
-        Ok(())
+        let queue = &mut self.queue;
+        self.ciphers.stored(&span, buffers, |bytes| queue.push_back(Queued::Bytes(bytes)))
     }
 
     /// True when something waits to be written and can be.
@@ -177,13 +142,7 @@ impl Stream {
         if !self.connected || !self.readable || limit == 0 {
             return ReadOutcome::Nothing;
         }
-        let decipher = &mut self.decipher;
-        let arrived = |bytes: &mut [u8]| {
-            let Some((plain, cipher)) = decipher else { return };
-            let before = (*plain as usize).min(bytes.len());
-            *plain -= before as u32;
-            cipher.apply(&mut bytes[before..]);
-        };
+        let arrived = |bytes: &mut [u8]| self.ciphers.incoming(bytes);
         match buffers.read(&mut self.socket, limit, arrived, into) {
             Ok(0) => ReadOutcome::End,
             Ok(count) => {

@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::api::PeerSource;
+use crate::api::{PeerSource, Transport};
 use crate::base::addr::{Scope, is_dialable, normalise, scope};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
@@ -64,6 +64,8 @@ pub struct Candidate {
     in_turn: bool,
     /// It is called without encryption next time, since with it nothing came about.
     encrypted: bool,
+    /// What carried the last connection, unless none came about since.
+    transport: Option<Transport>,
     /// It had everything when it was left because we had everything too.
     whole: bool,
     /// When somebody named it last, or it was connected.
@@ -217,6 +219,7 @@ impl Candidates {
             next_try: Instant::ZERO,
             in_turn: false,
             encrypted: false,
+            transport: None,
             whole: false,
             named_at: Instant::ZERO,
         };
@@ -412,6 +415,26 @@ impl Candidates {
     /// Whether an address is called with encryption where both may be.
     pub fn is_called_encrypted(&self, key: PeerKey) -> bool {
         self.known.get(&key).is_some_and(|candidate| candidate.encrypted)
+    }
+
+    /// What carried a connection that stands, or that none came about.
+    pub fn spoke(&mut self, key: PeerKey, transport: Option<Transport>) {
+        if let Some(candidate) = self.known.get_mut(&key) {
+            candidate.transport = transport;
+        }
+    }
+
+    /// Somebody says of an address that was not known how it is called with success: with encryption, or over µTP.
+    pub fn hint(&mut self, key: PeerKey, encrypted: bool, utp: bool) {
+        if let Some(candidate) = self.known.get_mut(&key) {
+            candidate.encrypted = encrypted;
+            candidate.transport = utp.then_some(Transport::Utp);
+        }
+    }
+
+    /// With what an address is called first where there is a choice.
+    pub fn transport(&self, key: PeerKey) -> Option<Transport> {
+        self.known.get(&key).and_then(|candidate| candidate.transport)
     }
 
     /// Keeps an address that is not connected any more, to be tried again at `at`, if it can be

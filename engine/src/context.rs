@@ -15,10 +15,14 @@ mod introductions;
 mod limits;
 mod network;
 mod randomness;
+mod utp;
 
+use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Action, CommandError, Config, DiskOp, Notice, StreamAction, Tag};
+use crate::api::{
+    Action, CommandError, Config, DiskOp, Notice, StreamAction, Tag, Transport, Transports,
+};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::rng::Seed;
@@ -40,6 +44,7 @@ pub use introductions::Introductions;
 pub use limits::Limits;
 pub use network::Network;
 pub use randomness::Randomness;
+pub use utp::{ACCEPT_ROOM, Utp};
 
 /// What a timer wakes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -66,6 +71,8 @@ pub enum Timer {
     ShutDown,
     /// Torrents on standby that are due.
     Standby,
+    /// What µTP has to send or to give up.
+    Utp,
 }
 
 /// Shared by all parts of an engine.
@@ -86,6 +93,8 @@ pub struct Context {
     pub disk: DiskLedger,
     /// Who is out there.
     pub net: Network,
+    /// Connections over µTP.
+    pub utp: Utp,
     /// Bytes that are held for connections.
     pub budgets: Budgets,
     /// What is still to be done in this step.
@@ -110,6 +119,7 @@ impl Context {
             timers: TimerQueue::default(),
             disk: DiskLedger::default(),
             net: Network::default(),
+            utp: Utp::new(&seed),
             agenda: Agenda::default(),
             limits: Limits::new(now),
             random: Randomness::new(seed),
@@ -119,7 +129,32 @@ impl Context {
 
     /// Asks for something about a connection.
     pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
-        self.out.stream(conn, action);
+        if self.utp.asked(conn, &action) {
+            self.out.stream(conn, action);
+        }
+    }
+
+    /// Begins a connection to an address at which `last` was spoken last. False when there is no place for it.
+    pub fn connect(&mut self, conn: ConnId, remote: SocketAddr, last: Option<Transport>) -> bool {
+        let first = match self.config.transports {
+            Transports::Tcp => Transport::Tcp,
+            Transports::Utp => Transport::Utp,
+            Transports::Both => last.unwrap_or_default(),
+        };
+        if first == Transport::Utp && self.connect_utp(conn, remote, false) {
+            return true;
+        }
+        if self.config.transports == Transports::Utp {
+            return false;
+        }
+        self.stream(conn, StreamAction::Connect { remote });
+        true
+    }
+
+    /// Begins a connection over µTP, beside one with TCP or without.
+    pub fn connect_utp(&mut self, conn: ConnId, remote: SocketAddr, tcp: bool) -> bool {
+        let speaks = self.net.identity.udp(remote.is_ipv6()).is_some();
+        speaks && self.utp.connect(conn, remote, tcp, self.now)
     }
 
     /// Who we are in the torrent of `info_hash`.

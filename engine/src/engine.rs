@@ -9,7 +9,8 @@
 //! 5. `Engine::decide`: torrents settle, messages and credit are flushed, announces are made;
 //! 6. `discovery`: peers are looked for in the DHT and on the local network;
 //! 7. decide again, while torrents are touched by that;
-//! 8. `standby`: who is due is asked for.
+//! 8. `standby`: who is due is asked for;
+//! 9. `utp`: packets leave, what came in order is delivered, and what follows from that is decided in the same way.
 //!
 //! `audit` checks what is left.
 
@@ -32,6 +33,7 @@ mod strangers;
 mod timers;
 mod trackers;
 mod turns;
+mod utp;
 
 #[cfg(test)]
 mod tests;
@@ -159,6 +161,15 @@ impl Engine {
         self.give_turns(STEP_UNITS);
         self.ctx.work.charge(Payer::Engine);
         self.fire_timers();
+        self.conclude();
+        self.carry();
+        self.finish_shut_down();
+        core::mem::swap(&mut self.ctx.out.actions, actions);
+        self.wakeup()
+    }
+
+    /// Decides on everything that has happened.
+    fn conclude(&mut self) {
         self.decide();
         self.begin_searches();
         while !self.ctx.agenda.touched.is_empty() {
@@ -166,9 +177,6 @@ impl Engine {
             self.decide();
         }
         self.call_due();
-        self.finish_shut_down();
-        core::mem::swap(&mut self.ctx.out.actions, actions);
-        self.wakeup()
     }
 
     /// Settles, flushes, and makes the announces that were wanted, until none is left: a tracker that fails at
@@ -352,7 +360,7 @@ fn reason(timer: Timer) -> WakeReason {
     match timer {
         Timer::Bandwidth => WakeReason::Bandwidth,
         Timer::ChokeRound => WakeReason::ChokeRound,
-        Timer::Conn(_) | Timer::Keys => WakeReason::Connection,
+        Timer::Conn(_) | Timer::Keys | Timer::Utp => WakeReason::Connection,
         Timer::Torrent(_) => WakeReason::Torrent,
         Timer::Announce(_) | Timer::UdpTrackers => WakeReason::Tracker,
         Timer::Dht => WakeReason::Dht,

@@ -52,6 +52,18 @@
 //!
 //! [`Engine::violations`] counts what a driver gets wrong.
 //!
+//! # What a driver does for UDP, and for µTP
+//!
+//! It binds a UDP socket, names it in [`Command::ListenOn`], performs [`Action::SendDatagram`], and reports each
+//! datagram that comes as [`Event::Datagram`]: DHT, trackers and µTP are told apart by the engine. That is all for
+//! the DHT. For µTP, which [`Config::transports`] asks for, it keeps an [`OutgoingStream`] for each connection that
+//! is told to be [`StreamAction::OpenUtp`]; appends to it what `Send`, `SendBlock` and `SendStored` give (enciphered
+//! behind an `Encipher`), and says how much with [`StreamEvent::Offered`]; performs [`Action::Transmit`] by sending
+//! the header with that part of the stream behind it; lets go of what [`StreamAction::Release`] names; and gives what
+//! [`StreamAction::Deliver`] brings back as [`StreamEvent::Received`], deciphered behind a `Decipher` as if it had
+//! come from a socket. There is no socket of its own for such a connection. It ends with `Close`, always by the
+//! engine.
+//!
 //! # Layers
 //!
 //! [`base`] and [`bencode`] know no `BitTorrent`; [`metainfo`], [`wire`] and [`tracker`] turn bytes

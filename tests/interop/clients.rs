@@ -55,19 +55,31 @@ pub fn transmission(lab: &Lab, dir: &Path, seeding: bool) -> Client {
 
 /// Transmission with a `.torrent` or a magnet.
 pub fn transmission_of(lab: &Lab, source: &str, dir: &Path, seeding: bool) -> Client {
-    transmission_that(lab, source, dir, seeding, 0)
+    transmission_that(lab, source, dir, seeding, (0, "false"))
 }
 
 /// Transmission that requires encryption.
 pub fn transmission_encrypted(lab: &Lab, dir: &Path, seeding: bool) -> Client {
-    transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, 2)
+    transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, (2, "false"))
 }
 
-fn transmission_that(lab: &Lab, source: &str, dir: &Path, seeding: bool, encryption: u8) -> Client {
+/// Transmission that speaks µTP too.
+pub fn transmission_utp(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, (0, "true"))
+}
+
+/// Transmission with what it says of encryption, and of µTP.
+fn transmission_that(
+    lab: &Lab,
+    source: &str,
+    dir: &Path,
+    seeding: bool,
+    (encryption, utp): (u8, &str),
+) -> Client {
     let (port, rpc) = (free_port(), free_port());
     let config = lab.dir(&format!("transmission-{port}"));
     let settings = format!(
-        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": {utp},
             "port-forwarding-enabled": false, "peer-port": {port}, "rpc-port": {rpc},
             "rpc-bind-address": "127.0.0.1", "bind-address-ipv4": "127.0.0.1",
             "rpc-authentication-required": false, "rpc-whitelist-enabled": false,

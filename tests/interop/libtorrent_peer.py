@@ -1,9 +1,10 @@
 """A libtorrent client for tests: seeds or leeches one torrent on loopback until it is killed.
 
-usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --v6 | --encrypt=LEVEL | --dht NODE...]
+usage: libtorrent_peer.py SOURCE DIR PORT seed|leech [PEER... | --pex | --lsd | --v6 | --encrypt=LEVEL | --utp=only|both | --dht NODE...]
 SOURCE is a .torrent or a magnet URI. With --v6 it listens on ::1. With --dht it is a DHT node too,
 known to others by PORT. With --encrypt it speaks to nobody without encryption: LEVEL is 1 for
-plaintext behind the handshake, 2 for RC4, 3 for either.
+plaintext behind the handshake, 2 for RC4, 3 for either. With --utp=only it speaks no TCP to peers,
+with --utp=both it speaks both; otherwise TCP alone.
 Prints READY when it is listening (and, as a seed, checked), METADATA when that is known, PEER and
 an address for each connected peer, NODES and their number as they become known, DONE when everything
 is there. Takes lines: "put TEXT" stores an immutable item and prints PUT and its hash, "get HASH"
@@ -20,6 +21,7 @@ import libtorrent as lt
 def settings(port, flags):
     dht = "--dht" in flags
     level = [int(flag[-1]) for flag in flags if flag.startswith("--encrypt=")]
+    utp = any(flag.startswith("--utp=") for flag in flags)
     address = "[::1]" if "--v6" in flags else "127.0.0.1"
     return {
         "listen_interfaces": f"{address}:{port}",
@@ -27,8 +29,10 @@ def settings(port, flags):
         "enable_lsd": "--lsd" in flags,
         "enable_upnp": False,
         "enable_natpmp": False,
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
+        "enable_outgoing_utp": utp,
+        "enable_incoming_utp": utp,
+        "enable_outgoing_tcp": "--utp=only" not in flags,
+        "enable_incoming_tcp": "--utp=only" not in flags,
         "allow_multiple_connections_per_ip": True,
         "dht_bootstrap_nodes": "",
         "dht_restrict_routing_ips": False,

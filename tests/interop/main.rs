@@ -18,3 +18,4 @@ mod traces;
 mod trackerless;
 mod trackers;
 mod transfers;
+mod utp;

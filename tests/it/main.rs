@@ -32,6 +32,7 @@ mod trackers;
 mod traps;
 mod trust;
 mod upload;
+mod utp;
 mod vectors;
 mod world;
 /// Counts what each test takes.

@@ -147,6 +147,27 @@ fn node() -> Engine {
     world.node(7).engine.clone()
 }
 
+/// Rules that are broken in the state of a seed whose peers come over µTP.
+const OVER_UTP: &[&str] = &[
+    "every stream over µTP has a connection of the machine",
+    "every stream over µTP is that of a connection",
+    "bytes are offered, sent and released in this order",
+    "bytes under way over µTP are counted and bounded",
+    "the machine of µTP has said everything after a step",
+];
+
+fn over_utp() -> Engine {
+    let content = Content::new("mutants", 2_000_000, 65_536);
+    let mut world = World::new(18);
+    let config = Config { transports: eddyline::Transports::Utp, ..Config::default() };
+    let (seed, leech) = (world.add_node_with(config.clone()), world.add_node_with(config));
+    world.node_mut(seed).access.up = Some(50_000);
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    world.run(20);
+    world.node(seed).engine.clone()
+}
+
 /// What the engine finds when a rule was broken.
 fn broken(engine: &Engine, rule: &str) -> Option<&'static str> {
     let mut engine = engine.clone();
@@ -161,6 +182,7 @@ fn every_invariant_fires_when_it_is_broken() {
         (seed(), IN_A_SEED),
         (seeker(), IN_A_SEEKER),
         (node(), IN_A_NODE),
+        (over_utp(), OVER_UTP),
     ];
     for (engine, rules) in &states {
         assert_eq!(engine.check_invariants(CheckDepth::Full), Ok(()));
@@ -191,7 +213,7 @@ fn the_table_of_mutations_is_complete() {
     let shape = ["every list of a picker has its length", "every list of a torrent has its length"];
     let mut rules = rules_in("engine/src");
     rules.retain(|rule| !shape.contains(&rule.as_str()));
-    let tried = [IN_A_LEECHER, IN_A_SEED, IN_A_SEEKER, IN_A_NODE].concat();
+    let tried = [IN_A_LEECHER, IN_A_SEED, IN_A_SEEKER, IN_A_NODE, OVER_UTP].concat();
     let tried: BTreeSet<_> = tried.iter().map(|rule| (*rule).to_owned()).collect();
     assert_eq!(rules, tried, "rules in the sources, and rules that are broken on purpose");
     let missing: Vec<_> = rules.difference(&listed).collect();

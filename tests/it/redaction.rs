@@ -421,7 +421,8 @@ fn nothing_that_strangers_say_comes_out() {
     let mut steps = vec![vec![listening(), add]];
     for data in said() {
         let data = Bytes::from(data);
-        let datagram = |socket| Event::Datagram { socket, from: remote, data: data.clone() };
+        let datagram =
+            |socket| Event::Datagram { socket, from: remote, data: data.clone(), waited: 0 };
         steps.push(vec![datagram(UdpSocketId(1)), datagram(UdpSocketId(2))]);
     }
     let trace = recorded(&Config::default(), steps);

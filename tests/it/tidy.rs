@@ -341,8 +341,8 @@ fn layers_point_one_way() {
 /// ours: like layers, only ones that stand above it.
 const CRATES: &[(&str, &[&str])] = &[
     ("engine/mse", &[]),
-    ("engine", &["engine/mse"]),
     ("engine/utp", &[]),
+    ("engine", &["engine/mse", "engine/utp"]),
     ("driver-mio/disk", &["engine"]),
     ("driver-mio", &["driver-mio/disk", "engine", "engine/mse"]),
     ("driver-mio/session", &["driver-mio", "driver-mio/disk", "engine"]),

@@ -365,7 +365,13 @@ fn a_crash_loses_only_what_was_not_synced_and_claims_nothing_that_is_not_there()
 
 #[test]
 fn a_swarm_of_many_engines_gives_the_same_digest_again() {
-    let swarm = LargeSwarm { seed: 5, engines: 60, size: 2 << 20, check: true };
+    let swarm = LargeSwarm {
+        seed: 5,
+        engines: 60,
+        size: 2 << 20,
+        check: true,
+        transports: eddyline::Transports::Tcp,
+    };
     let (a, b) = (swarm.run().unwrap(), swarm.run().unwrap());
     assert_eq!(a, b);
     let other = LargeSwarm { seed: 6, ..swarm }.run().unwrap();

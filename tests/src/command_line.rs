@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
+use eddyline::Transports;
 
 use crate::adversary::Search;
 use crate::campaign::{
@@ -48,6 +49,9 @@ struct Arguments {
     /// Check the invariants of every engine after every step of the large swarm, too.
     #[arg(long)]
     check: bool,
+    /// The engines of the large swarm speak µTP rather than TCP.
+    #[arg(long)]
+    utp: bool,
     /// Run this many random scenarios, counted over all shards.
     #[arg(long)]
     scenarios: Option<u64>,
@@ -193,9 +197,10 @@ fn explore() -> ExitCode {
 }
 
 fn large(arguments: &Arguments) -> ExitCode {
-    let Arguments { seed, engines, size, check, .. } = *arguments;
+    let Arguments { seed, engines, size, check, utp, .. } = *arguments;
+    let transports = if utp { Transports::Utp } else { Transports::Tcp };
     let started = Instant::now();
-    match (LargeSwarm { seed, engines, size: size << 20, check }).run() {
+    match (LargeSwarm { seed, engines, size: size << 20, check, transports }).run() {
         Ok(Report { virtual_time, steps, bytes_per_peer, peers, copies, digest }) => {
             let wall = started.elapsed();
             println!("engines          {engines}");

@@ -40,7 +40,13 @@ impl Journal {
     pub(crate) fn does(&self, at: Instant, node: SocketAddr, actions: &[Action]) {
         let routine = |action: &&Action| {
             let granted = matches!(action, Action::Stream(_, StreamAction::GrantRead(_)));
-            !granted && !matches!(action, Action::SendDatagram { .. })
+            let carried = matches!(
+                action,
+                Action::Stream(_, StreamAction::Deliver(_) | StreamAction::Release(_))
+            );
+            !granted
+                && !carried
+                && !matches!(action, Action::SendDatagram { .. } | Action::Transmit(..))
         };
         for action in actions.iter().filter(routine) {
             self.note(at, node, format!("\u{2192} {action:?}"));
@@ -102,7 +108,8 @@ fn tell(line: &Line) -> String {
 /// Whether an event says more than that something goes on.
 fn tells(event: &Event) -> bool {
     match event {
-        Event::Datagram { .. } | Event::Stream(_, StreamEvent::Sent(_)) => false,
+        Event::Datagram { .. }
+        | Event::Stream(_, StreamEvent::Sent(_) | StreamEvent::Offered(_)) => false,
         Event::Disk(_, outcome) => matches!(outcome, DiskOutcome::Failed(_)),
         _ => true,
     }

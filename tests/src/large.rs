@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::Config;
+use eddyline::{Config, Transports};
 
 use crate::content::Content;
 use crate::net::{Access, Weather};
@@ -28,6 +28,8 @@ pub struct LargeSwarm {
     pub size: u64,
     /// Check every engine after every step.
     pub check: bool,
+    /// What they speak.
+    pub transports: Transports,
 }
 
 /// What came of it.
@@ -125,7 +127,8 @@ impl LargeSwarm {
         let registry = Some(Registry::default());
         let tracker = Tracker { registry, forgetful: true, interval: 300, ..Tracker::default() };
         world.trackers.insert(TRACKER.into(), tracker);
-        let config = Config { max_connections_per_torrent: 40, ..Config::default() };
+        let transports = self.transports;
+        let config = Config { max_connections_per_torrent: 40, transports, ..Config::default() };
         for number in 0..self.engines {
             let node = world.add_node_with(config.clone());
             let machine = world.node_mut(node);

@@ -20,6 +20,7 @@ use crate::disk::SyntheticDisk;
 use crate::journal::Journal;
 use crate::net::{Access, Nat, NatState, NodeClock};
 use crate::tamper::Tamper;
+use crate::world::UtpStream;
 
 /// Names a node of a world.
 pub type NodeId = usize;
@@ -48,6 +49,12 @@ pub struct Node {
     pub nat: Nat,
     /// Its clock.
     pub clock: NodeClock,
+    /// Whether connections with TCP are answered at all: what stands before it may drop them silently.
+    pub hears_tcp: bool,
+    /// The same for packets of µTP.
+    pub hears_utp: bool,
+    /// How often it has called with TCP.
+    pub tcp_calls: u64,
     /// Whether notices are kept; a large world does without.
     pub keep_notices: bool,
     /// Whether invariants are checked after every step.
@@ -68,6 +75,8 @@ pub struct Node {
     pub(crate) pending: Vec<Event>,
     pub(crate) is_awake: bool,
     pub(crate) wakeup: Option<Instant>,
+    /// Connections over µTP.
+    pub(crate) streams: BTreeMap<ConnId, UtpStream>,
     pub(crate) wires: BTreeMap<ConnId, (usize, usize)>,
     pub(crate) torrents: Vec<TorrentId>,
     pub(crate) uplink_free: Instant,
@@ -93,6 +102,9 @@ impl Node {
             access: Access::default(),
             nat: Nat::default(),
             clock: NodeClock::right(now),
+            hears_tcp: true,
+            hears_utp: true,
+            tcp_calls: 0,
             keep_notices: true,
             check: true,
             finished: 0,
@@ -107,6 +119,7 @@ impl Node {
             pending: Vec::new(),
             is_awake: false,
             wakeup: None,
+            streams: BTreeMap::new(),
             wires: BTreeMap::new(),
             torrents: Vec::new(),
             uplink_free: Instant::ZERO,
@@ -179,6 +192,7 @@ impl Node {
         self.engine = Engine::new(self.config.clone(), self.seed, now);
         self.pending.clear();
         self.wires.clear();
+        self.streams.clear();
         self.torrents.clear();
         self.wakeup = None;
         if self.recorder.is_some() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eddyline::{
     Command, Config, Encryption, FilePriority, LocationId, Notice, PeerSource, Priority,
-    RateLimits, Rename, TorrentCommand, TorrentState,
+    RateLimits, Rename, TorrentCommand, TorrentState, Transports,
 };
 
 use crate::adversary::{Foe, Strategy};
@@ -30,7 +30,7 @@ use crate::node::{Node, NodeId};
 use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
-use draw::{draw_access, draw_blow, draw_config, draw_encryption};
+use draw::{draw_access, draw_blow, draw_config, draw_encryption, draw_transports};
 
 /// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
 /// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
@@ -92,6 +92,8 @@ pub struct Scenario {
     foes: Vec<(Strategy, u64)>,
     /// How each node encrypts its connections; no node does where it is empty.
     encryption: Vec<Encryption>,
+    /// What each node speaks; TCP alone where it is empty.
+    transports: Vec<Transports>,
 }
 
 /// What came of a scenario.
@@ -191,6 +193,7 @@ impl Scenario {
             seed: 0,
             foes: Vec::new(),
             encryption: Vec::new(),
+            transports: Vec::new(),
         };
         for _ in 0..entropy.below(10) {
             let when = entropy.below(scenario.seconds);
@@ -213,6 +216,9 @@ impl Scenario {
         }
         if entropy.below(3) == 2 {
             scenario.encryption = (0..nodes).map(|_| draw_encryption(entropy)).collect();
+        }
+        if entropy.below(4) == 3 {
+            scenario.transports = (0..nodes).map(|_| draw_transports(entropy)).collect();
         }
         scenario
     }
@@ -330,7 +336,9 @@ impl Scenario {
         }
         for id in 0..self.nodes() {
             let encryption = self.encryption.get(id).copied().unwrap_or_default();
-            let node = world.add_node_with(Config { encryption, ..self.config.clone() });
+            let transports = self.transports.get(id).copied().unwrap_or_default();
+            let node =
+                world.add_node_with(Config { encryption, transports, ..self.config.clone() });
             let machine = world.node_mut(node);
             machine.access = self.access[id];
             if id == 0 {

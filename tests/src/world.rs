@@ -11,6 +11,7 @@ mod services;
 mod strangers;
 mod streams;
 mod troubles;
+mod utp;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -37,6 +38,7 @@ use crate::scripted::Script;
 use crate::tracker::{Tracker, UdpTracker};
 
 pub(crate) use strangers::Responder;
+pub(crate) use utp::UtpStream;
 
 /// The port at which every node listens, for TCP and UDP.
 pub(crate) const PORT: u16 = 6881;
@@ -155,6 +157,10 @@ pub struct World {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// How the network behaves.
     pub weather: Weather,
+    /// Bytes of the longest datagram that passes whole, without the headers below it.
+    pub mtu: usize,
+    /// Bytes of streams in datagrams that were sent, those that were sent again counted again.
+    pub utp_bytes: u64,
     /// How often each kind of action fails, and how; `None` for never.
     pub faults: Option<FaultRates>,
     /// Nodes whose disks and lines never fail of themselves.
@@ -204,6 +210,8 @@ impl World {
             udp_trackers: BTreeMap::new(),
             names: BTreeMap::new(),
             weather: Weather::default(),
+            mtu: 1_472,
+            utp_bytes: 0,
             faults: None,
             spared: Vec::new(),
             coverage: Coverage::default(),
@@ -528,12 +536,17 @@ impl World {
 
     fn perform(&mut self, id: NodeId, action: Action) {
         match action {
-            Action::Stream(conn, action) => self.stream(id, conn, action),
+            Action::Stream(conn, action) => {
+                if let Some(action) = self.utp_action(id, conn, action) {
+                    self.stream(id, conn, action);
+                }
+            }
             Action::Refuse { socket } => self.refuse(socket),
             Action::Disk(op, what) => self.disk(id, op, what),
             Action::Http(exchange, HttpAction::Get(get)) => self.http_get(id, exchange, get),
             Action::Resolve(lookup, name) => self.resolve(id, lookup, name),
             Action::SendDatagram { to, data, .. } => self.send_datagram(id, to, data),
+            Action::Transmit(_, packet) => self.transmit(id, &packet),
             Action::Notify(notice) => self.noticed(id, notice),
         }
     }

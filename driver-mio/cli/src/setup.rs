@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, RateLimits};
+use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, RateLimits, Transports};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
@@ -49,6 +49,7 @@ impl Setup {
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
             encryption: encryption(matches),
+            transports: transports(matches),
             ..engine_config()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
@@ -74,6 +75,15 @@ impl Setup {
             record: record_to(matches)?,
             keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
         })
+    }
+}
+
+/// Over what peers are spoken to, as the flags say.
+fn transports(matches: &ArgMatches) -> Transports {
+    match matches.get_one::<String>("transport").map(String::as_str) {
+        Some("tcp") => Transports::Tcp,
+        Some("utp") => Transports::Utp,
+        _ => Transports::Both,
     }
 }
 

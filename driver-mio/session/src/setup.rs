@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use eddyline::{Config, Encryption, RateLimits};
+use eddyline::{Config, Encryption, RateLimits, Transports};
 use eddyline_disk::lanes::{self, LANES};
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::listen::ListenOptions;
@@ -46,6 +46,7 @@ pub fn engine_config() -> Config {
         hash_jobs: hash_jobs(),
         disk_intake: DISK_INTAKE,
         encryption: Encryption::PREFERRED,
+        transports: Transports::Both,
         ..Config::default()
     }
 }

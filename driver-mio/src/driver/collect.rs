@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use eddyline::base::addr::normalise;
 use eddyline::base::ids::{SocketToken, UdpSocketId};
 use eddyline::{CloseKind, ConnectFailure, Event, StreamEvent};
@@ -13,9 +12,11 @@ use mio::{Events, Token};
 use super::{Driver, FIRST_STREAM, LISTENERS, UDP, WAKER};
 use crate::stream::{ReadOutcome, Stream};
 
-/// Datagrams taken from one socket in one turn. The rest comes with the next turn, which begins at
-/// once, so that a flood of them holds up neither the other sockets nor itself.
-const MAX_DATAGRAMS: usize = 128;
+/// Datagrams after which no more are taken from one socket in one turn. The rest comes with the next turn, which begins at
+/// once, so that a flood of them holds up neither the other sockets nor itself. The last call may bring a thousand more.
+const MAX_DATAGRAMS: usize = 256;
+/// Calls of one turn that bring nothing but errors of datagrams that were sent.
+const MAX_ERRORS: usize = 64;
 /// Connections taken from one listener in one turn.
 const MAX_ACCEPTED: usize = 64;
 /// How long a listener rests that the system gives no socket for: there may be descriptors then.
@@ -30,6 +31,9 @@ impl Driver {
                 WAKER => {}
                 Token(token) if token < FIRST_STREAM => {
                     self.pending.insert(token);
+                    if event.is_writable() {
+                        self.resume_sending(token);
+                    }
                 }
                 Token(token) => {
                     let slot = token - FIRST_STREAM;
@@ -205,21 +209,35 @@ impl Driver {
 
     /// Takes datagrams. Returns whether there may be more.
     fn receive_datagrams(&mut self, index: usize) -> bool {
-        let mut packet = [0; 65_536];
-        let Some(Some(socket)) = self.udp.get(index) else { return false };
-        for _ in 0..MAX_DATAGRAMS {
-            match socket.recv_from(&mut packet) {
-                Ok((count, from)) => self.events.push(Event::Datagram {
+        let Some(Some(socket)) = self.udp.get_mut(index) else { return false };
+        let (mut taken, mut errors) = (0, 0);
+        while taken < MAX_DATAGRAMS && errors < MAX_ERRORS {
+            let events = &mut self.events;
+            let outcome = socket.receive(&mut self.messages, |arrival| {
+                events.push(Event::Datagram {
                     socket: UdpSocketId(index as u32),
-                    from: normalise(from),
-                    data: Bytes::copy_from_slice(&packet[..count]),
-                }),
+                    from: normalise(arrival.from),
+                    data: arrival.data,
+                    waited: arrival.waited.as_micros() as u32,
+                });
+            });
+            match outcome {
+                Ok(count) => taken += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An ICMP error of an earlier packet; the next one may be good.
-                Err(_) => {}
+                Err(_) => errors += 1,
             }
         }
         true
+    }
+
+    /// A socket for datagrams has room again.
+    fn resume_sending(&mut self, token: usize) {
+        let socket = token.checked_sub(UDP).and_then(|index| self.udp.get_mut(index)?.as_mut());
+        if let Some(socket) = socket {
+            socket.resume();
+            socket.heed(self.poll.registry(), Token(token));
+        }
     }
 }
 

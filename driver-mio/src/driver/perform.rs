@@ -13,7 +13,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::reads::BlockRead;
-use super::{Driver, FIRST_STREAM};
+use super::{Driver, FIRST_STREAM, UDP};
 use crate::stream::Stream;
 
 /// How long a piece waits for others, if the engine has nothing against it.
@@ -30,6 +30,9 @@ const SHORT: Patience =
 /// Where all peers have everything. A download at 20 MB/s brings a piece of 256 KiB in 13 ms, and sixteen in 200.
 const LONG: Patience = Patience { write: Duration::from_secs(1), hash: Duration::from_secs(2) };
 
+/// Bytes of a datagram that passes everywhere whole: what IPv6 promises, less its headers and those of a tunnel.
+const PASSES: usize = 1_200;
+
 impl Driver {
     /// Performs what the engine asks for.
     pub(super) fn perform(&mut self) {
@@ -39,10 +42,15 @@ impl Driver {
                 Action::Stream(conn, action) => self.stream(conn, action),
                 Action::Refuse { socket } => drop(self.waiting.remove(&socket)),
                 Action::SendDatagram { socket, to, data } => {
-                    if let Some(Some(socket)) = self.udp.get(socket.0 as usize) {
-                        let _ = socket.send_to(&data, to);
+                    if let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) {
+                        let whole = data.len() <= PASSES;
+                        socket.send(to, whole, data.len(), |datagram| {
+                            datagram.extend_from_slice(&data);
+                            true
+                        });
                     }
                 }
+                Action::Transmit(socket, packet) => self.transmit(socket, &packet),
                 Action::Disk(id, op) => self.disk_op(id, op),
                 Action::Resolve(id, name) => self.dns.resolve(id, name),
                 Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
@@ -50,6 +58,8 @@ impl Driver {
             }
         }
         self.actions = actions;
+        self.send_datagrams();
+        self.tell_of_utp();
         self.reads.lent.clear();
         self.read_blocks();
         let now = Instant::now();
@@ -59,6 +69,16 @@ impl Driver {
         }
         if !self.writes.is_empty() {
             self.disk.write(self.writes.drain(..));
+        }
+    }
+
+    /// Sends the datagrams that were gathered.
+    fn send_datagrams(&mut self) {
+        for (index, socket) in self.udp.iter_mut().enumerate() {
+            if let Some(socket) = socket {
+                socket.flush();
+                socket.heed(self.poll.registry(), Token(UDP + index));
+            }
         }
     }
 
@@ -91,7 +111,11 @@ impl Driver {
 
     fn stream(&mut self, conn: ConnId, action: StreamAction) {
         let slot = slot_of(conn);
+        if self.is_utp(conn) {
+            return self.utp_stream(conn, action);
+        }
         match action {
+            StreamAction::OpenUtp { .. } => return self.open_utp(conn),
             StreamAction::Connect { remote } => return self.connect(conn, remote),
             StreamAction::Adopt { socket } => {
                 if let Some(stream) = self.waiting.remove(&socket) {
@@ -134,6 +158,7 @@ impl Driver {
             StreamAction::Encipher(key) => stream.encipher(&key),
             StreamAction::Decipher(key) => stream.decipher(&key),
             StreamAction::Close(_) => stream.closing = true,
+            StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }
         let readable = stream.readable && stream.credit > 0;
@@ -181,6 +206,6 @@ fn patience(engine: &Engine, torrent: TorrentId, piece: u32) -> Option<Patience>
 }
 
 /// The dense part of a connection's id.
-fn slot_of(conn: ConnId) -> usize {
+pub(super) fn slot_of(conn: ConnId) -> usize {
     conn.slot() as usize
 }

@@ -5,6 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use eddyline::StreamCipher;
+
 use super::*;
 use eddyline_disk::StoredFile;
 

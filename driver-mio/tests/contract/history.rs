@@ -100,6 +100,7 @@ impl Reader {
                 open.unsent = rest.unwrap_or(0);
                 rest.is_none().then_some("rule 3: more than there was to send")
             }
+            StreamEvent::Offered(_) => None,
             StreamEvent::Closed(_) => {
                 self.ends.by_peer += 1;
                 None
@@ -136,7 +137,10 @@ impl Reader {
                 self.ends.by_engine += 1;
                 self.open.remove(&conn);
             }
-            StreamAction::Connect { .. }
+            StreamAction::OpenUtp { .. }
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_)
+            | StreamAction::Connect { .. }
             | StreamAction::Adopt { .. }
             | StreamAction::Encipher(_)
             | StreamAction::Decipher(_) => {}

@@ -12,7 +12,9 @@ use serde::{Serialize, Serializer};
 use eddyline_mse::StreamKey;
 
 use super::notice::Notice;
+
 use super::storage::{LocationId, Placement, Renamed};
+use super::transport::UtpPacket;
 use crate::base::addr::Scope;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{
@@ -41,6 +43,9 @@ pub enum Action {
         /// What.
         data: Bytes,
     },
+    /// Sends a packet of µTP: its header, and behind it the part of an outgoing stream that it names. Counts as an
+    /// action of the connection whose stream that is. Loss is expected, and leads to another action for the same bytes.
+    Transmit(UdpSocketId, Box<UtpPacket>),
     /// A disk or hash operation; exactly one outcome, in any order.
     Disk(DiskOpId, DiskOp),
     /// Looks a name up.
@@ -60,6 +65,7 @@ impl core::fmt::Debug for Action {
             Self::SendDatagram { socket, to, data } => {
                 write!(f, "SendDatagram {socket:?} to {to} {data:?}")
             }
+            Self::Transmit(socket, packet) => write!(f, "Transmit {socket:?} {packet:?}"),
             Self::Disk(id, op) => write!(f, "{id:?} {op:?}"),
             Self::Resolve(id, name) => write!(f, "{id:?} Resolve {name:?}"),
             Self::Http(id, action) => write!(f, "{id:?} {action:?}"),
@@ -71,7 +77,7 @@ impl core::fmt::Debug for Action {
 /// What to do with a connection.
 #[derive(Clone, Serialize)]
 pub enum StreamAction {
-    /// Connect; answered by `Connected` or `ConnectFailed`.
+    /// Connect with TCP; answered by `Connected` or `ConnectFailed`.
     Connect {
         /// To whom.
         remote: SocketAddr,
@@ -102,6 +108,23 @@ pub enum StreamAction {
     /// Bytes that are granted from here on are deciphered with this before they are delivered. What was granted
     /// before is delivered as it comes, however late: the engine deciphers that.
     Decipher(StreamKey),
+    /// This connection goes over µTP, whoever began it. There is no socket to make: the driver keeps its outgoing
+    /// stream ([`OutgoingStream`](crate::OutgoingStream)) from here until `Close`. Whatever the connection is told to
+    /// send is appended there, enciphered where `Encipher` says so, and the driver answers with
+    /// [`StreamEvent::Offered`] when it is at hand. `GrantRead` says as for TCP where `Decipher` begins.
+    ///
+    /// [`StreamEvent::Offered`]: crate::StreamEvent::Offered
+    OpenUtp {
+        /// Who is at the other end.
+        remote: SocketAddr,
+    },
+    /// The next bytes of a connection over µTP, as they came in datagrams. The driver deciphers them where `Decipher`
+    /// says so, and gives them back as [`StreamEvent::Received`](crate::StreamEvent::Received), in one piece or in
+    /// several.
+    Deliver(Payload),
+    /// What lies before this position of the outgoing stream of a connection over µTP, in bytes from its beginning,
+    /// has arrived: no `Transmit` will ask for it again.
+    Release(u64),
 }
 
 /// The content of a block on disk.
@@ -131,6 +154,9 @@ impl core::fmt::Debug for StreamAction {
             }
             Self::Encipher(key) => write!(f, "Encipher {key:?}"),
             Self::Decipher(key) => write!(f, "Decipher {key:?}"),
+            Self::OpenUtp { remote } => write!(f, "OpenUtp {remote}"),
+            Self::Deliver(payload) => write!(f, "Deliver({} bytes)", payload.len()),
+            Self::Release(up_to) => write!(f, "Release {up_to}"),
         }
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::transport::{Transport, Transports};
 use crate::base::budget::Budget;
 use crate::base::time::whole_seconds;
 use eddyline_mse::{Methods, Responder};
@@ -24,6 +25,16 @@ pub const MAX_SENDS: usize = 128;
 pub const MAX_KEYS_OF_A_HOST: u32 = 16;
 /// Keys of encrypted connections that are worked out in a second for everybody together, some two hundredths of a core.
 pub const MAX_KEYS_A_SECOND: u32 = 200;
+
+/// Bytes of streams over µTP that are under way and count as sent, for all connections together.
+pub(crate) const UTP_UNDER_WAY: u64 = 32 << 20;
+/// What is remembered of a connection over µTP, and of each packet of it that is under way, at most one for 64 bytes.
+const PER_UTP_CONNECTION: u64 = 16 * 1024;
+const UTP_PACKETS: u64 = 2;
+/// Datagrams that are held until those before them come: 64 of a connection, and one for each 256 bytes that were
+/// granted, each in a buffer of its own.
+const HELD_BY_A_CONNECTION: u64 = 64 * 1536;
+const HELD_FOR_A_BYTE: u64 = 1536 / 256;
 
 /// What a send takes in a driver besides its bytes, and a disk operation for it: a generous guess.
 const SEND_OVERHEAD: u64 = 512;
@@ -212,6 +223,10 @@ pub struct Config {
     /// [`StreamAction::Encipher`](crate::StreamAction::Encipher) and
     /// [`StreamAction::Decipher`](crate::StreamAction::Decipher).
     pub encryption: Encryption,
+    /// Which transports are spoken. TCP alone unless asked for, because a driver has to perform
+    /// [`Action::Transmit`](crate::Action::Transmit) and keep outgoing streams for
+    /// [`StreamAction::OpenUtp`](crate::StreamAction::OpenUtp).
+    pub transports: Transports,
 }
 
 impl Default for Config {
@@ -249,6 +264,7 @@ impl Default for Config {
             resume_interval: Duration::from_secs(60),
             rest_after: None,
             encryption: Encryption::default(),
+            transports: Transports::default(),
         }
     }
 }
@@ -274,6 +290,8 @@ pub struct MemoryBound {
     pub candidates: u64,
     /// What is held against addresses, and of bad pieces.
     pub blame: u64,
+    /// What µTP holds: datagrams that came before their turn, and what was sent and has not arrived.
+    pub utp: u64,
 }
 
 impl MemoryBound {
@@ -284,7 +302,7 @@ impl MemoryBound {
 
     /// What is on its way between sockets and disk, of all that.
     pub const fn in_flight(&self) -> u64 {
-        self.receive + self.assembly + self.disk + self.send + self.unread
+        self.receive + self.assembly + self.disk + self.send + self.unread + self.utp
     }
 }
 
@@ -296,6 +314,18 @@ impl Config {
         u64::from(self.read_credit)
             + u64::from(self.read_window)
             + connections * u64::from(READ_FLOOR)
+    }
+
+    /// What µTP holds at the most, where it is spoken.
+    fn utp_bound(&self, connections: u64) -> u64 {
+        if !self.transports.include(Transport::Utp) {
+            return 0;
+        }
+        let sent = UTP_UNDER_WAY + u64::from(self.send_budget);
+        connections * (PER_UTP_CONNECTION + HELD_BY_A_CONNECTION)
+            + self.most_granted() * HELD_FOR_A_BYTE
+            + UTP_UNDER_WAY
+            + sent * UTP_PACKETS
     }
 
     /// The part of the send budget that each connection has for itself.
@@ -330,6 +360,7 @@ impl Config {
             candidates: u64::from(torrents)
                 * (u64::from(self.max_candidates) * PER_CANDIDATE + CALLS),
             blame: STANDING + u64::from(torrents) * EVIDENCE,
+            utp: self.utp_bound(connections),
         }
     }
 }

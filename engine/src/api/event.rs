@@ -36,6 +36,9 @@ pub enum Event {
         from: SocketAddr,
         /// Its content.
         data: Bytes,
+        /// Microseconds that it has waited in the kernel, where that is known: between its arrival and the time of this
+        /// step. 0 where it is not. Only µTP makes use of it, to tell a slow driver from a slow path.
+        waited: u32,
     },
     /// A disk or hash operation ended.
     Disk(DiskOpId, DiskOutcome),
@@ -70,6 +73,11 @@ pub enum StreamEvent {
     Sent(u32),
     /// It is over.
     Closed(CloseKind),
+    /// More bytes of the outgoing stream of a connection over µTP are at hand, in the order in which they were
+    /// told to be sent: what `Send` and `SendBlock` gave at once, what `SendStored` names when it was read. None of
+    /// `Connected`, `ConnectFailed`, `Sent` and `Closed` is told of such a connection, but where a stored block is
+    /// gone: then it is `Closed`.
+    Offered(u32),
 }
 
 impl core::fmt::Debug for StreamEvent {
@@ -81,6 +89,7 @@ impl core::fmt::Debug for StreamEvent {
             Self::Received(bytes) => write!(f, "Received({} bytes)", bytes.len()),
             Self::Sent(count) => write!(f, "Sent({count})"),
             Self::Closed(kind) => write!(f, "Closed({kind:?})"),
+            Self::Offered(count) => write!(f, "Offered({count})"),
         }
     }
 }

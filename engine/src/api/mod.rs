@@ -8,6 +8,7 @@ mod event;
 mod notice;
 mod resume;
 mod storage;
+mod transport;
 mod views;
 mod wakeup;
 
@@ -16,12 +17,14 @@ pub use command::{
     AddTorrent, Command, DhtRequest, FilePriority, PeerSource, Priority, RateLimits, Tag,
     TorrentCommand,
 };
+pub(crate) use config::UTP_UNDER_WAY;
 pub use config::{
     ASSEMBLY_SHARE, Config, Encryption, EncryptionLevel, EncryptionPolicy, IDLE_WINDOW,
     MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
     READ_FLOOR, SeedChoking,
 };
 pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
+pub use eddyline_utp::OutgoingStream;
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };
@@ -29,6 +32,7 @@ pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEven
 pub use notice::{CloseReason, Notice};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
+pub use transport::{Transport, Transports, UtpPacket};
 pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerView};
 pub use wakeup::{WakeReason, Wakeup};
 

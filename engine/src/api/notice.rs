@@ -11,6 +11,7 @@ use eddyline_mse::Method as EncryptionMethod;
 use super::command::{PeerSource, Tag};
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
+use super::transport::Transport;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::dht::{NodeId, Outcome as DhtOutcome};
@@ -134,6 +135,8 @@ pub enum Notice {
         source: PeerSource,
         /// How the bytes behind its encrypted handshake go; `None` where there was none.
         encryption: Option<EncryptionMethod>,
+        /// What carries it.
+        transport: Transport,
     },
     /// A connection ended.
     PeerClosed {

@@ -8,6 +8,7 @@ use eddyline_mse::Method as EncryptionMethod;
 
 use super::command::PeerSource;
 use super::error::TorrentError;
+use super::transport::Transport;
 use crate::base::bits::Bits;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::metainfo::InfoHashes;
@@ -172,6 +173,8 @@ pub struct PeerView {
     pub uploaded: u64,
     /// How the bytes behind its encrypted handshake go; `None` where there was none.
     pub encryption: Option<EncryptionMethod>,
+    /// What carries the connection.
+    pub transport: Transport,
 }
 
 /// The whole engine.

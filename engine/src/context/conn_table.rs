@@ -152,6 +152,12 @@ impl ConnTable {
         Some(conn)
     }
 
+    /// Gives a connection another name, for its own means something else by now.
+    pub fn rename(&mut self, id: ConnId) -> Option<ConnId> {
+        let conn = self.remove(id)?;
+        Some(self.insert(conn))
+    }
+
     /// A stranger has shaken hands, and belongs to a torrent from now on.
     pub fn introduce(&mut self, id: ConnId, torrent: TorrentId) {
         let Some(conn) = self.conns.get_mut(id) else { return };

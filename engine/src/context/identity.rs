@@ -78,6 +78,11 @@ impl Identity {
         self.votes.push_back((voter, ip));
     }
 
+    /// The socket for datagrams of a family, if there is one.
+    pub const fn udp(&self, ipv6: bool) -> Option<UdpSocketId> {
+        if ipv6 { self.udp6 } else { self.udp4 }
+    }
+
     /// Our address, where enough voters agree on it.
     pub fn settled(&self, ipv6: bool) -> Option<IpAddr> {
         let (winner, agreeing, voters) = self.count(ipv6)?;

@@ -53,6 +53,10 @@ impl Engine {
         check(self.trackers.check())?;
         check(self.dht.check())?;
         let net = &self.ctx.net;
+        check(self.ctx.utp.check(|conn| net.conns.get(conn).is_some()))?;
+        if depth == CheckDepth::Full {
+            check(self.ctx.utp.check_machine())?;
+        }
         let bounded = net.introductions.is_bounded() && net.dials.is_bounded();
         if !bounded || !net.exchanges.is_bounded() || !net.idlers.is_bounded() {
             check(Err("addresses that strangers name are counted in bounded memory"))?;

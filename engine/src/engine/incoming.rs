@@ -7,27 +7,43 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Engine, ShutDown};
-use crate::api::{Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, ViolatedRule};
+use crate::api::{
+    Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, Transport, ViolatedRule,
+};
 use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, SocketToken};
 use crate::base::prefix::Prefix;
-use crate::context::{Conn, Handshaking, Opening, Phase, Timer};
+use crate::context::{ACCEPT_ROOM, Conn, Handshaking, Opening, Phase, Timer};
 use crate::standing::Way;
 use crate::wire::{Handshake, PeerId, Reserved};
 
 /// Seconds a stranger has for its handshake.
 pub(super) const HANDSHAKE_SECONDS: u64 = 10;
 /// Bytes a stranger may send: a handshake and the first messages behind it.
-const HANDSHAKE_CREDIT: u32 = 4096;
+const HANDSHAKE_CREDIT: u32 = ACCEPT_ROOM;
 
 impl Engine {
     /// Somebody connected: adopted while there is room, refused otherwise.
     pub(super) fn incoming(&mut self, socket: SocketToken, remote: SocketAddr) {
-        let remote = normalise(remote);
+        let spoken = self.ctx.config.transports.include(Transport::Tcp);
+        let Some(id) = spoken.then(|| self.greet(normalise(remote))).flatten() else {
+            return self.ctx.out.actions.push(Action::Refuse { socket });
+        };
+        self.ctx.stream(id, StreamAction::Adopt { socket });
+        self.grant_stranger(id);
+    }
+
+    /// What a stranger may send.
+    pub(super) fn grant_stranger(&mut self, conn: ConnId) {
+        self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
+    }
+
+    /// Somebody at `remote` came, by whatever transport: a place for it, if there is one.
+    pub(super) fn greet(&mut self, remote: SocketAddr) -> Option<ConnId> {
         let banned = self.ctx.net.standing.refuses(remote, Way::In, self.ctx.now);
         if self.shut_down != ShutDown::No || banned || !self.has_place_for(remote) {
-            return self.ctx.out.actions.push(Action::Refuse { socket });
+            return None;
         }
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
         let opening = self.first_of_stranger();
@@ -37,8 +53,7 @@ impl Engine {
         let id = self.ctx.net.conns.insert(conn);
         self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
-        self.ctx.stream(id, StreamAction::Adopt { socket });
-        self.ctx.stream(id, StreamAction::GrantRead(HANDSHAKE_CREDIT));
+        Some(id)
     }
 
     /// A connection that we began is established: we send the first handshake.

@@ -37,12 +37,14 @@ impl Engine {
             Event::Command(tag, command) => self.command(tag, command),
             Event::Incoming { socket, remote } => self.incoming(socket, remote),
             Event::Stream(conn, event) => self.stream(conn, event),
-            Event::Datagram { socket, from, data } => {
+            Event::Datagram { socket, from, data, waited } => {
                 let from = crate::base::addr::normalise(from);
                 if self.local.owns(socket) {
                     self.local_datagram(from, &data);
                 } else if data.first() == Some(&b'd') {
                     self.dht_datagram(from, &data);
+                } else if self.is_utp(&data) {
+                    self.utp_datagram(from, &data, waited);
                 } else {
                     self.tracker_datagram(from, &data);
                 }
@@ -177,14 +179,21 @@ impl Engine {
             // Actions of this step for the connection are dropped: it has ended.
             self.ctx.out.withdraw(conn);
         }
+        if matches!(event, StreamEvent::ConnectFailed(_)) && !self.tcp_failed(conn) {
+            return;
+        }
         // An event for a connection that we closed is a normal race.
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let active = matches!(entry.phase, Phase::Active);
         let torrent = entry.torrent;
         match event {
-            StreamEvent::Connected => self.connected(conn),
+            StreamEvent::Connected => {
+                self.ctx.utp.give_up(conn);
+                self.connected(conn);
+            }
             StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
             StreamEvent::Received(mut bytes) => {
+                let count = bytes.len() as u64;
                 if self.ctx.net.conns.get(conn).is_some_and(|entry| entry.residue.is_some()) {
                     bytes = self.ctx.net.conns.decipher(conn, bytes);
                     self.content.note_clear(&bytes);
@@ -193,13 +202,18 @@ impl Engine {
                     true => self.bytes_received(conn, torrent, bytes),
                     false => self.received_early(conn, bytes),
                 }
+                self.utp_returned(conn, count);
             }
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
-            StreamEvent::Closed(_) => self.lost(conn, CloseReason::Remote),
+            StreamEvent::Closed(_) => {
+                self.ctx.utp.dropped(conn);
+                self.lost(conn, CloseReason::Remote);
+            }
+            StreamEvent::Offered(count) => self.utp_offered(conn, count),
         }
     }
 
-    fn sent(&mut self, conn: ConnId, torrent: Option<TorrentId>, count: u32) {
+    pub(super) fn sent(&mut self, conn: ConnId, torrent: Option<TorrentId>, count: u32) {
         if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id))
             && torrent.peers.contains_key(&conn)
         {
@@ -214,12 +228,14 @@ impl Engine {
     /// A connection is no more, by the peer's doing or the network's.
     pub(super) fn lost(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
+        // Of TCP the driver knows it already.
+        let tell = self.ctx.utp.carries(conn);
         let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));
         match (&entry.phase, torrent) {
             (Phase::Active, Some(torrent)) => {
-                torrent.close_peer(&mut self.ctx, conn, reason, false);
+                torrent.close_peer(&mut self.ctx, conn, reason, tell);
             }
-            _ => self.forget_early(conn, reason, false),
+            _ => self.forget_early(conn, reason, tell),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::fault::Fault;
 
 const MAGIC: &[u8; 8] = b"EDDYSNAP";
 /// Changes whenever any state of the engine changes shape.
-const VERSION: u8 = 11;
+const VERSION: u8 = 12;
 /// Magic, version, checksum.
 const HEAD: usize = 8 + 1 + 8;
 
@@ -85,12 +85,14 @@ impl Engine {
 }
 
 impl Engine {
-    /// Makes the choices that name nobody as `other` makes them: which pieces, and which peers.
+    /// Makes the choices that name nobody as `other` makes them: which pieces, which peers, and what connections over
+    /// µTP are called.
     #[cfg(feature = "trace")]
     pub(crate) fn choose_as(&mut self, other: &Self) {
         let (here, there) = (&mut self.ctx, &other.ctx);
         here.random.picks = there.random.picks.clone();
         here.random.chokes = there.random.chokes.clone();
+        here.utp = there.utp.clone();
     }
 }
 

@@ -18,7 +18,7 @@ impl Engine {
                 Timer::UdpTrackers => self.poll_udp_trackers(),
                 Timer::Dht => self.poll_dht(),
                 Timer::LocalDiscovery => self.announce_locally(),
-                Timer::Bandwidth | Timer::ShutDown | Timer::Standby => {}
+                Timer::Bandwidth | Timer::ShutDown | Timer::Standby | Timer::Utp => {}
             }
         }
     }
@@ -33,6 +33,9 @@ impl Engine {
                 }
             }
             // The deadline moves when a connection goes from connecting to shaking hands.
+            Phase::Connecting if self.ctx.now < entry.deadline => {
+                self.try_otherwise(conn);
+            }
             _ if self.ctx.now < entry.deadline => {}
             Phase::Connecting => self.forget_early(conn, CloseReason::ConnectFailed, true),
             Phase::Handshaking(_) => self.forget_early(conn, CloseReason::HandshakeTimeout, true),

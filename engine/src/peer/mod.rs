@@ -21,7 +21,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::api::{EncryptionMethod, PeerSource};
+use crate::api::{EncryptionMethod, PeerSource, Transport};
 use crate::base::bits::Bits;
 use crate::base::ids::ConnId;
 use crate::base::rate::RateMeter;
@@ -72,6 +72,8 @@ pub struct Peer {
     pub client: String,
     /// How the bytes behind its encrypted handshake go; `None` where there was none.
     pub encryption: Option<EncryptionMethod>,
+    /// What carries the connection.
+    pub transport: Transport,
     /// Fast extension agreed on (BEP 6).
     pub fast: bool,
     /// Extended messages agreed on (BEP 10).
@@ -186,6 +188,7 @@ impl Peer {
             peer_id: handshake.peer_id,
             client: handshake.peer_id.client(),
             encryption: None,
+            transport: Transport::Tcp,
             fast: handshake.reserved.fast(),
             extended: handshake.reserved.extended(),
             dht: handshake.reserved.dht(),

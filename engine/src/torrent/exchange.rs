@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::api::Transport;
 use crate::base::addr::{is_dialable, normalise, scope};
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
@@ -74,17 +75,20 @@ pub(super) fn named(
     peer: &mut Peer,
     message: &PexMessage,
     now: Instant,
-) -> Result<Vec<SocketAddr>, PeerError> {
+) -> Result<Vec<(SocketAddr, PexFlags)>, PeerError> {
     let taken = peer.pex.take(message.added.len(), now);
     let taken = taken.map_err(|_| Misbehaviour::PexFlood)?;
     let teller = scope(peer.intro.addr.ip());
-    let named = message.added.iter().take(taken).map(|(addr, _)| *addr);
+    let named = message.added.iter().take(taken).copied();
     // Somebody far away has nothing to say about our own network.
-    Ok(named.filter(|addr| teller.may_name(scope(addr.ip()))).collect())
+    Ok(named.filter(|(addr, _)| teller.may_name(scope(addr.ip()))).collect())
 }
 
 fn flags_of(peer: &Peer) -> PexFlags {
     let seed = if peer.is_upload_only() { PexFlags::SEED } else { 0 };
     let reachable = if peer.intro.incoming { 0 } else { PexFlags::REACHABLE };
-    PexFlags(seed | reachable)
+    // As we speak with it, so may others: what it says of itself is not heard by all.
+    let encryption = if peer.encryption.is_some() { PexFlags::ENCRYPTION } else { 0 };
+    let utp = if peer.transport == Transport::Utp { PexFlags::UTP } else { 0 };
+    PexFlags(seed | reachable | encryption | utp)
 }

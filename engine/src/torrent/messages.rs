@@ -17,7 +17,9 @@ use crate::metadata_fetch::Arrival;
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerKey, PeerPieces, STEPS_TO_INDEX};
-use crate::wire::{BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage};
+use crate::wire::{
+    BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexFlags, PexMessage,
+};
 
 /// Milliseconds without a byte from a peer after which it is closed: keep-alives come every two minutes.
 const SILENT_MILLIS: u64 = 150_000;
@@ -307,9 +309,11 @@ impl Torrent {
         }
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
-        for addr in exchange::named(peer, message, ctx.now)? {
+        for (addr, flags) in exchange::named(peer, message, ctx.now)? {
             if addr != ctx.net.identity.external(addr.is_ipv6()) {
-                self.add_candidate(ctx, addr, namer);
+                let new = self.take_in(ctx, addr, namer);
+                let (encrypted, utp) = (flags.has(PexFlags::ENCRYPTION), flags.has(PexFlags::UTP));
+                new.into_iter().for_each(|key| self.candidates.hint(key, encrypted, utp));
             }
         }
         Ok(())

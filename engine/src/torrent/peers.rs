@@ -6,7 +6,10 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::{Torrent, exchange};
-use crate::api::{CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction};
+use crate::api::{
+    CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction, Transport,
+    Transports,
+};
 use crate::base::addr::{self, priority};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
@@ -24,20 +27,34 @@ const CONNECT_SECONDS: u64 = 15;
 const GAVE_WAY_SECONDS: u64 = 600;
 /// Milliseconds from the handshake to the first tick of a peer.
 const FIRST_TICK_MILLIS: u64 = 2_000;
+/// How long an address has to answer on one transport until it is called with the other one too.
+const OTHER_TRANSPORT: Duration = Duration::from_millis(500);
+/// Seconds until an address is tried again for which the transport had no place.
+const NO_PLACE_SECONDS: u64 = 60;
 
 impl Torrent {
     /// Adds an address to the list of candidates, unless it may not be called.
     pub(crate) fn add_candidate(&mut self, ctx: &mut Context, addr: SocketAddr, namer: Namer) {
+        self.take_in(ctx, addr, namer);
+    }
+
+    /// As [`Self::add_candidate`]; returns its key, if it was not known.
+    pub(super) fn take_in(
+        &mut self,
+        ctx: &mut Context,
+        addr: SocketAddr,
+        namer: Namer,
+    ) -> Option<PeerKey> {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
         let unwanted = self.metainfo.is_private() && namer.source.is_hearsay();
         if wrong_family || unwanted || ctx.net.standing.refuses(addr, Way::Out, ctx.now) {
-            return;
+            return None;
         }
         let rank = priority(addr, ctx.net.identity.external(addr.is_ipv6()));
-        if self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now).is_some() {
-            ctx.agenda.touched.insert(self.id);
-        }
+        let key = self.candidates.add(addr, namer, rank, ctx.config.max_candidates, ctx.now)?;
+        ctx.agenda.touched.insert(self.id);
+        Some(key)
     }
 
     /// Makes the announce that is due, and sets the timer for the next.
@@ -127,10 +144,18 @@ impl Torrent {
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
             let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
             let id = ctx.net.conns.insert(conn);
+            if !ctx.connect(id, remote, self.candidates.transport(key)) {
+                ctx.net.conns.remove(id);
+                let limit = ctx.config.max_candidates;
+                self.candidates.postpone(key, NO_PLACE_SECONDS, limit, ctx.now);
+                continue;
+            }
             self.rest.visited();
             self.connecting += 1;
             ctx.timers.schedule(deadline, Timer::Conn(id));
-            ctx.stream(id, StreamAction::Connect { remote });
+            if ctx.config.transports == Transports::Both {
+                ctx.timers.schedule(ctx.now + OTHER_TRANSPORT, Timer::Conn(id));
+            }
         }
         if self.candidates.next_deadline().is_some_and(|at| at <= ctx.now) {
             ctx.agenda.awaiting_room.insert(self.id);
@@ -239,6 +264,10 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
+        if ctx.utp.has_opened(conn) {
+            peer.transport = Transport::Utp;
+        }
+        self.candidates.spoke(key, Some(peer.transport));
         // A peer on parole stays on parole when it reconnects.
         peer.parole = ctx.net.standing.is_on_parole(remote.ip());
         peer.outbox.handed_over(u32::try_from(unsent).unwrap_or(u32::MAX), ctx.now);
@@ -249,6 +278,7 @@ impl Torrent {
             client: peer.client.clone(),
             source,
             encryption,
+            transport: peer.transport,
         });
         self.introduce_ourselves(ctx, &mut peer);
         peer.tick_at = ctx.now + Duration::from_millis(FIRST_TICK_MILLIS);
@@ -271,6 +301,9 @@ impl Torrent {
         self.connecting = self.connecting.saturating_sub(1);
         if let Some(key) = conn.key {
             let limit = ctx.config.max_candidates;
+            if reason == CloseReason::ConnectFailed {
+                self.candidates.spoke(key, None);
+            }
             match reason {
                 CloseReason::Ourselves => {
                     self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);

@@ -89,7 +89,7 @@ fn a_peer_far_away_names_nobody_in_a_local_network() {
     let [here, there]: [SocketAddr; 2] = [([192, 168, 1, 9], 1).into(), ([20, 9, 9, 9], 1).into()];
     let added = [here, there].map(|addr| (addr, PexFlags(0))).into();
     let message = PexMessage { added, ..PexMessage::default() };
-    assert_eq!(exchange::named(&mut peer(1), &message, at(1)), Ok([there].into()));
+    assert_eq!(exchange::named(&mut peer(1), &message, at(1)), Ok([(there, PexFlags(0))].into()));
     let mut flooding = peer(1);
     let flood = (0..100).find_map(|_| exchange::named(&mut flooding, &message, at(1)).err());
     assert_eq!(flood, Some(PeerError::Misbehaved(Misbehaviour::PexFlood)));

@@ -127,6 +127,7 @@ impl Torrent {
             downloaded: peer.down.total(),
             uploaded: peer.up.total(),
             encryption: peer.encryption,
+            transport: peer.transport,
         };
         self.peers.values().map(|peer| view(peer)).collect()
     }

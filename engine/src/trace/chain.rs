@@ -55,14 +55,14 @@ impl ActionMark {
 }
 
 const KINDS: [&str; 16] = [
-    "Connect",
-    "Adopt or a key",
-    "GrantRead",
+    "Connect or OpenUtp",
+    "Adopt, a key or Release",
+    "GrantRead or Deliver",
     "Send",
     "SendBlock",
     "Close",
     "Refuse",
-    "SendDatagram",
+    "SendDatagram or Transmit",
     "WriteBlock",
     "ReadBlock",
     "HashPiece",
@@ -76,17 +76,20 @@ const KINDS: [&str; 16] = [
 fn kind(action: &Action) -> u8 {
     use crate::api::{DiskOp, StreamAction};
     match action {
-        Action::Stream(_, StreamAction::Connect { .. }) => 0,
+        Action::Stream(_, StreamAction::Connect { .. } | StreamAction::OpenUtp { .. }) => 0,
         Action::Stream(
             _,
-            StreamAction::Adopt { .. } | StreamAction::Encipher(_) | StreamAction::Decipher(_),
+            StreamAction::Adopt { .. }
+            | StreamAction::Encipher(_)
+            | StreamAction::Decipher(_)
+            | StreamAction::Release(_),
         ) => 1,
-        Action::Stream(_, StreamAction::GrantRead(_)) => 2,
+        Action::Stream(_, StreamAction::GrantRead(_) | StreamAction::Deliver(_)) => 2,
         Action::Stream(_, StreamAction::Send(_)) => 3,
         Action::Stream(_, StreamAction::SendBlock(_)) => 4,
         Action::Stream(_, StreamAction::Close(_)) => 5,
         Action::Refuse { .. } => 6,
-        Action::SendDatagram { .. } => 7,
+        Action::SendDatagram { .. } | Action::Transmit(..) => 7,
         Action::Disk(_, DiskOp::WriteBlock { .. }) => 8,
         Action::Disk(_, DiskOp::ReadBlock { .. }) => 9,
         Action::Disk(_, DiskOp::HashPiece { .. }) => 10,

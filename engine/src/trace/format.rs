@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! "EDDYTRACE", version, length and body of the header,
-//! then for each step: length, time, number of events, events, marks of the actions, digest
+//! then for each step: length, time, length and bytes of datagrams of µTP (`packets.rs`), number of events, events,
+//! marks of the actions, digest
 //! ```
 //! Numbers are LEB128. Whatever follows the last whole record, as a killed process leaves it, does
 //! not count. Block content is not in a trace: the engine never looks at it.
@@ -21,7 +22,7 @@ use crate::base::time::Instant;
 use crate::engine::{Engine, SnapshotError};
 
 pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
-pub(super) const VERSION: u8 = 10;
+pub(super) const VERSION: u8 = 11;
 /// Longest record accepted: far above any step, far below what would hurt. It has to be there: memory
 /// for what is in a record is at most some thirty times its bytes.
 pub(super) const MAX_RECORD: u64 = 256 << 20;
@@ -136,6 +137,8 @@ pub(super) enum Stored {
     Received(ConnId, Vec<Segment>),
     Read(DiskOpId, u32),
     Other(Event),
+    /// A number of datagrams of µTP, which stand before the events of the step.
+    Packets(u32),
 }
 
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {

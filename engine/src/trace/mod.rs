@@ -6,12 +6,14 @@
 //! [`redact`] takes out whose run it was, and [`minimise`] shrinks a failing one.
 
 mod allowed;
+mod answers;
 mod chain;
 mod commands;
 mod condition;
 mod explain;
 mod format;
 mod minimise;
+mod packets;
 mod read;
 mod record;
 mod redact;

@@ -2,6 +2,7 @@
 //! to its bytes, and what was left out of it, which takes a few bytes however long it was, is
 //! bounded for an event, for a step, and for all steps where they are kept.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -11,6 +12,7 @@ use super::format::{
     Header, MAGIC, MAX_BYTES_PER_BYTE, MAX_EVENT_BYTES, MAX_READ_BYTES, MAX_RECORD, MAX_STEP_BYTES,
     RECEIVED, Segment, Step, Stored, TraceError, VERSION, take_number, take_time,
 };
+use super::packets::{Base, EVENT, Packets};
 use crate::api::{DiskOutcome, Event, StreamEvent};
 use crate::base::time::Instant;
 
@@ -21,6 +23,8 @@ pub struct Trace {
     bytes: Bytes,
     /// Where the body of each record lies, and the time of its step.
     index: Vec<(usize, usize, Instant)>,
+    /// For each step with datagrams of µTP, what is known before it, by its number.
+    bases: BTreeMap<u64, Base>,
     cut: bool,
     /// What stands for a block that was read: nobody looks at it, so one is enough.
     block: Bytes,
@@ -45,6 +49,8 @@ impl Trace {
             super::Origin::Snapshot(_) => Instant::ZERO,
         };
         let mut index = Vec::new();
+        let mut bases = BTreeMap::new();
+        let mut packets = Some(Packets::default());
         let mut cut = false;
         while !rest.is_empty() {
             let record = take_record(&mut rest);
@@ -55,10 +61,16 @@ impl Trace {
             };
             let end = bytes.len() - rest.len();
             index.push((end - body.len(), end, now));
+            // Behind a damaged one, no other can be read.
+            packets = packets.take().and_then(|mut packets| {
+                let base = base(&mut packets, body, now, last)?;
+                bases.extend(base.map(|base| (index.len() as u64, base)));
+                Some(packets)
+            });
             last = now;
         }
         let block = BytesMut::zeroed(MAX_READ_BYTES as usize).freeze();
-        Ok(Self { header, bytes, index, cut, block })
+        Ok(Self { header, bytes, index, bases, cut, block })
     }
 
     /// The header.
@@ -101,15 +113,21 @@ impl Trace {
         let mut body = &self.bytes[start..end];
         // The time is in the index already.
         take_time(&mut body, now).ok_or(damaged)?;
+        let datagrams = take_datagrams(&mut body).ok_or(damaged)?;
+        let packets = self.bases.get(&number).map(Base::packets).unwrap_or_default();
+        let mut datagrams = Datagrams { packets, bytes: datagrams, now };
         let count = take_number(&mut body).ok_or(damaged)?;
         let mut events = Vec::new();
         let mut left = MAX_STEP_BYTES;
         for _ in 0..count {
-            let event = self.take_event(&mut body, &mut left).map_err(|fault| match fault {
+            let taken = self.take_event(&mut body, &mut left, &mut datagrams, &mut events);
+            taken.map_err(|fault| match fault {
                 Fault::Damaged => damaged,
                 Fault::TooMuch => TraceError::TooMuch(number),
             })?;
-            events.push(event);
+        }
+        if !datagrams.bytes.is_empty() {
+            return Err(damaged);
         }
         let marks = take_number(&mut body).and_then(|n| usize::try_from(n).ok()).ok_or(damaged)?;
         let (marks, digest) = body.split_at_checked(marks).ok_or(damaged)?;
@@ -125,6 +143,49 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (body, behind) = ahead.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = behind;
     Some(body)
+}
+
+/// The part of a record with datagrams of µTP.
+fn take_datagrams<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_number(body)?).ok()?;
+    let (datagrams, rest) = body.split_at_checked(length)?;
+    *body = rest;
+    Some(datagrams)
+}
+
+/// What is known before a step, if there are datagrams of µTP in it; `None` where they are damaged.
+fn base(
+    packets: &mut Packets,
+    mut body: &[u8],
+    now: Instant,
+    last: Instant,
+) -> Option<Option<Base>> {
+    take_time(&mut body, last)?;
+    let mut datagrams = take_datagrams(&mut body)?;
+    if datagrams.is_empty() {
+        return Some(None);
+    }
+    let mut base = packets.base();
+    while !datagrams.is_empty() {
+        packets.take(&mut datagrams, now, &mut |number, line| base.note(number, line))?;
+    }
+    Some(Some(base))
+}
+
+/// Datagrams of µTP that are left of a step.
+struct Datagrams<'a> {
+    packets: Packets,
+    bytes: &'a [u8],
+    now: Instant,
+}
+
+impl Datagrams<'_> {
+    fn take(&mut self, left: &mut u64) -> Result<Event, Fault> {
+        let taken = self.packets.take(&mut self.bytes, self.now, &mut |_, _| ());
+        let taken = taken.ok_or(Fault::Damaged)?;
+        *left = left.checked_sub(taken.size() + EVENT).ok_or(Fault::TooMuch)?;
+        Ok(taken.event())
+    }
 }
 
 /// What is wrong with an event.
@@ -145,27 +206,42 @@ impl Trace {
         MAX_STEP_BYTES.saturating_add((self.bytes.len() as u64).saturating_mul(MAX_BYTES_PER_BYTE))
     }
 
-    /// The event at the front of `body`; `left` is what the step may still bring in.
-    fn take_event(&self, body: &mut &[u8], left: &mut u64) -> Result<Event, Fault> {
+    /// The event at the front of `body`, or a run of datagrams; `left` is what the step may still bring in.
+    fn take_event(
+        &self,
+        body: &mut &[u8],
+        left: &mut u64,
+        datagrams: &mut Datagrams<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Fault> {
         if body.first() == Some(&RECEIVED) {
             *body = &body[1..];
             let conn = take(body)?;
             let bytes = take_received(body, left)?;
-            return Ok(Event::Stream(conn, StreamEvent::Received(bytes)));
+            events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
+            return Ok(());
         }
-        match take(body)? {
+        let event = match take(body)? {
+            Stored::Packets(count) => {
+                for _ in 0..count {
+                    events.push(datagrams.take(left)?);
+                }
+                return Ok(());
+            }
             Stored::Read(op, length) => {
                 let length = u64::from(length);
                 *left = left.checked_sub(length).ok_or(Fault::TooMuch)?;
                 if length > MAX_READ_BYTES {
                     return Err(Fault::TooMuch);
                 }
-                Ok(Event::Disk(op, DiskOutcome::Read(self.block.slice(..length as usize))))
+                Event::Disk(op, DiskOutcome::Read(self.block.slice(..length as usize)))
             }
-            Stored::Other(event) => Ok(event),
+            Stored::Other(event) => event,
             // Its first byte would have said so.
-            Stored::Received(..) => Err(Fault::Damaged),
-        }
+            Stored::Received(..) => return Err(Fault::Damaged),
+        };
+        events.push(event);
+        Ok(())
     }
 }
 

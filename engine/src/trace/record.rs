@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::chain::Chain;
 use super::format::{Header, MAGIC, Origin, Segment, Stored, VERSION, put_number, put_time};
+use super::packets::Packets;
 use crate::api::{Action, DiskOutcome, Event, StreamEvent, Wakeup};
 use crate::base::time::Instant;
 use crate::engine::{ContentRange, Engine};
@@ -19,6 +20,10 @@ pub struct Recorder {
     last: Instant,
     out: Vec<u8>,
     record: Vec<u8>,
+    /// The events of a step, and datagrams of µTP before them.
+    stored: Vec<u8>,
+    datagrams: Vec<u8>,
+    packets: Packets,
     marks: Vec<u8>,
     /// Of the step that is being made.
     events: Vec<Event>,
@@ -44,6 +49,9 @@ impl Recorder {
             last,
             out,
             record: Vec::new(),
+            stored: Vec::new(),
+            datagrams: Vec::new(),
+            packets: Packets::default(),
             marks: Vec::new(),
             events: Vec::new(),
             now: last,
@@ -87,16 +95,43 @@ impl Recorder {
         self.record.clear();
         put_time(&mut self.record, self.last, self.now);
         self.last = self.now;
-        put_number(&mut self.record, self.events.len() as u64);
-        for (index, event) in self.events.drain(..).enumerate() {
-            let count = ranges.iter().take_while(|range| range.event == index as u32).count();
-            let (own, others) = ranges.split_at(count);
+        self.stored.clear();
+        self.datagrams.clear();
+        let (mut count, mut run) = (0, 0);
+        for (index, event) in core::mem::take(&mut self.events).into_iter().enumerate() {
+            if let Event::Datagram { socket, from, data, waited } = &event
+                && eddyline_utp::is_utp(data)
+            {
+                self.packets.put(&mut self.datagrams, self.now, (*socket, *from, data, *waited));
+                run += 1;
+                continue;
+            }
+            let own = ranges.iter().take_while(|range| range.event == index as u32).count();
+            let (own, others) = ranges.split_at(own);
             ranges = others;
-            let stored = store(event, own);
-            // Events hold nothing that cannot be written.
-            let record = core::mem::take(&mut self.record);
-            self.record = postcard::to_extend(&stored, record).unwrap_or_default();
+            count += self.put_run(&mut run) + 1;
+            self.put_stored(&store(event, own));
         }
+        count += self.put_run(&mut run);
+        put_number(&mut self.record, self.datagrams.len() as u64);
+        self.record.append(&mut self.datagrams);
+        put_number(&mut self.record, count);
+        self.record.append(&mut self.stored);
+    }
+
+    /// Datagrams of µTP came one after the other. Returns whether there were any.
+    fn put_run(&mut self, run: &mut u32) -> u64 {
+        let count = core::mem::take(run);
+        if count > 0 {
+            self.put_stored(&Stored::Packets(count));
+        }
+        u64::from(count > 0)
+    }
+
+    fn put_stored(&mut self, stored: &Stored) {
+        // Events hold nothing that cannot be written.
+        let bytes = core::mem::take(&mut self.stored);
+        self.stored = postcard::to_extend(stored, bytes).unwrap_or_default();
     }
 
     fn put_record(&mut self) {

@@ -5,7 +5,8 @@
 //! The run is repeated by an engine with another seed, so that neither our peer ids nor announce
 //! keys, conversations or places in the DHT follow from the result. Only the streams of randomness by
 //! which pieces and peers are chosen go on as they were: they name nobody, and without them no decision
-//! would be the same. They do not lead back to the seed, which is hashed into each of them.
+//! would be the same. They do not lead back to the seed, which is hashed into each of them. The same holds for the
+//! ids of connections over µTP: who has the trace of a run that goes on could guess those to come.
 //!
 //! The stand-ins keep what decisions are meant to follow from: equality, order among their like,
 //! address family and scope. What the DHT said is left out, and a few decisions follow from the very
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::allowed;
+use super::answers::Answers;
 use super::commands;
 use super::format::{Origin, TraceError};
 use super::read::Trace;
@@ -108,7 +110,8 @@ pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
     engine.choose_as(&original);
     let origin = Origin::Snapshot(engine.snapshot().into());
     let mut recorder = Recorder::new(origin);
-    let mut writer = Writer { stand_ins: &mut stand_ins, patches, offsets: BTreeMap::new() };
+    let (stand_ins_of, offsets, answers) = (&mut stand_ins, BTreeMap::new(), Answers::default());
+    let mut writer = Writer { stand_ins: stand_ins_of, patches, offsets, answers };
     let mut differences = Vec::new();
     for number in 1..=trace.len() {
         let Some(step) = trace.step(number)? else { break };
@@ -118,6 +121,7 @@ pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
         original.step(step.now, step.events, &mut before);
         recorder.step(&mut engine, step.now, events, &mut after);
         pair_transactions(writer.stand_ins, &before, &after);
+        writer.answers.pair(&before, &after);
         if differences.len() < MAX_TOLD
             && let Some(text) = difference(&before, &after)
         {
@@ -204,11 +208,15 @@ fn difference(before: &[Action], after: &[Action]) -> Option<String> {
 fn shape(action: &Action) -> String {
     match action {
         Action::Stream(conn, StreamAction::Connect { .. }) => format!("{conn:?} Connect"),
+        Action::Stream(conn, StreamAction::OpenUtp { .. }) => format!("{conn:?} OpenUtp"),
         Action::Stream(conn, StreamAction::Send(bytes)) => {
             format!("{conn:?} Send({} bytes)", bytes.len())
         }
         Action::Stream(..) | Action::Refuse { .. } => format!("{action:?}"),
         Action::SendDatagram { socket, .. } => format!("SendDatagram {socket:?}"),
+        Action::Transmit(socket, packet) => {
+            format!("Transmit {socket:?} {:?} of {:?}", packet.payload, packet.stream)
+        }
         Action::Disk(op, DiskOp::Open { torrent, .. }) => format!("{op:?} Open {torrent:?}"),
         Action::Disk(op, DiskOp::StoreResume { torrent, .. }) => {
             format!("{op:?} StoreResume {torrent:?}")
@@ -229,6 +237,7 @@ struct Writer<'a> {
     stand_ins: &'a mut StandIns,
     patches: Patches,
     offsets: BTreeMap<ConnId, u64>,
+    answers: Answers,
 }
 
 impl Writer<'_> {
@@ -242,9 +251,13 @@ impl Writer<'_> {
                 Event::Incoming { socket: *socket, remote: names.addr(*remote) }
             }
             Event::Stream(conn, event) => Event::Stream(*conn, self.stream(*conn, event)),
-            Event::Datagram { socket, from, data } => {
-                let data = allowed::datagram(names, data, from.is_ipv6()).into();
-                Event::Datagram { socket: *socket, from: names.addr(*from), data }
+            Event::Datagram { socket, from, data, waited } => {
+                let data = match eddyline_utp::is_utp(data) {
+                    true => self.answers.rewrite(*from, data).into(),
+                    false => allowed::datagram(names, data, from.is_ipv6()).into(),
+                };
+                let (socket, from, waited) = (*socket, names.addr(*from), *waited);
+                Event::Datagram { socket, from, data, waited }
             }
             Event::Disk(op, outcome) => Event::Disk(*op, disk(names, outcome)),
             Event::Resolved(lookup, Ok(ips)) => {
@@ -273,6 +286,7 @@ impl Writer<'_> {
             StreamEvent::ConnectFailed(failure) => StreamEvent::ConnectFailed(*failure),
             StreamEvent::Sent(count) => StreamEvent::Sent(*count),
             StreamEvent::Closed(kind) => StreamEvent::Closed(*kind),
+            StreamEvent::Offered(count) => StreamEvent::Offered(*count),
         }
     }
 

@@ -316,7 +316,13 @@ impl<'a> Rerun<'a> {
             Action::Stream(conn, StreamAction::Close(_)) => {
                 self.lines.remove(conn);
             }
-            Action::Stream(_, StreamAction::Encipher(_) | StreamAction::Decipher(_)) => {}
+            Action::Stream(
+                _,
+                StreamAction::Encipher(_)
+                | StreamAction::Decipher(_)
+                | StreamAction::Deliver(_)
+                | StreamAction::Release(_),
+            ) => {}
             Action::Stream(conn, _) => {
                 self.lines.insert(*conn, Line::default());
                 if let Some(name) = self.names.conns.get(conn) {
@@ -401,6 +407,7 @@ impl<'a> Rerun<'a> {
                 StreamEvent::Sent(u32::try_from(count).ok().filter(|count| *count > 0)?)
             }
             StreamEvent::Connected => StreamEvent::Connected,
+            StreamEvent::Offered(count) => StreamEvent::Offered(count),
             StreamEvent::ConnectFailed(_) | StreamEvent::Closed(_) => {
                 self.lines.remove(&conn);
                 self.live.remove(name);

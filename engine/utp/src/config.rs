@@ -1,7 +1,9 @@
 //! Every number that can be set, with its unit and why it is what it is.
 
+use serde::{Deserialize, Serialize};
+
 /// How a [`Multiplexer`](crate::Multiplexer) behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Connections at once. Attempts beyond are not answered.
     pub max_connections: usize,

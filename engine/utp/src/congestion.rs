@@ -10,6 +10,8 @@
 //!   a tenth of the link; this costs two round trips in sixty or more.
 //! * Losses without a queue take back little, and never more than what arrives anyway: they are the radio's.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// Fractions of a byte that the window is kept in.
@@ -45,7 +47,7 @@ pub struct Acked {
     pub in_flight: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Phase {
     /// The window grows by a part of itself in each round trip, up to a limit if there is one.
     SlowStart { limit: u64 },
@@ -56,7 +58,7 @@ enum Phase {
 }
 
 /// How much may be under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Congestion {
     window: u64,
     packet: u64,

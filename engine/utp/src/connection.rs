@@ -5,6 +5,8 @@ mod transmit;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Config;
 use crate::congestion::{Acked, Congestion};
 use crate::delay::Delay;
@@ -29,7 +31,7 @@ const BEHIND: u64 = 4_000;
 const LINGER: u64 = 10_000_000;
 
 /// Who a connection is with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Route {
     pub peer: SocketAddr,
     /// The id of packets for us.
@@ -39,7 +41,7 @@ pub struct Route {
 }
 
 /// One connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connection {
     pub id: ConnectionId,
     pub route: Route,

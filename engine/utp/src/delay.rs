@@ -4,6 +4,8 @@
 //! hold them. But it is the difference of two clocks, which drift and are set. Round trips know one clock only, and
 //! are too long rather than too short. The queue is no longer than either says.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// Minutes for which the lowest delay counts as that of the empty path.
@@ -16,7 +18,7 @@ const CLOCK_TOLERANCE: u64 = 20_000;
 const CLOCK_PATIENCE: u32 = 16;
 
 /// Lowest values, minute by minute, of something that may wrap at 2³².
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Base {
     minutes: [u32; HISTORY],
     known: usize,
@@ -58,7 +60,7 @@ impl Base {
 }
 
 /// The queue of one direction of a path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delay {
     one_way: Base,
     round_trip: Base,

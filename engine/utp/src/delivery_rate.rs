@@ -1,9 +1,11 @@
 //! How much arrives, in bytes a second: what an ack says of the time since its packet left.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// What is noted of a packet when it leaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Mark {
     delivered: u64,
     delivered_at: Time,
@@ -11,7 +13,7 @@ pub struct Mark {
 }
 
 /// Bytes delivered so far, and the best rate of late.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeliveryRate {
     delivered: u64,
     delivered_at: Time,

@@ -9,6 +9,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher24;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// How long an answer holds, at least; at most twice that. Clients give up a SYN sooner.
@@ -26,7 +28,7 @@ pub struct Opening {
 }
 
 /// The keys with which answers are made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answers {
     key: [u64; 2],
     drawn: u64,

@@ -43,6 +43,7 @@ mod delay;
 mod delivery_rate;
 mod handshake;
 mod multiplexer;
+mod outgoing;
 mod output;
 mod pacing;
 pub mod packet;
@@ -58,8 +59,9 @@ mod violations;
 
 pub use config::Config;
 pub use multiplexer::{ConnectError, ConnectionId, Multiplexer};
+pub use outgoing::OutgoingStream;
 pub use output::{CloseReason, Datagram, Output, Statistics};
-pub use packet::is_utp;
+pub use packet::{HeaderBytes, is_utp};
 pub use time::Time;
 pub use verdict::{Fault, Verdict};
 #[cfg(feature = "corruption")]

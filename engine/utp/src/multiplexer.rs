@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::connection::{Connection, Route};
@@ -20,7 +21,7 @@ use crate::verdict::{Fault, Verdict};
 use strangers::{Farewells, Ration};
 
 /// A connection, never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ConnectionId {
     slot: u32,
     generation: u32,
@@ -48,7 +49,7 @@ impl ConnectError {
 
 type Key = (SocketAddr, u16);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Slot {
     generation: u32,
     connection: Option<Connection>,
@@ -57,7 +58,7 @@ struct Slot {
 }
 
 /// All connections of a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Multiplexer {
     config: Config,
     slots: Vec<Slot>,
@@ -74,6 +75,7 @@ pub struct Multiplexer {
     farewells: Farewells,
     ration: Ration,
     /// Answers to strangers.
+    #[serde(skip)]
     pending: Vec<Output>,
     now: Time,
 }
@@ -267,7 +269,8 @@ impl Multiplexer {
             return Verdict::Full;
         }
         let ours = self.answers.answer(self.now, from, packet.connection_id, packet.sequence);
-        let answer = strangers::answer(self.now, from, packet, ours);
+        let room = u32::try_from(self.config.accept_room).unwrap_or(u32::MAX);
+        let answer = strangers::answer(self.now, from, packet, ours, room);
         self.pending.push(Output::Send(answer));
         Verdict::SynAnswered
     }
@@ -307,6 +310,11 @@ impl Multiplexer {
         *self.accepted.entry(host(from.ip())).or_default() += 1;
         self.pending.push(Output::Accepted { connection, from });
         self.give(connection.slot, received, packet)
+    }
+
+    /// Whether something has happened since [`Self::advance`] was called last, so that it has something to say.
+    pub fn has_news(&self) -> bool {
+        !self.dirty.is_empty() || !self.pending.is_empty()
     }
 
     /// When [`Self::advance`] wants to be called at the latest.
@@ -393,6 +401,11 @@ impl Multiplexer {
             if !place.dirty && !timed {
                 out.push("a connection has a timer, or a turn");
             }
+        }
+        let there = |slot: &u32| (*slot as usize) < self.slots.len();
+        let named = self.dirty.iter().chain(&self.free).chain(self.timers.iter().map(|(_, n)| n));
+        if !named.chain(self.last.iter().map(|(_, slot)| slot)).all(there) {
+            out.push("no turn is that of a place that there is not");
         }
         if count != self.routes.len() {
             out.push("each address and id leads to one connection");

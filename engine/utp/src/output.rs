@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::multiplexer::ConnectionId;
 use crate::packet::HeaderBytes;
@@ -27,7 +28,7 @@ pub struct Datagram {
 }
 
 /// Why a connection has ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CloseReason {
     /// Both sides have sent all and said so. `code` is what the other side gave as its reason, if it did.
     Finished {
@@ -96,7 +97,7 @@ pub enum Output {
 }
 
 /// How a connection is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Bytes that may be in flight.
     pub congestion_window: u64,

@@ -1,11 +1,13 @@
 //! Packets leave at a pace, not in a heap: a bucket of bytes that fills with time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 const MILLION: u64 = 1_000_000;
 
 /// When the next packet may leave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pacing {
     /// Millionths of a byte that may leave; below zero when more left than there was.
     credit: i128,

@@ -1,6 +1,7 @@
 //! Packets as BEP 29 lays them out, read from and written to bytes.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::verdict::Fault;
@@ -61,7 +62,7 @@ pub struct Packet {
 }
 
 /// Why bytes are no packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
     /// Shorter than a header.

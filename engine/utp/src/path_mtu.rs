@@ -5,6 +5,8 @@
 //! without the padding: packets of µTP cannot be cut again, since their numbers stand for what is in them. Probes say
 //! nothing about congestion.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// What IPv6 and every tunnel worth the name carry: 1,280 bytes less IP and UDP headers.
@@ -21,7 +23,7 @@ const AGAIN: u64 = 600_000_000;
 const HOLE: u32 = 3;
 
 /// The search for the path MTU, in bytes of UDP payload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PathMtu {
     /// Known to pass, or believed to be.
     passes: usize,

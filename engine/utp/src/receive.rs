@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::packet::MAX_SACK;
 use crate::sequence::{begin, expand};
 use crate::time::Time;
@@ -19,14 +21,14 @@ const MIN_HELD: u64 = 64;
 const BYTES_FOR_ONE: u64 = 256;
 
 /// A packet that came before its turn.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Held {
     payload: Bytes,
     last: bool,
 }
 
 /// What is owed to the other side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Owed {
     /// Nothing.
     Nothing,
@@ -37,7 +39,7 @@ pub enum Owed {
 }
 
 /// The receiving half of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     /// The number that comes next.
     expected: u64,

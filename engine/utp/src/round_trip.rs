@@ -1,11 +1,13 @@
 //! Round-trip time and the retransmission timeout (RFC 6298).
 
+use serde::{Deserialize, Serialize};
+
 /// What a timeout is before the first measurement.
 const INITIAL_TIMEOUT: u64 = 1_000_000;
 const MAX_TIMEOUT: u64 = 60_000_000;
 
 /// Smoothed round-trip time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoundTrip {
     /// Eight times the smoothed time, so that nothing is lost to rounding. Zero before the first measurement.
     smoothed_eighths: u64,

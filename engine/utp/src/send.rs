@@ -7,12 +7,14 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::delivery_rate::Mark;
 use crate::sequence::begin;
 use crate::time::Time;
 
 /// What a packet on its way is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum What {
     /// The request for a connection.
     Syn,
@@ -23,7 +25,7 @@ pub enum What {
 }
 
 /// How a packet stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum State {
     /// Has a number and never left: see [`crate::Config::tests_acks`].
     HeldBack,
@@ -36,7 +38,7 @@ pub enum State {
 }
 
 /// A packet whose number is taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Segment {
     /// What it is.
     pub what: What,
@@ -85,7 +87,7 @@ pub struct Progress {
 }
 
 /// The sending half of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sender {
     segments: VecDeque<Segment>,
     /// The number of the first segment.

@@ -1,9 +1,10 @@
 //! Time as the caller tells it.
 
 use core::ops::Add;
+use serde::{Deserialize, Serialize};
 
 /// Microseconds since an arbitrary zero of the caller's. Arithmetic saturates.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Time(u64);
 
 impl Time {

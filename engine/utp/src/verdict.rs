@@ -1,9 +1,11 @@
 //! What became of a datagram, and who is to be blamed when it was no good.
 
+use serde::{Deserialize, Serialize};
+
 use crate::packet::PacketError;
 
 /// What became of a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Verdict {
     /// It was what the connection expects.
     Accepted,

@@ -9,7 +9,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::peer::{OUR_METADATA_ID, OUR_PEX_ID};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message, MetadataMessage, PexMessage};
-use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent};
+use eddyline::{Action, Event, MAX_SENDS, StreamAction, StreamEvent, UtpPacket};
 use eddyline_mse::{Opening, recognise};
 
 use super::cost::Asked;
@@ -90,7 +90,7 @@ impl Conversations {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.talks.remove(conn);
             }
-            StreamEvent::Connected => {}
+            StreamEvent::Connected | StreamEvent::Offered(_) => {}
         }
     }
 
@@ -109,10 +109,24 @@ impl Conversations {
         self.metadata.take()
     }
 
+    /// What leaves over µTP for the first time is what a socket takes.
+    fn left(&mut self, packet: &UtpPacket) {
+        if let Some(talk) = packet.stream.and_then(|conn| self.talks.get_mut(&conn)) {
+            let more = packet.payload.end.saturating_sub(talk.taken);
+            talk.taken += more;
+            talk.take(more);
+        }
+    }
+
     pub(super) fn see(&mut self, action: &Action, model: &Model) -> Result<(), String> {
+        if let Action::Transmit(_, packet) = action {
+            self.left(packet);
+        }
         let Action::Stream(conn, action) = action else { return Ok(()) };
         match action {
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {
+            StreamAction::Connect { .. }
+            | StreamAction::Adopt { .. }
+            | StreamAction::OpenUtp { .. } => {
                 self.talks.insert(*conn, Talk::default());
             }
             StreamAction::Close(_) => {
@@ -133,7 +147,10 @@ impl Conversations {
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
             }
-            StreamAction::Encipher(_) | StreamAction::Decipher(_) => {}
+            StreamAction::Encipher(_)
+            | StreamAction::Decipher(_)
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_) => {}
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;

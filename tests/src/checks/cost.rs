@@ -150,7 +150,7 @@ impl Cost {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.ended.push(conn);
             }
-            StreamEvent::Sent(_) => {}
+            StreamEvent::Sent(_) | StreamEvent::Offered(_) => {}
         }
     }
 
@@ -233,6 +233,12 @@ impl Cost {
                 self.at(stranger.clone()).packets += data.len() as u64 + OVERHEAD;
                 self.charge(*to, &stranger);
             }
+            // What carries a stream was asked for as such.
+            Action::Transmit(_, packet) if packet.stream.is_none() => {
+                let stranger = Stranger::Packets(packet.to.ip());
+                self.at(stranger.clone()).packets += packet.length() + OVERHEAD;
+                self.charge(packet.to, &stranger);
+            }
             Action::Http(id, HttpAction::Get(get)) => {
                 let host = host_of(&get.url).to_owned();
                 self.at(Stranger::Server(host.clone())).exchanges += 1;
@@ -251,6 +257,10 @@ impl Cost {
                 self.conns.insert(conn, remote.ip());
                 self.charge(*remote, &Stranger::Peer(remote.ip()));
             }
+            StreamAction::OpenUtp { remote } => {
+                self.conns.insert(conn, remote.ip());
+                self.gave(Stranger::Peer(remote.ip()), OVERHEAD, 1);
+            }
             StreamAction::Adopt { socket } => {
                 if let Some(ip) = self.sockets.remove(socket) {
                     self.conns.insert(conn, ip);
@@ -261,7 +271,10 @@ impl Cost {
             }
             // What is asked for in there cannot be heard from outside.
             StreamAction::Encipher(_) => drop(self.hidden.insert(conn)),
-            StreamAction::GrantRead(_) | StreamAction::Decipher(_) => {}
+            StreamAction::GrantRead(_)
+            | StreamAction::Decipher(_)
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_) => {}
             StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
             StreamAction::SendBlock(bytes) => self.sent(conn, bytes.len() as u64, true),
             StreamAction::SendStored(block) => self.sent(conn, block.length.into(), true),

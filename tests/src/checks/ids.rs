@@ -41,7 +41,9 @@ impl Ids {
 
     pub(super) fn see(&mut self, action: &Action) -> Result<(), String> {
         let fresh = match action {
-            Action::Stream(conn, StreamAction::Connect { .. }) => self.begin(*conn),
+            Action::Stream(conn, StreamAction::Connect { .. } | StreamAction::OpenUtp { .. }) => {
+                self.begin(*conn)
+            }
             Action::Stream(conn, StreamAction::Adopt { socket }) => {
                 self.sockets.remove(socket) && self.begin(*conn)
             }
@@ -54,7 +56,7 @@ impl Ids {
             Action::Disk(op, _) => self.ops.insert(*op),
             Action::Resolve(lookup, _) => self.lookups.insert(*lookup),
             Action::Http(exchange, _) => self.exchanges.insert(*exchange),
-            Action::SendDatagram { .. } | Action::Notify(_) => true,
+            Action::SendDatagram { .. } | Action::Transmit(..) | Action::Notify(_) => true,
         };
         if fresh { Ok(()) } else { Err(format!("ids begin once and end once: {action:?}")) }
     }

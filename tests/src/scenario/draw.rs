@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, SeedChoking};
+use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, SeedChoking, Transports};
 
 use super::Blow;
 use crate::entropy::Entropy;
@@ -55,6 +55,11 @@ pub(super) fn draw_encryption(entropy: &mut Entropy) -> Encryption {
         EncryptionLevel::Plaintext,
     ]);
     Encryption { policy, level }
+}
+
+/// What one node speaks. All have µTP, so that everybody can reach everybody.
+pub(super) fn draw_transports(entropy: &mut Entropy) -> Transports {
+    entropy.choose(&[Transports::Both, Transports::Both, Transports::Utp])
 }
 
 pub(super) fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {

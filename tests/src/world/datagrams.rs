@@ -42,7 +42,8 @@ impl World {
         for node in 0..self.nodes.len() {
             let divided = self.partition_between(id, node).is_some();
             if !divided && self.rng.below(1000) >= self.weather.loss {
-                let event = Event::Datagram { socket: LOCAL_UDP, from, data: data.clone() };
+                let event =
+                    Event::Datagram { socket: LOCAL_UDP, from, data: data.clone(), waited: 0 };
                 let when = self.now + Duration::from_millis(1);
                 self.at_node(when, node, AtNode::Tell(event));
             }
@@ -106,8 +107,11 @@ impl World {
         {
             return;
         }
+        if !self.nodes[node].hears_utp && data.first().is_some_and(|first| first & 15 == 1) {
+            return;
+        }
         if self.nodes[node].nat_state.admits(self.nodes[node].nat, from) {
-            self.tell(node, Event::Datagram { socket: UDP, from, data });
+            self.tell(node, Event::Datagram { socket: UDP, from, data, waited: 0 });
         }
     }
 }

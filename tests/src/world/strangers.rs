@@ -40,7 +40,7 @@ impl World {
     pub fn shout(&mut self, from: SocketAddr, data: &Bytes) {
         let when = self.now + Duration::from_millis(1);
         for node in 0..self.nodes.len() {
-            let event = Event::Datagram { socket: LOCAL_UDP, from, data: data.clone() };
+            let event = Event::Datagram { socket: LOCAL_UDP, from, data: data.clone(), waited: 0 };
             self.at_node(when, node, AtNode::Tell(event));
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use eddyline::base::ids::{ConnId, SocketToken};
 use eddyline::base::time::Instant;
 use eddyline::{
-    CloseKind, CloseMode, ConnectFailure, Event, StreamAction, StreamCipher, StreamEvent,
+    CloseKind, CloseMode, ConnectFailure, Event, StreamAction, StreamCipher, StreamEvent, Transport,
 };
 
 use super::{AtNode, Happening, Listener, World};
@@ -94,6 +94,7 @@ impl World {
     pub(super) fn stream(&mut self, id: NodeId, conn: ConnId, action: StreamAction) {
         match action {
             StreamAction::Connect { remote } => {
+                self.nodes[id].tcp_calls += 1;
                 let fault = self.fault(id, "Connect");
                 let delay = if fault == Some(Fault::Late) { LATE } else { Duration::ZERO };
                 let when = self.now + self.weather.latency * 2 + delay;
@@ -137,6 +138,8 @@ impl World {
                     }
                 }
             },
+            // Those of connections over µTP are performed elsewhere.
+            StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::Close(mode) => {
                 if let Some((wire, end)) = self.nodes[id].wires.remove(&conn) {
                     let late = self.fault(id, "Close").is_some();
@@ -400,6 +403,7 @@ impl World {
         let failure = match fault {
             Some(Fault::Refused) => Some((Duration::ZERO, ConnectFailure::Refused)),
             Some(Fault::TimedOut) => Some((SYN_PATIENCE, ConnectFailure::TimedOut)),
+            _ if self.speaks_no_tcp(remote) => Some((Duration::ZERO, ConnectFailure::Refused)),
             _ if unreachable => Some((SYN_PATIENCE, ConnectFailure::TimedOut)),
             _ if !self.listeners.contains_key(&remote) => {
                 Some((Duration::ZERO, ConnectFailure::Refused))
@@ -437,9 +441,19 @@ impl World {
         self.tell(id, Event::Stream(conn, StreamEvent::Connected));
     }
 
-    /// Whether nobody can connect to a node, for its address is translated.
+    /// Whether nobody listens there, for the node speaks µTP alone.
+    fn speaks_no_tcp(&self, addr: SocketAddr) -> bool {
+        let node = match self.listeners.get(&addr) {
+            Some(Listener::Node(node)) => &self.nodes[*node],
+            _ => return false,
+        };
+        !node.config.transports.include(Transport::Tcp)
+    }
+
+    /// Whether nobody can connect to a node: its address is translated, or it does not answer.
     fn is_hidden(&self, node: NodeId) -> bool {
-        !matches!(self.nodes[node].nat, Nat::Open | Nat::FullCone)
+        let node = &self.nodes[node];
+        !node.hears_tcp || !matches!(node.nat, Nat::Open | Nat::FullCone)
     }
 
     pub(super) fn perform_script(&mut self, wire: usize, end: usize, actions: Vec<ScriptAction>) {

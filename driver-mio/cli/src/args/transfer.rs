@@ -84,7 +84,7 @@ fn peers() -> [Arg; 7] {
     .map(|arg| arg.help_heading(PEERS))
 }
 
-fn network() -> [Arg; 4] {
+fn network() -> [Arg; 5] {
     [
         option("port", "N", "Listen on this port [default: 6881 or the next free one]")
             .short('p')
@@ -98,6 +98,13 @@ fn network() -> [Arg; 4] {
              trackers, the DHT, name look-ups and .torrent files that are fetched. Name servers on \
              this machine are not asked then.",
         ),
+        option("transport", "WHICH", "Speak to peers over tcp, utp or both")
+            .value_parser(["tcp", "utp", "both"])
+            .default_value("both")
+            .long_help(
+                "Speak to peers over TCP, over uTP, which gives way to whatever else uses the line and \
+                 passes more routers, or over both: whichever answers an address first.",
+            ),
         option("encryption", "HOW", "Hide connections: prefer, require or disable")
             .value_parser(["prefer", "require", "disable"])
             .default_value("prefer")

@@ -9,7 +9,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -17,7 +17,7 @@ use eddyline::base::bits::Bits;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::metainfo::InfoHashes;
-use eddyline::{Notice, Stall, TorrentState, TorrentView};
+use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
 use eddyline_session::Item;
 
 use self::events::{Complete, Event, Line, signal_name, why};
@@ -55,8 +55,8 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// Connections of which all bytes are encrypted.
-    encrypted: BTreeSet<ConnId>,
+    /// What carries a connection, and whether all bytes of it are encrypted.
+    manners: BTreeMap<ConnId, (Transport, bool)>,
     completed: bool,
     signal: Option<u8>,
 }
@@ -90,7 +90,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
-            encrypted: BTreeSet::new(),
+            manners: BTreeMap::new(),
             completed: false,
             signal: None,
         }

@@ -1,7 +1,7 @@
 //! What the engine tells, in words and as events.
 
 use eddyline::base::ids::TorrentId;
-use eddyline::{EncryptionMethod, Notice};
+use eddyline::{EncryptionMethod, Notice, Transport};
 
 use super::super::clients::client_name;
 use super::super::output::tell_failure;
@@ -97,18 +97,28 @@ impl Reporter {
 
     fn peer_notice(&mut self, session: &Session, notice: &Notice) {
         match notice {
-            Notice::PeerConnected { torrent, conn, addr, client, source, encryption }
-                if self.verbose > 0 =>
-            {
+            Notice::PeerConnected {
+                torrent,
+                conn,
+                addr,
+                client,
+                source,
+                encryption,
+                transport,
+            } if self.verbose > 0 => {
                 let client = client_name(client);
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
-                if encrypted {
-                    self.encrypted.insert(*conn);
-                }
-                let event =
-                    peer(addr, "connected", &client, Some(source_name(*source)), None, encrypted);
+                self.manners.insert(*conn, (*transport, encrypted));
+                let event = peer(
+                    addr,
+                    "connected",
+                    &client,
+                    Some(source_name(*source)),
+                    None,
+                    (*transport, encrypted),
+                );
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
@@ -117,18 +127,19 @@ impl Reporter {
                     None => "",
                 };
                 let source = source_words(*source);
-                let text = format!("peer {addr} connected ({client}, {source}{hidden})");
+                let carried = if *transport == Transport::Utp { ", uTP" } else { "" };
+                let text = format!("peer {addr} connected ({client}, {source}{carried}{hidden})");
                 self.say_of(session, item, &text);
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let encrypted = self.encrypted.remove(conn);
+                let manner = self.manners.remove(conn).unwrap_or_default();
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
                 self.event(
                     session,
                     item,
-                    peer(addr, "closed", &client, None, Some(reason), encrypted),
+                    peer(addr, "closed", &client, None, Some(reason), manner),
                 );
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
@@ -136,7 +147,11 @@ impl Reporter {
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    self.event(session, item, peer(addr, "banned", "", None, None, false));
+                    self.event(
+                        session,
+                        item,
+                        peer(addr, "banned", "", None, None, Default::default()),
+                    );
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
@@ -198,10 +213,14 @@ fn peer<'a>(
     client: &'a str,
     source: Option<&'static str>,
     reason: Option<&'static str>,
-    encrypted: bool,
+    (transport, encrypted): (Transport, bool),
 ) -> Event<'a> {
     let addr = addr.to_string();
-    Event::Peer { addr, state, client, source, reason, transport: "tcp", encrypted }
+    let transport = match transport {
+        Transport::Tcp => "tcp",
+        Transport::Utp => "utp",
+    };
+    Event::Peer { addr, state, client, source, reason, transport, encrypted }
 }
 
 pub(super) fn count(number: u32, noun: &str) -> String {

@@ -192,6 +192,7 @@ impl Transcript {
             }
             StreamEvent::Sent(count) => format!("{count} bytes are on their way to {who}"),
             StreamEvent::Closed(kind) => format!("{who} {}", words::close_kind(*kind)),
+            StreamEvent::Offered(count) => format!("{count} bytes for {who} are at hand"),
         };
         Line::new(text, Some(conn), pieces)
     }
@@ -260,6 +261,10 @@ impl Transcript {
                 let text = format!("send {to} {}", words::datagram(data, to.is_ipv6()));
                 Line::new(text, None, Vec::new())
             }
+            Action::Transmit(_, packet) => {
+                let text = format!("send {} {} bytes by µTP", packet.to, packet.length());
+                Line::new(text, packet.stream, Vec::new())
+            }
             Action::Refuse { socket } => {
                 let addr = self.sockets.remove(socket).map(|addr| addr.to_string());
                 let text = format!("turn {} away", addr.unwrap_or_else(|| "somebody".to_owned()));
@@ -281,7 +286,7 @@ impl Transcript {
 
     fn stream_action(&mut self, conn: ConnId, what: &StreamAction) -> Line {
         match what {
-            StreamAction::Connect { remote } => {
+            StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
                 self.addrs.insert(conn, *remote);
             }
             StreamAction::Adopt { socket } => {
@@ -311,6 +316,11 @@ impl Transcript {
             StreamAction::Decipher(key) => {
                 format!("what is granted to {who} {}", words::cipher(key, "deciphered"))
             }
+            StreamAction::OpenUtp { .. } => format!("the connection to {who} goes over µTP"),
+            StreamAction::Deliver(payload) => {
+                format!("{} bytes of {who} came in order", payload.len())
+            }
+            StreamAction::Release(up_to) => format!("{who} has the first {up_to} bytes"),
             StreamAction::SendStored(block) => {
                 pieces.push(block.piece);
                 format!("send {who} block {}+{} from the disk", block.piece, block.begin)

@@ -3,6 +3,8 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Key;
 use crate::output::Datagram;
 use crate::packet::{Header, Kind, Packet};
@@ -41,9 +43,10 @@ const fn header(
     }
 }
 
-/// The answer to a SYN.
-pub fn answer(now: Time, to: SocketAddr, syn: &Packet, ours: u16) -> Datagram {
-    bare(now, to, syn, header(Kind::State, syn.connection_id, ours, syn.sequence))
+/// The answer to a SYN. Whoever called may send `room` bytes at once: libtorrent waits for good where there is none.
+pub fn answer(now: Time, to: SocketAddr, syn: &Packet, ours: u16, room: u32) -> Datagram {
+    let header = header(Kind::State, syn.connection_id, ours, syn.sequence);
+    bare(now, to, syn, Header { window: room, ..header })
 }
 
 /// The answer to a packet of a connection that there is not.
@@ -51,7 +54,7 @@ pub fn reset(now: Time, to: SocketAddr, packet: &Packet) -> Datagram {
     bare(now, to, packet, header(Kind::Reset, packet.connection_id, 0, packet.sequence))
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Farewell {
     at: Time,
     send_id: u16,
@@ -60,7 +63,7 @@ struct Farewell {
 }
 
 /// Connections that have ended: the other side may not have heard it, and asks again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Farewells {
     by_key: BTreeMap<Key, Farewell>,
     order: VecDeque<(Time, Key)>,
@@ -105,7 +108,7 @@ impl Farewells {
 }
 
 /// How many resets may be sent to strangers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ration {
     each_second: u32,
     left: u32,

@@ -55,7 +55,9 @@ fn accepted(config: Config) -> (Multiplexer, ConnectionId, u16) {
     let mut utp = Multiplexer::new(config, US);
     let syn = bytes(&header(Kind::Syn, 100, 10, 0), &[]);
     assert_eq!(utp.datagram(Time::ZERO, Time::ZERO, peer(1), &syn), Verdict::SynAnswered);
-    let ours = read(&sent(&mut utp, Time::ZERO)[0]).sequence;
+    let answer = read(&sent(&mut utp, Time::ZERO)[0]);
+    assert_eq!(answer.window, 4_096, "who waits for room before it sends anything is told of it");
+    let ours = answer.sequence;
     let first = bytes(&header(Kind::Data, 101, 11, ours.wrapping_sub(1)), &[7; 20]);
     let mut outputs = Vec::new();
     let verdict = utp.datagram(Time::ZERO, Time::ZERO, peer(1), &first);
