@@ -41,7 +41,8 @@ impl std::fmt::Debug for Flow {
 impl Flow {
     /// Takes what the engine wants of the connection. `Connect` and `Adopt` are about the socket and mean nothing
     /// here. `SendStored`, which only who answers reads with [`DiskOutcome::Ready`](eddyline::DiskOutcome::Ready) is
-    /// asked for, cannot be done: it ends the connection.
+    /// asked for, cannot be done: it ends the connection. So do the actions of µTP, which
+    /// [`Config::transports`](eddyline::Config::transports) asks for.
     pub fn perform(&mut self, action: StreamAction) {
         match action {
             StreamAction::GrantRead(count) => self.credit += count as usize,
@@ -57,7 +58,10 @@ impl Flow {
                 self.closing = true;
                 self.over |= mode == CloseMode::Now || self.queue.is_empty();
             }
-            StreamAction::SendStored(_) => self.over = true,
+            StreamAction::SendStored(_)
+            | StreamAction::OpenUtp { .. }
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_) => self.over = true,
             StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
         }
     }

@@ -114,7 +114,7 @@ fn the_info_dictionary_is_given_in_pieces_and_who_asks_for_others_is_closed() {
 #[test]
 fn a_block_is_read_for_who_is_unchoked_asks_and_does_not_think_better_of_it() {
     let (mut ctx, mut traffic, mut asker) = (context(), traffic(), peer(1));
-    assert!(BLOCK.length <= MAX_REQUEST_LENGTH);
+    const { assert!(BLOCK.length <= MAX_REQUEST_LENGTH) };
     upload::requested(&ctx, &mut asker, BLOCK, true).expect("a message that crossed the choke");
     assert!(!asker.uploads.has_queued(), "choked");
     upload::set_choking(&mut ctx, &mut asker, false);

@@ -342,7 +342,7 @@ mod tests {
         let datagram = |pick: &[u8]| {
             let byte = |at: usize| pick.get(at).copied().unwrap_or_default();
             now += u64::from(byte(0)) * 7_919;
-            let mut data = alloc::vec![byte(1) % 5 << 4 | 1, 0, 0, byte(2) % 3];
+            let mut data = alloc::vec![(byte(1) % 5) << 4 | 1, 0, 0, byte(2) % 3];
             data.extend((now as u32 / 1000 + u32::from(byte(3))).to_be_bytes());
             data.extend(u32::from(byte(4) / 50).to_be_bytes());
             data.extend((u32::from(byte(5) % 2) << 20).to_be_bytes());
