@@ -18,6 +18,9 @@ use crate::base::rng::Seed;
 use crate::base::time::Instant;
 use crate::base::timer_queue::Alarm;
 
+/// How late a driver may wake up, in microseconds: where it polls with whole milliseconds, up to two.
+const LATENESS: u64 = 2_000;
+
 /// Bytes that the machine lets a connection receive before anything was granted here.
 pub const ACCEPT_ROOM: u32 = 4096;
 /// Bytes of a stream that count as sent while they are on their way, as those do that a kernel has taken: of one
@@ -76,7 +79,11 @@ impl Utp {
         rng.fill(&mut key);
         let (a, b) = key.split_at(8);
         let half = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let config = eddyline_utp::Config { accept_room: ACCEPT_ROOM.into(), ..Default::default() };
+        let config = eddyline_utp::Config {
+            accept_room: ACCEPT_ROOM.into(),
+            lateness: LATENESS,
+            ..Default::default()
+        };
         Self {
             machine: Multiplexer::new(config, [half(a), half(b)]),
             lines: BTreeMap::new(),

@@ -30,6 +30,10 @@ pub struct Config {
     pub keep_alive: u64,
     /// Bytes that may leave at once, however slow the pace, and what system calls with many segments want.
     pub burst: u64,
+    /// How late the caller may call [`crate::Multiplexer::advance`], in microseconds: poll counts whole milliseconds. What
+    /// the pace would have let go in that time leaves at once, or a fast path would be no faster than two packets a
+    /// millisecond.
+    pub lateness: u64,
     /// Resets a second that are sent to strangers, all together.
     pub resets_per_second: u32,
     /// Whether now and then a packet is held back, to see whether the other side acknowledges what it cannot have.
@@ -50,6 +54,7 @@ impl Default for Config {
             ack_delay: 10_000,
             keep_alive: 29_000_000,
             burst: 2 * 1_472,
+            lateness: 0,
             resets_per_second: 100,
             tests_acks: true,
         }

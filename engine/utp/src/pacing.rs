@@ -48,6 +48,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_late_by_no_more_than_the_burst_allows_loses_no_pace() {
+        let (rate, late) = (100_000_000, 2_000);
+        let mut pacing = Pacing::new(Time::ZERO);
+        let mut sent = 0;
+        for turn in 0..1_000_000 / late {
+            pacing.fill(Time::from_micros(turn * late), rate, rate * late / MILLION);
+            while pacing.may_send() {
+                pacing.take(1_400);
+                sent += 1_400;
+            }
+        }
+        assert!((rate - 300_000..rate + 300_000).contains(&sent), "{sent}");
+    }
+
+    #[test]
     fn what_leaves_in_a_second_is_the_rate_and_a_burst() {
         let (rate, burst) = (1_000_000, 3_000);
         let mut pacing = Pacing::new(Time::ZERO);

@@ -142,7 +142,8 @@ impl Connection {
             self.send(now, number, None, out);
         }
         let rate = self.congestion.pace(self.trip.smoothed());
-        self.pacing.fill(now, rate, config.burst);
+        let late = rate.saturating_mul(config.lateness) / 1_000_000;
+        self.pacing.fill(now, rate, config.burst.max(late));
         while self.wants_to_send() && self.has_room() && self.pacing.may_send() {
             let Some((number, probe)) = self.pick(config, now) else { break };
             if self.sender.held_back().is_some_and(|(held, _)| held == number) {
