@@ -366,7 +366,7 @@ impl Utp {
         match rule {
             "every stream over µTP has a connection of the machine" => self.names.clear(),
             "every stream over µTP is that of a connection" => {
-                let nobody = ConnId::from_u64(1 << 32);
+                let nobody = ConnId::from_u64(u64::MAX);
                 let line = self.lines.remove(&conn)?;
                 self.names.insert(line.id, nobody);
                 self.lines.insert(nobody, line);
