@@ -193,8 +193,8 @@ fn a_run_over_utp_replays_from_its_trace_which_holds_no_content() {
         let bytes = world.node_mut(node).trace();
         let per_mille = bytes.len() * 1000 / content.bytes.len();
         eprintln!("trace of node {node}: {} bytes, {per_mille} in a thousand", bytes.len());
-        // That of a download.
-        assert!(node == seed || per_mille < 5, "{} bytes", bytes.len());
+        // Of a download, half of it is what the simulated driver says of each packet that it gives back by itself.
+        assert!(node == seed || per_mille < 11, "{} bytes", bytes.len());
         let trace = Trace::parse(bytes.clone()).unwrap();
         let redacted = redact(&trace).unwrap();
         assert!(redacted.differences.is_empty(), "{:?}", redacted.differences);
