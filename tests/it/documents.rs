@@ -66,6 +66,7 @@ fn the_top_level_has_nothing_that_nobody_expects() {
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "deny.toml",
+        "rust-toolchain.toml",
         "rustfmt.toml",
         ".ci",
         ".github",
