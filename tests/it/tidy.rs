@@ -188,6 +188,10 @@ fn examples_are_short() {
     let all = sources("driver-mio/examples");
     let lines: Vec<_> = all.iter().map(|(name, text)| (name, text.lines().count())).collect();
     assert!(lines.iter().all(|(_, count)| *count <= MAX_EXAMPLE_LINES), "{lines:?}");
+    // A client on the front page of the library for it.
+    let page = std::fs::read_to_string(root().join("driver-mio/session/src/lib.rs")).unwrap();
+    let example = page.split("```").nth(1).unwrap();
+    assert!(example.contains("fn main()") && example.lines().count() <= 21, "{example}");
 }
 
 /// What no engineer says to another: a number or a time has a name.

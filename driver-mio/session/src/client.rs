@@ -12,6 +12,7 @@ use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::DriverError;
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::recorder::RecordTo;
 
 use crate::events::{Events, Listeners};
 use crate::handle::Torrent;
@@ -71,6 +72,7 @@ pub struct ClientBuilder {
     listen: Option<ListenOptions>,
     engine: Config,
     limits: RateLimits,
+    record: Option<RecordTo>,
 }
 
 impl ClientBuilder {
@@ -111,6 +113,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Records everything that happens, for `eddyline replay`.
+    #[must_use]
+    pub fn record(mut self, to: RecordTo) -> Self {
+        self.record = Some(to);
+        self
+    }
+
     /// What other processes are told that find one of the torrents locked; `client` unless given.
     #[must_use]
     pub fn name(mut self, name: &'static str) -> Self {
@@ -134,7 +143,7 @@ impl ClientBuilder {
             // What rests is not among the items, and nobody would bring it back.
             engine: Config { rest_after: None, ..self.engine },
             limits: self.limits,
-            record: None,
+            record: self.record,
             keep_executable: false,
         };
         Client::start(Session::start(setup).map_err(Error::Driver)?).map_err(Error::Driver)
@@ -185,6 +194,7 @@ impl Client {
             listen: Some(ListenOptions::default()),
             engine: engine_config(),
             limits: RateLimits::default(),
+            record: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A torrent of a client.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use eddyline::base::hash::Sha1Hash;
@@ -120,6 +121,28 @@ impl Torrent {
         self.does(move |session, _, id| {
             session.driver.command(TorrentCommand::SetLimits(limits).of(id));
         })
+    }
+
+    /// Moves its data to another folder, which is made where it is not there. Answers when everything is there; it goes
+    /// on meanwhile. Where that fails, all is as it was, and the answer is [`Error::Trouble`].
+    pub fn move_to(&self, folder: impl Into<PathBuf>) -> Reply<()> {
+        let ((promise, reply), hash, folder) = (promise(), self.hash, folder.into());
+        self.shared.ask(move |worker| {
+            let session = &mut worker.session;
+            let id = session.item_by_hash(hash).and_then(|item| item.id);
+            let place = session.place(&folder).map_err(Error::Add);
+            let tag = place.and_then(|place| {
+                let command = TorrentCommand::Move(place).of(id.ok_or(Error::Removed)?);
+                Ok(session.driver.command(command))
+            });
+            match tag {
+                Err(error) => promise.keep(Err(error)),
+                Ok(tag) => worker.watch(promise, move |session| {
+                    session.answer_to(tag).map(|answer| answer.map_err(Error::Trouble))
+                }),
+            }
+        });
+        reply
     }
 
     /// Removes it. Answers when it is gone.

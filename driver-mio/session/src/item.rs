@@ -9,7 +9,7 @@ use std::time::Instant;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline::{Allocation, LocationId, Priority, RateLimits, Renamed, Tag, TorrentView};
+use eddyline::{Allocation, Priority, RateLimits, Renamed, Tag, TorrentView};
 
 use crate::selected::Selected;
 use crate::trouble::Trouble;
@@ -102,9 +102,7 @@ pub struct AddOptions {
     pub overwrite: bool,
     /// How room for files is made.
     pub allocation: Allocation,
-    /// Where its data is.
-    pub location: LocationId,
-    /// The folder that this is; that of the run where nothing is said.
+    /// The folder that its data is in; that of the run where nothing is said.
     pub folder: Option<PathBuf>,
     /// Limits of this torrent.
     pub limits: RateLimits,

@@ -9,16 +9,14 @@
 //!     let client = Client::builder().folder("downloads").state("state").build()?;
 //!     let source: Source = std::env::args().nth(1).ok_or("usage: fetch MAGNET")?.parse()?;
 //!     let events = client.events();
-//!     let torrent = client.add(source).wait()?;
 //!     std::thread::spawn(move || {
 //!         for event in events {
-//!             match event.kind {
-//!                 EventKind::PeerConnected(addr, client) => println!("{addr}: {client}"),
-//!                 EventKind::Failed(why) => println!("{why}"),
-//!                 _ => {}
+//!             if let EventKind::PeerConnected(addr, client) = event.kind {
+//!                 println!("{addr}: {client}");
 //!             }
 //!         }
 //!     });
+//!     let torrent = client.add(source).wait()?;
 //!     torrent.completed().wait()?;
 //!     println!("{} is there", torrent.snapshot().wait()?.name);
 //!     client.stop().wait()?;

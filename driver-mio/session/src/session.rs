@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     AddTorrent, Command, DiskError, FilePriority, LocationId, Notice, Priority, ResumeData,
-    StorageTask, TorrentCommand, TorrentError,
+    StorageTask, Tag, TorrentCommand, TorrentError,
 };
 use eddyline_disk::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_disk::{Kind, Locations, in_folder, links_on_the_way};
@@ -51,6 +51,8 @@ pub struct Session {
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
+    /// What came in the last turn of commands about files.
+    answers: Vec<(Tag, Result<(), Trouble>)>,
     /// The folder that the program was started with.
     home: LocationId,
 }
@@ -91,8 +93,7 @@ impl Session {
             setup;
         let names = Names::new(listen.clone().unwrap_or_default().policy());
         // Resume data tells where the data is by this number.
-        let whole = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
-        let home = Locations::number_of(&whole.to_string_lossy());
+        let home = Locations::number_of(&whole(&folder).to_string_lossy());
         let locations = Locations::default();
         locations.restore(home, Kind::Scoped(folder.clone()));
         let config = DriverConfig {
@@ -128,6 +129,7 @@ impl Session {
             warnings: Vec::new(),
             places: HashMap::new(),
             ids: HashMap::new(),
+            answers: Vec::new(),
             home,
         })
     }
@@ -168,7 +170,9 @@ impl Session {
     /// When it cannot be transferred, or another process works on it.
     pub fn add(&mut self, source: Source, options: AddOptions) -> Result<Sha1Hash, AddError> {
         let (folder, fresh) = (options.folder.clone(), options.fresh);
+        let location = folder.as_deref().map(|folder| self.place(folder)).transpose()?;
         let mut add = prepare(source, options, &self.names)?;
+        add.location = location.unwrap_or(self.home);
         // A file and a magnet of one torrent are one torrent.
         let hash = add.metainfo.info_hashes().wire();
         self.claim(hash, add.metainfo.name())?;
@@ -180,6 +184,35 @@ impl Session {
             false => self.push_in(add, folder),
         }
         Ok(hash)
+    }
+
+    /// The number of a folder, which is a place for data of torrents from then on. It is the same in every run.
+    ///
+    /// # Errors
+    /// When another folder has that number.
+    pub fn place(&self, folder: &Path) -> Result<LocationId, AddError> {
+        let whole = whole(folder);
+        let (locations, id) =
+            (self.driver.locations(), Locations::number_of(&whole.to_string_lossy()));
+        match self.folder_at(id) {
+            None => locations.restore(id, Kind::Scoped(whole)),
+            Some(known) if known == whole => {}
+            Some(_) => return Err(AddError::Folder(whole)),
+        }
+        Ok(id)
+    }
+
+    /// The folder that has a number.
+    fn folder_at(&self, id: LocationId) -> Option<PathBuf> {
+        self.driver.locations().list().into_iter().find_map(|(known, kind)| match kind {
+            Kind::Scoped(path) if known == id => Some(whole(&path)),
+            _ => None,
+        })
+    }
+
+    /// What came of the command of this tag in the last turn, where it was about files.
+    pub(crate) fn answer_to(&self, tag: Tag) -> Option<Result<(), Trouble>> {
+        self.answers.iter().find(|(other, _)| *other == tag).map(|(_, answer)| answer.clone())
     }
 
     /// Nobody else works on this torrent while we do. A running session holds no lock for each: its own
@@ -301,6 +334,7 @@ impl Session {
     /// When the system cannot wait.
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let notices = self.driver.turn(patience)?;
+        self.answers.clear();
         for notice in &notices {
             self.keep_book(notice);
         }
@@ -318,6 +352,7 @@ impl Session {
             // The second of two equal sources is one with the first.
             Notice::CommandRejected { error: eddyline::CommandError::Duplicate, .. } => {}
             Notice::CommandRejected { tag, error, .. } => {
+                self.answers.push((*tag, Err(Trouble::Refused(*error))));
                 if let Some(item) = self.items.iter_mut().find(|item| item.asked == *tag) {
                     item.trouble = Some(Trouble::Refused(*error));
                 }
@@ -357,18 +392,38 @@ impl Session {
                 }
             }
             Notice::TorrentFailed(id, error) => self.keep_trouble(*id, *error),
+            Notice::StorageDone { .. } | Notice::StorageFailed { .. } => self.keep_storage(notice),
+            _ => {}
+        }
+    }
+
+    /// What came of something that was wanted of a torrent's files.
+    fn keep_storage(&mut self, notice: &Notice) {
+        match notice {
+            Notice::StorageDone { tag, torrent, task } => {
+                self.answers.push((*tag, Ok(())));
+                let folder = match task {
+                    StorageTask::Move(to) => self.folder_at(*to),
+                    _ => None,
+                };
+                if let (Some(folder), Some(item)) = (folder, self.item_mut(*torrent)) {
+                    item.folder = folder;
+                }
+            }
             // It goes on where it is.
             Notice::StorageFailed {
+                tag,
                 torrent,
                 task: StorageTask::Move(_) | StorageTask::Rename,
                 error,
-                ..
             } => {
                 let told = self.driver.disk_refusal(*torrent);
                 if let Some(item) = self.item_mut(*torrent) {
                     // Of which folder it is depends on what was done.
                     let told = told.map(|told| told.told(None, item.metainfo.name()));
-                    item.trouble = Some(Trouble::Disk(*error, told));
+                    let trouble = Trouble::Disk(*error, told);
+                    item.trouble = Some(trouble.clone());
+                    self.answers.push((*tag, Err(trouble)));
                 }
             }
             _ => {}
@@ -483,6 +538,14 @@ fn link_in_the_way(item: &Item, error: DiskError) -> Option<PathBuf> {
 }
 
 /// A torrent as its source and the options say.
+/// A folder from the root on.
+fn whole(folder: &Path) -> PathBuf {
+    match folder.is_absolute() {
+        true => folder.to_owned(),
+        false => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+    }
+}
+
 fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorrent, AddError> {
     let mut add = match source {
         Source::Torrent(metainfo) => AddTorrent::new(Arc::new(*metainfo)),
@@ -500,7 +563,6 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
     add.priorities = options.priorities;
     add.sequential = options.sequential;
     add.hold_metadata = options.hold;
-    add.location = options.location;
     add.limits = options.limits;
     add.overwrite = options.overwrite;
     add.read_only = options.read_only;

@@ -83,6 +83,9 @@ pub enum AddError {
     /// Another process works on it, or the state folder cannot be used. With it the torrent's name.
     #[error("{0}: {1}")]
     Store(String, StoreError),
+    /// The number of its folder is that of another one.
+    #[error("the folder {path} cannot be told from another one; use its parent", path = .0.display())]
+    Folder(PathBuf),
 }
 
 impl AddError {
@@ -90,7 +93,7 @@ impl AddError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::V2Only(_) => Fault::Caller,
+            Self::V2Only(_) | Self::Folder(_) => Fault::Caller,
             Self::Store(_, error) => error.fault(),
         }
     }

@@ -12,6 +12,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Magnet, Metainfo};
 use eddyline::{Config, TorrentState};
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::recorder::RecordTo;
 use eddyline_session::{AddOptions, Client, Data, Error, EventKind, Trouble, engine_config};
 use futures_core::Stream;
 
@@ -57,6 +58,58 @@ fn seed(content: &[u8]) -> (tempfile::TempDir, Client) {
     let torrent = client.add(torrent(content)).wait().unwrap();
     torrent.completed().wait().unwrap();
     (folder, client)
+}
+
+#[test]
+fn a_torrent_is_moved_and_goes_on_in_its_new_folder() {
+    let content = content();
+    let (files, seed) = seed(&content);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().join("new");
+    let moved = seed.torrents().wait().unwrap().pop().unwrap();
+    moved.move_to(&to).wait().unwrap();
+    assert_eq!(std::fs::read(to.join("file")).unwrap(), content);
+    assert!(!files.path().join("file").exists());
+    // Whoever comes is served from there.
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let fetched = client.add_with(torrent(&content), from(&seed)).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    // What cannot be done leaves all as it was.
+    std::fs::write(elsewhere.path().join("full"), b"no folder").unwrap();
+    let refused = moved.move_to(elsewhere.path().join("full")).wait();
+    assert!(matches!(refused, Err(Error::Trouble(_))), "{refused:?}");
+    assert_eq!(std::fs::read(to.join("file")).unwrap(), content);
+}
+
+#[test]
+fn a_torrent_can_have_a_folder_of_its_own() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let home = tempfile::tempdir().unwrap();
+    let own = home.path().join("own");
+    let client = client(home.path());
+    let options = AddOptions { folder: Some(own.clone()), ..from(&seed) };
+    let fetched = client.add_with(torrent(&content), options).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    assert_eq!(std::fs::read(own.join("file")).unwrap(), content);
+}
+
+#[test]
+fn what_a_client_does_can_be_recorded() {
+    let content = content();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.trace");
+    let to = RecordTo { path: path.clone(), replace: false };
+    let listen =
+        ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
+    let engine = Config { dht: false, lsd: false, ..engine_config() };
+    let builder = Client::builder().folder(folder.path()).listen(Some(listen));
+    let client = builder.engine(engine).record(to).build().unwrap();
+    client.add(torrent(&content)).wait().unwrap();
+    client.stop().wait().unwrap();
+    client.join();
+    assert!(eddyline::trace::Trace::parse(std::fs::read(path).unwrap().into()).is_ok());
 }
 
 struct Unpark(Thread);

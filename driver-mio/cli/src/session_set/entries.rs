@@ -5,8 +5,8 @@ use std::path::Path;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
 use eddyline::{LocationId, Priority, RateLimits, ResumeData};
+use eddyline_disk::Locations;
 use eddyline_disk::resume_store::ResumeStore;
-use eddyline_disk::{Kind, Locations};
 use eddyline_mio::dns::Names;
 use eddyline_session::AddOptions;
 use eddyline_session::Source;
@@ -93,20 +93,9 @@ pub(super) fn place_of(folder: &str) -> LocationId {
     Locations::number_of(folder)
 }
 
-fn register(locations: &Locations, folder: &str) -> Result<LocationId, Failure> {
-    let (id, kind) = (place_of(folder), Kind::Scoped(folder.into()));
-    match locations.list().into_iter().find(|(other, _)| *other == id) {
-        None => locations.restore(id, kind),
-        // The folder that the program was started in has a short name.
-        Some((_, Kind::Scoped(path)))
-            if std::path::absolute(&path).is_ok_and(|path| path == Path::new(folder)) => {}
-        Some(_) => {
-            let text =
-                format!("the folder {folder} cannot be told from another one; use its parent");
-            return Err(Failure::new(UNEXPECTED, text));
-        }
-    }
-    Ok(id)
+fn register(session: &Session, folder: &str) -> Result<LocationId, Failure> {
+    let place = session.place(Path::new(folder));
+    place.map_err(|error| Failure::new(UNEXPECTED, error.to_string()))
 }
 
 /// How a torrent of the set is added; all folders that it knows of are registered.
@@ -115,16 +104,16 @@ pub(super) fn options_of(
     entry: &Entry,
     source: &Source,
 ) -> Result<AddOptions, Failure> {
-    let locations = session.driver.locations();
-    let mut location = register(locations, &entry.folder)?;
+    let mut folder = &entry.folder;
+    register(session, folder)?;
     for folder in &entry.left {
-        register(locations, folder)?;
+        register(session, folder)?;
     }
     if !entry.moving_to.is_empty() {
-        let to = register(locations, &entry.moving_to)?;
+        register(session, &entry.moving_to)?;
         let resume = session.store().and_then(|store| resume_of(store, entry));
         if has_moved(entry, resume.as_ref()) {
-            location = to;
+            folder = &entry.moving_to;
         }
     }
     let mut priorities = Vec::new();
@@ -140,8 +129,7 @@ pub(super) fn options_of(
     Ok(AddOptions {
         priorities,
         sequential: entry.sequential != 0,
-        location,
-        folder: Some(entry.folder.clone().into()),
+        folder: Some(folder.into()),
         limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
         ..AddOptions::default()
     })
