@@ -32,6 +32,7 @@ mod session_set;
 mod setup;
 mod signals;
 mod source;
+mod spared;
 mod streams;
 mod terminal;
 mod transfer;

@@ -108,6 +108,14 @@ impl OutputFile {
         path.metadata().is_ok_and(|own| same(&own, other))
     }
 
+    /// The file that is written, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File { path, .. } => Some(path),
+            Place::Stdout | Place::Special(_) => None,
+        }
+    }
+
     /// Writes everything.
     ///
     /// # Errors
@@ -239,7 +247,8 @@ pub fn is_input(path: &Path) -> Failure {
     Failure::new(WOULD_OVERWRITE, text)
 }
 
-fn same(one: &Metadata, other: &Metadata) -> bool {
+/// Whether both are one file, under whatever names.
+pub fn same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 

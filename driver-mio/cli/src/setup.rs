@@ -16,6 +16,7 @@ use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};
 use super::folders;
 use super::output::warn;
 use super::output_file::record_to;
+use super::spared::Spared;
 
 /// How to set a session up.
 #[derive(Debug)]
@@ -41,6 +42,16 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Where the run is recorded, with what may not be written over.
+    ///
+    /// # Errors
+    /// When something of the state is there.
+    pub fn spared(&self) -> Result<Option<Spared<'_>>, Failure> {
+        let record =
+            self.record.as_ref().map(|record| Spared::look(&record.path, self.state.as_deref()));
+        record.transpose()
+    }
+
     /// Reads the flags that `download` and `seed` share.
     pub fn from_flags(matches: &ArgMatches, command: &'static str) -> Result<Self, Failure> {
         let mut engine = Config {

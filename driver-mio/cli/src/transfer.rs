@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::{Allocation, FilePriority, Notice, TorrentCommand, TorrentError, TorrentState};
 use eddyline_disk::claims::Claims;
+use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::AddOptions;
 use eddyline_session::{Renames, Source};
 
@@ -24,6 +25,7 @@ use super::session::Session;
 use super::setup::{Setup, names};
 use super::signals::{Ended, Signals};
 use super::source::{load, load_torrent};
+use super::spared::Spared;
 
 /// How often the screen is brought up to date.
 const FRAME: Duration = Duration::from_millis(200);
@@ -50,7 +52,9 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if !metadata_only {
         look_at_torrents(&torrents, &folder, &selections)?;
     }
-    let mut session = Session::start(Setup::from_flags(matches, "download")?)?;
+    let setup = Setup::from_flags(matches, "download")?;
+    spare_files(&setup, &torrents)?;
+    let mut session = Session::start(setup)?;
     for source in torrents {
         let source = match look_up(&mut session, source, &signals, patience)? {
             Ended::Done(source) => source,
@@ -120,6 +124,12 @@ fn look_at_torrents(
     Ok(())
 }
 
+/// A run is not recorded into a file of the torrents.
+fn spare_files(setup: &Setup, torrents: &[Source]) -> Result<(), Failure> {
+    let Some(spared) = setup.spared()? else { return Ok(()) };
+    torrents.iter().try_for_each(|source| spared.source(source, &setup.folder))
+}
+
 /// Runs until the info dictionary of every source is known.
 fn fetch_metadata(
     session: &mut Session,
@@ -167,13 +177,16 @@ fn save_metadata(
 ) -> Result<(), Failure> {
     for item in session.items() {
         let Some(bytes) = item.metainfo.encode() else { continue };
-        match output {
-            Some(output) => output.write(&bytes)?,
-            None => {
-                let name = format!("{}.torrent", item.metainfo.name());
-                OutputFile::look(Path::new(&name), force, [], Readers::Usual)?.write(&bytes)?;
-            }
+        let name = format!("{}.torrent", item.metainfo.name());
+        let output = match output {
+            Some(output) => output.clone(),
+            None => OutputFile::look(Path::new(&name), force, [], Readers::Usual)?,
+        };
+        if let Some(path) = output.path() {
+            let state = session.store().map(ResumeStore::state);
+            Spared::look(path, state)?.torrent(&item.metainfo, &item.folder)?;
         }
+        output.write(&bytes)?;
     }
     Ok(())
 }
@@ -303,7 +316,9 @@ pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::serving(matches);
-    let mut session = Session::start(Setup::from_flags(matches, "seed")?)?;
+    let setup = Setup::from_flags(matches, "seed")?;
+    spare_files(&setup, &torrents)?;
+    let mut session = Session::start(setup)?;
     let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
     for source in torrents {
         if let Source::Torrent(metainfo) = &source

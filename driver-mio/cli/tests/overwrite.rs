@@ -99,3 +99,34 @@ fn what_is_read_is_never_written_over() {
     assert_eq!(std::fs::read(home.at("p.torrent")).unwrap(), torrent);
     assert_eq!(std::fs::read(home.at("run")).unwrap(), trace);
 }
+
+#[test]
+fn the_files_of_torrents_are_never_written_over() {
+    let home = Home::new();
+    std::fs::hard_link(home.at("here/p.bin"), home.at("twin")).unwrap();
+    std::fs::create_dir(home.at("new")).unwrap();
+    let is_whole = || std::fs::read(home.at("here/p.bin")).unwrap() == [7; 40_000];
+    let (here, new) = (["--dir", "here", "--force"], ["--dir", "new", "--force"]);
+    let session = ["--dir", "here"];
+    assert_eq!(home.run(&[&["session", "add", "p.torrent"], &session[..]].concat()), 0);
+    for out in ["here/p.bin", "twin", "./here/../here/p.bin"] {
+        let record = ["--record", out];
+        for command in ["download", "seed"] {
+            let code = home.alone(&[&[command, "p.torrent"], &here[..], &record[..]].concat());
+            assert_eq!(code, 13, "{command} {out}");
+        }
+        let metadata = ["download", "p.torrent", "--metadata-only", "-o", out];
+        assert_eq!(home.alone(&[&metadata[..], &here[..]].concat()), 13, "{out}");
+        let run = ["session", "run", "--seed-time", "0s", "--force", "--record", out];
+        assert_eq!(home.alone(&run), 13, "{out}");
+        assert!(is_whole(), "{out}");
+    }
+    // Nor what is to become one, nor what a magnet may turn out to have.
+    let code =
+        home.alone(&[&["download", "p.torrent", "--record", "new/p.bin"], &new[..]].concat());
+    assert_eq!(code, 13);
+    assert!(!home.at("new/p.bin").exists());
+    let magnet = [&["download", MAGNET, "--record", "here/p.bin"], &here[..]].concat();
+    assert_eq!(home.alone(&magnet), 13);
+    assert!(is_whole());
+}

@@ -2,7 +2,7 @@
 //! bytes each, and is loaded when somebody wants it or an announce is due.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use eddyline::metainfo::{InfoHashes, Magnet};
 use eddyline::{Command, FilePriority, Notice, Priority, StorageTask, TorrentCommand};
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
-use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionStore};
+use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::goal::SeedGoal;
@@ -63,6 +63,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let Locked { set, store, _session } = lock(matches, RUNNING)?;
     let mut setup = Setup::from_flags(matches, RUNNING)?;
     setup.engine.rest_after = Some(REST_AFTER);
+    spare_files(&setup, &set)?;
     let now = Instant::now();
     let mut run = Run {
         session: Session::start(setup)?,
@@ -89,6 +90,19 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Ok(code) => Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from)),
         Err(failure) => Err(failure),
     }
+}
+
+/// A run is not recorded into a file of the torrents.
+fn spare_files(setup: &Setup, set: &SessionSet) -> Result<(), Failure> {
+    let Some(spared) = setup.spared()? else { return Ok(()) };
+    for entry in set.list() {
+        let folders = [&entry.folder, &entry.moving_to].into_iter().chain(&entry.left);
+        let Ok(source) = source_of(set, entry) else { continue };
+        for folder in folders.filter(|folder| !folder.is_empty()) {
+            spared.source(&source, Path::new(folder))?;
+        }
+    }
+    Ok(())
 }
 
 /// The hash of a torrent that has nothing to do, as its last run left it.
