@@ -117,6 +117,27 @@ impl Failure {
         }
     }
 
+    /// A file that is longer than its torrent says, and has all of it or not.
+    pub fn too_long(path: &str, is_whole: bool) -> Self {
+        let what_helps = match is_whole {
+            true => "`download` cuts it off",
+            false => {
+                "some of it is bad, too; `download --allow-overwrite` writes over it, or move it away"
+            }
+        };
+        Self::new(BAD_DATA, format!("{path} is longer than the torrent says; {what_helps}"))
+    }
+
+    /// The system refuses something that a run cannot do without.
+    pub fn system(what: &str, error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => NO_SPACE,
+            _ if error.raw_os_error().is_some() => DISK,
+            _ => UNEXPECTED,
+        };
+        Self::new(code, format!("{what}: {}", io_text(error)))
+    }
+
     /// A torrent that the disk refuses.
     pub fn disk(name: &str, error: DiskError) -> Self {
         Self::refused_by_disk(&format!("{name}: {error}"), error, "check the disk and start again")

@@ -10,9 +10,7 @@ use eddyline::base::ids::TorrentId;
 use eddyline_mio::DriverError;
 use eddyline_session::{AddError, AddOptions, Item, PeerNameError, Source, Trouble, Warning};
 
-use super::exit::{
-    DISK, Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text,
-};
+use super::exit::{Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text};
 use super::found::told_of;
 use super::output::warn;
 use super::setup::{Setup, open_store, store_failure};
@@ -52,9 +50,9 @@ impl Session {
         session.map(Self).map_err(|error| match &error {
             DriverError::Listen(why) => Failure::listen(why),
             DriverError::Record(path, error) => {
-                let text = format!("cannot record into {}: {}", path.display(), io_text(error));
-                Failure::new(DISK, text)
+                Failure::system(&format!("cannot record into {}", path.display()), error)
             }
+            DriverError::System(why) => Failure::system("cannot start", why),
             _ => Failure::new(UNEXPECTED, error.to_string()),
         })
     }
@@ -107,8 +105,7 @@ impl Session {
     /// One turn. Book-keeping is done; the notices are for showing.
     pub fn turn(&mut self, patience: Duration) -> Result<Vec<Notice>, Failure> {
         let turn = self.0.turn(patience);
-        let notices =
-            turn.map_err(|error| Failure::new(UNEXPECTED, format!("cannot wait: {error}")))?;
+        let notices = turn.map_err(|error| Failure::system("cannot wait", &error))?;
         tell(&self.0, &notices);
         Ok(notices)
     }
@@ -118,8 +115,13 @@ impl Session {
         let stopped = self.0.stop(tell);
         self.warn();
         stopped.map_err(|error| match error {
-            DriverError::System(why) => Failure::new(UNEXPECTED, format!("cannot wait: {why}")),
-            other => Failure::new(DISK, format!("the trace is incomplete: {other}")),
+            DriverError::System(why) => Failure::system("cannot wait", &why),
+            DriverError::Record(path, why) => {
+                let what =
+                    format!("the trace is incomplete: cannot record into {}", path.display());
+                Failure::system(&what, &why)
+            }
+            DriverError::Listen(why) => Failure::listen(&why),
         })
     }
 

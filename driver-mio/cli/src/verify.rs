@@ -1,20 +1,21 @@
 //! `verify`: hashes what is on disk.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
+use eddyline::{DiskError, Placement};
 use eddyline_disk::lanes::LANES;
 use eddyline_disk::resume_store::ResumeStore;
-use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles};
+use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, describe, disk_error};
 use eddyline_mio::dns::Names;
 
 use super::documents::{Numbers, Verified, VerifiedFile};
-use super::exit::{BAD_DATA, Failure, UNEXPECTED, USAGE};
+use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE, io_text};
 use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
@@ -56,11 +57,11 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
         })
         .map_err(|error| Failure::io(dir, &error))?;
-    let states = match check(&files, matches)? {
+    let states = match check(&files, dir, matches)? {
         Ended::Done(states) => states,
         Ended::BySignal(code) => return Ok(ExitCode::from(code)),
     };
-    let report = Report { metainfo: &metainfo, states, files: look(&files) };
+    let report = Report { metainfo: &metainfo, states, files: look(&files, dir)? };
     let complete = report.is_complete();
     if matches.get_flag("json") {
         print_json(&report.document());
@@ -70,15 +71,36 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if complete {
         Ok(ExitCode::SUCCESS)
     } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
-        let text = format!("{} is longer than the torrent says; `download` cuts it off", file.path);
-        Err(Failure::new(BAD_DATA, text))
+        Err(Failure::too_long(&file.path, report.has_all_of(file)))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }
 }
 
+/// What cannot be read is neither bad nor missing.
+fn unreadable(files: &TorrentFiles, dir: &Path, error: &io::Error) -> Failure {
+    let told = describe(error).map(|told| told.told(Some(dir), files.metainfo().name()));
+    let text = told.unwrap_or_else(|| format!("{}: {}", dir.display(), io_text(error)));
+    Failure::new(DISK, text)
+}
+
+/// Whether it is as good as not there: nothing is, less than there should be, or something else.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(disk_error(error), DiskError::Missing | DiskError::InTheWay)
+}
+
+/// What ends the check before its end.
+enum Stop {
+    Signal(u8),
+    Unreadable(io::Error),
+}
+
 /// Hashes all pieces, or ends with the code of a signal.
-fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Ended<Vec<State>>, Failure> {
+fn check(
+    files: &TorrentFiles,
+    dir: &Path,
+    matches: &ArgMatches,
+) -> Result<Ended<Vec<State>>, Failure> {
     let metainfo = files.metainfo();
     let geometry = metainfo.geometry();
     let pieces: Vec<u32> = (0..geometry.pieces()).collect();
@@ -93,23 +115,34 @@ fn check(files: &TorrentFiles, matches: &ArgMatches) -> Result<Ended<Vec<State>>
         &groups,
         workers,
         |group, buffer| match signals.exit_code() {
-            None => Ok(files.hash_pieces(group, buffer)),
-            Some(code) => Err(code),
+            None => {
+                let hashes = files.hash_pieces(group, buffer).into_iter();
+                let known = hashes.map(|hash| match hash {
+                    Err(error) if !is_missing(&error) => Err(Stop::Unreadable(error)),
+                    other => Ok(other.ok()),
+                });
+                known.collect::<Result<Vec<_>, Stop>>()
+            }
+            Some(code) => Err(Stop::Signal(code)),
         },
         |group, hashes| {
             progress.add(group.iter().map(|piece| u64::from(geometry.piece_size(*piece))).sum());
             for (piece, hash) in group.iter().zip(hashes) {
                 states[*piece as usize] = match hash {
-                    Ok(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
-                    Ok(_) => State::Bad,
-                    Err(_) => State::Missing,
+                    Some(hash) if metainfo.piece_hash(*piece) == Some(hash) => State::Good,
+                    Some(_) => State::Bad,
+                    None => State::Missing,
                 };
             }
         },
     );
     // The bar is gone with this, before the report.
     drop(progress);
-    Ok(outcome.map_or_else(Ended::BySignal, |()| Ended::Done(states)))
+    match outcome {
+        Ok(()) => Ok(Ended::Done(states)),
+        Err(Stop::Signal(code)) => Ok(Ended::BySignal(code)),
+        Err(Stop::Unreadable(error)) => Err(unreadable(files, dir, &error)),
+    }
 }
 
 /// A file that stands on disk, or should.
@@ -122,12 +155,15 @@ struct Seen {
     excess: u64,
 }
 
-/// Looks at every file. One that cannot be looked at counts as not there, as its pieces do.
-fn look(files: &TorrentFiles) -> Vec<Seen> {
-    let status = files.open().unwrap_or_default();
+/// Looks at every file. Where something else is in the way it counts as not there, as its pieces do.
+fn look(files: &TorrentFiles, dir: &Path) -> Result<Vec<Seen>, Failure> {
+    let status = match files.open() {
+        Err(error) if !is_missing(&error) => return Err(unreadable(files, dir, &error)),
+        status => status.unwrap_or_default(),
+    };
     let stored = files.metainfo().layout().files().iter().enumerate();
     let stored = stored.filter(|(_, file)| file.is_stored());
-    stored
+    let seen = stored
         .map(|(index, file)| {
             let length = status.get(index).and_then(|status| status.length);
             Seen {
@@ -137,7 +173,8 @@ fn look(files: &TorrentFiles) -> Vec<Seen> {
                 excess: length.unwrap_or(0).saturating_sub(file.length),
             }
         })
-        .collect()
+        .collect();
+    Ok(seen)
 }
 
 fn with_state(states: &[State], wanted: State) -> Vec<u32> {
@@ -189,6 +226,12 @@ impl Report<'_> {
         let length = |file: &Seen| self.metainfo.layout().files()[file.index].length;
         let right = |file: &Seen| file.excess == 0 && (file.is_there || length(file) > 0);
         self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
+    }
+
+    /// Whether everything that the torrent says of a file is in it.
+    fn has_all_of(&self, file: &Seen) -> bool {
+        let length = self.metainfo.layout().files()[file.index].length;
+        good_bytes(self.metainfo, &self.states, file.index) == length
     }
 
     fn document(&self) -> Verified {

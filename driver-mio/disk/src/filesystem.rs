@@ -161,6 +161,10 @@ pub trait FileSystem: Debug + Send + Sync {
     fn dates_late(&self) -> bool {
         false
     }
+    /// What the place is called, where it is one of the system's.
+    fn root(&self) -> Option<std::path::PathBuf> {
+        None
+    }
     /// What names can be here.
     fn naming(&self) -> Naming {
         Naming::POSIX

@@ -81,7 +81,7 @@ fn what_is_held_back_has_a_limit() {
 fn while_a_download_goes_on_whole_pieces_are_written_together() {
     let mut gather = Gather::new(1 << 22);
     let now = Instant::now();
-    let mut add = |piece, size, goes_on| {
+    let mut add = |piece, size, goes_on: bool| {
         gather.add(block(piece, 0), size, || goes_on.then_some(Duration::from_secs(1)), now)
     };
     // A megabyte of them is enough; what is not whole stays.

@@ -84,6 +84,10 @@ impl FileSystem for Linked {
         self.scoped.is_there()
     }
 
+    fn root(&self) -> Option<PathBuf> {
+        self.scoped.root()
+    }
+
     fn dates_late(&self) -> bool {
         self.scoped.dates_late() || self.system.dates_late()
     }

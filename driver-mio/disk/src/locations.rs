@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::Naming;
 use eddyline::{Fault, LocationId};
+use rustix::io::Errno;
 
 use super::filesystem::FileSystem;
 use super::naming::naming_of;
@@ -185,7 +186,11 @@ impl Locations {
                     let mut entries = std::fs::read_dir(path).map_err(|_| gone())?;
                     entries.next().ok_or_else(gone)??;
                 } else {
-                    std::fs::create_dir_all(path)?;
+                    std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+                        // What is there is a file.
+                        io::ErrorKind::AlreadyExists => Errno::NOTDIR.into(),
+                        _ => error,
+                    })?;
                 }
                 match &location.kind {
                     Kind::Scoped(path) => Arc::new(Scoped::open(path)?),

@@ -16,7 +16,7 @@ use super::filesystem::{Access, FileSystem, StoredFile};
 use super::found_names::found_names;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
-use super::refusal::of_file;
+use super::refusal::{of_file, on_the_way};
 use super::span::Span;
 use super::watch::{Changed, Watch};
 
@@ -500,13 +500,25 @@ impl Arranged {
         self.renamed.get(&index).map_or(entry.path.as_slice(), Vec::as_slice)
     }
 
+    /// An error of looking at files, with the first of them of which it is so.
+    fn refused_at(&self, files: &[FileEntry], error: io::Error) -> io::Error {
+        let own =
+            |(index, entry): &(u32, &FileEntry)| entry.is_stored() && !self.parted.contains(index);
+        let mut paths = (0u32..).zip(files).filter(own).map(|(n, entry)| self.path(n, entry));
+        match paths.find(|path| self.fs.find(path).is_err()) {
+            Some(path) => on_the_way(&*self.fs, path, error),
+            None => error,
+        }
+    }
+
     /// What the disk says of each file.
     pub(super) fn status(&self, files: &[FileEntry]) -> io::Result<Box<[FileStatus]>> {
         let all = files.iter().enumerate().map(|(index, entry)| (index as u32, entry));
         let own =
             |(index, entry): &(u32, &FileEntry)| entry.is_stored() && !self.parted.contains(index);
         let mut paths = all.clone().filter(own).map(|(index, entry)| self.path(index, entry));
-        let mut found = self.fs.find_all(&mut paths)?.into_iter();
+        let found = self.fs.find_all(&mut paths).map_err(|error| self.refused_at(files, error))?;
+        let mut found = found.into_iter();
         let status = |(index, entry): (u32, &FileEntry)| {
             if !own(&(index, entry)) {
                 let parted = entry.is_stored().then(|| self.part.changed(index)).transpose()?;

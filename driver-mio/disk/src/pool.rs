@@ -23,7 +23,7 @@ use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
 use super::queue::{Queue, Work, Written, torrent_of};
 use super::read_cache::{ReadCache, ReadStats};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Refusal, of_file};
 use super::span::Span;
 use super::unhashed::Unhashed;
 use super::watch::{Changed, Turns};
@@ -419,7 +419,9 @@ impl Shared {
                 DiskOutcome::Done
             }
             DiskOp::Move { torrent, to } => {
-                let fs = self.locations.open(to)?;
+                // It is not the folder that the torrent is in.
+                let root = [self.locations.root(to).display().to_string()];
+                let fs = self.locations.open(to).map_err(|error| of_file(&root, error))?;
                 self.reads.close(torrent);
                 let open = self.torrent(torrent)?;
                 let paths = open.files.stored_paths();

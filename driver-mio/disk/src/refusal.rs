@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use super::filesystem::FileSystem;
 use super::naming::CannotHold;
 
 /// An error of the system about one file.
@@ -27,6 +28,26 @@ pub(super) fn of_file(path: &[String], error: io::Error) -> io::Error {
     match error.raw_os_error() {
         None => error,
         Some(_) => io::Error::new(error.kind(), AtPath { path: path.join("/"), why: error }),
+    }
+}
+
+/// The same of a file in another place than the torrent's, which is named with it.
+pub(super) fn of_file_at(fs: &dyn FileSystem, path: &[String], error: io::Error) -> io::Error {
+    match fs.root() {
+        Some(root) => of_file(&[&[root.display().to_string()], path].concat(), error),
+        None => of_file(path, error),
+    }
+}
+
+/// Notes on which part of the way to a file the system refuses something: at a folder that may not be
+/// entered, or at the file. The place as a whole is left to whoever knows what it is called.
+pub(super) fn on_the_way(fs: &dyn FileSystem, path: &[String], error: io::Error) -> io::Error {
+    let refused = |depth: &usize| fs.find(&path[..*depth]).is_err();
+    let depth = (1..=path.len()).find(refused).unwrap_or(path.len());
+    let entered = error.kind() != io::ErrorKind::PermissionDenied;
+    match &path[..if entered { depth } else { depth - 1 }] {
+        [] => error,
+        place => of_file(place, error),
     }
 }
 
@@ -75,7 +96,8 @@ pub fn in_folder(folder: &Path, path: &str) -> String {
 }
 
 /// The file, where it is known, and what the system says of it; nothing for errors of our own.
-pub(super) fn describe(error: &io::Error) -> Option<Refusal> {
+#[must_use]
+pub fn describe(error: &io::Error) -> Option<Refusal> {
     if error.get_ref().is_some_and(|inner| inner.is::<CannotHold>()) {
         return Some(Refusal::Sentence(error.to_string()));
     }
@@ -157,5 +179,21 @@ mod tests {
         let own = of_file(&path, io::ErrorKind::UnexpectedEof.into());
         assert_eq!((describe(&own), disk_error(&own)), (None, DiskError::Missing));
         assert_eq!(words(&io::Error::other("TLS of /A/B")), "TLS of /A/B");
+    }
+
+    #[test]
+    fn the_path_of_an_error_is_where_the_way_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("t"), "a file").unwrap();
+        let fs = super::super::Scoped::open(folder.path()).unwrap();
+        let path = ["t", "sub", "f"].map(str::to_owned);
+        for (errno, place) in [(Errno::NOTDIR, "t/sub: "), (Errno::ACCESS, "t: ")] {
+            let error = on_the_way(&fs, &path, errno.into());
+            let text = describe(&error).unwrap().told(None, "x");
+            assert!(text.starts_with(place), "{text}");
+        }
+        let at = of_file_at(&fs, &path, Errno::NOSPC.into());
+        let text = describe(&at).unwrap().told(Some(Path::new("elsewhere")), "x");
+        assert!(text.starts_with(&format!("{}/t/sub/f: no", folder.path().display())), "{text}");
     }
 }

@@ -13,6 +13,7 @@ use super::filesystem::{Access, FileSystem, Path};
 use super::found_folders::on_the_way;
 use super::operations::{Arranged, TorrentFiles};
 use super::part_file::PartFile;
+use super::refusal::{of_file, of_file_at};
 
 /// Bytes copied and compared at once.
 const CHUNK: usize = 1 << 20;
@@ -114,7 +115,7 @@ impl TorrentFiles {
         for (_, names) in renamed {
             let there = arranged.fs.find(&names.from)?.is_some();
             let result = if there { arranged.fs.rename(&names.from, &names.to) } else { Ok(()) };
-            if let Err(error) = result {
+            if let Err(error) = result.map_err(|error| of_file(&names.to, error)) {
                 for names in done.into_iter().rev() {
                     // As good as it gets: the names that are in force are the old ones.
                     let _ = arranged.fs.rename(&names.to, &names.from);
@@ -164,9 +165,25 @@ impl TorrentFiles {
             if arranged.fs.find(part)?.is_some() {
                 paths.push(part.to_vec());
             }
-            paths.iter().try_for_each(|path| bring(&*arranged.fs, &**fs, path))?;
-            for path in &paths {
-                fs.sync_folders(path)?;
+            let mut made = Vec::new();
+            let brought = paths.iter().try_for_each(|path| {
+                bring(&*arranged.fs, &**fs, path, &mut made)?;
+                Ok(())
+            });
+            let synced = || {
+                let mut all = paths.iter();
+                all.try_for_each(|path| {
+                    fs.sync_folders(path).map_err(|e| of_file_at(&**fs, path, e))
+                })
+            };
+            if let Err(error) = brought.and_then(|()| synced()) {
+                // It stays where it is, and what was made of it elsewhere takes room for nothing.
+                for path in &made {
+                    let _ = fs.remove(path);
+                }
+                let ways = paths.iter().map(Vec::as_slice);
+                remove_empty_folders(&**fs, ways, &arranged.found);
+                return Err(error);
             }
         }
         let mut arranged = self.write_lock();
@@ -244,13 +261,22 @@ fn remove_empty_folders<'a>(
     }
 }
 
-/// Makes sure that `to` holds the same file as `from` under the same name, durably.
-fn bring(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    if to.find(path)?.is_some() {
+/// Makes sure that `to` holds the same file as `from` under the same name, durably. What is made for that is
+/// put on the list before.
+fn bring(
+    from: &dyn FileSystem,
+    to: &dyn FileSystem,
+    path: &Path,
+    made: &mut Vec<Vec<String>>,
+) -> io::Result<()> {
+    let there = |error| of_file_at(to, path, error);
+    if to.find(path).map_err(there)?.is_some() {
         // An earlier attempt may have come so far.
-        return if is_same(from, to, path, path)? { Ok(()) } else { Err(Errno::EXIST.into()) };
+        let same = is_same(from, to, path, path).map_err(there)?;
+        return if same { Ok(()) } else { Err(there(Errno::EXIST.into())) };
     }
-    if second_name(from, to, path)? {
+    if second_name(from, to, path).map_err(there)? {
+        made.push(path.to_vec());
         return Ok(());
     }
     let (name, folders) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
@@ -262,26 +288,30 @@ fn bring(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::Result<
     let draft: Vec<String> =
         folders.iter().cloned().chain([format!("{stem}{UNFINISHED}")]).collect();
     match to.remove(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(there(error)),
         _ => {}
     }
-    let source = from.open(path, Access::Read)?;
+    let here = |error| of_file(path, error);
+    let source = from.open(path, Access::Read).map_err(here)?;
     let length = source.found()?.length;
-    let target = to.open(&draft, Access::Write { executable: false })?;
+    made.push(draft.clone());
+    let target = to.open(&draft, Access::Write { executable: false }).map_err(there)?;
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
     while at < length {
         let part = &mut buffer[..(length - at).min(CHUNK as u64) as usize];
-        source.read_at(part, at)?;
-        target.write_at(&[part], at)?;
+        source.read_at(part, at).map_err(here)?;
+        target.write_at(&[part], at).map_err(there)?;
         at += part.len() as u64;
     }
-    target.lengthen(length)?;
-    target.sync()?;
+    target.lengthen(length).and_then(|()| target.sync()).map_err(there)?;
     if !is_same(from, to, path, &draft)? {
         return Err(io::Error::other("the copy differs from what was copied"));
     }
-    to.rename(&draft, path)
+    to.rename(&draft, path).map_err(there)?;
+    made.pop();
+    made.push(path.to_vec());
+    Ok(())
 }
 
 /// Gives the file a second name at the other place, where both are one file system: that needs no

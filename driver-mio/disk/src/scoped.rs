@@ -185,6 +185,10 @@ impl FileSystem for Scoped {
         rustix::fs::stat(&self.path).is_ok_and(|stat| identity(&stat) == self.identity)
     }
 
+    fn root(&self) -> Option<PathBuf> {
+        Some(self.path.clone())
+    }
+
     fn dates_late(&self) -> bool {
         self.dates_late
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use eddyline_session::session_store::{Entry, SessionStore};
 use serde_json::json;
 
-use crate::home::{ALONE, Home, content, pick};
+use crate::home::{ALONE, Home, content, pick, set_of_three};
 
 /// A torrent of the set that lies in `source`, and whose move to `full` cannot be made: a file of the same
 /// name stands there.
@@ -39,6 +39,31 @@ fn a_move_that_fails_is_told_and_leaves_no_record() {
     // No later run moves it, and another place can be chosen.
     home.succeed(&["session", "move", "a.bin", "--to", "room"]);
     assert_eq!(std::fs::read(home.at("room/a.bin")).unwrap(), content("a.bin", 40_000));
+}
+
+#[test]
+fn a_move_that_fails_names_the_file_and_takes_away_what_it_made() {
+    let home = Home::new();
+    let torrent = set_of_three(&home);
+    home.succeed(&["session", "add", &torrent, "--dir", "source"]);
+    home.succeed(&["session", "verify", "set"]);
+    std::fs::create_dir_all(home.at("full/set")).unwrap();
+    std::fs::write(home.at("full/set/b"), "somebody else's").unwrap();
+    let told = home.refuse(13, &["session", "move", "set", "--to", "full"]);
+    assert!(told.contains(&format!("{}: file exists", home.at("full/set/b"))), "{told}");
+    assert!(!home.path().join("full/set/a").exists(), "nothing of it stays there");
+    assert_eq!(std::fs::read(home.at("full/set/b")).unwrap(), b"somebody else's");
+    assert_eq!(std::fs::read(home.at("source/set/a")).unwrap(), content("a", 10));
+    let told = home.refuse(13, &["session", "move", "set", "--to", &torrent]);
+    let why = format!("{torrent}: part of the path is not a folder");
+    assert!(told.contains(&why), "{told}");
+    // Folders that the move makes go with it, too.
+    std::fs::create_dir(home.at("other")).unwrap();
+    std::fs::write(home.at("other/set"), "a file").unwrap();
+    let told = home.refuse(13, &["session", "move", "set", "--to", "other"]);
+    assert!(told.contains("other/set"), "{told}");
+    home.succeed(&["session", "move", "set", "--to", "room"]);
+    assert_eq!(std::fs::read(home.at("room/set/a")).unwrap(), content("a", 10));
 }
 
 #[test]
