@@ -1,5 +1,6 @@
 //! What an entry of the set means to an engine: its source, its options, its place.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use eddyline::base::hash::Sha1Hash;
@@ -8,9 +9,8 @@ use eddyline::{LocationId, Priority, RateLimits, ResumeData};
 use eddyline_disk::Locations;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::dns::Names;
-use eddyline_session::AddOptions;
-use eddyline_session::Source;
 use eddyline_session::session_store::{Entry, SessionSet};
+use eddyline_session::{AddOptions, Selected, Source};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::printable;
@@ -19,10 +19,14 @@ use super::super::source::load;
 
 /// How a torrent is called on the screen.
 pub(super) fn title(entry: &Entry) -> String {
-    // A magnet that says no name is called by its hash.
+    // What has no name is called by its hash.
     let nameless = entry.name.is_empty() || entry.name == entry.hash;
-    let name = if nameless { "(a magnet)".into() } else { printable(&entry.name) };
-    format!("{name} {}", entry.hash)
+    let is_unknown = !entry.magnet.is_empty() && entry.length == 0;
+    match (nameless, is_unknown) {
+        (true, true) => format!("(a magnet) {}", entry.hash),
+        (true, false) => format!("(no name) {}", entry.hash),
+        (false, _) => format!("{} {}", printable(&entry.name), entry.hash),
+    }
 }
 
 /// How its file or folder is called now.
@@ -38,6 +42,25 @@ pub(super) fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData
     // A run in another folder says nothing of this one. Early records tell no folder.
     let here = [&entry.folder, &entry.moving_to].map(|folder| place_of(folder));
     (here.contains(&resume.location) || resume.location == LocationId::default()).then_some(resume)
+}
+
+/// Whether everything wanted of a torrent is here, as far as its resume data and a look at its files tell.
+pub(super) fn is_whole(set: &SessionSet, store: &ResumeStore, entry: &Entry) -> bool {
+    let torrent = set.torrent(&entry.hash).ok().and_then(|bytes| Metainfo::parse(&bytes).ok());
+    let (Some(resume), Some(metainfo)) = (resume_of(store, entry), torrent) else { return false };
+    let selected = Selected::without(&metainfo, &entry.skipped);
+    if selected.done(&resume.have) < selected.length() {
+        return false;
+    }
+    let skipped: BTreeSet<u32> = entry.skipped.iter().copied().collect();
+    let folder = if has_moved(entry, Some(&resume)) { &entry.moving_to } else { &entry.folder };
+    let files = (0u32..).zip(metainfo.layout().files());
+    let mut wanted = files.filter(|(index, file)| file.is_stored() && !skipped.contains(index));
+    wanted.all(|(index, file)| {
+        let path = resume.renamed.get(&index).map_or(&file.path, |renamed| &renamed.to);
+        let place = path.iter().fold(Path::new(folder).to_owned(), |way, part| way.join(part));
+        std::fs::metadata(place).is_ok_and(|found| found.is_file() && found.len() == file.length)
+    })
 }
 
 /// Its hash.

@@ -15,7 +15,7 @@ use eddyline::{
 use eddyline_disk::names_fit;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::Selected;
-use eddyline_session::session_store::{Entry, SessionSet, SessionStore};
+use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
 use eddyline_session::{Renames, Source};
 
 use super::super::documents::SessionVerified;
@@ -271,7 +271,7 @@ fn rename_file(
 
 /// `session verify TORRENT…`: hashes everything again, and keeps what it found for the next run.
 pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let Locked { set, store, _session } = lock(matches, "session verify")?;
+    let Locked { mut set, store, _session } = lock(matches, "session verify")?;
     let mut session = start(matches, "session verify")?;
     let signals = listen()?;
     let (mut results, mut complete) = (Vec::new(), true);
@@ -285,6 +285,11 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let all_empty = length == 0;
         let is_complete = done == length && (all_empty || good.count() > 0);
         complete &= is_complete;
+        if !is_complete && entry.paused == GOAL_REACHED {
+            // The next run fetches what is missing.
+            let entry = Entry { paused: 0, ..entry.clone() };
+            set.put(vec![(entry, None)]).map_err(|error| disk(store.state(), &error))?;
+        }
         let name = current_name(&entry, resume_of(&store, &entry).as_ref());
         if !matches.get_flag("json") {
             let (good, pieces) = (good.count(), good.len());

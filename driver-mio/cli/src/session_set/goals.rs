@@ -22,12 +22,14 @@ struct Tracked {
 pub(super) struct Goals {
     usual: SeedGoal,
     torrents: BTreeMap<String, Tracked>,
+    /// Whether earlier runs have seeded some torrents as much as was wanted.
+    before: bool,
 }
 
 impl Goals {
     /// Goals of a run with these flags.
     pub fn new(usual: SeedGoal) -> Self {
-        Self { usual, torrents: BTreeMap::new() }
+        Self { usual, torrents: BTreeMap::new(), before: false }
     }
 
     /// A torrent takes part; earlier runs uploaded `uploaded` bytes of it.
@@ -36,6 +38,23 @@ impl Goals {
         let length = entry.length.unsigned_abs();
         let tracked = Tracked { goal, complete: None, uploaded, length, reached: false };
         self.torrents.insert(entry.hash.clone(), tracked);
+    }
+
+    /// Whether the seeding of a torrent ends some time.
+    pub fn has_one(&self, entry: &Entry) -> bool {
+        self.usual.of_entry(entry).is_set()
+    }
+
+    /// A torrent has been seeded as much as was wanted by an earlier run.
+    pub fn reached_before(&mut self) {
+        self.before = true;
+    }
+
+    /// A torrent is being fetched: what was there is not, or more is wanted.
+    pub fn lacks(&mut self, hash: &str) {
+        if let Some(tracked) = self.torrents.get_mut(hash).filter(|tracked| !tracked.reached) {
+            tracked.complete = None;
+        }
     }
 
     /// A torrent is complete.
@@ -70,10 +89,10 @@ impl Goals {
         reached
     }
 
-    /// Whether all torrents have reached their goals, and nothing is left to do. That is so of none at all,
-    /// if the run was given a goal: those that there were have reached it in an earlier run.
+    /// Whether all torrents have reached their goals, in this run or before, and nothing is left to do. That
+    /// is so of none at all, too, if the run was given a goal.
     pub fn all_reached(&self) -> bool {
-        let something = !self.torrents.is_empty() || self.usual.is_set();
+        let something = !self.torrents.is_empty() || self.before || self.usual.is_set();
         something && self.torrents.values().all(|tracked| tracked.reached)
     }
 

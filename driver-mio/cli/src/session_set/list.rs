@@ -7,7 +7,7 @@ use eddyline::base::bits::Bits;
 use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Selected;
-use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet};
+use eddyline_session::session_store::{Entry, GOAL_REACHED, PAUSED, SessionSet};
 
 use super::super::documents::Listed;
 use super::super::exit::Failure;
@@ -96,8 +96,9 @@ fn row(set: &SessionSet, store: &ResumeStore, status: &(bool, Status), entry: &E
     let complete = length > 0 && done == length;
     let error = told.filter(|_| entry.paused == 0).and_then(|told| told.error.clone());
     let state = match live {
-        _ if entry.paused == GOAL_REACHED => "finished",
-        _ if entry.paused != 0 => "paused",
+        // What has lost some of its data since then has something to do.
+        _ if entry.paused == GOAL_REACHED && done >= length => "finished",
+        _ if entry.paused == PAUSED => "paused",
         _ if error.is_some() => "failed",
         Some(live) => &live.state,
         // It stands by: nobody wants it at the moment.

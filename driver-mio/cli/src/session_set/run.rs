@@ -10,7 +10,9 @@ use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
-use eddyline::{Command, FilePriority, Notice, Priority, StorageTask, TorrentCommand};
+use eddyline::{
+    Command, FilePriority, Notice, Priority, StorageTask, TorrentCommand, TorrentState,
+};
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
@@ -24,7 +26,8 @@ use super::super::setup::Setup;
 use super::super::signals::Signals;
 use super::add::skipped;
 use super::entries::{
-    hash_of, move_failure, moved, not_moved, options_of, place_of, resume_of, source_of, title,
+    hash_of, is_whole, move_failure, moved, not_moved, options_of, place_of, resume_of, source_of,
+    title,
 };
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
@@ -33,6 +36,8 @@ use super::{Locked, disk, folder_of, lock};
 const FRAME: Duration = Duration::from_millis(200);
 /// Seconds without peers after which a complete torrent leaves memory.
 const REST_AFTER: Duration = Duration::from_secs(60);
+/// Sets of at most so many torrents have the files of all that are complete looked at when a run begins.
+const LOOKED_AT: usize = 1000;
 /// How often goals are looked at.
 const GOALS_EVERY: Duration = Duration::from_millis(500);
 /// How often `session list` is told how things are.
@@ -77,7 +82,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         status_due: now,
         goals_due: now,
     };
-    run.begin_all(&store, &mut reporter);
+    run.begin_all(&store, &mut reporter)?;
     reporter.ready(&run.session);
     run.tell_left_out(&reporter);
     let outcome = run.work(&mut reporter, &signals);
@@ -123,7 +128,8 @@ fn left_out(magnet: &str, files: usize) -> Vec<u32> {
 }
 
 impl Run<'_> {
-    fn begin_all(&mut self, store: &ResumeStore, reporter: &mut Reporter) {
+    fn begin_all(&mut self, store: &ResumeStore, reporter: &mut Reporter) -> Result<(), Failure> {
+        self.look_at_finished(store)?;
         // One that is paused stays what it is in the set.
         let config = self.session.driver.engine().config().clone();
         let all: Vec<Entry> = self.set.list().into_iter().cloned().collect();
@@ -133,7 +139,12 @@ impl Run<'_> {
                 continue;
             }
             self.goals.track(entry, resume_of(store, entry).map_or(0, |resume| resume.uploaded));
-            if let Some(info_hash) = complete(store, entry) {
+            // What resume data says may not be so any more. Where nothing but looking tells, many are not looked
+            // at: each is when somebody wants it.
+            let looked_at = all.len() <= LOOKED_AT || self.goals.has_one(entry);
+            let is_here = |_: &Sha1Hash| !looked_at || is_whole(&self.set, store, entry);
+            let idle = complete(store, entry).filter(is_here);
+            if let Some(info_hash) = idle {
                 let tracked = entry.trackers != 0 || self.matches.contains_id("tracker");
                 let announce = config.dht || (config.trackers && tracked);
                 self.session.driver.command(Command::StandBy { info_hash, announce });
@@ -144,6 +155,26 @@ impl Run<'_> {
                 self.begin(entry);
             }
         }
+        Ok(())
+    }
+
+    /// Torrents that were finished and have lost something are to be fetched again.
+    fn look_at_finished(&mut self, store: &ResumeStore) -> Result<(), Failure> {
+        let finished = self.set.list().into_iter().filter(|entry| entry.paused == GOAL_REACHED);
+        let (whole, lacking): (Vec<&Entry>, Vec<&Entry>) =
+            finished.partition(|entry| is_whole(&self.set, store, entry));
+        if !whole.is_empty() {
+            self.goals.reached_before();
+        }
+        let puts: Vec<_> =
+            lacking.into_iter().map(|e| (Entry { paused: 0, ..e.clone() }, None)).collect();
+        for (entry, _) in &puts {
+            warn(&format!("{} was finished, and some of it is missing now", title(entry)));
+        }
+        if puts.is_empty() {
+            return Ok(());
+        }
+        self.set.put(puts).map_err(|error| disk(&self.folder, &error))
     }
 
     fn work(&mut self, reporter: &mut Reporter, signals: &Signals) -> Result<Option<u8>, Failure> {
@@ -303,8 +334,11 @@ impl Run<'_> {
             {
                 self.goals.uploaded(&hash, view.uploaded, view.wanted);
             }
+            let state = || self.session.driver.engine().torrent_state(item.id?);
             if item.done {
                 self.goals.complete(&hash, Instant::now());
+            } else if state() == Some(TorrentState::Downloading) {
+                self.goals.lacks(&hash);
             }
         }
         for hash in self.goals.reached() {

@@ -67,6 +67,16 @@ fn a_torrent_that_lies_in_the_current_folder_is_one_of_the_session() {
 }
 
 #[test]
+fn a_torrent_without_a_name_is_not_called_a_magnet() {
+    let home = Home::new();
+    let info = "d5:filesld6:lengthi5e4:pathl1:aeee4:name0:12:piece lengthi16384e6:pieces20:";
+    let torrent = format!("d4:info{info}{}ee", "x".repeat(20));
+    std::fs::write(home.at("nameless.torrent"), torrent).unwrap();
+    let told = home.succeed(&["session", "add", "nameless.torrent"]);
+    assert!(told.contains("added (no name) ") && !told.contains("magnet"), "{told}");
+}
+
+#[test]
 fn adding_what_is_there_changes_nothing_and_says_so() {
     let home = Home::new();
     let torrent = home.torrent("a.bin", 40_000);
@@ -149,6 +159,64 @@ fn goals_of_a_run_and_of_torrents_end_their_seeding_and_then_the_run() {
     assert_eq!(states(), ["finished", "finished"]);
     // So does one that finds nothing left to do.
     home.succeed(&run(&["--no-trackers", "--seed-time", "0s"]));
+}
+
+/// A home with the torrent `a.bin` in the session, which a run has seeded for a second and so finished.
+fn finished() -> Home {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    std::fs::create_dir(home.at("got")).unwrap();
+    std::fs::copy(home.at("source/a.bin"), home.at("got/a.bin")).unwrap();
+    home.succeed(&["session", "add", &torrent, "--dir", "got", "--seed-time", "0s"]);
+    home.succeed(&run(NO_TRACKERS));
+    assert_eq!(home.listed()[0]["state"], "finished");
+    home
+}
+
+#[test]
+fn a_run_that_finds_all_torrents_finished_ends() {
+    let home = finished();
+    home.succeed(&run(NO_TRACKERS));
+    assert_eq!(home.listed()[0]["state"], "finished");
+}
+
+#[test]
+fn a_finished_torrent_whose_data_is_lost_is_fetched_again() {
+    for verified in [false, true] {
+        let home = finished();
+        let (_seeder, peer) = home.seed(&["a.bin.torrent"]);
+        std::fs::remove_file(home.at("got/a.bin")).unwrap();
+        if verified {
+            home.refuse(32, &["session", "verify", "a.bin"]);
+            assert_eq!(pick(&home.listed()[0], &["state", "done"]), json!(["stopped", 0]));
+        }
+        let mut running = home.start(&run(NO_TRACKERS));
+        running.line_with("READY");
+        running.signal("-TERM");
+        assert_eq!(running.end().0, 143, "there is something to fetch");
+        home.succeed(&run(&["--no-trackers", "--peer", &peer]));
+        assert_eq!(std::fs::read(home.at("got/a.bin")).unwrap(), content("a.bin", 40_000));
+        assert_eq!(home.listed()[0]["state"], "finished");
+    }
+}
+
+#[test]
+fn a_finished_torrent_with_a_goal_that_is_not_reached_is_seeded_again() {
+    for goal in [["--seed-time", "1h"], ["--seed-time", "none"], ["--seed-ratio", "2"]] {
+        let home = finished();
+        let mut set = vec!["session", "set", "a.bin"];
+        if goal[0] == "--seed-ratio" {
+            set.extend(["--seed-time", "none"]);
+        }
+        home.succeed(&[&set[..], &goal[..]].concat());
+        assert_eq!(pick(&home.listed()[0], &["state", "paused"]), json!(["stopped", false]));
+        let running = home.start(&run(NO_TRACKERS));
+        until("it is seeded", || home.listed()[0]["state"] == "seeding");
+        assert_eq!(running.stop().0, 0);
+    }
+    let home = finished();
+    home.succeed(&["session", "set", "a.bin", "--max-up", "1M"]);
+    assert_eq!(home.listed()[0]["state"], "finished");
 }
 
 #[test]
