@@ -24,6 +24,10 @@ const OWN: &[(&str, &[&str])] = &[
     ("session rename", &["file"]),
 ];
 
+/// Flags that may be given several times and whose values have no spaces: a variable has several with spaces
+/// between them.
+const ADDRESSES: &[&str] = &["peer", "tracker", "dht-bootstrap", "web-seed"];
+
 /// Longest configuration file that is read: reading one takes fifty times its bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -62,7 +66,8 @@ fn place_of(error: &clap::Error, given: &[OsString], file: &toml::Table) -> Opti
         return None;
     }
     let name = variable(flag);
-    if std::env::var(&name).is_ok_and(|text| text == value) {
+    let is_it = |text: String| text == value || text.split_whitespace().any(|part| part == value);
+    if std::env::var(&name).is_ok_and(is_it) {
         return Some(format!("the environment, {name}"));
     }
     let path = folders::config()?.join("config.toml");
@@ -201,6 +206,11 @@ fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String
     // A flag takes 1, yes and on from the environment as well as true.
     let arg = match arg.get_action() {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),
+        ArgAction::Append if ADDRESSES.contains(&&*long) => match several(&name) {
+            // The environment counts before the file.
+            Some(values) => return arg.required(false).default_values(values),
+            None => arg.env(name),
+        },
         _ => arg.env(name),
     };
     let own = OWN.iter().any(|(command, flags)| *command == path && flags.contains(&&*long));
@@ -213,6 +223,13 @@ fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String
         }
         Some(value) => arg.required(false).default_value(text(value)),
     }
+}
+
+/// The values of a variable that has more than one of them.
+fn several(name: &str) -> Option<Vec<String>> {
+    let values: Vec<String> =
+        std::env::var(name).ok()?.split_whitespace().map(str::to_owned).collect();
+    (values.len() > 1).then_some(values)
 }
 
 fn text(value: &toml::Value) -> String {

@@ -167,6 +167,7 @@ impl Screen {
         let fitting = wanted.iter().take(rows.saturating_sub(1).max(1));
         let lines: Vec<String> = fitting
             .map(|line| console::truncate_str(line, (columns - 1).max(1), "…").into_owned())
+            .map(|line| if is_utf8() { line } else { in_ascii(&line) })
             .collect();
         if lines == self.drawn && self.drawn_at == (columns, rows) {
             return;
@@ -222,6 +223,32 @@ impl Screen {
     }
 }
 
+/// Whether the terminal can be given more than ASCII. Where nobody says what it takes, that is so of most.
+fn is_utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
+    let locale = set.into_iter().find(|locale| !locale.is_empty());
+    locale.is_none_or(|locale| {
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+/// Bars, maps and arrows in ASCII, each in as many cells.
+fn in_ascii(line: &str) -> String {
+    let plain = |c: char| match c {
+        '━' | '╸' | '█' => '#',
+        '─' => '-',
+        '↓' => 'v',
+        '↑' => '^',
+        '…' => '~',
+        '·' => '.',
+        // Levels of the map: eighths that are there.
+        '▁'..='▇' => char::from_digit(c as u32 - '▁' as u32 + 1, 10).unwrap_or('#'),
+        other => other,
+    };
+    line.chars().map(plain).collect()
+}
+
 /// Removes these rows, from the last one, where the cursor is, up to the first. Row by row: a terminal whose
 /// whole screen is cleared at once keeps what was there, and each picture would stay in what one can scroll
 /// back to.
@@ -232,4 +259,19 @@ fn erased(rows: usize) -> String {
 /// Rows that a line takes at this width.
 fn rows_of(line: &str, columns: usize) -> usize {
     console::measure_text_width(line).div_ceil(columns).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of what takes the place of other characters.
+
+    use super::in_ascii;
+
+    #[test]
+    fn bars_and_maps_in_ascii_have_the_same_width() {
+        let line = "━━╸── ↓ 1 MiB/s ↑ 2 B/s …·▁▂▇█";
+        let plain = in_ascii(line);
+        assert_eq!(plain, "###-- v 1 MiB/s ^ 2 B/s ~.127#");
+        assert_eq!(plain.chars().count(), line.chars().count());
+    }
 }

@@ -36,8 +36,15 @@ fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
     texts.map(|text| load(text, &names)).collect()
 }
 
+/// A run that has come to its end, and how it did.
+type Outcome = (Session, Reporter, Result<Option<u8>, Failure>);
+
 /// Fetches, verifies, and ends when everything is complete and on disk.
 pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    end(matches, run_download(matches))
+}
+
+fn run_download(matches: &ArgMatches) -> Result<Outcome, Failure> {
     let count = matches.get_many::<String>("source").map_or(0, |texts| texts.len());
     let output = metadata_output(matches, count)?;
     let torrents = sources(matches, "source")?;
@@ -58,7 +65,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     for source in torrents {
         let source = match look_up(&mut session, source, &signals, patience)? {
             Ended::Done(source) => source,
-            Ended::BySignal(code) => return end_session(session, &mut reporter, Ok(Some(code))),
+            Ended::BySignal(code) => return Ok((session, reporter, Ok(Some(code)))),
         };
         let priorities = match &source {
             Source::Torrent(metainfo) if asks => ask(metainfo)?,
@@ -94,7 +101,7 @@ pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let end = End { patience, goal, selections, asks };
         fetch(&mut session, &mut reporter, &signals, &end)
     };
-    end_session(session, &mut reporter, outcome)
+    Ok((session, reporter, outcome))
 }
 
 /// How room for files is made.
@@ -309,6 +316,10 @@ fn is_checking(session: &Session) -> bool {
 
 /// Checks the data and uploads until stopped.
 pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    end(matches, run_seed(matches))
+}
+
+fn run_seed(matches: &ArgMatches) -> Result<Outcome, Failure> {
     let mut torrents = Vec::new();
     let names = names(matches)?;
     for text in matches.get_many::<String>("torrent").into_iter().flatten() {
@@ -330,7 +341,20 @@ pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     let goal = SeedGoal::from_flags(matches);
     let outcome = serve(&mut session, &mut reporter, &signals, &goal);
-    end_session(session, &mut reporter, outcome)
+    Ok((session, reporter, outcome))
+}
+
+/// Whether all pieces of a file are good.
+fn has_all_of(session: &Session, id: TorrentId, file: u32) -> bool {
+    let engine = session.driver.engine();
+    let (Some(view), Some(metainfo)) = (engine.torrent(id), engine.metainfo(id)) else {
+        return false;
+    };
+    let entry = metainfo.layout().files().get(file as usize);
+    entry.is_some_and(|entry| {
+        let mut pieces = metainfo.geometry().pieces_of(entry.offset, entry.length);
+        pieces.all(|piece| view.have.has(piece))
+    })
 }
 
 fn serve(
@@ -343,16 +367,21 @@ fn serve(
     let mut ready: Option<Instant> = None;
     loop {
         let notices = session.turn(FRAME)?;
-        reporter.show(session, &notices);
+        let mut too_long = None;
         for notice in &notices {
             if let Notice::TorrentFailed(id, TorrentError::TooLong(file)) = notice {
-                let path = session.driver.engine().file_path(*id, *file).unwrap_or_default();
-                let text = format!(
-                    "{} is longer than the torrent says; `download` cuts it off",
-                    path.join("/")
+                let failure = Failure::too_long(
+                    &session.driver.engine().file_path(*id, *file).unwrap_or_default().join("/"),
+                    has_all_of(session, *id, *file),
                 );
-                return Err(session.one_failed(Failure::new(BAD_DATA, text)));
+                // Nothing is to be written: the engine's own reason is for who downloads.
+                session.fail(*id, failure.clone());
+                too_long.get_or_insert(failure);
             }
+        }
+        reporter.show(session, &notices);
+        if let Some(failure) = too_long {
+            return Err(session.one_failed(failure));
         }
         if let Some(failure) = session.failures() {
             return Err(failure);
@@ -382,6 +411,7 @@ fn serve(
             && goal.is_set()
             && is_reached(goal, since, session)
         {
+            reporter.complete(session);
             return Ok(None);
         }
         if let Some(code) = signals.exit_code() {
@@ -393,14 +423,13 @@ fn serve(
     }
 }
 
-/// Stops tidily and turns the outcome into an exit code.
-fn end_session(
-    mut session: Session,
-    reporter: &mut Reporter,
-    outcome: Result<Option<u8>, Failure>,
-) -> Result<ExitCode, Failure> {
+/// Stops tidily and turns the outcome into an exit code. What failed before there was anything to stop is an
+/// event, too.
+fn end(matches: &ArgMatches, run: Result<Outcome, Failure>) -> Result<ExitCode, Failure> {
+    let tell = |failure: &Failure| Reporter::failed_alone(matches, failure);
+    let (mut session, mut reporter, outcome) = run.inspect_err(tell)?;
     reporter.stopping();
-    let last = session.stop()?;
+    let last = session.stop().inspect_err(tell)?;
     reporter.last_words(&session, &last);
     reporter.finish(&session, &outcome);
     match outcome {

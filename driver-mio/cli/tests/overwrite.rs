@@ -101,6 +101,14 @@ fn what_is_read_is_never_written_over() {
 }
 
 #[test]
+fn two_traces_are_not_asked_of_one_replay() {
+    let home = Home::new();
+    let both = ["replay", "run", "--until", "resume saved", "--redact", "q1", "--minimise", "q2"];
+    assert_eq!(home.run(&both), 2);
+    assert!(!home.at("q1").exists() && !home.at("q2").exists());
+}
+
+#[test]
 fn the_files_of_torrents_are_never_written_over() {
     let home = Home::new();
     std::fs::hard_link(home.at("here/p.bin"), home.at("twin")).unwrap();

@@ -140,7 +140,7 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
     let (code, news) = home.shell(&format!("eddyline download p.torrent --dir other {ALONE}"));
     assert!(code == 13 && news.contains("other/p.bin is there already"), "{news}");
     let (code, news) = home.shell(&format!("eddyline download p.torrent --dir p.torrent {ALONE}"));
-    assert!(code == 13 && news.contains("/p.torrent: file exists"), "{news}");
+    assert!(code == 13 && news.contains("/p.torrent: part of the path is not a folder"), "{news}");
     let (code, news) = home.shell(&format!("eddyline seed p.torrent --dir p.torrent/x {ALONE}"));
     assert!(code == 13 && news.contains("p.torrent/x: part of the path is not a folder"), "{news}");
     let long = format!("{}.torrent", "x".repeat(300));
@@ -151,11 +151,34 @@ fn what_the_system_refuses_has_its_name_and_its_path_once() {
         ("info absent".into(), 3, "no such file"),
         (format!("create here -o {long}"), 17, "name is too long"),
         ("create here -o p.torrent/x".into(), 17, "not a folder"),
+        ("man p.torrent".into(), 17, "p.torrent: part of the path is not a folder"),
     ] {
         let (found, news) = home.shell(&format!("eddyline {command}"));
         assert!(found == code && news.contains(words), "{command}: {found} {news}");
         assert!(!news.contains("os error"), "{news}");
     }
+}
+
+#[test]
+fn files_that_cannot_be_opened_are_not_called_missing() {
+    let home = Home::new();
+    let verify = "ulimit -n 6; eddyline verify p.torrent --dir here -q 1>&2";
+    let (code, news) = home.shell(verify);
+    assert!(code == 17 && news.contains("here") && news.contains("too many open"), "{code} {news}");
+    assert!(!news.contains("missing"), "{news}");
+    let download = format!("ulimit -n 6; eddyline download p.torrent --dir here {ALONE}");
+    let (code, news) = home.shell(&download);
+    assert!(code == 17 && news.contains("`ulimit -n`"), "{code} {news}");
+    assert!(!news.contains("os error"), "{news}");
+}
+
+#[test]
+fn a_trace_that_finds_no_room_is_told_in_the_words_of_everything_else() {
+    let home = Home::new();
+    let record = format!("eddyline download p.torrent --dir here {ALONE} --record /dev/full");
+    let (code, news) = home.shell(&record);
+    assert!(code == 9 && news.contains("/dev/full: no space left on device"), "{code} {news}");
+    assert!(!news.contains("os error"), "{news}");
 }
 
 #[test]
@@ -215,6 +238,22 @@ fn a_value_that_nobody_typed_is_told_with_its_place() {
         let (code, news) = home.shell(&format!("{download} {typed}"));
         assert!(code == 2 && !news.contains("The value is from"), "{news}");
     }
+}
+
+#[test]
+fn a_variable_has_several_addresses_with_spaces_between_them() {
+    let home = Home::new();
+    let seed = format!("eddyline seed p.torrent --dir here --seed-time 0s {ALONE}");
+    for (peers, code) in [("127.0.0.1:1", 0), ("127.0.0.1:1 127.0.0.1:2", 0), ("127.0.0.1:1 x", 2)]
+    {
+        let (found, news) = home.shell(&format!("EDDYLINE_PEER='{peers}' {seed}"));
+        assert_eq!(found, code, "{peers}: {news}");
+    }
+    let create =
+        "EDDYLINE_TRACKER='http://a.example/ http://b.example/' eddyline create here -q -o t";
+    assert_eq!(home.shell(create).0, 0);
+    let (_, magnet) = home.shell("eddyline magnet t 1>&2");
+    assert!(magnet.contains("a.example") && magnet.contains("b.example"), "{magnet}");
 }
 
 #[test]

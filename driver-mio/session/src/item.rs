@@ -38,6 +38,8 @@ pub struct Item {
     pub selected: Selected,
     /// When it was added.
     pub added: Instant,
+    /// Wanted bytes that were here when the run began, once that is known.
+    pub(crate) found: Option<u64>,
     /// Payload received and sent by earlier runs.
     pub(crate) earlier: (u64, u64),
     /// Files that the magnet names (BEP 53).
@@ -58,6 +60,12 @@ impl Item {
     pub fn this_run(&self, view: &TorrentView) -> (u64, u64) {
         let (down, up) = self.earlier;
         (view.downloaded.saturating_sub(down), view.uploaded.saturating_sub(up))
+    }
+
+    /// Wanted bytes that were in its folder when the run began.
+    #[must_use]
+    pub fn found(&self) -> u64 {
+        self.found.unwrap_or(0)
     }
 
     /// Whether the magnet wants this file; one that names none, or none that there is, wants all.

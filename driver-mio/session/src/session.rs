@@ -305,6 +305,7 @@ impl Session {
             done: false,
             trouble: None,
             called,
+            found: None,
             added: Instant::now(),
             earlier,
             select,
@@ -373,9 +374,11 @@ impl Session {
             }
             Notice::Checked(id, _) => {
                 let view = self.driver.engine().torrent(*id);
-                let done = view.is_some_and(|view| view.wanted_done == view.wanted);
+                let done = view.as_ref().is_some_and(|view| view.wanted_done == view.wanted);
                 if let Some(item) = self.item_mut(*id) {
                     item.done = done;
+                    let here = view.map_or(0, |view| item.selected.done(&view.have));
+                    item.found.get_or_insert(here);
                 }
             }
             // A download that cannot be finished now is not waited for.

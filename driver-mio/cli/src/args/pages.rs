@@ -1,5 +1,6 @@
 //! Shell completions and the manual, made from the command line itself.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,8 +23,12 @@ pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Prints the page of the program, or writes the pages of all commands into a folder.
 pub fn man(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(folder) = matches.get_one::<PathBuf>("folder") {
-        let written = std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(command(), folder));
+        let made = std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            // What is there is no folder.
+            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+            _ => error,
+        });
+        let written = made.and_then(|()| clap_mangen::generate_to(command(), folder));
         written.map_err(|error| Failure::io(folder, &error))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -35,7 +35,8 @@ pub(super) const TRANSFER: &[&str] =
 const ELSEWHERE: &str = "\
 Every long flag can also be set by an environment variable, EDDYLINE_ and its name in capitals \
 (EDDYLINE_MAX_UP), and by a key in $XDG_CONFIG_HOME/eddyline/config.toml. The command line wins, \
-then the environment, then the file.";
+then the environment, then the file. \
+EDDYLINE_PEER and others of addresses take several with spaces between them.";
 
 /// Says what a command does in more than a sentence, with examples, and how it exits. `-h` points there.
 pub(super) fn explained(

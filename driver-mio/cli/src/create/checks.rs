@@ -79,6 +79,13 @@ pub fn warnings(options: &CreateOptions, input: &Input) -> Vec<String> {
     if options.private && options.trackers.is_empty() {
         all.push("a private torrent without a tracker finds no peers".into());
     }
+    let is_web = |url: &&String| {
+        let scheme = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
+        scheme == "ws" || scheme == "wss"
+    };
+    if let Some(url) = options.trackers.iter().flatten().find(is_web) {
+        all.push(format!("only clients in browsers (WebTorrent) announce at {url}"));
+    }
     let pieces = input.length() / u64::from(options.piece_length.max(1));
     if options.piece_length < BLOCK_LENGTH || pieces > 100_000 {
         all.push("the pieces are needlessly small".into());

@@ -74,6 +74,9 @@ pub struct Complete {
     pub total_downloaded: u64,
     pub total_uploaded: u64,
     pub length: u64,
+    /// Bytes of it that were here when the run began.
+    #[serde(skip)]
+    pub found: u64,
 }
 
 /// A signal by its exit code; `None` for what is no signal.

@@ -478,6 +478,9 @@ fn table(rows: &[Row], width: usize, height: usize, verbose: bool) -> Vec<String
     let mut all: Vec<Row> = order[..shown].iter().map(|row| (*row).clone()).collect();
     all.push(total);
     let plan = Plan::new(&all, width, true, &Wishes::of(&all).all());
+    if hidden > 0 && measure_text_width(&all[shown].name) > plan.name {
+        all[shown].name = format!("+{hidden} of {}", rows.len());
+    }
     // Lines below torrents, as many as fit.
     let mut spare = room - shown;
     let legends = usize::from(verbose && spare > 1);

@@ -22,6 +22,7 @@ use eddyline_session::Item;
 
 use self::events::{Complete, Event, Line, signal_name, why};
 use self::layout::{EIGHTHS, Phase, Row};
+pub use self::told::rates;
 use self::told::{EVERY, Movement, Progress, Told};
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable, say_styled, warn};
@@ -93,6 +94,16 @@ impl Reporter {
             manners: BTreeMap::new(),
             completed: false,
             signal: None,
+        }
+    }
+
+    /// With `--json`, tells of a failure when there is no session, or none any more.
+    pub fn failed_alone(matches: &ArgMatches, failure: &Failure) {
+        let is_json = matches.try_get_one::<bool>("json").ok().flatten() == Some(&true);
+        let event = Event::Error { message: &failure.message, code: failure.code };
+        let line = Line { event, info_hash: None, name: None, t: 0.0 };
+        if let Some(value) = serde_json::to_value(&line).ok().filter(|_| is_json) {
+            print_json(&value);
         }
     }
 
@@ -276,8 +287,8 @@ impl Reporter {
         let event = Event::Progress {
             done: progress.done,
             length: item.selected.length(),
-            down_rate: view.down_rate,
-            up_rate: view.up_rate,
+            down_rate: progress.down_rate,
+            up_rate: progress.up_rate,
             peers: view.peers,
             seeds: view.seeds,
         };
@@ -375,6 +386,7 @@ impl Reporter {
             all.total_downloaded += one.total_downloaded;
             all.total_uploaded += one.total_uploaded;
             all.length += one.length;
+            all.found += one.found;
         }
         self.event(session, None, Event::Complete(all));
         let name = format!("{} torrents", session.items().len());
@@ -441,6 +453,7 @@ fn complete(item: &Item, view: &TorrentView) -> Complete {
         total_downloaded: view.downloaded,
         total_uploaded: view.uploaded,
         length: item.selected.length(),
+        found: item.found(),
     }
 }
 
@@ -455,8 +468,8 @@ fn complete_text(name: &str, length: u64, complete: &Complete) -> String {
     if complete.downloaded == 0 {
         text.push_str(", was there already");
     } else {
-        if complete.total_downloaded > complete.downloaded || complete.downloaded < length {
-            text.push_str(&format!(", {} of it now", size(complete.downloaded)));
+        if complete.found > 0 {
+            text.push_str(&format!(", {} of it now", size(length.saturating_sub(complete.found))));
         }
         let average = (complete.downloaded as f64 / seconds.max(0.001)) as u64;
         text.push_str(&format!(" in {time}, {} on average", rate(average)));
@@ -492,8 +505,8 @@ fn row(item: &Item, view: &TorrentView, stall: Option<Stall>, with_map: bool) ->
         phase,
         done,
         length,
-        down_rate: view.down_rate,
-        up_rate: view.up_rate,
+        down_rate: rates(view).0,
+        up_rate: rates(view).1,
         uploaded: view.uploaded,
         peers: view.peers,
         seeds: view.seeds,

@@ -75,7 +75,7 @@ impl Reporter {
             Notice::TrackerReplied { torrent, url, peers, warning } => {
                 let item = session.item(*torrent);
                 let shown = without_passkey(url, self.verbose);
-                let event = Event::Tracker { url, peers: Some(*peers), error: None };
+                let event = Event::Tracker { url: &shown, peers: Some(*peers), error: None };
                 self.event(session, item, event);
                 if let Some(warning) = warning {
                     self.say_of(session, item, &format!("{shown} says: {warning}"));
@@ -88,7 +88,8 @@ impl Reporter {
             Notice::TrackerFailed { torrent, url, error } => {
                 let item = session.item(*torrent);
                 let shown = without_passkey(url, self.verbose);
-                self.event(session, item, Event::Tracker { url, peers: None, error: Some(error) });
+                let event = Event::Tracker { url: &shown, peers: None, error: Some(error) };
+                self.event(session, item, event);
                 self.say_of(session, item, &format!("{shown}: {error}"));
             }
             _ => {}

@@ -149,6 +149,16 @@ fn what_does_not_fit_is_counted() {
 }
 
 #[test]
+fn how_many_are_not_shown_is_told_in_the_narrowest_terminal_too() {
+    let rows = vec![torrent("a name that is longer than its column", Phase::Downloading); 6];
+    for columns in [24, 40, 60, 80] {
+        let lines = show(&rows, columns, 5, false);
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("+3 of 6") || last.contains("3 not shown"), "{columns}: {last}");
+    }
+}
+
+#[test]
 fn hashing_has_a_rate_and_an_end_and_no_peers() {
     let row = torrent("hashing x", Phase::Hashing);
     let status = |columns| show(std::slice::from_ref(&row), columns, 24, false);

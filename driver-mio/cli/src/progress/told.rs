@@ -21,8 +21,17 @@ pub struct Progress {
 impl Progress {
     /// Of a torrent of which `done` bytes are here.
     pub fn of(done: u64, view: &TorrentView) -> Self {
-        Self { done, down_rate: view.down_rate, up_rate: view.up_rate, peers: view.peers }
+        let (down_rate, up_rate) = rates(view);
+        Self { done, down_rate, up_rate, peers: view.peers }
     }
+}
+
+/// How fast a torrent is fetched and served. The engine's rates are of the last seconds; nothing comes for what is
+/// complete, and nobody is served where there is nobody.
+pub fn rates(view: &TorrentView) -> (u64, u64) {
+    let fetched = matches!(view.state, TorrentState::Downloading | TorrentState::Metadata);
+    let (down, up) = (view.down_rate, view.up_rate);
+    (if fetched && view.peers > 0 { down } else { 0 }, if view.peers > 0 { up } else { 0 })
 }
 
 /// What was told of one torrent.

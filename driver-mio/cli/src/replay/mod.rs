@@ -37,6 +37,10 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         place.map(look).transpose()
     };
     let (redact_to, minimise_to) = (out("redact")?, out("minimise")?);
+    if redact_to.is_some() && minimise_to.is_some() {
+        let text = "--redact and --minimise each write a trace; give one of them, and the other for its result";
+        return Err(Failure::new(USAGE, text));
+    }
     let trace = load(path)?;
     let until = matches.get_one::<String>("until").map(|text| condition(text)).transpose()?;
     if let Some(target) = redact_to {

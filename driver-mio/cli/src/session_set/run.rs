@@ -20,7 +20,7 @@ use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionSt
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::goal::SeedGoal;
 use super::super::output::warn;
-use super::super::progress::Reporter;
+use super::super::progress::{Reporter, rates};
 use super::super::session::Session;
 use super::super::setup::Setup;
 use super::super::signals::Signals;
@@ -368,13 +368,14 @@ impl Run<'_> {
         for item in self.session.items() {
             let view = item.id.and_then(|id| self.session.driver.engine().torrent(id));
             let Some(view) = view else { continue };
+            let (down_rate, up_rate) = rates(&view);
             let status = TorrentStatus {
                 state: state_name(view.state).to_owned(),
                 done: item.selected.done(&view.have),
                 length: item.selected.length(),
                 uploaded: view.uploaded,
-                down_rate: view.down_rate,
-                up_rate: view.up_rate,
+                down_rate,
+                up_rate,
                 peers: view.peers,
                 seeds: view.seeds,
                 error: self.session.failure_of(item).map(|failure| failure.message),

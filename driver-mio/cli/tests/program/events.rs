@@ -273,6 +273,80 @@ fn progress_comes_once_a_second_unless_it_says_something_new() {
     }
     let hash = home.hash(&torrent);
     assert!(events.iter().all(|event| event["info_hash"] == *hash), "{events:#?}");
+    // Nothing comes when all is there.
+    let place = events.iter().position(|event| event["event"] == "complete").unwrap();
+    let later = named(&events[place..], "progress");
+    assert!(!later.is_empty() && later.iter().all(|event| event["down_rate"] == 0), "{later:#?}");
+}
+
+#[test]
+fn a_seeder_tells_of_a_file_that_is_too_long_once_and_ends_with_its_totals() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 100_000);
+    let seed =
+        ["seed", &torrent, "--dir", "source", "--json", "--no-trackers", "--seed-time", "0s"];
+    let seed: Vec<&str> = seed.into_iter().chain(ALONE).collect();
+    let (code, lines, told) = home.start(&seed).end();
+    assert_eq!(code, 0, "{told}");
+    let events = Schema::read().hold(&lines);
+    assert_eq!(pick(events.last().unwrap(), &["event", "uploaded"]), json!(["complete", 0]));
+    let file = home.at("source/a.bin");
+    let good = std::fs::read(&file).unwrap();
+    for (start, advice) in [(0, "cuts it off"), (20_000, "--allow-overwrite")] {
+        let bytes = [&vec![0; start][..], &good[start..], b"tail"].concat();
+        std::fs::write(&file, bytes).unwrap();
+        let (code, lines, told) = home.start(&seed).end();
+        assert!(code == 32 && told.contains(advice), "{told}");
+        let events = Schema::read().hold(&lines);
+        let errors = named(&events, "error");
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        assert_eq!(errors[0]["code"], 32);
+        let verify = home.refuse(32, &["verify", &torrent, "--dir", "source"]);
+        assert!(verify.contains(advice), "{verify}");
+    }
+}
+
+#[test]
+fn what_fails_before_the_start_is_an_event_too() {
+    let home = Home::new();
+    for (code, command) in [(3, "download"), (3, "seed")] {
+        let (found, lines, _) =
+            home.start(&[command, "absent.torrent", "--dir", ".", "--json"]).end();
+        let events = Schema::read().hold(&lines);
+        assert_eq!((found, events.len()), (code, 1), "{events:#?}");
+        assert_eq!(pick(&events[0], &["event", "code"]), json!(["error", code]));
+    }
+}
+
+#[test]
+fn a_passkey_is_in_no_event_unless_it_is_asked_for() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 100_000);
+    let tracker = "http://127.0.0.1:1/announce?passkey=SECRET";
+    for (verbose, is_told) in [("-v", false), ("-vv", true)] {
+        let arguments =
+            ["download", &torrent, "--json", verbose, "--dir", "got", "--tracker", tracker];
+        let arguments: Vec<&str> = arguments.into_iter().chain(ALONE).collect();
+        let mut running = home.start(&arguments);
+        let event = running.event("tracker");
+        let url = event["url"].as_str().unwrap();
+        assert_eq!(url.contains("SECRET"), is_told, "{url}");
+        assert!(url.starts_with("http://127.0.0.1:1/announce?passkey="), "{url}");
+    }
+}
+
+#[test]
+fn what_was_fetched_into_another_folder_is_not_taken_for_what_was_here() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 100_000);
+    let (_seeder, peer) = home.seed(&[&torrent]);
+    for dir in ["one", "two"] {
+        let arguments = ["download", &torrent, "--no-trackers", "--dir", dir, "--peer", &peer];
+        let arguments: Vec<&str> = arguments.into_iter().chain(ALONE).collect();
+        let output = home.run(&arguments);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("complete: a.bin, 97.7 KiB in "), "{told}");
+    }
 }
 
 #[test]
