@@ -66,7 +66,7 @@ impl<'a> Spared<'a> {
         let stored = files.filter(|(_, file)| file.is_stored() || file.symlink.is_some());
         let names = stored.flat_map(|(index, file): (u32, &FileEntry)| {
             let renamed = renames.get(&index).map(|renamed| at(&renamed.to));
-            let own = file.own.as_deref().map(|own| at(own));
+            let own = file.own.as_deref().map(at);
             [Some(at(&file.path)), own, renamed].into_iter().flatten()
         });
         let tag = self.state.and_then(|state| ResumeStore::look_up_tag(state, hash));
