@@ -142,7 +142,7 @@ fn demo() -> Command {
         command,
         more,
         &[("Something larger", "eddyline demo --size 1GiB")],
-        &["1", "6", "7", "9", "13", "32"],
+        &["1", "6", "7", "9", "13", "32", "129", "130", "143"],
     )
 }
 

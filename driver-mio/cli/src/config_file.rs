@@ -181,6 +181,8 @@ fn switches_below(command: &Command) -> Vec<String> {
 /// that are undone get neither.
 fn with_fallbacks(command: Command, file: &toml::Table, undone: &[String]) -> Command {
     let arguments = |command: Command, path: &str, tables: &[&toml::Table]| {
+        // Whoever has a flag in an alias may give it again.
+        let command = command.args_override_self(true);
         command.mut_args(|arg| with_fallback(arg, path, tables, undone))
     };
     let command = arguments(command, "", &[file]);

@@ -60,11 +60,11 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             line(text);
         }
     };
-    let expected = make_payload(&source.join(NAME), length)?;
+    let expected = make_payload(&source.join(NAME), length, &signals)?;
     say(&format!("payload     {} of random bytes, SHA-256 {}", size(length), expected.to_hex()));
     let tracker = demo_tracker::start().map_err(failed("cannot start a tracker"))?;
     say(&format!("tracker     {tracker}"));
-    let metainfo = Arc::new(make_torrent(&source.join(NAME), length, &tracker)?);
+    let metainfo = Arc::new(make_torrent(&source.join(NAME), length, &tracker, &signals)?);
     let hash = metainfo.info_hashes().wire();
     say(&format!(
         "torrent     {} pieces, info-hash {}",
@@ -94,7 +94,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(code));
     }
     seeded?;
-    let found = hash_file(&target.join(NAME))?;
+    let found = hash_file(&target.join(NAME), &signals)?;
     if found != expected {
         let text = format!("the downloaded file differs: SHA-256 {}", found.to_hex());
         return Err(Failure::new(BAD_DATA, text));
@@ -105,8 +105,13 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Ends what takes long when a signal says so.
+fn heed(signals: &Signals) -> Result<(), Failure> {
+    signals.exit_code().map_or(Ok(()), |code| Err(Failure::new(code, "stopped")))
+}
+
 /// Random bytes that cost little: a short random run repeated, each time with its number in it.
-fn make_payload(path: &Path, length: u64) -> Result<Sha256Hash, Failure> {
+fn make_payload(path: &Path, length: u64, signals: &Signals) -> Result<Sha256Hash, Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|error| Failure::new(UNEXPECTED, format!("no randomness: {error}")))?;
@@ -117,6 +122,7 @@ fn make_payload(path: &Path, length: u64) -> Result<Sha256Hash, Failure> {
     let mut left = length;
     let mut number = 0u64;
     while left > 0 {
+        heed(signals)?;
         run[..8].copy_from_slice(&number.to_le_bytes());
         number += 1;
         let part = &run[..usize::try_from(left).unwrap_or(usize::MAX).min(run.len())];
@@ -127,11 +133,12 @@ fn make_payload(path: &Path, length: u64) -> Result<Sha256Hash, Failure> {
     Ok(Sha256Hash(sha.finalize().into()))
 }
 
-fn hash_file(path: &Path) -> Result<Sha256Hash, Failure> {
+fn hash_file(path: &Path, signals: &Signals) -> Result<Sha256Hash, Failure> {
     let mut file = File::open(path).map_err(failed("cannot read the result"))?;
     let mut sha = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
+        heed(signals)?;
         match file.read(&mut buffer).map_err(failed("cannot read the result"))? {
             0 => return Ok(Sha256Hash(sha.finalize().into())),
             count => sha.update(&buffer[..count]),
@@ -139,7 +146,12 @@ fn hash_file(path: &Path) -> Result<Sha256Hash, Failure> {
     }
 }
 
-fn make_torrent(path: &Path, length: u64, tracker: &str) -> Result<Metainfo, Failure> {
+fn make_torrent(
+    path: &Path,
+    length: u64,
+    tracker: &str,
+    signals: &Signals,
+) -> Result<Metainfo, Failure> {
     let unexpected = |text: String| Failure::new(UNEXPECTED, text);
     let options = CreateOptions {
         name: NAME.into(),
@@ -153,6 +165,7 @@ fn make_torrent(path: &Path, length: u64, tracker: &str) -> Result<Metainfo, Fai
     let mut source = File::open(path).map_err(failed("cannot read the payload"))?;
     for need in creator.needs().collect::<Vec<_>>() {
         if let CreateNeed::Piece { index } = need {
+            heed(signals)?;
             let mut piece = vec![0; creator.geometry().piece_size(index) as usize];
             source.read_exact(&mut piece).map_err(failed("cannot read the payload"))?;
             creator.provide_piece(index, Sha1Hash(sha1::Sha1::digest(&piece).into()));

@@ -241,6 +241,33 @@ fn a_value_that_nobody_typed_is_told_with_its_place() {
 }
 
 #[test]
+fn a_flag_that_is_given_again_counts_as_the_last_one_says() {
+    let home = Home::new();
+    let again = "eddyline verify p.torrent -q --dir absent -q --dir here";
+    assert_eq!(home.shell(again).0, 0);
+}
+
+#[test]
+fn a_demo_ends_while_it_makes_its_payload() {
+    let home = Home::new();
+    let mut demo = home.command("TMPDIR=$PWD exec eddyline demo --size 1500MB");
+    let demo = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let has_begun = || {
+        let folders = std::fs::read_dir(&home.0).unwrap().filter_map(Result::ok);
+        let payload = folders.map(|entry| entry.path().join("seeder/eddyline-demo.bin"));
+        payload.filter_map(|path| path.metadata().ok()).any(|found| found.len() > 0)
+    };
+    while !has_begun() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let killed = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn a_variable_has_several_addresses_with_spaces_between_them() {
     let home = Home::new();
     let seed = format!("eddyline seed p.torrent --dir here --seed-time 0s {ALONE}");

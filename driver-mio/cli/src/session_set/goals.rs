@@ -76,12 +76,13 @@ impl Goals {
         }
     }
 
-    /// The torrents that have reached their goals now.
-    pub fn reached(&mut self) -> Vec<String> {
+    /// The torrents that have reached their goals now, but for those that are `busy` with something else.
+    pub fn reached(&mut self, busy: impl Fn(&str) -> bool) -> Vec<String> {
         let mut reached = Vec::new();
         for (hash, tracked) in self.torrents.iter_mut().filter(|(_, tracked)| !tracked.reached) {
             let Some(since) = tracked.complete else { continue };
-            if tracked.goal.is_reached(since, tracked.uploaded, tracked.length) {
+            let reached_goal = tracked.goal.is_reached(since, tracked.uploaded, tracked.length);
+            if reached_goal && !busy(hash) {
                 tracked.reached = true;
                 reached.push(hash.clone());
             }
@@ -99,5 +100,25 @@ impl Goals {
     /// Whether something is not complete yet.
     pub fn is_unfinished(&self) -> bool {
         self.torrents.values().any(|tracked| tracked.complete.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of goals of a session.
+
+    use super::*;
+
+    #[test]
+    fn a_torrent_that_is_being_moved_has_something_to_do_whatever_its_goal() {
+        let usual = SeedGoal { ratio: None, time: Some(std::time::Duration::ZERO) };
+        let mut goals = Goals::new(usual);
+        let tracked =
+            Tracked { goal: usual, complete: None, uploaded: 0, length: 5, reached: false };
+        goals.torrents.insert("a".into(), tracked);
+        goals.complete("a", Instant::now());
+        assert!(goals.reached(|_| true).is_empty() && !goals.all_reached());
+        assert_eq!(goals.reached(|_| false), ["a"]);
+        assert!(goals.all_reached());
     }
 }

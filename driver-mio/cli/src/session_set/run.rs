@@ -36,7 +36,7 @@ use super::{Locked, disk, folder_of, lock};
 const FRAME: Duration = Duration::from_millis(200);
 /// Seconds without peers after which a complete torrent leaves memory.
 const REST_AFTER: Duration = Duration::from_secs(60);
-/// Sets of at most so many torrents have the files of all that are complete looked at when a run begins.
+/// Of a set with no more torrents than this, the files of all that are complete are looked at when a run begins.
 const LOOKED_AT: usize = 1000;
 /// How often goals are looked at.
 const GOALS_EVERY: Duration = Duration::from_millis(500);
@@ -110,6 +110,11 @@ fn spare_files(setup: &Setup, set: &SessionSet) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a move has begun and has not come to its end.
+fn is_to_be_moved(entry: &Entry) -> bool {
+    !entry.moving_to.is_empty()
+}
+
 /// The hash of a torrent that has nothing to do, as its last run left it.
 fn complete(store: &ResumeStore, entry: &Entry) -> Option<Sha1Hash> {
     let resume = resume_of(store, entry)?;
@@ -162,13 +167,13 @@ impl Run<'_> {
     fn look_at_finished(&mut self, store: &ResumeStore) -> Result<(), Failure> {
         let finished = self.set.list().into_iter().filter(|entry| entry.paused == GOAL_REACHED);
         let (whole, lacking): (Vec<&Entry>, Vec<&Entry>) =
-            finished.partition(|entry| is_whole(&self.set, store, entry));
+            finished.partition(|e| !is_to_be_moved(e) && is_whole(&self.set, store, e));
         if !whole.is_empty() {
             self.goals.reached_before();
         }
         let puts: Vec<_> =
             lacking.into_iter().map(|e| (Entry { paused: 0, ..e.clone() }, None)).collect();
-        for (entry, _) in &puts {
+        for (entry, _) in puts.iter().filter(|(entry, _)| !is_to_be_moved(entry)) {
             warn(&format!("{} was finished, and some of it is missing now", title(entry)));
         }
         if puts.is_empty() {
@@ -200,7 +205,8 @@ impl Run<'_> {
                 reporter.signal(code);
                 self.goals_due = Instant::now();
                 self.look_at_goals()?;
-                return Ok(Some(code).filter(|_| self.goals.is_unfinished()));
+                let moves = self.set.list().into_iter().any(|e| e.paused == 0 && is_to_be_moved(e));
+                return Ok(Some(code).filter(|_| moves || self.goals.is_unfinished()));
             }
         }
     }
@@ -341,7 +347,9 @@ impl Run<'_> {
                 self.goals.lacks(&hash);
             }
         }
-        for hash in self.goals.reached() {
+        let set = &self.set;
+        let is_moving = |hash: &str| set.get(hash).is_some_and(is_to_be_moved);
+        for hash in self.goals.reached(is_moving) {
             let Some(entry) = self.set.get(&hash).cloned() else { continue };
             let item = self.session.items().iter();
             let mut item = item.filter(|item| item.hash().to_hex() == hash);
