@@ -160,7 +160,7 @@ fn dht(c: &mut Criterion) {
     for n in 0..20_000u32 {
         let ip = Ipv4Addr::from(0x1400_0000 + n * 256);
         let id = NodeId::for_address(ip.into(), &mut rng);
-        table.heard(Contact { id, addr: (ip, 6881).into() }, true, now);
+        table.note(Contact { id, addr: (ip, 6881).into() }, true, now);
     }
     let mut group = c.benchmark_group("dht");
     let target = NodeId::random(&mut rng);

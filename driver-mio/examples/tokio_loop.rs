@@ -124,7 +124,7 @@ async fn receive(udp: Arc<UdpSocket>, mailbox: Mailbox) {
     loop {
         let Ok((count, from)) = udp.recv_from(&mut packet).await else { continue };
         let data = Bytes::copy_from_slice(&packet[..count]);
-        mailbox.leave([Event::Datagram { socket: UdpSocketId(0), from, data }]);
+        mailbox.leave([Event::Datagram { socket: UdpSocketId(0), from, data, waited: 0 }]);
     }
 }
 

@@ -122,6 +122,7 @@ impl Session {
                 Failure::system(&what, &why)
             }
             DriverError::Listen(why) => Failure::listen(&why),
+            other => Failure::new(UNEXPECTED, other.to_string()),
         })
     }
 
