@@ -7,9 +7,7 @@ use core::net::SocketAddr;
 
 use super::traffic::Traffic;
 use super::{exchange, metadata, upload};
-use crate::api::{
-    Action, Config, DiskOp, IDLE_WINDOW, MAX_REQUEST_LENGTH, PeerSource, RateLimits, StreamAction,
-};
+use crate::api::{Action, Config, DiskOp, IDLE_WINDOW, PeerSource, RateLimits, StreamAction};
 use crate::bandwidth::TokenBucket;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
@@ -114,7 +112,6 @@ fn the_info_dictionary_is_given_in_pieces_and_who_asks_for_others_is_closed() {
 #[test]
 fn a_block_is_read_for_who_is_unchoked_asks_and_does_not_think_better_of_it() {
     let (mut ctx, mut traffic, mut asker) = (context(), traffic(), peer(1));
-    const { assert!(BLOCK.length <= MAX_REQUEST_LENGTH) };
     upload::requested(&ctx, &mut asker, BLOCK, true).expect("a message that crossed the choke");
     assert!(!asker.uploads.has_queued(), "choked");
     upload::set_choking(&mut ctx, &mut asker, false);
@@ -129,7 +126,10 @@ fn a_block_is_read_for_who_is_unchoked_asks_and_does_not_think_better_of_it() {
     let reads = |action: &&Action| matches!(action, Action::Disk(_, DiskOp::ReadBlock { .. }));
     assert_eq!(ctx.out.actions.iter().filter(reads).count(), 1);
     traffic.send_block(&mut ctx, ID, &mut asker, BLOCK, None);
-    let sent = |action: &Action| matches!(action, Action::Stream(_, StreamAction::SendStored(block)) if block.length == 16_384);
+    let sent = |action: &Action| {
+        let Action::Stream(_, StreamAction::SendStored(block)) = action else { return false };
+        block.length == BLOCK.length
+    };
     assert!(ctx.out.actions.iter().any(sent));
     assert_eq!(traffic.uploaded(), 16_384);
 }
