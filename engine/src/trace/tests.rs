@@ -20,6 +20,8 @@ fn made(steps: &[(Stored, u64)]) -> Result<Trace, TraceError> {
         let event = postcard::to_allocvec(event).unwrap();
         let mut body = Vec::new();
         put_number(&mut body, 0);
+        // No datagrams of µTP.
+        put_number(&mut body, 0);
         put_number(&mut body, *count);
         (0..*count).for_each(|_| body.extend_from_slice(&event));
         put_number(&mut body, 0);
