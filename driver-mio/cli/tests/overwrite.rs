@@ -105,6 +105,7 @@ fn two_traces_are_not_asked_of_one_replay() {
     let home = Home::new();
     let both = ["replay", "run", "--until", "resume saved", "--redact", "q1", "--minimise", "q2"];
     assert_eq!(home.run(&both), 2);
+    assert_eq!(home.run(&["replay", "run", "--why"]), 2, "of which step?");
     assert!(!home.at("q1").exists() && !home.at("q2").exists());
 }
 

@@ -78,7 +78,7 @@ impl std::fmt::Display for Taken {
         let other = if holder.process == std::process::id() {
             String::new()
         } else {
-            format!(", which process {} has open", holder.process)
+            format!(", which process {} has open,", holder.process)
         };
         let advice = match alike {
             true => {
@@ -88,7 +88,8 @@ impl std::fmt::Display for Taken {
         };
         write!(
             f,
-            "{new} and {} ({}){other} both have a file {}{advice} choose another folder with --dir for one",
+            "{new} and {} ({}){other} both have a file {}{advice} choose another folder for one (--dir, or \
+             `session move`)",
             holder.name,
             holder.hash,
             path.display()

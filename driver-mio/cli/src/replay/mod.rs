@@ -58,6 +58,10 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let subject = Subject::from_flags(matches.get_one::<String>("peer"), matches.get_one("piece"))?;
     let interactive = matches.get_flag("interactive");
     let moves = matches.contains_id("goto") || until.is_some() || interactive;
+    if !moves && matches.get_flag("why") {
+        let text = "--why explains a step: say which one with --goto or --until";
+        return Err(Failure::new(USAGE, text));
+    }
     if !moves {
         return match subject {
             Some(subject) => list(trace, &subject, verbose),

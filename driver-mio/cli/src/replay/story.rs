@@ -148,7 +148,8 @@ impl Story {
             text.push_str(", …");
         }
         if self.unreachable > 0 {
-            text.push_str(&format!("; {} attempts to connect failed", self.unreachable));
+            let many = if self.unreachable == 1 { "" } else { "s" };
+            text.push_str(&format!("; {} attempt{many} to connect failed", self.unreachable));
         }
         text
     }
