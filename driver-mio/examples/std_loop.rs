@@ -138,7 +138,7 @@ impl Sockets {
         let mut packet = [0; 2048];
         while let Ok((count, from)) = self.udp.recv_from(&mut packet) {
             let data = Bytes::copy_from_slice(&packet[..count]);
-            events.push(Event::Datagram { socket: UdpSocketId(0), from, data });
+            events.push(Event::Datagram { socket: UdpSocketId(0), from, data, waited: 0 });
         }
         for (id, (stream, flow)) in &mut self.open {
             let (mut write, mut read) = (&*stream, &*stream);
