@@ -80,8 +80,10 @@ impl Gather {
         held.bytes += length;
         self.bytes += u64::from(length);
         let waits = if held.is_whole() { may_wait() } else { Some(PATIENCE) };
-        held.due = held.due.min(now + waits.unwrap_or_default());
-        self.due = Some(self.due.map_or(held.due, |earlier| earlier.min(held.due)));
+        if let Some(wait) = waits {
+            held.due = held.due.min(now + wait);
+            self.due = Some(self.due.map_or(held.due, |earlier| earlier.min(held.due)));
+        }
         self.whole += match (was_whole, held.is_whole()) {
             (true, _) => u64::from(length),
             (false, true) => u64::from(held.bytes),

@@ -288,7 +288,10 @@ impl Multiplexer {
         }
         let (now, key) = (self.now, (from, packet.connection_id));
         if let Some(answer) = self.farewells.answer(now, key, &packet) {
-            self.pending.push(Output::Send(answer));
+            // Acks ask for nothing. Were they answered, two farewells would answer each other for good.
+            if packet.kind != Kind::State {
+                self.pending.push(Output::Send(answer));
+            }
             return Verdict::Duplicate;
         }
         let syn_id = packet.connection_id.wrapping_sub(1);

@@ -250,6 +250,10 @@ fn an_ended_connection_is_remembered_so_that_its_end_is_acknowledged_again() {
     assert_eq!(utp.datagram(Time::ZERO, Time::ZERO, peer(1), &fin), Verdict::Duplicate);
     let answer = read(&sent(&mut utp, Time::ZERO)[0]);
     assert_eq!((answer.kind, answer.connection_id, answer.acknowledged), (Kind::State, 100, 12));
+    // An ack, such as this answer is, gets no answer: two who have both ended would go on for good.
+    let ack = bytes(&header(Kind::State, 101, 13, ours), &[]);
+    assert_eq!(utp.datagram(Time::ZERO, Time::ZERO, peer(1), &ack), Verdict::Duplicate);
+    assert!(sent(&mut utp, Time::ZERO).is_empty());
     let later = Time::from_millis(70_000);
     assert_eq!(utp.datagram(later, later, peer(1), &fin), Verdict::Unknown, "not for ever");
 }
