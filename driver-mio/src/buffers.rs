@@ -21,9 +21,11 @@ const AT_ONCE: usize = 4;
 const MESSAGE: usize = 64 * 1024;
 /// Messages that one call brings.
 pub const MESSAGES: usize = 16;
-/// What fills less than this part of a buffer is copied, so that what is kept of a read pins no more than four times itself.
+/// What fills less than this part of a buffer is copied, so that what is kept of a read pins no more than four times
+/// itself.
 const COPIED: usize = 4;
-/// Messages lent at once. Where somebody holds on to a little of each of more, the others are copied datagram by datagram.
+/// Messages lent at once. Where somebody holds on to a little of each of more, the others are copied datagram by
+/// datagram.
 pub const MAX_MESSAGES_LENT: usize = 512;
 /// Buffers kept for later use: all that one fast download has on their way. What does not fit is
 /// given to the system, which wipes each page before it is used again.

@@ -90,8 +90,8 @@ impl Ciphers {
     }
 }
 
-/// Memory of so many bytes, at most [`Buffers::EACH`], as `fill` has filled it. What is short gets memory of its length:
-/// a buffer for each block would hold many times its bytes while the peer does not read.
+/// Memory of that many bytes, at most [`Buffers::EACH`], as `fill` has filled it. What is short gets memory of its
+/// length: a buffer for each block would hold many times its bytes while the peer does not read.
 pub fn filled(
     count: usize,
     buffers: &mut Buffers,

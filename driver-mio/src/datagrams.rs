@@ -139,9 +139,9 @@ impl Datagrams {
         Ok(total)
     }
 
-    /// Sends a datagram of `length` bytes, which `fill` appends to what it is given, with the next call of [`Self::flush`]
-    /// or before it; nothing where `fill` says that it cannot. One that has to be `whole` is lost where the way is too
-    /// narrow, which routers would split it for otherwise.
+    /// Sends a datagram of `length` bytes, which `fill` appends to what it is given, with the next call of
+    /// [`Self::flush`] or before it; nothing where `fill` says that it cannot. One that has to be `whole` is lost
+    /// where the way is too narrow, which routers would split it for otherwise.
     pub fn send(
         &mut self,
         to: SocketAddr,

@@ -173,11 +173,8 @@ impl Driver {
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
-        let trace = record.map(|to| {
-            let origin = Origin::New(Box::new((engine_config.clone(), seed, began)));
-            TraceFile::create(&to, origin)
-                .map_err(|error| DriverError::Record(to.path, error.into()))
-        });
+        let origin = || Origin::New(Box::new((engine_config.clone(), seed, began)));
+        let trace = record.map(|to| trace(to, origin())).transpose()?;
         let pool = PoolOptions {
             locations: locations.clone(),
             store,
@@ -191,7 +188,7 @@ impl Driver {
             locations,
             blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
-            trace: trace.transpose()?,
+            trace,
             clock,
             poll,
             ready: Events::with_capacity(1024),
@@ -410,6 +407,11 @@ impl Driver {
 /// `much` to do, or more `pieces_wait` to be hashed than are at a time: those would get on by as many in each sleep.
 fn sleeps_through(wait: Duration, much: bool, pieces_wait: bool) -> bool {
     wait <= SOON && !much && !pieces_wait
+}
+
+/// A trace that begins.
+fn trace(to: RecordTo, origin: Origin) -> Result<TraceFile, DriverError> {
+    TraceFile::create(&to, origin).map_err(|error| DriverError::Record(to.path, error.into()))
 }
 
 /// A mailbox that wakes the poll.

@@ -63,8 +63,8 @@ pub fn behind_local_resolver() -> Option<(ResolverConfig, ResolverOpts)> {
     None
 }
 
-/// Whether routers may split the datagrams of a socket that are too long for the way, from here on. Where the system cannot
-/// be told, it is as it was.
+/// Whether routers may split the datagrams of a socket that are too long for the way, from here on. Where the system
+/// cannot be told, it is as it was.
 #[cfg(target_os = "linux")]
 pub fn let_routers_split(socket: impl AsFd, ipv6: bool, may: bool) {
     use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6};

@@ -104,7 +104,8 @@ impl UtpStream {
         }
         let mut left: usize = self.arrived.iter().map(Bytes::len).sum();
         while left > 0 {
-            // One piece of memory for many datagrams: it is deciphered there, and what follows has to deal with it once.
+            // One piece of memory for many datagrams: it is deciphered there, and what follows has to deal with it
+            // once.
             let count = left.min(Buffers::EACH);
             let (arrived, ciphers) = (&mut self.arrived, &mut self.ciphers);
             let joined = filled(count, buffers, |room| {

@@ -93,8 +93,6 @@ pub struct Context {
     pub disk: DiskLedger,
     /// Who is out there.
     pub net: Network,
-    /// Connections over µTP.
-    pub utp: Utp,
     /// Bytes that are held for connections.
     pub budgets: Budgets,
     /// What is still to be done in this step.
@@ -118,8 +116,7 @@ impl Context {
             work: Work::default(),
             timers: TimerQueue::default(),
             disk: DiskLedger::default(),
-            net: Network::default(),
-            utp: Utp::new(&seed),
+            net: Network::new(Utp::new(&seed)),
             agenda: Agenda::default(),
             limits: Limits::new(now),
             random: Randomness::new(seed),
@@ -129,7 +126,7 @@ impl Context {
 
     /// Asks for something about a connection.
     pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
-        if self.utp.asked(conn, &action) {
+        if self.net.utp.asked(conn, &action) {
             self.out.stream(conn, action);
         }
     }
@@ -154,7 +151,7 @@ impl Context {
     /// Begins a connection over µTP, beside one with TCP or without.
     pub fn connect_utp(&mut self, conn: ConnId, remote: SocketAddr, tcp: bool) -> bool {
         let speaks = self.net.identity.udp(remote.is_ipv6()).is_some();
-        speaks && self.utp.connect(conn, remote, tcp, self.now)
+        speaks && self.net.utp.connect(conn, remote, tcp, self.now)
     }
 
     /// Who we are in the torrent of `info_hash`.

@@ -12,8 +12,9 @@ use mio::{Events, Token};
 use super::{Driver, FIRST_STREAM, LISTENERS, UDP, WAKER};
 use crate::stream::{ReadOutcome, Stream};
 
-/// Datagrams after which no more are taken from one socket in one turn. The rest comes with the next turn, which begins at
-/// once, so that a flood of them holds up neither the other sockets nor itself. The last call may bring a thousand more.
+/// Datagrams after which no more are taken from one socket in one turn. The rest comes with the next turn, which
+/// begins at once, so that a flood of them holds up neither the other sockets nor itself. The last call may bring a
+/// thousand more.
 const MAX_DATAGRAMS: usize = 256;
 /// Calls of one turn that bring nothing but errors of datagrams that were sent.
 const MAX_ERRORS: usize = 64;

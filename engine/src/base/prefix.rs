@@ -7,9 +7,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
-/// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056), and an address behind a
-/// translator (64:ff9b::/96, RFC 6052), is the host whose IPv4 address stands in it. Link-local addresses count one by one: all hosts of a
-/// link have the same /64 there, and nobody else has.
+/// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056), and an address
+/// behind a translator (64:ff9b::/96, RFC 6052), is the host whose IPv4 address stands in it. Link-local addresses
+/// count one by one: all hosts of a link have the same /64 there, and nobody else has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Prefix(IpAddr);
 

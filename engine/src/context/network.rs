@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions};
+use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions, Utp};
 use crate::standing::Standing;
 
 /// What all torrents share of the network.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Network {
     /// Connections.
     pub conns: ConnTable,
+    /// Those of them that go over µTP.
+    pub utp: Utp,
     /// Connections that we have begun, by address, since somebody there was a peer.
     pub dials: Dials,
     /// Keys that were worked out for encrypted connections.
@@ -28,4 +30,23 @@ pub struct Network {
     pub received: u64,
     /// Bytes sent, protocol included.
     pub sent: u64,
+}
+
+impl Network {
+    /// Nobody is known.
+    pub fn new(utp: Utp) -> Self {
+        Self {
+            conns: ConnTable::default(),
+            utp,
+            dials: Dials::default(),
+            exchanges: Exchanges::default(),
+            idlers: Idlers::default(),
+            identity: Identity::default(),
+            standing: Standing::default(),
+            introductions: Introductions::default(),
+            dht_runs: false,
+            received: 0,
+            sent: 0,
+        }
+    }
 }

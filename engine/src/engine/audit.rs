@@ -53,9 +53,9 @@ impl Engine {
         check(self.trackers.check())?;
         check(self.dht.check())?;
         let net = &self.ctx.net;
-        check(self.ctx.utp.check(|conn| net.conns.get(conn).is_some()))?;
+        check(self.ctx.net.utp.check(|conn| net.conns.get(conn).is_some()))?;
         if depth == CheckDepth::Full {
-            check(self.ctx.utp.check_machine())?;
+            check(self.ctx.net.utp.check_machine())?;
         }
         let bounded = net.introductions.is_bounded() && net.dials.is_bounded();
         if !bounded || !net.exchanges.is_bounded() || !net.idlers.is_bounded() {

@@ -45,7 +45,7 @@ impl Engine {
     fn corrupt_machines(&mut self, rule: &str) -> Option<()> {
         let ctx = &mut self.ctx;
         let damaged = ctx.net.conns.corrupt(rule).or_else(|| ctx.disk.corrupt(rule));
-        let damaged = damaged.or_else(|| ctx.utp.corrupt(rule));
+        let damaged = damaged.or_else(|| ctx.net.utp.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.introductions.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.standing.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));

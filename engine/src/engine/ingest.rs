@@ -188,7 +188,7 @@ impl Engine {
         let torrent = entry.torrent;
         match event {
             StreamEvent::Connected => {
-                self.ctx.utp.give_up(conn);
+                self.ctx.net.utp.give_up(conn);
                 self.connected(conn);
             }
             StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
@@ -206,7 +206,7 @@ impl Engine {
             }
             StreamEvent::Sent(count) => self.sent(conn, torrent, count),
             StreamEvent::Closed(_) => {
-                self.ctx.utp.dropped(conn);
+                self.ctx.net.utp.dropped(conn);
                 self.lost(conn, CloseReason::Remote);
             }
             StreamEvent::Offered(count) => self.utp_offered(conn, count),
@@ -229,7 +229,7 @@ impl Engine {
     pub(super) fn lost(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         // Of TCP the driver knows it already.
-        let tell = self.ctx.utp.carries(conn);
+        let tell = self.ctx.net.utp.carries(conn);
         let torrent = entry.torrent.and_then(|id| self.torrents.get_mut(id));
         match (&entry.phase, torrent) {
             (Phase::Active, Some(torrent)) => {

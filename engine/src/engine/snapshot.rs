@@ -92,7 +92,7 @@ impl Engine {
         let (here, there) = (&mut self.ctx, &other.ctx);
         here.random.picks = there.random.picks.clone();
         here.random.chokes = there.random.chokes.clone();
-        here.utp = there.utp.clone();
+        here.net.utp = there.net.utp.clone();
     }
 }
 

@@ -30,30 +30,30 @@ impl Engine {
     }
 
     pub(super) fn utp_datagram(&mut self, from: SocketAddr, data: &Bytes, waited: u32) {
-        self.ctx.utp.datagram(self.ctx.now, waited, from, data);
+        self.ctx.net.utp.datagram(self.ctx.now, waited, from, data);
     }
 
     /// Lets the machine send and tell, and decides what follows, until it has nothing more to say.
     pub(super) fn carry(&mut self) {
         let mut outputs = Vec::new();
         for _ in 0..MAX_TURNS {
-            if !self.ctx.utp.is_due(self.ctx.now) {
+            if !self.ctx.net.utp.is_due(self.ctx.now) {
                 break;
             }
-            self.ctx.utp.advance(self.ctx.now, &mut outputs);
+            self.ctx.net.utp.advance(self.ctx.now, &mut outputs);
             for output in outputs.drain(..) {
                 self.carried(output);
             }
-            for (conn, count) in self.ctx.utp.take_sent() {
+            for (conn, count) in self.ctx.net.utp.take_sent() {
                 self.utp_sent(conn, count);
             }
             self.conclude();
         }
-        if let Some(at) = self.ctx.utp.next_deadline() {
+        if let Some(at) = self.ctx.net.utp.next_deadline() {
             // The machine counts in microseconds, and has had its turn in this one.
             let at = at.max(self.ctx.now + Duration::from_micros(1));
             let ctx = &mut self.ctx;
-            ctx.utp.alarm.set(&mut ctx.timers, at, ctx.now, Timer::Utp);
+            ctx.net.utp.alarm.set(&mut ctx.timers, at, ctx.now, Timer::Utp);
         }
     }
 
@@ -62,21 +62,21 @@ impl Engine {
             Output::Send(datagram) => self.transmit(datagram),
             Output::Accepted { connection, from } => self.utp_incoming(connection, from),
             Output::Connected { connection } => {
-                if let Some(conn) = self.ctx.utp.name(connection) {
+                if let Some(conn) = self.ctx.net.utp.name(connection) {
                     self.utp_connected(conn);
                 }
             }
             Output::Received { connection, slices } => {
-                if let Some(conn) = self.ctx.utp.name(connection) {
+                if let Some(conn) = self.ctx.net.utp.name(connection) {
                     let payload = Payload::from_parts(slices);
-                    self.ctx.utp.delivers(conn, payload.len().into());
+                    self.ctx.net.utp.delivers(conn, payload.len().into());
                     self.ctx.stream(conn, StreamAction::Deliver(payload));
                 }
             }
             Output::Ended { connection } => self.utp_over(connection, CloseReason::Remote),
             Output::Released { connection, up_to } => {
-                if let Some(conn) = self.ctx.utp.name(connection) {
-                    self.ctx.utp.released(conn, up_to);
+                if let Some(conn) = self.ctx.net.utp.name(connection) {
+                    self.ctx.net.utp.released(conn, up_to);
                     self.ctx.stream(conn, StreamAction::Release(up_to));
                 }
             }
@@ -96,7 +96,7 @@ impl Engine {
 
     fn transmit(&mut self, datagram: Datagram) {
         let Datagram { to, connection, header, payload, whole } = datagram;
-        let stream = connection.and_then(|id| self.ctx.utp.name(id));
+        let stream = connection.and_then(|id| self.ctx.net.utp.name(id));
         let Some(socket) = self.ctx.net.identity.udp(to.is_ipv6()) else { return };
         if stream.is_none() && !payload.is_empty() {
             // We have ended the connection, and the driver has let go of its stream.
@@ -106,7 +106,7 @@ impl Engine {
         let packet = UtpPacket { to, header, stream, payload, whole };
         self.ctx.out.actions.push(Action::Transmit(socket, Box::new(packet)));
         if let Some(conn) = stream {
-            self.ctx.utp.left(conn, end);
+            self.ctx.net.utp.left(conn, end);
         }
     }
 
@@ -118,9 +118,9 @@ impl Engine {
     /// Somebody's connection over µTP came about.
     fn utp_incoming(&mut self, connection: ConnectionId, from: SocketAddr) {
         let Some(conn) = self.greet(normalise(from)) else {
-            return self.ctx.utp.refuse(connection);
+            return self.ctx.net.utp.refuse(connection);
         };
-        self.ctx.utp.adopt(conn, connection);
+        self.ctx.net.utp.adopt(conn, connection);
         self.ctx.stream(conn, StreamAction::OpenUtp { remote: from });
         self.grant_stranger(conn);
     }
@@ -134,11 +134,11 @@ impl Engine {
             return;
         }
         let mut conn = old;
-        if self.ctx.utp.is_known_for_tcp(old) {
+        if self.ctx.net.utp.is_known_for_tcp(old) {
             let Some(new) = self.ctx.net.conns.rename(old) else { return };
             conn = new;
         }
-        if self.ctx.utp.stands(old, conn) {
+        if self.ctx.net.utp.stands(old, conn) {
             // It is a name of nothing but the attempt with TCP.
             self.ctx.out.stream(old, StreamAction::Close(CloseMode::Now));
         }
@@ -148,27 +148,27 @@ impl Engine {
 
     /// A connection of the machine is over, or will bring nothing more.
     fn utp_over(&mut self, connection: ConnectionId, reason: CloseReason) {
-        let Some(conn) = self.ctx.utp.name(connection) else { return };
-        if self.ctx.utp.has_opened(conn) {
-            self.ctx.utp.ended(conn, reason);
+        let Some(conn) = self.ctx.net.utp.name(connection) else { return };
+        if self.ctx.net.utp.has_opened(conn) {
+            self.ctx.net.utp.ended(conn, reason);
             return self.look_whether_over(conn);
         }
         // It was an attempt.
-        if !self.ctx.utp.give_up(conn) {
+        if !self.ctx.net.utp.give_up(conn) {
             self.lost(conn, CloseReason::ConnectFailed);
         }
     }
 
     /// Ends a connection over µTP of which everything that came has been given to it.
     fn look_whether_over(&mut self, conn: ConnId) {
-        if let Some(reason) = self.ctx.utp.is_over(conn) {
+        if let Some(reason) = self.ctx.net.utp.is_over(conn) {
             self.lost(conn, reason);
         }
     }
 
     /// The driver has deciphered bytes that were delivered to it, which the engine has taken in by now.
     pub(super) fn utp_returned(&mut self, conn: ConnId, count: u64) {
-        if !self.ctx.utp.returned(conn, count) {
+        if !self.ctx.net.utp.returned(conn, count) {
             self.violated(ViolatedRule::MoreThanGranted);
         }
         self.look_whether_over(conn);
@@ -176,7 +176,7 @@ impl Engine {
 
     /// The driver has bytes of a stream.
     pub(super) fn utp_offered(&mut self, conn: ConnId, count: u32) {
-        if !self.ctx.utp.offered(conn, count) {
+        if !self.ctx.net.utp.offered(conn, count) {
             self.violated(ViolatedRule::MoreThanSent);
         }
     }
@@ -188,11 +188,11 @@ impl Engine {
         if self.ctx.config.transports != Transports::Both {
             return false;
         }
-        if !self.ctx.utp.carries(conn) {
+        if !self.ctx.net.utp.carries(conn) {
             return self.ctx.connect_utp(conn, remote, true);
         }
-        if !self.ctx.utp.is_known_for_tcp(conn) {
-            self.ctx.utp.tries_tcp(conn);
+        if !self.ctx.net.utp.is_known_for_tcp(conn) {
+            self.ctx.net.utp.tries_tcp(conn);
             self.ctx.out.stream(conn, StreamAction::Connect { remote });
         }
         true
@@ -204,14 +204,14 @@ impl Engine {
         if !self.ctx.net.conns.get(conn).is_some_and(|entry| connecting(&entry.phase)) {
             return true;
         }
-        if self.ctx.utp.carries(conn) {
-            self.ctx.utp.tcp_failed(conn);
+        if self.ctx.net.utp.carries(conn) {
+            self.ctx.net.utp.tcp_failed(conn);
             return false;
         }
         if !self.try_otherwise(conn) {
             return true;
         }
-        self.ctx.utp.tcp_failed(conn);
+        self.ctx.net.utp.tcp_failed(conn);
         false
     }
 }

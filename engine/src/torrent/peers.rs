@@ -264,7 +264,7 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
-        if ctx.utp.has_opened(conn) {
+        if ctx.net.utp.has_opened(conn) {
             peer.transport = Transport::Utp;
         }
         self.candidates.spoke(key, Some(peer.transport));

@@ -30,9 +30,9 @@ pub struct Config {
     pub keep_alive: u64,
     /// Bytes that may leave at once, however slow the pace, and what system calls with many segments want.
     pub burst: u64,
-    /// How late the caller may call [`crate::Multiplexer::advance`], in microseconds: poll counts whole milliseconds. What
-    /// the pace would have let go in that time leaves at once, or a fast path would be no faster than two packets a
-    /// millisecond.
+    /// How late the caller may call [`crate::Multiplexer::advance`], in microseconds: poll counts whole milliseconds.
+    /// What the pace would have let go in that time leaves at once, or a fast path would be no faster than two
+    /// packets a millisecond.
     pub lateness: u64,
     /// Resets a second that are sent to strangers, all together.
     pub resets_per_second: u32,
