@@ -33,8 +33,3 @@ fn the_loops_download_with_rc4() {
     fetch_with("std_loop", &["--encrypt=2"]);
     fetch_with("tokio_loop", &["--encrypt=2"]);
 }
-
-#[test]
-fn the_tokio_loop_downloads_over_utp() {
-    fetch_with("tokio_loop", &["--utp=only"]);
-}
