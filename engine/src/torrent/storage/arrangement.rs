@@ -99,14 +99,38 @@ impl Arrangement {
     }
 
     /// Takes over what an earlier run left: names, and copies to be removed.
-    pub(in crate::torrent) fn restore(&mut self, resume: &ResumeData) {
+    pub(in crate::torrent) fn restore(&mut self, resume: &ResumeData, layout: &Layout) {
         self.placement.renamed.clone_from(&resume.renamed);
+        if resume.location != self.placement.location {
+            self.forget_fitted_names(layout);
+        }
         self.left_at.clone_from(&resume.left_at);
         // Nothing that is in use is removed, whatever the record says.
         let location = self.placement.location;
         self.left_at.retain(|left| *left != location);
         self.tasks.retain(|task| !matches!(task, Task::Discard(_)));
         self.tasks.extend(self.left_at.iter().copied().map(Task::Discard));
+    }
+
+    /// Names that files have because of where they were are worth nothing elsewhere: those that some place would give,
+    /// and those of the torrent itself. What remains are the user's.
+    fn forget_fitted_names(&mut self, layout: &Layout) {
+        let longest = [Naming::POSIX.longest, Naming::PORTABLE.longest];
+        let flags = [(true, true), (true, false), (false, true), (false, false)];
+        let places = flags.iter().flat_map(|(portable, folds_case)| {
+            longest.map(|longest| Naming { portable: *portable, folds_case: *folds_case, longest })
+        });
+        if self.placement.renamed.is_empty() {
+            return;
+        }
+        let fitted: Vec<_> = places.map(|naming| layout.names_for(naming)).collect();
+        self.placement.renamed.retain(|file, name| {
+            let entry = layout.files().get(*file as usize);
+            let own = entry.and_then(|entry| entry.own.as_deref()) == Some(&name.to[..]);
+            let same = entry.is_some_and(|entry| entry.path == name.to);
+            let fits = fitted.iter().any(|names| names.get(file) == Some(&name.to));
+            name.from != name.to || !(own || same || fits)
+        });
     }
 
     /// Files whose names the location does not allow get names that it allows, unless they were renamed

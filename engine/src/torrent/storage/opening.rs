@@ -19,7 +19,7 @@ impl Storage {
         out: &mut Outputs,
     ) {
         if let Some(resume) = self.record.about(around.metainfo) {
-            self.arrangement.restore(resume);
+            self.arrangement.restore(resume, around.metainfo.layout());
         }
         self.arrangement.fit_names(around.metainfo.layout());
         self.arrangement.placement.skipped = skipped;

@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 use super::adoption::{Found, Verdict};
 use super::record::Belief;
 use super::record::pieces_on_disk;
-use super::{Adoption, Doubt, Record};
-use crate::api::{FileStatus, LocationId, TorrentError};
+use super::{Adoption, Arrangement, Doubt, Record};
+use crate::api::{Allocation, FileStatus, LocationId, Renamed, TorrentError};
 use crate::base::bits::Bits;
-use crate::metainfo::Metainfo;
+use crate::metainfo::{Metainfo, Naming};
 use crate::resume::ResumeData;
 
 /// Pieces 0 to 3: of the first file 0 and 1, of the second 1 to 3.
@@ -94,6 +94,34 @@ fn a_record_counts_for_its_torrent_and_claims_files_at_its_place_only() {
     assert!(Record::new(Some(other.into())).about(&metainfo).is_none());
     record.accept();
     assert!(record.about(&metainfo).is_none());
+}
+
+#[test]
+fn names_that_one_place_needed_stay_there_and_those_of_the_user_do_not() {
+    let file = |name: &str| alloc::format!("d6:lengthi1e4:pathl{}:{name}ee", name.len());
+    let files = [file("a?"), file("b"), file("B"), file("c"), file("d")].concat();
+    let hash = "h".repeat(20);
+    let info = alloc::format!("d5:filesl{files}e4:name1:n12:piece lengthi16384e6:pieces20:{hash}e");
+    let metainfo = Metainfo::parse_info(info.as_bytes()).expect("a torrent");
+    let named = |to: &str| {
+        let path = alloc::vec!["n".into(), to.into()];
+        Renamed { from: path.clone(), to: path }
+    };
+    let mut record = resume(&[], true);
+    let portable = metainfo.layout().names_for(Naming::PORTABLE);
+    assert_eq!(portable.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    let fitted =
+        portable.iter().map(|(file, to)| (*file, Renamed { from: to.clone(), to: to.clone() }));
+    record.renamed = fitted.chain([(3, named("mine")), (4, named("d"))]).collect();
+    let names_at = |place| {
+        let mut arrangement =
+            Arrangement::new(LocationId(place), Allocation::default(), Naming::POSIX, false);
+        arrangement.restore(&record, metainfo.layout());
+        arrangement.fit_names(metainfo.layout());
+        arrangement.placement.renamed.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(names_at(1), [0, 2, 3, 4], "where it was");
+    assert_eq!(names_at(2), [3], "elsewhere");
 }
 
 #[test]
