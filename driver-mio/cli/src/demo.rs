@@ -17,6 +17,7 @@ use eddyline::metainfo::{
 use eddyline::{AddTorrent, Config, Notice, RateLimits};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
+use eddyline_session::engine_config;
 use sha2::{Digest, Sha256};
 
 use super::demo_tracker;
@@ -191,7 +192,7 @@ fn session(
             interface: None,
         }),
         // Nothing leaves this machine.
-        engine: Config { dht: false, lsd: false, ..Config::default() },
+        engine: Config { dht: false, lsd: false, ..engine_config() },
         limits: RateLimits::default(),
         record,
         keep_executable: false,
