@@ -322,6 +322,29 @@ fn who_has_to_wait_for_a_key_is_answered_when_there_is_one() {
     assert_eq!(answered(), 80);
 }
 
+#[test]
+fn who_trickles_while_it_waits_for_a_key_has_us_wake_up_no_more_often_than_who_does_not() {
+    let mut world = World::new(31);
+    let seed = world.add_node_with(config(Prefer, Either));
+    world.seed(seed, &content());
+    world.run(2);
+    for n in 0..60u16 {
+        let first = public_key(&[9; 20]).to_vec();
+        let stranger = Stranger { first, each_second: vec![7], ..Stranger::default() };
+        let from = format!("[2001:db8:1:{n:x}::1]:7").parse().unwrap();
+        world.connect_script_from(seed, from, Box::new(stranger));
+    }
+    world.run_for(Duration::from_millis(10));
+    let before = world.node(seed).engine.snapshot().len();
+    for _ in 0..200 {
+        world.prompt_scripts();
+        world.run_for(Duration::from_millis(2));
+    }
+    let grown = world.node(seed).engine.snapshot().len().saturating_sub(before);
+    // What they sent, and not a timer for each byte of it.
+    assert!(grown < 60 * 200 * 2, "{grown} bytes");
+}
+
 /// Comes with encryption, shakes hands as a peer does, and hangs up.
 struct Visitor {
     side: Option<Handshake>,

@@ -98,6 +98,11 @@ impl Conn {
     pub fn is_stranger(&self) -> bool {
         self.torrent.is_none()
     }
+
+    /// Whether its encrypted handshake cannot go on before there is a key for it.
+    pub fn waits_for_a_key(&self) -> bool {
+        matches!(&self.phase, Phase::Handshaking(early) if matches!(early.opening, Opening::Waiting(..)))
+    }
 }
 
 /// All connections.

@@ -1,14 +1,17 @@
 //! How often keys are worked out for encrypted connections: that is the dearest thing that a stranger can ask for
 //! with a hundred bytes, some 100 microseconds.
 
+use alloc::collections::BTreeSet;
 use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST};
+use crate::base::ids::ConnId;
 use crate::base::pace::{Pace, PaceLedger, Taken, owner};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
+use crate::base::timer_queue::Alarm;
 
 /// Keys that are worked out at once: no step takes longer for them than a few milliseconds.
 const AT_ONCE: u32 = 50;
@@ -29,6 +32,10 @@ pub struct Exchanges {
     calls: Taken,
     by_owner: PaceLedger<IpAddr>,
     by_block: PaceLedger<Prefix>,
+    /// Connections whose handshake waits for a key; some of them may have gone.
+    pub waiting: BTreeSet<ConnId>,
+    /// For when the first of them may have one. One for all: each piece of what they send sets it.
+    pub alarm: Alarm,
 }
 
 impl Default for Exchanges {
@@ -38,6 +45,8 @@ impl Default for Exchanges {
             calls: Taken::default(),
             by_owner: PaceLedger::new(MAX_ADDRESSES),
             by_block: PaceLedger::new(MAX_ADDRESSES),
+            waiting: BTreeSet::new(),
+            alarm: Alarm::default(),
         }
     }
 }

@@ -206,12 +206,14 @@ impl Utp {
         true
     }
 
-    /// We end a connection: in order, where all that was sent has arrived.
+    /// We end a connection: in order, where all that was sent has arrived. Somebody who was sent nothing has nothing to
+    /// wait for.
     fn close(&mut self, conn: ConnId) -> bool {
         let Some(line) = self.lines.remove(&conn) else { return true };
         self.names.remove(&line.id);
         self.under_way -= line.told - line.released;
-        if line.open && line.given.max(line.offered) == line.released {
+        let sent = line.given.max(line.offered);
+        if line.open && sent > 0 && sent == line.released {
             self.machine.close(line.id, None);
         } else {
             self.machine.abort(line.id);
@@ -257,12 +259,13 @@ impl Utp {
         line.over
     }
 
-    /// Bytes up to a position have left for the first time, or once more.
-    pub fn left(&mut self, conn: ConnId, up_to: u64) {
-        if let Some(line) = self.lines.get_mut(&conn) {
-            line.left = line.left.max(up_to);
-        }
+    /// Bytes of a stream have left. Returns how many of them not for the first time.
+    pub fn left(&mut self, conn: ConnId, bytes: core::ops::Range<u64>) -> u64 {
+        let Some(line) = self.lines.get_mut(&conn) else { return 0 };
+        let again = line.left.min(bytes.end).saturating_sub(bytes.start);
+        line.left = line.left.max(bytes.end);
         self.tell(conn, 0);
+        again
     }
 
     /// What counts as sent since this was asked last.

@@ -10,6 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 use eddyline_mse::{
     Agreed, Fault, Handshake as Exchange, Initiator, MAX_HELD, MAX_PAD, MseError, Need,
     Opening as Begins, PRIVATE_LEN, StreamCipher, recognise, torrent_hash,
@@ -21,7 +22,8 @@ use crate::api::{CloseReason, EncryptionPolicy, StreamAction};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::rng::Rng;
-use crate::context::{Handshaking, Opening, Phase, Timer};
+use crate::base::time::Instant;
+use crate::context::{Conn, Handshaking, Opening, Phase, Timer};
 
 /// The hashes that stand for torrents in encrypted handshakes, worked out when a torrent comes to be known: so whoever
 /// calls costs one look-up, however many torrents there are.
@@ -225,8 +227,11 @@ impl Engine {
             self.content.note_clear(&BAD_BEGINNING);
             return Err(CloseReason::BadMessage);
         }
-        let wait = self.ctx.net.exchanges.wait_for(entry.remote.ip(), self.ctx.now);
-        self.ctx.timers.schedule(self.ctx.now + wait, Timer::Keys);
+        let (now, ip) = (self.ctx.now, entry.remote.ip());
+        let net = &mut self.ctx.net;
+        let wait = net.exchanges.wait_for(ip, now);
+        net.exchanges.waiting.insert(conn);
+        net.exchanges.alarm.set(&mut self.ctx.timers, now + wait, now, Timer::Keys);
         self.content.note_clear(&Bytes::new());
         Ok(Bytes::new())
     }
@@ -236,16 +241,22 @@ impl Engine {
     pub(super) fn work_out_keys(&mut self) {
         loop {
             let (now, exchanges) = (self.ctx.now, &self.ctx.net.exchanges);
-            let waiting = self.ctx.net.conns.iter().filter_map(|(id, conn)| {
-                let Phase::Handshaking(early) = &conn.phase else { return None };
-                let ip = conn.remote.ip();
-                let rank =
-                    (exchanges.wait_for(ip, now), exchanges.used_by(ip, now), conn.deadline, id);
-                matches!(early.opening, Opening::Waiting(..)).then_some(rank)
+            let waiting = exchanges.waiting.iter().map(|id| {
+                let conn = self.ctx.net.conns.get(*id).filter(|conn| conn.waits_for_a_key());
+                conn.map_or((Duration::ZERO, Duration::ZERO, Instant::ZERO, *id), |conn| {
+                    let ip = conn.remote.ip();
+                    (exchanges.wait_for(ip, now), exchanges.used_by(ip, now), conn.deadline, *id)
+                })
             });
             let Some((wait, .., id)) = waiting.min() else { return };
+            let exchanges = &mut self.ctx.net.exchanges;
             if !wait.is_zero() {
-                return self.ctx.timers.schedule(now + wait, Timer::Keys);
+                return exchanges.alarm.set(&mut self.ctx.timers, now + wait, now, Timer::Keys);
+            }
+            exchanges.waiting.remove(&id);
+            // It may have gone.
+            if !self.ctx.net.conns.get(id).is_some_and(Conn::waits_for_a_key) {
+                continue;
             }
             let Some(early) = self.handshaking(id) else { return };
             let Opening::Waiting(exchange, rest) = core::mem::take(&mut early.opening) else {

@@ -181,6 +181,7 @@ impl Engine {
     /// A connection ends before it was a peer.
     pub(super) fn forget_early(&mut self, conn: ConnId, reason: CloseReason, tell: bool) {
         let Some(entry) = self.ctx.net.conns.remove(conn) else { return };
+        self.ctx.net.exchanges.waiting.remove(&conn);
         if let Phase::Handshaking(early) = &entry.phase {
             self.ctx.budgets.credit.give(early.granted.into());
         }

@@ -102,11 +102,22 @@ impl Engine {
             // We have ended the connection, and the driver has let go of its stream.
             return;
         }
-        let (stream, end) = (stream.filter(|_| !payload.is_empty()), payload.end);
-        let packet = UtpPacket { to, header, stream, payload, whole };
+        let stream = stream.filter(|_| !payload.is_empty());
+        let packet = UtpPacket { to, header, stream, payload: payload.clone(), whole };
         self.ctx.out.actions.push(Action::Transmit(socket, Box::new(packet)));
         if let Some(conn) = stream {
-            self.ctx.net.utp.left(conn, end);
+            let again = self.ctx.net.utp.left(conn, payload);
+            self.pay_for(conn, again);
+        }
+    }
+
+    /// What is sent again counts under the limits as what is sent: a peer that acknowledges nothing has no more of us.
+    fn pay_for(&mut self, conn: ConnId, bytes: u64) {
+        let torrent = self.ctx.net.conns.get(conn).and_then(|entry| entry.torrent);
+        let Some(torrent) = torrent.filter(|_| bytes > 0) else { return };
+        self.ctx.limits.up.take(bytes);
+        if let Some(torrent) = self.torrents.get_mut(torrent) {
+            torrent.traffic.up_limit.take(bytes);
         }
     }
 

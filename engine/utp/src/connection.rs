@@ -25,8 +25,9 @@ use crate::verdict::Verdict;
 
 /// Rounds after which the best rate is forgotten.
 const RATE_ROUNDS: u32 = 10;
-/// How far back the numbers of old packets may lie.
-const BEHIND: u64 = 4_000;
+/// How far back the numbers of late packets may lie, beyond the most that were ever under way at once: whoever sends in
+/// the name of another has to guess them (RFC 5961, 5).
+const BEHIND: u64 = 64;
 /// For how long the other side may take to end its half after ours has ended, in microseconds.
 const LINGER: u64 = 10_000_000;
 
@@ -56,6 +57,8 @@ pub struct Connection {
     congestion: Congestion,
     pacing: Pacing,
     mtu: PathMtu,
+    /// What our clock shows to the other side at our zero: who reads no packets of ours does not know it.
+    clock: u32,
     /// How long the last packet to us was under way by both clocks, which is what ours tell the other side.
     difference: u32,
     /// A round trip ends when this number has arrived.
@@ -78,6 +81,8 @@ pub struct Connection {
     peer_code: Option<u32>,
     our_code: Option<u32>,
     finished_at: Option<Time>,
+    /// Since when nothing but the end of our half is not acknowledged.
+    ending_since: Option<Time>,
     pub closed: Option<CloseReason>,
     statistics: Statistics,
     ack_delay: u64,
@@ -86,12 +91,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection whose first number is `ours`; the other side's first is `theirs`, if that is known already.
+    /// A connection whose first number is `ours`, and whose clock shows that at our zero; the other side's first is `theirs`, if that is known already.
     pub fn new(
         config: &Config,
         now: Time,
         (id, route): (ConnectionId, Route),
-        ours: u16,
+        (ours, clock): (u16, u32),
         theirs: Option<u16>,
         draw: u64,
     ) -> Self {
@@ -114,6 +119,7 @@ impl Connection {
             congestion: Congestion::new(config.target_delay, packet),
             pacing: Pacing::new(now),
             mtu,
+            clock,
             difference: 0,
             rounds: 0,
             limited: false,
@@ -132,6 +138,7 @@ impl Connection {
             peer_code: None,
             our_code: None,
             finished_at: None,
+            ending_since: None,
             closed: None,
             statistics: Statistics::default(),
             ack_delay: config.ack_delay,
@@ -194,7 +201,7 @@ impl Connection {
         if !self.sender.is_possible(acknowledged, &packet.selective_ack) {
             return Verdict::AcknowledgesUnsent;
         }
-        if acknowledged + BEHIND < self.sender.first() {
+        if acknowledged + BEHIND + self.sender.most_under_way() < self.sender.first() {
             return Verdict::OutsideWindow;
         }
         if tests && self.sender.is_optimistic(acknowledged, &packet.selective_ack) {
@@ -255,12 +262,7 @@ impl Connection {
         self.sender.set_window(packet.window);
         if was_shut && !self.sender.is_shut() {
             // What was sent to see whether there is room was dropped, as a rule.
-            let mtu = &mut self.mtu;
-            self.sender.lose_all(|_, probe| {
-                if probe.is_some() {
-                    mtu.forgotten();
-                }
-            });
+            self.sender.lose_window_probe();
             self.backoff = 0;
         }
         if progress.bytes > 0 {

@@ -1,23 +1,25 @@
 //! All connections of a socket: which packet belongs to whom, who may connect, and what strangers are answered.
 
+mod accepted;
 mod strangers;
 #[cfg(test)]
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::connection::{Connection, Route};
-use crate::handshake::Answers;
+use crate::handshake::{Answers, Echo};
 use crate::output::{CloseReason, Output, Statistics};
 use crate::packet::{Kind, Packet};
 use crate::time::Time;
 use crate::verdict::{Fault, Verdict};
+use accepted::Accepted;
 use strangers::{Farewells, Ration};
 
 /// A connection, never used twice.
@@ -70,7 +72,7 @@ pub struct Multiplexer {
     timers: BTreeSet<(Time, u32)>,
     /// Whose turn it is in the next [`Self::advance`].
     dirty: Vec<u32>,
-    accepted: BTreeMap<IpAddr, usize>,
+    accepted: Accepted,
     answers: Answers,
     farewells: Farewells,
     ration: Ration,
@@ -78,14 +80,6 @@ pub struct Multiplexer {
     #[serde(skip)]
     pending: Vec<Output>,
     now: Time,
-}
-
-/// What counts as one host: an address of IPv4, a /64 of IPv6.
-fn host(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
-    }
 }
 
 impl Multiplexer {
@@ -100,7 +94,7 @@ impl Multiplexer {
             last: None,
             timers: BTreeSet::new(),
             dirty: Vec::new(),
-            accepted: BTreeMap::new(),
+            accepted: Accepted::default(),
             answers: Answers::new(key),
             farewells: Farewells::default(),
             pending: Vec::new(),
@@ -131,14 +125,15 @@ impl Multiplexer {
         let receive_id = drawn.into_iter().find(free).ok_or(ConnectError::NoId)?;
         let route = Route { peer: to, receive_id, send_id: receive_id.wrapping_add(1) };
         let ours = self.answers.draw() as u16;
-        let id = self.insert(route, ours, None);
+        let clock = self.answers.draw() as u32;
+        let id = self.insert(route, (ours, clock), None);
         if let Some(connection) = self.connection(id) {
             connection.begin_syn();
         }
         Ok(id)
     }
 
-    fn insert(&mut self, route: Route, ours: u16, theirs: Option<u16>) -> ConnectionId {
+    fn insert(&mut self, route: Route, ours: (u16, u32), theirs: Option<u16>) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
@@ -276,9 +271,8 @@ impl Multiplexer {
     }
 
     fn has_place(&self, from: SocketAddr) -> bool {
-        let of_host = self.accepted.get(&host(from.ip())).copied().unwrap_or(0);
         self.routes.len() < self.config.max_connections
-            && of_host < self.config.max_accepted_per_host
+            && self.accepted.has_place(from.ip(), &self.config)
     }
 
     /// A packet that belongs to no connection: it may open one.
@@ -295,8 +289,7 @@ impl Multiplexer {
             return Verdict::Duplicate;
         }
         let syn_id = packet.connection_id.wrapping_sub(1);
-        let (sequence, acknowledged) = (packet.sequence, packet.acknowledged);
-        let opening = self.answers.opening(now, from, syn_id, sequence, acknowledged);
+        let opening = self.answers.opening(now, from, syn_id, Echo::of(&packet));
         let Some(opening) = opening.filter(|_| packet.kind != Kind::Fin) else {
             if !self.ration.take(now) {
                 return Verdict::Ignored;
@@ -308,9 +301,10 @@ impl Multiplexer {
             return Verdict::Full;
         }
         let route = Route { peer: from, receive_id: packet.connection_id, send_id: syn_id };
-        let connection = self.insert(route, opening.ours, Some(opening.syn.wrapping_add(1)));
+        let ours = (opening.ours, opening.clock);
+        let connection = self.insert(route, ours, Some(opening.syn.wrapping_add(1)));
         self.grant(connection, self.config.accept_room);
-        *self.accepted.entry(host(from.ip())).or_default() += 1;
+        self.accepted.add(from.ip());
         self.pending.push(Output::Accepted { connection, from });
         self.give(connection.slot, received, packet)
     }
@@ -373,13 +367,7 @@ impl Multiplexer {
         self.routes.remove(&key);
         self.last = None;
         if connection.accepted {
-            let host = host(route.peer.ip());
-            if let Some(count) = self.accepted.get_mut(&host) {
-                *count -= 1;
-                if *count == 0 {
-                    self.accepted.remove(&host);
-                }
-            }
+            self.accepted.remove(route.peer.ip());
         }
         let Some(reason) = connection.closed else { return };
         if let CloseReason::Finished { .. } = reason {

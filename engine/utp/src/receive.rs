@@ -15,6 +15,9 @@ use crate::verdict::Verdict;
 
 /// Numbers ahead of the expected one that are taken. Numbers have 16 bits, and half of them lie behind.
 pub const MAX_AHEAD: u64 = 28_000;
+/// The same for a little credit: packets are not shorter than this as a rule, in bytes. Whoever sends in the name of
+/// another has to guess numbers.
+const SHORT_PACKET: u64 = 64;
 /// Datagrams out of order that are held whatever the credit: each holds a receive buffer, however short its payload is.
 const MIN_HELD: u64 = 64;
 /// Bytes of credit that allow one more.
@@ -113,7 +116,8 @@ impl Receiver {
                 Verdict::Duplicate
             };
         }
-        if number - self.expected >= MAX_AHEAD || self.end.is_some_and(|end| number > end) {
+        let most = (MIN_HELD + self.credit / SHORT_PACKET).min(MAX_AHEAD);
+        if number - self.expected >= most || self.end.is_some_and(|end| number > end) {
             return Verdict::OutsideWindow;
         }
         if last

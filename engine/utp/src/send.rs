@@ -13,6 +13,11 @@ use crate::delivery_rate::Mark;
 use crate::sequence::begin;
 use crate::time::Time;
 
+/// Room for fewer bytes is not worth a packet, where more wait and the window was ever larger.
+const LEAST: u64 = 1_024;
+/// How often one packet may be found lost while others arrive: with three of ten packets lost, once in millions.
+const MAX_LOSSES: u32 = 12;
+
 /// What a packet on its way is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum What {
@@ -49,6 +54,8 @@ pub struct Segment {
     pub state: State,
     pub sent_at: Time,
     pub sends: u32,
+    /// How often it was found lost because others arrived.
+    pub losses: u32,
     pub mark: Option<Mark>,
     /// The size of the datagram, when it is a probe for the path MTU.
     pub probe: Option<usize>,
@@ -109,6 +116,8 @@ pub struct Sender {
     tolerance: u64,
     /// The other side has said how much it takes.
     window: u64,
+    /// The most that it has ever taken.
+    largest_window: u64,
     window_known: bool,
     /// The furthest position that the other side ever had room for.
     edge: u64,
@@ -116,6 +125,10 @@ pub struct Sender {
     fin_cut: bool,
     /// The number that is held back, and since when.
     held_back: Option<(u64, Time)>,
+    /// The packet that was sent to see whether a window is still shut.
+    window_probe: Option<u64>,
+    most: u64,
+    worn_out: bool,
 }
 
 impl Sender {
@@ -133,17 +146,26 @@ impl Sender {
             newest_arrived: (Time::ZERO, 0),
             tolerance: 4,
             window: 0,
+            largest_window: 0,
             window_known: false,
             edge: 0,
             fin_wanted: false,
             fin_cut: false,
             held_back: None,
+            window_probe: None,
+            most: 0,
+            worn_out: false,
         }
     }
 
     /// The number that the next new packet will have.
     pub fn next(&self) -> u64 {
         self.first + self.segments.len() as u64
+    }
+
+    /// The most numbers that were in use at once.
+    pub fn most_under_way(&self) -> u64 {
+        self.most
     }
 
     /// The number of the oldest packet that was not acknowledged.
@@ -168,6 +190,7 @@ impl Sender {
 
     pub fn set_window(&mut self, window: u32) {
         (self.window, self.window_known) = (u64::from(window), true);
+        self.largest_window = self.largest_window.max(self.window);
         self.edge = self.edge.max(self.released.saturating_add(self.window));
     }
 
@@ -193,6 +216,13 @@ impl Sender {
         self.window.saturating_sub(self.cut - self.released)
     }
 
+    /// Whether the room is worth a packet. A window that opens by a few bytes would have us send packets of a few bytes
+    /// (RFC 1122, 4.2.3.4).
+    fn has_room(&self) -> bool {
+        let worth = self.waiting().min(LEAST).min(self.largest_window / 2).max(1);
+        self.room() >= worth
+    }
+
     /// Whether there is something to send that nothing but congestion control and pacing hold back.
     pub fn wants_to_send(&self) -> bool {
         self.has_lost() || self.may_cut()
@@ -201,12 +231,22 @@ impl Sender {
     fn may_cut(&self) -> bool {
         let numbers = (self.segments.len() as u64) < crate::receive::MAX_AHEAD;
         let fin = self.fin_wanted && !self.fin_cut && self.waiting() == 0;
-        numbers && (fin || self.waiting() > 0 && self.room() > 0)
+        numbers && (fin || self.waiting() > 0 && self.has_room())
     }
 
     /// Whether there is something to send and the other side has no room for it.
     pub fn is_shut(&self) -> bool {
-        self.window_known && self.waiting() > 0 && self.room() == 0
+        self.window_known && self.waiting() > 0 && !self.has_room()
+    }
+
+    /// Whether everything has arrived but the end of the stream, which has left.
+    pub fn only_end_is_left(&self) -> bool {
+        self.fin_cut && self.segments.len() == 1
+    }
+
+    /// Whether a packet was found lost so often that it cannot be by chance: others arrive meanwhile.
+    pub fn is_worn_out(&self) -> bool {
+        self.worn_out
     }
 
     /// The oldest packet that was found lost.
@@ -239,6 +279,7 @@ impl Sender {
         if length > 0 && (self.may_cut() || beyond_window) {
             if beyond_window {
                 self.edge = self.edge.max(self.cut + length);
+                self.window_probe = Some(self.next());
             }
             return Some(self.push(What::Data, length as u32));
         }
@@ -258,10 +299,12 @@ impl Sender {
             state: State::HeldBack,
             sent_at: Time::ZERO,
             sends: 0,
+            losses: 0,
             mark: None,
             probe: None,
         });
         self.cut += u64::from(length);
+        self.most = self.most.max(self.segments.len() as u64);
         number
     }
 
@@ -388,6 +431,11 @@ impl Sender {
                     return Some(due);
                 }
                 self.lose(number, &mut each);
+                let segment = self.segment_mut(number);
+                self.worn_out |= segment.is_some_and(|segment| {
+                    segment.losses += 1;
+                    segment.losses > MAX_LOSSES
+                });
             }
             self.order.pop_front();
         }
@@ -401,6 +449,17 @@ impl Sender {
         self.in_flight -= weight;
         self.lost.insert(number);
         each(weight, probe);
+    }
+
+    /// A window has opened: what was sent to see whether it has was dropped, as a rule.
+    pub fn lose_window_probe(&mut self) {
+        let probe = self.window_probe.take();
+        let under_way = |number: &u64| {
+            self.segment(*number).is_some_and(|segment| segment.state == State::InFlight)
+        };
+        if let Some(number) = probe.filter(under_way) {
+            self.lose(number, &mut |_, _| {});
+        }
     }
 
     /// The timeout has passed without an acknowledgement: everything under way counts as lost.

@@ -39,6 +39,14 @@ fn packet(kind: Kind, id: u16, sequence: u16, acknowledged: u16, payload: &[u8])
     [&header.encode()[..], payload].concat().into()
 }
 
+/// The first packet of who has read an answer: it shows the clock of the answer back.
+fn first(id: u16, sequence: u16, answer: &Packet, payload: &[u8]) -> Bytes {
+    let mut bytes =
+        packet(Kind::Data, id, sequence, answer.sequence.wrapping_sub(1), payload).to_vec();
+    bytes[8..12].copy_from_slice(&1u32.wrapping_sub(answer.timestamp).to_be_bytes());
+    bytes.into()
+}
+
 fn host(number: u32) -> SocketAddr {
     SocketAddr::new(IpAddr::V4((0x5000_0000 + number * 256).into()), 6881)
 }
@@ -88,8 +96,7 @@ impl Victim {
     fn connect(&mut self, from: SocketAddr, id: u16) {
         let answers = self.hear(from, packet(Kind::Syn, id, 1, 0, &[]));
         if let Some((_, answer)) = answers.first() {
-            let theirs = answer.sequence.wrapping_sub(1);
-            self.hear(from, packet(Kind::Data, id.wrapping_add(1), 2, theirs, &[19]));
+            self.hear(from, first(id.wrapping_add(1), 2, answer, &[19]));
         }
     }
 

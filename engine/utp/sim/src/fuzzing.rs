@@ -85,6 +85,8 @@ struct Victim {
     from: SocketAddr,
     /// Numbers of the last packet that was sent there.
     last: (u16, u16, u16),
+    /// What its clock showed in that packet.
+    shown: u32,
     bytes_in: usize,
     bytes_out: usize,
     proven: bool,
@@ -102,6 +104,7 @@ impl Victim {
                     let packet = Packet::decode(&Bytes::copy_from_slice(&datagram.header));
                     let packet = packet.expect("what is sent can be read");
                     self.last = (packet.connection_id, packet.sequence, packet.acknowledged);
+                    self.shown = packet.timestamp;
                 }
                 Output::Accepted { connection, .. } => {
                     self.proven = true;
@@ -144,6 +147,7 @@ pub fn utp_packets(data: &[u8]) {
         now: Time::ZERO,
         from,
         last: (0, 0, 0),
+        shown: 0,
         bytes_in: 0,
         bytes_out: 0,
         proven: false,
@@ -183,7 +187,8 @@ pub fn utp_packets(data: &[u8]) {
                         .wrapping_sub(if kind == Kind::Syn { 0 } else { 1 })
                         .wrapping_add(1),
                     timestamp: u32::from(step[4]) << 16,
-                    timestamp_difference: u32::from(step[3]) << 8,
+                    // Our clock, as it was shown.
+                    timestamp_difference: (u32::from(step[4]) << 16).wrapping_sub(it.shown),
                     window: u32::from(step[4]) * 100,
                     sequence: near(acknowledged.wrapping_add(1), step[2]),
                     acknowledged: near(sequence, step[3]),

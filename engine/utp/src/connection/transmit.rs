@@ -61,7 +61,7 @@ impl Connection {
         if self.wants_to_send() && self.has_room() {
             no_later(self.pacing.ready_at(self.congestion.pace(self.trip.smoothed())));
         }
-        if let Some(since) = self.finished_at {
+        for since in [self.finished_at, self.ending_since].into_iter().flatten() {
             no_later(since + LINGER);
         }
         Some(at)
@@ -101,6 +101,16 @@ impl Connection {
         if self.finished_at.is_some_and(|since| since + LINGER <= now) {
             self.closed = Some(CloseReason::Finished { code: self.peer_code });
         }
+        if self.sender.only_end_is_left() {
+            // Whoever does not acknowledge the end within that time has gone, whatever else it says.
+            let since = *self.ending_since.get_or_insert(now);
+            if since + LINGER <= now {
+                self.closed.get_or_insert(CloseReason::Aborted);
+            }
+        }
+        if self.sender.is_worn_out() {
+            self.closed.get_or_insert(CloseReason::TimedOut);
+        }
     }
 
     fn time_out(&mut self, config: &Config, now: Time) {
@@ -109,6 +119,8 @@ impl Connection {
         self.statistics.timeouts += 1;
         // Who says that it has no room is alive.
         let waits = self.heard_since_timeout && self.sender.window() == 0;
+        // The end needs no room.
+        let waits = waits && !self.sender.only_end_is_left();
         self.heard_since_timeout = false;
         if self.backoff > most && !waits {
             let silent = CloseReason::TimedOut;
@@ -255,7 +267,7 @@ impl Connection {
         Header {
             kind,
             connection_id: id,
-            timestamp: now.on_wire(),
+            timestamp: now.on_wire().wrapping_add(self.clock),
             timestamp_difference: self.difference,
             window: receiver.map_or(0, Receiver::window),
             sequence: number as u16,
@@ -307,7 +319,7 @@ impl Connection {
         Header {
             kind,
             connection_id: self.route.send_id,
-            timestamp: now.on_wire(),
+            timestamp: now.on_wire().wrapping_add(self.clock),
             timestamp_difference: self.difference,
             window: receiver.map_or(0, Receiver::window),
             sequence: self.sender.next() as u16,

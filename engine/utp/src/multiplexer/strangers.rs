@@ -16,7 +16,8 @@ const REMEMBERED_FOR: u64 = 60_000_000;
 
 fn bare(now: Time, to: SocketAddr, packet: &Packet, header: Header<'_>) -> Datagram {
     let header = Header {
-        timestamp: now.on_wire(),
+        // What the clock shows to that address, if it shows something of its own.
+        timestamp: now.on_wire().wrapping_add(header.timestamp),
         timestamp_difference: now.on_wire().wrapping_sub(packet.timestamp),
         ..header
     };
@@ -44,9 +45,15 @@ const fn header(
 }
 
 /// The answer to a SYN. Whoever called may send `room` bytes at once: libtorrent waits for good where there is none.
-pub fn answer(now: Time, to: SocketAddr, syn: &Packet, ours: u16, room: u32) -> Datagram {
+pub fn answer(
+    now: Time,
+    to: SocketAddr,
+    syn: &Packet,
+    (ours, clock): (u16, u32),
+    room: u32,
+) -> Datagram {
     let header = header(Kind::State, syn.connection_id, ours, syn.sequence);
-    bare(now, to, syn, Header { window: room, ..header })
+    bare(now, to, syn, Header { window: room, timestamp: clock, ..header })
 }
 
 /// The answer to a packet of a connection that there is not.

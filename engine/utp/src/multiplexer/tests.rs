@@ -32,6 +32,12 @@ fn header(kind: Kind, connection_id: u16, sequence: u16, acknowledged: u16) -> H
     }
 }
 
+/// The first packet of who has read an answer of ours: it shows our clock back.
+fn first(answer: &Packet, id: u16, sequence: u16) -> Header<'static> {
+    let header = header(Kind::Data, id, sequence, answer.sequence.wrapping_sub(1));
+    Header { timestamp_difference: header.timestamp.wrapping_sub(answer.timestamp), ..header }
+}
+
 fn bytes(header: &Header<'_>, payload: &[u8]) -> Bytes {
     Bytes::from([&header.encode()[..], payload].concat())
 }
@@ -58,7 +64,7 @@ fn accepted(config: Config) -> (Multiplexer, ConnectionId, u16) {
     let answer = read(&sent(&mut utp, Time::ZERO)[0]);
     assert_eq!(answer.window, 4_096, "who waits for room before it sends anything is told of it");
     let ours = answer.sequence;
-    let first = bytes(&header(Kind::Data, 101, 11, ours.wrapping_sub(1)), &[7; 20]);
+    let first = bytes(&first(&answer, 101, 11), &[7; 20]);
     let mut outputs = Vec::new();
     let verdict = utp.datagram(Time::ZERO, Time::ZERO, peer(1), &first);
     assert_eq!(verdict, Verdict::Accepted, "there is room before anything was granted");
@@ -87,8 +93,8 @@ fn a_flood_of_syns_takes_no_memory_and_is_answered_with_no_more_than_it_brings()
     // Who asked before the flood is served behind it.
     let syn = bytes(&header(Kind::Syn, 7, 7, 0), &[]);
     utp.datagram(Time::ZERO, Time::ZERO, peer(7), &syn);
-    let ours = read(&sent(&mut utp, Time::ZERO)[0]).sequence;
-    let first = bytes(&header(Kind::Data, 8, 8, ours.wrapping_sub(1)), b"x");
+    let answer = read(&sent(&mut utp, Time::ZERO)[0]);
+    let first = bytes(&first(&answer, 8, 8), b"x");
     utp.datagram(Time::ZERO, Time::ZERO, peer(7), &first);
     assert_eq!(utp.connections(), 1);
 }
@@ -121,13 +127,8 @@ fn a_host_has_a_share_of_the_places_and_no_more() {
         let syn = bytes(&header(Kind::Syn, id, 1, 0), &[]);
         verdicts.push(utp.datagram(Time::ZERO, Time::ZERO, peer(1), &syn));
         let Some(answer) = sent(&mut utp, Time::ZERO).pop() else { continue };
-        let ack = read(&answer).sequence.wrapping_sub(1);
-        utp.datagram(
-            Time::ZERO,
-            Time::ZERO,
-            peer(1),
-            &bytes(&header(Kind::Data, id + 1, 2, ack), b"x"),
-        );
+        let first = bytes(&first(&read(&answer), id + 1, 2), b"x");
+        utp.datagram(Time::ZERO, Time::ZERO, peer(1), &first);
         sent(&mut utp, Time::ZERO);
     }
     assert_eq!((utp.connections(), verdicts[2]), (2, Verdict::Full));
@@ -294,4 +295,81 @@ fn a_refused_attempt_ends_at_once() {
     utp.advance(Time::ZERO, &mut outputs);
     assert_eq!(outputs, [Output::Closed { connection, reason: CloseReason::Reset { code: None } }]);
     assert!(utp.statistics(connection).is_none());
+}
+
+#[test]
+fn who_sends_in_the_name_of_another_and_reads_nothing_opens_no_connection_for_it() {
+    let mut utp = Multiplexer::new(Config::default(), US);
+    let syn = bytes(&header(Kind::Syn, 500, 40, 0), &[]);
+    utp.datagram(Time::ZERO, Time::ZERO, peer(1), &syn);
+    let real = read(&sent(&mut utp, Time::ZERO)[0]);
+    // The number is guessed by trying all of them; the clock is ours as somebody else is shown it.
+    utp.datagram(Time::ZERO, Time::ZERO, peer(2), &syn);
+    let shown = read(&sent(&mut utp, Time::ZERO)[0]).timestamp;
+    for guess in 0..=u16::MAX {
+        let data = header(Kind::Data, 501, 41, guess);
+        let data = Header { timestamp_difference: data.timestamp.wrapping_sub(shown), ..data };
+        utp.datagram(Time::ZERO, Time::ZERO, peer(1), &bytes(&data, &[0; 68]));
+    }
+    assert_eq!(utp.connections(), 0);
+    utp.datagram(Time::ZERO, Time::ZERO, peer(1), &bytes(&first(&real, 501, 41), &[0; 68]));
+    assert_eq!(utp.connections(), 1, "the real one comes in all the same");
+}
+
+#[test]
+fn who_does_not_acknowledge_the_end_and_says_that_it_has_no_room_holds_no_place() {
+    let (mut utp, connection, ours) = accepted(Config::default());
+    utp.close(connection, None);
+    sent(&mut utp, Time::ZERO);
+    for second in 1..30 {
+        let now = Time::from_millis(second * 1_000);
+        let full = Header { window: 0, ..header(Kind::State, 101, 12, ours.wrapping_sub(1)) };
+        utp.datagram(now, now, peer(1), &bytes(&full, &[]));
+        sent(&mut utp, now);
+    }
+    assert_eq!(utp.connections(), 0);
+}
+
+#[test]
+fn a_window_that_opens_by_a_byte_brings_no_packets_of_a_byte() {
+    let (mut utp, connection, ours) = accepted(Config { tests_acks: false, ..Config::default() });
+    utp.offer(connection, 1 << 20);
+    let (mut packets, mut now) = (0, Time::ZERO);
+    let mut last = ours.wrapping_sub(1);
+    let mut room = 8 * 1_452;
+    for turn in 1..2_000 {
+        now = Time::from_millis(turn * 5);
+        for datagram in sent(&mut utp, now) {
+            packets += usize::from(!datagram.payload.is_empty());
+            last = read(&datagram).sequence;
+        }
+        room = if room > 1_452 { 0 } else { room + 1 };
+        let ack = Header { window: room % 1_000, ..header(Kind::State, 101, 12, last) };
+        utp.datagram(now, now, peer(1), &bytes(&ack, &[]));
+    }
+    // One now and then, to see whether the window is still shut.
+    assert!(packets <= 40, "{packets} packets in {} s", now.as_micros() / 1_000_000);
+}
+
+#[test]
+fn who_never_acknowledges_a_packet_and_all_behind_it_does_not_have_it_sent_for_ever() {
+    let (mut utp, connection, ours) = accepted(Config { tests_acks: false, ..Config::default() });
+    utp.offer(connection, 1 << 30);
+    let mut again = 0;
+    let mut sack = vec![0u8; 64];
+    for turn in 1..20_000 {
+        let now = Time::from_millis(turn * 10);
+        for datagram in sent(&mut utp, now) {
+            let back = read(&datagram).sequence.wrapping_sub(ours);
+            again += usize::from(back == 0 && !datagram.payload.is_empty());
+            if let Some(bit) = back.checked_sub(1).filter(|bit| *bit < 512) {
+                sack[usize::from(bit / 8)] |= 1 << (bit % 8);
+            }
+        }
+        let ack = header(Kind::State, 101, 12, ours.wrapping_sub(1));
+        let ack = Header { selective_ack: &sack, ..ack };
+        utp.datagram(now, now, peer(1), &bytes(&ack, &[]));
+    }
+    assert!((2..=20).contains(&again), "{again}");
+    assert_eq!(utp.connections(), 0);
 }
