@@ -4,6 +4,7 @@
 //! Routers do not split what is sent, unless that is asked for, so that the longest datagram that passes can be found.
 
 mod outgoing;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use crate::buffers::{Buffers, MESSAGES, Message};
 use crate::platform;
 use outgoing::{Outgoing, Train};
+use sources::Sources;
 
 /// Bytes that the system is asked to hold in each direction: what comes at a gigabit in 30 ms. It may give less.
 const SYSTEM_BUFFER: usize = 4 << 20;
@@ -64,6 +66,7 @@ pub struct Datagrams {
     socket: UdpSocket,
     state: UdpSocketState,
     outgoing: Outgoing,
+    sources: Sources,
     /// Datagrams that one call sends at most.
     train: usize,
     /// The poll tells when there is room to send.
@@ -86,9 +89,10 @@ impl Datagrams {
             send_buffer: state.send_buffer_size(UdpSockRef::from(&socket)).unwrap_or(0),
             ..DatagramStats::default()
         };
-        let outgoing = Outgoing::new(socket.local_addr()?.is_ipv6());
-        let train = state.max_gso_segments();
-        Ok(Self { socket, state, outgoing, train, heeds_room: false, stats, messages: Vec::new() })
+        let ours = socket.local_addr()?;
+        let (outgoing, sources) = (Outgoing::new(ours.is_ipv6()), Sources::new(ours));
+        let (train, heeds_room, messages) = (state.max_gso_segments(), false, Vec::new());
+        Ok(Self { socket, state, outgoing, sources, train, heeds_room, stats, messages })
     }
 
     /// Has the poll tell, under `token`, when something came.
@@ -129,6 +133,7 @@ impl Datagrams {
         for (message, meta) in self.messages.drain(..).zip(&metas) {
             let waited = now.zip(meta.timestamp).map(|(now, at)| now.saturating_sub(at));
             let waited = waited.unwrap_or_default().min(LONGEST_WAIT);
+            self.sources.note(meta.addr, meta.dst_ip);
             for data in cut(message, meta.stride) {
                 total += 1;
                 each(Arrival { from: meta.addr, data, waited });
@@ -195,7 +200,8 @@ impl Datagrams {
             // For this one only: what is sent next is not split again.
             platform::let_routers_split(&self.socket, self.outgoing.is_ipv6(), true);
         }
-        let outcome = self.state.try_send(UdpSockRef::from(&self.socket), &train.as_transmit());
+        let transmit = train.as_transmit(self.sources.of(train.to));
+        let outcome = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
         if !train.whole {
             platform::let_routers_split(&self.socket, self.outgoing.is_ipv6(), false);
         }
@@ -220,8 +226,9 @@ impl Datagrams {
     /// The system does not take a train. Network cards that cannot cut one show it here: each goes by itself then.
     fn refused(&mut self, train: &Train) {
         let (count, mut sent) = (train.count() as u64, 0);
+        let ours = self.sources.of(train.to);
         if count > 1 {
-            for single in train.singles() {
+            for single in train.singles(ours) {
                 let outcome = self.state.try_send(UdpSockRef::from(&self.socket), &single);
                 sent += u64::from(outcome.is_ok());
             }
@@ -229,6 +236,9 @@ impl Datagrams {
         }
         self.stats.sent += sent;
         self.stats.refused += count - sent;
+        if sent == 0 {
+            self.sources.forget(train.to);
+        }
         if sent > 0 {
             self.train = self.state.max_gso_segments();
         } else if self.state.max_gso_segments() < self.train {

@@ -2,7 +2,7 @@
 //! for.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use quinn_udp::Transmit;
 
@@ -14,7 +14,7 @@ const MOST_UNSENT: usize = 1 << 20;
 /// Datagrams to one address, of one length but for the last, which may be shorter.
 #[derive(Debug)]
 pub(super) struct Train {
-    to: SocketAddr,
+    pub(super) to: SocketAddr,
     /// Routers must not split them.
     pub(super) whole: bool,
     /// Bytes of each.
@@ -28,24 +28,30 @@ impl Train {
         self.contents.len().div_ceil(self.each.max(1)).max(1)
     }
 
-    /// All in one call.
-    pub(super) fn as_transmit(&self) -> Transmit<'_> {
-        transmit(self.to, &self.contents, (self.count() > 1).then_some(self.each))
+    /// All in one call, from `ours` if the system is not to choose.
+    pub(super) fn as_transmit(&self, ours: Option<IpAddr>) -> Transmit<'_> {
+        self.transmit(&self.contents, (self.count() > 1).then_some(self.each), ours)
     }
 
     /// One by one.
-    pub(super) fn singles(&self) -> impl Iterator<Item = Transmit<'_>> {
-        self.contents.chunks(self.each.max(1)).map(|contents| transmit(self.to, contents, None))
+    pub(super) fn singles(&self, ours: Option<IpAddr>) -> impl Iterator<Item = Transmit<'_>> {
+        let each = self.contents.chunks(self.each.max(1));
+        each.map(move |contents| self.transmit(contents, None, ours))
+    }
+
+    fn transmit<'a>(
+        &self,
+        contents: &'a [u8],
+        segment_size: Option<usize>,
+        src_ip: Option<IpAddr>,
+    ) -> Transmit<'a> {
+        Transmit { destination: self.to, ecn: None, contents, segment_size, src_ip }
     }
 
     /// No other may follow the last.
     fn is_closed(&self) -> bool {
         !self.whole || self.each == 0 || !self.contents.len().is_multiple_of(self.each)
     }
-}
-
-fn transmit(to: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> Transmit<'_> {
-    Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None }
 }
 
 /// What is to be sent.

@@ -176,3 +176,21 @@ fn what_waits_for_room_is_bounded_and_keeps_its_order() {
     let train = outgoing.take().unwrap();
     assert_eq!(outgoing.hold(train), 0, "there is room again");
 }
+
+#[test]
+fn who_reached_us_at_one_of_several_addresses_is_answered_from_there() {
+    let bound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = bound.local_addr().unwrap().port();
+    let mut ours = Datagrams::new(bound).unwrap();
+    for host in [1, 2, 3] {
+        let theirs = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        theirs.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let asked = SocketAddr::from(([127, 0, 0, host], port));
+        theirs.send_to(b"ask", asked).unwrap();
+        assert_eq!(all_of(&mut ours, &mut Buffers::for_messages()), [&b"ask"[..]]);
+        send(&mut ours, theirs.local_addr().unwrap(), b"answer");
+        ours.flush();
+        let (length, from) = theirs.recv_from(&mut [0; 10]).unwrap();
+        assert_eq!((length, from), (6, asked));
+    }
+}

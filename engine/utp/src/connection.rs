@@ -222,7 +222,8 @@ impl Connection {
             return verdict;
         }
         self.heard_since_timeout = true;
-        self.difference = received.on_wire().wrapping_sub(packet.timestamp);
+        let shown = received.on_wire().wrapping_add(self.clock);
+        self.difference = shown.wrapping_sub(packet.timestamp);
         if packet.close_reason.is_some() {
             self.peer_code = packet.close_reason;
         }

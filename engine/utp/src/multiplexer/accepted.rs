@@ -47,8 +47,9 @@ impl Accepted {
         let of_block = self.by_block.get(&block(from)).copied().unwrap_or(0);
         // A quarter is left for connections that we make, and what is left to others has room for eight blocks.
         let all = config.max_connections - config.max_connections / 4;
-        let share = if from.is_loopback() { all } else { (all / 8).max(1) };
-        self.all < all && of_host < config.max_accepted_per_host && of_block < share
+        let share = (all / 8).max(1);
+        let in_share = of_host < config.max_accepted_per_host && of_block < share;
+        self.all < all && (in_share || from.is_loopback())
     }
 
     pub fn add(&mut self, from: IpAddr) {

@@ -15,10 +15,11 @@ const REMEMBERED: usize = 1_024;
 const REMEMBERED_FOR: u64 = 60_000_000;
 
 fn bare(now: Time, to: SocketAddr, packet: &Packet, header: Header<'_>) -> Datagram {
+    // What the clock shows to that address, if it shows something of its own.
+    let timestamp = now.on_wire().wrapping_add(header.timestamp);
     let header = Header {
-        // What the clock shows to that address, if it shows something of its own.
-        timestamp: now.on_wire().wrapping_add(header.timestamp),
-        timestamp_difference: now.on_wire().wrapping_sub(packet.timestamp),
+        timestamp,
+        timestamp_difference: timestamp.wrapping_sub(packet.timestamp),
         ..header
     };
     Datagram { to, connection: None, header: header.encode(), payload: 0..0, whole: true }

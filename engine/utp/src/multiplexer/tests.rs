@@ -136,6 +136,20 @@ fn a_host_has_a_share_of_the_places_and_no_more() {
 }
 
 #[test]
+fn programs_of_this_machine_have_no_share() {
+    let mut utp = Multiplexer::new(Config { max_accepted_per_host: 2, ..Config::default() }, US);
+    let home: SocketAddr = ([127, 0, 0, 1], 6881).into();
+    for id in [10, 20, 30, 40] {
+        let syn = bytes(&header(Kind::Syn, id, 1, 0), &[]);
+        assert_eq!(utp.datagram(Time::ZERO, Time::ZERO, home, &syn), Verdict::SynAnswered);
+        let answer = read(&sent(&mut utp, Time::ZERO)[0]);
+        utp.datagram(Time::ZERO, Time::ZERO, home, &bytes(&first(&answer, id + 1, 2), b"x"));
+        sent(&mut utp, Time::ZERO);
+    }
+    assert_eq!(utp.connections(), 4);
+}
+
+#[test]
 fn a_reset_counts_with_the_right_numbers_only() {
     let (mut utp, connection, ours) = accepted(Config::default());
     for (id, ack) in
