@@ -5,10 +5,10 @@ use std::path::Path;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, Command, FromArgMatches};
 use eddyline_disk::private;
 
-use super::args::command;
+use super::args::{CommandLine, command};
 use super::exit::{Failure, USAGE};
 use super::folders;
 use super::output::{parser_message, say, warn};
@@ -32,14 +32,16 @@ const ADDRESSES: &[&str] = &["peer", "tracker", "dht-bootstrap", "web-seed"];
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Parses the command line with the environment and the configuration file behind it.
-pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
+pub fn parse_arguments(arguments: Vec<OsString>) -> Result<CommandLine, Failure> {
     let ignore = arguments.iter().any(|argument| argument == "--no-config")
         || std::env::var_os("EDDYLINE_NO_CONFIG").is_some();
     let (file, unread) = if ignore { Default::default() } else { read()? };
     let given = arguments.clone();
     let (arguments, undone) = without_negations(&command(), arguments);
     let command = with_fallbacks(command(), &file, &undone);
-    let matches = command.try_get_matches_from(arguments).map_err(|error| {
+    let parsed = command.try_get_matches_from(arguments);
+    let parsed = parsed.and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let line = parsed.map_err(|error| {
         // Help and version are no failures.
         parser_message(&error);
         if let Some(place) = place_of(&error, &given, &file) {
@@ -48,10 +50,10 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
     })?;
-    if let Some(why) = unread.filter(|_| matches.get_count("verbose") > 0) {
+    if let Some(why) = unread.filter(|_| line.general.verbose > 0) {
         warn(&why);
     }
-    Ok(matches)
+    Ok(line)
 }
 
 /// Where a value stands that a flag cannot take and that is not on the command line.
@@ -105,7 +107,8 @@ pub(crate) fn check(text: &str) -> Result<(), Failure> {
     let file = parse(text, Path::new("config.toml"))?;
     let arguments = ["eddyline", "download", "--", "x"];
     let parsed = with_fallbacks(command(), &file, &[]).try_get_matches_from(arguments);
-    parsed.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
+    let line = parsed.and_then(|matches| CommandLine::from_arg_matches(&matches));
+    line.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
 fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
