@@ -145,3 +145,56 @@ fn quiet_environment(command: clap::Command) -> clap::Command {
         .mut_args(|arg| arg.hide_env(true))
         .mut_subcommands(quiet_environment)
 }
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of what is made of a command line.
+
+    use eddyline::{Allocation, EncryptionLevel, EncryptionPolicy, Transports};
+
+    use super::*;
+
+    fn parsed(arguments: &str) -> Command {
+        let arguments = arguments.split_whitespace();
+        CommandLine::try_parse_from(["eddyline"].into_iter().chain(arguments)).unwrap().command
+    }
+
+    #[test]
+    fn every_command_is_well_defined() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn words_are_values_of_the_engine() {
+        let Command::Download(usual) = parsed("download x") else { panic!("a download") };
+        let network = &usual.transfer.network;
+        assert_eq!(network.transport, Transports::Both);
+        assert_eq!(network.encryption, EncryptionPolicy::Prefer);
+        assert_eq!(network.encryption_level, EncryptionLevel::Either);
+        assert_eq!(usual.files.allocation, Allocation::None);
+        let said = "--transport utp --encryption require --encryption-level rc4 --allocation full";
+        let said = parsed(&format!("download x {said}"));
+        let Command::Download(said) = said else { panic!("a download") };
+        let network = &said.transfer.network;
+        assert_eq!(network.transport, Transports::Utp);
+        assert_eq!(network.encryption, EncryptionPolicy::Require);
+        assert_eq!(network.encryption_level, EncryptionLevel::Rc4);
+        assert_eq!(said.files.allocation, Allocation::Full);
+    }
+
+    #[test]
+    fn what_is_usual_was_not_said_by_the_user() {
+        let add = |flags: &str| {
+            let Command::Session(args) = parsed(&format!("session add x {flags}")) else {
+                panic!("a session")
+            };
+            let SessionCommand::Add(add) = args.command else { panic!("an addition") };
+            add
+        };
+        let usual = add("");
+        assert!(usual.dir == PathBuf::from(".") && !usual.said.dir && !usual.said.paused);
+        let said = add("-d . --paused --seed-time 2h");
+        assert!(said.dir == usual.dir && said.said.dir && said.said.paused && said.said.seed_time);
+        assert!(!said.said.select && !said.said.max_up && !said.said.seed_ratio);
+    }
+}

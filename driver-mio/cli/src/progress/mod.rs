@@ -4,6 +4,8 @@ mod cells;
 mod events;
 pub mod layout;
 mod notices;
+#[cfg(test)]
+mod schema;
 mod told;
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
 use eddyline_session::Item;
 
-use self::events::{Complete, Event, Line, signal_name, why};
+use self::events::{Complete, Event, Line, Signal, why};
 use self::layout::{EIGHTHS, Phase, Row};
 pub use self::told::rates;
 use self::told::{EVERY, Movement, Progress, Told};
@@ -427,7 +429,7 @@ impl Reporter {
             _ => {}
         }
         let code = self.signal.or(outcome.as_ref().ok().copied().flatten());
-        if let Some(signal) = code.and_then(signal_name) {
+        if let Some(signal) = code.and_then(Signal::of) {
             self.event(session, None, Event::Stopped { signal });
         }
     }
