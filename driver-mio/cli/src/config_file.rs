@@ -141,9 +141,12 @@ fn unknown_key(table: &toml::Table, command: &Command, flags: &[String]) -> Opti
 /// Takes out of the command line what undoes a flag that is on by the file or the environment:
 /// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`.
 fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    let switches = switches_below(command);
-    let is_switch = |name: &str| switches.iter().any(|switch| switch == name);
-    let others = flags_below(command);
+    let flags = flags_of(command, &arguments);
+    let is_flag = |name: &str| flags.iter().any(|flag| flag.get_long() == Some(name));
+    let is_switch = |name: &str| {
+        let mut named = flags.iter().filter(|flag| flag.get_long() == Some(name));
+        named.any(|flag| matches!(flag.get_action(), ArgAction::SetTrue))
+    };
     let (mut kept, mut undone, mut options) = (Vec::new(), Vec::new(), true);
     for argument in arguments {
         let text = argument.to_str().filter(|_| options).unwrap_or_default();
@@ -163,7 +166,7 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
             Some((name, "true" | "yes" | "on" | "1")) if is_switch(name) => {
                 kept.push(format!("--{name}").into());
             }
-            None if is_switch(&opposite) && !others.iter().any(|other| other == name) => {
+            None if is_switch(&opposite) && !is_flag(name) => {
                 undone.push(opposite);
             }
             _ => kept.push(argument),
@@ -172,12 +175,17 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
     (kept, undone)
 }
 
-/// The long flags without a value of a command and of all below it.
-fn switches_below(command: &Command) -> Vec<String> {
-    let is_switch = |arg: &&Arg| matches!(arg.get_action(), ArgAction::SetTrue);
-    let own = command.get_arguments().filter(is_switch).filter_map(Arg::get_long);
-    let own = own.map(str::to_owned);
-    own.chain(command.get_subcommands().flat_map(switches_below)).collect()
+/// The flags that the command which the arguments name can be given. What is a switch to one command takes a value of
+/// another.
+fn flags_of<'a>(command: &'a Command, arguments: &[OsString]) -> Vec<&'a Arg> {
+    let (mut command, mut flags) = (command, command.get_arguments().collect::<Vec<_>>());
+    for argument in arguments.iter().skip(1).take_while(|argument| *argument != "--") {
+        if let Some(below) = argument.to_str().and_then(|name| command.find_subcommand(name)) {
+            command = below;
+            flags.extend(command.get_arguments());
+        }
+    }
+    flags
 }
 
 /// Gives every long flag of every command its environment variable and its default from the file; those
