@@ -80,8 +80,8 @@ pub enum Event<'a> {
         #[serde(flatten)]
         answer: TrackerAnswer<'a>,
     },
-    /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the totals
-    /// of all runs. Without `info_hash`: the sum of several torrents, at the end.
+    /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the
+    /// totals of all runs. Without `info_hash`: the sum of several torrents, at the end.
     Complete(Complete),
     /// Nothing has moved for a while, or is not waited for any longer.
     #[cfg_attr(test, schemars(transform = of_a_torrent))]
