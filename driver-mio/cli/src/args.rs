@@ -192,7 +192,7 @@ mod tests {
             add
         };
         let usual = add("");
-        assert!(usual.dir == PathBuf::from(".") && !usual.said.dir && !usual.said.paused);
+        assert!(usual.dir.as_os_str() == "." && !usual.said.dir && !usual.said.paused);
         let said = add("-d . --paused --seed-time 2h");
         assert!(said.dir == usual.dir && said.said.dir && said.said.paused && said.said.seed_time);
         assert!(!said.said.select && !said.said.max_up && !said.said.seed_ratio);
