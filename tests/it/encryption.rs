@@ -151,7 +151,7 @@ fn an_encrypted_run_replays_step_by_step_and_goes_on_from_snapshots() {
     assert!(trace.len() < 60_000, "{} bytes", trace.len());
     let mut replayer = Replayer::new(Trace::parse(trace).unwrap()).unwrap();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.unwrap();
+        outcome.same().unwrap();
     }
 }
 
@@ -452,7 +452,7 @@ fn a_redacted_encrypted_run_replays_without_keys() {
     let mut replayer = Replayer::new(Trace::parse(redacted.into()).unwrap()).unwrap();
     let mut actions = Vec::new();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.unwrap();
+        outcome.same().unwrap();
         let last = replayer.last().unwrap();
         actions.extend(last.actions.iter().map(|action| format!("{action:?}")));
     }

@@ -332,7 +332,7 @@ fn redacted(trace: &Trace) -> Vec<u8> {
     let bytes = redact(trace).unwrap().trace;
     let mut replayer = Replayer::new(Trace::parse(bytes.clone().into()).unwrap()).unwrap();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.unwrap();
+        outcome.same().unwrap();
     }
     bytes
 }

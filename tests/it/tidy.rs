@@ -298,6 +298,31 @@ fn one_module_writes_to_streams_and_one_prints_text() {
     }
 }
 
+#[test]
+fn one_part_of_the_program_takes_the_command_line_apart() {
+    let (mut definitions, mut faults) = (0, Vec::new());
+    for (name, text) in sources("driver-mio/cli/src") {
+        if ["/src/args", "/src/config_file.rs"].iter().any(|part| name.contains(part)) {
+            definitions += 1;
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            // What the parser has to say is printed like everything else.
+            let code = if name.ends_with("/output.rs") {
+                code.replace("clap::Error", "")
+            } else {
+                code.into()
+            };
+            if code.contains("clap") || code.contains("ArgMatches") {
+                faults.push(format!("{name}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(definitions > 5, "{definitions} files say what the command line is");
+    assert!(faults.is_empty(), "commands are given their own types:\n{}", faults.join("\n"));
+}
+
 /// Modules that a table allows to use what does not stand above them.
 fn upward(layers: &[(&str, &[&str])]) -> Vec<String> {
     let mut faults = Vec::new();

@@ -38,7 +38,7 @@ fn recorded() -> Bytes {
 fn replay(trace: Bytes) -> Result<(u64, u64), String> {
     let mut replayer = Replayer::new(Trace::parse(trace).unwrap()).unwrap();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.map_err(|divergence| format!("{divergence:?}"))?;
+        outcome.same().map_err(|divergence| format!("{divergence:?}"))?;
     }
     Ok((replayer.position(), replayer.chain().value()))
 }

@@ -150,7 +150,7 @@ fn the_transport_that_worked_is_remembered() {
 fn replay(trace: Trace) -> Replayer {
     let mut replayer = Replayer::new(trace).unwrap();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.unwrap_or_else(|divergence| panic!("{divergence:?}"));
+        outcome.same().unwrap_or_else(|divergence| panic!("{divergence:?}"));
     }
     replayer
 }

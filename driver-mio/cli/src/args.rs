@@ -1,206 +1,39 @@
-//! Commands and flags, as `--help` shows them.
+//! Commands and flags, as `--help` shows them, and as types: what each command is given. Outside of this module and
+//! of `config_file.rs` nothing knows how a command line is taken apart.
 
 mod create;
 mod pages;
 mod replay;
 mod session;
+mod single;
 mod text;
 mod transfer;
 mod values;
 
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use std::path::PathBuf;
 
-use self::create::create;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use self::create::{ContentFlags, CreateArgs, TorrentFlags};
 pub use self::pages::{completions, man};
-use self::replay::replay;
-use self::session::session;
-use self::text::{all_codes, explained};
-use self::transfer::{download, info, seed};
-use super::units::{parse_duration, parse_rate, parse_size};
+pub use self::replay::{LookFlags, ReplayArgs};
+pub use self::session::{
+    AddArgs, ChangeArgs, ListArgs, MoveArgs, RemoveArgs, RenameArgs, Said, SessionArgs,
+    SessionCommand, SessionRunArgs, SetArgs, SortBy,
+};
+pub use self::single::{CompletionsArgs, DemoArgs, MagnetArgs, ManArgs, VerifyArgs};
+use self::text::{all_codes, below};
+pub use self::transfer::{DownloadArgs, GoalFlags, InfoArgs, SeedArgs, TransferFlags};
 
-fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn many(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help).action(ArgAction::Append)
-}
-
-fn folder(name: &'static str, help: &'static str) -> Arg {
-    option(name, "DIR", help)
-        .value_parser(value_parser!(std::path::PathBuf))
-        .value_hint(ValueHint::DirPath)
-}
-
-fn rate(name: &'static str, help: &'static str) -> Arg {
-    option(name, "RATE", help).value_parser(ValueParser::new(parse_rate))
-}
-
-fn duration(name: &'static str, help: &'static str) -> Arg {
-    option(name, "TIME", help).value_parser(ValueParser::new(parse_duration))
-}
-
-fn source(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).value_name("SOURCE").help(help).required(true).value_hint(ValueHint::AnyPath)
-}
-
-fn torrent_file() -> Arg {
-    source("torrent", "A .torrent file; - for one on stdin").value_name("TORRENT")
-}
-
-fn keep_executable() -> Arg {
-    flag("keep-executable", "Make files executable where the torrent says so")
-}
-
-fn record() -> Arg {
-    option("record", "TRACE", "Record the run in this file, for `replay`")
-        .value_parser(value_parser!(std::path::PathBuf))
-        .value_hint(ValueHint::FilePath)
-}
-
-fn force() -> Arg {
-    flag("force", "Overwrite output files that exist")
-}
-
-fn threads() -> Arg {
-    option("threads", "N", "Hash on this many threads [default: one for each core]")
-        .value_parser(value_parser!(u16).range(1..))
-}
-
-/// Flags that every command takes.
-fn global_flags() -> [Arg; 4] {
-    [
-        flag("quiet", "Print only results, warnings and errors").short('q').long_help(
-            "Print only results, warnings and errors: no progress, and no news of peers and trackers, also \
-             with -v.",
-        ),
-        Arg::new("verbose")
-            .short('v')
-            .long("verbose")
-            .action(ArgAction::Count)
-            .help("Tell more: -v, -vv")
-            .long_help(
-                "Tell more. -v: peers that come and go, answers of trackers and of the DHT, a map of the \
-                 pieces. -vv: addresses of trackers in full, with the passkeys in them.",
-            ),
-        option("color", "WHEN", "When to use colours")
-            .value_parser(["auto", "always", "never"])
-            .default_value("auto"),
-        flag("no-config", "Ignore the configuration file"),
-    ]
-    .map(|arg| arg.global(true).help_heading("General"))
-}
-
-fn verify() -> Command {
-    let command = Command::new("verify")
-        .about("Check files against a torrent")
-        .arg(torrent_file())
-        .arg(folder("dir", "The folder that holds the files").short('d').required(true))
-        .arg(folder("state-dir", "The folder of the download's resume data").long_help(
-            "The folder of the download's resume data, if it is not the usual one. Parts of files \
-                 that were not selected are found with it.",
-        ))
-        .arg(flag("json", "Print one JSON object"))
-        .arg(threads());
-    explained(
-        command,
-        "Every piece is hashed. It is said which pieces and files are good, bad, missing or too long. \
-         Nothing is changed.",
-        &[
-            ("Check a download", "eddyline verify x.torrent -d Films"),
-            ("For a script", "eddyline verify x.torrent -d Films --json"),
-        ],
-        &["1", "3", "25", "26", "32", "129", "130", "143"],
-    )
-}
-
-fn magnet() -> Command {
-    let command =
-        Command::new("magnet").about("Print the magnet link of a torrent").arg(torrent_file());
-    let example = [("Copy it", "eddyline magnet x.torrent")];
-    explained(command, "Names, trackers and web seeds are in it.", &example, &["3", "25", "26"])
-}
-
-fn demo() -> Command {
-    let command = Command::new("demo")
-        .about("Run a whole swarm on this machine, to see how fast it is")
-        .arg(
-            option("size", "SIZE", "How much is shared")
-                .default_value("64MiB")
-                .value_parser(ValueParser::new(parse_size)),
-        )
-        .arg(record())
-        .arg(force());
-    let more = "A tracker, a seeder and a downloader, over real sockets and files in a temporary folder. \
-                It prints the speed and the verified hash, and deletes the files.";
-    explained(
-        command,
-        more,
-        &[("Something larger", "eddyline demo --size 1GiB")],
-        &["1", "6", "7", "9", "13", "32", "129", "130", "143"],
-    )
-}
-
-fn completions_command() -> Command {
-    let shell = Arg::new("shell")
-        .value_name("SHELL")
-        .required(true)
-        .help("The shell that is to complete commands and flags")
-        .value_parser(value_parser!(clap_complete::Shell));
-    let command = Command::new("completions").about("Print shell completions").arg(shell);
-    explained(
-        command,
-        "",
-        &[
-            (
-                "For bash",
-                "eddyline completions bash > ~/.local/share/bash-completion/completions/eddyline",
-            ),
-            ("For fish", "eddyline completions fish > ~/.config/fish/completions/eddyline.fish"),
-            ("For zsh, in a folder of fpath", "eddyline completions zsh > _eddyline"),
-        ],
-        &[],
-    )
-}
-
-fn man_command() -> Command {
-    let folder = Arg::new("folder")
-        .value_name("DIR")
-        .value_hint(ValueHint::DirPath)
-        .value_parser(value_parser!(std::path::PathBuf))
-        .help("Write the pages of all commands into this folder");
-    let command = Command::new("man").about("Print the manual, or write all its pages").arg(folder);
-    explained(
-        command,
-        "Without a folder, the page of the program itself is printed.",
-        &[
-            ("Read it", "eddyline man | man -l -"),
-            ("Install all pages", "eddyline man ~/.local/share/man/man1"),
-        ],
-        &["9"],
-    )
-}
-
-/// The whole command line.
-pub fn command() -> Command {
-    let command = Command::new("eddyline")
-        .version(clap::crate_version!())
-        .about("A BitTorrent client")
-        .max_term_width(100)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .args(global_flags())
-        .subcommands([download(), seed(), session(), create()])
-        .subcommands([info(), verify(), magnet()])
-        .subcommands([demo(), replay(), completions_command(), man_command()]);
-    let command = explained(
-        command,
-        "`eddyline COMMAND --help` explains a command; `eddyline man` is the manual.",
+/// A BitTorrent client.
+///
+/// `eddyline COMMAND --help` explains a command; `eddyline man` is the manual.
+#[derive(Parser, Debug)]
+#[command(
+    name = "eddyline",
+    version,
+    max_term_width = 100,
+    after_long_help = below(
         &[
             ("Download", "eddyline download x.torrent -d Films"),
             ("From a magnet link", "eddyline download MAGNET"),
@@ -209,11 +42,159 @@ pub fn command() -> Command {
             ("Make a torrent", "eddyline create Folder -t http://t.example/announce"),
         ],
         &all_codes(),
-    );
-    quiet_environment(command)
+    ),
+)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub general: General,
+    #[command(subcommand)]
+    pub command: Command,
 }
 
-/// That every flag has a variable is said once, and not at every flag.
-fn quiet_environment(command: Command) -> Command {
-    command.mut_args(|arg| arg.hide_env(true)).mut_subcommands(quiet_environment)
+/// What the program is to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Download(DownloadArgs),
+    Seed(SeedArgs),
+    Session(SessionArgs),
+    Create(CreateArgs),
+    Info(InfoArgs),
+    Verify(VerifyArgs),
+    Magnet(MagnetArgs),
+    Demo(DemoArgs),
+    Replay(ReplayArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "General")]
+pub struct General {
+    /// Print only results, warnings and errors.
+    #[arg(
+        long,
+        short,
+        global = true,
+        long_help = "Print only results, warnings and errors: no progress, and no news of peers and trackers, \
+                     also with -v."
+    )]
+    pub quiet: bool,
+    /// Tell more: -v, -vv.
+    #[arg(
+        long,
+        short,
+        global = true,
+        action = ArgAction::Count,
+        long_help = "Tell more. -v: peers that come and go, answers of trackers and of the DHT, a map of the \
+                     pieces. -vv: addresses of trackers in full, with the passkeys in them."
+    )]
+    pub verbose: u8,
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
+    pub color: Color,
+    /// Ignore the configuration file.
+    #[arg(long, global = true)]
+    pub no_config: bool,
+}
+
+/// When colours are used.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Color {
+    // Help tells the names alone.
+    Auto,
+    Always,
+    Never,
+}
+
+/// Where to record the run.
+#[derive(Args, Clone, Debug)]
+pub struct RecordFlags {
+    /// Record the run in this file, for `replay`.
+    #[arg(long, value_name = "TRACE", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: Force,
+}
+
+/// Whether output files are written over.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Force {
+    /// Overwrite output files that exist.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// On how many threads to hash.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Threads {
+    /// Hash on this many threads [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// The whole command line, as `clap` has it.
+pub fn command() -> clap::Command {
+    quiet_environment(CommandLine::command())
+}
+
+/// What is the same at every command. That every flag has a variable is said once, and not at every flag.
+fn quiet_environment(command: clap::Command) -> clap::Command {
+    command
+        .after_help("See --help for more, with examples.")
+        .mut_args(|arg| arg.hide_env(true))
+        .mut_subcommands(quiet_environment)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of what is made of a command line.
+
+    use eddyline::{Allocation, EncryptionLevel, EncryptionPolicy, Transports};
+
+    use super::*;
+
+    fn parsed(arguments: &str) -> Command {
+        let arguments = arguments.split_whitespace();
+        CommandLine::try_parse_from(["eddyline"].into_iter().chain(arguments)).unwrap().command
+    }
+
+    #[test]
+    fn every_command_is_well_defined() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn words_are_values_of_the_engine() {
+        let Command::Download(usual) = parsed("download x") else { panic!("a download") };
+        let network = &usual.transfer.network;
+        assert_eq!(network.transport, Transports::Both);
+        assert_eq!(network.encryption, EncryptionPolicy::Prefer);
+        assert_eq!(network.encryption_level, EncryptionLevel::Either);
+        assert_eq!(usual.files.allocation, Allocation::None);
+        let said = "--transport utp --encryption require --encryption-level rc4 --allocation full";
+        let said = parsed(&format!("download x {said}"));
+        let Command::Download(said) = said else { panic!("a download") };
+        let network = &said.transfer.network;
+        assert_eq!(network.transport, Transports::Utp);
+        assert_eq!(network.encryption, EncryptionPolicy::Require);
+        assert_eq!(network.encryption_level, EncryptionLevel::Rc4);
+        assert_eq!(said.files.allocation, Allocation::Full);
+    }
+
+    #[test]
+    fn what_is_usual_was_not_said_by_the_user() {
+        let add = |flags: &str| {
+            let Command::Session(args) = parsed(&format!("session add x {flags}")) else {
+                panic!("a session")
+            };
+            let SessionCommand::Add(add) = args.command else { panic!("an addition") };
+            add
+        };
+        let usual = add("");
+        assert!(usual.dir.as_os_str() == "." && !usual.said.dir && !usual.said.paused);
+        let said = add("-d . --paused --seed-time 2h");
+        assert!(said.dir == usual.dir && said.said.dir && said.said.paused && said.said.seed_time);
+        assert!(!said.said.select && !said.said.max_up && !said.said.seed_ratio);
+    }
 }

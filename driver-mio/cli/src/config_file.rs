@@ -5,10 +5,10 @@ use std::path::Path;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, Command, FromArgMatches};
 use eddyline_disk::private;
 
-use super::args::command;
+use super::args::{CommandLine, command};
 use super::exit::{Failure, USAGE};
 use super::folders;
 use super::output::{parser_message, say, warn};
@@ -32,14 +32,16 @@ const ADDRESSES: &[&str] = &["peer", "tracker", "dht-bootstrap", "web-seed"];
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Parses the command line with the environment and the configuration file behind it.
-pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> {
+pub fn parse_arguments(arguments: Vec<OsString>) -> Result<CommandLine, Failure> {
     let ignore = arguments.iter().any(|argument| argument == "--no-config")
         || std::env::var_os("EDDYLINE_NO_CONFIG").is_some();
     let (file, unread) = if ignore { Default::default() } else { read()? };
     let given = arguments.clone();
     let (arguments, undone) = without_negations(&command(), arguments);
     let command = with_fallbacks(command(), &file, &undone);
-    let matches = command.try_get_matches_from(arguments).map_err(|error| {
+    let parsed = command.try_get_matches_from(arguments);
+    let parsed = parsed.and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let line = parsed.map_err(|error| {
         // Help and version are no failures.
         parser_message(&error);
         if let Some(place) = place_of(&error, &given, &file) {
@@ -48,10 +50,10 @@ pub fn parse_arguments(arguments: Vec<OsString>) -> Result<ArgMatches, Failure> 
         let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
         Failure::new(code, "")
     })?;
-    if let Some(why) = unread.filter(|_| matches.get_count("verbose") > 0) {
+    if let Some(why) = unread.filter(|_| line.general.verbose > 0) {
         warn(&why);
     }
-    Ok(matches)
+    Ok(line)
 }
 
 /// Where a value stands that a flag cannot take and that is not on the command line.
@@ -105,7 +107,8 @@ pub(crate) fn check(text: &str) -> Result<(), Failure> {
     let file = parse(text, Path::new("config.toml"))?;
     let arguments = ["eddyline", "download", "--", "x"];
     let parsed = with_fallbacks(command(), &file, &[]).try_get_matches_from(arguments);
-    parsed.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
+    let line = parsed.and_then(|matches| CommandLine::from_arg_matches(&matches));
+    line.map(drop).map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
 fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
@@ -138,9 +141,12 @@ fn unknown_key(table: &toml::Table, command: &Command, flags: &[String]) -> Opti
 /// Takes out of the command line what undoes a flag that is on by the file or the environment:
 /// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`.
 fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    let switches = switches_below(command);
-    let is_switch = |name: &str| switches.iter().any(|switch| switch == name);
-    let others = flags_below(command);
+    let flags = flags_of(command, &arguments);
+    let is_flag = |name: &str| flags.iter().any(|flag| flag.get_long() == Some(name));
+    let is_switch = |name: &str| {
+        let mut named = flags.iter().filter(|flag| flag.get_long() == Some(name));
+        named.any(|flag| matches!(flag.get_action(), ArgAction::SetTrue))
+    };
     let (mut kept, mut undone, mut options) = (Vec::new(), Vec::new(), true);
     for argument in arguments {
         let text = argument.to_str().filter(|_| options).unwrap_or_default();
@@ -160,7 +166,7 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
             Some((name, "true" | "yes" | "on" | "1")) if is_switch(name) => {
                 kept.push(format!("--{name}").into());
             }
-            None if is_switch(&opposite) && !others.iter().any(|other| other == name) => {
+            None if is_switch(&opposite) && !is_flag(name) => {
                 undone.push(opposite);
             }
             _ => kept.push(argument),
@@ -169,12 +175,17 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
     (kept, undone)
 }
 
-/// The long flags without a value of a command and of all below it.
-fn switches_below(command: &Command) -> Vec<String> {
-    let is_switch = |arg: &&Arg| matches!(arg.get_action(), ArgAction::SetTrue);
-    let own = command.get_arguments().filter(is_switch).filter_map(Arg::get_long);
-    let own = own.map(str::to_owned);
-    own.chain(command.get_subcommands().flat_map(switches_below)).collect()
+/// The flags that the command which the arguments name can be given. What is a switch to one command takes a value of
+/// another.
+fn flags_of<'a>(command: &'a Command, arguments: &[OsString]) -> Vec<&'a Arg> {
+    let (mut command, mut flags) = (command, command.get_arguments().collect::<Vec<_>>());
+    for argument in arguments.iter().skip(1).take_while(|argument| *argument != "--") {
+        if let Some(below) = argument.to_str().and_then(|name| command.find_subcommand(name)) {
+            command = below;
+            flags.extend(command.get_arguments());
+        }
+    }
+    flags
 }
 
 /// Gives every long flag of every command its environment variable and its default from the file; those

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline::base::hash::{Sha1Hash, Sha256Hash};
 use eddyline::base::rng::Seed;
 use eddyline::metainfo::{
@@ -20,6 +19,7 @@ use eddyline_mio::recorder::RecordTo;
 use eddyline_session::engine_config;
 use sha2::{Digest, Sha256};
 
+use super::args::{DemoArgs, General};
 use super::demo_tracker;
 use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, UNFINISHED, io_text};
 use super::output::line;
@@ -39,9 +39,9 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 }
 
 /// Runs the demo.
-pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let length = matches.get_one::<u64>("size").copied().unwrap_or(64 << 20).max(1);
-    let record = record_to(matches)?;
+pub fn demo(args: &DemoArgs, general: General) -> Result<ExitCode, Failure> {
+    let length = args.size.max(1);
+    let record = record_to(&args.record, &[])?;
     let signals = Signals::listen().map_err(failed("cannot listen for signals"))?;
     // Removed with everything in it when this function ends, however it ends.
     let place = std::env::temp_dir();
@@ -57,7 +57,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         std::fs::create_dir(folder).map_err(no_room)?;
     }
     let say = |text: &str| {
-        if !matches.get_flag("quiet") {
+        if !general.quiet {
             line(text);
         }
     };
@@ -86,7 +86,7 @@ pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     });
     let mut downloader = session(&target, &metainfo, record)?;
     say(&format!("downloader  port {}", downloader.driver.port().unwrap_or(0)));
-    let outcome = fetch(&mut downloader, matches, &signals);
+    let outcome = fetch(&mut downloader, general, &signals);
     let seconds = downloader.started.elapsed().as_secs_f64();
     downloader.stop()?;
     stop.store(true, Ordering::Relaxed);
@@ -220,10 +220,10 @@ fn announce(seeder: &mut Session) -> Result<(), Failure> {
 /// Runs the downloader to the end. `Ok(Some)` is the code of a signal.
 fn fetch(
     session: &mut Session,
-    matches: &ArgMatches,
+    general: General,
     signals: &Signals,
 ) -> Result<Option<u8>, Failure> {
-    let mut reporter = Reporter::serving(matches);
+    let mut reporter = Reporter::serving(general, false);
     let started = Instant::now();
     loop {
         let notices = session.turn(Duration::from_millis(100))?;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline_session::session_store::Entry;
+
+use super::args::GoalFlags;
 
 /// When seeding ends: whichever comes first. Without either it does not.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -16,11 +17,8 @@ pub struct SeedGoal {
 
 impl SeedGoal {
     /// As `--seed-ratio` and `--seed-time` say.
-    pub fn from_flags(matches: &ArgMatches) -> Self {
-        Self {
-            ratio: matches.get_one::<f64>("seed-ratio").copied(),
-            time: matches.get_one::<Duration>("seed-time").copied(),
-        }
+    pub fn from_flags(flags: GoalFlags) -> Self {
+        Self { ratio: flags.seed_ratio, time: flags.seed_time }
     }
 
     /// That of a torrent of the session; what it does not say is as in `self`.

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use clap::ArgMatches;
 use eddyline::metainfo::{FileEntry, Magnet, Metainfo, Naming};
 use eddyline_mio::dns::Names;
 use eddyline_session::Source;
 
+use super::args::{General, InfoArgs, MagnetArgs};
 use super::documents::{MagnetInfo, TorrentInfo};
 use super::exit::Failure;
 use super::metadata::fetch;
@@ -19,17 +19,16 @@ use super::source::{load, load_torrent};
 use super::units::size;
 
 /// Prints what a source says; with `--files` what is behind a magnet, too.
-pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let text = matches.get_one::<String>("source").map_or("", String::as_str);
-    let as_json = matches.get_flag("json");
-    let mut source = load(text, &names(matches)?)?;
-    if matches.get_flag("files") && matches!(source, Source::Magnet(_)) {
-        source = match fetch(source, matches)? {
+pub fn info(args: &InfoArgs, general: General) -> Result<ExitCode, Failure> {
+    let as_json = args.transfer.json;
+    let mut source = load(&args.source, &names(args.transfer.network.bind.as_deref())?)?;
+    if args.files && matches!(source, Source::Magnet(_)) {
+        source = match fetch(source, args, general)? {
             Ended::Done(metainfo) => Source::Torrent(metainfo),
             Ended::BySignal(code) => return Ok(ExitCode::from(code)),
         };
     }
-    let verbose = matches.get_count("verbose");
+    let verbose = general.verbose;
     match source {
         Source::Torrent(metainfo) if as_json => print_json(&torrent_info(&metainfo)),
         Source::Torrent(metainfo) => print_torrent(&metainfo, verbose),
@@ -42,9 +41,8 @@ pub fn info(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 /// Prints the magnet URI of a torrent.
-pub fn magnet(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let text = matches.get_one::<String>("torrent").map_or("", String::as_str);
-    line(&load_torrent(text, &Names::default())?.magnet().to_string());
+pub fn magnet(args: &MagnetArgs) -> Result<ExitCode, Failure> {
+    line(&load_torrent(&args.torrent, &Names::default())?.magnet().to_string());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -41,15 +41,14 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::ArgMatches;
-
+use args::{Command, CommandLine};
 pub use exit::Failure;
 pub use streams::look_before_main;
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    let matches = config_file::parse_arguments(std::env::args_os().collect());
-    let outcome = matches.and_then(|matches| dispatch(&matches));
+    let line = config_file::parse_arguments(std::env::args_os().collect());
+    let outcome = line.and_then(|line| dispatch(&line));
     let code = outcome.unwrap_or_else(|failure| report(&failure));
     // What came of it nobody could read.
     streams::lost().map_or(code, |failure| report(&failure))
@@ -63,20 +62,20 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
-fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    output::choose_colors(matches);
-    match matches.subcommand() {
-        Some(("download", m)) => transfer::download(m),
-        Some(("seed", m)) => transfer::seed(m),
-        Some(("create", m)) => create::create(m),
-        Some(("info", m)) => info::info(m),
-        Some(("magnet", m)) => info::magnet(m),
-        Some(("verify", m)) => verify::verify(m),
-        Some(("demo", m)) => demo::demo(m),
-        Some(("session", m)) => session_set::session(m),
-        Some(("replay", m)) => replay::replay(m),
-        Some(("completions", m)) => args::completions(m),
-        Some(("man", m)) => args::man(m),
-        _ => Err(Failure::new(exit::USAGE, "no command given; see --help")),
+fn dispatch(line: &CommandLine) -> Result<ExitCode, Failure> {
+    let general = line.general;
+    output::choose_colors(general.color);
+    match &line.command {
+        Command::Download(args) => transfer::download(args, general),
+        Command::Seed(args) => transfer::seed(args, general),
+        Command::Create(args) => create::create(args, general),
+        Command::Info(args) => info::info(args, general),
+        Command::Magnet(args) => info::magnet(args),
+        Command::Verify(args) => verify::verify(args, general),
+        Command::Demo(args) => demo::demo(args, general),
+        Command::Session(args) => session_set::session(args, general),
+        Command::Replay(args) => replay::replay(args, general),
+        Command::Completions(args) => args::completions(args),
+        Command::Man(args) => args::man(args),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline::metainfo::Metainfo;
 use eddyline_session::AddOptions;
 use eddyline_session::Source;
 
+use super::args::{General, InfoArgs};
 use super::exit::{Failure, UNEXPECTED, UNFINISHED};
 use super::output::say;
 use super::published::look_up;
@@ -18,21 +18,26 @@ use super::signals::{Ended, Signals};
 const TURN: Duration = Duration::from_millis(200);
 
 /// Fetches the metadata of a magnet.
-pub fn fetch(source: Source, matches: &ArgMatches) -> Result<Ended<Box<Metainfo>>, Failure> {
-    let patience = matches.get_one::<Duration>("stop-timeout").copied();
+pub fn fetch(
+    source: Source,
+    args: &InfoArgs,
+    general: General,
+) -> Result<Ended<Box<Metainfo>>, Failure> {
+    let patience = args.stop_timeout;
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
     // Nothing that is kept from run to run is needed, so that nobody else is in the way.
-    let mut session =
-        Session::start(Setup { keeps: false, ..Setup::from_flags(matches, "info")? })?;
-    if !matches.get_flag("quiet") {
+    let sources = std::slice::from_ref(&args.source);
+    let setup = Setup::from_flags("info", &args.transfer, sources)?;
+    let mut session = Session::start(Setup { keeps: false, ..setup })?;
+    if !general.quiet {
         say("fetching the metadata from peers; Ctrl-C stops");
     }
     let source = match look_up(&mut session, source, &signals, patience)? {
         Ended::Done(source) => source,
         Ended::BySignal(code) => return Ok(Ended::BySignal(code)),
     };
-    session.add(source, matches, AddOptions { hold: true, ..AddOptions::default() })?;
+    session.add(source, &args.transfer, AddOptions { hold: true, ..AddOptions::default() })?;
     let outcome = wait(&mut session, &signals, patience);
     session.stop()?;
     outcome

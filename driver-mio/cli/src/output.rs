@@ -4,29 +4,24 @@
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
-use clap::ArgMatches;
 use serde::Serialize;
 
+use super::args::Color;
 use super::terminal;
 
 /// The failure that was told last, while others went on.
 static TOLD: Mutex<Option<String>> = Mutex::new(None);
 
 /// Applies `--color` and `NO_COLOR`.
-pub fn choose_colors(matches: &ArgMatches) {
-    let when = matches.get_one::<String>("color").map_or("auto", String::as_str);
-    match when {
-        "always" => {
-            console::set_colors_enabled(true);
-            console::set_colors_enabled_stderr(true);
-        }
-        "never" => {
-            console::set_colors_enabled(false);
-            console::set_colors_enabled_stderr(false);
-        }
+pub fn choose_colors(when: Color) {
+    let enabled = match when {
+        Color::Always => true,
+        Color::Never => false,
         // `console` looks at the terminal and at NO_COLOR.
-        _ => {}
-    }
+        Color::Auto => return,
+    };
+    console::set_colors_enabled(enabled);
+    console::set_colors_enabled_stderr(enabled);
 }
 
 /// Prints to stdout, in one or more lines. What cannot be printed decides how the program ends.

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use clap::ArgMatches;
 use eddyline_mio::recorder::RecordTo;
 use rustix::fs::{Access, access};
 
+use super::args::RecordFlags;
 use super::exit::{DISK, Failure, USAGE, WOULD_OVERWRITE, io_text};
 use super::output::{bytes as print_bytes, line, say, warn};
 
@@ -173,26 +173,19 @@ impl OutputFile {
     }
 }
 
-/// Where `--record` writes, if it is given.
+/// Where `--record` writes, if it is given; `inputs` are what the command reads.
 ///
 /// # Errors
 /// As [`OutputFile::look`].
-pub fn record_to(matches: &ArgMatches) -> Result<Option<RecordTo>, Failure> {
-    let Some(path) = matches.get_one::<PathBuf>("record") else { return Ok(None) };
-    let named = ["source", "torrent"].into_iter().filter_map(|key| {
-        matches.try_get_many::<String>(key).ok().flatten().map(|all| all.map(Path::new))
-    });
-    let file = OutputFile::look(path, forced(matches), named.flatten(), Readers::Owner)?;
+pub fn record_to(flags: &RecordFlags, inputs: &[String]) -> Result<Option<RecordTo>, Failure> {
+    let Some(path) = &flags.record else { return Ok(None) };
+    let inputs = inputs.iter().map(Path::new);
+    let file = OutputFile::look(path, flags.force.force, inputs, Readers::Owner)?;
     Ok(Some(match file.place {
         Place::Stdout => RecordTo { path: "/dev/stdout".into(), replace: false },
         Place::Special(path) => RecordTo { path, replace: false },
         Place::File { path, replace } => RecordTo { path, replace },
     }))
-}
-
-/// Whether `--force` is given.
-pub fn forced(matches: &ArgMatches) -> bool {
-    matches.try_get_one::<bool>("force").ok().flatten() == Some(&true)
 }
 
 fn look<'a>(

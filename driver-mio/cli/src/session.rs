@@ -4,12 +4,12 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use clap::ArgMatches;
 use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
 use eddyline_mio::DriverError;
 use eddyline_session::{AddError, AddOptions, Item, PeerNameError, Source, Trouble, Warning};
 
+use super::args::TransferFlags;
 use super::exit::{Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text};
 use super::found::told_of;
 use super::output::warn;
@@ -61,16 +61,15 @@ impl Session {
     pub fn add(
         &mut self,
         source: Source,
-        matches: &ArgMatches,
+        flags: &TransferFlags,
         mut options: AddOptions,
     ) -> Result<(), Failure> {
-        let list = |key: &str| matches.get_many::<String>(key).into_iter().flatten();
-        options.trackers = list("tracker").cloned().collect();
-        for peer in list("peer") {
+        options.trackers = flags.peers.tracker.clone();
+        for peer in &flags.peers.peer {
             let found = eddyline_session::resolve(peer, self.names());
             options.peers.extend(found.map_err(|error| unreachable(peer, error))?);
         }
-        options.fresh = matches.get_flag("no-resume");
+        options.fresh = flags.state.no_resume;
         self.restore(source, options)
     }
 

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ArgMatches;
-use eddyline::{Config, Encryption, EncryptionLevel, EncryptionPolicy, RateLimits, Transports};
+use eddyline::{Config, Encryption, RateLimits};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
 use eddyline_session::engine_config;
 
+use super::args::TransferFlags;
 use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};
 use super::folders;
 use super::output::warn;
@@ -52,97 +52,66 @@ impl Setup {
         record.transpose()
     }
 
-    /// Reads the flags that `download` and `seed` share.
-    pub fn from_flags(matches: &ArgMatches, command: &'static str) -> Result<Self, Failure> {
+    /// As the flags say that `download` and `seed` share; `sources` are what the command reads.
+    ///
+    /// # Errors
+    /// When what they name is not there, or cannot be written.
+    pub fn from_flags(
+        command: &'static str,
+        flags: &TransferFlags,
+        sources: &[String],
+    ) -> Result<Self, Failure> {
+        let (peers, network) = (&flags.peers, &flags.network);
         let mut engine = Config {
-            trackers: !matches.get_flag("no-trackers"),
-            pex: !matches.get_flag("no-pex"),
-            dht: !matches.get_flag("no-dht"),
-            lsd: !matches.get_flag("no-lsd"),
-            encryption: encryption(matches),
-            transports: transports(matches),
+            trackers: !peers.no_trackers,
+            pex: !peers.no_pex,
+            dht: !peers.no_dht,
+            lsd: !peers.no_lsd,
+            encryption: Encryption { policy: network.encryption, level: network.encryption_level },
+            transports: network.transport,
             ..engine_config()
         };
-        if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {
-            engine.dht_bootstrap = nodes.filter(|node| !node.is_empty()).cloned().collect();
+        if !peers.dht_bootstrap.is_empty() {
+            let nodes = peers.dht_bootstrap.iter().filter(|node| !node.is_empty());
+            engine.dht_bootstrap = nodes.cloned().collect();
         }
-        if let Some(peers) = matches.get_one::<u32>("max-peers") {
-            engine.max_connections_per_torrent = *peers;
-            engine.max_connections = engine.max_connections.max(*peers);
+        if let Some(peers) = flags.limits.max_peers {
+            engine.max_connections_per_torrent = peers;
+            engine.max_connections = engine.max_connections.max(peers);
         }
-        // A session has a folder for each torrent.
-        let folder = matches.try_get_one::<PathBuf>("dir").ok().flatten();
         Ok(Self {
             command,
-            folder: folder.cloned().unwrap_or_else(|| ".".into()),
-            state: state_dir(matches),
+            folder: ".".into(),
+            state: state_dir(flags.state.state_dir.as_deref()),
             keeps: true,
-            listen: Some(listen_options(matches)?),
+            listen: Some(listen_options(network.bind.as_deref(), network.port)?),
             engine,
-            limits: RateLimits {
-                down: matches.get_one::<u64>("max-down").copied(),
-                up: matches.get_one::<u64>("max-up").copied(),
-            },
-            record: record_to(matches)?,
-            keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
+            limits: RateLimits { down: flags.limits.max_down, up: flags.limits.max_up },
+            record: record_to(&flags.state.record, sources)?,
+            keep_executable: false,
         })
     }
 }
 
-/// Over what peers are spoken to, as the flags say.
-fn transports(matches: &ArgMatches) -> Transports {
-    match matches.get_one::<String>("transport").map(String::as_str) {
-        Some("tcp") => Transports::Tcp,
-        Some("utp") => Transports::Utp,
-        _ => Transports::Both,
-    }
-}
-
-/// How connections are encrypted, as the flags say.
-fn encryption(matches: &ArgMatches) -> Encryption {
-    let word = |flag| matches.get_one::<String>(flag).map(String::as_str);
-    let policy = match word("encryption") {
-        Some("require") => EncryptionPolicy::Require,
-        Some("disable") => EncryptionPolicy::Disable,
-        _ => EncryptionPolicy::Prefer,
-    };
-    let level = match word("encryption-level") {
-        Some("rc4") => EncryptionLevel::Rc4,
-        Some("plaintext") => EncryptionLevel::Plaintext,
-        _ => EncryptionLevel::Either,
-    };
-    Encryption { policy, level }
-}
-
 /// Where state is kept: as the flag says, or where the system keeps such things.
-pub fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
-    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("state-dir") {
-        return Some(path.clone());
-    }
-    folders::state()
-}
-
-/// Where the system keeps such things.
-pub fn default_state_dir() -> Option<PathBuf> {
-    folders::state()
+pub fn state_dir(said: Option<&Path>) -> Option<PathBuf> {
+    said.map(Path::to_owned).or_else(folders::state)
 }
 
 /// How names are looked up under the rules of `--bind`.
-pub fn names(matches: &ArgMatches) -> Result<Names, Failure> {
-    Ok(Names::new(listen_options(matches)?.policy()))
+pub fn names(bind: Option<&str>) -> Result<Names, Failure> {
+    Ok(Names::new(listen_options(bind, None)?.policy()))
 }
 
-fn listen_options(matches: &ArgMatches) -> Result<ListenOptions, Failure> {
-    let bind = matches.get_one::<String>("bind");
+fn listen_options(bind: Option<&str>, port: Option<u16>) -> Result<ListenOptions, Failure> {
     let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
-    let interface = bind.filter(|_| address.is_none()).cloned();
+    let interface = bind.filter(|_| address.is_none()).map(str::to_owned);
     if let Some(name) = &interface
         && !Path::new("/sys/class/net").join(name).exists()
     {
         let text = format!("there is no network interface or address '{name}'");
         return Err(Failure::new(NETWORK, text));
     }
-    let port = matches.try_get_one::<u16>("port").ok().flatten().copied();
     Ok(ListenOptions { port, address, interface })
 }
 

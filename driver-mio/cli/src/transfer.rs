@@ -1,23 +1,23 @@
 //! `download` and `seed`: the loop between driver and screen.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
-use eddyline::{Allocation, FilePriority, Notice, TorrentCommand, TorrentError, TorrentState};
+use eddyline::{FilePriority, Notice, TorrentCommand, TorrentError, TorrentState};
 use eddyline_disk::claims::Claims;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::AddOptions;
 use eddyline_session::{Renames, Source};
 
+use super::args::{DownloadArgs, General, SeedArgs};
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
 use super::found::{lacking, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
-use super::output_file::{OutputFile, Readers, forced};
+use super::output_file::{OutputFile, Readers};
 use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::{ask, check, select};
@@ -30,36 +30,30 @@ use super::spared::Spared;
 /// How often the screen is brought up to date.
 const FRAME: Duration = Duration::from_millis(200);
 
-fn sources(matches: &ArgMatches, key: &str) -> Result<Vec<Source>, Failure> {
-    let names = names(matches)?;
-    let texts = matches.get_many::<String>(key).into_iter().flatten();
-    texts.map(|text| load(text, &names)).collect()
-}
-
 /// A run that has come to its end, and how it did.
 type Outcome = (Session, Reporter, Result<Option<u8>, Failure>);
 
 /// Fetches, verifies, and ends when everything is complete and on disk.
-pub fn download(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    end(matches, run_download(matches))
+pub fn download(args: &DownloadArgs, general: General) -> Result<ExitCode, Failure> {
+    end(args.transfer.json, run_download(args, general))
 }
 
-fn run_download(matches: &ArgMatches) -> Result<Outcome, Failure> {
-    let count = matches.get_many::<String>("source").map_or(0, |texts| texts.len());
-    let output = metadata_output(matches, count)?;
-    let torrents = sources(matches, "source")?;
-    let selections: Vec<String> =
-        matches.get_many::<String>("select").into_iter().flatten().cloned().collect();
-    let metadata_only = matches.get_flag("metadata-only");
-    let asks = matches.get_flag("ask");
-    let patience = matches.get_one::<Duration>("stop-timeout").copied();
+fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failure> {
+    let (files, flags, patience) = (&args.files, &args.transfer, args.stop_timeout);
+    let output = metadata_output(args)?;
+    let names = names(flags.network.bind.as_deref())?;
+    let torrents = args.source.iter().map(|text| load(text, &names));
+    let torrents = torrents.collect::<Result<Vec<_>, _>>()?;
     let signals = listen_for_signals()?;
-    let mut reporter = Reporter::new(matches);
-    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    if !metadata_only {
-        look_at_torrents(&torrents, &folder, &selections)?;
+    let mut reporter = Reporter::new(general, flags.json);
+    if !files.metadata_only {
+        look_at_torrents(&torrents, &files.dir, &files.select)?;
     }
-    let setup = Setup::from_flags(matches, "download")?;
+    let setup = Setup {
+        folder: files.dir.clone(),
+        keep_executable: files.keep_executable.keep_executable,
+        ..Setup::from_flags("download", flags, &args.source)?
+    };
     spare_files(&setup, &torrents)?;
     let mut session = Session::start(setup)?;
     for source in torrents {
@@ -68,49 +62,38 @@ fn run_download(matches: &ArgMatches) -> Result<Outcome, Failure> {
             Ended::BySignal(code) => return Ok((session, reporter, Ok(Some(code)))),
         };
         let priorities = match &source {
-            Source::Torrent(metainfo) if asks => ask(metainfo)?,
-            Source::Torrent(metainfo) => select(metainfo, &selections)?,
+            Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
+            Source::Torrent(metainfo) => select(metainfo, &files.select)?,
             Source::Magnet(_) => Vec::new(),
         };
         // What to fetch is chosen when it is known what there is, and what it is called is told before
         // anything is written.
-        let hold = metadata_only || matches!(source, Source::Magnet(_));
-        let sequential = matches.get_flag("sequential");
-        let overwrite = matches.get_flag("allow-overwrite");
-        let allocation = allocation_of(matches);
+        let hold = files.metadata_only || matches!(source, Source::Magnet(_));
         let options = AddOptions {
             priorities,
-            sequential,
+            sequential: files.sequential,
             hold,
-            overwrite,
-            allocation,
+            overwrite: files.allow_overwrite,
+            allocation: files.allocation,
             ..AddOptions::default()
         };
-        session.add(source, matches, options)?;
+        session.add(source, flags, options)?;
     }
     reporter.listening(&session);
-    let outcome = if metadata_only {
+    let outcome = if files.metadata_only {
+        let force = flags.state.record.force.force;
         fetch_metadata(&mut session, &mut reporter, &signals, patience).and_then(
             |code| match code {
-                None => save_metadata(&session, output.as_ref(), forced(matches)).map(|()| None),
+                None => save_metadata(&session, output.as_ref(), force).map(|()| None),
                 stopped => Ok(stopped),
             },
         )
     } else {
-        let goal = SeedGoal::from_flags(matches);
-        let end = End { patience, goal, selections, asks };
+        let goal = SeedGoal::from_flags(flags.goal);
+        let end = End { patience, goal, selections: &files.select, asks: files.ask };
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     Ok((session, reporter, outcome))
-}
-
-/// How room for files is made.
-fn allocation_of(matches: &ArgMatches) -> Allocation {
-    match matches.get_one::<String>("allocation").map(String::as_str) {
-        Some("sparse") => Allocation::Sparse,
-        Some("full") => Allocation::Full,
-        _ => Allocation::None,
-    }
 }
 
 /// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path.
@@ -166,14 +149,15 @@ fn fetch_metadata(
 }
 
 /// Where `--metadata-only` writes, if that is known beforehand.
-fn metadata_output(matches: &ArgMatches, sources: usize) -> Result<Option<OutputFile>, Failure> {
-    let Some(place) = matches.get_one::<String>("output") else { return Ok(None) };
-    if sources > 1 {
+fn metadata_output(args: &DownloadArgs) -> Result<Option<OutputFile>, Failure> {
+    let Some(place) = &args.files.output else { return Ok(None) };
+    if args.source.len() > 1 {
         let text = "-o names one file, and there are several sources; leave it out";
         return Err(Failure::new(USAGE, text));
     }
-    let named = matches.get_many::<String>("source").into_iter().flatten().map(Path::new);
-    OutputFile::look(Path::new(place), forced(matches), named, Readers::Usual).map(Some)
+    let named = args.source.iter().map(Path::new);
+    let force = args.transfer.state.record.force.force;
+    OutputFile::look(Path::new(place), force, named, Readers::Usual).map(Some)
 }
 
 /// Writes the `.torrent` of each source: into OUT, or under its name.
@@ -204,10 +188,10 @@ fn listen_for_signals() -> Result<Signals, Failure> {
 }
 
 /// When a download ends, and what is fetched of magnets.
-struct End {
+struct End<'a> {
     patience: Option<Duration>,
     goal: SeedGoal,
-    selections: Vec<String>,
+    selections: &'a [String],
     /// The user is asked in place of that.
     asks: bool,
 }
@@ -217,7 +201,7 @@ fn fetch(
     session: &mut Session,
     reporter: &mut Reporter,
     signals: &Signals,
-    end: &End,
+    end: &End<'_>,
 ) -> Result<Option<u8>, Failure> {
     let (patience, goal) = (end.patience, &end.goal);
     let mut last_progress = Instant::now();
@@ -280,12 +264,12 @@ fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
 }
 
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
-fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), Failure> {
+fn choose_files(session: &mut Session, id: TorrentId, end: &End<'_>) -> Result<(), Failure> {
     let chooses = end.asks || !end.selections.is_empty();
     if let Some(item) = session.item(id).filter(|_| chooses) {
         let chosen = match end.asks {
             true => ask(&item.metainfo)?,
-            false => match select(&item.metainfo, &end.selections) {
+            false => match select(&item.metainfo, end.selections) {
                 Ok(chosen) => chosen,
                 // It stays held; others go on.
                 Err(failure) => {
@@ -315,31 +299,32 @@ fn is_checking(session: &Session) -> bool {
 }
 
 /// Checks the data and uploads until stopped.
-pub fn seed(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    end(matches, run_seed(matches))
+pub fn seed(args: &SeedArgs, general: General) -> Result<ExitCode, Failure> {
+    end(args.transfer.json, run_seed(args, general))
 }
 
-fn run_seed(matches: &ArgMatches) -> Result<Outcome, Failure> {
+fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
+    let flags = &args.transfer;
     let mut torrents = Vec::new();
-    let names = names(matches)?;
-    for text in matches.get_many::<String>("torrent").into_iter().flatten() {
+    let names = names(flags.network.bind.as_deref())?;
+    for text in &args.torrent {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));
     }
     let signals = listen_for_signals()?;
-    let mut reporter = Reporter::serving(matches);
-    let setup = Setup::from_flags(matches, "seed")?;
+    let mut reporter = Reporter::serving(general, flags.json);
+    let setup = Setup::from_flags("seed", flags, &args.torrent)?;
+    let setup = Setup { folder: args.dir.clone(), ..setup };
     spare_files(&setup, &torrents)?;
     let mut session = Session::start(setup)?;
-    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
     for source in torrents {
         if let Source::Torrent(metainfo) = &source
-            && let Some(text) = links_told(&folder, metainfo)
+            && let Some(text) = links_told(&args.dir, metainfo)
         {
             warn(&text);
         }
-        session.add(source, matches, AddOptions { read_only: true, ..AddOptions::default() })?;
+        session.add(source, flags, AddOptions { read_only: true, ..AddOptions::default() })?;
     }
-    let goal = SeedGoal::from_flags(matches);
+    let goal = SeedGoal::from_flags(flags.goal);
     let outcome = serve(&mut session, &mut reporter, &signals, &goal);
     Ok((session, reporter, outcome))
 }
@@ -425,8 +410,8 @@ fn serve(
 
 /// Stops tidily and turns the outcome into an exit code. What failed before there was anything to stop is an
 /// event, too.
-fn end(matches: &ArgMatches, run: Result<Outcome, Failure>) -> Result<ExitCode, Failure> {
-    let tell = |failure: &Failure| Reporter::failed_alone(matches, failure);
+fn end(json: bool, run: Result<Outcome, Failure>) -> Result<ExitCode, Failure> {
+    let tell = |failure: &Failure| Reporter::failed_alone(json, failure);
     let (mut session, mut reporter, outcome) = run.inspect_err(tell)?;
     reporter.stopping();
     let last = session.stop().inspect_err(tell)?;

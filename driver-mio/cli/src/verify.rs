@@ -1,11 +1,10 @@
 //! `verify`: hashes what is on disk.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ArgMatches;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{DiskError, Placement};
@@ -14,8 +13,9 @@ use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, describe, disk_error};
 use eddyline_mio::dns::Names;
 
+use super::args::{General, VerifyArgs};
 use super::documents::{Numbers, Verified, VerifiedFile};
-use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE, io_text};
+use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, io_text};
 use super::found::links_told;
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
@@ -31,16 +31,15 @@ enum State {
 }
 
 /// Hashes what is on disk and says what is good.
-pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let text = matches.get_one::<String>("torrent").map_or("", String::as_str);
-    let metainfo = Arc::new(*load_torrent(text, &Names::default())?);
+pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> {
+    let metainfo = Arc::new(*load_torrent(&args.torrent, &Names::default())?);
     if metainfo.info_hashes().v1.is_none() {
         return Err(Failure::new(
             UNEXPECTED,
             "torrents of the v2 format alone cannot be verified yet",
         ));
     }
-    let dir = matches.get_one::<PathBuf>("dir").ok_or_else(|| Failure::new(USAGE, "no folder"))?;
+    let dir = &args.dir;
     let cache = Arc::new(FileCache::new(256));
     let id = TorrentId::from_u64(0);
     let placement = Placement { read_only: true, ..Placement::default() };
@@ -49,7 +48,8 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     // Whether there is a part file is known to the state folder, which is only looked at.
     let hash = metainfo.info_hashes().wire();
-    let tag = state_dir(matches).and_then(|state| ResumeStore::look_up_tag(&state, hash));
+    let tag = state_dir(args.state_dir.as_deref())
+        .and_then(|state| ResumeStore::look_up_tag(&state, hash));
     let tag = tag.map_or_else(PartTag::random, |tag| Ok(PartTag::new(tag)));
     let files = tag
         .and_then(|tag| {
@@ -57,13 +57,13 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
         })
         .map_err(|error| Failure::io(dir, &error))?;
-    let states = match check(&files, dir, matches)? {
+    let states = match check(&files, args, general.quiet)? {
         Ended::Done(states) => states,
         Ended::BySignal(code) => return Ok(ExitCode::from(code)),
     };
     let report = Report { metainfo: &metainfo, states, files: look(&files, dir)? };
     let complete = report.is_complete();
-    if matches.get_flag("json") {
+    if args.json {
         print_json(&report.document());
     } else {
         report.show();
@@ -98,16 +98,16 @@ enum Stop {
 /// Hashes all pieces, or ends with the code of a signal.
 fn check(
     files: &TorrentFiles,
-    dir: &Path,
-    matches: &ArgMatches,
+    args: &VerifyArgs,
+    quiet: bool,
 ) -> Result<Ended<Vec<State>>, Failure> {
     let metainfo = files.metainfo();
     let geometry = metainfo.geometry();
     let pieces: Vec<u32> = (0..geometry.pieces()).collect();
     let mut states = vec![State::Missing; pieces.len()];
-    let workers = threads(matches.get_one::<u16>("threads").copied());
+    let workers = threads(args.threads.threads);
     let groups: Vec<&[u32]> = pieces.chunks(LANES).collect();
-    let (length, quiet) = (metainfo.layout().length(), matches.get_flag("quiet"));
+    let length = metainfo.layout().length();
     let mut progress = HashingProgress::new(metainfo.name(), length, quiet);
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
@@ -141,7 +141,7 @@ fn check(
     match outcome {
         Ok(()) => Ok(Ended::Done(states)),
         Err(Stop::Signal(code)) => Ok(Ended::BySignal(code)),
-        Err(Stop::Unreadable(error)) => Err(unreadable(files, dir, &error)),
+        Err(Stop::Unreadable(error)) => Err(unreadable(files, &args.dir, &error)),
     }
 }
 

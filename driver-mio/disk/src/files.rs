@@ -1,11 +1,11 @@
 //! Open files: a bounded cache shared by all torrents, and errors as the engine knows them.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eddyline::DiskError;
 use eddyline::base::ids::TorrentId;
+use lru::LruCache;
 use rustix::io::Errno;
 
 use super::filesystem::StoredFile;
@@ -16,16 +16,12 @@ use crate::claims::Taken;
 /// A file of a torrent, opened for reading or for both.
 pub type FileKey = (TorrentId, u32, bool);
 
-#[derive(Debug, Default)]
-struct Inner {
-    open: HashMap<FileKey, (Arc<dyn StoredFile>, u64)>,
-    clock: u64,
-}
+type OpenFiles = LruCache<FileKey, Arc<dyn StoredFile>>;
 
 /// A cache of open files. A file in use stays open when it falls out.
 #[derive(Debug)]
 pub struct FileCache {
-    inner: Mutex<Inner>,
+    open: Mutex<OpenFiles>,
     limit: usize,
 }
 
@@ -33,7 +29,11 @@ impl FileCache {
     /// A cache of at most `limit` files.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { inner: Mutex::default(), limit }
+        Self { open: Mutex::new(LruCache::unbounded()), limit }
+    }
+
+    fn open(&self) -> MutexGuard<'_, OpenFiles> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file under `key`, opened by `open` where it is not yet. When the process may open no
@@ -46,52 +46,43 @@ impl FileCache {
         key: FileKey,
         open: impl Fn() -> io::Result<Arc<dyn StoredFile>>,
     ) -> io::Result<Arc<dyn StoredFile>> {
-        {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.clock += 1;
-            let clock = inner.clock;
-            if let Some((file, used)) = inner.open.get_mut(&key) {
-                *used = clock;
-                return Ok(file.clone());
-            }
+        if let Some(file) = self.open().get(&key) {
+            return Ok(file.clone());
         }
         let file = match open() {
             Err(error) if is_out_of_files(&error) => {
-                self.inner.lock().unwrap_or_else(PoisonError::into_inner).shrink();
+                let mut files = self.open();
+                let kept = files.len() * 3 / 4;
+                close_unused(&mut files, kept);
+                drop(files);
                 open()?
             }
             other => other?,
         };
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.open.len() >= self.limit {
-            inner.shrink();
-        }
-        let clock = inner.clock;
-        inner.open.insert(key, (file.clone(), clock));
+        let mut files = self.open();
+        files.put(key, file.clone());
+        close_unused(&mut files, self.limit);
         Ok(file)
     }
 
     /// The file under `key`, if it is open and nobody holds the cache.
     #[must_use]
     pub fn get_open(&self, key: FileKey) -> Option<Arc<dyn StoredFile>> {
-        let mut inner = self.inner.try_lock().ok()?;
-        inner.clock += 1;
-        let clock = inner.clock;
-        let (file, used) = inner.open.get_mut(&key)?;
-        *used = clock;
-        Some(file.clone())
+        self.open.try_lock().ok()?.get(&key).cloned()
     }
 
     /// Closes all files of a torrent.
     pub fn close(&self, torrent: TorrentId) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.open.retain(|(owner, ..), _| *owner != torrent);
+        let mut files = self.open();
+        let own: Vec<_> =
+            files.iter().map(|(key, _)| *key).filter(|key| key.0 == torrent).collect();
+        own.iter().for_each(|key| drop(files.pop(key)));
     }
 
     /// How many files are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+        self.open().len()
     }
 
     /// Whether none is.
@@ -101,17 +92,10 @@ impl FileCache {
     }
 }
 
-impl Inner {
-    /// Closes those used longest ago, a quarter at a time, so that the search costs little per file.
-    fn shrink(&mut self) {
-        let mut ages: Vec<u64> = self.open.values().map(|(_, used)| *used).collect();
-        if ages.is_empty() {
-            return;
-        }
-        let middle = ages.len() / 4;
-        let (_, age, _) = ages.select_nth_unstable(middle);
-        let age = *age;
-        self.open.retain(|_, (_, used)| *used > age);
+/// Closes those used longest ago until no more than `count` are open.
+fn close_unused(files: &mut OpenFiles, count: usize) {
+    while files.len() > count {
+        files.pop_lru();
     }
 }
 

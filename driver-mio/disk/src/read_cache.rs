@@ -1,12 +1,12 @@
 //! What is read for peers: a bounded cache of spans that are read at once, so that a piece that many
 //! want comes from the disk once.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use eddyline::base::ids::TorrentId;
+use lru::LruCache;
 
 /// Bytes read at once.
 pub const SPAN: u32 = 128 * 1024;
@@ -27,10 +27,9 @@ pub struct ReadStats {
     pub limit: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    spans: HashMap<Key, (Bytes, u64)>,
-    clock: u64,
+    spans: LruCache<Key, Bytes>,
     stats: ReadStats,
 }
 
@@ -45,7 +44,7 @@ impl ReadCache {
     #[must_use]
     pub fn new(limit: u64) -> Self {
         let stats = ReadStats { limit, ..ReadStats::default() };
-        Self { inner: Mutex::new(Inner { stats, ..Inner::default() }) }
+        Self { inner: Mutex::new(Inner { spans: LruCache::unbounded(), stats }) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -77,10 +76,7 @@ impl ReadCache {
         };
         {
             let mut inner = self.inner();
-            inner.clock += 1;
-            let clock = inner.clock;
-            if let Some((span, used)) = inner.spans.get_mut(&key) {
-                *used = clock;
+            if let Some(span) = inner.spans.get(&key) {
                 let block = part(span);
                 inner.stats.hits += 1;
                 return Ok(block);
@@ -99,15 +95,12 @@ impl ReadCache {
 
     /// Forgets a piece that is written.
     pub fn written(&self, torrent: TorrentId, piece: u32) {
-        let mut inner = self.inner();
-        if !inner.spans.is_empty() {
-            inner.retain(|(owner, number, _)| (*owner, *number) != (torrent, piece));
-        }
+        self.inner().forget(|(owner, number, _)| (*owner, *number) == (torrent, piece));
     }
 
     /// Forgets a torrent.
     pub fn close(&self, torrent: TorrentId) {
-        self.inner().retain(|(owner, ..)| *owner != torrent);
+        self.inner().forget(|(owner, ..)| *owner == torrent);
     }
 
     /// How well it does.
@@ -118,24 +111,25 @@ impl ReadCache {
 }
 
 impl Inner {
-    fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
-        self.spans.retain(|key, _| keep(key));
-        self.stats.held = self.spans.values().map(|(span, _)| span.len() as u64).sum();
+    fn forget(&mut self, is_one: impl Fn(&Key) -> bool) {
+        let spans: Vec<Key> = self.spans.iter().map(|(key, _)| *key).filter(is_one).collect();
+        for key in spans {
+            let span = self.spans.pop(&key);
+            self.is_gone(span);
+        }
     }
 
     fn insert(&mut self, key: Key, span: Bytes) {
         self.stats.held += span.len() as u64;
-        let clock = self.clock;
-        if let Some((old, _)) = self.spans.insert(key, (span, clock)) {
-            self.stats.held -= old.len() as u64;
+        let old = self.spans.put(key, span);
+        self.is_gone(old);
+        while self.stats.held > self.stats.limit {
+            let Some((_, oldest)) = self.spans.pop_lru() else { break };
+            self.is_gone(Some(oldest));
         }
-        if self.stats.held > self.stats.limit {
-            // A quarter at a time, so that the search for the oldest costs little.
-            let mut ages: Vec<u64> = self.spans.values().map(|(_, used)| *used).collect();
-            let middle = ages.len() / 4;
-            let age = *ages.select_nth_unstable(middle).1;
-            self.spans.retain(|_, (_, used)| *used > age);
-            self.stats.held = self.spans.values().map(|(span, _)| span.len() as u64).sum();
-        }
+    }
+
+    fn is_gone(&mut self, span: Option<Bytes>) {
+        self.stats.held -= span.map_or(0, |span| span.len() as u64);
     }
 }

@@ -15,7 +15,7 @@ pub fn steps(trace: Vec<u8>) -> Vec<LastStep> {
     let mut replayer = Replayer::new(Trace::parse(trace.into()).unwrap()).unwrap();
     let mut steps = Vec::new();
     while let Some(outcome) = replayer.forward().unwrap() {
-        outcome.unwrap();
+        outcome.same().unwrap();
         steps.push(replayer.last().unwrap().clone());
     }
     steps

@@ -95,7 +95,7 @@ pub struct AddTorrent {
     /// Of a magnet: numbers of the files to fetch, once they are known (BEP 53); numbers beyond
     /// them mean nothing.
     pub select: Option<Vec<u32>>,
-    /// Of a magnet: go no further than the metadata until [`Command::Resume`].
+    /// Of a magnet: go no further than the metadata until [`TorrentCommand::Resume`].
     pub hold_metadata: bool,
     /// Where its data is.
     pub location: LocationId,

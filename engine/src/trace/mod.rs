@@ -33,5 +33,5 @@ pub use minimise::{Minimised, minimise};
 pub use read::Trace;
 pub use record::Recorder;
 pub use redact::{RedactError, Redacted, redact};
-pub use replay::{Divergence, LastStep, Replayer};
+pub use replay::{Divergence, LastStep, Repeated, Replayer};
 pub use rerun::{Origination, Plan, PlannedEvent, Rerun};

@@ -33,6 +33,29 @@ pub struct Divergence {
     pub actions: Vec<Action>,
 }
 
+/// How a step that was made again compares with the record.
+#[must_use]
+#[derive(Clone, Debug)]
+pub enum Repeated {
+    /// The engine did what it did then.
+    Same,
+    /// It did something else.
+    Different(Divergence),
+}
+
+impl Repeated {
+    /// What differs, as an error.
+    ///
+    /// # Errors
+    /// When anything does.
+    pub fn same(self) -> Result<(), Divergence> {
+        match self {
+            Self::Same => Ok(()),
+            Self::Different(divergence) => Err(divergence),
+        }
+    }
+}
+
 /// An engine on its way through a trace.
 #[derive(Clone, Debug)]
 pub struct Replayer {
@@ -121,7 +144,7 @@ impl Replayer {
     ///
     /// # Errors
     /// When the record is damaged.
-    pub fn forward(&mut self) -> Result<Option<Result<(), Divergence>>, TraceError> {
+    pub fn forward(&mut self) -> Result<Option<Repeated>, TraceError> {
         let Some(step) = self.trace.step(self.at + 1)? else { return Ok(None) };
         let Step { now, events, marks: recorded, digest } = step;
         let mut actions = Vec::new();
@@ -130,10 +153,10 @@ impl Replayer {
         self.chain.absorb_with(&actions, wakeup, |mark| marks.push(mark));
         self.at += 1;
         let outcome = if self.chain.short() == digest {
-            Ok(())
+            Repeated::Same
         } else {
             let actions = actions.clone();
-            Err(Divergence { step: self.at, now, recorded, marks, actions })
+            Repeated::Different(Divergence { step: self.at, now, recorded, marks, actions })
         };
         let woken_by = core::mem::replace(&mut self.woken_by, wakeup);
         self.last = Some(LastStep { now, events, actions, wakeup, woken_by });

@@ -1,28 +1,24 @@
 //! Shell completions and the manual, made from the command line itself.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-
-use clap::ArgMatches;
 
 use super::super::exit::Failure;
 use super::super::output;
-use super::command;
+use super::{CompletionsArgs, ManArgs, command};
 
 /// Prints shell completions.
-pub fn completions(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+pub fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
-        clap_complete::generate(*shell, &mut command(), "eddyline", &mut script);
-    }
+    clap_complete::generate(args.shell, &mut command(), "eddyline", &mut script);
     output::bytes(&script);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the page of the program, or writes the pages of all commands into a folder.
-pub fn man(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    if let Some(folder) = matches.get_one::<PathBuf>("folder") {
+pub fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
+    if let Some(folder) = &args.folder {
         let made = std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
             // What is there is no folder.
             io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),

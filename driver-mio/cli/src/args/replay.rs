@@ -1,14 +1,18 @@
 //! The command line of `replay`.
 
-use clap::{Arg, Command, ValueHint, value_parser};
+use std::path::PathBuf;
 
-use super::text::explained;
-use super::{flag, force, option};
+use clap::{ArgAction, Args, ValueHint};
+
+use super::Force;
+use super::text::below;
 
 const LOOK: &str = "Look around";
 const WRITE: &str = "Make another trace";
 
-const MORE: &str = "\
+const LONG: &str = "\
+Tell what happened in a recorded run, and check it step by step.
+
 Without a flag the whole run is told in a few lines, and every step is compared with the record: \
 identical means that the engine, given the same events at the same times, did exactly what it did \
 then, so that whatever is seen here is what happened.
@@ -31,47 +35,11 @@ snubbed.
 The exit code is 7 where the condition was never met, and for a trace that ends in the middle of a \
 step.";
 
-/// `replay`.
-pub(super) fn replay() -> Command {
-    let path = |name: &'static str, help: &'static str| {
-        option(name, "OUT", help)
-            .value_parser(value_parser!(std::path::PathBuf))
-            .value_hint(ValueHint::FilePath)
-            .help_heading(WRITE)
-    };
-    let step = || value_parser!(u64);
-    let look = [
-        option("goto", "N", "Show step N").value_parser(step()),
-        option("until", "COND", "Show the step that meets a condition"),
-        flag("backwards", "Search back from the step of --goto").requires_all(["until", "goto"]),
-        option("peer", "X", "Show all steps with this peer"),
-        option("piece", "N", "Show all steps with this piece").value_parser(value_parser!(u32)),
-        flag("why", "Say what led to the step, and what it changed"),
-        Arg::new("diff")
-            .long("diff")
-            .num_args(2)
-            .value_names(["N", "M"])
-            .value_parser(step())
-            .help("Show how the states after two steps differ"),
-        flag("interactive", "Take commands; 'help' lists them").short('i'),
-    ];
-    let command = Command::new("replay")
-        .about("Tell what happened in a recorded run, and check it step by step")
-        .arg(
-            Arg::new("trace")
-                .value_name("TRACE")
-                .required(true)
-                .value_hint(ValueHint::FilePath)
-                .value_parser(value_parser!(std::path::PathBuf))
-                .help("A trace that --record wrote"),
-        )
-        .args(look.map(|arg| arg.help_heading(LOOK)))
-        .arg(force().help_heading(WRITE))
-        .arg(path("redact", "Write the trace without addresses, names, hashes and keys"))
-        .arg(path("minimise", "Write the shortest trace found that fails in the same way"));
-    explained(
-        command,
-        MORE,
+/// Tell what happened in a recorded run, and check it step by step.
+#[derive(Args, Debug)]
+#[command(
+    long_about = LONG,
+    after_long_help = below(
         &[
             ("The story of a run", "eddyline replay run.trace"),
             (
@@ -82,4 +50,57 @@ pub(super) fn replay() -> Command {
         ],
         &["3", "7", "9", "13", "26", "33"],
     )
+)]
+pub struct ReplayArgs {
+    /// A trace that --record wrote.
+    #[arg(value_name = "TRACE", value_hint = ValueHint::FilePath)]
+    pub trace: PathBuf,
+    #[command(flatten)]
+    pub look: LookFlags,
+    #[command(flatten)]
+    pub write: WriteFlags,
+}
+
+/// What is shown of a run.
+#[derive(Args, Debug)]
+#[command(next_help_heading = LOOK)]
+pub struct LookFlags {
+    /// Show step N.
+    #[arg(long, value_name = "N")]
+    pub goto: Option<u64>,
+    /// Show the step that meets a condition.
+    #[arg(long, value_name = "COND")]
+    pub until: Option<String>,
+    /// Search back from the step of --goto.
+    #[arg(long, requires_all = ["until", "goto"])]
+    pub backwards: bool,
+    /// Show all steps with this peer.
+    #[arg(long, value_name = "X")]
+    pub peer: Option<String>,
+    /// Show all steps with this piece.
+    #[arg(long, value_name = "N")]
+    pub piece: Option<u32>,
+    /// Say what led to the step, and what it changed.
+    #[arg(long)]
+    pub why: bool,
+    /// Show how the states after two steps differ.
+    #[arg(long, num_args = 2, value_names = ["N", "M"], action = ArgAction::Set)]
+    pub diff: Vec<u64>,
+    /// Take commands; 'help' lists them.
+    #[arg(long, short)]
+    pub interactive: bool,
+}
+
+/// Traces that are made of this one.
+#[derive(Args, Debug)]
+#[command(next_help_heading = WRITE)]
+pub struct WriteFlags {
+    #[command(flatten)]
+    pub force: Force,
+    /// Write the trace without addresses, names, hashes and keys.
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub redact: Option<PathBuf>,
+    /// Write the shortest trace found that fails in the same way.
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub minimise: Option<PathBuf>,
 }

@@ -1,29 +1,30 @@
 //! The command lines of `session`.
 
-use clap::builder::{BoolishValueParser, ValueParser};
-use clap::{Arg, Command, value_parser};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::super::units::{or_none, parse_duration, parse_rate};
-use super::text::explained;
-use super::transfer::{END, FILES, LIMITS, NETWORK, OUTPUT, STATE, transfer_flags};
+use clap::builder::BoolishValueParser;
+use clap::error::Error;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum, ValueHint};
+
+use super::super::units::{Limit, or_none, parse_duration, parse_rate};
+use super::text::below;
+use super::transfer::{END, FILES, KeepExecutable, LIMITS, NETWORK, OUTPUT, STATE, TransferFlags};
 use super::values::parse_ratio;
-use super::{duration, flag, folder, keep_executable, many, option, rate, source};
 
 /// What any change of the set may end with.
 const CHANGE: &[&str] = &["1", "3"];
 
-/// `session`.
-pub(super) fn session() -> Command {
-    let command = Command::new("session")
-        .about("Keep a set of torrents from run to run")
-        .subcommand_required(true)
-        .subcommands([add(), list(), run(), pause(), resume(), set()])
-        .subcommands([verify(), move_data(), rename(), remove()]);
-    explained(
-        command,
-        "The set is kept in the state folder. Torrents are added and changed by these commands, and \
-         downloaded and seeded by `session run`; while it runs, only `session list` can be used. A torrent \
-         is named by the beginning of its hash or by its name.",
+/// Keep a set of torrents from run to run.
+///
+/// The set is kept in the state folder. Torrents are added and changed by these commands, and downloaded and seeded
+/// by `session run`; while it runs, only `session list` can be used. A torrent is named by the beginning of its hash
+/// or by its name.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = false,
+    after_long_help = below(
         &[
             ("Add two torrents", "eddyline session add x.torrent MAGNET -d Films"),
             ("Download and seed them", "eddyline session run"),
@@ -32,215 +33,348 @@ pub(super) fn session() -> Command {
         ],
         &["1", "3", "6", "7", "9", "13", "25", "26", "27", "32", "129", "130", "143"],
     )
+)]
+pub struct SessionArgs {
+    #[command(subcommand)]
+    pub command: SessionCommand,
 }
 
-fn torrents() -> Arg {
-    Arg::new("torrent")
-        .value_name("TORRENT")
-        .num_args(1..)
-        .required(true)
-        .help("The beginning of a hash, as `session list` shows it, or a name")
+/// What is to be done with the set.
+#[derive(Subcommand, Debug)]
+pub enum SessionCommand {
+    Add(AddArgs),
+    List(ListArgs),
+    Run(SessionRunArgs),
+    /// Pause torrents.
+    #[command(after_long_help = below(&[("One of them", "eddyline session pause NAME")], CHANGE))]
+    Pause(ChangeArgs),
+    /// Resume torrents that are paused.
+    #[command(after_long_help = below(&[("One of them", "eddyline session resume NAME")], CHANGE))]
+    Resume(ChangeArgs),
+    Set(SetArgs),
+    /// Hash the data of torrents again.
+    ///
+    /// What is bad or missing is downloaded by the next `session run`.
+    #[command(after_long_help = below(
+        &[("One of them", "eddyline session verify NAME")],
+        &["1", "3", "32", "129", "130", "143"],
+    ))]
+    Verify(ChangeArgs),
+    Move(MoveArgs),
+    Rename(RenameArgs),
+    Remove(RemoveArgs),
 }
 
-fn json() -> Arg {
-    flag("json", "Print the state of the torrents afterwards, as a JSON array").help_heading(OUTPUT)
+/// What commands that change the set have in common.
+#[derive(Args, Clone, Debug)]
+pub struct StateFlags {
+    /// Print the state of the torrents afterwards, as a JSON array.
+    #[arg(long, help_heading = OUTPUT)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: StateDir,
 }
 
-fn state() -> Arg {
-    folder("state-dir", "The folder of the session and its resume data")
-        .help_heading(STATE)
-        .long_help(
-            "The folder of the session and its resume data, instead of $XDG_STATE_HOME/eddyline.",
-        )
+/// Where the set is.
+#[derive(Args, Clone, Debug)]
+pub struct StateDir {
+    /// The folder of the session and its resume data.
+    #[arg(
+        long,
+        value_name = "DIR",
+        value_hint = ValueHint::DirPath,
+        help_heading = STATE,
+        long_help = "The folder of the session and its resume data, instead of $XDG_STATE_HOME/eddyline."
+    )]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// A command that changes torrents which the user names.
-fn change(name: &'static str, about: &'static str) -> Command {
-    Command::new(name).about(about).arg(torrents()).arg(json()).arg(state())
+#[derive(Args, Clone, Debug)]
+pub struct ChangeArgs {
+    /// The beginning of a hash, as `session list` shows it, or a name.
+    #[arg(value_name = "TORRENT", required = true)]
+    pub torrent: Vec<String>,
+    #[command(flatten)]
+    pub state: StateFlags,
 }
 
-fn add() -> Command {
-    let files = [
-        folder("dir", "Save their files in this folder").short('d').default_value("."),
-        many("select", "LIST", "Download only these files: 1-3,7 or a glob").short('s').long_help(
-            "Download only these files: numbers as `info` shows them (1-3,7), or a glob ('*.mkv'). Can be \
-             given more than once; whatever one of them matches is downloaded, and each has to match \
-             something.",
-        ),
-        flag("sequential", "Download pieces in order"),
-        flag("paused", "Add them paused; `session resume` starts them"),
-    ];
-    let limits = [
-        rate("max-down", "Limit the download speed of each in bytes per second"),
-        rate("max-up", "Limit the upload speed of each in bytes per second"),
-    ];
-    let end = [
-        option("seed-ratio", "R", "Seed each until R times its size is uploaded")
-            .value_parser(ValueParser::new(parse_ratio)),
-        duration("seed-time", "Seed each for this long after completion, as in 2h"),
-    ];
-    let bind =
-        option("bind", "ADDR|IFACE", "Fetch .torrent files from this address or interface only");
-    let command = Command::new("add")
-        .about("Add torrents")
-        .arg(source("source", "A .torrent file, magnet link, info-hash or address").num_args(1..))
-        .args(files.map(|arg| arg.help_heading(FILES)))
-        .args(limits.map(|arg| arg.help_heading(LIMITS)))
-        .args(end.map(|arg| arg.help_heading(END)))
-        .arg(bind.help_heading(NETWORK))
-        .arg(json())
-        .arg(state());
-    explained(
-        command,
-        "What is there already stays as it is. Where both goals are given, whichever is reached first \
-         ends the seeding of a torrent.",
-        &[
-            ("Two torrents into a folder", "eddyline session add x.torrent MAGNET -d Films"),
-            ("Some of the files", "eddyline session add x.torrent -s 1-3,7"),
-            ("Seed to a ratio of 2", "eddyline session add x.torrent --seed-ratio 2"),
-        ],
-        &["1", "3", "6", "7", "13", "25", "26", "27"],
-    )
+/// Add torrents.
+///
+/// What is there already stays as it is. Where both goals are given, whichever is reached first ends the seeding of a
+/// torrent.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[
+        ("Two torrents into a folder", "eddyline session add x.torrent MAGNET -d Films"),
+        ("Some of the files", "eddyline session add x.torrent -s 1-3,7"),
+        ("Seed to a ratio of 2", "eddyline session add x.torrent --seed-ratio 2"),
+    ],
+    &["1", "3", "6", "7", "13", "25", "26", "27"],
+))]
+pub struct AddArgs {
+    // The first: what is read after it is taken out of what was parsed.
+    #[command(flatten)]
+    pub said: Said,
+    /// A .torrent file, magnet link, info-hash or address.
+    #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
+    pub source: Vec<String>,
+    /// Save their files in this folder.
+    #[arg(
+        long,
+        short,
+        value_name = "DIR",
+        value_hint = ValueHint::DirPath,
+        default_value = ".",
+        help_heading = FILES
+    )]
+    pub dir: PathBuf,
+    /// Download only these files: 1-3,7 or a glob.
+    #[arg(
+        long,
+        short,
+        value_name = "LIST",
+        help_heading = FILES,
+        long_help = "Download only these files: numbers as `info` shows them (1-3,7), or a glob ('*.mkv'). Can be \
+                     given more than once; whatever one of them matches is downloaded, and each has to match \
+                     something."
+    )]
+    pub select: Vec<String>,
+    /// Download pieces in order.
+    #[arg(long, help_heading = FILES)]
+    pub sequential: bool,
+    /// Add them paused; `session resume` starts them.
+    #[arg(long, help_heading = FILES)]
+    pub paused: bool,
+    /// Limit the download speed of each in bytes per second.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = LIMITS)]
+    pub max_down: Option<u64>,
+    /// Limit the upload speed of each in bytes per second.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = LIMITS)]
+    pub max_up: Option<u64>,
+    /// Seed each until R times its size is uploaded.
+    #[arg(long, value_name = "R", value_parser = parse_ratio, help_heading = END)]
+    pub seed_ratio: Option<f64>,
+    /// Seed each for this long after completion, as in 2h.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = END)]
+    pub seed_time: Option<Duration>,
+    /// Fetch .torrent files from this address or interface only.
+    #[arg(long, value_name = "ADDR|IFACE", help_heading = NETWORK)]
+    pub bind: Option<String>,
+    #[command(flatten)]
+    pub state: StateFlags,
 }
 
-fn list() -> Command {
-    let sort = option("sort", "KEY", "Sort by this")
-        .value_parser(["name", "added", "size", "progress", "state"])
-        .default_value("name");
-    let command = Command::new("list")
-        .about("Show all torrents")
-        .arg(sort.help_heading(OUTPUT))
-        .arg(flag("json", "Print one JSON array").help_heading(OUTPUT))
-        .arg(state());
-    explained(
-        command,
-        "State, progress of what is selected, rates, name and folder, also while the session runs.",
-        &[
-            ("What is not finished comes first", "eddyline session list --sort progress"),
-            ("For a script", "eddyline session list --json"),
-        ],
-        &[],
-    )
+/// Which flags of `session add` the user has given now: on the command line or in the environment, and not in the
+/// configuration file.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    pub dir: bool,
+    pub select: bool,
+    pub sequential: bool,
+    pub paused: bool,
+    pub max_down: bool,
+    pub max_up: bool,
+    pub seed_ratio: bool,
+    pub seed_time: bool,
 }
 
-fn run() -> Command {
-    let command =
-        transfer_flags(Command::new("run").about("Download and seed all torrents until stopped"))
-            .arg(keep_executable().help_heading(FILES))
-            .mut_arg("seed-ratio", |arg| {
-                arg.long_help(
-            "Seed each torrent until R times its size is uploaded. Goals of a torrent itself come \
-                 first. When all torrents have reached their goals, the run ends.",
-        )
-            })
-            .mut_arg("seed-time", |arg| {
-                arg.long_help(
-                    "Seed each torrent for this long after it is complete: 90s, 5m, 2h or 1d.",
-                )
-            })
-            .mut_arg("peer", |arg| arg.long_help("Connect all torrents to this peer at once."));
-    explained(
-        command,
-        "Ctrl-C stops it tidily; the next run goes on where it stopped. The exit code is 0 when nothing \
-         was left to download.",
+impl FromArgMatches for Said {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let said = |flag: &str| {
+            let source = matches.value_source(flag);
+            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        };
+        Ok(Self {
+            dir: said("dir"),
+            select: said("select"),
+            sequential: said("sequential"),
+            paused: said("paused"),
+            max_down: said("max_down"),
+            max_up: said("max_up"),
+            seed_ratio: said("seed_ratio"),
+            seed_time: said("seed_time"),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// It has no flags of its own.
+impl Args for Said {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
+}
+
+/// Show all torrents.
+///
+/// State, progress of what is selected, rates, name and folder, also while the session runs.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[
+        ("What is not finished comes first", "eddyline session list --sort progress"),
+        ("For a script", "eddyline session list --json"),
+    ],
+    &[],
+))]
+pub struct ListArgs {
+    /// Sort by this.
+    #[arg(long, value_name = "KEY", value_enum, default_value = "name", help_heading = OUTPUT)]
+    pub sort: SortBy,
+    /// Print one JSON array.
+    #[arg(long, help_heading = OUTPUT)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: StateDir,
+}
+
+/// By what a list is sorted.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SortBy {
+    // Help tells the names alone.
+    Name,
+    Added,
+    Size,
+    Progress,
+    State,
+}
+
+/// Download and seed all torrents until stopped.
+///
+/// Ctrl-C stops it tidily; the next run goes on where it stopped. The exit code is 0 when nothing was left to
+/// download.
+#[derive(Args, Debug)]
+#[command(
+    mut_arg("seed_ratio", |arg| arg.long_help(
+        "Seed each torrent until R times its size is uploaded. Goals of a torrent itself come \
+         first. When all torrents have reached their goals, the run ends.",
+    )),
+    mut_arg("seed_time", |arg| arg.long_help(
+        "Seed each torrent for this long after it is complete: 90s, 5m, 2h or 1d.",
+    )),
+    mut_arg("peer", |arg| arg.long_help("Connect all torrents to this peer at once.")),
+    after_long_help = below(
         &[
             ("All of them", "eddyline session run"),
             ("Until each was uploaded twice", "eddyline session run --seed-ratio 2"),
         ],
         &["1", "6", "7", "9", "13", "129", "130", "143"],
     )
+)]
+pub struct SessionRunArgs {
+    #[command(flatten)]
+    pub transfer: TransferFlags,
+    #[command(flatten)]
+    pub keep_executable: KeepExecutable,
 }
 
-fn pause() -> Command {
-    let example = [("One of them", "eddyline session pause NAME")];
-    explained(change("pause", "Pause torrents"), "", &example, CHANGE)
+/// Change the options of torrents.
+///
+/// What is not named stays as it is.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[
+        ("Upload more slowly", "eddyline session set NAME --max-up 100K"),
+        ("Download all files after all", "eddyline session set NAME -s all"),
+    ],
+    CHANGE,
+))]
+pub struct SetArgs {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// Download only these files: 1-3,7, a glob or 'all'.
+    #[arg(long, short, value_name = "LIST", help_heading = FILES)]
+    pub select: Vec<String>,
+    /// Download pieces in order, or not.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        default_missing_value = "true",
+        help_heading = FILES
+    )]
+    pub sequential: Option<bool>,
+    /// Limit the download speed of each; 'none' for no limit.
+    #[arg(long, value_name = "RATE", value_parser = or_none(parse_rate), help_heading = LIMITS)]
+    pub max_down: Option<Limit<u64>>,
+    /// Limit the upload speed of each; 'none' for no limit.
+    #[arg(long, value_name = "RATE", value_parser = or_none(parse_rate), help_heading = LIMITS)]
+    pub max_up: Option<Limit<u64>>,
+    /// Seed until R times the size is uploaded; 'none' for no goal.
+    #[arg(long, value_name = "R", value_parser = or_none(parse_ratio), help_heading = END)]
+    pub seed_ratio: Option<Limit<f64>>,
+    /// Seed for this long after completion; 'none' for no goal.
+    #[arg(long, value_name = "TIME", value_parser = or_none(parse_duration), help_heading = END)]
+    pub seed_time: Option<Limit<Duration>>,
 }
 
-fn resume() -> Command {
-    let example = [("One of them", "eddyline session resume NAME")];
-    explained(change("resume", "Resume torrents that are paused"), "", &example, CHANGE)
+/// Move the data of torrents to another folder.
+///
+/// A move that is interrupted is finished by the next run.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[("To another disk", "eddyline session move NAME --to /media/disk")],
+    &["1", "3", "9", "13", "129", "130", "143"],
+))]
+pub struct MoveArgs {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// The new folder of their files.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = FILES)]
+    pub to: PathBuf,
 }
 
-fn set() -> Command {
-    let files = [
-        many("select", "LIST", "Download only these files: 1-3,7, a glob or 'all'").short('s'),
-        option("sequential", "BOOL", "Download pieces in order, or not")
-            .value_parser(BoolishValueParser::new())
-            .num_args(0..=1)
-            .default_missing_value("true"),
-    ];
-    let rate_or_none =
-        |name, help| option(name, "RATE", help).value_parser(ValueParser::new(or_none(parse_rate)));
-    let limits = [
-        rate_or_none("max-down", "Limit the download speed of each; 'none' for no limit"),
-        rate_or_none("max-up", "Limit the upload speed of each; 'none' for no limit"),
-    ];
-    let end = [
-        option("seed-ratio", "R", "Seed until R times the size is uploaded; 'none' for no goal")
-            .value_parser(ValueParser::new(or_none(parse_ratio))),
-        option("seed-time", "TIME", "Seed for this long after completion; 'none' for no goal")
-            .value_parser(ValueParser::new(or_none(parse_duration))),
-    ];
-    let command = change("set", "Change the options of torrents")
-        .args(files.map(|arg| arg.help_heading(FILES)))
-        .args(limits.map(|arg| arg.help_heading(LIMITS)))
-        .args(end.map(|arg| arg.help_heading(END)));
-    explained(
-        command,
-        "What is not named stays as it is.",
-        &[
-            ("Upload more slowly", "eddyline session set NAME --max-up 100K"),
-            ("Download all files after all", "eddyline session set NAME -s all"),
-        ],
-        CHANGE,
-    )
+/// Rename a torrent's folder, or one of its files, on the disk.
+///
+/// The torrent stays what it is to its peers.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[
+        ("The folder", "eddyline session rename NAME 'My Films'"),
+        ("A file", "eddyline session rename NAME intro.mkv --file 2"),
+    ],
+    &["1", "3", "13", "129", "130", "143"],
+))]
+pub struct RenameArgs {
+    /// The beginning of a hash, as `session list` shows it, or a name.
+    #[arg(value_name = "TORRENT")]
+    pub torrent: String,
+    #[command(flatten)]
+    pub state: StateFlags,
+    /// The new name; of a file, its path inside the torrent's folder.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Rename this file, as numbered by `info`, and not the whole torrent.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = FILES
+    )]
+    pub file: Option<u32>,
 }
 
-fn verify() -> Command {
-    let about = "Hash the data of torrents again";
-    let more = "What is bad or missing is downloaded by the next `session run`.";
-    let example = [("One of them", "eddyline session verify NAME")];
-    explained(change("verify", about), more, &example, &["1", "3", "32", "129", "130", "143"])
-}
-
-fn move_data() -> Command {
-    let about = "Move the data of torrents to another folder";
-    let to = folder("to", "The new folder of their files").required(true).help_heading(FILES);
-    explained(
-        change("move", about).arg(to),
-        "A move that is interrupted is finished by the next run.",
-        &[("To another disk", "eddyline session move NAME --to /media/disk")],
-        &["1", "3", "9", "13", "129", "130", "143"],
-    )
-}
-
-fn rename() -> Command {
-    let name = Arg::new("name")
-        .value_name("NAME")
-        .required(true)
-        .help("The new name; of a file, its path inside the torrent's folder");
-    let file =
-        option("file", "N", "Rename this file, as numbered by `info`, and not the whole torrent")
-            .value_parser(value_parser!(u32).range(1..))
-            .help_heading(FILES);
-    let about = "Rename a torrent's folder, or one of its files, on the disk";
-    explained(
-        change("rename", about).mut_arg("torrent", |arg| arg.num_args(1)).arg(name).arg(file),
-        "The torrent stays what it is to its peers.",
-        &[
-            ("The folder", "eddyline session rename NAME 'My Films'"),
-            ("A file", "eddyline session rename NAME intro.mkv --file 2"),
-        ],
-        &["1", "3", "13", "129", "130", "143"],
-    )
-}
-
-fn remove() -> Command {
-    let data = flag("with-data", "Delete their files too").help_heading(FILES);
-    explained(
-        change("remove", "Remove torrents from the session").arg(data),
-        "The files stay, unless --with-data is given. Files that are not the torrent's always stay.",
-        &[("With its files", "eddyline session remove NAME --with-data")],
-        &["1", "3", "129", "130", "143"],
-    )
+/// Remove torrents from the session.
+///
+/// The files stay, unless --with-data is given. Files that are not the torrent's always stay.
+#[derive(Args, Debug)]
+#[command(after_long_help = below(
+    &[("With its files", "eddyline session remove NAME --with-data")],
+    &["1", "3", "129", "130", "143"],
+))]
+pub struct RemoveArgs {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// Delete their files too.
+    #[arg(long, help_heading = FILES)]
+    pub with_data: bool,
 }

@@ -1,8 +1,6 @@
 //! What stands below the flags in `--help` and in the man pages: examples, exit codes, where else flags
 //! may be set. Lines are short enough for a narrow terminal.
 
-use clap::{Command, builder::StyledStr};
-
 /// Every exit code with its meaning.
 const CODES: &[(&str, &str)] = &[
     ("0", "done"),
@@ -38,22 +36,8 @@ Every long flag can also be set by an environment variable, EDDYLINE_ and its na
 then the environment, then the file. \
 EDDYLINE_PEER and others of addresses take several with spaces between them.";
 
-/// Says what a command does in more than a sentence, with examples, and how it exits. `-h` points there.
-pub(super) fn explained(
-    command: Command,
-    more: &'static str,
-    examples: &[(&str, &str)],
-    codes: &[&str],
-) -> Command {
-    let about = command.get_about().map(StyledStr::to_string).unwrap_or_default();
-    let long = if more.is_empty() { about } else { format!("{about}.\n\n{more}") };
-    command
-        .long_about(long)
-        .after_help("See --help for more, with examples.")
-        .after_long_help(below(examples, codes))
-}
-
-fn below(examples: &[(&str, &str)], codes: &[&str]) -> String {
+/// The end of `--help`: examples, exit codes, and where else flags may be set.
+pub(super) fn below(examples: &[(&str, &str)], codes: &[&str]) -> String {
     let mut parts = Vec::new();
     if !examples.is_empty() {
         let shown = examples.iter().map(|(what, how)| format!("  {what}:\n    {how}"));

@@ -1,7 +1,8 @@
-//! What may stand behind a flag: hosts, addresses of trackers, ratios.
+//! What may stand behind a flag: hosts, addresses of trackers, ratios, and words for values of the engine.
 
 use std::net::SocketAddr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use eddyline::base::host_name::parse_host_port;
 use eddyline::tracker::split_udp_url;
 use http::Uri;
@@ -48,6 +49,30 @@ pub(super) fn parse_ratio(text: &str) -> Result<f64, String> {
     let ratio = text.trim().parse::<f64>().ok();
     let ratio = ratio.filter(|ratio| ratio.is_finite() && *ratio >= 0.0);
     ratio.ok_or_else(|| "a ratio is a number from 0 up, as in 1.5".into())
+}
+
+/// Reads one of a few words as what it stands for.
+pub(super) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    words: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    one_of_values(words.map(|(word, value)| (PossibleValue::new(word), value)))
+}
+
+/// The same, with a sentence on each in `--help`.
+pub(super) fn one_explained<T: Copy + Send + Sync + 'static, const N: usize>(
+    words: [(&'static str, &'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    one_of_values(words.map(|(word, help, value)| (PossibleValue::new(word).help(help), value)))
+}
+
+fn one_of_values<T: Copy + Send + Sync + 'static, const N: usize>(
+    words: [(PossibleValue, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let allowed = PossibleValuesParser::new(words.clone().map(|(word, _)| word));
+    allowed.try_map(move |text| {
+        let found = words.iter().find(|(word, _)| word.get_name() == text);
+        found.map(|(_, value)| *value).ok_or("no such word")
+    })
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use clap::ArgMatches;
 use eddyline::metainfo::{InputFile, Metainfo, is_reserved};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
+use super::super::args::ContentFlags;
 use super::super::exit::{Failure, USAGE};
 use super::super::output_file::{OutputFile, is_input};
 use super::super::source::MAX_FILE;
@@ -114,14 +114,14 @@ pub struct FileFilter {
 
 impl FileFilter {
     /// As the flags say.
-    pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
+    pub fn from_flags(flags: &ContentFlags) -> Result<Self, Failure> {
         Ok(Self {
-            only: globs(matches, "glob")?,
-            patterns: matches.get_many::<String>("glob").into_iter().flatten().cloned().collect(),
-            without: globs(matches, "exclude")?,
-            follow_links: matches.get_flag("follow-symlinks"),
-            hidden: matches.get_flag("include-hidden"),
-            junk: matches.get_flag("include-junk"),
+            only: globs(&flags.glob)?,
+            patterns: flags.glob.clone(),
+            without: globs(&flags.exclude)?,
+            follow_links: flags.follow_symlinks,
+            hidden: flags.include_hidden,
+            junk: flags.include_junk,
         })
     }
 
@@ -163,8 +163,11 @@ impl FileFilter {
     }
 }
 
-fn globs(matches: &ArgMatches, key: &str) -> Result<Option<GlobSet>, Failure> {
-    let Some(patterns) = matches.get_many::<String>(key) else { return Ok(None) };
+/// What matches one of these patterns; `None` where there is none.
+fn globs(patterns: &[String]) -> Result<Option<GlobSet>, Failure> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         set.add(Glob::new(pattern).map_err(|error| Failure::new(USAGE, error.to_string()))?);

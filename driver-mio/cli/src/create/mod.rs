@@ -4,64 +4,65 @@ mod checks;
 mod collect;
 mod hash;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::ArgMatches;
 use eddyline::metainfo::{CreateOptions, Format, Metainfo, default_piece_length};
 
+use super::args::{CreateArgs, General, TorrentFlags};
 use super::documents::{Created, LeftOut};
 use super::exit::{Failure, USAGE};
 use super::hashing::threads;
 use super::info::{print_torrent, torrent_info};
 use super::output::{json as print_json, line, say, warn};
-use super::output_file::{OutputFile, Readers, forced};
+use super::output_file::{OutputFile, Readers};
 use super::signals::Signals;
 use super::units::size;
-use collect::{FileFilter, Input, SortKey, collect, sort};
+use collect::{FileFilter, Input, collect, sort};
 
-pub use collect::parse_sort_key;
+pub use collect::{SortKey, parse_sort_key};
 
 /// Makes a `.torrent`.
-pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let path = matches.get_one::<PathBuf>("path").ok_or_else(|| Failure::new(USAGE, "no path"))?;
-    let name = match matches.get_one::<String>("name") {
+pub fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Failure> {
+    let path = args.path.as_path();
+    let name = match &args.torrent.name {
         Some(name) => name.clone(),
         None => name_of(path)?,
     };
     checks::check_name(&name)?;
-    let output = look_at_output(matches, &name)?;
-    let mut input = collect(path, &FileFilter::from_flags(matches)?, &output)?;
-    let options = options(matches, name, &input)?;
+    let output = look_at_output(args, &name)?;
+    let mut input = collect(path, &FileFilter::from_flags(&args.content)?, &output)?;
+    let options = options(&args.torrent, name, &input)?;
     checks::check_addresses(&options)?;
-    let keys: Vec<SortKey> = matches.get_many("sort-by").into_iter().flatten().copied().collect();
+    let keys = &args.content.sort_by;
     if options.format != Format::V1 && !keys.iter().all(|key| key.is_usual()) {
         let text =
             "files of v2 and hybrid torrents are in the order of their paths; leave out --sort-by";
         return Err(Failure::new(USAGE, text));
     }
-    sort(&mut input.files, &keys);
+    sort(&mut input.files, keys);
     for warning in checks::warnings(&options, &input) {
-        if matches.get_flag("strict") {
+        if args.output.strict {
             return Err(Failure::new(USAGE, warning));
         }
         warn(&warning);
     }
     let signals = Signals::listen()
         .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))?;
-    let workers = threads(matches.get_one::<u16>("threads").copied());
-    let quiet = matches.get_flag("quiet");
-    let Some(torrent) = hash::build(options, &input, workers, quiet, &signals)? else {
+    let workers = threads(args.output.threads.threads);
+    let Some(torrent) = hash::build(options, &input, workers, general.quiet, &signals)? else {
         return Ok(ExitCode::from(signals.exit_code().unwrap_or_default()));
     };
     // Whatever is written here can be read here.
     let metainfo =
         Metainfo::parse(&torrent).map_err(|error| Failure::torrent("what was made", &error))?;
-    let dry = matches.get_flag("dry-run");
-    if !dry {
+    if !args.output.dry_run {
         output.write(&torrent)?;
     }
-    tell(matches, &metainfo, &input, &output, dry);
+    print(args, &metainfo, &input, &output);
+    if !general.quiet && !output.is_stdout() {
+        tell(&metainfo, &output, args.output.dry_run);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,18 +76,18 @@ fn name_of(path: &Path) -> Result<String, Failure> {
     name.ok_or_else(|| Failure::new(USAGE, "the path has no usable name; give one with --name"))
 }
 
-fn look_at_output(matches: &ArgMatches, name: &str) -> Result<OutputFile, Failure> {
-    let given = matches.get_one::<String>("output").cloned();
-    let place = given.unwrap_or_else(|| format!("{name}.torrent"));
+fn look_at_output(args: &CreateArgs, name: &str) -> Result<OutputFile, Failure> {
+    let flags = &args.output;
+    let place = flags.output.clone().unwrap_or_else(|| format!("{name}.torrent"));
     // What is read is compared when it is known.
-    let (place, force) = (Path::new(&place), forced(matches));
-    let output = match matches.get_flag("dry-run") {
+    let (place, force) = (Path::new(&place), flags.force.force);
+    let output = match flags.dry_run {
         true => OutputFile::look_only(place, force)?,
         false => OutputFile::look(place, force, [], Readers::Usual)?,
     };
-    let printed = ["json", "show", "link"].into_iter().find(|flag| matches.get_flag(flag));
-    match printed {
-        Some(flag) if output.is_stdout() && !matches.get_flag("dry-run") => {
+    let printed = [("json", flags.json), ("show", flags.show), ("link", flags.link)];
+    match printed.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) if output.is_stdout() && !flags.dry_run => {
             let text = format!("the torrent and what --{flag} prints cannot both go to stdout");
             Err(Failure::new(USAGE, text))
         }
@@ -94,50 +95,44 @@ fn look_at_output(matches: &ArgMatches, name: &str) -> Result<OutputFile, Failur
     }
 }
 
-fn options(matches: &ArgMatches, name: String, input: &Input) -> Result<CreateOptions, Failure> {
-    let text = |key: &str| matches.get_one::<String>(key).cloned();
-    let list = |key: &str| -> Vec<String> {
-        matches.get_many::<String>(key).into_iter().flatten().cloned().collect()
-    };
-    let piece_length = match matches.get_one::<u64>("piece-length") {
+fn options(flags: &TorrentFlags, name: String, input: &Input) -> Result<CreateOptions, Failure> {
+    let piece_length = match flags.piece_length {
         None => default_piece_length(input.length()),
-        Some(length) => u32::try_from(*length)
+        Some(length) => u32::try_from(length)
             .map_err(|_| Failure::new(USAGE, "the piece length is too large"))?,
     };
-    let creation_date = match text("creation-date").as_deref() {
+    let creation_date = match flags.creation_date.as_deref() {
         None | Some("none") => None,
         Some(seconds) => Some(seconds.parse().map_err(|_| {
             Failure::new(USAGE, "--creation-date takes seconds since 1970, or none")
         })?),
     };
-    let by = text("created-by");
+    let by = flags.created_by.clone();
     let by = by.unwrap_or_else(|| concat!("Eddyline ", env!("CARGO_PKG_VERSION")).into());
     Ok(CreateOptions {
         name,
         piece_length,
-        format: match text("format").as_deref() {
-            Some("v2") => Format::V2,
-            Some("hybrid") => Format::Hybrid,
-            _ => Format::V1,
-        },
+        format: flags.format,
         // As they were sorted here.
         keep_order: true,
-        trackers: list("tracker")
+        trackers: flags
+            .tracker
             .iter()
             .map(|tier| tier.split(',').map(|url| url.trim().to_owned()).collect())
             .collect(),
-        web_seeds: list("web-seed"),
-        private: matches.get_flag("private"),
-        source: text("source"),
-        comment: text("comment"),
+        web_seeds: flags.web_seed.clone(),
+        private: flags.private,
+        source: flags.source.clone(),
+        comment: flags.comment.clone(),
         created_by: (!by.is_empty()).then_some(by),
         creation_date,
     })
 }
 
-/// What came of it: a line for people, and what was asked for.
-fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &OutputFile, dry: bool) {
-    if matches.get_flag("json") {
+/// Prints what was asked for of the torrent.
+fn print(args: &CreateArgs, metainfo: &Metainfo, input: &Input, output: &OutputFile) {
+    let flags = &args.output;
+    if flags.json {
         let left_out = input
             .omitted
             .iter()
@@ -145,18 +140,19 @@ fn tell(matches: &ArgMatches, metainfo: &Metainfo, input: &Input, output: &Outpu
         print_json(&Created {
             torrent: torrent_info(metainfo),
             output: output.name().to_owned(),
-            written: !dry,
+            written: !flags.dry_run,
             left_out: left_out.collect(),
         });
-    } else if matches.get_flag("show") {
+    } else if flags.show {
         print_torrent(metainfo, 0);
     }
-    if matches.get_flag("link") && !matches.get_flag("json") {
+    if flags.link && !flags.json {
         line(&metainfo.magnet().to_string());
     }
-    if matches.get_flag("quiet") || output.is_stdout() {
-        return;
-    }
+}
+
+/// What came of it, in a line for people.
+fn tell(metainfo: &Metainfo, output: &OutputFile, dry: bool) {
     let files = metainfo.layout().files().iter().filter(|file| !file.attributes.pad).count();
     let geometry = metainfo.geometry();
     let hash = match (metainfo.info_hashes().v1, metainfo.info_hashes().v2) {

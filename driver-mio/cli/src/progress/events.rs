@@ -1,72 +1,149 @@
-//! The events of `--json`, as `driver-mio/schema/events.json` describes them.
+//! The events of `--json`. Of these types `schema/events.json` is made, which describes the lines to others.
 
-use eddyline::{CloseReason, PeerSource, Stall};
+use eddyline::{CloseReason, PeerSource, Stall, Transport};
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A line of JSON.
+#[cfg(test)]
+use super::schema::{of_a_torrent, of_a_torrent_with_a_name, of_no_torrent};
+
+/// A line of `eddyline download --json`, `seed --json` or `session run --json`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(title = "Events of eddyline", deny_unknown_fields))]
 pub struct Line<'a> {
     #[serde(flatten)]
     pub event: Event<'a>,
-    /// The torrent that it concerns.
+    /// The v1 info-hash in hex; of a v2-only torrent the v2 one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String", regex(pattern = "^([0-9a-f]{40}|[0-9a-f]{64})$")))]
     pub info_hash: Option<String>,
-    /// Its name, when that is known.
+    /// The name of the torrent, when that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: Option<&'a str>,
-    /// Seconds since the start.
+    /// Seconds since the start, with a fraction.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub t: f64,
 }
 
 /// What happened.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum Event<'a> {
-    /// A torrent can be had, and the port is open.
-    Ready { port: Option<u16>, info_hash_v1: Option<String>, info_hash_v2: Option<String> },
-    /// What a torrent holds is known.
-    Metadata { magnet_name: Option<&'a str>, length: u64, files: u32, selected: u32 },
-    /// How far a torrent is.
+    /// The port is open and the torrent can be had; for `seed`, its data is checked.
+    #[cfg_attr(test, schemars(transform = of_a_torrent))]
+    Ready {
+        #[cfg_attr(test, schemars(range(min = 1)))]
+        port: Option<u16>,
+        #[cfg_attr(test, schemars(regex(pattern = "^[0-9a-f]{40}$")))]
+        info_hash_v1: Option<String>,
+        #[cfg_attr(test, schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+        info_hash_v2: Option<String>,
+    },
+    /// What the torrent holds is known.
+    #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
+    Metadata {
+        /// What the magnet called it.
+        magnet_name: Option<&'a str>,
+        /// Bytes of the selected files.
+        length: u64,
+        /// Files of the torrent, without padding.
+        files: u32,
+        /// Files of it that are selected.
+        selected: u32,
+    },
+    /// How far the torrent is; at most once a second. Lengths are those of the selected files, rates are bytes per
+    /// second.
+    #[cfg_attr(test, schemars(transform = of_a_torrent))]
     Progress { done: u64, length: u64, down_rate: u64, up_rate: u64, peers: u32, seeds: u32 },
-    /// Data that is there is hashed.
+    /// Data that is on the disk is hashed; at most once a second, and at its end.
+    #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
     Checking { done: u64, length: u64 },
-    /// A piece was verified.
+    /// A piece was verified; with -v.
+    #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
     Piece { index: u32 },
-    /// A peer came or went.
+    /// A peer connected, was closed or banned; with -v.
     Peer {
         addr: String,
-        state: &'static str,
         client: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        source: Option<&'static str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'static str>,
-        transport: &'static str,
+        transport: Carrier,
         encrypted: bool,
+        #[serde(flatten)]
+        change: PeerChange,
     },
-    /// A tracker answered, or failed.
+    /// A tracker named peers, or failed.
+    #[cfg_attr(test, schemars(transform = of_a_torrent))]
     Tracker {
         url: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        peers: Option<u32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<&'a str>,
+        #[serde(flatten)]
+        answer: TrackerAnswer<'a>,
     },
-    /// Everything wanted is here: of a torrent, or, without a hash, of all of them.
+    /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the
+    /// totals of all runs. Without `info_hash`: the sum of several torrents, at the end.
     Complete(Complete),
-    /// Nothing moves.
+    /// Nothing has moved for a while, or is not waited for any longer.
+    #[cfg_attr(test, schemars(transform = of_a_torrent))]
     Stalled { why: &'static str },
-    /// It moves again.
+    /// It moves again after it was stalled.
+    #[cfg_attr(test, schemars(transform = of_a_torrent))]
     Resumed,
-    /// Something failed.
-    Error { message: &'a str, code: u8 },
-    /// A signal ended it.
-    Stopped { signal: &'static str },
+    /// A torrent, or without `info_hash` the run, has failed. `code` is the exit code for it.
+    Error {
+        message: &'a str,
+        #[cfg_attr(test, schemars(range(min = 1)))]
+        code: u8,
+    },
+    /// A signal has ended the run; the last event.
+    #[cfg_attr(test, schemars(transform = of_no_torrent))]
+    Stopped { signal: Signal },
+}
+
+/// What became of a peer.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum PeerChange {
+    Connected { source: Source },
+    Closed { reason: Reason },
+    Banned,
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum Carrier {
+    Tcp,
+    Utp,
+}
+
+impl From<Transport> for Carrier {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp => Self::Tcp,
+            Transport::Utp => Self::Utp,
+        }
+    }
+}
+
+/// What came of asking a tracker.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum TrackerAnswer<'a> {
+    /// It named this many.
+    Peers(u32),
+    /// It failed.
+    Error(&'a str),
 }
 
 /// What a download came to: in this run, and in all of them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct Complete {
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub seconds: f64,
     pub downloaded: u64,
     pub uploaded: u64,
@@ -79,26 +156,55 @@ pub struct Complete {
     pub found: u64,
 }
 
-/// A signal by its exit code; `None` for what is no signal.
-pub fn signal_name(code: u8) -> Option<&'static str> {
-    match code {
-        129 => Some("SIGHUP"),
-        130 => Some("SIGINT"),
-        143 => Some("SIGTERM"),
-        _ => None,
+/// A signal that ends a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum Signal {
+    #[serde(rename = "SIGHUP")]
+    Hangup,
+    #[serde(rename = "SIGINT")]
+    Interrupt,
+    #[serde(rename = "SIGTERM")]
+    Terminate,
+}
+
+impl Signal {
+    /// That of an exit code; `None` for what is no signal.
+    pub fn of(code: u8) -> Option<Self> {
+        match code {
+            129 => Some(Self::Hangup),
+            130 => Some(Self::Interrupt),
+            143 => Some(Self::Terminate),
+            _ => None,
+        }
     }
 }
 
 /// Who named a peer.
-pub fn source_name(source: PeerSource) -> &'static str {
-    match source {
-        PeerSource::Incoming => "incoming",
-        PeerSource::Pex => "pex",
-        PeerSource::Dht => "dht",
-        PeerSource::Tracker => "tracker",
-        PeerSource::Lsd => "lsd",
-        PeerSource::Resume => "resume",
-        PeerSource::User => "user",
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum Source {
+    Incoming,
+    Pex,
+    Dht,
+    Tracker,
+    Lsd,
+    Resume,
+    User,
+}
+
+impl From<PeerSource> for Source {
+    fn from(source: PeerSource) -> Self {
+        match source {
+            PeerSource::Incoming => Self::Incoming,
+            PeerSource::Pex => Self::Pex,
+            PeerSource::Dht => Self::Dht,
+            PeerSource::Tracker => Self::Tracker,
+            PeerSource::Lsd => Self::Lsd,
+            PeerSource::Resume => Self::Resume,
+            PeerSource::User => Self::User,
+        }
     }
 }
 
@@ -115,30 +221,56 @@ pub fn source_words(source: PeerSource) -> &'static str {
     }
 }
 
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum Reason {
+    Remote,
+    ConnectFailed,
+    HandshakeTimeout,
+    Silent,
+    BadMessage,
+    Misbehaved,
+    UnknownTorrent,
+    Ourselves,
+    Duplicate,
+    BothComplete,
+    Banned,
+    Private,
+    Limit,
+    Stopped,
+    EncryptionUnsuited,
+    NotReading,
+    Other,
+}
+
 /// Why a connection ended: for programs, and for people.
-pub fn close_reason(reason: CloseReason) -> (&'static str, &'static str) {
+pub fn close_reason(reason: CloseReason) -> (Reason, &'static str) {
     match reason {
-        CloseReason::Remote => ("remote", "the peer closed it, or it broke"),
-        CloseReason::ConnectFailed => ("connect_failed", "it could not be reached"),
-        CloseReason::HandshakeTimeout => ("handshake_timeout", "it sent no handshake in time"),
-        CloseReason::Silent => ("silent", "it was silent for too long"),
-        CloseReason::BadMessage => ("bad_message", "it sent something that is not BitTorrent"),
-        CloseReason::Misbehaved => ("misbehaved", "it broke a rule of the protocol"),
-        CloseReason::UnknownTorrent => ("unknown_torrent", "it wants a torrent that is not here"),
-        CloseReason::Ourselves => ("ourselves", "it was this client itself"),
-        CloseReason::Duplicate => ("duplicate", "it was connected already"),
-        CloseReason::BothComplete => ("both_complete", "both sides have everything"),
-        CloseReason::Banned => ("banned", "it is banned"),
+        CloseReason::Remote => (Reason::Remote, "the peer closed it, or it broke"),
+        CloseReason::ConnectFailed => (Reason::ConnectFailed, "it could not be reached"),
+        CloseReason::HandshakeTimeout => (Reason::HandshakeTimeout, "it sent no handshake in time"),
+        CloseReason::Silent => (Reason::Silent, "it was silent for too long"),
+        CloseReason::BadMessage => (Reason::BadMessage, "it sent something that is not BitTorrent"),
+        CloseReason::Misbehaved => (Reason::Misbehaved, "it broke a rule of the protocol"),
+        CloseReason::UnknownTorrent => {
+            (Reason::UnknownTorrent, "it wants a torrent that is not here")
+        }
+        CloseReason::Ourselves => (Reason::Ourselves, "it was this client itself"),
+        CloseReason::Duplicate => (Reason::Duplicate, "it was connected already"),
+        CloseReason::BothComplete => (Reason::BothComplete, "both sides have everything"),
+        CloseReason::Banned => (Reason::Banned, "it is banned"),
         CloseReason::Private => {
-            ("private", "the torrent is private, and its tracker did not name it")
+            (Reason::Private, "the torrent is private, and its tracker did not name it")
         }
-        CloseReason::Limit => ("limit", "there was no place for it"),
-        CloseReason::Stopped => ("stopped", "the torrent was stopped"),
+        CloseReason::Limit => (Reason::Limit, "there was no place for it"),
+        CloseReason::Stopped => (Reason::Stopped, "the torrent was stopped"),
         CloseReason::EncryptionUnsuited => {
-            ("encryption_unsuited", "one side wants encryption and the other does not")
+            (Reason::EncryptionUnsuited, "one side wants encryption and the other does not")
         }
-        CloseReason::NotReading => ("not_reading", "it did not read what was sent to it"),
-        _ => ("other", "for another reason"),
+        CloseReason::NotReading => (Reason::NotReading, "it did not read what was sent to it"),
+        _ => (Reason::Other, "for another reason"),
     }
 }
 

@@ -4,6 +4,8 @@ mod cells;
 mod events;
 pub mod layout;
 mod notices;
+#[cfg(test)]
+mod schema;
 mod told;
 
 #[cfg(test)]
@@ -12,7 +14,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
@@ -20,10 +21,11 @@ use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
 use eddyline_session::Item;
 
-use self::events::{Complete, Event, Line, signal_name, why};
+use self::events::{Complete, Event, Line, Signal, why};
 use self::layout::{EIGHTHS, Phase, Row};
 pub use self::told::rates;
 use self::told::{EVERY, Movement, Progress, Told};
+use super::args::General;
 use super::exit::Failure;
 use super::output::{json as print_json, line, printable, say_styled, warn};
 use super::session::Session;
@@ -64,25 +66,23 @@ pub struct Reporter {
 
 impl Reporter {
     /// A reporter of a download, as the flags want it.
-    pub fn new(matches: &ArgMatches) -> Self {
-        Self { fetching: true, ..Self::serving(matches) }
+    pub fn new(general: General, json: bool) -> Self {
+        Self { fetching: true, ..Self::serving(general, json) }
     }
 
     /// A reporter of a set of torrents, which goes on whatever becomes of one of them.
-    pub fn running(matches: &ArgMatches) -> Self {
-        Self { ends: false, ..Self::serving(matches) }
+    pub fn running(general: General, json: bool) -> Self {
+        Self { ends: false, ..Self::serving(general, json) }
     }
 
     /// A reporter of whoever uploads until stopped.
-    pub fn serving(matches: &ArgMatches) -> Self {
-        let json = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or(false);
-        let quiet = matches.get_flag("quiet");
+    pub fn serving(General { quiet, verbose, .. }: General, json: bool) -> Self {
         let now = Instant::now();
         let display = if json || quiet { None } else { Display::open() };
         Self {
             json,
             quiet,
-            verbose: matches.get_count("verbose"),
+            verbose,
             fetching: false,
             ends: true,
             display,
@@ -98,11 +98,10 @@ impl Reporter {
     }
 
     /// With `--json`, tells of a failure when there is no session, or none any more.
-    pub fn failed_alone(matches: &ArgMatches, failure: &Failure) {
-        let is_json = matches.try_get_one::<bool>("json").ok().flatten() == Some(&true);
+    pub fn failed_alone(json: bool, failure: &Failure) {
         let event = Event::Error { message: &failure.message, code: failure.code };
         let line = Line { event, info_hash: None, name: None, t: 0.0 };
-        if let Some(value) = serde_json::to_value(&line).ok().filter(|_| is_json) {
+        if let Some(value) = serde_json::to_value(&line).ok().filter(|_| json) {
             print_json(&value);
         }
     }
@@ -430,7 +429,7 @@ impl Reporter {
             _ => {}
         }
         let code = self.signal.or(outcome.as_ref().ok().copied().flatten());
-        if let Some(signal) = code.and_then(signal_name) {
+        if let Some(signal) = code.and_then(Signal::of) {
             self.event(session, None, Event::Stopped { signal });
         }
     }

@@ -8,7 +8,7 @@ use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
 use super::Reporter;
-use super::events::{Event, close_reason, source_name, source_words};
+use super::events::{Event, PeerChange, TrackerAnswer, close_reason, source_words};
 
 impl Reporter {
     /// Tells one notice.
@@ -75,7 +75,7 @@ impl Reporter {
             Notice::TrackerReplied { torrent, url, peers, warning } => {
                 let item = session.item(*torrent);
                 let shown = without_passkey(url, self.verbose);
-                let event = Event::Tracker { url: &shown, peers: Some(*peers), error: None };
+                let event = Event::Tracker { url: &shown, answer: TrackerAnswer::Peers(*peers) };
                 self.event(session, item, event);
                 if let Some(warning) = warning {
                     self.say_of(session, item, &format!("{shown} says: {warning}"));
@@ -88,7 +88,7 @@ impl Reporter {
             Notice::TrackerFailed { torrent, url, error } => {
                 let item = session.item(*torrent);
                 let shown = without_passkey(url, self.verbose);
-                let event = Event::Tracker { url: &shown, peers: None, error: Some(error) };
+                let event = Event::Tracker { url: &shown, answer: TrackerAnswer::Error(error) };
                 self.event(session, item, event);
                 self.say_of(session, item, &format!("{shown}: {error}"));
             }
@@ -112,14 +112,8 @@ impl Reporter {
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
                 self.manners.insert(*conn, (*transport, encrypted));
-                let event = peer(
-                    addr,
-                    "connected",
-                    &client,
-                    Some(source_name(*source)),
-                    None,
-                    (*transport, encrypted),
-                );
+                let change = PeerChange::Connected { source: (*source).into() };
+                let event = peer(addr, change, &client, (*transport, encrypted));
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
@@ -137,22 +131,16 @@ impl Reporter {
                 let manner = self.manners.remove(conn).unwrap_or_default();
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
-                self.event(
-                    session,
-                    item,
-                    peer(addr, "closed", &client, None, Some(reason), manner),
-                );
+                let event = peer(addr, PeerChange::Closed { reason }, &client, manner);
+                self.event(session, item, event);
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
             }
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    self.event(
-                        session,
-                        item,
-                        peer(addr, "banned", "", None, None, Default::default()),
-                    );
+                    let event = peer(addr, PeerChange::Banned, "", Default::default());
+                    self.event(session, item, event);
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
@@ -210,18 +198,12 @@ impl Reporter {
 
 fn peer<'a>(
     addr: &std::net::SocketAddr,
-    state: &'static str,
+    change: PeerChange,
     client: &'a str,
-    source: Option<&'static str>,
-    reason: Option<&'static str>,
     (transport, encrypted): (Transport, bool),
 ) -> Event<'a> {
-    let addr = addr.to_string();
-    let transport = match transport {
-        Transport::Tcp => "tcp",
-        Transport::Utp => "utp",
-    };
-    Event::Peer { addr, state, client, source, reason, transport, encrypted }
+    let (addr, transport) = (addr.to_string(), transport.into());
+    Event::Peer { addr, client, transport, encrypted, change }
 }
 
 pub(super) fn count(number: u32, noun: &str) -> String {

@@ -9,8 +9,8 @@ use rustyline::error::ReadlineError;
 use rustyline::history::History as _;
 
 use super::super::exit::{Failure, UNEXPECTED};
+use super::super::folders;
 use super::super::output::line;
-use super::super::setup::default_state_dir;
 use super::condition;
 use super::tour::Tour;
 use super::transcript::Subject;
@@ -89,7 +89,7 @@ fn obey(tour: &mut Tour, command: &str) -> Result<(), Failure> {
             return Ok(());
         }
         "peer" => {
-            let subject = Subject::from_flags(Some(&rest.to_owned()), None)?;
+            let subject = Subject::from_flags(Some(rest), None)?;
             return subject.map_or(Ok(()), |subject| tour.list(&subject));
         }
         "piece" => {
@@ -169,7 +169,7 @@ impl Input {
 
 /// Beside what else is kept from run to run.
 fn history_file() -> Option<PathBuf> {
-    default_state_dir().map(|folder| folder.join("replay-history"))
+    folders::state().map(|folder| folder.join("replay-history"))
 }
 
 fn earlier_commands() -> Vec<String> {

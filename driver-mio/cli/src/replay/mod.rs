@@ -12,53 +12,48 @@ mod words;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ArgMatches;
 use eddyline::base::time::Instant;
 use eddyline::trace::{Condition, Divergence, RedactError, Replayer, Trace, TraceError, redact};
 
+use super::args::{General, LookFlags, ReplayArgs};
 use super::exit::{DIVERGED, Failure, NOT_FOUND, NOT_TRACE, UNFINISHED, USAGE};
 use super::output::{line, warn};
-use super::output_file::{OutputFile, Readers, forced};
+use super::output_file::{OutputFile, Readers};
 use story::Story;
 use tour::Tour;
 use transcript::{Subject, Transcript, describe_actions};
 
 /// Replays a trace, or does with it what the flags say.
-pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let path = matches.get_one::<std::path::PathBuf>("trace").expect("clap requires it");
-    let out = |key: &str| {
-        let place = matches.get_one::<std::path::PathBuf>(key);
-        let look = |place: &std::path::PathBuf| {
-            OutputFile::look(place, forced(matches), [&**path], Readers::Owner)
-        };
-        place.map(look).transpose()
+pub fn replay(args: &ReplayArgs, general: General) -> Result<ExitCode, Failure> {
+    let (path, look, force) = (args.trace.as_path(), &args.look, args.write.force.force);
+    let out = |place: &Option<PathBuf>| {
+        let place = place.as_deref();
+        place.map(|place| OutputFile::look(place, force, [path], Readers::Owner)).transpose()
     };
-    let (redact_to, minimise_to) = (out("redact")?, out("minimise")?);
+    let (redact_to, minimise_to) = (out(&args.write.redact)?, out(&args.write.minimise)?);
     if redact_to.is_some() && minimise_to.is_some() {
         let text = "--redact and --minimise each write a trace; give one of them, and the other for its result";
         return Err(Failure::new(USAGE, text));
     }
     let trace = load(path)?;
-    let until = matches.get_one::<String>("until").map(|text| condition(text)).transpose()?;
+    let until = look.until.as_deref().map(condition).transpose()?;
     if let Some(target) = redact_to {
         return write_redacted(&trace, &target);
     }
     if let Some(target) = minimise_to {
         return shrink::minimise(&trace, until, &target);
     }
-    has_steps(&trace, matches)?;
-    let verbose = matches.get_count("verbose") > 0;
-    if let Some(steps) = matches.get_many::<u64>("diff") {
-        let steps: Vec<u64> = steps.copied().collect();
-        return Tour::start(trace, verbose)?.diff(steps[0], steps[1]);
+    has_steps(&trace, look)?;
+    let verbose = general.verbose > 0;
+    if let [from, to] = look.diff[..] {
+        return Tour::start(trace, verbose)?.diff(from, to);
     }
-    let subject = Subject::from_flags(matches.get_one::<String>("peer"), matches.get_one("piece"))?;
-    let interactive = matches.get_flag("interactive");
-    let moves = matches.contains_id("goto") || until.is_some() || interactive;
-    if !moves && matches.get_flag("why") {
+    let subject = Subject::from_flags(look.peer.as_deref(), look.piece)?;
+    let moves = look.goto.is_some() || until.is_some() || look.interactive;
+    if !moves && look.why {
         let text = "--why explains a step: say which one with --goto or --until";
         return Err(Failure::new(USAGE, text));
     }
@@ -69,34 +64,30 @@ pub fn replay(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         };
     }
     let mut tour = Tour::start(trace, verbose)?;
-    if let Some(step) = matches.get_one::<u64>("goto") {
-        tour.go_to(*step)?;
+    if let Some(step) = look.goto {
+        tour.go_to(step)?;
     }
     if let Some(condition) = until {
-        let found = if matches.get_flag("backwards") {
-            tour.back_until(condition)?
-        } else {
-            tour.until(condition)?
-        };
+        let found =
+            if look.backwards { tour.back_until(condition)? } else { tour.until(condition)? };
         if !found {
             let text = "the condition was never met in the trace";
             return Err(Failure::new(UNFINISHED, text));
         }
     }
-    if interactive {
+    if look.interactive {
         return console::run(tour);
     }
     tour.show()?;
-    if matches.get_flag("why") {
+    if look.why {
         tour.why()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Whether the steps that flags name are in the trace.
-fn has_steps(trace: &Trace, matches: &ArgMatches) -> Result<(), Failure> {
-    let steps = ["goto", "diff"].map(|flag| matches.get_many::<u64>(flag).into_iter().flatten());
-    match steps.into_iter().flatten().find(|step| **step > trace.len()) {
+fn has_steps(trace: &Trace, look: &LookFlags) -> Result<(), Failure> {
+    match look.goto.iter().chain(&look.diff).find(|step| **step > trace.len()) {
         Some(step) => {
             let text = format!("the trace has {} steps, and no step {step}", trace.len());
             Err(Failure::new(NOT_FOUND, text))
@@ -159,7 +150,7 @@ fn compare(trace: Trace) -> Result<ExitCode, Failure> {
         });
         match outcome.and_then(|outcome| outcome.map_err(damaged)) {
             Ok(None) => break Ok(()),
-            Ok(Some(same)) => divergence = same.err(),
+            Ok(Some(repeated)) => divergence = repeated.same().err(),
             Err(failure) => break Err(failure),
         }
         if divergence.is_some() {

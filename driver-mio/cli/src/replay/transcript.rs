@@ -46,14 +46,14 @@ impl fmt::Display for Subject {
 
 impl Subject {
     /// Reads `--peer` and `--piece`.
-    pub fn from_flags(peer: Option<&String>, piece: Option<&u32>) -> Result<Option<Self>, Failure> {
+    pub fn from_flags(peer: Option<&str>, piece: Option<u32>) -> Result<Option<Self>, Failure> {
         if let Some(text) = peer {
             return text.parse().map(|who| Some(Self::Peer(who))).map_err(|()| {
                 let text = format!("'{text}' is neither an address nor a connection like 3.1");
                 Failure::new(USAGE, text)
             });
         }
-        Ok(piece.map(|piece| Self::Piece(*piece)))
+        Ok(piece.map(Self::Piece))
     }
 }
 

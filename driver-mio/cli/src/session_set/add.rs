@@ -1,11 +1,9 @@
 //! `session add`: what is there already is not replaced.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ArgMatches;
-use clap::parser::ValueSource;
 use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
 use eddyline_disk::claims::Claims;
@@ -13,6 +11,7 @@ use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::session_store::{Entry, PAUSED, SessionSet};
 use eddyline_session::{Renames, Source};
 
+use super::super::args::{AddArgs, Said};
 use super::super::exit::{Failure, USAGE};
 use super::super::found::take_paths;
 use super::super::goal::thousandths;
@@ -22,7 +21,7 @@ use super::super::setup::names;
 use super::super::source::load;
 use super::entries::{resume_of, title};
 use super::list::print_changed;
-use super::{Locked, disk, folder_of, lock, whole};
+use super::{Locked, disk, lock, whole};
 
 /// A torrent that is to be added, with its `.torrent` where it is known.
 struct NewEntry {
@@ -34,15 +33,15 @@ struct NewEntry {
 pub(super) type Put = (Entry, Option<Vec<u8>>);
 
 /// `session add SOURCE…`.
-pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    let folder = whole(&folder)?;
-    let names = names(matches)?;
+pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failure> {
+    let folder = whole(&args.dir)?;
+    let names = names(args.bind.as_deref())?;
     let mut candidates = Vec::new();
-    for text in matches.get_many::<String>("source").into_iter().flatten() {
-        candidates.push(candidate(load(text, &names)?, &folder.to_string_lossy(), matches)?);
+    for text in &args.source {
+        candidates.push(candidate(load(text, &names)?, &folder.to_string_lossy(), args)?);
     }
-    let Locked { mut set, store, _session } = lock(matches, "session add")?;
+    let said = args.state.place.state_dir.as_deref();
+    let Locked { mut set, store, _session } = lock(said, "session add")?;
     let (mut puts, mut told) = (Vec::new(), Vec::new());
     for candidate in candidates {
         let old = set.get(&candidate.entry.hash).cloned();
@@ -58,7 +57,7 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
                 puts.push((candidate.entry, torrent));
             }
             Some(old) => {
-                let put = known(&set, old, candidate, matches)?;
+                let put = known(&set, old, candidate, args.said)?;
                 told.push((
                     hash,
                     if put.is_some() { "added the metadata of" } else { "already there:" },
@@ -67,8 +66,10 @@ pub(super) fn add(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             }
         }
     }
-    set.put(puts).map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
-    if !print_changed(matches, &set, &store, told.iter().map(|(hash, _)| hash.as_str())) {
+    set.put(puts).map_err(|error| disk(store.state(), &error))?;
+    if args.state.json {
+        print_changed(&set, &store, told.iter().map(|(hash, _)| hash.as_str()));
+    } else {
         for (hash, what) in &told {
             let called = set.get(hash).map(title).unwrap_or_default();
             line(&format!("{what} {called}"));
@@ -107,32 +108,25 @@ pub(super) fn claims_of(
     claims
 }
 
-fn selections(matches: &ArgMatches) -> Vec<String> {
-    matches.get_many::<String>("select").into_iter().flatten().cloned().collect()
-}
-
-fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<NewEntry, Failure> {
-    let selections = selections(matches);
+fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, Failure> {
+    let selections = args.select.as_slice();
     let (known, magnet, select) = match source {
         Source::Torrent(metainfo) => (Some(metainfo), None, Vec::new()),
         // Which files there are is not known yet.
         Source::Magnet(magnet) => {
-            check(&selections)?;
-            (None, Some(magnet), selections.clone())
+            check(selections)?;
+            (None, Some(magnet), selections.to_vec())
         }
     };
     let skipped = match &known {
-        Some(metainfo) => skipped(metainfo, &selections)?,
+        Some(metainfo) => skipped(metainfo, selections)?,
         None => Vec::new(),
     };
     let unknown = magnet.as_deref().map(Metainfo::from_magnet);
     let Some(metainfo) = known.as_deref().or(unknown.as_ref()) else {
         return Err(Failure::new(USAGE, "there is nothing to add"));
     };
-    let rate = |key: &str| {
-        matches.get_one::<u64>(key).map_or(0, |rate| i64::try_from(*rate).unwrap_or(i64::MAX))
-    };
-    let ratio = matches.get_one::<f64>("seed-ratio").map_or(-1, |ratio| thousandths(*ratio));
+    let rate = |limit: Option<u64>| limit.map_or(0, |rate| i64::try_from(rate).unwrap_or(i64::MAX));
     let entry = Entry {
         hash: metainfo.info_hashes().wire().to_hex(),
         name: metainfo.name().to_owned(),
@@ -143,20 +137,20 @@ fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<NewEn
         left: Vec::new(),
         trackers: (!metainfo.trackers().is_empty()).into(),
         order: 0,
-        paused: if matches.get_flag("paused") { PAUSED } else { 0 },
-        sequential: matches.get_flag("sequential").into(),
+        paused: if args.paused { PAUSED } else { 0 },
+        sequential: args.sequential.into(),
         skipped,
         select,
-        max_down: rate("max-down"),
-        max_up: rate("max-up"),
-        seed_ratio: ratio,
-        seed_time: matches.get_one::<Duration>("seed-time").map_or(-1, seconds),
+        max_down: rate(args.max_down),
+        max_up: rate(args.max_up),
+        seed_ratio: args.seed_ratio.map_or(-1, thousandths),
+        seed_time: args.seed_time.map_or(-1, seconds),
     };
     Ok(NewEntry { entry, metainfo: known })
 }
 
 /// A time as an entry has it.
-pub(super) fn seconds(time: &Duration) -> i64 {
+pub(super) fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -169,28 +163,19 @@ pub(super) fn skipped(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<
 
 /// A torrent that is there already: what it is to be is not changed by the way. A magnet gets its
 /// metadata.
-fn known(
-    set: &SessionSet,
-    old: Entry,
-    new: NewEntry,
-    matches: &ArgMatches,
-) -> Result<Option<Put>, Failure> {
-    let said = |key: &str| {
-        let source = matches.value_source(key);
-        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-    };
+fn known(set: &SessionSet, old: Entry, new: NewEntry, said: Said) -> Result<Option<Put>, Failure> {
     let wanted = &new.entry;
     let other = [
-        ("dir", wanted.folder != old.folder && wanted.folder != old.moving_to),
-        ("select", (&wanted.skipped, &wanted.select) != (&old.skipped, &old.select)),
-        ("sequential", wanted.sequential != old.sequential),
-        ("paused", (wanted.paused != 0) != (old.paused != 0)),
-        ("max-down", wanted.max_down != old.max_down),
-        ("max-up", wanted.max_up != old.max_up),
-        ("seed-ratio", wanted.seed_ratio != old.seed_ratio),
-        ("seed-time", wanted.seed_time != old.seed_time),
+        ("dir", said.dir, wanted.folder != old.folder && wanted.folder != old.moving_to),
+        ("select", said.select, (&wanted.skipped, &wanted.select) != (&old.skipped, &old.select)),
+        ("sequential", said.sequential, wanted.sequential != old.sequential),
+        ("paused", said.paused, (wanted.paused != 0) != (old.paused != 0)),
+        ("max-down", said.max_down, wanted.max_down != old.max_down),
+        ("max-up", said.max_up, wanted.max_up != old.max_up),
+        ("seed-ratio", said.seed_ratio, wanted.seed_ratio != old.seed_ratio),
+        ("seed-time", said.seed_time, wanted.seed_time != old.seed_time),
     ];
-    if let Some((key, _)) = other.iter().find(|(key, differs)| *differs && said(key)) {
+    if let Some((key, ..)) = other.iter().find(|(_, said, differs)| *said && *differs) {
         let command = match *key {
             "dir" => "session move",
             "paused" => "session pause",

@@ -1,12 +1,11 @@
 //! `session move`, `session rename` and `session verify`: the files of a torrent of the set, while
 //! nobody runs it. The engine does it, as in a run, but without a network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
@@ -18,6 +17,7 @@ use eddyline_session::Selected;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
 use eddyline_session::{Renames, Source};
 
+use super::super::args::{ChangeArgs, General, MoveArgs, RenameArgs};
 use super::super::documents::SessionVerified;
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
 use super::super::found::take_paths;
@@ -39,12 +39,12 @@ use super::{Locked, disk, lock, named, whole};
 const FRAME: Duration = Duration::from_millis(200);
 
 /// A session that talks to nobody.
-fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure> {
+fn start(said: Option<&Path>, command: &'static str) -> Result<Session, Failure> {
     let quiet = Config { trackers: false, dht: false, lsd: false, pex: false, ..Config::default() };
     Session::start(Setup {
         command,
         folder: ".".into(),
-        state: state_dir(matches),
+        state: state_dir(said),
         keeps: true,
         listen: None,
         engine: quiet,
@@ -55,19 +55,20 @@ fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure
 }
 
 /// `session move TORRENT… --to DIR`.
-pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_default();
-    let to = whole(&to)?;
-    let Locked { mut set, store, _session } = lock(matches, "session move")?;
-    let mut session = start(matches, "session move")?;
+pub(super) fn move_data(args: &MoveArgs) -> Result<ExitCode, Failure> {
+    let ChangeArgs { torrent, state } = &args.change;
+    let said = state.place.state_dir.as_deref();
+    let to = whole(&args.to)?;
+    let Locked { mut set, store, _session } = lock(said, "session move")?;
+    let mut session = start(said, "session move")?;
     let signals = listen()?;
     let mut mover =
         Mover { session: &mut session, set: &mut set, store: &store, signals: &signals };
     let (mut hashes, mut outcome) = (Vec::new(), Ok(()));
-    for entry in named(matches, mover.set, &store)? {
+    for entry in named(torrent, mover.set, &store)? {
         hashes.push(entry.hash.clone());
         match mover.bring(entry, &to) {
-            Ok(told) if !matches.get_flag("json") => line(&told),
+            Ok(told) if !state.json => line(&told),
             Ok(_) => {}
             Err(failure) => {
                 outcome = Err(failure);
@@ -80,7 +81,9 @@ pub(super) fn move_data(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         session.stop()?;
     }
     outcome?;
-    print_changed(matches, &set, &store, hashes.iter().map(String::as_str));
+    if state.json {
+        print_changed(&set, &store, hashes.iter().map(String::as_str));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -182,20 +185,19 @@ fn can_be_at(
 }
 
 /// `session rename TORRENT NAME [--file N]`.
-pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let name = matches.get_one::<String>("name").cloned().unwrap_or_default();
-    let file = matches.get_one::<u32>("file").copied();
-    let Locked { set, store, _session } = lock(matches, "session rename")?;
-    let mut session = start(matches, "session rename")?;
+pub(super) fn rename(args: &RenameArgs) -> Result<ExitCode, Failure> {
+    let (name, file, said) = (&args.name, args.file, args.state.place.state_dir.as_deref());
+    let Locked { set, store, _session } = lock(said, "session rename")?;
+    let mut session = start(said, "session rename")?;
     let signals = listen()?;
     let (mut told, mut hashes) = (Vec::new(), Vec::new());
-    for entry in named(matches, &set, &store)? {
+    for entry in named(std::slice::from_ref(&args.torrent), &set, &store)? {
         hashes.push(entry.hash.clone());
         let metainfo = open(&mut session, &set, &entry)?;
         let rename = match file {
             Some(number) => {
                 let folder = current_name(&entry, resume_of(&store, &entry).as_ref());
-                rename_file(&metainfo, &folder, number, &name)?
+                rename_file(&metainfo, &folder, number, name)?
             }
             None => Rename::Torrent(name.clone()),
         };
@@ -210,7 +212,9 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         told.push(format!("renamed {what}{} to {name}", title(&entry)));
     }
     session.stop()?;
-    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
+    if args.state.json {
+        print_changed(&set, &store, hashes.iter().map(String::as_str));
+    } else {
         told.iter().for_each(|text| line(text));
     }
     Ok(ExitCode::SUCCESS)
@@ -270,16 +274,16 @@ fn rename_file(
 }
 
 /// `session verify TORRENT…`: hashes everything again, and keeps what it found for the next run.
-pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let Locked { mut set, store, _session } = lock(matches, "session verify")?;
-    let mut session = start(matches, "session verify")?;
+pub(super) fn verify(args: &ChangeArgs, general: General) -> Result<ExitCode, Failure> {
+    let said = args.state.place.state_dir.as_deref();
+    let Locked { mut set, store, _session } = lock(said, "session verify")?;
+    let mut session = start(said, "session verify")?;
     let signals = listen()?;
     let (mut results, mut complete) = (Vec::new(), true);
-    for entry in named(matches, &set, &store)? {
+    for entry in named(&args.torrent, &set, &store)? {
         let is_on_record = resume_of(&store, &entry).is_some();
         let metainfo = open(&mut session, &set, &entry)?;
-        let good =
-            recheck(&mut session, &entry, is_on_record, &signals, matches.get_flag("quiet"))?;
+        let good = recheck(&mut session, &entry, is_on_record, &signals, general.quiet)?;
         let selected = Selected::without(&metainfo, &entry.skipped);
         let (done, length) = (selected.done(&good), selected.length());
         let all_empty = length == 0;
@@ -291,7 +295,7 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             set.put(vec![(entry, None)]).map_err(|error| disk(store.state(), &error))?;
         }
         let name = current_name(&entry, resume_of(&store, &entry).as_ref());
-        if !matches.get_flag("json") {
+        if !args.state.json {
             let (good, pieces) = (good.count(), good.len());
             line(&format!("{}: {good} of {pieces} pieces are good", printable(&name)));
         }
@@ -306,7 +310,7 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         });
     }
     session.stop()?;
-    if matches.get_flag("json") {
+    if args.state.json {
         print_json(&results);
     }
     if complete {

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::ArgMatches;
 use eddyline::base::bits::Bits;
 use eddyline::metainfo::Metainfo;
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Selected;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, PAUSED, SessionSet};
 
+use super::super::args::{General, ListArgs, SortBy};
 use super::super::documents::Listed;
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line, printable, say};
@@ -40,36 +40,31 @@ struct Row {
 }
 
 /// `session list`.
-pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let folder = folder_of(matches)?;
+pub(super) fn list(args: &ListArgs, general: General) -> Result<ExitCode, Failure> {
+    let folder = folder_of(args.place.state_dir.as_deref())?;
     let set = SessionSet::read(&folder).map_err(|error| disk(&folder, &error))?;
     let mut rows = rows(&set, &ResumeStore::at(&folder));
-    sort(&mut rows, matches.get_one::<String>("sort").map_or("name", String::as_str));
-    if matches.get_flag("json") {
+    sort(&mut rows, args.sort);
+    if args.json {
         print_json(&rows.iter().map(listed).collect::<Vec<_>>());
     } else if !rows.is_empty() {
-        print_table(&rows, matches.get_count("verbose") > 0);
-    } else if !matches.get_flag("quiet") {
+        print_table(&rows, general.verbose > 0);
+    } else if !general.quiet {
         say("the session has no torrents; `eddyline session add` adds some");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// With `--json`, prints how torrents are after a command. Returns whether it did.
+/// Prints as JSON how torrents are after a command.
 pub(super) fn print_changed<'a>(
-    matches: &ArgMatches,
     set: &SessionSet,
     store: &ResumeStore,
     hashes: impl Iterator<Item = &'a str>,
-) -> bool {
-    if !matches.get_flag("json") {
-        return false;
-    }
+) {
     let status = running_status(store);
     let entries = hashes.filter_map(|hash| set.get(hash));
     let rows: Vec<Row> = entries.map(|entry| row(set, store, &status, entry)).collect();
     print_json(&rows.iter().map(listed).collect::<Vec<_>>());
-    true
 }
 
 fn rows(set: &SessionSet, store: &ResumeStore) -> Vec<Row> {
@@ -136,13 +131,15 @@ fn progress(set: &SessionSet, entry: &Entry, have: Option<&Bits>) -> (u64, u64) 
     (selected.done(have.unwrap_or(&none)), selected.length())
 }
 
-fn sort(rows: &mut [Row], by: &str) {
+fn sort(rows: &mut [Row], by: SortBy) {
     match by {
-        "added" => {}
-        "size" => rows.sort_by_key(|row| std::cmp::Reverse(row.length)),
-        "progress" => rows.sort_by_key(|row| row.done.saturating_mul(1000) / row.length.max(1)),
-        "state" => rows.sort_by(|a, b| a.state.cmp(&b.state)),
-        _ => rows.sort_by_key(|row| row.name.to_lowercase()),
+        SortBy::Added => {}
+        SortBy::Size => rows.sort_by_key(|row| std::cmp::Reverse(row.length)),
+        SortBy::Progress => {
+            rows.sort_by_key(|row| row.done.saturating_mul(1000) / row.length.max(1))
+        }
+        SortBy::State => rows.sort_by(|a, b| a.state.cmp(&b.state)),
+        SortBy::Name => rows.sort_by_key(|row| row.name.to_lowercase()),
     }
 }
 

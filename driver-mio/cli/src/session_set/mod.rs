@@ -14,8 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ArgMatches;
-
+use super::args::{ChangeArgs, General, SessionArgs, SessionCommand};
 use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
 use super::output::{line, warn};
 use super::setup::{state_dir, store_failure};
@@ -25,19 +24,18 @@ use eddyline_session::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 use entries::{current_name, resume_of, title};
 
 /// Does what the subcommand says.
-pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    match matches.subcommand() {
-        Some(("add", m)) => add::add(m),
-        Some(("list", m)) => list::list(m),
-        Some(("remove", m)) => remove::remove(m),
-        Some(("pause", m)) => set_paused(m, PAUSED),
-        Some(("resume", m)) => set_paused(m, 0),
-        Some(("set", m)) => set::set(m),
-        Some(("verify", m)) => files::verify(m),
-        Some(("move", m)) => files::move_data(m),
-        Some(("rename", m)) => files::rename(m),
-        Some(("run", m)) => run::run(m),
-        _ => Err(Failure::new(USAGE, "no command given; see `eddyline session --help`")),
+pub fn session(args: &SessionArgs, general: General) -> Result<ExitCode, Failure> {
+    match &args.command {
+        SessionCommand::Add(args) => add::add(args),
+        SessionCommand::List(args) => list::list(args, general),
+        SessionCommand::Remove(args) => remove::remove(args),
+        SessionCommand::Pause(args) => set_paused(args, PAUSED),
+        SessionCommand::Resume(args) => set_paused(args, 0),
+        SessionCommand::Set(args) => set::set(args),
+        SessionCommand::Verify(args) => files::verify(args, general),
+        SessionCommand::Move(args) => files::move_data(args),
+        SessionCommand::Rename(args) => files::rename(args),
+        SessionCommand::Run(args) => run::run(args, general),
     }
 }
 
@@ -49,9 +47,9 @@ struct Locked {
     _session: Lock,
 }
 
-fn folder_of(matches: &ArgMatches) -> Result<PathBuf, Failure> {
+fn folder_of(said: Option<&Path>) -> Result<PathBuf, Failure> {
     let none = || Failure::new(USAGE, "there is no home folder; say where with --state-dir");
-    state_dir(matches).ok_or_else(none)
+    state_dir(said).ok_or_else(none)
 }
 
 /// A folder from the root on, without `.` and `..`: it has one name then, and no part of it that may not be
@@ -85,9 +83,9 @@ fn open_set(folder: &Path) -> Result<SessionStore, Failure> {
     Ok(set)
 }
 
-/// Takes the lock of the session for `command`.
-fn lock(matches: &ArgMatches, command: &str) -> Result<Locked, Failure> {
-    let folder = folder_of(matches)?;
+/// Takes the lock of the session for `command`; the state folder is the one that the user has said, or the usual one.
+fn lock(said: Option<&Path>, command: &str) -> Result<Locked, Failure> {
+    let folder = folder_of(said)?;
     let store = Arc::new(ResumeStore::open(&folder).map_err(store_failure)?);
     let session = store.lock_session(command).map_err(|error| refused("the session", error))?;
     Ok(Locked { set: open_set(&folder)?, store, _session: session })
@@ -100,13 +98,9 @@ fn refused(what: &str, error: StoreError) -> Failure {
 }
 
 /// The torrents that a user names by the beginning of their hashes, or by name.
-fn named(
-    matches: &ArgMatches,
-    set: &SessionSet,
-    store: &ResumeStore,
-) -> Result<Vec<Entry>, Failure> {
+fn named(texts: &[String], set: &SessionSet, store: &ResumeStore) -> Result<Vec<Entry>, Failure> {
     let mut found: Vec<Entry> = Vec::new();
-    for text in matches.get_many::<String>("torrent").into_iter().flatten() {
+    for text in texts {
         let hex = text.to_ascii_lowercase();
         let by_name = |entry: &&Entry| {
             entry.name == *text || current_name(entry, resume_of(store, entry).as_ref()) == *text
@@ -134,18 +128,19 @@ fn named(
 }
 
 /// `session pause` and `session resume`.
-fn set_paused(matches: &ArgMatches, paused: u8) -> Result<ExitCode, Failure> {
+fn set_paused(args: &ChangeArgs, paused: u8) -> Result<ExitCode, Failure> {
     let (command, done) = match paused {
         0 => ("session resume", "resumed"),
         _ => ("session pause", "paused"),
     };
-    let Locked { mut set, store, _session } = lock(matches, command)?;
-    let entries = named(matches, &set, &store)?;
+    let Locked { mut set, store, _session } = lock(args.state.place.state_dir.as_deref(), command)?;
+    let entries = named(&args.torrent, &set, &store)?;
     let puts = entries.iter().map(|entry| (Entry { paused, ..entry.clone() }, None));
-    set.put(puts.collect())
-        .map_err(|error| disk(&folder_of(matches).unwrap_or_default(), &error))?;
+    set.put(puts.collect()).map_err(|error| disk(store.state(), &error))?;
     let hashes = entries.iter().map(|entry| entry.hash.as_str());
-    if !list::print_changed(matches, &set, &store, hashes) {
+    if args.state.json {
+        list::print_changed(&set, &store, hashes);
+    } else {
         entries.iter().for_each(|entry| line(&format!("{done} {}", title(entry))));
     }
     Ok(ExitCode::SUCCESS)

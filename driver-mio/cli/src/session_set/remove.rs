@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ArgMatches;
 use eddyline::Placement;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
@@ -12,6 +11,7 @@ use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{FileCache, FileOptions, PartTag, Scoped, TorrentFiles, found_folders};
 use eddyline_session::session_store::{Entry, SessionSet};
 
+use super::super::args::{ChangeArgs, RemoveArgs};
 use super::super::documents::Removed;
 use super::super::exit::Failure;
 use super::super::output::{json as print_json, line};
@@ -19,27 +19,29 @@ use super::entries::{hash_of, place_of, resume_of, title};
 use super::{Locked, disk, lock, named, refused};
 
 /// `session remove TORRENT…`.
-pub(super) fn remove(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let Locked { mut set, store, _session } = lock(matches, "session remove")?;
+pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode, Failure> {
+    let ChangeArgs { torrent, state } = &args.change;
+    let said = state.place.state_dir.as_deref();
+    let Locked { mut set, store, _session } = lock(said, "session remove")?;
     let mut removed = Vec::new();
-    for entry in named(matches, &set, &store)? {
+    for entry in named(torrent, &set, &store)? {
         if let Some(hash) = hash_of(&entry) {
             store.lock(hash, "session remove").map_err(|error| refused(&entry.name, error))?;
         }
         let folder = PathBuf::from(&entry.folder);
-        if matches.get_flag("with-data") {
+        if args.with_data {
             delete_data(&set, &store, &entry).map_err(|error| disk(&folder, &error))?;
         }
         if let Some(hash) = hash_of(&entry) {
             store.forget(hash).map_err(|error| disk(&folder, &error))?;
         }
         set.remove(&entry.hash).map_err(|error| disk(&folder, &error))?;
-        if !matches.get_flag("json") {
+        if !state.json {
             line(&format!("removed {}", title(&entry)));
         }
         removed.push(Removed { info_hash: entry.hash, name: entry.name });
     }
-    if matches.get_flag("json") {
+    if state.json {
         print_json(&removed);
     }
     Ok(ExitCode::SUCCESS)

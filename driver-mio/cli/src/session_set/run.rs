@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
@@ -17,6 +16,7 @@ use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
 
+use super::super::args::{General, SessionRunArgs, TransferFlags};
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::goal::SeedGoal;
 use super::super::output::warn;
@@ -47,7 +47,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 struct Run<'a> {
     session: Session,
     set: SessionStore,
-    matches: &'a ArgMatches,
+    flags: &'a TransferFlags,
     folder: PathBuf,
     goals: Goals,
     /// What stands still and why, by hash, where the engine does not have it.
@@ -60,22 +60,25 @@ struct Run<'a> {
 }
 
 /// Runs all torrents of the set until stopped, or until all have reached their goals.
-pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let folder = folder_of(matches)?;
+pub(super) fn run(args: &SessionRunArgs, general: General) -> Result<ExitCode, Failure> {
+    let flags = &args.transfer;
+    let said = flags.state.state_dir.as_deref();
+    let folder = folder_of(said)?;
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
-    let mut reporter = Reporter::running(matches);
-    let Locked { set, store, _session } = lock(matches, RUNNING)?;
-    let mut setup = Setup::from_flags(matches, RUNNING)?;
+    let mut reporter = Reporter::running(general, flags.json);
+    let Locked { set, store, _session } = lock(said, RUNNING)?;
+    let mut setup = Setup::from_flags(RUNNING, flags, &[])?;
+    setup.keep_executable = args.keep_executable.keep_executable;
     setup.engine.rest_after = Some(REST_AFTER);
     spare_files(&setup, &set)?;
     let now = Instant::now();
     let mut run = Run {
         session: Session::start(setup)?,
         set,
-        matches,
+        flags,
         folder,
-        goals: Goals::new(SeedGoal::from_flags(matches)),
+        goals: Goals::new(SeedGoal::from_flags(flags.goal)),
         errors: BTreeMap::new(),
         left_out: Vec::new(),
         status: Status::default(),
@@ -150,7 +153,7 @@ impl Run<'_> {
             let is_here = |_: &Sha1Hash| !looked_at || is_whole(&self.set, store, entry);
             let idle = complete(store, entry).filter(is_here);
             if let Some(info_hash) = idle {
-                let tracked = entry.trackers != 0 || self.matches.contains_id("tracker");
+                let tracked = entry.trackers != 0 || !self.flags.peers.tracker.is_empty();
                 let announce = config.dht || (config.trackers && tracked);
                 self.session.driver.command(Command::StandBy { info_hash, announce });
                 self.goals.complete(&entry.hash, Instant::now());
@@ -217,7 +220,7 @@ impl Run<'_> {
             let mut options = options_of(&self.session, entry, &source)?;
             // What a magnet leads to is told before anything of it is written.
             options.hold = matches!(source, Source::Magnet(_));
-            self.session.add(source, self.matches, options)
+            self.session.add(source, self.flags, options)
         });
         if let Err(failure) = &begun {
             self.errors.insert(entry.hash.clone(), failure.message.clone());

@@ -55,7 +55,25 @@ fn what_the_schema_does_not_describe_is_refused() {
     refused(r#"{"event":"unheard","t":1.0}"#);
     refused(r#"{"event":"stopped","t":1.0,"signal":"SIGINT","more":1}"#);
     let hash = "ab".repeat(20);
+    refused(&format!(r#"{{"event":"stopped","t":1.0,"signal":"SIGINT","info_hash":"{hash}"}}"#));
     schema.hold(&[format!(r#"{{"event":"resumed","t":1.0,"info_hash":"{hash}"}}"#)]);
+    let peer = r#"{"event":"peer","t":1.0,"addr":"[::1]:1","client":"","encrypted":false"#;
+    for (good, more) in [
+        (true, r#""transport":"utp","state":"connected","source":"dht""#),
+        (true, r#""transport":"tcp","state":"closed","reason":"remote""#),
+        (true, r#""transport":"tcp","state":"banned""#),
+        (false, r#""transport":"tcp","state":"closed""#),
+        (false, r#""transport":"tcp","state":"closed","reason":"bored""#),
+        (false, r#""transport":"tcp","state":"connected","source":"dht","reason":"remote""#),
+        (false, r#""transport":"smoke","state":"banned""#),
+    ] {
+        let line = format!("{peer},{more}}}");
+        if good { drop(schema.hold(&[line])) } else { refused(&line) }
+    }
+    let tracker = format!(r#"{{"event":"tracker","t":1.0,"info_hash":"{hash}","url":"udp://t:1""#);
+    schema.hold(&[format!(r#"{tracker},"peers":5}}"#), format!(r#"{tracker},"error":"no"}}"#)]);
+    refused(&format!(r#"{tracker},"peers":5,"error":"no"}}"#));
+    refused(&format!("{tracker}}}"));
 }
 
 #[test]

@@ -310,6 +310,17 @@ fn environment_and_file_reach_the_session_and_keys_of_one_command_no_other() {
 }
 
 #[test]
+fn what_is_a_switch_elsewhere_is_set_to_no_by_its_value() {
+    let home = Home::new();
+    home.succeed(&["session", "add", &"cd".repeat(20), "--sequential"]);
+    for (flag, sequential) in [("--sequential=false", false), ("--sequential=true", true)] {
+        home.succeed(&["session", "set", "cdcd", flag]);
+        assert_eq!(home.listed()[0]["sequential"], sequential, "{flag}");
+    }
+    assert!(home.refuse(2, &["session", "set", "cdcd", "--no-sequential"]).contains("unexpected"));
+}
+
+#[test]
 fn a_switch_of_the_file_can_be_undone() {
     let home = Home::new();
     home.torrent("a.bin", 40_000);
