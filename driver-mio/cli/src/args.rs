@@ -24,7 +24,8 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
+    // A number below zero is a wrong value, not another flag.
+    Arg::new(name).long(name).value_name(value).help(help).allow_negative_numbers(true)
 }
 
 fn many(name: &'static str, value: &'static str, help: &'static str) -> Arg {

@@ -16,7 +16,7 @@ use eddyline_mio::dns::Names;
 
 use super::documents::{Numbers, Verified, VerifiedFile};
 use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE, io_text};
-use super::found::links_told;
+use super::found::{called_otherwise, links_told};
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
 use super::setup::state_dir;
@@ -57,6 +57,9 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
         })
         .map_err(|error| Failure::io(dir, &error))?;
+    if let Some(text) = called_otherwise(&metainfo, |file| Some(files.path(file)), |_, _| false) {
+        warn(&text);
+    }
     let states = match check(&files, dir, matches)? {
         Ended::Done(states) => states,
         Ended::BySignal(code) => return Ok(ExitCode::from(code)),
@@ -71,7 +74,7 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if complete {
         Ok(ExitCode::SUCCESS)
     } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
-        Err(Failure::too_long(&file.path, report.has_all_of(file)))
+        Err(Failure::too_long(&file.path, report.has_all_of(file), false))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }
@@ -228,14 +231,18 @@ impl Report<'_> {
         self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
     }
 
-    /// Whether everything that the torrent says of a file is in it.
+    /// Whether everything that the torrent says of a file is in it, as far as can be told: what is missing of its
+    /// pieces is in other files, for this one is there.
     fn has_all_of(&self, file: &Seen) -> bool {
-        let length = self.metainfo.layout().files()[file.index].length;
-        good_bytes(self.metainfo, &self.states, file.index) == length
+        let (entry, geometry) =
+            (&self.metainfo.layout().files()[file.index], self.metainfo.geometry());
+        let mut pieces = geometry.pieces_of(entry.offset, entry.length);
+        let is_good = |piece: u32| self.states[piece as usize] == State::Good;
+        pieces.clone().any(is_good) && pieces.all(|piece| self.states[piece as usize] != State::Bad)
     }
 
     fn document(&self) -> Verified {
-        let states = &self.states;
+        let (states, mut said) = (&self.states, self.metainfo.paths_in_torrent());
         let file = |file: &Seen| {
             let entry = &self.metainfo.layout().files()[file.index];
             VerifiedFile {
@@ -244,6 +251,7 @@ impl Report<'_> {
                 good: good_bytes(self.metainfo, states, file.index),
                 excess: file.excess,
                 found_as: (file.path != entry.display_path()).then(|| file.path.clone()),
+                path_in_torrent: said.remove(&(file.index as u32)),
             }
         };
         Verified {

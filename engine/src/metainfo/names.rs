@@ -220,7 +220,8 @@ pub(super) fn is_joiner(c: char) -> bool {
 /// another one it only makes a name look like another one.
 fn joins(before: Option<char>, after: Option<char>) -> bool {
     let script = |c: char| !c.is_ascii() && !c.is_control() && !is_invisible(c);
-    before.is_some_and(|c| !is_joiner(c)) && (before.is_some_and(script) || after.is_some_and(script))
+    before.is_some_and(|c| !is_joiner(c))
+        && (before.is_some_and(script) || after.is_some_and(script))
 }
 
 /// Cuts at a character boundary, keeping a short extension.

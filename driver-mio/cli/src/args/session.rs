@@ -114,7 +114,8 @@ fn list() -> Command {
         .arg(state());
     explained(
         command,
-        "State, progress of what is selected, rates, name and folder, also while the session runs.",
+        "State, progress of what is selected, rates, name and folder, also while the session runs; of a \
+         torrent that is moved, how far that is.",
         &[
             ("What is not finished comes first", "eddyline session list --sort progress"),
             ("For a script", "eddyline session list --json"),
@@ -198,7 +199,8 @@ fn set() -> Command {
 
 fn verify() -> Command {
     let about = "Hash the data of torrents again";
-    let more = "What is bad or missing is downloaded by the next `session run`.";
+    let more = "Nothing is changed: the next `session run` downloads what is bad or missing, and cuts files that are \
+                too long.";
     let example = [("One of them", "eddyline session verify NAME")];
     explained(change("verify", about), more, &example, &["1", "3", "32", "129", "130", "143"])
 }

@@ -1,6 +1,8 @@
 //! `create`: makes a `.torrent` of a file or a folder.
 
 mod checks;
+
+pub use checks::check_name;
 mod collect;
 mod hash;
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 
-use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
+use super::exit::{DISK, Failure, NO_SPACE, NOT_FOUND, USAGE};
 use super::output::{line, warn};
 use super::setup::{state_dir, store_failure};
 use eddyline_disk::locks::Lock;
@@ -71,7 +71,8 @@ fn whole(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn disk(path: &Path, error: &std::io::Error) -> Failure {
-    Failure { code: DISK, ..Failure::io(path, error) }
+    let failure = Failure::io(path, error);
+    Failure { code: if failure.code == NO_SPACE { NO_SPACE } else { DISK }, ..failure }
 }
 
 fn open_set(folder: &Path) -> Result<SessionStore, Failure> {

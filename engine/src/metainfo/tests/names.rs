@@ -25,7 +25,8 @@ fn so_can_the_paths_in_a_tree() {
         alloc::format!("{}:{name}d0:d6:lengthi1e11:pieces root32:{root}ee", name.len())
     };
     let tree = ["d1:ad", &file(".."), &file("\u{200b}y"), "e", &file("b"), "e"].concat();
-    let info = alloc::format!("d9:file tree{tree}12:meta versioni2e4:name1:n12:piece lengthi16384ee");
+    let info =
+        alloc::format!("d9:file tree{tree}12:meta versioni2e4:name1:n12:piece lengthi16384ee");
     let metainfo = Metainfo::parse_info(info.as_bytes()).unwrap();
     // Padding stands between files of a tree.
     let said = [(0, "n/a/..".to_string()), (2, "n/a/\u{200b}y".to_string())];

@@ -173,7 +173,10 @@ fn a_tail_is_cut_though_a_piece_is_shared_with_a_file_that_is_not_there() {
     let cut = Verdict::Cut([0].into());
     assert_eq!(verdict_without_second(&[0], &[long, nothing], false), cut);
     let too_long = Verdict::InTheWay(TorrentError::TooLong(0));
-    assert_eq!(verdict_without_second(&[0], &[long, whole()[1]], false), Verdict::Apart([1].into()));
+    assert_eq!(
+        verdict_without_second(&[0], &[long, whole()[1]], false),
+        Verdict::Apart([1].into())
+    );
     assert_eq!(verdict_without_second(&[0, 2], &[long, whole()[1]], false), too_long);
     assert_eq!(verdict_without_second(&[], &[long, nothing], false), too_long);
 }
@@ -185,8 +188,7 @@ fn what_is_fetched_beside_a_file_of_somebody_elses_has_a_name_that_nothing_of_th
     let hash = "h".repeat(20);
     let info = alloc::format!("d5:filesl{files}e4:name1:n12:piece lengthi16384e6:pieces20:{hash}e");
     let metainfo = Metainfo::parse_info(info.as_bytes()).expect("a torrent");
-    let mut files =
-        Arrangement::new(LocationId(1), Allocation::default(), Naming::POSIX, false);
+    let mut files = Arrangement::new(LocationId(1), Allocation::default(), Naming::POSIX, false);
     let mut apart = |file: u32| {
         files.name_apart(metainfo.layout(), &[file]);
         let path = files.path_now(metainfo.layout(), file).expect("a file");
