@@ -111,7 +111,7 @@ impl HashingProgress {
         }
     }
 
-    /// So many bytes are copied, of this many.
+    /// This is what is copied by now, and all that is to be.
     pub fn reach_of(&mut self, bytes: u64, total: u64) {
         self.total = total;
         self.reach(bytes);

@@ -180,6 +180,12 @@ fn look(files: &TorrentFiles, dir: &Path) -> Result<Vec<Seen>, Failure> {
     Ok(seen)
 }
 
+/// How many pieces are good.
+pub fn good_of(good: usize, all: usize) -> String {
+    let pieces = if all == 1 { "piece is" } else { "pieces are" };
+    format!("{good} of {all} {pieces} good")
+}
+
 fn with_state(states: &[State], wanted: State) -> Vec<u32> {
     let all = states.iter().enumerate().filter(|(_, state)| **state == wanted);
     all.map(|(piece, _)| piece as u32).collect()
@@ -267,7 +273,7 @@ impl Report<'_> {
     fn show(&self) {
         let states = &self.states;
         let good = with_state(states, State::Good).len();
-        line(&format!("{good} of {} pieces are good", states.len()));
+        line(&good_of(good, states.len()));
         for (word, state) in [("bad", State::Bad), ("missing", State::Missing)] {
             let list = with_state(states, state);
             if !list.is_empty() {

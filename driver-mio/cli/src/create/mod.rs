@@ -1,8 +1,6 @@
 //! `create`: makes a `.torrent` of a file or a folder.
 
 mod checks;
-
-pub use checks::check_name;
 mod collect;
 mod hash;
 
@@ -22,6 +20,7 @@ use super::signals::Signals;
 use super::units::size;
 use collect::{FileFilter, Input, SortKey, collect, sort};
 
+pub use checks::check_name;
 pub use collect::parse_sort_key;
 
 /// Makes a `.torrent`.
@@ -36,6 +35,7 @@ pub fn create(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut input = collect(path, &FileFilter::from_flags(matches)?, &output)?;
     let options = options(matches, name, &input)?;
     checks::check_addresses(&options)?;
+    checks::check_piece_length(&options)?;
     let keys: Vec<SortKey> = matches.get_many("sort-by").into_iter().flatten().copied().collect();
     if options.format != Format::V1 && !keys.iter().all(|key| key.is_usual()) {
         let text =

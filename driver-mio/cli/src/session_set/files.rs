@@ -30,6 +30,7 @@ use super::super::selection::no_file;
 use super::super::session::Session;
 use super::super::setup::{Setup, state_dir};
 use super::super::signals::Signals;
+use super::super::verify::good_of;
 use super::add::claims_of;
 use super::entries::{
     current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
@@ -340,8 +341,8 @@ pub(super) fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             set.put(vec![(entry, None)]).map_err(|error| disk(store.state(), &error))?;
         }
         if !matches.get_flag("json") {
-            let (good, pieces, name) = (found.good, found.pieces, printable(&found.name));
-            line(&format!("{name}: {good} of {pieces} pieces are good"));
+            let told = good_of(found.good as usize, found.pieces as usize);
+            line(&format!("{}: {told}", printable(&found.name)));
             found.too_long.iter().for_each(|path| line(&format!("{}: too long", printable(path))));
         }
         results.push(found);
