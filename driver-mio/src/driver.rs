@@ -286,6 +286,18 @@ impl Driver {
         self.disk.refusal(torrent)
     }
 
+    /// Why resume data is not kept, with the file, while the state folder cannot be written.
+    #[must_use]
+    pub fn unkept(&self) -> Option<String> {
+        self.disk.unkept()
+    }
+
+    /// Bytes of a torrent that a move in progress has brought to the other place, and all of them.
+    #[must_use]
+    pub fn move_progress(&self, torrent: TorrentId) -> Option<(u64, u64)> {
+        self.disk.move_progress(torrent)
+    }
+
     /// Why the files of a torrent could not be had, where another torrent has them.
     #[must_use]
     pub fn taken(&self, info_hash: eddyline::base::hash::Sha1Hash) -> Option<String> {

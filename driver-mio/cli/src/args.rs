@@ -142,7 +142,11 @@ pub fn command() -> clap::Command {
 fn quiet_environment(command: clap::Command) -> clap::Command {
     command
         .after_help("See --help for more, with examples.")
-        .mut_args(|arg| arg.hide_env(true))
+        .mut_args(|arg| {
+            // A number below zero is a wrong value, not another flag.
+            let takes_value = arg.get_action().takes_values() && !arg.is_positional();
+            arg.hide_env(true).allow_negative_numbers(takes_value)
+        })
         .mut_subcommands(quiet_environment)
 }
 

@@ -28,7 +28,8 @@ pub struct TorrentInfo<'a> {
 
 impl<'a> TorrentInfo<'a> {
     /// What `metainfo` says, of these files.
-    pub fn of(metainfo: &'a Metainfo, files: impl Iterator<Item = &'a FileEntry>) -> Self {
+    pub fn of(metainfo: &'a Metainfo, files: impl Iterator<Item = (u32, &'a FileEntry)>) -> Self {
+        let mut said = metainfo.paths_in_torrent();
         let node = |node: &eddyline::metainfo::Node| format!("{}:{}", node.host, node.port);
         Self {
             kind: "torrent",
@@ -39,7 +40,7 @@ impl<'a> TorrentInfo<'a> {
             piece_length: metainfo.geometry().piece_length(),
             pieces: metainfo.geometry().pieces(),
             length: metainfo.layout().payload_length(),
-            files: files.map(FileInfo::of).collect(),
+            files: files.map(|(n, file)| FileInfo::of(file, said.remove(&n))).collect(),
             trackers: metainfo.trackers(),
             web_seeds: metainfo.web_seeds(),
             nodes: metainfo.nodes().iter().map(node).collect(),
@@ -66,7 +67,7 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    fn of(file: &FileEntry) -> Self {
+    fn of(file: &FileEntry, path_in_torrent: Option<String>) -> Self {
         Self {
             path: file.display_path(),
             length: file.length,
@@ -74,7 +75,7 @@ impl FileInfo {
             symlink: file.symlink.as_ref().map(|target| target.join("/")),
             executable: file.attributes.executable,
             hidden: file.attributes.hidden,
-            path_in_torrent: file.own.as_ref().map(|own| own.join("/")),
+            path_in_torrent,
         }
     }
 }
@@ -175,6 +176,8 @@ pub struct VerifiedFile {
     pub excess: u64,
     /// The path that it has, where that is another one.
     pub found_as: Option<String>,
+    /// The path that the torrent gives it, where no such file would be made.
+    pub path_in_torrent: Option<String>,
 }
 
 /// A torrent in `session verify --json`.
@@ -192,7 +195,9 @@ pub struct SessionVerified {
     pub done: u64,
     /// Wanted bytes.
     pub length: u64,
-    /// Whether they all are.
+    /// Wanted files that are longer than the torrent says.
+    pub too_long: Vec<String>,
+    /// Whether all of that is good, and none too long.
     pub complete: bool,
 }
 
@@ -244,6 +249,8 @@ pub struct Listed<'a> {
     pub folder: &'a str,
     /// Where it is on its way to.
     pub moving_to: Option<&'a str>,
+    /// Bytes that are there, and all that go there, while somebody works on that.
+    pub moved: Option<(u64, u64)>,
     /// Whether pieces are fetched in order.
     pub sequential: bool,
     /// Its limit, in bytes per second.

@@ -117,11 +117,14 @@ impl Failure {
         }
     }
 
-    /// A file that is longer than its torrent says, and has all of it or not.
-    pub fn too_long(path: &str, is_whole: bool) -> Self {
-        let what_helps = match is_whole {
-            true => "`download` cuts it off",
-            false => {
+    /// A file that is longer than its torrent says, and has all of it or not. What helps is something else in a
+    /// session.
+    pub fn too_long(path: &str, is_whole: bool, in_session: bool) -> Self {
+        let what_helps = match (is_whole, in_session) {
+            (true, false) => "`download` cuts it off",
+            (true, true) => "`session run` cuts it off",
+            (false, true) => "some of it is bad, too; move it away",
+            (false, false) => {
                 "some of it is bad, too; `download --allow-overwrite` writes over it, or move it away"
             }
         };
@@ -157,7 +160,7 @@ impl Failure {
             DiskError::Taken => (WOULD_OVERWRITE, "choose another folder"),
             DiskError::InTheWay => (WOULD_OVERWRITE, "move it away, or choose another folder"),
             DiskError::LocationGone => (DISK, "bring it back and start again"),
-            DiskError::Permission => (DISK, "check the permissions of the folder"),
+            DiskError::Permission => (DISK, "check the permissions"),
             _ => (DISK, otherwise),
         };
         Self::new(code, format!("{text}; {advice}"))

@@ -66,6 +66,46 @@ pub fn lacking(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option
     })
 }
 
+/// Numbers of the files of a torrent that are longer than it says; `path` is what each is called.
+pub fn longer_files(
+    item: &Item,
+    path: impl Fn(u32) -> Option<Vec<String>>,
+) -> impl Iterator<Item = u32> {
+    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    files.filter(|(file, _)| file.is_stored()).filter_map(move |(file, index)| {
+        let place = path(index)?.iter().fold(item.folder.clone(), |way, part| way.join(part));
+        let found = std::fs::metadata(place).ok().filter(std::fs::Metadata::is_file)?;
+        (found.len() > file.length).then_some(index)
+    })
+}
+
+/// Whether everything of a file is good, as far as can be told, where `have` says which pieces are: those that
+/// it shares with files that are not there tell nothing.
+pub fn is_whole_so_far(
+    item: &Item,
+    file: u32,
+    have: impl Fn(u32) -> bool,
+    path: impl Fn(u32) -> Option<Vec<String>>,
+) -> bool {
+    let (layout, geometry) = (item.metainfo.layout(), item.metainfo.geometry());
+    let Some(entry) = layout.files().get(file as usize) else { return false };
+    let length = |index: u32| {
+        let place = path(index)?.iter().fold(item.folder.clone(), |way, part| way.join(part));
+        Some(std::fs::metadata(place).ok()?.len())
+    };
+    let is_unknown = |piece: u32| {
+        let mut slices = layout.slices(geometry.piece_offset(piece), geometry.piece_size(piece));
+        slices.any(|slice| {
+            let stored = layout.files()[slice.file as usize].is_stored();
+            let end = slice.offset + u64::from(slice.length);
+            slice.file != file && stored && length(slice.file).unwrap_or(0) < end
+        })
+    };
+    let mut pieces = geometry.pieces_of(entry.offset, entry.length);
+    let good = pieces.clone().filter(|piece| have(*piece)).count();
+    good > 0 && pieces.all(|piece| have(piece) || is_unknown(piece))
+}
+
 /// What a notice says of files, if it is worth a sentence.
 pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String> {
     let engine = session.driver.engine();
@@ -78,18 +118,13 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
             ))
         }
         Notice::Checked(id, _) => {
-            let files = item.metainfo.layout().files().iter().zip(0u32..);
-            let mut called =
-                files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
-                    let now = engine.file_path(*id, index)?;
-                    let own = file.own.as_deref().unwrap_or(&file.path);
-                    // What an earlier run has told, or the user has wanted, is no news.
-                    let is_news = own != now && item.known_name(index) != Some(&now);
-                    is_news.then(|| (own.join("/"), now.join("/")))
-                });
-            let (own, now) = called.next()?;
-            let more = and_more(called.count() + 1, "is", "are");
-            Some(format!("{own}{more} called {now} here"))
+            // What an earlier run has told, or the user has wanted, is no news.
+            let known = |file| item.known_name(file).cloned();
+            let now = |file| engine.file_path(*id, file);
+            called_otherwise(&item.metainfo, now, |file, now| {
+                known(file).as_deref() == Some(now)
+                    || (item.is_on_record() && file_is_as_made(item, file, now))
+            })
         }
         Notice::MetadataReady(_) => {
             let file = item.unknown_file()?;
@@ -100,6 +135,30 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
         }
         _ => None,
     }
+}
+
+/// Whether a file has the name that is made of what the torrent says.
+fn file_is_as_made(item: &Item, file: u32, now: &[String]) -> bool {
+    item.metainfo.layout().files().get(file as usize).is_some_and(|entry| entry.path == now)
+}
+
+/// What is said of files that are called otherwise than the torrent says, but for those that are no news;
+/// `path` is what each is called here.
+pub fn called_otherwise(
+    metainfo: &Metainfo,
+    path: impl Fn(u32) -> Option<Vec<String>>,
+    is_known: impl Fn(u32, &[String]) -> bool,
+) -> Option<String> {
+    let said = metainfo.paths_in_torrent();
+    let files = metainfo.layout().files().iter().zip(0u32..);
+    let mut called = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
+        let now = path(index)?;
+        let own = said.get(&index).cloned().unwrap_or_else(|| file.display_path());
+        (own != now.join("/") && !is_known(index, &now)).then(|| (own, now.join("/")))
+    });
+    let (own, now) = called.next()?;
+    let more = and_more(called.count() + 1, "is", "are");
+    Some(format!("{own}{more} called {now} here"))
 }
 
 /// What follows the first name where there are `count` of them.

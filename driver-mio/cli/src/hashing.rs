@@ -62,9 +62,10 @@ pub fn in_parallel<T: Sync, S: Default, R: Send, E: Send>(
     }
 }
 
-/// How far hashing has come, on standard error: a bar on a terminal, a line now and then elsewhere.
+/// How far hashing or copying has come, on standard error: a bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
 pub struct HashingProgress {
+    verb: &'static str,
     name: String,
     total: u64,
     done: u64,
@@ -77,9 +78,19 @@ pub struct HashingProgress {
 impl HashingProgress {
     /// For this many bytes of what has this name; nothing is shown if `quiet`.
     pub fn new(name: &str, total: u64, quiet: bool) -> Self {
+        Self::of("hashing", name, total, quiet)
+    }
+
+    /// For a torrent that is moved, of which nothing is known yet.
+    pub fn moving(name: &str, quiet: bool) -> Self {
+        Self::of("moving", name, 0, quiet)
+    }
+
+    fn of(verb: &'static str, name: &str, total: u64, quiet: bool) -> Self {
         let display = if quiet { None } else { Display::open() };
         let now = Instant::now();
-        Self { name: name.to_owned(), total, done: 0, quiet, display, began: now, told: now }
+        let name = name.to_owned();
+        Self { verb, name, total, done: 0, quiet, display, began: now, told: now }
     }
 
     /// So many bytes more are hashed.
@@ -100,6 +111,12 @@ impl HashingProgress {
         }
     }
 
+    /// This is what is copied by now, and all that is to be.
+    pub fn reach_of(&mut self, bytes: u64, total: u64) {
+        self.total = total;
+        self.reach(bytes);
+    }
+
     /// So many bytes are hashed in all.
     pub fn reach(&mut self, bytes: u64) {
         self.done = bytes;
@@ -111,7 +128,7 @@ impl HashingProgress {
         let done = self.done.min(self.total);
         let rate = done as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         Row {
-            name: format!("hashing {}", printable(&self.name)),
+            name: format!("{} {}", self.verb, printable(&self.name)),
             phase: Phase::Hashing,
             done,
             length: self.total,

@@ -55,7 +55,7 @@ fn listed(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &FileEntry)> + Cl
 
 /// What `info --json` prints of a torrent.
 pub fn torrent_info(metainfo: &Metainfo) -> TorrentInfo<'_> {
-    TorrentInfo::of(metainfo, listed(metainfo).map(|(_, file)| file))
+    TorrentInfo::of(metainfo, listed(metainfo).map(|(index, file)| (index as u32, file)))
 }
 
 /// Whoever says in the DHT which torrent is meant (BEP 46): key, and salt where there is one.
@@ -155,6 +155,7 @@ fn date(seconds: i64) -> String {
 fn print_files(metainfo: &Metainfo) {
     let shown = listed(metainfo).filter(|(_, file)| !file.attributes.pad);
     row("Files", &shown.clone().count().to_string());
+    let said = metainfo.paths_in_torrent();
     let mut open: Vec<&str> = Vec::new();
     for (index, file) in shown {
         let Some((name, folders)) = file.path.split_last() else { continue };
@@ -169,8 +170,8 @@ fn print_files(metainfo: &Metainfo) {
         let target = file.symlink.as_ref().map(|target| format!(" -> {}", target.join("/")));
         let name = printable(&format!("{name}{}", target.unwrap_or_default()));
         line(&format!("{:>5}  {:>10}  {indent}{name}", index + 1, size(file.length)));
-        if let Some(own) = &file.own {
-            line(&format!("{:>19}{indent}(the torrent says '{}')", "", printable(&own.join("/"))));
+        if let Some(said) = said.get(&(index as u32)) {
+            line(&format!("{:>19}{indent}(the torrent says '{}')", "", printable(said)));
         }
     }
 }

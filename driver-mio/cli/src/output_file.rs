@@ -200,6 +200,12 @@ fn look<'a>(
         return Err(Failure::new(USAGE, "the name of the output file is empty"));
     }
     let shown = path.display();
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(Failure::new(
+            WOULD_OVERWRITE,
+            format!("{shown} is a folder; give a file name"),
+        ));
+    }
     match path.metadata() {
         Ok(about) if about.is_dir() => {
             Err(Failure::new(WOULD_OVERWRITE, format!("{shown} is a folder; give a file name")))

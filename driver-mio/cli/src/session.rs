@@ -2,10 +2,12 @@
 //! themselves are kept by `eddyline-session`.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::time::Duration;
 
 use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
+use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::DriverError;
 use eddyline_session::{AddError, AddOptions, Item, PeerNameError, Source, Trouble, Warning};
 
@@ -93,8 +95,13 @@ impl Session {
                 Warning::DamagedResume(name, error) => {
                     warn(&format!("{name}: {error}; the data is checked again"));
                 }
+                Warning::ResumeNotKept(why) => {
+                    warn(&format!("{why}; how far transfers are is not kept until that is mended"));
+                }
                 Warning::DhtNotKept(error) => {
-                    warn(&format!("cannot save the DHT's nodes: {}", io_text(&error)));
+                    let state = self.store().map(ResumeStore::state).unwrap_or(Path::new(""));
+                    let why = io_text(&error);
+                    warn(&format!("{}: {why}; nodes of the DHT are not kept", state.display()));
                 }
                 _ => {}
             }
@@ -106,6 +113,7 @@ impl Session {
         let turn = self.0.turn(patience);
         let notices = turn.map_err(|error| Failure::system("cannot wait", &error))?;
         tell(&self.0, &notices);
+        self.warn();
         Ok(notices)
     }
 

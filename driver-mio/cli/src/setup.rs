@@ -12,7 +12,7 @@ use eddyline_mio::recorder::RecordTo;
 use eddyline_session::engine_config;
 
 use super::args::TransferFlags;
-use super::exit::{DISK, Failure, NETWORK, UNEXPECTED, io_text};
+use super::exit::{Failure, NETWORK, UNEXPECTED};
 use super::folders;
 use super::output::warn;
 use super::output_file::record_to;
@@ -130,8 +130,7 @@ pub fn open_store(path: Option<&Path>) -> Option<Arc<ResumeStore>> {
 pub fn store_failure(error: StoreError) -> Failure {
     match &error {
         StoreError::Io(path, why) => {
-            let text = format!("cannot use the state folder {}: {}", path.display(), io_text(why));
-            Failure::new(DISK, text)
+            Failure::system(&format!("cannot use the state folder {}", path.display()), why)
         }
         _ => Failure::new(UNEXPECTED, error.to_string()),
     }

@@ -77,6 +77,12 @@ pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     if starts_with(copied, "http://") || starts_with(copied, "https://") {
         return Ok(Named::Url(copied));
     }
+    if let Some((scheme, _)) = copied.split_once("://")
+        && !path.exists()
+    {
+        let text = format!("{scheme}:// is nothing that can be fetched; http:// and https:// are");
+        return Err(Failure::new(USAGE, text));
+    }
     if !path.exists() && !copied.contains(['/', '.']) && copied.len() >= 32 {
         return magnet_of(copied);
     }

@@ -14,7 +14,7 @@ use eddyline_session::{Renames, Source};
 
 use super::args::{DownloadArgs, General, SeedArgs};
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{lacking, links_told, take_paths};
+use super::found::{is_whole_so_far, lacking, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers};
@@ -329,17 +329,11 @@ fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     Ok((session, reporter, outcome))
 }
 
-/// Whether all pieces of a file are good.
+/// Whether all pieces of a file are good, as far as can be told.
 fn has_all_of(session: &Session, id: TorrentId, file: u32) -> bool {
     let engine = session.driver.engine();
-    let (Some(view), Some(metainfo)) = (engine.torrent(id), engine.metainfo(id)) else {
-        return false;
-    };
-    let entry = metainfo.layout().files().get(file as usize);
-    entry.is_some_and(|entry| {
-        let mut pieces = metainfo.geometry().pieces_of(entry.offset, entry.length);
-        pieces.all(|piece| view.have.has(piece))
-    })
+    let (Some(view), Some(item)) = (engine.torrent(id), session.item(id)) else { return false };
+    is_whole_so_far(item, file, |piece| view.have.has(piece), |file| engine.file_path(id, file))
 }
 
 fn serve(
@@ -358,6 +352,7 @@ fn serve(
                 let failure = Failure::too_long(
                     &session.driver.engine().file_path(*id, *file).unwrap_or_default().join("/"),
                     has_all_of(session, *id, *file),
+                    false,
                 );
                 // Nothing is to be written: the engine's own reason is for who downloads.
                 session.fail(*id, failure.clone());

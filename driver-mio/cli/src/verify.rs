@@ -16,7 +16,7 @@ use eddyline_mio::dns::Names;
 use super::args::{General, VerifyArgs};
 use super::documents::{Numbers, Verified, VerifiedFile};
 use super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, io_text};
-use super::found::links_told;
+use super::found::{called_otherwise, links_told};
 use super::hashing::{HashingProgress, in_parallel, threads};
 use super::output::{json as print_json, line, printable, warn};
 use super::setup::state_dir;
@@ -57,6 +57,9 @@ pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> 
             TorrentFiles::new(id, metainfo.clone(), Arc::new(fs), &placement, cache, options)
         })
         .map_err(|error| Failure::io(dir, &error))?;
+    if let Some(text) = called_otherwise(&metainfo, |file| Some(files.path(file)), |_, _| false) {
+        warn(&text);
+    }
     let states = match check(&files, args, general.quiet)? {
         Ended::Done(states) => states,
         Ended::BySignal(code) => return Ok(ExitCode::from(code)),
@@ -71,7 +74,7 @@ pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> 
     if complete {
         Ok(ExitCode::SUCCESS)
     } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
-        Err(Failure::too_long(&file.path, report.has_all_of(file)))
+        Err(Failure::too_long(&file.path, report.has_all_of(file), false))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }
@@ -177,6 +180,12 @@ fn look(files: &TorrentFiles, dir: &Path) -> Result<Vec<Seen>, Failure> {
     Ok(seen)
 }
 
+/// How many pieces are good.
+pub fn good_of(good: usize, all: usize) -> String {
+    let pieces = if all == 1 { "piece is" } else { "pieces are" };
+    format!("{good} of {all} {pieces} good")
+}
+
 fn with_state(states: &[State], wanted: State) -> Vec<u32> {
     let all = states.iter().enumerate().filter(|(_, state)| **state == wanted);
     all.map(|(piece, _)| piece as u32).collect()
@@ -228,14 +237,18 @@ impl Report<'_> {
         self.states.iter().all(|state| *state == State::Good) && self.files.iter().all(right)
     }
 
-    /// Whether everything that the torrent says of a file is in it.
+    /// Whether everything that the torrent says of a file is in it, as far as can be told: what is missing of its
+    /// pieces is in other files, for this one is there.
     fn has_all_of(&self, file: &Seen) -> bool {
-        let length = self.metainfo.layout().files()[file.index].length;
-        good_bytes(self.metainfo, &self.states, file.index) == length
+        let (entry, geometry) =
+            (&self.metainfo.layout().files()[file.index], self.metainfo.geometry());
+        let mut pieces = geometry.pieces_of(entry.offset, entry.length);
+        let is_good = |piece: u32| self.states[piece as usize] == State::Good;
+        pieces.clone().any(is_good) && pieces.all(|piece| self.states[piece as usize] != State::Bad)
     }
 
     fn document(&self) -> Verified {
-        let states = &self.states;
+        let (states, mut said) = (&self.states, self.metainfo.paths_in_torrent());
         let file = |file: &Seen| {
             let entry = &self.metainfo.layout().files()[file.index];
             VerifiedFile {
@@ -244,6 +257,7 @@ impl Report<'_> {
                 good: good_bytes(self.metainfo, states, file.index),
                 excess: file.excess,
                 found_as: (file.path != entry.display_path()).then(|| file.path.clone()),
+                path_in_torrent: said.remove(&(file.index as u32)),
             }
         };
         Verified {
@@ -259,7 +273,7 @@ impl Report<'_> {
     fn show(&self) {
         let states = &self.states;
         let good = with_state(states, State::Good).len();
-        line(&format!("{good} of {} pieces are good", states.len()));
+        line(&good_of(good, states.len()));
         for (word, state) in [("bad", State::Bad), ("missing", State::Missing)] {
             let list = with_state(states, state);
             if !list.is_empty() {

@@ -107,6 +107,25 @@ fn the_place_of_the_torrent_is_looked_at_before_hours_of_hashing() {
 }
 
 #[test]
+fn a_length_that_no_piece_can_have_and_an_output_that_is_no_file_are_refused_by_name() {
+    let home = Home::new();
+    for (flags, code, why) in [
+        (&["--piece-length", "0"][..], 2, "from 1 to"),
+        (&["--piece-length", "3G"], 2, "from 1 to"),
+        (&["--piece-length", "20KiB", "--format", "v2"], 2, "a power of two"),
+        (&["-o", "out/"], 13, "is a folder; give a file name"),
+    ] {
+        let (ended, _, told) = home.run(".", &[&["create", "d"], flags].concat());
+        assert!(ended == code && told.contains(why), "{flags:?}: {told}");
+        assert!(told.lines().count() == 1, "{told}");
+    }
+    home.write("none/empty", "");
+    let (code, _, told) = home.run(".", &["create", "none"]);
+    assert!(code == 0 && told.contains("nothing to transfer"), "{told}");
+    assert_eq!(home.run(".", &["create", "none", "-o", "x", "--strict"]).0, 2);
+}
+
+#[test]
 fn a_dry_run_writes_nothing_and_tells_what_would_be_refused() {
     let home = Home::new();
     home.write("old.torrent", "old");

@@ -17,6 +17,7 @@ use super::found_names::found_names;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
 use super::refusal::{of_file, on_the_way};
+use super::relocation::MoveProgress;
 use super::span::Span;
 use super::watch::{Changed, Watch};
 
@@ -61,6 +62,7 @@ pub struct TorrentFiles {
     arranged: RwLock<Arranged>,
     /// Files whose names are durable.
     named: RwLock<BTreeSet<u32>>,
+    pub(super) moving: MoveProgress,
 }
 
 impl TorrentFiles {
@@ -103,9 +105,18 @@ impl TorrentFiles {
             found: BTreeSet::new(),
         };
         let (keep_executable, arranged) = (options.keep_executable, RwLock::new(arranged));
-        let (watch, named) = (Arc::default(), RwLock::default());
-        let files =
-            Self { id, metainfo, cache, keep_executable, read_only, watch, arranged, named, names };
+        let files = Self {
+            id,
+            metainfo,
+            cache,
+            keep_executable,
+            read_only,
+            names,
+            watch: Arc::default(),
+            arranged,
+            named: RwLock::default(),
+            moving: MoveProgress::default(),
+        };
         if !read_only {
             files.settle_parts(&placement.skipped)?;
         }

@@ -71,6 +71,8 @@ struct Shared {
     torrents: RwLock<HashMap<TorrentId, Arc<Open>>>,
     /// What the system said when an operation of a torrent failed last.
     refusals: Mutex<HashMap<TorrentId, Refusal>>,
+    /// What the system said when resume data was stored last, if that failed.
+    unkept: Mutex<Option<String>>,
     mailbox: Mailbox,
 }
 
@@ -89,6 +91,19 @@ impl DiskPool {
         refusals.get(&torrent).cloned()
     }
 
+    /// Why resume data is not kept, with the file, while the state folder cannot be written. Nothing waits for
+    /// that: what is not on record is checked by the next run.
+    #[must_use]
+    pub fn unkept(&self) -> Option<String> {
+        self.shared.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes of a torrent that a move in progress has brought to the other place, and all of them.
+    #[must_use]
+    pub fn move_progress(&self, torrent: TorrentId) -> Option<(u64, u64)> {
+        self.shared.torrent(torrent).ok()?.files.move_progress()
+    }
+
     /// Starts the workers.
     #[must_use]
     pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
@@ -103,6 +118,7 @@ impl DiskPool {
             keep_executable: options.keep_executable,
             turns: Turns::default(),
             refusals: Mutex::default(),
+            unkept: Mutex::default(),
             torrents: RwLock::default(),
             mailbox,
         });
@@ -536,8 +552,14 @@ impl Shared {
             return Ok(DiskOutcome::Failed(DiskError::Missing));
         };
         let hash = self.torrent(torrent)?.files.metainfo().info_hashes().wire();
-        store.store(hash, data)?;
-        Ok(DiskOutcome::Done)
+        let path = || store.path(hash).display().to_string();
+        let stored = store.store(hash, data).map_err(|error| of_file(&[path()], error));
+        let why = stored.as_ref().err().map(|error| match refusal::describe(error) {
+            Some(told) => told.told(None, ""),
+            None => format!("{}: {error}", path()),
+        });
+        *self.unkept.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        stored.map(|()| DiskOutcome::Done)
     }
 
     fn close(&self, torrent: TorrentId) {

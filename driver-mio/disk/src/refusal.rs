@@ -114,6 +114,7 @@ pub fn describe(error: &io::Error) -> Option<Refusal> {
 /// What the system refused, by its name, in small letters.
 #[must_use]
 pub fn words(error: &io::Error) -> String {
+    let error = cause(error);
     let known = match Errno::from_io_error(error) {
         Some(Errno::FBIG) => "the file is too large for this file system",
         Some(Errno::DQUOT) => "the disk quota is used up",

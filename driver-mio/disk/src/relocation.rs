@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use eddyline::{Allocation, FileStatus, LocationId, Renamed};
 use rustix::fs::AtFlags;
@@ -20,7 +21,37 @@ const CHUNK: usize = 1 << 20;
 /// What a copy is called until it is whole.
 const UNFINISHED: &str = ".eddyline-moving";
 
+/// How far a move has come: bytes that were read, once to copy and once to compare, and how many there are to be.
+#[derive(Debug, Default)]
+pub(super) struct MoveProgress {
+    done: AtomicU64,
+    all: AtomicU64,
+}
+
+impl MoveProgress {
+    fn begin(&self, length: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.all.store(2 * length, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are there, and all of them, while there is a move.
+    fn now(&self) -> Option<(u64, u64)> {
+        let (done, all) = (self.done.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
+        (all > 0).then(|| (done.min(all) / 2, all / 2))
+    }
+}
+
 impl TorrentFiles {
+    /// Bytes that a move in progress has brought to the other place, and all of them.
+    #[must_use]
+    pub fn move_progress(&self) -> Option<(u64, u64)> {
+        self.moving.now()
+    }
+
     /// Other files are wanted: what the part file has of them moves out, and room is made for them.
     ///
     /// # Errors
@@ -151,13 +182,16 @@ impl TorrentFiles {
             if arranged.fs.identity().is_some() && arranged.fs.identity() == fs.identity() {
                 return Err(Errno::EXIST.into());
             }
-            let mut paths: Vec<Vec<String>> = Vec::new();
+            let (mut paths, mut length) = (Vec::<Vec<String>>::new(), 0);
             for index in 0..self.metainfo.layout().files().len() as u32 {
                 let entry = self.entry(index);
                 let path = arranged.path(index, entry);
                 if let Some(target) = &entry.symlink {
                     fs.link(&entry.path, target)?;
-                } else if entry.is_stored() && arranged.fs.find(path)?.is_some() {
+                } else if entry.is_stored()
+                    && let Some(found) = arranged.fs.find(path)?
+                {
+                    length += found.length;
                     paths.push(path.to_vec());
                 }
             }
@@ -166,10 +200,12 @@ impl TorrentFiles {
                 paths.push(part.to_vec());
             }
             let mut made = Vec::new();
+            self.moving.begin(length);
             let brought = paths.iter().try_for_each(|path| {
-                bring(&*arranged.fs, &**fs, path, &mut made)?;
+                bring(&*arranged.fs, &**fs, path, &mut made, &self.moving)?;
                 Ok(())
             });
+            self.moving.begin(0);
             let synced = || {
                 let mut all = paths.iter();
                 all.try_for_each(|path| {
@@ -268,11 +304,12 @@ fn bring(
     to: &dyn FileSystem,
     path: &Path,
     made: &mut Vec<Vec<String>>,
+    progress: &MoveProgress,
 ) -> io::Result<()> {
     let there = |error| of_file_at(to, path, error);
     if to.find(path).map_err(there)?.is_some() {
         // An earlier attempt may have come so far.
-        let same = is_same(from, to, path, path).map_err(there)?;
+        let same = is_same(from, to, path, path, progress).map_err(there)?;
         return if same { Ok(()) } else { Err(there(Errno::EXIST.into())) };
     }
     if second_name(from, to, path).map_err(there)? {
@@ -303,9 +340,10 @@ fn bring(
         source.read_at(part, at).map_err(here)?;
         target.write_at(&[part], at).map_err(there)?;
         at += part.len() as u64;
+        progress.add(part.len() as u64);
     }
     target.lengthen(length).and_then(|()| target.sync()).map_err(there)?;
-    if !is_same(from, to, path, &draft)? {
+    if !is_same(from, to, path, &draft, progress)? {
         return Err(io::Error::other("the copy differs from what was copied"));
     }
     to.rename(&draft, path).map_err(there)?;
@@ -330,7 +368,13 @@ fn second_name(from: &dyn FileSystem, to: &dyn FileSystem, path: &Path) -> io::R
     }
 }
 
-fn is_same(from: &dyn FileSystem, to: &dyn FileSystem, old: &Path, new: &Path) -> io::Result<bool> {
+fn is_same(
+    from: &dyn FileSystem,
+    to: &dyn FileSystem,
+    old: &Path,
+    new: &Path,
+    progress: &MoveProgress,
+) -> io::Result<bool> {
     let (a, b) = (from.open(old, Access::Read)?, to.open(new, Access::Read)?);
     let (one, other) = (a.found()?, b.found()?);
     if one.identity.is_some() && one.identity == other.identity {
@@ -349,6 +393,7 @@ fn is_same(from: &dyn FileSystem, to: &dyn FileSystem, old: &Path, new: &Path) -
             return Ok(false);
         }
         at += count as u64;
+        progress.add(count as u64);
     }
     Ok(true)
 }

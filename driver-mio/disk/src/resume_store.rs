@@ -54,6 +54,9 @@ impl StoreError {
     }
 }
 
+/// Bytes that there has to be room for: a lock, a claim and the record of a small torrent.
+const TRIED: usize = 16 << 10;
+
 impl ResumeStore {
     /// Opens the state folder at `path`, making it where needed.
     ///
@@ -65,7 +68,10 @@ impl ResumeStore {
         private::make_folder(&store.folder).map_err(io)?;
         private::correct(path);
         // Whether it can be written is better known now than when there is something to keep.
-        tempfile::Builder::new().prefix("lock.").tempfile_in(path).map_err(io)?;
+        let mut tried = tempfile::Builder::new().prefix("lock.").tempfile_in(path).map_err(io)?;
+        // A disk without room has some for a file without bytes.
+        tried.as_file_mut().write_all(&[0; TRIED]).map_err(io)?;
+        tried.as_file().sync_data().map_err(io)?;
         Ok(store)
     }
 
@@ -146,20 +152,21 @@ impl ResumeStore {
         self.folder.with_file_name("claims")
     }
 
-    fn file(&self, hash: Sha1Hash) -> PathBuf {
+    /// Where the resume data of a torrent is.
+    pub(crate) fn path(&self, hash: Sha1Hash) -> PathBuf {
         self.folder.join(format!("{}.resume", hash.to_hex()))
     }
 
     /// The resume data of a torrent.
     #[must_use]
     pub fn load(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
-        private::read(&self.file(hash), private::MAX_STATE).ok()
+        private::read(&self.path(hash), private::MAX_STATE).ok()
     }
 
     /// What was noted of the folders that a torrent found.
     #[must_use]
     pub(crate) fn load_folders(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
-        private::read(&self.file(hash).with_extension("folders"), private::MAX_STATE).ok()
+        private::read(&self.path(hash).with_extension("folders"), private::MAX_STATE).ok()
     }
 
     /// Stores it durably.
@@ -167,13 +174,13 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; what was there is then there still.
     pub(crate) fn store_folders(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
-        replace(&self.file(hash).with_extension("folders"), data)
+        replace(&self.path(hash).with_extension("folders"), data)
     }
 
     /// What tells the part file of a torrent from any other file.
     #[must_use]
     pub(crate) fn load_tag(&self, hash: Sha1Hash) -> Option<[u8; 16]> {
-        private::read(&self.file(hash).with_extension("tag"), private::MAX_STATE)
+        private::read(&self.path(hash).with_extension("tag"), private::MAX_STATE)
             .ok()?
             .try_into()
             .ok()
@@ -184,7 +191,7 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn store_tag(&self, hash: Sha1Hash, tag: [u8; 16]) -> io::Result<()> {
-        replace(&self.file(hash).with_extension("tag"), &tag)
+        replace(&self.path(hash).with_extension("tag"), &tag)
     }
 
     /// What tells the part file of a torrent from any other file, for whoever only looks and needs no lock.
@@ -217,9 +224,9 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
-        let _ = fs::remove_file(self.file(hash).with_extension("folders"));
-        let _ = fs::remove_file(self.file(hash).with_extension("tag"));
-        match fs::remove_file(self.file(hash)) {
+        let _ = fs::remove_file(self.path(hash).with_extension("folders"));
+        let _ = fs::remove_file(self.path(hash).with_extension("tag"));
+        match fs::remove_file(self.path(hash)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::open(&self.folder)?.sync_all(),
         }
@@ -227,7 +234,7 @@ impl ResumeStore {
 
     /// Puts damaged data aside for whoever wants to know.
     pub fn set_aside(&self, hash: Sha1Hash) {
-        let file = self.file(hash);
+        let file = self.path(hash);
         let _ = fs::rename(&file, file.with_extension("damaged"));
     }
 
@@ -236,7 +243,7 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; the old data is then still there.
     pub fn store(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
-        replace(&self.file(hash), data)
+        replace(&self.path(hash), data)
     }
 }
 
@@ -247,9 +254,10 @@ impl ResumeStore {
 pub fn replace(target: &Path, data: &[u8]) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("."));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    // For the owner alone, as everything in a state folder.
-    let mut draft = tempfile::Builder::new().prefix(&*name).suffix(".new").tempfile_in(folder)?;
-    draft.write_all(data)?;
+    // For the owner alone, as everything in a state folder. What the system says is kept as it is.
+    let make = |path: &Path| private::options().write(true).create_new(true).open(path);
+    let mut draft = tempfile::Builder::new().prefix(&*name).suffix(".new").make_in(folder, make)?;
+    draft.as_file_mut().write_all(data)?;
     draft.as_file().sync_all()?;
     draft.persist(target).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
@@ -321,7 +329,7 @@ mod tests {
         store.store(hash, b"old").unwrap();
         // A folder in the place of the file stands for a disk that refuses.
         let other = Sha1Hash([8; 20]);
-        fs::create_dir(store.file(other)).unwrap();
+        fs::create_dir(store.path(other)).unwrap();
         assert!(store.store(other, b"new").is_err());
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 2, "no draft is left");
         assert_eq!(store.load(hash).as_deref(), Some(b"old".as_slice()));

@@ -46,6 +46,8 @@ pub struct Item {
     pub(crate) select: Option<Vec<u32>>,
     /// Files that earlier runs left under other names.
     pub(crate) renames: Renames,
+    /// An earlier run has left something.
+    pub(crate) recorded: bool,
 }
 
 impl Item {
@@ -79,6 +81,12 @@ impl Item {
     #[must_use]
     pub fn known_name(&self, file: u32) -> Option<&Vec<String>> {
         self.renames.get(&file).map(|renamed| &renamed.to)
+    }
+
+    /// Whether an earlier run worked on it.
+    #[must_use]
+    pub fn is_on_record(&self) -> bool {
+        self.recorded
     }
 
     /// A file that the magnet names and that is not there, counted from 1.
@@ -122,4 +130,6 @@ pub struct AddOptions {
     pub peers: Vec<SocketAddr>,
     /// Ignore what an earlier run left, and check the data.
     pub fresh: bool,
+    /// Check all data, whatever an earlier run says of it; what files are called by now is believed.
+    pub recheck: bool,
 }

@@ -48,6 +48,8 @@ pub struct Session {
     command: &'static str,
     /// What went wrong and was not told yet.
     warnings: Vec<Warning>,
+    /// It was told that resume data is not kept, and that lasts.
+    told_unkept: bool,
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
@@ -127,6 +129,7 @@ impl Session {
             dht,
             command,
             warnings: Vec::new(),
+            told_unkept: false,
             places: HashMap::new(),
             ids: HashMap::new(),
             answers: Vec::new(),
@@ -169,7 +172,7 @@ impl Session {
     /// # Errors
     /// When it cannot be transferred, or another process works on it.
     pub fn add(&mut self, source: Source, options: AddOptions) -> Result<Sha1Hash, AddError> {
-        let (folder, fresh) = (options.folder.clone(), options.fresh);
+        let (folder, fresh, recheck) = (options.folder.clone(), options.fresh, options.recheck);
         let location = folder.as_deref().map(|folder| self.place(folder)).transpose()?;
         let mut add = prepare(source, options, &self.names)?;
         add.location = location.unwrap_or(self.home);
@@ -178,6 +181,11 @@ impl Session {
         self.claim(hash, add.metainfo.name())?;
         if !fresh {
             add.resume = self.load_resume(&add.metainfo);
+        }
+        if let Some(resume) = add.resume.as_mut().filter(|_| recheck) {
+            // No file is as it was: all of them are hashed.
+            resume.clean = true;
+            resume.files.iter_mut().for_each(|file| file.modified = i64::MIN);
         }
         match self.places.contains_key(&hash) {
             true => drop(self.driver.command(add)),
@@ -295,6 +303,7 @@ impl Session {
             (Selected::by_priority(&metainfo, &add.priorities), add.select.clone());
         let renames =
             add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone());
+        let recorded = add.resume.is_some();
         let asked = self.driver.command(add);
         self.items.push(Item {
             id: None,
@@ -310,6 +319,7 @@ impl Session {
             earlier,
             select,
             renames,
+            recorded,
         });
     }
 
@@ -339,6 +349,9 @@ impl Session {
         for notice in &notices {
             self.keep_book(notice);
         }
+        let unkept = self.driver.unkept();
+        let is_told = std::mem::replace(&mut self.told_unkept, unkept.is_some());
+        self.warnings.extend(unkept.filter(|_| !is_told).map(Warning::ResumeNotKept));
         Ok(notices)
     }
 

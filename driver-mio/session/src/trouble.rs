@@ -128,6 +128,8 @@ impl PeerNameError {
 pub enum Warning {
     /// Resume data of the torrent with this name is damaged. It was put aside, and the data is checked again.
     DamagedResume(String, ResumeError),
+    /// Resume data is not kept since now: the file, and what the system says. Transfers go on, and it is tried again.
+    ResumeNotKept(String),
     /// What is known of the DHT is not kept for the next run.
     DhtNotKept(io::Error),
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::files::Layout;
 use super::geometry::Geometry;
 use super::magnet::Magnet;
-use super::parse::raw_name;
+use super::parse::{raw_name, said_paths};
 use super::{InfoHashes, Metainfo, Node};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::bencode::{Limits, Mode, scan};
@@ -106,6 +106,24 @@ impl Metainfo {
         let document = scan(&self.info, Limits::METAINFO, Mode::Lenient).ok()?;
         let raw = String::from_utf8_lossy(raw_name(&document.root())?).into_owned();
         (raw != self.name).then_some(raw)
+    }
+
+    /// The paths that the torrent gives to files, with `/` between parts, where [`FileEntry::path`](super::FileEntry)
+    /// is another one: those that would not have been safe, and those that no file can have. Reads the info dictionary.
+    pub fn paths_in_torrent(&self) -> BTreeMap<u32, String> {
+        let Ok(document) = scan(&self.info, Limits::METAINFO, Mode::Lenient) else {
+            return BTreeMap::new();
+        };
+        let said = said_paths(&document.root());
+        let files = (0u32..).zip(self.layout.files()).filter(|(_, file)| !file.attributes.pad);
+        let mut said = said.into_iter();
+        let both = files.filter_map(|(index, file)| Some((index, file, said.next()?)));
+        let other = both.filter(|(_, file, said)| {
+            let same = |(a, b): (&&[u8], &String)| *a == b.as_bytes();
+            said.len() != file.path.len() || !said.iter().zip(&file.path).all(same)
+        });
+        let text = |parts: &[&[u8]]| String::from_utf8_lossy(&parts.join(&b'/')).into_owned();
+        other.map(|(index, _, said)| (index, text(&said))).collect()
     }
 
     /// The magnet URI that leads to this torrent.

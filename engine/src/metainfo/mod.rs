@@ -40,3 +40,4 @@ pub use names::{
 pub use parse::{InfoHashes, Metainfo, Node};
 #[cfg(feature = "trace")]
 pub(crate) use stored::Masks;
+pub(crate) use unclash::name_beside;

@@ -149,12 +149,18 @@ pub fn is_reserved(name: &str) -> bool {
 ///
 /// Bytes that are not UTF-8 are replaced; slashes, control and invisible direction characters are
 /// neutralised, what the place cannot hold is replaced or cut, and so are names that this program
-/// gives to its own files ([`is_reserved`]).
+/// gives to its own files ([`is_reserved`]). Joiners stay where they belong to a script or an emoji.
 pub fn safe_component(raw: &[u8], naming: Naming) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let mut name = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
+            c if is_joiner(c) => {
+                if joins(name.chars().next_back(), chars.peek().copied()) {
+                    name.push(c);
+                }
+            }
             c if is_invisible(c) => {}
             '/' => name.push('_'),
             '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' if naming.portable => name.push('_'),
@@ -198,9 +204,24 @@ pub(super) fn extend_safely<'a>(path: &mut Vec<String>, parts: impl Iterator<Ite
 
 /// Zero-width and direction-changing characters that make a name look like another one.
 fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    is_joiner(c)
+        || matches!(c,
+            '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The zero-width non-joiner and joiner. Persian and the scripts of India are spelt with them, and many emoji
+/// are several with joiners between.
+pub(super) fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether a joiner between these two does something. Between two of ASCII, at the beginning and behind
+/// another one it only makes a name look like another one.
+fn joins(before: Option<char>, after: Option<char>) -> bool {
+    let script = |c: char| !c.is_ascii() && !c.is_control() && !is_invisible(c);
+    before.is_some_and(|c| !is_joiner(c))
+        && (before.is_some_and(script) || after.is_some_and(script))
 }
 
 /// Cuts at a character boundary, keeping a short extension.
@@ -217,6 +238,8 @@ fn truncated(mut name: String, longest: usize) -> String {
     while !name.is_char_boundary(cut) {
         cut -= 1;
     }
+    // What a joiner joined is gone.
+    cut = name.get(..cut).map_or(cut, |kept| kept.trim_end_matches(is_joiner).len());
     name.truncate(cut);
     name.push_str(&extension);
     name

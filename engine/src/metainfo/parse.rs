@@ -234,6 +234,30 @@ fn v1_layout(
     Layout::new(entries).ok_or(MetainfoError::Length)
 }
 
+/// What names of padding begin with that is not marked as BEP 47 has it.
+const OLD_PADDING: &[u8] = b"_____padding_file_";
+
+fn path_list<'a, 'd>(file: &Value<'a, 'd>) -> Option<Value<'a, 'd>> {
+    let list = file.get(b"path.utf-8").filter(Value::is_list).or_else(|| file.get(b"path"));
+    list.filter(Value::is_list)
+}
+
+/// The paths of all files that are no padding, in their order and as the torrent has them.
+pub(super) fn said_paths<'a>(info: &Value<'a, '_>) -> Vec<Vec<&'a [u8]>> {
+    let Some(name) = raw_name(info) else { return Vec::new() };
+    if info.get(b"pieces").is_none() && info.get(b"file tree").is_some() {
+        return parse_v2::said_paths(info, name);
+    }
+    let Some(files) = info.get(b"files") else { return vec![vec![name]] };
+    let path = |file: Value<'a, '_>| {
+        let list = path_list(&file)?;
+        let parts: Vec<_> = list.items().filter_map(|part| part.as_bytes()).collect();
+        let old = parts.last().is_some_and(|last| last.starts_with(OLD_PADDING));
+        (!attributes(&file).pad && !old).then(|| [&[name], &parts[..]].concat())
+    };
+    files.items().filter_map(path).collect()
+}
+
 fn v1_file(
     file: &Value<'_, '_>,
     name: &Name<'_>,
@@ -245,8 +269,7 @@ fn v1_file(
     let mut attributes = attributes(file);
     let symlink = symlink(file, &name.safe, budget)?;
     let length = if symlink.is_some() { 0 } else { file_length(file)? };
-    let list = file.get(b"path.utf-8").filter(Value::is_list).or_else(|| file.get(b"path"));
-    let list = list.filter(Value::is_list).ok_or(MetainfoError::Name)?;
+    let list = path_list(file).ok_or(MetainfoError::Name)?;
     let mut parts = vec![name.raw];
     for part in list.items() {
         parts.push(part.as_bytes().ok_or(MetainfoError::Name)?);
@@ -258,7 +281,7 @@ fn v1_file(
         return Err(MetainfoError::PathTooDeep);
     }
     // Padding as it was marked before BEP 47.
-    attributes.pad |= parts.last().is_some_and(|last| last.starts_with(b"_____padding_file_"));
+    attributes.pad |= parts.last().is_some_and(|last| last.starts_with(OLD_PADDING));
     let mut path = vec![name.safe.clone()];
     extend_safely(&mut path, parts[1..].iter().copied());
     if path.len() == 1 {

@@ -109,6 +109,26 @@ pub(super) fn layout(
     Layout::new(with_pads(entries, piece_length)?).ok_or(MetainfoError::Length)
 }
 
+/// The paths in a tree that [`layout`] has taken, as the torrent has them.
+pub(super) fn said_paths<'a>(info: &Value<'a, '_>, name: &'a [u8]) -> Vec<Vec<&'a [u8]>> {
+    let Some(tree) = info.get(b"file tree") else { return Vec::new() };
+    let is_folder = tree.entries().count() != 1 || !tree.entries().all(|(_, node)| is_file(&node));
+    let mut way = if is_folder { vec![name] } else { Vec::new() };
+    let (mut said, mut stack) = (Vec::new(), vec![(way.len(), None, tree)]);
+    while let Some((depth, key, node)) = stack.pop() {
+        way.truncate(depth);
+        way.extend(key);
+        if key.is_some() && is_file(&node) {
+            said.push(way.clone());
+            continue;
+        }
+        let first = stack.len();
+        stack.extend(node.entries().map(|(key, node)| (way.len(), Some(key), node)));
+        stack[first..].reverse();
+    }
+    said
+}
+
 fn is_file(node: &Value<'_, '_>) -> bool {
     node.get(b"").is_some()
 }

@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 mod magnets;
+mod names;
 mod stored;
 
 use super::*;

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::files::Layout;
-use super::names::Naming;
+use super::names::{Naming, is_joiner};
 
 /// Renames later files until no path equals another, or is a folder of another, as a place compares
 /// names. Pad files are never created, so their names do not matter.
@@ -94,6 +94,11 @@ impl Tree {
     }
 }
 
+/// A name that differs from another one by a number, and that a place can hold if it can hold that one.
+pub(crate) fn name_beside(name: &str, attempt: u32, naming: Naming) -> String {
+    with_suffix(name, attempt, naming.longest.into())
+}
+
 /// `name.ext` becomes `name.1.ext`.
 fn with_suffix(name: &str, attempt: u32, longest: usize) -> String {
     let dot = name.rfind('.').filter(|dot| *dot > 0).unwrap_or(name.len());
@@ -104,7 +109,7 @@ fn with_suffix(name: &str, attempt: u32, longest: usize) -> String {
         while !stem.is_char_boundary(cut) {
             cut -= 1;
         }
-        stem = &stem[..cut];
+        stem = stem[..cut].trim_end_matches(is_joiner);
     }
     format!("{stem}{suffix}{extension}")
 }

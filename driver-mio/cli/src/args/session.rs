@@ -54,7 +54,7 @@ pub enum SessionCommand {
     Set(SetArgs),
     /// Hash the data of torrents again.
     ///
-    /// What is bad or missing is downloaded by the next `session run`.
+    /// Nothing is changed: the next `session run` downloads what is bad or missing, and cuts files that are too long.
     #[command(after_long_help = below(
         &[("One of them", "eddyline session verify NAME")],
         &["1", "3", "32", "129", "130", "143"],
@@ -216,7 +216,8 @@ impl Args for Said {
 
 /// Show all torrents.
 ///
-/// State, progress of what is selected, rates, name and folder, also while the session runs.
+/// State, progress of what is selected, rates, name and folder, also while the session runs; of a torrent that is moved,
+/// how far that is.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[

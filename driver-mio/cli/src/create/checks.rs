@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use eddyline::metainfo::{BLOCK_LENGTH, CreateOptions, Format};
+use eddyline::metainfo::{BLOCK_LENGTH, CreateOptions, Format, MAX_PIECE_LENGTH};
 use url::Url;
 
 use super::super::exit::{Failure, USAGE};
@@ -71,11 +71,30 @@ fn check_address(what: &str, text: &str, schemes: &[&str]) -> Result<(), Failure
     Ok(())
 }
 
+/// Refuses a length that no piece can have.
+pub fn check_piece_length(options: &CreateOptions) -> Result<(), Failure> {
+    let length = options.piece_length;
+    let of_v2 = length.is_power_of_two() && length >= BLOCK_LENGTH;
+    let why = if length == 0 || length > MAX_PIECE_LENGTH {
+        format!("a piece has from 1 to {MAX_PIECE_LENGTH} bytes")
+    } else if options.format != Format::V1 && !of_v2 {
+        "of v2 and hybrid torrents it is a power of two, and at least 16KiB".into()
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(USAGE, format!("the piece length cannot be used: {why}")))
+}
+
 /// What to warn of, and to refuse under `--strict`.
 pub fn warnings(options: &CreateOptions, input: &Input) -> Vec<String> {
     let mut all: Vec<String> = omissions(input);
     let fruitless = |pattern: &String| format!("no file matches --glob '{pattern}'");
     all.extend(input.fruitless.iter().map(fruitless));
+    if input.length() == 0 {
+        all.push(
+            "there are no bytes in it, and nothing to transfer; other clients refuse that".into(),
+        );
+    }
     if options.private && options.trackers.is_empty() {
         all.push("a private torrent without a tracker finds no peers".into());
     }

@@ -20,6 +20,7 @@ use super::signals::Signals;
 use super::units::size;
 use collect::{FileFilter, Input, collect, sort};
 
+pub use checks::check_name;
 pub use collect::{SortKey, parse_sort_key};
 
 /// Makes a `.torrent`.
@@ -34,6 +35,7 @@ pub fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Failure> 
     let mut input = collect(path, &FileFilter::from_flags(&args.content)?, &output)?;
     let options = options(&args.torrent, name, &input)?;
     checks::check_addresses(&options)?;
+    checks::check_piece_length(&options)?;
     let keys = &args.content.sort_by;
     if options.format != Format::V1 && !keys.iter().all(|key| key.is_usual()) {
         let text =

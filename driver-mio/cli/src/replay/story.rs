@@ -27,6 +27,8 @@ pub struct Story {
     first: Option<(u32, Instant)>,
     complete: Option<Instant>,
     verified: u64,
+    /// Payload received and sent by earlier runs, which the engine counts in.
+    earlier: (u64, u64),
     /// What went wrong, in the order in which it did, and how often.
     trouble: Vec<(String, u64)>,
 }
@@ -44,6 +46,7 @@ impl Story {
             first: None,
             complete: None,
             verified: 0,
+            earlier: (0, 0),
             trouble: Vec::new(),
         }
     }
@@ -60,6 +63,10 @@ impl Story {
                     let what =
                         if add.metainfo.is_known() { size(length) } else { "a magnet".into() };
                     self.torrents.push(format!("{}, {what}, {hash}", printable(name)));
+                    if let Some(resume) = &add.resume {
+                        self.earlier.0 += resume.downloaded;
+                        self.earlier.1 += resume.uploaded;
+                    }
                 }
                 Event::Stream(_, StreamEvent::ConnectFailed(_)) => self.unreachable += 1,
                 // A run without a state folder keeps no resume data, and is told so in this way.
@@ -129,12 +136,22 @@ impl Story {
                 &format!("{} verified, the first (number {piece}) at {at}", self.verified),
             );
         }
-        row("Transfer", &transfer(engine));
+        row("Transfer", &self.transfer(engine));
         match self.complete {
             Some(when) => row("Complete", &format!("at {}", clock(when, self.began))),
             None => row("Complete", "nothing was completed in this run"),
         }
         self.tell_trouble(engine);
+    }
+
+    /// What was transferred in this run.
+    fn transfer(&self, engine: &Engine) -> String {
+        let views = engine.torrents().filter_map(|id| engine.torrent(id));
+        let (down, up, wasted) = views.fold((0, 0, 0), |(down, up, wasted), view| {
+            (down + view.downloaded, up + view.uploaded, wasted + view.wasted)
+        });
+        let (down, up) = (down.saturating_sub(self.earlier.0), up.saturating_sub(self.earlier.1));
+        format!("{} down, {} up, {} wasted", size(down), size(up), size(wasted))
     }
 
     fn peers(&self) -> String {
@@ -177,14 +194,6 @@ impl Story {
             row("", &format!("and {} more kinds", lines.len() - MAX_TOLD));
         }
     }
-}
-
-fn transfer(engine: &Engine) -> String {
-    let views = engine.torrents().filter_map(|id| engine.torrent(id));
-    let (down, up, wasted) = views.fold((0, 0, 0), |(down, up, wasted), view| {
-        (down + view.downloaded, up + view.uploaded, wasted + view.wasted)
-    });
-    format!("{} down, {} up, {} wasted", size(down), size(up), size(wasted))
 }
 
 fn row(key: &str, value: &str) {

@@ -4,29 +4,33 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eddyline::base::bits::Bits;
+use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline::{
-    CommandError, Config, Notice, RateLimits, Rename, Renamed, TorrentCommand, TorrentError,
+    CommandError, Config, Notice, RateLimits, Rename, Renamed, ResumeData, TorrentCommand,
+    TorrentError,
 };
 use eddyline_disk::names_fit;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::Selected;
 use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
-use eddyline_session::{Renames, Source};
+use eddyline_session::{AddOptions, Renames, Source};
 
 use super::super::args::{ChangeArgs, General, MoveArgs, RenameArgs};
+use super::super::create::check_name;
 use super::super::documents::SessionVerified;
 use super::super::exit::{BAD_DATA, DISK, Failure, UNEXPECTED, USAGE};
-use super::super::found::take_paths;
+use super::super::found::{is_whole_so_far, links_told, longer_files, take_paths};
 use super::super::hashing::HashingProgress;
-use super::super::output::{json as print_json, line, printable};
+use super::super::output::{json as print_json, line, printable, warn};
 use super::super::selection::no_file;
 use super::super::session::Session;
 use super::super::setup::{Setup, state_dir};
 use super::super::signals::Signals;
+use super::super::verify::good_of;
 use super::add::claims_of;
 use super::entries::{
     current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
@@ -37,6 +41,8 @@ use super::status::Status;
 use super::{Locked, disk, lock, named, whole};
 
 const FRAME: Duration = Duration::from_millis(200);
+/// How often `session list` is told how far a move is.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// A session that talks to nobody.
 fn start(said: Option<&Path>, command: &'static str) -> Result<Session, Failure> {
@@ -55,15 +61,16 @@ fn start(said: Option<&Path>, command: &'static str) -> Result<Session, Failure>
 }
 
 /// `session move TORRENT… --to DIR`.
-pub(super) fn move_data(args: &MoveArgs) -> Result<ExitCode, Failure> {
+pub(super) fn move_data(args: &MoveArgs, general: General) -> Result<ExitCode, Failure> {
     let ChangeArgs { torrent, state } = &args.change;
     let said = state.place.state_dir.as_deref();
     let to = whole(&args.to)?;
     let Locked { mut set, store, _session } = lock(said, "session move")?;
     let mut session = start(said, "session move")?;
     let signals = listen()?;
+    let quiet = general.quiet;
     let mut mover =
-        Mover { session: &mut session, set: &mut set, store: &store, signals: &signals };
+        Mover { session: &mut session, set: &mut set, store: &store, signals: &signals, quiet };
     let (mut hashes, mut outcome) = (Vec::new(), Ok(()));
     for entry in named(torrent, mover.set, &store)? {
         hashes.push(entry.hash.clone());
@@ -93,6 +100,7 @@ struct Mover<'a> {
     set: &'a mut SessionStore,
     store: &'a ResumeStore,
     signals: &'a Signals,
+    quiet: bool,
 }
 
 impl Mover<'_> {
@@ -118,8 +126,22 @@ impl Mover<'_> {
         self.put(entry.clone())?;
         let place = place_of(&target);
         let done = open(self.session, self.set, &entry).and_then(|_| {
-            perform(self.session, &entry, self.signals, &TorrentCommand::Move(place))
+            let (mut bar, mut told) = (HashingProgress::moving(&entry.name, self.quiet), None);
+            let state = self.store.state();
+            let each = |session: &Session, id| {
+                let moved = session.driver.move_progress(id);
+                if let Some((done, all)) = moved {
+                    bar.reach_of(done, all);
+                }
+                let is_due = told.is_none_or(|told: Instant| told.elapsed() >= TOLD_EVERY);
+                if moved.is_some() && is_due {
+                    Status::tell_move(state, &entry.hash, moved);
+                    told = Some(Instant::now());
+                }
+            };
+            perform(self.session, &entry, self.signals, &TorrentCommand::Move(place), each)
         });
+        Status::tell_move(self.store.state(), &entry.hash, None);
         match done {
             Ok(()) => {
                 let text = format!("moved {} to {target}", title(&entry));
@@ -187,6 +209,9 @@ fn can_be_at(
 /// `session rename TORRENT NAME [--file N]`.
 pub(super) fn rename(args: &RenameArgs) -> Result<ExitCode, Failure> {
     let (name, file, said) = (&args.name, args.file, args.state.place.state_dir.as_deref());
+    if file.is_none() {
+        check_name(name)?;
+    }
     let Locked { set, store, _session } = lock(said, "session rename")?;
     let mut session = start(said, "session rename")?;
     let signals = listen()?;
@@ -201,14 +226,19 @@ pub(super) fn rename(args: &RenameArgs) -> Result<ExitCode, Failure> {
             }
             None => Rename::Torrent(name.clone()),
         };
+        let what = file.map_or(String::new(), |file| format!("file {file} of "));
+        if is_called(&metainfo, resume_of(&store, &entry).as_ref(), &rename) {
+            told.push(format!("{what}{} is called {name} already", title(&entry)));
+            continue;
+        }
         can_be_called(&set, &store, &entry, &metainfo, &rename)?;
-        let done = perform(&mut session, &entry, &signals, &TorrentCommand::Rename(rename));
+        let rename = TorrentCommand::Rename(rename);
+        let done = perform(&mut session, &entry, &signals, &rename, |_, _| {});
         done.map_err(|why| match why.code {
             USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
             _ => why,
         })?;
         Status::solved(store.state(), &entry.hash);
-        let what = file.map_or(String::new(), |file| format!("file {file} of "));
         told.push(format!("renamed {what}{} to {name}", title(&entry)));
     }
     session.stop()?;
@@ -218,6 +248,21 @@ pub(super) fn rename(args: &RenameArgs) -> Result<ExitCode, Failure> {
         told.iter().for_each(|text| line(text));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether files have the names already that they are to get.
+fn is_called(metainfo: &Metainfo, resume: Option<&ResumeData>, rename: &Rename) -> bool {
+    let files = (0u32..).zip(metainfo.layout().files()).filter(|(_, file)| file.is_stored());
+    let mut paths = files.map(|(index, file)| {
+        let renamed = resume.and_then(|resume| resume.renamed.get(&index));
+        (index, renamed.map_or(&file.path, |renamed| &renamed.to))
+    });
+    match rename {
+        Rename::Torrent(name) => paths.all(|(_, path)| path.first() == Some(name)),
+        Rename::File(file, to) => {
+            paths.any(|(index, path)| index == *file && path.join("/") == *to)
+        }
+    }
 }
 
 /// Whether no other torrent of the set has a file of a name that one is to get.
@@ -273,81 +318,102 @@ fn rename_file(
     Ok(Rename::File(index, format!("{folder}/{inside}")))
 }
 
-/// `session verify TORRENT…`: hashes everything again, and keeps what it found for the next run.
+/// `session verify TORRENT…`: hashes everything again, changes nothing of it, and keeps what it found for the
+/// next run.
 pub(super) fn verify(args: &ChangeArgs, general: General) -> Result<ExitCode, Failure> {
     let said = args.state.place.state_dir.as_deref();
     let Locked { mut set, store, _session } = lock(said, "session verify")?;
     let mut session = start(said, "session verify")?;
     let signals = listen()?;
-    let (mut results, mut complete) = (Vec::new(), true);
+    let (mut results, mut failure) = (Vec::new(), None);
     for entry in named(&args.torrent, &set, &store)? {
-        let is_on_record = resume_of(&store, &entry).is_some();
-        let metainfo = open(&mut session, &set, &entry)?;
-        let good = recheck(&mut session, &entry, is_on_record, &signals, general.quiet)?;
-        let selected = Selected::without(&metainfo, &entry.skipped);
-        let (done, length) = (selected.done(&good), selected.length());
-        let all_empty = length == 0;
-        let is_complete = done == length && (all_empty || good.count() > 0);
-        complete &= is_complete;
-        if !is_complete && entry.paused == GOAL_REACHED {
+        let (source, mut options) = known(&session, &set, &entry)?;
+        (options.read_only, options.recheck) = (true, true);
+        if let Source::Torrent(metainfo) = &source
+            && let Some(text) = links_told(Path::new(&entry.folder), metainfo)
+        {
+            warn(&text);
+        }
+        session.restore(source, options)?;
+        let good = recheck(&mut session, &entry, &signals, general.quiet)?;
+        let (found, whole) = found(&session, &entry, &store, &good);
+        if let Some(path) = found.too_long.first() {
+            failure = Some(Failure::too_long(path, whole, true));
+        }
+        if !found.complete && entry.paused == GOAL_REACHED {
             // The next run fetches what is missing.
             let entry = Entry { paused: 0, ..entry.clone() };
             set.put(vec![(entry, None)]).map_err(|error| disk(store.state(), &error))?;
         }
-        let name = current_name(&entry, resume_of(&store, &entry).as_ref());
         if !args.state.json {
-            let (good, pieces) = (good.count(), good.len());
-            line(&format!("{}: {good} of {pieces} pieces are good", printable(&name)));
+            let told = good_of(found.good as usize, found.pieces as usize);
+            line(&format!("{}: {told}", printable(&found.name)));
+            found.too_long.iter().for_each(|path| line(&format!("{}: too long", printable(path))));
         }
-        results.push(SessionVerified {
-            info_hash: entry.hash,
-            name,
-            pieces: good.len(),
-            good: good.count(),
-            done,
-            length,
-            complete: is_complete,
-        });
+        results.push(found);
     }
     session.stop()?;
     if args.state.json {
         print_json(&results);
     }
-    if complete {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Failure::new(BAD_DATA, "some of the data is bad or missing; `session run` fetches it"))
+    let text = "some of the data is bad or missing; `session run` fetches it";
+    match failure {
+        Some(failure) => Err(failure),
+        None if results.iter().all(|found| found.complete) => Ok(ExitCode::SUCCESS),
+        None => Err(Failure::new(BAD_DATA, text)),
     }
 }
 
-/// Checks a torrent that was opened, from the first piece to the last; which are good. Of one that is on
-/// record opening it hashes what is new alone.
+/// What was found of a torrent, of which these pieces are good; and whether all of the first file that is too
+/// long is good.
+fn found(
+    session: &Session,
+    entry: &Entry,
+    store: &ResumeStore,
+    good: &Bits,
+) -> (SessionVerified, bool) {
+    let name = current_name(entry, resume_of(store, entry).as_ref());
+    let item = session.items().iter().find(|item| item.hash().to_hex() == entry.hash);
+    let path = |file| item.and_then(|item| session.driver.engine().file_path(item.id?, file));
+    let (mut done, mut length, mut too_long, mut whole) = (0, 0, Vec::new(), false);
+    if let Some(item) = item {
+        let selected = Selected::without(&item.metainfo, &entry.skipped);
+        (done, length) = (selected.done(good), selected.length());
+        let wanted = |file: &u32| !entry.skipped.contains(file);
+        too_long = longer_files(item, path).filter(wanted).collect();
+        let is_whole = |file: &u32| is_whole_so_far(item, *file, |piece| good.has(piece), path);
+        whole = too_long.first().is_some_and(is_whole);
+    }
+    let all_is_here = done == length && (length == 0 || good.count() > 0);
+    let document = SessionVerified {
+        info_hash: entry.hash.clone(),
+        name,
+        pieces: good.len(),
+        good: good.count(),
+        done,
+        length,
+        complete: all_is_here && too_long.is_empty(),
+        too_long: too_long.into_iter().map(|n| path(n).unwrap_or_default().join("/")).collect(),
+    };
+    (document, whole)
+}
+
+/// Waits until a torrent that was opened is checked, from the first piece to the last; which are good.
 fn recheck(
     session: &mut Session,
     entry: &Entry,
-    is_on_record: bool,
     signals: &Signals,
     quiet: bool,
 ) -> Result<Bits, Failure> {
-    let mut asked = !is_on_record;
     let mut progress = HashingProgress::new(&entry.name, entry.length.unsigned_abs(), quiet);
     loop {
         for notice in session.turn(FRAME)? {
-            match notice {
-                Notice::Checked(id, _) if asked => {
-                    let view = session.driver.engine().torrent(id);
-                    return Ok(view.map_or_else(|| Bits::new(0), |view| view.have));
-                }
-                Notice::Checked(id, _) => {
-                    asked = true;
-                    session.driver.command(TorrentCommand::Recheck.of(id));
-                }
-                // Of one file there is nothing under its name; others may be good.
-                Notice::TorrentFailed(id, TorrentError::Foreign(_)) => {
-                    let view = session.driver.engine().torrent(id);
-                    return Ok(view.map_or_else(|| Bits::new(0), |view| view.have));
-                }
-                _ => {}
+            // A file that is too long is told of when all is looked at.
+            if let Notice::Checked(id, _) | Notice::TorrentFailed(id, TorrentError::TooLong(_)) =
+                notice
+            {
+                let view = session.driver.engine().torrent(id);
+                return Ok(view.map_or_else(|| Bits::new(0), |view| view.have));
             }
         }
         let items = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
@@ -356,7 +422,8 @@ fn recheck(
             let length = u64::from(item.metainfo.geometry().piece_length());
             progress.reach(view.map_or(0, |view| u64::from(view.checked) * length));
         }
-        if let Some(failure) = session.failure() {
+        let mut own = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
+        if let Some(failure) = own.find_map(|item| session.failure_of(item)) {
             return Err(failure);
         }
         if let Some(code) = signals.exit_code() {
@@ -368,21 +435,36 @@ fn recheck(
     }
 }
 
-/// Opens a torrent of the set. Of one whose metadata has not come there are no files.
+/// Opens a torrent of the set, to change how its files lie.
 fn open(session: &mut Session, set: &SessionSet, entry: &Entry) -> Result<Arc<Metainfo>, Failure> {
-    let Source::Torrent(metainfo) = source_of(set, entry)? else {
-        let text = format!(
-            "{}: the metadata of the magnet is not here yet, so its files are not known; `session run` \
-             fetches it",
-            title(entry)
-        );
-        return Err(Failure::new(USAGE, text));
-    };
-    let known = Arc::new((*metainfo).clone());
-    let source = Source::Torrent(metainfo);
-    let options = options_of(session, entry, &source)?;
+    let (source, options) = known(session, set, entry)?;
+    let Source::Torrent(metainfo) = &source else { return Err(no_metadata(entry)) };
+    let metainfo = Arc::new((**metainfo).clone());
     session.restore(source, options)?;
-    Ok(known)
+    Ok(metainfo)
+}
+
+/// What a torrent of the set is. Of one whose metadata has not come there are no files.
+fn known(
+    session: &Session,
+    set: &SessionSet,
+    entry: &Entry,
+) -> Result<(Source, AddOptions), Failure> {
+    let source = source_of(set, entry)?;
+    if matches!(source, Source::Magnet(_)) {
+        return Err(no_metadata(entry));
+    }
+    let options = options_of(session, entry, &source)?;
+    Ok((source, options))
+}
+
+fn no_metadata(entry: &Entry) -> Failure {
+    let text = format!(
+        "{}: the metadata of the magnet is not here yet, so its files are not known; `session run` \
+         fetches it",
+        title(entry)
+    );
+    Failure::new(USAGE, text)
 }
 
 fn listen() -> Result<Signals, Failure> {
@@ -390,12 +472,13 @@ fn listen() -> Result<Signals, Failure> {
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))
 }
 
-/// Gives the command when the torrent is open, and waits until it is carried out, durably.
+/// Gives the command when the torrent is open, and waits until it is carried out, durably; `each` looks on.
 fn perform(
     session: &mut Session,
     entry: &Entry,
     signals: &Signals,
     command: &TorrentCommand,
+    mut each: impl FnMut(&Session, TorrentId),
 ) -> Result<(), Failure> {
     let mut asked = None;
     loop {
@@ -416,6 +499,10 @@ fn perform(
                 }
                 _ => {}
             }
+        }
+        let mut own = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
+        if let Some(id) = own.find_map(|item| item.id) {
+            each(session, id);
         }
         if let Some(failure) = session.failure() {
             return Err(failure);

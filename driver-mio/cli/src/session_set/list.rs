@@ -37,6 +37,10 @@ struct Row {
     seeds: u32,
     /// Good pieces, and all.
     pieces: (u32, u32),
+    /// Somebody works on a move of it.
+    moves: bool,
+    /// How far that has come.
+    moved: Option<(u64, u64)>,
 }
 
 /// `session list`.
@@ -72,17 +76,28 @@ fn rows(set: &SessionSet, store: &ResumeStore) -> Vec<Row> {
     set.list().into_iter().map(|entry| row(set, store, &status, entry)).collect()
 }
 
-/// What the session says that runs; of one that does not, only what went wrong counts.
-fn running_status(store: &ResumeStore) -> (bool, Status) {
-    let running = store.session_holder().is_some_and(|holder| holder.command == RUNNING);
-    (running, Status::read(store.state()))
+/// Who works on the set, and what was told last of its torrents.
+struct Told {
+    /// A session runs. Else only what went wrong counts.
+    running: bool,
+    /// Somebody runs or changes the set.
+    held: bool,
+    status: Status,
 }
 
-fn row(set: &SessionSet, store: &ResumeStore, status: &(bool, Status), entry: &Entry) -> Row {
+fn running_status(store: &ResumeStore) -> Told {
+    let holder = store.session_holder();
+    let running = holder.as_ref().is_some_and(|holder| holder.command == RUNNING);
+    Told { running, held: holder.is_some(), status: Status::read(store.state()) }
+}
+
+fn row(set: &SessionSet, store: &ResumeStore, told: &Told, entry: &Entry) -> Row {
     let resume = resume_of(store, entry);
-    let (running, status) = status;
-    let told = status.torrents.get(&entry.hash);
-    let live = told.filter(|_| *running);
+    let (running, held) = (told.running, told.held);
+    let told = told.status.torrents.get(&entry.hash);
+    let live = told.filter(|_| running);
+    let moves = held && !entry.moving_to.is_empty();
+    let moved = told.and_then(|told| told.moved).filter(|_| moves);
     let have = resume.as_ref().map(|resume| &resume.have);
     let (done, length) = match live.filter(|live| live.length > 0) {
         Some(live) => (live.done, live.length),
@@ -92,12 +107,13 @@ fn row(set: &SessionSet, store: &ResumeStore, status: &(bool, Status), entry: &E
     let error = told.filter(|_| entry.paused == 0).and_then(|told| told.error.clone());
     let state = match live {
         // What has lost some of its data since then has something to do.
+        _ if moved.is_some() => "moving",
         _ if entry.paused == GOAL_REACHED && done >= length => "finished",
         _ if entry.paused == PAUSED => "paused",
         _ if error.is_some() => "failed",
         Some(live) => &live.state,
         // It stands by: nobody wants it at the moment.
-        None if *running && complete => "seeding",
+        None if running && complete => "seeding",
         None => "stopped",
     };
     Row {
@@ -112,6 +128,8 @@ fn row(set: &SessionSet, store: &ResumeStore, status: &(bool, Status), entry: &E
         peers: live.map_or(0, |live| live.peers),
         seeds: live.map_or(0, |live| live.seeds),
         pieces: have.map_or((0, 0), |have| (have.count(), have.len())),
+        moves,
+        moved,
         entry: entry.clone(),
     }
 }
@@ -166,6 +184,7 @@ fn listed(row: &Row) -> Listed<'_> {
         seeds: row.seeds,
         folder: &entry.folder,
         moving_to: Some(&*entry.moving_to).filter(|to| !to.is_empty()),
+        moved: row.moved,
         sequential: entry.sequential != 0,
         max_down: positive(entry.max_down),
         max_up: positive(entry.max_up),
@@ -215,11 +234,25 @@ fn print_table(rows: &[Row], full_hash: bool) {
             text.push_str("  ");
         }
         line(text.trim_end());
-        let error = number.checked_sub(1).and_then(|number| rows[number].error.as_deref());
-        if let Some(error) = error {
-            line(&format!("{:digits$}  {}", "", printable(error)));
+        let Some(row) = number.checked_sub(1).map(|number| &rows[number]) else { continue };
+        for text in row.error.iter().cloned().chain(move_told(row)) {
+            line(&format!("{:digits$}  {}", "", printable(&text)));
         }
     }
+}
+
+/// Where a torrent is on its way to, and how far that is.
+fn move_told(row: &Row) -> Option<String> {
+    let to = Some(&row.entry.moving_to).filter(|to| !to.is_empty())?;
+    Some(match row.moved {
+        Some((done, all)) => {
+            let percent = u128::from(done) * 1000 / u128::from(all.max(1));
+            let (whole, tenths) = (percent / 10, percent % 10);
+            format!("on its way to {to}: {whole}.{tenths} % of {}", size(all))
+        }
+        None if row.moves => format!("on its way to {to}"),
+        None => format!("to be moved to {to} when the session runs"),
+    })
 }
 
 /// Columns that are left out of a table that is too wide, the first one first: rates, folder, size.
@@ -265,7 +298,35 @@ fn distinct(rows: &[Row]) -> usize {
 mod tests {
     //! Unit tests of the table.
 
+    use eddyline_session::session_store::SessionStore;
+
     use super::*;
+
+    #[test]
+    fn a_torrent_on_its_way_says_so_and_how_far_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ResumeStore::open(folder.path()).unwrap();
+        let mut set = SessionStore::open(folder.path()).unwrap();
+        let entry = serde_json::json!({
+            "hash": "ab".repeat(20), "name": "x", "length": 4000, "folder": "/old", "moving_to": "/new", "order": 1
+        });
+        let entry: Entry = serde_json::from_value(entry).unwrap();
+        set.put(vec![(entry.clone(), None)]).unwrap();
+        let look = || {
+            let rows = rows(&set, &store);
+            (rows[0].state.clone(), move_told(&rows[0]).unwrap())
+        };
+        let (state, told) = look();
+        assert_eq!((&*state, &*told), ("stopped", "to be moved to /new when the session runs"));
+        let _held = store.lock_session("session move").unwrap();
+        assert_eq!(look().1, "on its way to /new");
+        Status::tell_move(store.state(), &entry.hash, Some((1000, 4000)));
+        let (state, told) = look();
+        assert_eq!(state, "moving");
+        assert!(told.starts_with("on its way to /new: 25.0 % of "), "{told}");
+        Status::tell_move(store.state(), &entry.hash, None);
+        assert_eq!(look().0, "stopped");
+    }
 
     #[test]
     fn a_table_fits_and_loses_last_what_matters_most() {

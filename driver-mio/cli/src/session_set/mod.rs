@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::args::{ChangeArgs, General, SessionArgs, SessionCommand};
-use super::exit::{DISK, Failure, NOT_FOUND, USAGE};
+use super::exit::{DISK, Failure, NO_SPACE, NOT_FOUND, USAGE};
 use super::output::{line, warn};
 use super::setup::{state_dir, store_failure};
 use eddyline_disk::locks::Lock;
@@ -33,7 +33,7 @@ pub fn session(args: &SessionArgs, general: General) -> Result<ExitCode, Failure
         SessionCommand::Resume(args) => set_paused(args, 0),
         SessionCommand::Set(args) => set::set(args),
         SessionCommand::Verify(args) => files::verify(args, general),
-        SessionCommand::Move(args) => files::move_data(args),
+        SessionCommand::Move(args) => files::move_data(args, general),
         SessionCommand::Rename(args) => files::rename(args),
         SessionCommand::Run(args) => run::run(args, general),
     }
@@ -69,7 +69,8 @@ fn whole(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn disk(path: &Path, error: &std::io::Error) -> Failure {
-    Failure { code: DISK, ..Failure::io(path, error) }
+    let failure = Failure::io(path, error);
+    Failure { code: if failure.code == NO_SPACE { NO_SPACE } else { DISK }, ..failure }
 }
 
 fn open_set(folder: &Path) -> Result<SessionStore, Failure> {

@@ -54,6 +54,8 @@ struct Run<'a> {
     errors: BTreeMap<String, String>,
     /// What was left out since the screen was told.
     left_out: Vec<(Entry, Failure)>,
+    /// It was told that the set cannot be written, and that lasts.
+    told_unkept: bool,
     status: Status,
     status_due: Instant,
     goals_due: Instant,
@@ -81,6 +83,7 @@ pub(super) fn run(args: &SessionRunArgs, general: General) -> Result<ExitCode, F
         goals: Goals::new(SeedGoal::from_flags(flags.goal)),
         errors: BTreeMap::new(),
         left_out: Vec::new(),
+        told_unkept: false,
         status: Status::default(),
         status_due: now,
         goals_due: now,
@@ -189,7 +192,7 @@ impl Run<'_> {
         loop {
             let notices = self.session.turn(FRAME)?;
             for notice in &notices {
-                self.heard(notice).map_err(|error| disk(&self.folder, &error))?;
+                self.heard(notice);
             }
             reporter.show(&self.session, &notices);
             self.tell_left_out(reporter);
@@ -198,7 +201,7 @@ impl Run<'_> {
                     self.session.forget(*id);
                 }
             }
-            self.look_at_goals()?;
+            self.look_at_goals();
             self.tell_status(false);
             if self.goals.all_reached() {
                 return Ok(None);
@@ -207,7 +210,7 @@ impl Run<'_> {
                 // Being stopped is how a session ends that has nothing left to fetch.
                 reporter.signal(code);
                 self.goals_due = Instant::now();
-                self.look_at_goals()?;
+                self.look_at_goals();
                 let moves = self.set.list().into_iter().any(|e| e.paused == 0 && is_to_be_moved(e));
                 return Ok(Some(code).filter(|_| moves || self.goals.is_unfinished()));
             }
@@ -241,7 +244,7 @@ impl Run<'_> {
         Some(self.session.item(id)?.hash().to_hex())
     }
 
-    fn heard(&mut self, notice: &Notice) -> std::io::Result<()> {
+    fn heard(&mut self, notice: &Notice) {
         match notice {
             Notice::Wanted(hash) => {
                 let entry = self.set.get(&hash.to_hex()).filter(|entry| entry.paused == 0).cloned();
@@ -263,7 +266,7 @@ impl Run<'_> {
             Notice::StorageDone { torrent: id, task: StorageTask::Move(_), .. } => {
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let Some(entry) = entry {
-                    self.set.put(vec![(moved(entry), None)])?;
+                    self.put(moved(entry), None);
                 }
             }
             Notice::MetadataReady(id) => self.metadata_came(*id),
@@ -274,12 +277,11 @@ impl Run<'_> {
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let (Some(entry), Some(why)) = (entry, why) {
                     self.session.fail(*id, move_failure(&entry, &why));
-                    self.set.put(vec![(not_moved(entry), None)])?;
+                    self.put(not_moved(entry), None);
                 }
             }
             _ => {}
         }
-        Ok(())
     }
 
     fn is_paused(&self, hash: &str) -> bool {
@@ -324,16 +326,13 @@ impl Run<'_> {
             select: Vec::new(),
             ..entry
         };
-        // That it is not kept costs a fetch.
-        if let Err(error) = self.set.put(vec![(entry, metainfo.encode())]) {
-            warn(&format!("the metadata of {} is not kept: {error}", metainfo.name()));
-        }
+        self.put(entry, metainfo.encode());
     }
 
     /// Torrents that have been seeded enough rest, in the set too.
-    fn look_at_goals(&mut self) -> Result<(), Failure> {
+    fn look_at_goals(&mut self) {
         if Instant::now() < self.goals_due {
-            return Ok(());
+            return;
         }
         self.goals_due = Instant::now() + GOALS_EVERY;
         for item in self.session.items() {
@@ -364,9 +363,30 @@ impl Run<'_> {
                 self.session.driver.command(command);
             }
             let entry = Entry { paused: GOAL_REACHED, ..entry };
-            self.set.put(vec![(entry, None)]).map_err(|error| disk(&self.folder, &error))?;
+            self.put(entry, None);
         }
-        Ok(())
+    }
+
+    /// How far a torrent is on its way to another folder, if it is.
+    fn moved(&self, id: TorrentId) -> Option<(u64, u64)> {
+        let entry = self.hash_of(id).and_then(|hash| self.set.get(&hash));
+        entry.filter(|entry| is_to_be_moved(entry))?;
+        Some(self.session.driver.move_progress(id).unwrap_or_default())
+    }
+
+    /// Puts on record what has become of a torrent. That it cannot be costs the next run some work, no more.
+    fn put(&mut self, entry: Entry, torrent: Option<Vec<u8>>) {
+        match self.set.put(vec![(entry, torrent)]) {
+            Ok(()) => self.told_unkept = false,
+            Err(error) if !self.told_unkept => {
+                let why = disk(&self.folder, &error).message;
+                warn(&format!(
+                    "{why}; what changes in the session is not kept until that is mended"
+                ));
+                self.told_unkept = true;
+            }
+            Err(_) => {}
+        }
     }
 
     /// Tells `session list` how things are.
@@ -390,6 +410,7 @@ impl Run<'_> {
                 peers: view.peers,
                 seeds: view.seeds,
                 error: self.session.failure_of(item).map(|failure| failure.message),
+                moved: item.id.and_then(|id| self.moved(id)),
             };
             torrents.insert(item.hash().to_hex(), status);
         }

@@ -24,6 +24,9 @@ pub(super) struct TorrentStatus {
     pub seeds: u32,
     /// Why it stands still.
     pub error: Option<String>,
+    /// Bytes that a move has brought to where it goes, and all of them.
+    #[serde(default)]
+    pub moved: Option<(u64, u64)>,
 }
 
 /// How all torrents do that have something to tell, by hash.
@@ -47,6 +50,16 @@ impl Status {
     pub fn solved(state: &Path, hash: &str) {
         let mut status = Self::read(state);
         if status.torrents.get_mut(hash).is_some_and(|torrent| torrent.error.take().is_some()) {
+            status.write(state);
+        }
+    }
+
+    /// How far a move has come that no run makes; `None` when it has ended.
+    pub fn tell_move(state: &Path, hash: &str, moved: Option<(u64, u64)>) {
+        let mut status = Self::read(state);
+        let before = status.torrents.get(hash).and_then(|torrent| torrent.moved);
+        if before != moved {
+            status.torrents.entry(hash.to_owned()).or_default().moved = moved;
             status.write(state);
         }
     }

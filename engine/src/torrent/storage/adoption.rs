@@ -29,6 +29,8 @@ pub(in crate::torrent) struct Found<'a> {
     /// Pieces that are good.
     pub(in crate::torrent) have: &'a Bits,
     pub(in crate::torrent) files: &'a [FileStatus],
+    /// Files that are not wanted, in order.
+    pub(in crate::torrent) skipped: &'a [u32],
     /// Nothing is written.
     pub(in crate::torrent) read_only: bool,
 }
@@ -43,6 +45,9 @@ pub(in crate::torrent) enum Verdict {
     /// Some files under names that we would not use are incomplete: our own names are used for all of them, and
     /// everything is looked at again.
     OtherNames(BTreeSet<u32>),
+    /// Files that nobody wants are somebody else's: they stay as they are, and what is fetched of the torrent's,
+    /// because wanted files share pieces with them, goes by other names.
+    Apart(Vec<u32>),
     /// Something stands in the way.
     InTheWay(TorrentError),
     /// These files are too long and are to be cut.
@@ -86,6 +91,10 @@ impl Adoption {
         if self.has_wrong_names(found) {
             return Verdict::OtherNames(core::mem::take(&mut self.borrowed));
         }
+        let apart = self.foreign(found, true);
+        if !apart.is_empty() {
+            return Verdict::Apart(apart);
+        }
         if !self.overwrite
             && let Some(error) = self.misfit(found)
         {
@@ -109,14 +118,21 @@ impl Adoption {
     /// The first file that stands in the way: one of which nothing shows that it belongs to the
     /// torrent, or one that is too long and may not be cut.
     fn misfit(&self, found: Found<'_>) -> Option<TorrentError> {
-        let foreign = self.unproven.iter().find(|index| !found.has_good_piece(**index));
         let long = || {
             let mut long = found.too_long().into_iter();
-            let uncut = long.find(|index| found.read_only || !found.is_whole(*index));
+            let uncut = long.find(|index| found.read_only || !found.is_whole_so_far(*index));
             uncut.map(TorrentError::TooLong)
         };
-        let foreign = foreign.filter(|_| !found.read_only).copied().map(TorrentError::Foreign);
+        let foreign = self.foreign(found, false).first().copied().map(TorrentError::Foreign);
         foreign.or_else(long)
+    }
+
+    /// Files that are there and of which nothing shows that they belong to the torrent, among those that are
+    /// `skipped` or among the others. Where nothing is written they harm nobody.
+    fn foreign(&self, found: Found<'_>, skipped: bool) -> Vec<u32> {
+        let all = self.unproven.iter().copied().filter(|_| !found.read_only);
+        let these = all.filter(|index| found.is_skipped(*index) == skipped);
+        these.filter(|index| !found.has_good_piece(*index)).collect()
     }
 
     /// Whether files are under names that we would not give, and not whole.
@@ -132,11 +148,16 @@ impl Adoption {
 }
 
 impl Found<'_> {
-    /// Files that are longer than they should be.
+    fn is_skipped(&self, index: u32) -> bool {
+        self.skipped.binary_search(&index).is_ok()
+    }
+
+    /// Wanted files that are longer than they should be. Of others nothing is cut.
     fn too_long(&self) -> Vec<u32> {
         let files = self.metainfo.layout().files().iter().zip(self.files).enumerate();
-        let long = files.filter(|(_, (file, status))| {
-            file.is_stored() && status.length.is_some_and(|length| length > file.length)
+        let long = files.filter(|(index, (file, status))| {
+            let long = status.length.is_some_and(|length| length > file.length);
+            file.is_stored() && long && !self.is_skipped(*index as u32)
         });
         long.map(|(index, _)| index as u32).collect()
     }
@@ -157,5 +178,30 @@ impl Found<'_> {
         let Some(file) = self.metainfo.layout().files().get(index as usize) else { return false };
         let mut pieces = self.metainfo.geometry().pieces_of(file.offset, file.length);
         file.length > 0 && pieces.all(|piece| self.have.has(piece))
+    }
+
+    /// Whether everything of a file is there and verified, as far as that can be told: pieces that it shares with
+    /// files that are not there, because nobody wants them for instance, tell nothing of it.
+    fn is_whole_so_far(&self, index: u32) -> bool {
+        let Some(file) = self.metainfo.layout().files().get(index as usize) else { return false };
+        let pieces = self.metainfo.geometry().pieces_of(file.offset, file.length);
+        let (mut good, mut rest) = (0, pieces);
+        let whole = rest.all(|piece| {
+            good += u32::from(self.have.has(piece));
+            self.have.has(piece) || self.lacks_others(piece, index)
+        });
+        whole && good > 0
+    }
+
+    /// Whether something of a piece is not there that lies in other files than this one.
+    fn lacks_others(&self, piece: u32, index: u32) -> bool {
+        let (layout, geometry) = (self.metainfo.layout(), self.metainfo.geometry());
+        let mut slices = layout.slices(geometry.piece_offset(piece), geometry.piece_size(piece));
+        slices.any(|slice| {
+            let stored = layout.files().get(slice.file as usize).is_some_and(|f| f.is_stored());
+            let status = self.files.get(slice.file as usize).copied().unwrap_or_default();
+            let end = slice.offset + u64::from(slice.length);
+            slice.file != index && stored && status.length.unwrap_or(0) < end
+        })
     }
 }

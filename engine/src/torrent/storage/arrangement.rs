@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
-use crate::metainfo::{Layout, MAX_PATH_DEPTH, Naming, safe_component};
+use crate::metainfo::{Layout, MAX_PATH_DEPTH, Naming, name_beside, safe_component};
 use crate::resume::ResumeData;
 
 /// Time until a location that is gone is looked for again.
@@ -305,6 +305,29 @@ impl Arrangement {
         }
     }
 
+    /// What is there under the names of these files is somebody else's: they get names that no other file of the
+    /// torrent has.
+    pub(in crate::torrent) fn name_apart(&mut self, layout: &Layout, files: &[u32]) {
+        // Some places do not tell upper and lower case apart.
+        let written = |path: &[String]| path.join("/").to_lowercase();
+        let now = stored(layout).filter_map(|file| self.path_now(layout, file));
+        let mut taken: BTreeSet<String> = now.map(|path| written(&path)).collect();
+        for file in files {
+            let Some(path) = self.path_now(layout, *file) else { continue };
+            let mut others = (1..).map(|attempt| beside(&path, attempt, self.naming));
+            // A name is taken by a folder, too, whose files all begin with it.
+            let free = others.find(|path| {
+                let (name, folder) = (written(path), written(path) + "/");
+                let below = taken.range(folder.clone()..).next();
+                !taken.contains(&name) && !below.is_some_and(|below| below.starts_with(&folder))
+            });
+            if let Some(to) = free {
+                taken.insert(written(&to));
+                self.placement.renamed.insert(*file, Renamed { from: to.clone(), to });
+            }
+        }
+    }
+
     /// What is to be done for the next thing that is wanted of the files.
     pub(in crate::torrent) fn next(&mut self) -> Next {
         if self.busy.is_some() {
@@ -424,6 +447,15 @@ impl Arrangement {
     pub(in crate::torrent) fn look_begins(&mut self) {
         self.look_again = None;
     }
+}
+
+/// A path in the folder of another one, whose name differs by a number.
+fn beside(path: &[String], attempt: u32, naming: Naming) -> Vec<String> {
+    let mut path = path.to_vec();
+    if let Some(name) = path.last_mut() {
+        *name = name_beside(name, attempt, naming);
+    }
+    path
 }
 
 /// Files of which something lies on disk.

@@ -73,6 +73,7 @@ impl Storage {
             metainfo: around.metainfo,
             have: around.have(),
             files: self.doubt.files(),
+            skipped: &self.arrangement.placement.skipped,
             read_only: self.arrangement.placement.read_only,
         };
         match self.adoption.decide(found) {
@@ -91,6 +92,11 @@ impl Storage {
             Verdict::OtherNames(borrowed) => {
                 self.arrangement.name_again(around.metainfo.layout(), &borrowed);
                 self.record.forget();
+                out.push(Output::LookedAtAgain);
+                self.look(around, DiskJob::Open(around.torrent), out);
+            }
+            Verdict::Apart(files) => {
+                self.arrangement.name_apart(around.metainfo.layout(), &files);
                 out.push(Output::LookedAtAgain);
                 self.look(around, DiskJob::Open(around.torrent), out);
             }

@@ -141,8 +141,64 @@ fn verdict(
     files: &[FileStatus],
     read_only: bool,
 ) -> Verdict {
-    let (metainfo, have) = (metainfo(), bits(have));
-    adoption.decide(Found { metainfo: &metainfo, have: &have, files, read_only })
+    let (metainfo, have, skipped) = (metainfo(), bits(have), &[]);
+    adoption.decide(Found { metainfo: &metainfo, have: &have, files, skipped, read_only })
+}
+
+/// The same where the second file is not wanted.
+fn verdict_without_second(have: &[u32], files: &[FileStatus], overwrite: bool) -> Verdict {
+    let mut adoption = Adoption::new(overwrite);
+    let (metainfo, have, skipped) = (metainfo(), bits(have), &[1]);
+    adoption.ask_for_proof(&metainfo, files, &[files[0]], false);
+    let read_only = false;
+    adoption.decide(Found { metainfo: &metainfo, have: &have, files, skipped, read_only })
+}
+
+#[test]
+fn of_what_nobody_wants_nothing_is_cut_or_written_over() {
+    let long = FileStatus { length: whole()[1].length.map(|length| length + 9), modified: 1 };
+    // It is the torrent's, too long, and shares a piece with what is wanted.
+    assert_eq!(verdict_without_second(&[0, 1], &[whole()[0], long], false), Verdict::Ours);
+    for overwrite in [false, true] {
+        let foreign = verdict_without_second(&[0], &[whole()[0], long], overwrite);
+        assert_eq!(foreign, Verdict::Apart([1].into()));
+    }
+    let nothing = FileStatus { length: None, modified: 0 };
+    assert_eq!(verdict_without_second(&[0], &[whole()[0], nothing], false), Verdict::Ours);
+}
+
+#[test]
+fn a_tail_is_cut_though_a_piece_is_shared_with_a_file_that_is_not_there() {
+    let (long, nothing) = (file(30_000), FileStatus { length: None, modified: 0 });
+    let cut = Verdict::Cut([0].into());
+    assert_eq!(verdict_without_second(&[0], &[long, nothing], false), cut);
+    let too_long = Verdict::InTheWay(TorrentError::TooLong(0));
+    assert_eq!(
+        verdict_without_second(&[0], &[long, whole()[1]], false),
+        Verdict::Apart([1].into())
+    );
+    assert_eq!(verdict_without_second(&[0, 2], &[long, whole()[1]], false), too_long);
+    assert_eq!(verdict_without_second(&[], &[long, nothing], false), too_long);
+}
+
+#[test]
+fn what_is_fetched_beside_a_file_of_somebody_elses_has_a_name_that_nothing_of_the_torrent_has() {
+    let file = |path: &str| alloc::format!("d6:lengthi1e4:pathl{path}ee");
+    let files = ["3:a.b", "5:a.1.b", "5:A.2.B1:x", "1:c"].map(file).concat();
+    let hash = "h".repeat(20);
+    let info = alloc::format!("d5:filesl{files}e4:name1:n12:piece lengthi16384e6:pieces20:{hash}e");
+    let metainfo = Metainfo::parse_info(info.as_bytes()).expect("a torrent");
+    let mut files = Arrangement::new(LocationId(1), Allocation::default(), Naming::POSIX, false);
+    let mut apart = |file: u32| {
+        files.name_apart(metainfo.layout(), &[file]);
+        let path = files.path_now(metainfo.layout(), file).expect("a file");
+        let names = &files.placement.renamed[&file];
+        assert!(names.from == names.to && names.to == path);
+        path.join("/")
+    };
+    assert_eq!(apart(0), "n/a.3.b", "one is a file, one is a folder where case is one");
+    assert_eq!(apart(3), "n/c.1");
+    assert_eq!(apart(3), "n/c.1.1", "where that is taken, too, by something else");
 }
 
 #[test]
