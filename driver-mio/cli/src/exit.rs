@@ -117,11 +117,13 @@ impl Failure {
         }
     }
 
-    /// A file that is longer than its torrent says, and has all of it or not.
-    pub fn too_long(path: &str, is_whole: bool) -> Self {
-        let what_helps = match is_whole {
-            true => "`download` cuts it off",
-            false => {
+    /// A file that is longer than its torrent says, where it has `length` bytes, and has all of them or not.
+    pub fn too_long(path: &str, length: u64, is_whole: bool) -> Self {
+        let what_helps = match (length, is_whole) {
+            // Nothing shows that what is in it is the torrent's.
+            (0, _) => "it is empty there; `download --allow-overwrite` empties it, or move it away",
+            (_, true) => "`download` cuts it off",
+            (_, false) => {
                 "some of it is bad, too; `download --allow-overwrite` writes over it, or move it away"
             }
         };

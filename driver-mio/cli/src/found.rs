@@ -66,6 +66,18 @@ pub fn lacking(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option
     })
 }
 
+/// Which file without bytes is not there; `path` is what each is called.
+pub fn lacking_empty(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
+    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    let empty = files.filter(|(file, _)| file.is_stored() && file.length == 0);
+    let mut paths = empty.filter_map(|(_, index)| path(index));
+    let there = |path: &Vec<String>| {
+        std::fs::metadata(path.iter().fold(item.folder.clone(), |way, part| way.join(part)))
+    };
+    let path = paths.find(|path| there(path).is_err())?;
+    Some(format!("{} is missing, which is empty", path.join("/")))
+}
+
 /// What a notice says of files, if it is worth a sentence.
 pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String> {
     let engine = session.driver.engine();

@@ -14,7 +14,7 @@ use eddyline_session::AddOptions;
 use eddyline_session::{Renames, Source};
 
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{lacking, links_told, take_paths};
+use super::found::{lacking, lacking_empty, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers, forced};
@@ -22,6 +22,7 @@ use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::{ask, check, select};
 use super::session::Session;
+use super::session_set::spare_set;
 use super::setup::{Setup, names};
 use super::signals::{Ended, Signals};
 use super::source::{load, load_torrent};
@@ -55,11 +56,10 @@ fn run_download(matches: &ArgMatches) -> Result<Outcome, Failure> {
     let patience = matches.get_one::<Duration>("stop-timeout").copied();
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(matches);
-    let folder = matches.get_one::<PathBuf>("dir").cloned().unwrap_or_else(|| ".".into());
-    if !metadata_only {
-        look_at_torrents(&torrents, &folder, &selections)?;
-    }
     let setup = Setup::from_flags(matches, "download")?;
+    if !metadata_only {
+        look_at_torrents(&torrents, &setup, &selections)?;
+    }
     spare_files(&setup, &torrents)?;
     let mut session = Session::start(setup)?;
     for source in torrents {
@@ -113,17 +113,20 @@ fn allocation_of(matches: &ArgMatches) -> Allocation {
     }
 }
 
-/// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path.
+/// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path,
+/// those of the session among them.
 fn look_at_torrents(
     torrents: &[Source],
-    folder: &Path,
+    setup: &Setup,
     selections: &[String],
 ) -> Result<(), Failure> {
     check(selections)?;
+    let folder = &setup.folder;
     let claims = Claims::new(None);
     for source in torrents {
         let Source::Torrent(metainfo) = source else { continue };
         select(metainfo, selections)?;
+        spare_set(setup.state.as_deref(), metainfo, folder)?;
         if torrents.len() > 1 {
             take_paths(&claims, metainfo, folder, &Renames::new())?;
         }
@@ -168,6 +171,11 @@ fn fetch_metadata(
 /// Where `--metadata-only` writes, if that is known beforehand.
 fn metadata_output(matches: &ArgMatches, sources: usize) -> Result<Option<OutputFile>, Failure> {
     let Some(place) = matches.get_one::<String>("output") else { return Ok(None) };
+    if !matches.get_flag("metadata-only") {
+        let text =
+            "-o says where --metadata-only saves the .torrent; give both, or --dir for the files";
+        return Err(Failure::new(USAGE, text));
+    }
     if sources > 1 {
         let text = "-o names one file, and there are several sources; leave it out";
         return Err(Failure::new(USAGE, text));
@@ -281,6 +289,12 @@ fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
 
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
 fn choose_files(session: &mut Session, id: TorrentId, end: &End) -> Result<(), Failure> {
+    let state = session.store().map(ResumeStore::state);
+    let spared = session.item(id).map(|item| spare_set(state, &item.metainfo, &item.folder));
+    if let Some(Err(failure)) = spared {
+        session.fail(id, failure);
+        return Ok(());
+    }
     let chooses = end.asks || !end.selections.is_empty();
     if let Some(item) = session.item(id).filter(|_| chooses) {
         let chosen = match end.asks {
@@ -344,17 +358,34 @@ fn run_seed(matches: &ArgMatches) -> Result<Outcome, Failure> {
     Ok((session, reporter, outcome))
 }
 
-/// Whether all pieces of a file are good.
-fn has_all_of(session: &Session, id: TorrentId, file: u32) -> bool {
+/// That a file is longer than its torrent says.
+fn too_long(session: &Session, id: TorrentId, file: u32) -> Failure {
     let engine = session.driver.engine();
-    let (Some(view), Some(metainfo)) = (engine.torrent(id), engine.metainfo(id)) else {
-        return false;
+    let path = engine.file_path(id, file).unwrap_or_default().join("/");
+    let entry = engine.metainfo(id).and_then(|it| it.layout().files().get(file as usize));
+    let length = entry.map_or(0, |entry| entry.length);
+    let all = || {
+        let (view, geometry) = (engine.torrent(id)?, engine.metainfo(id)?.geometry());
+        Some(geometry.pieces_of(entry?.offset, length).all(|piece| view.have.has(piece)))
     };
-    let entry = metainfo.layout().files().get(file as usize);
-    entry.is_some_and(|entry| {
-        let mut pieces = metainfo.geometry().pieces_of(entry.offset, entry.length);
-        pieces.all(|piece| view.have.has(piece))
-    })
+    Failure::too_long(&path, length, all().unwrap_or(false))
+}
+
+/// Why a torrent of which `good` pieces are good cannot be seeded, if it cannot.
+fn unfit(session: &Session, id: TorrentId, good: u32) -> Option<Failure> {
+    let item = session.item(id)?;
+    let (name, path) = (item.metainfo.name(), |file| session.driver.engine().file_path(id, file));
+    if item.done {
+        // No piece tells of files without bytes.
+        let text = lacking_empty(item, path)?;
+        return Some(Failure::new(BAD_DATA, format!("{name}: {text}; `download` makes it")));
+    }
+    let pieces = item.metainfo.geometry().pieces();
+    let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
+    let text = format!(
+        "{name}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`"
+    );
+    Some(Failure::new(BAD_DATA, text))
 }
 
 fn serve(
@@ -367,20 +398,17 @@ fn serve(
     let mut ready: Option<Instant> = None;
     loop {
         let notices = session.turn(FRAME)?;
-        let mut too_long = None;
+        let mut failed = None;
         for notice in &notices {
             if let Notice::TorrentFailed(id, TorrentError::TooLong(file)) = notice {
-                let failure = Failure::too_long(
-                    &session.driver.engine().file_path(*id, *file).unwrap_or_default().join("/"),
-                    has_all_of(session, *id, *file),
-                );
+                let failure = too_long(session, *id, *file);
                 // Nothing is to be written: the engine's own reason is for who downloads.
                 session.fail(*id, failure.clone());
-                too_long.get_or_insert(failure);
+                failed.get_or_insert(failure);
             }
         }
         reporter.show(session, &notices);
-        if let Some(failure) = too_long {
+        if let Some(failure) = failed {
             return Err(session.one_failed(failure));
         }
         if let Some(failure) = session.failures() {
@@ -390,16 +418,8 @@ fn serve(
             let Notice::Checked(id, good) = notice else { continue };
             let place = session.items().iter().position(|item| item.id == Some(*id));
             let Some(place) = place else { continue };
-            let item = &session.items()[place];
-            if !item.done {
-                let pieces = item.metainfo.geometry().pieces();
-                let path = |file| session.driver.engine().file_path(*id, file);
-                let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
-                let text = format!(
-                    "{}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`",
-                    item.metainfo.name()
-                );
-                return Err(session.one_failed(Failure::new(BAD_DATA, text)));
+            if let Some(failure) = unfit(session, *id, *good) {
+                return Err(session.one_failed(failure));
             }
             unchecked.remove(&place);
         }

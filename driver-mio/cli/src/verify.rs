@@ -71,7 +71,8 @@ pub fn verify(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if complete {
         Ok(ExitCode::SUCCESS)
     } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
-        Err(Failure::too_long(&file.path, report.has_all_of(file)))
+        let length = metainfo.layout().files()[file.index].length;
+        Err(Failure::too_long(&file.path, length, report.has_all_of(file)))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }

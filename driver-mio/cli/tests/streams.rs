@@ -211,3 +211,14 @@ fn a_hang_up_is_a_tidy_stop_unless_it_is_ignored() {
     assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     assert_eq!(ended_by(child, "-TERM"), 143);
 }
+
+#[test]
+fn a_trace_comes_from_standard_input_where_commands_do_not() {
+    let home = Home::new();
+    let (code, told) = home.shell("eddyline replay - < run.trace | grep -q identical");
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = home.shell("eddyline replay - < p.torrent");
+    assert!(code == 26 && told.contains("stdin cannot be replayed"), "{told}");
+    let (code, told) = home.shell("eddyline replay - --interactive < run.trace");
+    assert!(code == 2 && told.contains("--interactive"), "{told}");
+}

@@ -20,6 +20,8 @@ pub type FileKey = (TorrentId, u32, bool);
 struct Inner {
     open: HashMap<FileKey, (Arc<dyn StoredFile>, u64)>,
     clock: u64,
+    /// How often a name came to stand for another file. What was opened before is not kept.
+    replaced: u64,
 }
 
 /// A cache of open files. A file in use stays open when it falls out.
@@ -46,7 +48,7 @@ impl FileCache {
         key: FileKey,
         open: impl Fn() -> io::Result<Arc<dyn StoredFile>>,
     ) -> io::Result<Arc<dyn StoredFile>> {
-        {
+        let replaced = {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.clock += 1;
             let clock = inner.clock;
@@ -54,7 +56,8 @@ impl FileCache {
                 *used = clock;
                 return Ok(file.clone());
             }
-        }
+            inner.replaced
+        };
         let file = match open() {
             Err(error) if is_out_of_files(&error) => {
                 self.inner.lock().unwrap_or_else(PoisonError::into_inner).shrink();
@@ -67,8 +70,17 @@ impl FileCache {
             inner.shrink();
         }
         let clock = inner.clock;
-        inner.open.insert(key, (file.clone(), clock));
+        if inner.replaced == replaced || key.2 {
+            inner.open.insert(key, (file.clone(), clock));
+        }
         Ok(file)
+    }
+
+    /// A name stands for another file now: nobody reads the one before it any longer.
+    pub(super) fn replace(&self, torrent: TorrentId, file: u32) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.open.remove(&(torrent, file, false));
+        inner.replaced += 1;
     }
 
     /// The file under `key`, if it is open and nobody holds the cache.
@@ -129,6 +141,9 @@ pub fn disk_error(error: &io::Error) -> DiskError {
     }
     if error.get_ref().is_some_and(|inner| inner.is::<Taken>()) {
         return DiskError::Taken;
+    }
+    if refusal::is_in_the_way(error) {
+        return DiskError::InTheWay;
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return DiskError::Missing;

@@ -9,14 +9,14 @@ use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{FileEntry, FileSlice, Metainfo};
 use eddyline::{Allocation, FileStatus, LocationId, Placement};
-use rustix::io::Errno;
 
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
 use super::found_names::found_names;
+use super::hard_links::OwnFiles;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
-use super::refusal::{of_file, on_the_way};
+use super::refusal::{in_the_way, of_file, on_the_way};
 use super::span::Span;
 use super::watch::{Changed, Watch};
 
@@ -61,6 +61,7 @@ pub struct TorrentFiles {
     arranged: RwLock<Arranged>,
     /// Files whose names are durable.
     named: RwLock<BTreeSet<u32>>,
+    own: OwnFiles,
 }
 
 impl TorrentFiles {
@@ -103,9 +104,18 @@ impl TorrentFiles {
             found: BTreeSet::new(),
         };
         let (keep_executable, arranged) = (options.keep_executable, RwLock::new(arranged));
-        let (watch, named) = (Arc::default(), RwLock::default());
-        let files =
-            Self { id, metainfo, cache, keep_executable, read_only, watch, arranged, named, names };
+        let files = Self {
+            id,
+            metainfo,
+            cache,
+            keep_executable,
+            read_only,
+            watch: Arc::default(),
+            arranged,
+            named: RwLock::default(),
+            names,
+            own: OwnFiles::default(),
+        };
         if !read_only {
             files.settle_parts(&placement.skipped)?;
         }
@@ -186,18 +196,20 @@ impl TorrentFiles {
     /// Nothing that exists is.
     ///
     /// # Errors
-    /// `ELOOP` when something else stands at a path.
+    /// When something else stands at a path; whatever the system says.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
         let all = self.metainfo.layout().files().iter().enumerate();
         for (index, entry) in all.filter(|_| !self.read_only) {
             let index = index as u32;
             if let Some(target) = &entry.symlink {
-                arranged.fs.link(&entry.path, target)?;
+                let linked = arranged.fs.link(&entry.path, target);
+                linked.map_err(|error| on_the_way(&*arranged.fs, &entry.path, error))?;
             }
             if entry.is_stored() && entry.length == 0 {
                 let path = arranged.path(index, entry);
-                if arranged.fs.find(path)?.is_none() {
+                let found = arranged.fs.find(path);
+                if found.map_err(|error| on_the_way(&*arranged.fs, path, error))?.is_none() {
                     self.open_file(&arranged, index, true)?;
                 }
             }
@@ -215,17 +227,26 @@ impl TorrentFiles {
         write: bool,
     ) -> io::Result<Arc<dyn StoredFile>> {
         let path = arranged.path(index, self.entry(index));
-        let file = self.cache.get((self.id, index, write), || {
-            let access = if write { self.writing(index) } else { Access::Read };
-            arranged.fs.open(path, access)
+        let file = self.cache.get((self.id, index, write), || match write {
+            true => self.open_own(arranged, index),
+            false => arranged.fs.open(path, Access::Read),
         });
         file.map_err(|error| of_file(path, error))
     }
 
-    /// How a file is opened to be written to. It is executable only if that was asked for.
-    pub(super) fn writing(&self, index: u32) -> Access {
+    /// Opens a file to be written to. It has no other name then, and is executable only if that was asked for.
+    pub(super) fn open_own(
+        &self,
+        arranged: &Arranged,
+        index: u32,
+    ) -> io::Result<Arc<dyn StoredFile>> {
+        let path = arranged.path(index, self.entry(index));
+        let copy = arranged.part.tag().copy_name(&self.metainfo, index);
+        if self.own.settle(index, &*arranged.fs, path, &copy)? {
+            self.cache.replace(self.id, index);
+        }
         let executable = self.keep_executable && self.entry(index).attributes.executable;
-        Access::Write { executable }
+        arranged.fs.open(path, Access::Write { executable })
     }
 
     fn slices(&self, piece: u32, begin: u32, length: u32) -> impl Iterator<Item = FileSlice> + '_ {
@@ -461,9 +482,10 @@ impl TorrentFiles {
         }
     }
 
-    /// The names of files are to be made durable again.
+    /// The names of files are to be made durable again, and to be looked at before they are written to.
     pub(super) fn forget_names(&self) {
         self.named.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.own.forget();
     }
 }
 
@@ -526,7 +548,9 @@ impl Arranged {
             }
             match found.next().flatten() {
                 None => Ok(FileStatus::default()),
-                Some(found) if !found.is_file => Err(Errno::LOOP.into()),
+                Some(found) if !found.is_file => {
+                    Err(of_file(self.path(index, entry), in_the_way(found)))
+                }
                 Some(found) => {
                     Ok(FileStatus { length: Some(found.length), modified: found.modified })
                 }

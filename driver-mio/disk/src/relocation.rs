@@ -75,7 +75,7 @@ impl TorrentFiles {
     fn move_out(&self, arranged: &Arranged, file: u32) -> io::Result<()> {
         let path = arranged.path(file, self.entry(file)).to_vec();
         let there = arranged.fs.find(&path)?.map_or(0, |found| found.length);
-        let target = arranged.fs.open(&path, self.writing(file))?;
+        let target = self.open_own(arranged, file)?;
         arranged.part.copy_out(file, |piece, offset, bytes| {
             if offset < there && self.is_good(arranged, piece) {
                 return Ok(());

@@ -63,7 +63,7 @@ pub(super) fn replay() -> Command {
                 .required(true)
                 .value_hint(ValueHint::FilePath)
                 .value_parser(value_parser!(std::path::PathBuf))
-                .help("A trace that --record wrote"),
+                .help("A trace that --record wrote; - for stdin"),
         )
         .args(look.map(|arg| arg.help_heading(LOOK)))
         .arg(force().help_heading(WRITE))

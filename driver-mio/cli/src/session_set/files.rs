@@ -38,9 +38,16 @@ use super::{Locked, disk, lock, named, whole};
 
 const FRAME: Duration = Duration::from_millis(200);
 
-/// A session that talks to nobody.
+/// A session that talks to nobody: it listens to nobody, and calls none of the peers that resume data names.
 fn start(matches: &ArgMatches, command: &'static str) -> Result<Session, Failure> {
-    let quiet = Config { trackers: false, dht: false, lsd: false, pex: false, ..Config::default() };
+    let quiet = Config {
+        trackers: false,
+        dht: false,
+        lsd: false,
+        pex: false,
+        max_half_open: 0,
+        ..Config::default()
+    };
     Session::start(Setup {
         command,
         folder: ".".into(),
@@ -174,7 +181,7 @@ fn can_be_at(
         (index, path.clone())
     };
     let paths: Vec<_> = files.map(now).collect();
-    take_paths(&claims_of(set, store, to, &[], Some(entry)), &metainfo, to, &renamed)?;
+    take_paths(&claims_of(set, store, to, &[], Some(&entry.hash)), &metainfo, to, &renamed)?;
     names_fit(to, &paths).map_err(|error| {
         let text = format!("{error}; choose another folder, or rename first (`session rename`)");
         Failure::new(DISK, text)
@@ -241,7 +248,7 @@ fn can_be_called(
         names.insert(index, Renamed { from: now, to });
     }
     let folder = Path::new(&entry.folder);
-    take_paths(&claims_of(set, store, folder, &[], Some(entry)), metainfo, folder, &names)
+    take_paths(&claims_of(set, store, folder, &[], Some(&entry.hash)), metainfo, folder, &names)
 }
 
 /// The renaming of a file, numbered from 1 as `info` does. Its new path is inside the torrent's folder,

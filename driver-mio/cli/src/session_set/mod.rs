@@ -24,6 +24,8 @@ use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_session::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 use entries::{current_name, resume_of, title};
 
+pub use add::spare_set;
+
 /// Does what the subcommand says.
 pub fn session(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {

@@ -1,5 +1,6 @@
 //! The program as a black box: processes, their output, their exit codes, and what they leave behind.
 
+mod apart;
 mod events;
 mod home;
 mod selection;
