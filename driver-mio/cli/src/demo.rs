@@ -41,7 +41,7 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 /// Runs the demo.
 pub fn demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let length = matches.get_one::<u64>("size").copied().unwrap_or(64 << 20).max(1);
-    let record = record_to(matches)?;
+    let record = record_to(matches, false)?;
     let signals = Signals::listen().map_err(failed("cannot listen for signals"))?;
     // Removed with everything in it when this function ends, however it ends.
     let place = std::env::temp_dir();

@@ -128,7 +128,7 @@ impl OutputFile {
             }
             Place::Special(path) => {
                 let written =
-                    File::options().write(true).open(path).and_then(|mut f| f.write_all(bytes));
+                    File::options().append(true).open(path).and_then(|mut f| f.write_all(bytes));
                 written.map_err(|error| refused(path, &error))
             }
             Place::File { path, replace } => {
@@ -173,16 +173,23 @@ impl OutputFile {
     }
 }
 
-/// Where `--record` writes, if it is given.
+/// Where `--record` writes, if it is given; `serves` is whether the command prints a line of its own on stdout.
 ///
 /// # Errors
-/// As [`OutputFile::look`].
-pub fn record_to(matches: &ArgMatches) -> Result<Option<RecordTo>, Failure> {
+/// As [`OutputFile::look`], and when the line would get into the trace.
+pub fn record_to(matches: &ArgMatches, serves: bool) -> Result<Option<RecordTo>, Failure> {
     let Some(path) = matches.get_one::<PathBuf>("record") else { return Ok(None) };
     let named = ["source", "torrent"].into_iter().filter_map(|key| {
         matches.try_get_many::<String>(key).ok().flatten().map(|all| all.map(Path::new))
     });
     let file = OutputFile::look(path, forced(matches), named.flatten(), Readers::Owner)?;
+    // A download and a demo print nothing there without --json.
+    let flag = |key| matches.try_get_one::<bool>(key).ok().flatten() == Some(&true);
+    if file.is_stdout() && (serves || flag("json")) {
+        let text =
+            "the trace and what is printed cannot both go to stdout; name a file for --record";
+        return Err(Failure::new(USAGE, text));
+    }
     Ok(Some(match file.place {
         Place::Stdout => RecordTo { path: "/dev/stdout".into(), replace: false },
         Place::Special(path) => RecordTo { path, replace: false },
@@ -200,7 +207,7 @@ fn look<'a>(
     force: bool,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<Place, Failure> {
-    if path == Path::new("-") {
+    if path == Path::new("-") || path == Path::new("/dev/stdout") {
         return Ok(Place::Stdout);
     }
     if path.as_os_str().is_empty() {

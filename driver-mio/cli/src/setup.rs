@@ -83,7 +83,7 @@ impl Setup {
                 down: matches.get_one::<u64>("max-down").copied(),
                 up: matches.get_one::<u64>("max-up").copied(),
             },
-            record: record_to(matches)?,
+            record: record_to(matches, command != "download")?,
             keep_executable: matches.try_get_one("keep-executable").ok().flatten() == Some(&true),
         })
     }

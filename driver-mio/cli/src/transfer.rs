@@ -181,7 +181,13 @@ fn metadata_output(matches: &ArgMatches, sources: usize) -> Result<Option<Output
         return Err(Failure::new(USAGE, text));
     }
     let named = matches.get_many::<String>("source").into_iter().flatten().map(Path::new);
-    OutputFile::look(Path::new(place), forced(matches), named, Readers::Usual).map(Some)
+    let output = OutputFile::look(Path::new(place), forced(matches), named, Readers::Usual)?;
+    if output.is_stdout() && matches.get_flag("json") {
+        let text =
+            "the .torrent and what --json prints cannot both go to stdout; name a file for -o";
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(Some(output))
 }
 
 /// Writes the `.torrent` of each source: into OUT, or under its name.

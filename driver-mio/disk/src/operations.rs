@@ -12,7 +12,7 @@ use eddyline::{Allocation, FileStatus, LocationId, Placement};
 
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
-use super::found_names::found_names;
+use super::found_names::{found_names, is_in_the_way};
 use super::hard_links::OwnFiles;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
@@ -81,10 +81,10 @@ impl TorrentFiles {
     ) -> io::Result<Self> {
         let read_only = placement.read_only;
         let followed = if read_only { fs.followed() } else { None };
-        let names = found_names(&*fs, followed.as_deref(), &metainfo, placement)?;
+        let mut names = found_names(&*fs, followed.as_deref(), &metainfo, placement)?;
         let fs = followed.unwrap_or(fs);
         if !read_only {
-            finish_renames(&*fs, &metainfo, placement)?;
+            names.extend(finish_renames(&*fs, &metainfo, placement)?);
         }
         let access = match read_only {
             true => Access::Read,
@@ -490,14 +490,16 @@ impl TorrentFiles {
 }
 
 /// Completes what a crash left of renaming. A name that another file has now is that file's, however
-/// old the record is that says otherwise.
+/// old the record is that says otherwise. Returns what files are still called whose new names something else has
+/// taken, or cannot be had: what stands there is nobody's of this torrent.
 fn finish_renames(
     fs: &dyn FileSystem,
     metainfo: &Metainfo,
     placement: &Placement,
-) -> io::Result<()> {
+) -> io::Result<BTreeMap<u32, Vec<String>>> {
+    let mut still = BTreeMap::new();
     if placement.renamed.values().all(|renamed| renamed.from == renamed.to) {
-        return Ok(());
+        return Ok(still);
     }
     let files = metainfo.layout().files().iter().zip(0..);
     let now = files.map(|(entry, file)| match placement.renamed.get(&file) {
@@ -505,15 +507,26 @@ fn finish_renames(
         None => &entry.path,
     });
     let taken: BTreeSet<&Vec<String>> = now.collect();
-    for renamed in placement.renamed.values() {
-        if !taken.contains(&renamed.from)
-            && fs.find(&renamed.to)?.is_none()
-            && fs.find(&renamed.from)?.is_some()
-        {
+    for (file, renamed) in &placement.renamed {
+        if taken.contains(&renamed.from) {
+            continue;
+        }
+        let Some(old) = fs.find(&renamed.from)?.filter(|found| found.is_file) else { continue };
+        let is_free = match fs.find(&renamed.to) {
+            Ok(None) => true,
+            // Both may be one file, of which the old name was to go.
+            Ok(Some(new)) if new.identity.is_some() && new.identity == old.identity => continue,
+            Ok(Some(_)) => false,
+            Err(error) if is_in_the_way(&error) => false,
+            Err(error) => return Err(error),
+        };
+        if is_free {
             fs.rename(&renamed.from, &renamed.to)?;
+        } else {
+            still.insert(*file, renamed.from.clone());
         }
     }
-    Ok(())
+    Ok(still)
 }
 
 impl Arranged {

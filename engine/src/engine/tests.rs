@@ -31,7 +31,8 @@ fn engines_are_values() {
 
 #[test]
 fn a_peer_of_the_users_that_refuses_tcp_and_does_not_answer_over_utp_is_called_again_in_seconds() {
-    use crate::api::{ConnectFailure, StreamAction, StreamEvent, Transports};
+    use crate::api::{Action, AddTorrent, Command, ConnectFailure, Event, StreamAction};
+    use crate::api::{StreamEvent, Transports};
     use crate::base::ids::UdpSocketId;
     use crate::metainfo::Magnet;
 

@@ -33,6 +33,7 @@ use super::entries::{
     source_of, title,
 };
 use super::list::print_changed;
+use super::shared::stays_with_others;
 use super::status::Status;
 use super::{Locked, disk, lock, named, whole};
 
@@ -181,6 +182,7 @@ fn can_be_at(
         (index, path.clone())
     };
     let paths: Vec<_> = files.map(now).collect();
+    stays_with_others(set, store, entry, &metainfo, "moved")?;
     take_paths(&claims_of(set, store, to, &[], Some(&entry.hash)), &metainfo, to, &renamed)?;
     names_fit(to, &paths).map_err(|error| {
         let text = format!("{error}; choose another folder, or rename first (`session rename`)");
@@ -195,32 +197,61 @@ pub(super) fn rename(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let Locked { set, store, _session } = lock(matches, "session rename")?;
     let mut session = start(matches, "session rename")?;
     let signals = listen()?;
-    let (mut told, mut hashes) = (Vec::new(), Vec::new());
+    let mut renamer =
+        Renamer { session: &mut session, set: &set, store: &store, signals: &signals };
+    let (mut told, mut hashes, mut outcome) = (Vec::new(), Vec::new(), Ok(()));
     for entry in named(matches, &set, &store)? {
         hashes.push(entry.hash.clone());
-        let metainfo = open(&mut session, &set, &entry)?;
+        match renamer.rename(&entry, &name, file) {
+            Ok(text) => told.push(text),
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
+        }
+    }
+    // Whatever a signal ended is stopped already. What failed is called as before, which goes on record here.
+    if outcome.is_ok() || signals.exit_code().is_none() {
+        session.stop()?;
+    }
+    outcome?;
+    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
+        told.iter().for_each(|text| line(text));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Renames torrents of the set.
+struct Renamer<'a> {
+    session: &'a mut Session,
+    set: &'a SessionSet,
+    store: &'a ResumeStore,
+    signals: &'a Signals,
+}
+
+impl Renamer<'_> {
+    /// Gives a torrent, or a file of it, another name; what came of it, in a line.
+    fn rename(&mut self, entry: &Entry, name: &str, file: Option<u32>) -> Result<String, Failure> {
+        let (set, store) = (self.set, self.store);
+        let metainfo = open(self.session, set, entry)?;
         let rename = match file {
             Some(number) => {
-                let folder = current_name(&entry, resume_of(&store, &entry).as_ref());
-                rename_file(&metainfo, &folder, number, &name)?
+                let folder = current_name(entry, resume_of(store, entry).as_ref());
+                rename_file(&metainfo, &folder, number, name)?
             }
-            None => Rename::Torrent(name.clone()),
+            None => Rename::Torrent(name.to_owned()),
         };
-        can_be_called(&set, &store, &entry, &metainfo, &rename)?;
-        let done = perform(&mut session, &entry, &signals, &TorrentCommand::Rename(rename));
+        stays_with_others(set, store, entry, &metainfo, "renamed")?;
+        can_be_called(set, store, entry, &metainfo, &rename)?;
+        let done = perform(self.session, entry, self.signals, &TorrentCommand::Rename(rename));
         done.map_err(|why| match why.code {
             USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
             _ => why,
         })?;
         Status::solved(store.state(), &entry.hash);
         let what = file.map_or(String::new(), |file| format!("file {file} of "));
-        told.push(format!("renamed {what}{} to {name}", title(&entry)));
+        Ok(format!("renamed {what}{} to {name}", title(entry)))
     }
-    session.stop()?;
-    if !print_changed(matches, &set, &store, hashes.iter().map(String::as_str)) {
-        told.iter().for_each(|text| line(text));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether no other torrent of the set has a file of a name that one is to get.
@@ -410,7 +441,10 @@ fn perform(
                 Notice::StorageDone { tag, .. } if Some(tag) == asked => return Ok(()),
                 Notice::StorageFailed { tag, torrent, error, .. } if Some(tag) == asked => {
                     let told = session.driver.disk_refusal(torrent);
-                    let told = told.map(|told| told.told(None, &entry.name));
+                    // Of which folder it is in a move depends on what was done.
+                    let renames = matches!(command, TorrentCommand::Rename(_));
+                    let folder = renames.then(|| Path::new(&entry.folder));
+                    let told = told.map(|told| told.told(folder, &entry.name));
                     return Err(Failure::of_disk(&entry.name, told, error));
                 }
                 Notice::CommandRejected { error: CommandError::BadName, .. } => {

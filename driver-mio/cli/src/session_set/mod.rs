@@ -8,6 +8,7 @@ mod list;
 mod remove;
 mod run;
 mod set;
+mod shared;
 mod status;
 
 use std::path::{Component, Path, PathBuf};

@@ -89,3 +89,75 @@ fn a_file_with_another_name_elsewhere_is_replaced_and_never_written_through() {
     assert_eq!(std::fs::read_dir(home.at("linked")).unwrap().count(), 1);
     seeder.stop();
 }
+
+/// Two torrents of one file, which is in `source`: the first is in the session.
+fn two_of_one_file(home: &Home) -> (String, String) {
+    let first = home.torrent("a.bin", 40_000);
+    let second = home.at("second.torrent");
+    let create = ["create", "source/a.bin", "-o", &second, "--piece-length", "16KiB"];
+    home.succeed(&[&create[..], &["--source", "elsewhere"]].concat());
+    home.succeed(&["session", "add", &first, "-d", "source"]);
+    home.succeed(&["session", "verify", "a.bin"]);
+    (home.hash(&first), second)
+}
+
+#[test]
+fn a_file_that_two_torrents_have_stays_where_it_is_until_one_of_them_goes() {
+    let home = Home::new();
+    let (first, second) = two_of_one_file(&home);
+    home.succeed(&["session", "add", &second, "-d", "source"]);
+    let second = home.hash(&second);
+    home.succeed(&["session", "verify", &second]);
+    let is_there = || std::fs::read(home.at("source/a.bin")).unwrap() == content("a.bin", 40_000);
+    for command in [
+        ["session", "move", &second, "--to", "other"].as_slice(),
+        &["session", "rename", &second, "b.bin"],
+    ] {
+        let told = home.refuse(13, command);
+        assert!(told.contains(&first) && told.contains("a.bin, too"), "{command:?}: {told}");
+        assert!(is_there(), "{command:?}");
+    }
+    home.succeed(&["session", "remove", &second, "--with-data"]);
+    assert!(is_there());
+    home.succeed(&["session", "remove", &first, "--with-data"]);
+    assert!(!home.path().join("source/a.bin").exists());
+}
+
+#[test]
+fn a_file_that_another_process_seeds_stays_where_it_is() {
+    let home = Home::new();
+    let (_, second) = two_of_one_file(&home);
+    let seed = ["seed", &second, "-d", "source", "--no-trackers"];
+    let mut seeder = home.start(&[&seed[..], &ALONE].concat());
+    seeder.line_with("READY ");
+    home.refuse(13, &["session", "move", "a.bin", "--to", "other"]);
+    home.succeed(&["session", "remove", "a.bin", "--with-data"]);
+    assert!(home.path().join("source/a.bin").exists());
+    seeder.stop();
+}
+
+#[test]
+fn a_rename_that_fails_changes_nothing_and_what_stands_in_its_way_is_never_taken_for_the_torrents()
+{
+    for (name, file, foreign) in [
+        ("own.txt", Some("1"), "source/set/own.txt"),
+        ("a/x", Some("1"), "source/other"),
+        ("other", None, "source/other/a"),
+    ] {
+        let home = Home::new();
+        let torrent = set_of_three(&home);
+        std::fs::create_dir_all(home.path().join(foreign).parent().unwrap()).unwrap();
+        std::fs::write(home.at(foreign), content("foreign", 10)).unwrap();
+        home.succeed(&["session", "add", &torrent, "-d", "source"]);
+        home.succeed(&["session", "verify", "set"]);
+        let number = file.map(|file| ["--file", file]);
+        let rename = ["session", "rename", "set", name];
+        let told = home.refuse(13, &[&rename[..], number.as_ref().map_or(&[][..], |n| n)].concat());
+        assert!(told.contains("source/"), "{name}: {told}");
+        home.succeed(&["session", "verify", "set"]);
+        assert_eq!(home.listed()[0]["name"], "set", "{name}");
+        home.succeed(&["session", "remove", "set", "--with-data"]);
+        assert!(std::fs::read(home.at(foreign)).unwrap() == content("foreign", 10), "{name}");
+        assert!(!home.path().join("source/set/a").exists(), "{name}");
+    }
+}
