@@ -65,7 +65,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is already there of standard output stays, and what others write to it comes behind: it is not opened anew.
+/// Standard output as it is: opened once more, it would be written from its beginning, over what is there.
 fn stdout() -> io::Result<File> {
     io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }

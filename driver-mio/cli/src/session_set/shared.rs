@@ -14,8 +14,8 @@ use super::super::found::{claim_on, path_in};
 use super::add::claims_of;
 use super::entries::{resume_of, title};
 
-/// The files of a torrent in `folder` that another torrent has, too, in the set or in a process that runs; each with how
-/// that is called.
+/// The files of a torrent in `folder` that another torrent has, too, in the set or in a process that runs; each with
+/// how that is called.
 pub(super) fn shared(
     set: &SessionSet,
     store: &ResumeStore,
