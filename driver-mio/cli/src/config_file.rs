@@ -136,11 +136,16 @@ fn unknown_key(table: &toml::Table, command: &Command, flags: &[String]) -> Opti
 }
 
 /// Takes out of the command line what undoes a flag that is on by the file or the environment:
-/// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`.
+/// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`. What is a switch is
+/// so for the command that is called; another may have a flag of that name with a value.
 fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    let switches = switches_below(command);
-    let is_switch = |name: &str| switches.iter().any(|switch| switch == name);
-    let others = flags_below(command);
+    let called = called(command, &arguments);
+    let switches: Vec<&str> = called.iter().copied().flat_map(switches_of).collect();
+    let is_switch = |name: &str| switches.contains(&name);
+    let others: Vec<&str> = called
+        .iter()
+        .flat_map(|command| command.get_arguments().filter_map(Arg::get_long))
+        .collect();
     let (mut kept, mut undone, mut options) = (Vec::new(), Vec::new(), true);
     for argument in arguments {
         let text = argument.to_str().filter(|_| options).unwrap_or_default();
@@ -160,7 +165,7 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
             Some((name, "true" | "yes" | "on" | "1")) if is_switch(name) => {
                 kept.push(format!("--{name}").into());
             }
-            None if is_switch(&opposite) && !others.iter().any(|other| other == name) => {
+            None if is_switch(&opposite) && !others.contains(&name) => {
                 undone.push(opposite);
             }
             _ => kept.push(argument),
@@ -169,12 +174,19 @@ fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsStri
     (kept, undone)
 }
 
-/// The long flags without a value of a command and of all below it.
-fn switches_below(command: &Command) -> Vec<String> {
-    let is_switch = |arg: &&Arg| matches!(arg.get_action(), ArgAction::SetTrue);
-    let own = command.get_arguments().filter(is_switch).filter_map(Arg::get_long);
-    let own = own.map(str::to_owned);
-    own.chain(command.get_subcommands().flat_map(switches_below)).collect()
+/// The command that these arguments call, behind those on the way to it.
+fn called<'a>(command: &'a Command, arguments: &[OsString]) -> Vec<&'a Command> {
+    let mut way = vec![command];
+    for word in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        way.extend(way.last().and_then(|last| last.find_subcommand(word)));
+    }
+    way
+}
+
+/// The long flags of a command that have no value.
+fn switches_of(command: &Command) -> impl Iterator<Item = &str> {
+    let switches = command.get_arguments().filter(|a| matches!(a.get_action(), ArgAction::SetTrue));
+    switches.filter_map(Arg::get_long)
 }
 
 /// Gives every long flag of every command its environment variable and its default from the file; those
