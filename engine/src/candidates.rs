@@ -30,6 +30,8 @@ pub use shares::{MAX_PORTS, Namer};
 
 /// Seconds before the first retry; doubled with each failure in a row.
 const RETRY_SECONDS: u64 = 5;
+/// The same for one that the user has named, where nobody listens.
+const REFUSED_SECONDS: u64 = 1;
 /// Time until a peer that has everything is tried again, as long as we have everything too.
 const WHOLE_SECONDS: u64 = 1800;
 /// Time for which it is left alone even when it is of use again.
@@ -386,6 +388,17 @@ impl Candidates {
 
     /// A connection to `key` ended, or none came about. After `failed` the wait grows.
     pub fn closed(&mut self, key: PeerKey, failed: bool, limit: u32, now: Instant) {
+        self.ended(key, failed, RETRY_SECONDS, limit, now);
+    }
+
+    /// Nobody listens at `key`. One that the user names may be about to: it is tried again soon at first.
+    pub fn refused(&mut self, key: PeerKey, limit: u32, now: Instant) {
+        let named = self.known.get(&key).is_some_and(|c| c.source == PeerSource::User);
+        let first = if named { REFUSED_SECONDS } else { RETRY_SECONDS };
+        self.ended(key, true, first, limit, now);
+    }
+
+    fn ended(&mut self, key: PeerKey, failed: bool, first: u64, limit: u32, now: Instant) {
         self.unlist(key);
         self.set_busy(key, false);
         let Some(candidate) = self.known.get_mut(&key) else { return };
@@ -393,7 +406,7 @@ impl Candidates {
             candidate.named_at = now;
         }
         candidate.failures = if failed { candidate.failures.saturating_add(1) } else { 0 };
-        let wait = RETRY_SECONDS << candidate.failures.min(MAX_DOUBLINGS);
+        let wait = first << candidate.failures.min(MAX_DOUBLINGS);
         self.keep(key, now + Duration::from_secs(wait), limit, now);
     }
 

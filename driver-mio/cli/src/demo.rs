@@ -41,7 +41,7 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 /// Runs the demo.
 pub fn demo(args: &DemoArgs, general: General) -> Result<ExitCode, Failure> {
     let length = args.size.max(1);
-    let record = record_to(&args.record, &[])?;
+    let record = record_to(&args.record, &[], false)?;
     let signals = Signals::listen().map_err(failed("cannot listen for signals"))?;
     // Removed with everything in it when this function ends, however it ends.
     let place = std::env::temp_dir();

@@ -117,14 +117,19 @@ impl Failure {
         }
     }
 
-    /// A file that is longer than its torrent says, and has all of it or not. What helps is something else in a
-    /// session.
-    pub fn too_long(path: &str, is_whole: bool, in_session: bool) -> Self {
-        let what_helps = match (is_whole, in_session) {
-            (true, false) => "`download` cuts it off",
-            (true, true) => "`session run` cuts it off",
-            (false, true) => "some of it is bad, too; move it away",
-            (false, false) => {
+    /// A file that is longer than its torrent says, where it has `length` bytes, and has all of them or not. What helps
+    /// is something else in a session.
+    pub fn too_long(path: &str, length: u64, is_whole: bool, in_session: bool) -> Self {
+        let what_helps = match (length, is_whole, in_session) {
+            // Nothing shows that what is in it is the torrent's.
+            (0, _, false) => {
+                "it is empty there; `download --allow-overwrite` empties it, or move it away"
+            }
+            (0, _, true) => "it is empty there; move it away",
+            (_, true, false) => "`download` cuts it off",
+            (_, true, true) => "`session run` cuts it off",
+            (_, false, true) => "some of it is bad, too; move it away",
+            (_, false, false) => {
                 "some of it is bad, too; `download --allow-overwrite` writes over it, or move it away"
             }
         };

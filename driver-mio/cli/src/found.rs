@@ -1,7 +1,7 @@
 //! What is told of the files that a torrent has on disk: names that are not its own, files that were too
 //! long, links that were followed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use eddyline::Notice;
 use eddyline::metainfo::{FileEntry, Metainfo};
@@ -19,6 +19,21 @@ pub fn take_paths(
     folder: &Path,
     renames: &Renames,
 ) -> Result<(), Failure> {
+    let claim = claim_on(metainfo, folder, renames);
+    let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
+    let path = |file: u32| path_in(metainfo, folder, renames, file);
+    claims.take(metainfo.info_hashes().wire(), claim, path).map_err(taken)
+}
+
+/// Where a file of a torrent is.
+pub fn path_in(metainfo: &Metainfo, folder: &Path, renames: &Renames, file: u32) -> PathBuf {
+    let own = metainfo.layout().files().get(file as usize).map(|entry| &entry.path);
+    let path = renames.get(&file).map(|renamed| &renamed.to).or(own);
+    path.into_iter().flatten().fold(folder.to_owned(), |way, part| way.join(part))
+}
+
+/// What a torrent claims of a folder.
+pub fn claim_on(metainfo: &Metainfo, folder: &Path, renames: &Renames) -> Claim {
     let files = || (0u32..).zip(metainfo.layout().files()).filter(|(_, file)| file.is_stored());
     let now = |(index, file): (u32, &'_ FileEntry)| {
         renames.get(&index).map_or_else(|| file.path.clone(), |renamed| renamed.to.clone())
@@ -32,13 +47,7 @@ pub fn take_paths(
     let paths = paths.iter().map(|(index, path)| (*index, path.as_slice(), None));
     let root = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     let root = root.unwrap_or_else(|_| folder.to_owned());
-    let claim = Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths);
-    let taken = |error: std::io::Error| Failure::new(WOULD_OVERWRITE, error.to_string());
-    let path = |file: u32| {
-        let entry = &metainfo.layout().files()[file as usize];
-        now((file, entry)).iter().fold(folder.to_owned(), |way, part| way.join(part))
-    };
-    claims.take(metainfo.info_hashes().wire(), claim, path).map_err(taken)
+    Claim::new(metainfo, access, &root, naming_of(folder).folds_case, paths)
 }
 
 /// Which file of a torrent is not there or too short, and of how many that is so; `path` is what each is
@@ -104,6 +113,18 @@ pub fn is_whole_so_far(
     let mut pieces = geometry.pieces_of(entry.offset, entry.length);
     let good = pieces.clone().filter(|piece| have(*piece)).count();
     good > 0 && pieces.all(|piece| have(piece) || is_unknown(piece))
+}
+
+/// Which file without bytes is not there; `path` is what each is called.
+pub fn lacking_empty(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
+    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    let empty = files.filter(|(file, _)| file.is_stored() && file.length == 0);
+    let mut paths = empty.filter_map(|(_, index)| path(index));
+    let there = |path: &Vec<String>| {
+        std::fs::metadata(path.iter().fold(item.folder.clone(), |way, part| way.join(part)))
+    };
+    let path = paths.find(|path| there(path).is_err())?;
+    Some(format!("{} is missing, which is empty", path.join("/")))
 }
 
 /// What a notice says of files, if it is worth a sentence.

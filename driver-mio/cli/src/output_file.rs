@@ -128,7 +128,7 @@ impl OutputFile {
             }
             Place::Special(path) => {
                 let written =
-                    File::options().write(true).open(path).and_then(|mut f| f.write_all(bytes));
+                    File::options().append(true).open(path).and_then(|mut f| f.write_all(bytes));
                 written.map_err(|error| refused(path, &error))
             }
             Place::File { path, replace } => {
@@ -173,14 +173,24 @@ impl OutputFile {
     }
 }
 
-/// Where `--record` writes, if it is given; `inputs` are what the command reads.
+/// Where `--record` writes, if it is given; `inputs` are what the command reads, and `prints` is whether it prints
+/// something on stdout.
 ///
 /// # Errors
-/// As [`OutputFile::look`].
-pub fn record_to(flags: &RecordFlags, inputs: &[String]) -> Result<Option<RecordTo>, Failure> {
+/// As [`OutputFile::look`], and when what is printed would get into the trace.
+pub fn record_to(
+    flags: &RecordFlags,
+    inputs: &[String],
+    prints: bool,
+) -> Result<Option<RecordTo>, Failure> {
     let Some(path) = &flags.record else { return Ok(None) };
     let inputs = inputs.iter().map(Path::new);
     let file = OutputFile::look(path, flags.force.force, inputs, Readers::Owner)?;
+    if file.is_stdout() && prints {
+        let text =
+            "the trace and what is printed cannot both go to stdout; name a file for --record";
+        return Err(Failure::new(USAGE, text));
+    }
     Ok(Some(match file.place {
         Place::Stdout => RecordTo { path: "/dev/stdout".into(), replace: false },
         Place::Special(path) => RecordTo { path, replace: false },
@@ -193,7 +203,7 @@ fn look<'a>(
     force: bool,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<Place, Failure> {
-    if path == Path::new("-") {
+    if path == Path::new("-") || path == Path::new("/dev/stdout") {
         return Ok(Place::Stdout);
     }
     if path.as_os_str().is_empty() {

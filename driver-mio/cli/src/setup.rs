@@ -87,7 +87,8 @@ impl Setup {
             listen: Some(listen_options(network.bind.as_deref(), network.port)?),
             engine,
             limits: RateLimits { down: flags.limits.max_down, up: flags.limits.max_up },
-            record: record_to(&flags.state.record, sources)?,
+            // A download prints nothing on stdout without --json.
+            record: record_to(&flags.state.record, sources, command != "download" || flags.json)?,
             keep_executable: false,
         })
     }

@@ -10,6 +10,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{FileEntry, Metainfo};
 use eddyline_disk::PartTag;
 use eddyline_disk::resume_store::ResumeStore;
+use eddyline_session::session_store::SessionSet;
 use eddyline_session::{Renames, Source};
 
 use super::exit::{Failure, WOULD_OVERWRITE};
@@ -29,7 +30,7 @@ impl<'a> Spared<'a> {
     /// Looks at the place `output` for a command that keeps its state in `state`.
     ///
     /// # Errors
-    /// When something of that state is there.
+    /// When something of that state is there, or a file of a torrent of the session in it.
     pub fn look(output: &'a Path, state: Option<&'a Path>) -> Result<Self, Failure> {
         let found = output.metadata().ok().filter(Metadata::is_file);
         let whole = output.canonicalize().ok().or_else(|| whole(output));
@@ -37,7 +38,26 @@ impl<'a> Spared<'a> {
         if state.is_some_and(|state| spared.is_in(state)) {
             return Err(spared.refuse("in the state folder"));
         }
+        spared.set()?;
         Ok(spared)
+    }
+
+    /// Refuses what is a file of a torrent of the session, whichever torrents the command is about.
+    fn set(&self) -> Result<(), Failure> {
+        let Some(set) = self.state.and_then(|state| SessionSet::read(state).ok()) else {
+            return Ok(());
+        };
+        for entry in set.list() {
+            let bytes = set.torrent(&entry.hash).ok();
+            let Some(metainfo) = bytes.and_then(|bytes| Metainfo::parse(&bytes).ok()) else {
+                continue;
+            };
+            let folders = [&entry.folder, &entry.moving_to].into_iter().chain(&entry.left);
+            for folder in folders.filter(|folder| !folder.is_empty()) {
+                self.torrent(&metainfo, Path::new(folder))?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is a file of this source, or may come to be one, where its data is in `folder`.

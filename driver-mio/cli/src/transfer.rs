@@ -14,7 +14,7 @@ use eddyline_session::{Renames, Source};
 
 use super::args::{DownloadArgs, General, SeedArgs};
 use super::exit::{BAD_DATA, Failure, UNFINISHED, USAGE};
-use super::found::{is_whole_so_far, lacking, links_told, take_paths};
+use super::found::{is_whole_so_far, lacking, lacking_empty, links_told, take_paths};
 use super::goal::SeedGoal;
 use super::output::warn;
 use super::output_file::{OutputFile, Readers};
@@ -22,6 +22,7 @@ use super::progress::Reporter;
 use super::published::look_up;
 use super::selection::{ask, check, select};
 use super::session::Session;
+use super::session_set::spare_set;
 use super::setup::{Setup, names};
 use super::signals::{Ended, Signals};
 use super::source::{load, load_torrent};
@@ -46,14 +47,14 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
     let torrents = torrents.collect::<Result<Vec<_>, _>>()?;
     let signals = listen_for_signals()?;
     let mut reporter = Reporter::new(general, flags.json);
-    if !files.metadata_only {
-        look_at_torrents(&torrents, &files.dir, &files.select)?;
-    }
     let setup = Setup {
         folder: files.dir.clone(),
         keep_executable: files.keep_executable.keep_executable,
         ..Setup::from_flags("download", flags, &args.source)?
     };
+    if !files.metadata_only {
+        look_at_torrents(&torrents, &setup, &files.select)?;
+    }
     spare_files(&setup, &torrents)?;
     let mut session = Session::start(setup)?;
     for source in torrents {
@@ -96,17 +97,20 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
     Ok((session, reporter, outcome))
 }
 
-/// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path.
+/// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path,
+/// those of the session among them.
 fn look_at_torrents(
     torrents: &[Source],
-    folder: &Path,
+    setup: &Setup,
     selections: &[String],
 ) -> Result<(), Failure> {
     check(selections)?;
+    let folder = &setup.folder;
     let claims = Claims::new(None);
     for source in torrents {
         let Source::Torrent(metainfo) = source else { continue };
         select(metainfo, selections)?;
+        spare_set(setup.state.as_deref(), metainfo, folder)?;
         if torrents.len() > 1 {
             take_paths(&claims, metainfo, folder, &Renames::new())?;
         }
@@ -151,13 +155,24 @@ fn fetch_metadata(
 /// Where `--metadata-only` writes, if that is known beforehand.
 fn metadata_output(args: &DownloadArgs) -> Result<Option<OutputFile>, Failure> {
     let Some(place) = &args.files.output else { return Ok(None) };
+    if !args.files.metadata_only {
+        let text =
+            "-o says where --metadata-only saves the .torrent; give both, or --dir for the files";
+        return Err(Failure::new(USAGE, text));
+    }
     if args.source.len() > 1 {
         let text = "-o names one file, and there are several sources; leave it out";
         return Err(Failure::new(USAGE, text));
     }
     let named = args.source.iter().map(Path::new);
     let force = args.transfer.state.record.force.force;
-    OutputFile::look(Path::new(place), force, named, Readers::Usual).map(Some)
+    let output = OutputFile::look(Path::new(place), force, named, Readers::Usual)?;
+    if output.is_stdout() && args.transfer.json {
+        let text =
+            "the .torrent and what --json prints cannot both go to stdout; name a file for -o";
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(Some(output))
 }
 
 /// Writes the `.torrent` of each source: into OUT, or under its name.
@@ -265,6 +280,12 @@ fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
 
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
 fn choose_files(session: &mut Session, id: TorrentId, end: &End<'_>) -> Result<(), Failure> {
+    let state = session.store().map(ResumeStore::state);
+    let spared = session.item(id).map(|item| spare_set(state, &item.metainfo, &item.folder));
+    if let Some(Err(failure)) = spared {
+        session.fail(id, failure);
+        return Ok(());
+    }
     let chooses = end.asks || !end.selections.is_empty();
     if let Some(item) = session.item(id).filter(|_| chooses) {
         let chosen = match end.asks {
@@ -329,11 +350,35 @@ fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     Ok((session, reporter, outcome))
 }
 
-/// Whether all pieces of a file are good, as far as can be told.
-fn has_all_of(session: &Session, id: TorrentId, file: u32) -> bool {
+/// That a file is longer than its torrent says.
+fn too_long(session: &Session, id: TorrentId, file: u32) -> Failure {
     let engine = session.driver.engine();
-    let (Some(view), Some(item)) = (engine.torrent(id), session.item(id)) else { return false };
-    is_whole_so_far(item, file, |piece| view.have.has(piece), |file| engine.file_path(id, file))
+    let path = engine.file_path(id, file).unwrap_or_default().join("/");
+    let entry = engine.metainfo(id).and_then(|it| it.layout().files().get(file as usize));
+    let length = entry.map_or(0, |entry| entry.length);
+    let all = || {
+        let (view, item) = (engine.torrent(id)?, session.item(id)?);
+        let path = |file| engine.file_path(id, file);
+        Some(is_whole_so_far(item, file, |piece| view.have.has(piece), path))
+    };
+    Failure::too_long(&path, length, all().unwrap_or(false), false)
+}
+
+/// Why a torrent of which `good` pieces are good cannot be seeded, if it cannot.
+fn unfit(session: &Session, id: TorrentId, good: u32) -> Option<Failure> {
+    let item = session.item(id)?;
+    let (name, path) = (item.metainfo.name(), |file| session.driver.engine().file_path(id, file));
+    if item.done {
+        // No piece tells of files without bytes.
+        let text = lacking_empty(item, path)?;
+        return Some(Failure::new(BAD_DATA, format!("{name}: {text}; `download` makes it")));
+    }
+    let pieces = item.metainfo.geometry().pieces();
+    let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
+    let text = format!(
+        "{name}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`"
+    );
+    Some(Failure::new(BAD_DATA, text))
 }
 
 fn serve(
@@ -346,21 +391,17 @@ fn serve(
     let mut ready: Option<Instant> = None;
     loop {
         let notices = session.turn(FRAME)?;
-        let mut too_long = None;
+        let mut failed = None;
         for notice in &notices {
             if let Notice::TorrentFailed(id, TorrentError::TooLong(file)) = notice {
-                let failure = Failure::too_long(
-                    &session.driver.engine().file_path(*id, *file).unwrap_or_default().join("/"),
-                    has_all_of(session, *id, *file),
-                    false,
-                );
+                let failure = too_long(session, *id, *file);
                 // Nothing is to be written: the engine's own reason is for who downloads.
                 session.fail(*id, failure.clone());
-                too_long.get_or_insert(failure);
+                failed.get_or_insert(failure);
             }
         }
         reporter.show(session, &notices);
-        if let Some(failure) = too_long {
+        if let Some(failure) = failed {
             return Err(session.one_failed(failure));
         }
         if let Some(failure) = session.failures() {
@@ -370,16 +411,8 @@ fn serve(
             let Notice::Checked(id, good) = notice else { continue };
             let place = session.items().iter().position(|item| item.id == Some(*id));
             let Some(place) = place else { continue };
-            let item = &session.items()[place];
-            if !item.done {
-                let pieces = item.metainfo.geometry().pieces();
-                let path = |file| session.driver.engine().file_path(*id, file);
-                let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
-                let text = format!(
-                    "{}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`",
-                    item.metainfo.name()
-                );
-                return Err(session.one_failed(Failure::new(BAD_DATA, text)));
+            if let Some(failure) = unfit(session, *id, *good) {
+                return Err(session.one_failed(failure));
             }
             unchecked.remove(&place);
         }

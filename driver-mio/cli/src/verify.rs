@@ -74,7 +74,8 @@ pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> 
     if complete {
         Ok(ExitCode::SUCCESS)
     } else if let Some(file) = report.files.iter().find(|file| file.excess > 0) {
-        Err(Failure::too_long(&file.path, report.has_all_of(file), false))
+        let length = metainfo.layout().files()[file.index].length;
+        Err(Failure::too_long(&file.path, length, report.has_all_of(file), false))
     } else {
         Err(Failure::new(BAD_DATA, "some of the data is bad or missing"))
     }

@@ -261,3 +261,100 @@ fn two_torrents_with_one_path_are_refused_before_anything_is_written() {
     assert_eq!(code(&refused), Some(13), "{}", said(&refused));
     assert_eq!(code(&add("b.torrent", "other")), Some(0));
 }
+
+/// A torrent of `in/t/a`, which is whole, and `in/t/empty`, in which there is nothing.
+fn with_an_empty_file(home: &Path) {
+    std::fs::create_dir_all(home.join("in/t")).unwrap();
+    std::fs::write(home.join("in/t/a"), bytes(20_000, 1)).unwrap();
+    std::fs::write(home.join("in/t/empty"), "").unwrap();
+    create(home, "in/t", "t.torrent");
+}
+
+#[test]
+fn something_in_an_empty_file_is_told_with_what_helps_and_cut_where_the_file_is_on_record() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    with_an_empty_file(home);
+    let empty = home.join("in/t/empty");
+    std::fs::write(&empty, "x").unwrap();
+    for output in
+        [run(home, &["verify", "t.torrent", "--dir", "in"]), seed(home, "t.torrent", "in")]
+    {
+        assert_eq!(code(&output), Some(32), "{}", said(&output));
+        assert!(
+            said(&output).contains("`download --allow-overwrite` empties"),
+            "{}",
+            said(&output)
+        );
+    }
+    let refused = download(home, &["t.torrent"], "in", &[]);
+    assert_eq!(code(&refused), Some(13), "{}", said(&refused));
+    assert!(said(&refused).contains("t/empty is there already"), "{}", said(&refused));
+    assert_eq!(std::fs::read(&empty).unwrap(), b"x");
+    let allowed = download(home, &["t.torrent"], "in", &["--allow-overwrite"]);
+    assert_eq!(code(&allowed), Some(0), "{}", said(&allowed));
+    assert_eq!(std::fs::read(&empty).unwrap(), b"");
+    // From then on it is on record as ours, as a file with a tail is.
+    std::fs::write(&empty, "x").unwrap();
+    let cut = download(home, &["t.torrent"], "in", &[]);
+    assert_eq!(code(&cut), Some(0), "{}", said(&cut));
+    assert!(said(&cut).contains("t/empty was longer than the torrent says"), "{}", said(&cut));
+    assert_eq!(std::fs::read(&empty).unwrap(), b"");
+}
+
+#[test]
+fn an_empty_file_that_is_missing_is_missing_everywhere_and_a_download_makes_it() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    with_an_empty_file(home);
+    std::fs::remove_file(home.join("in/t/empty")).unwrap();
+    for output in
+        [run(home, &["verify", "t.torrent", "--dir", "in"]), seed(home, "t.torrent", "in")]
+    {
+        assert_eq!(code(&output), Some(32), "{}", said(&output));
+        let told = said(&output).replace(": missing", " is missing");
+        assert!(told.contains("t/empty is missing"), "{told}");
+    }
+    assert_eq!(code(&download(home, &["t.torrent"], "in", &[])), Some(0));
+    assert_eq!(code(&seed(home, "t.torrent", "in")), Some(0));
+}
+
+#[test]
+fn what_stands_where_the_torrent_has_something_else_is_named_by_its_path() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    with_an_empty_file(home);
+    let is_at = |folder: &str, told: &str| {
+        for output in [download(home, &["t.torrent"], folder, &[]), seed(home, "t.torrent", folder)]
+        {
+            assert_eq!(code(&output), Some(13), "{}", said(&output));
+            assert!(said(&output).contains(&format!("{folder}/{told}")), "{}", said(&output));
+        }
+    };
+    std::fs::create_dir_all(home.join("one/t/a")).unwrap();
+    std::fs::write(home.join("one/t/empty"), "").unwrap();
+    is_at("one", "t/a: it is a folder, and the torrent has a file there");
+    std::fs::create_dir_all(home.join("two/t")).unwrap();
+    let made = Command::new("mkfifo").arg(home.join("two/t/a")).status().unwrap();
+    assert!(made.success());
+    is_at("two", "t/a: it is neither a file nor a folder");
+    std::fs::create_dir(home.join("three")).unwrap();
+    std::fs::write(home.join("three/t"), "a file").unwrap();
+    is_at("three", "t: it is a file, and the torrent has a folder there");
+}
+
+#[test]
+fn a_foreign_file_with_another_name_is_cut_under_ours_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir(home.join("in")).unwrap();
+    std::fs::write(home.join("in/f"), bytes(50_000, 1)).unwrap();
+    create(home, "in/f", "t.torrent");
+    std::fs::create_dir(home.join("out")).unwrap();
+    std::fs::write(home.join("theirs"), bytes(90_000, 9)).unwrap();
+    std::fs::hard_link(home.join("theirs"), home.join("out/f")).unwrap();
+    let allowed = download(home, &["t.torrent"], "out", &["--allow-overwrite"]);
+    assert_eq!(code(&allowed), Some(7), "{}", said(&allowed));
+    assert!(std::fs::read(home.join("theirs")).unwrap() == bytes(90_000, 9));
+    assert_eq!(std::fs::metadata(home.join("out/f")).unwrap().len(), 50_000);
+}

@@ -139,3 +139,29 @@ fn the_files_of_torrents_are_never_written_over() {
     assert_eq!(home.alone(&magnet), 13);
     assert!(is_whole());
 }
+
+#[test]
+fn the_files_of_the_session_are_never_written_over_by_what_is_about_another_torrent() {
+    let home = Home::new();
+    std::fs::create_dir(home.at("there")).unwrap();
+    std::fs::write(home.at("there/q.bin"), [8; 40_000]).unwrap();
+    assert_eq!(home.run(&["create", "there/q.bin", "-o", "q.torrent"]), 0);
+    assert_eq!(home.run(&["session", "add", "p.torrent", "--dir", "here"]), 0);
+    let spared: [&[&str]; 3] = [
+        &["download", "q.torrent", "--metadata-only", "-o"],
+        &["download", "q.torrent", "--dir", "there", "--record"],
+        &["seed", "q.torrent", "--dir", "there", "--seed-time", "0s", "--record"],
+    ];
+    for command in spared {
+        let code = home.alone(&[command, &["here/p.bin", "--force"]].concat());
+        assert_eq!(code, 13, "{command:?}");
+        assert!(std::fs::read(home.at("here/p.bin")).unwrap() == [7; 40_000], "{command:?}");
+    }
+}
+
+#[test]
+fn a_place_for_a_torrent_file_is_not_taken_without_a_word_where_none_is_saved() {
+    let home = Home::new();
+    assert_eq!(home.alone(&["download", "p.torrent", "--dir", "here", "-o", "x.torrent"]), 2);
+    assert!(!home.at("x.torrent").exists());
+}

@@ -211,3 +211,35 @@ fn a_hang_up_is_a_tidy_stop_unless_it_is_ignored() {
     assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     assert_eq!(ended_by(child, "-TERM"), 143);
 }
+
+#[test]
+fn a_trace_comes_from_standard_input_where_commands_do_not() {
+    let home = Home::new();
+    let (code, told) = home.shell("eddyline replay - < run.trace | grep -q identical");
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = home.shell("eddyline replay - < p.torrent");
+    assert!(code == 26 && told.contains("stdin cannot be replayed"), "{told}");
+    let (code, told) = home.shell("eddyline replay - --interactive < run.trace");
+    assert!(code == 2 && told.contains("--interactive"), "{told}");
+}
+
+#[test]
+fn a_trace_on_standard_output_comes_behind_what_is_there_and_nothing_else_gets_into_it() {
+    let home = Home::new();
+    let download = format!("eddyline download p.torrent --dir here {ALONE} --record");
+    for to in ["-", "/dev/stdout"] {
+        let script = format!("echo keepme > f; {download} {to} >> f; echo end >> f");
+        assert_eq!(home.shell(&script).0, 0);
+        let (begin, trace) =
+            (b"keepme\n".as_slice(), std::fs::read(home.path().join("f")).unwrap());
+        assert!(trace.starts_with(begin) && trace.ends_with(b"end\n"), "{to}");
+        std::fs::write(home.path().join("g"), &trace[begin.len()..trace.len() - 4]).unwrap();
+        let (code, told) = home.shell("eddyline replay g");
+        assert_eq!(code, 0, "{to}: {told}");
+    }
+    let seed = format!("eddyline seed p.torrent --dir here {ALONE} --seed-time 0s --record - >g");
+    for script in [&format!("{download} - --json >g"), &seed] {
+        let (code, told) = home.shell(script);
+        assert!(code == 2 && told.contains("cannot both go to stdout"), "{script}: {told}");
+    }
+}

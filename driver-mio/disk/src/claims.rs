@@ -278,6 +278,18 @@ impl Claims {
         Ok(())
     }
 
+    /// The files of `claim` that torrents other than `torrent` have, too, each with how one of those is called.
+    /// Nothing is taken.
+    pub fn shared(&self, torrent: Sha1Hash, claim: &Claim) -> BTreeMap<u32, String> {
+        let Inner { index, register, .. } = &mut *self.inner();
+        if let Some(register) = register {
+            take_news(index, register.look());
+        }
+        let called = |head: &Head| format!("{} ({})", head.name, head.hash);
+        let shared = index.shared(torrent, claim).into_iter();
+        shared.map(|(file, holder)| (file, called(holder))).collect()
+    }
+
     /// The claim that a torrent has.
     #[must_use]
     pub fn of(&self, torrent: Sha1Hash) -> Option<Claim> {

@@ -16,7 +16,12 @@ use crate::claims::Taken;
 /// A file of a torrent, opened for reading or for both.
 pub type FileKey = (TorrentId, u32, bool);
 
-type OpenFiles = LruCache<FileKey, Arc<dyn StoredFile>>;
+#[derive(Debug)]
+struct OpenFiles {
+    files: LruCache<FileKey, Arc<dyn StoredFile>>,
+    /// How often a name came to stand for another file. What was opened before is not kept.
+    replaced: u64,
+}
 
 /// A cache of open files. A file in use stays open when it falls out.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ impl FileCache {
     /// A cache of at most `limit` files.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { open: Mutex::new(LruCache::unbounded()), limit }
+        Self { open: Mutex::new(OpenFiles { files: LruCache::unbounded(), replaced: 0 }), limit }
     }
 
     fn open(&self) -> MutexGuard<'_, OpenFiles> {
@@ -46,43 +51,57 @@ impl FileCache {
         key: FileKey,
         open: impl Fn() -> io::Result<Arc<dyn StoredFile>>,
     ) -> io::Result<Arc<dyn StoredFile>> {
-        if let Some(file) = self.open().get(&key) {
-            return Ok(file.clone());
-        }
+        let replaced = {
+            let mut open = self.open();
+            if let Some(file) = open.files.get(&key) {
+                return Ok(file.clone());
+            }
+            open.replaced
+        };
         let file = match open() {
             Err(error) if is_out_of_files(&error) => {
-                let mut files = self.open();
-                let kept = files.len() * 3 / 4;
-                close_unused(&mut files, kept);
-                drop(files);
+                {
+                    let mut open = self.open();
+                    let kept = open.files.len() * 3 / 4;
+                    open.close_unused(kept);
+                }
                 open()?
             }
             other => other?,
         };
-        let mut files = self.open();
-        files.put(key, file.clone());
-        close_unused(&mut files, self.limit);
+        let mut open = self.open();
+        if open.replaced == replaced || key.2 {
+            open.files.put(key, file.clone());
+        }
+        open.close_unused(self.limit);
         Ok(file)
+    }
+
+    /// A name stands for another file now: nobody reads the one before it any longer.
+    pub(super) fn replace(&self, torrent: TorrentId, file: u32) {
+        let mut open = self.open();
+        open.files.pop(&(torrent, file, false));
+        open.replaced += 1;
     }
 
     /// The file under `key`, if it is open and nobody holds the cache.
     #[must_use]
     pub fn get_open(&self, key: FileKey) -> Option<Arc<dyn StoredFile>> {
-        self.open.try_lock().ok()?.get(&key).cloned()
+        self.open.try_lock().ok()?.files.get(&key).cloned()
     }
 
     /// Closes all files of a torrent.
     pub fn close(&self, torrent: TorrentId) {
-        let mut files = self.open();
-        let own: Vec<_> =
-            files.iter().map(|(key, _)| *key).filter(|key| key.0 == torrent).collect();
-        own.iter().for_each(|key| drop(files.pop(key)));
+        let mut open = self.open();
+        let all = open.files.iter().map(|(key, _)| *key);
+        let own: Vec<_> = all.filter(|key| key.0 == torrent).collect();
+        own.iter().for_each(|key| drop(open.files.pop(key)));
     }
 
     /// How many files are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.open().len()
+        self.open().files.len()
     }
 
     /// Whether none is.
@@ -92,10 +111,12 @@ impl FileCache {
     }
 }
 
-/// Closes those used longest ago until no more than `count` are open.
-fn close_unused(files: &mut OpenFiles, count: usize) {
-    while files.len() > count {
-        files.pop_lru();
+impl OpenFiles {
+    /// Closes those used longest ago until no more than `count` are open.
+    fn close_unused(&mut self, count: usize) {
+        while self.files.len() > count {
+            self.files.pop_lru();
+        }
     }
 }
 
@@ -113,6 +134,9 @@ pub fn disk_error(error: &io::Error) -> DiskError {
     }
     if error.get_ref().is_some_and(|inner| inner.is::<Taken>()) {
         return DiskError::Taken;
+    }
+    if refusal::is_in_the_way(error) {
+        return DiskError::InTheWay;
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return DiskError::Missing;

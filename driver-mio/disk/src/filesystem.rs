@@ -28,6 +28,8 @@ pub enum Access {
 pub struct Found {
     /// Whether it is a regular file; else it is a folder, a link or something stranger.
     pub is_file: bool,
+    /// Whether it is a folder.
+    pub is_folder: bool,
     /// Length in bytes.
     pub length: u64,
     /// Time of the last change in nanoseconds, for comparison only.
@@ -110,7 +112,8 @@ pub trait FileSystem: Debug + Send + Sync {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// `ELOOP` where something else stands on the way or at the end; whatever the system says.
+    /// `ELOOP` where something else stands on the way, and an error that says what stands at the end; whatever the
+    /// system says.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StoredFile>>;
     /// What stands at a path; `None` when nothing does.
     ///

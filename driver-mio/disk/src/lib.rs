@@ -13,6 +13,7 @@ mod found_names;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gather;
+mod hard_links;
 mod hashing;
 pub mod lanes;
 mod linked;

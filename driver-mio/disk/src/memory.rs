@@ -130,7 +130,7 @@ impl MemoryFile {
         let content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = Some((0, Arc::as_ptr(&self.0).addr() as u64));
         let length = content.bytes.len() as u64;
-        Found { is_file: true, length, modified: content.changes, identity }
+        Found { is_file: true, is_folder: false, length, modified: content.changes, identity }
     }
 }
 
@@ -158,7 +158,9 @@ impl FileSystem for Memory {
     fn find(&self, path: &Path) -> io::Result<Option<Found>> {
         Ok(self.files().get(path).map(|entry| match entry {
             Entry::File(file) => file.found(),
-            Entry::Link => Found { is_file: false, length: 0, modified: 0, identity: None },
+            Entry::Link => {
+                Found { is_file: false, is_folder: false, length: 0, modified: 0, identity: None }
+            }
         }))
     }
 

@@ -9,14 +9,14 @@ use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{FileEntry, FileSlice, Metainfo};
 use eddyline::{Allocation, FileStatus, LocationId, Placement};
-use rustix::io::Errno;
 
 use super::files::FileCache;
 use super::filesystem::{Access, FileSystem, StoredFile};
-use super::found_names::found_names;
+use super::found_names::{found_names, is_in_the_way};
+use super::hard_links::OwnFiles;
 use super::part_file::PartFile;
 use super::part_tag::PartTag;
-use super::refusal::{of_file, on_the_way};
+use super::refusal::{in_the_way, of_file, on_the_way};
 use super::relocation::MoveProgress;
 use super::span::Span;
 use super::watch::{Changed, Watch};
@@ -63,6 +63,7 @@ pub struct TorrentFiles {
     /// Files whose names are durable.
     named: RwLock<BTreeSet<u32>>,
     pub(super) moving: MoveProgress,
+    own: OwnFiles,
 }
 
 impl TorrentFiles {
@@ -82,10 +83,10 @@ impl TorrentFiles {
     ) -> io::Result<Self> {
         let read_only = placement.read_only;
         let followed = if read_only { fs.followed() } else { None };
-        let names = found_names(&*fs, followed.as_deref(), &metainfo, placement)?;
+        let mut names = found_names(&*fs, followed.as_deref(), &metainfo, placement)?;
         let fs = followed.unwrap_or(fs);
         if !read_only {
-            finish_renames(&*fs, &metainfo, placement)?;
+            names.extend(finish_renames(&*fs, &metainfo, placement)?);
         }
         let access = match read_only {
             true => Access::Read,
@@ -116,6 +117,7 @@ impl TorrentFiles {
             arranged,
             named: RwLock::default(),
             moving: MoveProgress::default(),
+            own: OwnFiles::default(),
         };
         if !read_only {
             files.settle_parts(&placement.skipped)?;
@@ -197,18 +199,20 @@ impl TorrentFiles {
     /// Nothing that exists is.
     ///
     /// # Errors
-    /// `ELOOP` when something else stands at a path.
+    /// When something else stands at a path; whatever the system says.
     pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
         let all = self.metainfo.layout().files().iter().enumerate();
         for (index, entry) in all.filter(|_| !self.read_only) {
             let index = index as u32;
             if let Some(target) = &entry.symlink {
-                arranged.fs.link(&entry.path, target)?;
+                let linked = arranged.fs.link(&entry.path, target);
+                linked.map_err(|error| on_the_way(&*arranged.fs, &entry.path, error))?;
             }
             if entry.is_stored() && entry.length == 0 {
                 let path = arranged.path(index, entry);
-                if arranged.fs.find(path)?.is_none() {
+                let found = arranged.fs.find(path);
+                if found.map_err(|error| on_the_way(&*arranged.fs, path, error))?.is_none() {
                     self.open_file(&arranged, index, true)?;
                 }
             }
@@ -226,17 +230,26 @@ impl TorrentFiles {
         write: bool,
     ) -> io::Result<Arc<dyn StoredFile>> {
         let path = arranged.path(index, self.entry(index));
-        let file = self.cache.get((self.id, index, write), || {
-            let access = if write { self.writing(index) } else { Access::Read };
-            arranged.fs.open(path, access)
+        let file = self.cache.get((self.id, index, write), || match write {
+            true => self.open_own(arranged, index),
+            false => arranged.fs.open(path, Access::Read),
         });
         file.map_err(|error| of_file(path, error))
     }
 
-    /// How a file is opened to be written to. It is executable only if that was asked for.
-    pub(super) fn writing(&self, index: u32) -> Access {
+    /// Opens a file to be written to. It has no other name then, and is executable only if that was asked for.
+    pub(super) fn open_own(
+        &self,
+        arranged: &Arranged,
+        index: u32,
+    ) -> io::Result<Arc<dyn StoredFile>> {
+        let path = arranged.path(index, self.entry(index));
+        let copy = arranged.part.tag().copy_name(&self.metainfo, index);
+        if self.own.settle(index, &*arranged.fs, path, &copy)? {
+            self.cache.replace(self.id, index);
+        }
         let executable = self.keep_executable && self.entry(index).attributes.executable;
-        Access::Write { executable }
+        arranged.fs.open(path, Access::Write { executable })
     }
 
     fn slices(&self, piece: u32, begin: u32, length: u32) -> impl Iterator<Item = FileSlice> + '_ {
@@ -472,21 +485,24 @@ impl TorrentFiles {
         }
     }
 
-    /// The names of files are to be made durable again.
+    /// The names of files are to be made durable again, and to be looked at before they are written to.
     pub(super) fn forget_names(&self) {
         self.named.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.own.forget();
     }
 }
 
 /// Completes what a crash left of renaming. A name that another file has now is that file's, however
-/// old the record is that says otherwise.
+/// old the record is that says otherwise. Returns what files are still called whose new names something else has
+/// taken, or cannot be had: what stands there is nobody's of this torrent.
 fn finish_renames(
     fs: &dyn FileSystem,
     metainfo: &Metainfo,
     placement: &Placement,
-) -> io::Result<()> {
+) -> io::Result<BTreeMap<u32, Vec<String>>> {
+    let mut still = BTreeMap::new();
     if placement.renamed.values().all(|renamed| renamed.from == renamed.to) {
-        return Ok(());
+        return Ok(still);
     }
     let files = metainfo.layout().files().iter().zip(0..);
     let now = files.map(|(entry, file)| match placement.renamed.get(&file) {
@@ -494,15 +510,26 @@ fn finish_renames(
         None => &entry.path,
     });
     let taken: BTreeSet<&Vec<String>> = now.collect();
-    for renamed in placement.renamed.values() {
-        if !taken.contains(&renamed.from)
-            && fs.find(&renamed.to)?.is_none()
-            && fs.find(&renamed.from)?.is_some()
-        {
+    for (file, renamed) in &placement.renamed {
+        if taken.contains(&renamed.from) {
+            continue;
+        }
+        let Some(old) = fs.find(&renamed.from)?.filter(|found| found.is_file) else { continue };
+        let is_free = match fs.find(&renamed.to) {
+            Ok(None) => true,
+            // Both may be one file, of which the old name was to go.
+            Ok(Some(new)) if new.identity.is_some() && new.identity == old.identity => continue,
+            Ok(Some(_)) => false,
+            Err(error) if is_in_the_way(&error) => false,
+            Err(error) => return Err(error),
+        };
+        if is_free {
             fs.rename(&renamed.from, &renamed.to)?;
+        } else {
+            still.insert(*file, renamed.from.clone());
         }
     }
-    Ok(())
+    Ok(still)
 }
 
 impl Arranged {
@@ -537,7 +564,9 @@ impl Arranged {
             }
             match found.next().flatten() {
                 None => Ok(FileStatus::default()),
-                Some(found) if !found.is_file => Err(Errno::LOOP.into()),
+                Some(found) if !found.is_file => {
+                    Err(of_file(self.path(index, entry), in_the_way(found)))
+                }
                 Some(found) => {
                     Ok(FileStatus { length: Some(found.length), modified: found.modified })
                 }

@@ -71,7 +71,16 @@ impl PartTag {
     /// The name of the part file of a torrent: one that no torrent's own file can have.
     #[must_use]
     pub fn file_name(&self, metainfo: &Metainfo) -> String {
+        format!("{}.parts", self.stem(metainfo))
+    }
+
+    /// What the copy of a file is called until it is whole.
+    pub(super) fn copy_name(&self, metainfo: &Metainfo, file: u32) -> String {
+        format!("{}.{file}.copy", self.stem(metainfo))
+    }
+
+    fn stem(&self, metainfo: &Metainfo) -> String {
         let tag: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!(".{}.{tag}.parts", metainfo.info_hashes().wire().to_hex())
+        format!(".{}.{tag}", metainfo.info_hashes().wire().to_hex())
     }
 }

@@ -580,7 +580,7 @@ impl Shared {
         data: bool,
     ) -> io::Result<DiskOutcome> {
         let deleted = match self.torrent(torrent) {
-            Ok(open) if data => open.files.delete(),
+            Ok(open) if data => open.files.delete(&BTreeSet::new()),
             _ => Ok(()),
         };
         self.close(torrent);

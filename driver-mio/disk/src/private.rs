@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -11,6 +12,9 @@ const FILE: u32 = 0o600;
 
 /// What the names of all that stands in a state folder begin with.
 const OURS: &[&str] = &["claims", "lock", "resume", "torrents", "session.", "dht."];
+
+/// How a system calls standard output.
+const STDOUT: &str = "/dev/stdout";
 
 /// Longest file of a state folder that is read: none of ours comes near it.
 pub const MAX_STATE: u64 = 256 << 20;
@@ -61,11 +65,19 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Standard output as it is: opened once more, it would be written from its beginning, over what is there.
+fn stdout() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// Creates a file, or empties the one that is there and takes it away from others.
 ///
 /// # Errors
 /// Whatever the system says.
 pub fn create(path: &Path) -> io::Result<File> {
+    if path == Path::new(STDOUT) {
+        return stdout();
+    }
     let file = options().write(true).create(true).truncate(true).open(path)?;
     // Something else than a file, as /dev/stdout, is not ours to change.
     let about = file.metadata()?;
@@ -83,9 +95,12 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     match options().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let special = path.starts_with("/dev") || path.starts_with("/proc");
+            if path == Path::new(STDOUT) {
+                return stdout();
+            }
             if special || fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
             {
-                return File::options().write(true).open(path);
+                return File::options().append(true).open(path);
             }
             Err(error)
         }

@@ -105,8 +105,10 @@ impl StoredFile for RealFile {
 /// What the system says of a file, in our words.
 pub(super) fn found(stat: &Stat) -> Found {
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let kind = FileType::from_raw_mode(stat.st_mode);
     Found {
-        is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+        is_file: kind == FileType::RegularFile,
+        is_folder: kind == FileType::Directory,
         length: u64::try_from(stat.st_size).unwrap_or(0),
         modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos),
         identity: Some(platform::identity(stat)),

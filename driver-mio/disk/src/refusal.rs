@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::filesystem::FileSystem;
+use super::filesystem::{FileSystem, Found};
 use super::naming::CannotHold;
 
 /// An error of the system about one file.
@@ -23,11 +23,47 @@ impl std::fmt::Display for AtPath {
 
 impl std::error::Error for AtPath {}
 
-/// Notes which file an error of the system is about. Errors of our own stay as they are.
+/// What stands where a torrent has something else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum InTheWay {
+    /// Where it has a folder.
+    File,
+    /// Where it has a file.
+    Folder,
+    Other,
+}
+
+impl std::fmt::Display for InTheWay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File => "it is a file, and the torrent has a folder there",
+            Self::Folder => "it is a folder, and the torrent has a file there",
+            Self::Other => "it is neither a file nor a folder",
+        })
+    }
+}
+
+impl std::error::Error for InTheWay {}
+
+/// That this stands where a torrent has something else.
+pub(super) fn in_the_way(found: Found) -> io::Error {
+    io::Error::other(match found {
+        Found { is_file: true, .. } => InTheWay::File,
+        Found { is_folder: true, .. } => InTheWay::Folder,
+        _ => InTheWay::Other,
+    })
+}
+
+/// Whether an error is that something else stands there.
+pub(super) fn is_in_the_way(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<InTheWay>())
+}
+
+/// Notes which file an error of the system is about. Other errors of our own stay as they are.
 pub(super) fn of_file(path: &[String], error: io::Error) -> io::Error {
     match error.raw_os_error() {
-        None => error,
-        Some(_) => io::Error::new(error.kind(), AtPath { path: path.join("/"), why: error }),
+        None if !is_in_the_way(&error) => error,
+        _ => io::Error::new(error.kind(), AtPath { path: path.join("/"), why: error }),
     }
 }
 
@@ -40,14 +76,22 @@ pub(super) fn of_file_at(fs: &dyn FileSystem, path: &[String], error: io::Error)
 }
 
 /// Notes on which part of the way to a file the system refuses something: at a folder that may not be
-/// entered, or at the file. The place as a whole is left to whoever knows what it is called.
+/// entered, at something that is no folder, or at the file. The place as a whole is left to whoever knows what
+/// it is called.
 pub(super) fn on_the_way(fs: &dyn FileSystem, path: &[String], error: io::Error) -> io::Error {
     let refused = |depth: &usize| fs.find(&path[..*depth]).is_err();
     let depth = (1..=path.len()).find(refused).unwrap_or(path.len());
-    let entered = error.kind() != io::ErrorKind::PermissionDenied;
-    match &path[..if entered { depth } else { depth - 1 }] {
-        [] => error,
-        place => of_file(place, error),
+    let before =
+        matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory);
+    let place = &path[..if before { depth - 1 } else { depth }];
+    if place.is_empty() {
+        return error;
+    }
+    match fs.find(place) {
+        Ok(Some(found)) if error.kind() == io::ErrorKind::NotADirectory => {
+            of_file(place, in_the_way(found))
+        }
+        _ => of_file(place, error),
     }
 }
 
@@ -103,7 +147,7 @@ pub fn describe(error: &io::Error) -> Option<Refusal> {
     }
     let file = error.get_ref().and_then(|inner| inner.downcast_ref::<AtPath>());
     let why = cause(error);
-    let is_own = why.raw_os_error().is_none()
+    let is_own = (why.raw_os_error().is_none() && !is_in_the_way(why))
         || (std::ptr::eq(why, error) && Errno::from_io_error(why) == Some(Errno::LOOP));
     (!is_own).then(|| match file {
         Some(file) => Refusal::File(file.path.clone(), words(why)),
@@ -188,7 +232,8 @@ mod tests {
         std::fs::write(folder.path().join("t"), "a file").unwrap();
         let fs = super::super::Scoped::open(folder.path()).unwrap();
         let path = ["t", "sub", "f"].map(str::to_owned);
-        for (errno, place) in [(Errno::NOTDIR, "t/sub: "), (Errno::ACCESS, "t: ")] {
+        for (errno, place) in [(Errno::NOTDIR, "t: it is a file"), (Errno::ACCESS, "t: permission")]
+        {
             let error = on_the_way(&fs, &path, errno.into());
             let text = describe(&error).unwrap().told(None, "x");
             assert!(text.starts_with(place), "{text}");

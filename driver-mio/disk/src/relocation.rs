@@ -106,7 +106,7 @@ impl TorrentFiles {
     fn move_out(&self, arranged: &Arranged, file: u32) -> io::Result<()> {
         let path = arranged.path(file, self.entry(file)).to_vec();
         let there = arranged.fs.find(&path)?.map_or(0, |found| found.length);
-        let target = arranged.fs.open(&path, self.writing(file))?;
+        let target = self.open_own(arranged, file)?;
         arranged.part.copy_out(file, |piece, offset, bytes| {
             if offset < there && self.is_good(arranged, piece) {
                 return Ok(());
@@ -245,19 +245,19 @@ impl TorrentFiles {
     pub fn discard(&self, fs: &dyn FileSystem, found: &BTreeSet<Vec<String>>) -> io::Result<()> {
         let arranged = self.read_lock();
         let both = arranged.fs.identity().is_some() && arranged.fs.identity() == fs.identity();
-        if both { Ok(()) } else { self.remove_from(&arranged, fs, found) }
+        if both { Ok(()) } else { self.remove_from(&arranged, fs, found, &BTreeSet::new()) }
     }
 
-    /// Removes the torrent's files, and folders that are empty then, but for those that were there
-    /// before it came.
+    /// Removes the torrent's files but for those to be `kept`, and folders that are empty then, but for those that
+    /// were there before it came.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn delete(&self) -> io::Result<()> {
+    pub fn delete(&self, kept: &BTreeSet<u32>) -> io::Result<()> {
         self.close();
         let arranged = self.write_lock();
         arranged.part.remove()?;
-        self.remove_from(&arranged, &*arranged.fs, &arranged.found)
+        self.remove_from(&arranged, &*arranged.fs, &arranged.found, kept)
     }
 
     fn remove_from(
@@ -265,12 +265,14 @@ impl TorrentFiles {
         arranged: &Arranged,
         fs: &dyn FileSystem,
         found: &BTreeSet<Vec<String>>,
+        kept: &BTreeSet<u32>,
     ) -> io::Result<()> {
         let mut paths: Vec<&Path> = Vec::new();
         let part = arranged.part.path();
         for index in 0..self.metainfo.layout().files().len() as u32 {
             let entry = self.entry(index);
-            if entry.is_stored() || entry.symlink.is_some() {
+            let stands = entry.is_stored() || entry.symlink.is_some();
+            if stands && !kept.contains(&index) {
                 paths.push(arranged.path(index, entry));
             }
         }

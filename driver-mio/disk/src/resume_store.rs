@@ -148,7 +148,7 @@ impl ResumeStore {
     }
 
     /// Where claims on paths are told to other processes.
-    pub(crate) fn claims(&self) -> PathBuf {
+    pub fn claims(&self) -> PathBuf {
         self.folder.with_file_name("claims")
     }
 

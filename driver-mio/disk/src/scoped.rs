@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
 use super::linked::Linked;
 use super::platform::{self, dates_late, identity};
 use super::real_file::{RealFile, found};
+use super::refusal::in_the_way;
 
 /// The folder that everything stays in.
 #[derive(Debug)]
@@ -107,8 +108,9 @@ impl FileSystem for Scoped {
                 rustix::fs::openat(&folder, name, flags, mode)?
             }
         };
-        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(Errno::LOOP.into());
+        let found = found(&rustix::fs::fstat(&file)?);
+        if !found.is_file {
+            return Err(in_the_way(found));
         }
         Ok(Arc::new(RealFile(File::from(file))))
     }

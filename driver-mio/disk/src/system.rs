@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::filesystem::{Access, FileSystem, Found, Path, StoredFile};
 use super::platform::{self, dates_late, identity};
 use super::real_file::{RealFile, found};
+use super::refusal::in_the_way;
 use super::scoped::relative;
 
 /// A folder, with whatever links lead elsewhere from it.
@@ -51,8 +52,9 @@ impl FileSystem for System {
             options.write(true).create(true).mode(if executable { 0o777 } else { 0o666 });
         }
         let file = options.open(self.path(path))?;
-        if !file.metadata()?.is_file() {
-            return Err(Errno::LOOP.into());
+        let found = found(&rustix::fs::fstat(&file)?);
+        if !found.is_file {
+            return Err(in_the_way(found));
         }
         Ok(Arc::new(RealFile(file)))
     }

@@ -291,6 +291,24 @@ fn a_crash_at_any_moment_of_renaming_is_completed_at_the_next_start() {
 }
 
 #[test]
+fn a_renaming_that_a_crash_left_undone_takes_nothing_that_stands_under_a_new_name() {
+    let (metainfo, bytes, pieces) = middle();
+    let renamed: BTreeMap<u32, Renamed> = new_names().into_iter().collect();
+    for foreign in ["u/two", "u"] {
+        let dir = tempfile::tempdir().unwrap();
+        let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+        write(&open(&metainfo, &fs, &skipping(&[])).unwrap(), &bytes, &pieces);
+        fs.open(&parts(foreign), Access::Write { executable: false }).unwrap();
+        let placement = Placement { renamed: renamed.clone(), ..Placement::default() };
+        let files = open(&metainfo, &fs, &placement).unwrap();
+        assert_eq!(files.found_names().get(&1), Some(&parts("t/d1/f1")), "{foreign}");
+        assert_right(&files, &pieces, foreign);
+        files.delete(&BTreeSet::new()).unwrap();
+        assert_eq!(fs.find(&parts(foreign)).unwrap().map(|found| found.length), Some(0));
+    }
+}
+
+#[test]
 fn a_file_that_has_the_former_name_of_another_one_keeps_it_at_the_next_start() {
     let (metainfo, bytes, pieces) = middle();
     let fs = memory();
@@ -333,7 +351,7 @@ fn deleting_removes_what_is_ours_and_folders_that_are_empty_then() {
     write(&files, &bytes, &pieces);
     std::fs::write(dir.path().join("t/d1/mine"), "x").unwrap();
     std::fs::write(dir.path().join("other"), "y").unwrap();
-    files.delete().unwrap();
+    files.delete(&BTreeSet::new()).unwrap();
     let left: Vec<_> = walk(dir.path());
     assert_eq!(left, ["other", "t/d1/mine"]);
 }

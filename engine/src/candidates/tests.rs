@@ -84,6 +84,21 @@ fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
 }
 
 #[test]
+fn what_the_user_names_and_nobody_listens_on_is_tried_again_sooner_than_what_others_name() {
+    for (source, waits) in [(PeerSource::User, [2, 4, 8]), (PeerSource::Tracker, [10, 20, 40])] {
+        let mut list = Candidates::default();
+        let key = list.add(addr(1), Namer::all(source), 1, 20, at(0)).unwrap();
+        let mut now = 0;
+        for wait in waits {
+            list.next(few(8), at(now)).unwrap();
+            list.refused(key, 20, at(now));
+            now += wait;
+            assert_eq!(list.next_deadline(), Some(at(now)), "{source:?}");
+        }
+    }
+}
+
+#[test]
 fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
     let mut list = Candidates::default();
     let keys: Vec<_> = (1..4)

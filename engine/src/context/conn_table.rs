@@ -80,6 +80,8 @@ pub struct Conn {
     /// Deciphers the bytes that were granted before the driver knew the key and have not come yet: for as many as
     /// its key is long.
     pub residue: Option<Box<StreamCipher>>,
+    /// Somebody is there and has said that nobody listens for TCP.
+    pub refused: bool,
 }
 
 impl Conn {
@@ -91,7 +93,8 @@ impl Conn {
         phase: Phase,
         deadline: Instant,
     ) -> Self {
-        Self { remote, torrent, key, phase, deadline, encryption: None, residue: None }
+        let (encryption, residue) = (None, None);
+        Self { remote, torrent, key, phase, deadline, encryption, residue, refused: false }
     }
 
     /// Whether it came by itself and has not said yet what it wants.

@@ -179,7 +179,9 @@ impl Engine {
             // Actions of this step for the connection are dropped: it has ended.
             self.ctx.out.withdraw(conn);
         }
-        if matches!(event, StreamEvent::ConnectFailed(_)) && !self.tcp_failed(conn) {
+        if let StreamEvent::ConnectFailed(why) = event
+            && !self.tcp_failed(conn, why)
+        {
             return;
         }
         // An event for a connection that we closed is a normal race.

@@ -13,15 +13,18 @@ use eddyline_utp::{CloseReason as Ended, ConnectionId, Datagram, Output};
 
 use super::Engine;
 use crate::api::{
-    Action, CloseMode, CloseReason, StreamAction, Transport, Transports, UtpPacket, ViolatedRule,
+    Action, CloseMode, CloseReason, ConnectFailure, StreamAction, Transport, Transports, UtpPacket,
+    ViolatedRule,
 };
 use crate::base::addr::normalise;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
-use crate::context::{Phase, Timer};
+use crate::context::{Conn, Phase, Timer};
 
 /// Turns that the machine has in a step, each after what was decided in the last: more than there is reason for.
 const MAX_TURNS: u32 = 64;
+/// Seconds in which an address answers over µTP that has refused TCP: it is there, so that three SYNs reach it.
+const REFUSED_SECONDS: u64 = 4;
 
 impl Engine {
     /// Whether a datagram is one of µTP that we listen to.
@@ -210,10 +213,13 @@ impl Engine {
     }
 
     /// What came of an attempt with TCP is heard. Returns whether it matters: not so, where µTP is still tried.
-    pub(super) fn tcp_failed(&mut self, conn: ConnId) -> bool {
-        let connecting = |phase: &Phase| matches!(phase, Phase::Connecting);
-        if !self.ctx.net.conns.get(conn).is_some_and(|entry| connecting(&entry.phase)) {
-            return true;
+    pub(super) fn tcp_failed(&mut self, conn: ConnId, why: ConnectFailure) -> bool {
+        let connecting = |conn: &&mut Conn| matches!(conn.phase, Phase::Connecting);
+        let Some(entry) = self.ctx.net.conns.get_mut(conn).filter(connecting) else { return true };
+        if why == ConnectFailure::Refused {
+            let soon = self.ctx.now + Duration::from_secs(REFUSED_SECONDS);
+            (entry.refused, entry.deadline) = (true, entry.deadline.min(soon));
+            self.ctx.timers.schedule(entry.deadline, Timer::Conn(conn));
         }
         if self.ctx.net.utp.carries(conn) {
             self.ctx.net.utp.tcp_failed(conn);

@@ -309,6 +309,9 @@ impl Torrent {
                     self.candidates.postpone(key, 365 * 24 * 3600, limit, ctx.now);
                 }
                 CloseReason::Duplicate => self.candidates.postpone(key, 120, limit, ctx.now),
+                CloseReason::ConnectFailed if conn.refused => {
+                    self.candidates.refused(key, limit, ctx.now);
+                }
                 _ => match encrypted_next(ctx.config.encryption.policy, conn, reason) {
                     Some(encrypted) => {
                         self.candidates.try_otherwise(key, encrypted, limit, ctx.now);

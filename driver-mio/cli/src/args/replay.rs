@@ -52,7 +52,7 @@ step.";
     )
 )]
 pub struct ReplayArgs {
-    /// A trace that --record wrote.
+    /// A trace that --record wrote; - for stdin.
     #[arg(value_name = "TRACE", value_hint = ValueHint::FilePath)]
     pub trace: PathBuf,
     #[command(flatten)]

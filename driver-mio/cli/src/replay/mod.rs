@@ -11,6 +11,7 @@ mod transcript;
 mod words;
 
 use std::any::Any;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ use story::Story;
 use tour::Tour;
 use transcript::{Subject, Transcript, describe_actions};
 
+/// What stands for standard input.
+const STDIN: &str = "-";
+
 /// Replays a trace, or does with it what the flags say.
 pub fn replay(args: &ReplayArgs, general: General) -> Result<ExitCode, Failure> {
     let (path, look, force) = (args.trace.as_path(), &args.look, args.write.force.force);
@@ -36,6 +40,10 @@ pub fn replay(args: &ReplayArgs, general: General) -> Result<ExitCode, Failure> 
     let (redact_to, minimise_to) = (out(&args.write.redact)?, out(&args.write.minimise)?);
     if redact_to.is_some() && minimise_to.is_some() {
         let text = "--redact and --minimise each write a trace; give one of them, and the other for its result";
+        return Err(Failure::new(USAGE, text));
+    }
+    if path == Path::new(STDIN) && matches.get_flag("interactive") {
+        let text = "--interactive takes commands from standard input; give the trace as a file";
         return Err(Failure::new(USAGE, text));
     }
     let trace = load(path)?;
@@ -96,8 +104,15 @@ fn has_steps(trace: &Trace, look: &LookFlags) -> Result<(), Failure> {
     }
 }
 
+/// Reads a trace; `-` is standard input.
 fn load(path: &Path) -> Result<Trace, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    let (path, bytes) = if path == Path::new(STDIN) {
+        let mut bytes = Vec::new();
+        (Path::new("stdin"), std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
+    } else {
+        (path, std::fs::read(path))
+    };
+    let bytes = bytes.map_err(|error| Failure::io(path, &error))?;
     let trace = Trace::parse(bytes.into()).map_err(|error| {
         Failure::new(NOT_TRACE, format!("{} cannot be replayed: {error}", path.display()))
     })?;

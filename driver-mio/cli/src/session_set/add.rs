@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
+use eddyline::{Priority, ResumeData};
+use eddyline_disk::Locations;
 use eddyline_disk::claims::Claims;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_session::session_store::{Entry, PAUSED, SessionSet};
@@ -85,14 +86,13 @@ pub(super) fn claims_of(
     store: &ResumeStore,
     folder: &Path,
     puts: &[Put],
-    asks: Option<&Entry>,
+    asks: Option<&str>,
 ) -> Claims {
     let claims = Claims::new(None);
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let new = puts.iter().map(|(entry, torrent)| (entry, torrent.clone()));
     let old = set.list().into_iter().map(|entry| (entry, None));
-    let others =
-        old.chain(new).filter(|(entry, _)| asks.is_none_or(|asks| asks.hash != entry.hash));
+    let others = old.chain(new).filter(|(entry, _)| asks.is_none_or(|asks| asks != entry.hash));
     for (entry, torrent) in others {
         let (theirs, ours) = (whole(Path::new(&entry.folder)), whole(folder));
         if !theirs.starts_with(&ours) && !ours.starts_with(&theirs) {
@@ -106,6 +106,21 @@ pub(super) fn claims_of(
         }
     }
     claims
+}
+
+/// Refuses a torrent that would write to a path of another one in the set of the state folder, whether or not
+/// that runs: what is on record there is not written over by whoever comes along.
+pub fn spare_set(state: Option<&Path>, metainfo: &Metainfo, folder: &Path) -> Result<(), Failure> {
+    let set = state.and_then(|state| Some((state, SessionSet::read(state).ok()?)));
+    let Some((state, set)) = set.filter(|(_, set)| !set.list().is_empty()) else { return Ok(()) };
+    let (store, folder) = (ResumeStore::at(state), whole(folder)?);
+    let wire = metainfo.info_hashes().wire();
+    let resume = store.load(wire).and_then(|data| ResumeData::decode(&data).ok());
+    let here = Locations::number_of(&folder.to_string_lossy());
+    let resume = resume.filter(|resume| resume.location == here);
+    let renames = resume.map(|resume| resume.renamed).unwrap_or_default();
+    let claims = claims_of(&set, &store, &folder, &[], Some(&wire.to_hex()));
+    take_paths(&claims, metainfo, &folder, &renames)
 }
 
 fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, Failure> {

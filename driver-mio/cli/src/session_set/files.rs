@@ -37,6 +37,7 @@ use super::entries::{
     source_of, title,
 };
 use super::list::print_changed;
+use super::shared::stays_with_others;
 use super::status::Status;
 use super::{Locked, disk, lock, named, whole};
 
@@ -44,9 +45,16 @@ const FRAME: Duration = Duration::from_millis(200);
 /// How often `session list` is told how far a move is.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// A session that talks to nobody.
+/// A session that talks to nobody: it listens to nobody, and calls none of the peers that resume data names.
 fn start(said: Option<&Path>, command: &'static str) -> Result<Session, Failure> {
-    let quiet = Config { trackers: false, dht: false, lsd: false, pex: false, ..Config::default() };
+    let quiet = Config {
+        trackers: false,
+        dht: false,
+        lsd: false,
+        pex: false,
+        max_half_open: 0,
+        ..Config::default()
+    };
     Session::start(Setup {
         command,
         folder: ".".into(),
@@ -199,7 +207,8 @@ fn can_be_at(
         (index, path.clone())
     };
     let paths: Vec<_> = files.map(now).collect();
-    take_paths(&claims_of(set, store, to, &[], Some(entry)), &metainfo, to, &renamed)?;
+    stays_with_others(set, store, entry, &metainfo, "moved")?;
+    take_paths(&claims_of(set, store, to, &[], Some(&entry.hash)), &metainfo, to, &renamed)?;
     names_fit(to, &paths).map_err(|error| {
         let text = format!("{error}; choose another folder, or rename first (`session rename`)");
         Failure::new(DISK, text)
@@ -215,39 +224,67 @@ pub(super) fn rename(args: &RenameArgs) -> Result<ExitCode, Failure> {
     let Locked { set, store, _session } = lock(said, "session rename")?;
     let mut session = start(said, "session rename")?;
     let signals = listen()?;
-    let (mut told, mut hashes) = (Vec::new(), Vec::new());
+    let mut renamer =
+        Renamer { session: &mut session, set: &set, store: &store, signals: &signals };
+    let (mut told, mut hashes, mut outcome) = (Vec::new(), Vec::new(), Ok(()));
     for entry in named(std::slice::from_ref(&args.torrent), &set, &store)? {
         hashes.push(entry.hash.clone());
-        let metainfo = open(&mut session, &set, &entry)?;
-        let rename = match file {
-            Some(number) => {
-                let folder = current_name(&entry, resume_of(&store, &entry).as_ref());
-                rename_file(&metainfo, &folder, number, name)?
+        match renamer.rename(&entry, name, file) {
+            Ok(text) => told.push(text),
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
             }
-            None => Rename::Torrent(name.clone()),
-        };
-        let what = file.map_or(String::new(), |file| format!("file {file} of "));
-        if is_called(&metainfo, resume_of(&store, &entry).as_ref(), &rename) {
-            told.push(format!("{what}{} is called {name} already", title(&entry)));
-            continue;
         }
-        can_be_called(&set, &store, &entry, &metainfo, &rename)?;
-        let rename = TorrentCommand::Rename(rename);
-        let done = perform(&mut session, &entry, &signals, &rename, |_, _| {});
-        done.map_err(|why| match why.code {
-            USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
-            _ => why,
-        })?;
-        Status::solved(store.state(), &entry.hash);
-        told.push(format!("renamed {what}{} to {name}", title(&entry)));
     }
-    session.stop()?;
+    // Whatever a signal ended is stopped already. What failed is called as before, which goes on record here.
+    if outcome.is_ok() || signals.exit_code().is_none() {
+        session.stop()?;
+    }
+    outcome?;
     if args.state.json {
         print_changed(&set, &store, hashes.iter().map(String::as_str));
     } else {
         told.iter().for_each(|text| line(text));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Renames torrents of the set.
+struct Renamer<'a> {
+    session: &'a mut Session,
+    set: &'a SessionSet,
+    store: &'a ResumeStore,
+    signals: &'a Signals,
+}
+
+impl Renamer<'_> {
+    /// Gives a torrent, or a file of it, another name; what came of it, in a line.
+    fn rename(&mut self, entry: &Entry, name: &str, file: Option<u32>) -> Result<String, Failure> {
+        let (set, store) = (self.set, self.store);
+        let metainfo = open(self.session, set, entry)?;
+        let rename = match file {
+            Some(number) => {
+                let folder = current_name(entry, resume_of(store, entry).as_ref());
+                rename_file(&metainfo, &folder, number, name)?
+            }
+            None => Rename::Torrent(name.to_owned()),
+        };
+        let what = file.map_or(String::new(), |file| format!("file {file} of "));
+        if is_called(&metainfo, resume_of(store, entry).as_ref(), &rename) {
+            return Ok(format!("{what}{} is called {name} already", title(entry)));
+        }
+        stays_with_others(set, store, entry, &metainfo, "renamed")?;
+        can_be_called(set, store, entry, &metainfo, &rename)?;
+        let rename = TorrentCommand::Rename(rename);
+        let done = perform(self.session, entry, self.signals, &rename, |_, _| {});
+        done.map_err(|why| match why.code {
+            USAGE => Failure::new(USAGE, format!("'{name}' is no new name: {}", why.message)),
+            _ => why,
+        })?;
+        Status::solved(store.state(), &entry.hash);
+        Ok(format!("renamed {what}{} to {name}", title(entry)))
+    }
 }
 
 /// Whether files have the names already that they are to get.
@@ -290,7 +327,7 @@ fn can_be_called(
         names.insert(index, Renamed { from: now, to });
     }
     let folder = Path::new(&entry.folder);
-    take_paths(&claims_of(set, store, folder, &[], Some(entry)), metainfo, folder, &names)
+    take_paths(&claims_of(set, store, folder, &[], Some(&entry.hash)), metainfo, folder, &names)
 }
 
 /// The renaming of a file, numbered from 1 as `info` does. Its new path is inside the torrent's folder,
@@ -490,7 +527,10 @@ fn perform(
                 Notice::StorageDone { tag, .. } if Some(tag) == asked => return Ok(()),
                 Notice::StorageFailed { tag, torrent, error, .. } if Some(tag) == asked => {
                     let told = session.driver.disk_refusal(torrent);
-                    let told = told.map(|told| told.told(None, &entry.name));
+                    // Of which folder it is in a move depends on what was done.
+                    let renames = matches!(command, TorrentCommand::Rename(_));
+                    let folder = renames.then(|| Path::new(&entry.folder));
+                    let told = told.map(|told| told.told(folder, &entry.name));
                     return Err(Failure::of_disk(&entry.name, told, error));
                 }
                 Notice::CommandRejected { error: CommandError::BadName, .. } => {

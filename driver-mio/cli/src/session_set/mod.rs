@@ -8,6 +8,7 @@ mod list;
 mod remove;
 mod run;
 mod set;
+mod shared;
 mod status;
 
 use std::path::{Component, Path, PathBuf};
@@ -22,6 +23,8 @@ use eddyline_disk::locks::Lock;
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_session::session_store::{Entry, PAUSED, SessionSet, SessionStore};
 use entries::{current_name, resume_of, title};
+
+pub use add::spare_set;
 
 /// Does what the subcommand says.
 pub fn session(args: &SessionArgs, general: General) -> Result<ExitCode, Failure> {

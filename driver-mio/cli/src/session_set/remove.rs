@@ -14,8 +14,10 @@ use eddyline_session::session_store::{Entry, SessionSet};
 use super::super::args::{ChangeArgs, RemoveArgs};
 use super::super::documents::Removed;
 use super::super::exit::Failure;
-use super::super::output::{json as print_json, line};
+use super::super::found::path_in;
+use super::super::output::{json as print_json, line, say};
 use super::entries::{hash_of, place_of, resume_of, title};
+use super::shared::shared;
 use super::{Locked, disk, lock, named, refused};
 
 /// `session remove TORRENT…`.
@@ -74,7 +76,12 @@ fn delete_data(set: &SessionSet, store: &Arc<ResumeStore>, entry: &Entry) -> std
         let files =
             TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options)?;
         files.leave_alone(found_folders(store, hash, &*fs));
-        files.delete()?;
+        let kept = shared(set, store, entry, &metainfo, Path::new(folder));
+        for (file, other) in &kept {
+            let path = path_in(&metainfo, Path::new(folder), &resume.renamed, *file);
+            say(&format!("{} stays: {other} has it, too", path.display()));
+        }
+        files.delete(&kept.into_keys().collect())?;
     }
     Ok(())
 }

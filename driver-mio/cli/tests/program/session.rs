@@ -339,3 +339,19 @@ fn a_switch_of_the_file_can_be_undone() {
     let about = home.succeed(&["info", "--json", "public.torrent"]);
     assert!(about.contains("\"private\":false"), "{about}");
 }
+
+#[test]
+fn what_is_a_switch_of_one_command_and_has_a_value_in_another_keeps_that_there() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    home.succeed(&["session", "add", &torrent, "--sequential"]);
+    home.succeed(&["session", "set", "a.bin", "--sequential=false", "--max-up", "1K"]);
+    assert_eq!(home.listed()[0]["sequential"], false);
+    home.succeed(&["session", "set", "a.bin", "--sequential=true"]);
+    assert_eq!(home.listed()[0]["sequential"], true);
+    // What no flag of the command is undone by is a mistake, and told.
+    for wrong in [["info", "--no-paused"], ["info", "--backwards=false"], ["create", "--trackers"]]
+    {
+        home.refuse(2, &[wrong[0], &torrent, wrong[1]]);
+    }
+}

@@ -70,6 +70,20 @@ impl Index {
         self.claims.get(owner).map(|(_, claim)| claim)
     }
 
+    /// The files of a claim that torrents other than `torrent` have, too, each with one of those.
+    pub(super) fn shared(&self, torrent: Sha1Hash, claim: &Claim) -> BTreeMap<u32, &Head> {
+        let files = claim.entries.iter().filter(|(entry, _)| entry.content != 0);
+        let shared = files.filter_map(|(entry, file)| {
+            let first = (entry.key, ClaimAccess::Reads, 0, 0);
+            let last = (entry.key, ClaimAccess::Writes, u64::MAX, u32::MAX);
+            let holders = self.places.range(first..=last);
+            let mut others = holders.filter_map(|(.., number)| self.owners.get(number));
+            let other = others.find(|(_, other)| *other != torrent)?;
+            Some((*file, &self.get(other)?.head))
+        });
+        shared.collect()
+    }
+
     /// The first path of a new claim of `torrent` on which it cannot stand beside those of other
     /// torrents. Any number can read; of equal content one may write beside those that read. A folder is
     /// a folder for everybody.

@@ -22,6 +22,16 @@ pub(in crate::torrent) struct Adoption {
     trimming: Option<Vec<u32>>,
 }
 
+/// What is on record of files from an earlier run.
+#[derive(Clone, Copy, Default, Debug)]
+pub(in crate::torrent) struct Before<'a> {
+    pub(in crate::torrent) files: &'a [FileStatus],
+    /// They were in this place.
+    pub(in crate::torrent) here: bool,
+    /// They were, and that run ended in a crash: we may have written to them after the record.
+    pub(in crate::torrent) crashed: bool,
+}
+
 /// What is known when all files have been looked at.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::torrent) struct Found<'a> {
@@ -60,20 +70,21 @@ impl Adoption {
         Self { overwrite, ..Self::default() }
     }
 
-    /// Notes which of the existing files have to be proven ours: not those that are unchanged since the record
-    /// (`before`), and none if `ours`, which is so after a crash, when we may have written to them after the
-    /// last record.
+    /// Notes which of the existing files have to be proven ours: not those that are unchanged since the record, nor,
+    /// where that is of this place, those without bytes, of which no piece can show it; and none after a crash.
     pub(in crate::torrent) fn ask_for_proof(
         &mut self,
         metainfo: &Metainfo,
         files: &[FileStatus],
-        before: &[FileStatus],
-        ours: bool,
+        before: Before<'_>,
     ) {
         let files = metainfo.layout().files().iter().zip(files).enumerate();
         let unproven = files.filter(|(index, (file, is))| {
             let there = file.is_stored() && is.length.is_some_and(|length| length > 0);
-            there && !ours && before.get(*index) != Some(is)
+            let was = before.files.get(*index);
+            let was_empty = file.length == 0 && was.is_some_and(|was| was.length == Some(0));
+            let ours = before.crashed || was == Some(is) || (before.here && was_empty);
+            there && !ours
         });
         self.unproven = unproven.map(|(index, _)| index as u32).collect();
     }
@@ -173,11 +184,11 @@ impl Found<'_> {
         pieces.any(|piece| self.have.has(piece))
     }
 
-    /// Whether everything of a file is there and verified.
+    /// Whether everything of a file is there and verified, as it is of one without bytes.
     fn is_whole(&self, index: u32) -> bool {
         let Some(file) = self.metainfo.layout().files().get(index as usize) else { return false };
         let mut pieces = self.metainfo.geometry().pieces_of(file.offset, file.length);
-        file.length > 0 && pieces.all(|piece| self.have.has(piece))
+        pieces.all(|piece| self.have.has(piece))
     }
 
     /// Whether everything of a file is there and verified, as far as that can be told: pieces that it shares with

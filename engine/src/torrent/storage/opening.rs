@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::adoption::{Found, Verdict};
+use super::adoption::{Before, Found, Verdict};
 use super::record::{Belief, pieces_on_disk};
 use super::{Around, GONE, Output, Outputs, Storage};
 use crate::api::{DiskError, DiskOp, DiskOutcome, FileStatus, Notice};
@@ -56,9 +56,11 @@ impl Storage {
         let location = self.arrangement.placement.location;
         self.doubt.seen(files);
         self.record.opened(metainfo, location);
-        let before = resume.as_ref().map_or(&[][..], |resume| &resume.files);
-        let ours = resume.as_ref().is_some_and(|r| !r.clean && r.location == location);
-        self.adoption.ask_for_proof(metainfo, files, before, ours);
+        let before = resume.as_ref().map_or_else(Before::default, |resume| {
+            let here = resume.location == location;
+            Before { files: &resume.files, here, crashed: here && !resume.clean }
+        });
+        self.adoption.ask_for_proof(metainfo, files, before);
         let belief = match &resume {
             Some(resume) => self.record.believe(resume, metainfo, files),
             None => Belief { check: pieces_on_disk(metainfo, files), ..Belief::default() },

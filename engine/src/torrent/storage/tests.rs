@@ -4,9 +4,10 @@
 mod machine;
 
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::adoption::{Found, Verdict};
+use super::adoption::{Before, Found, Verdict};
 use super::record::Belief;
 use super::record::pieces_on_disk;
 use super::{Adoption, Arrangement, Doubt, Record};
@@ -17,8 +18,13 @@ use crate::resume::ResumeData;
 
 /// Pieces 0 to 3: of the first file 0 and 1, of the second 1 to 3.
 fn metainfo() -> Metainfo {
-    let file = |name: &str, length: u32| alloc::format!("d6:lengthi{length}e4:pathl1:{name}ee");
-    let files = [file("a", 24_576), file("b", 40_960)].concat();
+    torrent(&[("a", 24_576), ("b", 40_960)])
+}
+
+fn torrent(files: &[(&str, u32)]) -> Metainfo {
+    let file =
+        |(name, length): &(&str, u32)| alloc::format!("d6:lengthi{length}e4:pathl1:{name}ee");
+    let files: String = files.iter().map(file).collect();
     let hashes = "h".repeat(80);
     let info =
         alloc::format!("d5:filesl{files}e4:name1:n12:piece lengthi16384e6:pieces80:{hashes}e");
@@ -205,7 +211,8 @@ fn what_is_fetched_beside_a_file_of_somebody_elses_has_a_name_that_nothing_of_th
 fn a_file_without_a_good_piece_is_somebody_elses_unless_the_record_has_it_as_it_is() {
     let ask = |before: &[FileStatus], ours, overwrite| {
         let mut adoption = Adoption::new(overwrite);
-        adoption.ask_for_proof(&metainfo(), &whole(), before, ours);
+        let before = Before { files: before, here: ours, crashed: ours };
+        adoption.ask_for_proof(&metainfo(), &whole(), before);
         adoption
     };
     let foreign = |file| Verdict::InTheWay(TorrentError::Foreign(file));
@@ -229,6 +236,24 @@ fn a_file_that_is_too_long_is_cut_when_all_of_it_is_there_and_never_where_nothin
     assert_eq!(verdict(&mut adoption, &[0, 1], &long, false), Verdict::Wait);
     assert_eq!(adoption.trimmed(), Some([0].into()));
     assert_eq!(verdict(&mut adoption, &[0, 1], &whole(), false), Verdict::Ours);
+}
+
+#[test]
+fn what_came_into_a_file_without_bytes_is_cut_off_where_that_is_on_record_here_and_nowhere_else() {
+    let metainfo = torrent(&[("a", 24_576), ("b", 40_960), ("c", 0)]);
+    let (was, is) = ([&whole()[..], &[file(0)]].concat(), [&whole()[..], &[file(1)]].concat());
+    let have = bits(&[0, 1, 2, 3]);
+    let decide = |before, read_only| {
+        let mut adoption = Adoption::new(false);
+        adoption.ask_for_proof(&metainfo, &is, before);
+        adoption.decide(Found { metainfo: &metainfo, have: &have, files: &is, read_only })
+    };
+    let here = Before { files: &was, here: true, crashed: false };
+    assert_eq!(decide(here, false), Verdict::Cut([2].into()));
+    let foreign = Verdict::InTheWay(TorrentError::Foreign(2));
+    assert_eq!(decide(Before { here: false, ..here }, false), foreign);
+    assert_eq!(decide(Before::default(), false), foreign);
+    assert_eq!(decide(here, true), Verdict::InTheWay(TorrentError::TooLong(2)));
 }
 
 #[test]
