@@ -42,7 +42,7 @@ pub fn replay(args: &ReplayArgs, general: General) -> Result<ExitCode, Failure> 
         let text = "--redact and --minimise each write a trace; give one of them, and the other for its result";
         return Err(Failure::new(USAGE, text));
     }
-    if path == Path::new(STDIN) && matches.get_flag("interactive") {
+    if path == Path::new(STDIN) && look.interactive {
         let text = "--interactive takes commands from standard input; give the trace as a file";
         return Err(Failure::new(USAGE, text));
     }

@@ -373,9 +373,10 @@ pub(super) fn verify(args: &ChangeArgs, general: General) -> Result<ExitCode, Fa
         }
         session.restore(source, options)?;
         let good = recheck(&mut session, &entry, &signals, general.quiet)?;
-        let (found, whole) = found(&session, &entry, &store, &good);
+        let (found, first_too_long) = found(&session, &entry, &store, &good);
         if let Some(path) = found.too_long.first() {
-            failure = Some(Failure::too_long(path, whole, true));
+            let (length, whole) = first_too_long;
+            failure = Some(Failure::too_long(path, length, whole, true));
         }
         if !found.complete && entry.paused == GOAL_REACHED {
             // The next run fetches what is missing.
@@ -401,25 +402,27 @@ pub(super) fn verify(args: &ChangeArgs, general: General) -> Result<ExitCode, Fa
     }
 }
 
-/// What was found of a torrent, of which these pieces are good; and whether all of the first file that is too
-/// long is good.
+/// What was found of a torrent, of which these pieces are good; and of the first file that is too long, how long it
+/// should be, and whether all of it is good.
 fn found(
     session: &Session,
     entry: &Entry,
     store: &ResumeStore,
     good: &Bits,
-) -> (SessionVerified, bool) {
+) -> (SessionVerified, (u64, bool)) {
     let name = current_name(entry, resume_of(store, entry).as_ref());
     let item = session.items().iter().find(|item| item.hash().to_hex() == entry.hash);
     let path = |file| item.and_then(|item| session.driver.engine().file_path(item.id?, file));
-    let (mut done, mut length, mut too_long, mut whole) = (0, 0, Vec::new(), false);
+    let (mut done, mut length, mut too_long, mut first) = (0, 0, Vec::new(), (0, false));
     if let Some(item) = item {
         let selected = Selected::without(&item.metainfo, &entry.skipped);
         (done, length) = (selected.done(good), selected.length());
         let wanted = |file: &u32| !entry.skipped.contains(file);
         too_long = longer_files(item, path).filter(wanted).collect();
-        let is_whole = |file: &u32| is_whole_so_far(item, *file, |piece| good.has(piece), path);
-        whole = too_long.first().is_some_and(is_whole);
+        if let Some(file) = too_long.first().copied() {
+            let whole = is_whole_so_far(item, file, |piece| good.has(piece), path);
+            first = (item.metainfo.layout().files()[file as usize].length, whole);
+        }
     }
     let all_is_here = done == length && (length == 0 || good.count() > 0);
     let document = SessionVerified {
@@ -432,7 +435,7 @@ fn found(
         complete: all_is_here && too_long.is_empty(),
         too_long: too_long.into_iter().map(|n| path(n).unwrap_or_default().join("/")).collect(),
     };
-    (document, whole)
+    (document, first)
 }
 
 /// Waits until a torrent that was opened is checked, from the first piece to the last; which are good.
