@@ -59,10 +59,11 @@ use crate::base::timer_queue::Alarm;
 use crate::base::work::{Payer, STEP_UNITS, Work};
 use crate::choker::Choker;
 use crate::context::{Context, Timer};
+use crate::lookups::Lookups;
 use crate::metainfo::Metainfo;
 use crate::standby::Standby;
 use crate::torrent::{Exit, Torrent};
-use trackers::TrackerIo;
+use crate::tracker::TrackerClient;
 use turns::Turns;
 
 pub use audit::{CheckDepth, InvariantViolation};
@@ -84,7 +85,9 @@ pub struct Engine {
     choker: Choker,
     choke_timer: bool,
     choke_round_at: Instant,
-    trackers: TrackerIo,
+    trackers: TrackerClient,
+    trackers_alarm: Alarm,
+    lookups: Lookups,
     dht: DhtService,
     local: LocalService,
     standby: Standby,
@@ -116,7 +119,9 @@ impl Engine {
             choker: Choker::default(),
             choke_timer: false,
             choke_round_at: Instant::ZERO,
-            trackers: TrackerIo::default(),
+            trackers: TrackerClient::default(),
+            trackers_alarm: Alarm::default(),
+            lookups: Lookups::default(),
             dht: DhtService::default(),
             local: LocalService::default(),
             standby: Standby::default(),

@@ -86,6 +86,7 @@ mod context;
 pub mod dht;
 pub mod engine;
 pub mod local_discovery;
+mod lookups;
 pub mod metadata_fetch;
 pub mod metainfo;
 pub mod peer;

@@ -18,6 +18,7 @@ use crate::context::Timer;
 use crate::dht::{
     DhtEvent, DhtNode, DhtState, Goal, LookupKey, NodeConfig, NodeId, Outcome, Output,
 };
+use crate::lookups::Lookup;
 
 /// Torrents that are looked for at the same time, in each address family.
 const MAX_RUNNING: usize = 8;
@@ -230,7 +231,7 @@ impl Engine {
         for (host, port) in nodes {
             match host.parse::<IpAddr>() {
                 Ok(ip) => self.dht_named(SocketAddr::new(ip, port)),
-                Err(_) => self.resolve_named_node(host, port),
+                Err(_) => self.look_up(Lookup::NamedNode { port }, host),
             }
         }
         let restored = self.dht.restored.nodes.clone();
@@ -249,7 +250,7 @@ impl Engine {
         let host = host.trim_matches(['[', ']']);
         match host.parse::<IpAddr>() {
             Ok(ip) => self.dht_meet(SocketAddr::new(ip, port)),
-            Err(_) => self.resolve_dht_node(host.into(), port),
+            Err(_) => self.look_up(Lookup::DhtNode { port }, host.into()),
         }
     }
 
