@@ -20,6 +20,10 @@ mod choking;
 mod content;
 #[cfg(feature = "corruption")]
 mod corrupt;
+#[cfg(feature = "dht")]
+mod dht;
+#[cfg(not(feature = "dht"))]
+#[path = "engine/without_dht.rs"]
 mod dht;
 mod discovery;
 mod encryption;
@@ -89,6 +93,7 @@ pub struct Engine {
     trackers_alarm: Alarm,
     lookups: Lookups,
     dht: DhtService,
+    dht_alarm: Alarm,
     local: LocalService,
     standby: Standby,
     standby_alarm: Alarm,
@@ -123,6 +128,7 @@ impl Engine {
             trackers_alarm: Alarm::default(),
             lookups: Lookups::default(),
             dht: DhtService::default(),
+            dht_alarm: Alarm::default(),
             local: LocalService::default(),
             standby: Standby::default(),
             standby_alarm: Alarm::default(),

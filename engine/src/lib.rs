@@ -83,6 +83,7 @@ pub mod bencode;
 pub mod candidates;
 pub mod choker;
 mod context;
+#[cfg(feature = "dht")]
 pub mod dht;
 pub mod engine;
 pub mod local_discovery;
