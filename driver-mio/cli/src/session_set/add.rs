@@ -151,6 +151,7 @@ fn candidate(source: Source, folder: &str, matches: &ArgMatches) -> Result<NewEn
         max_up: rate("max-up"),
         seed_ratio: ratio,
         seed_time: matches.get_one::<Duration>("seed-time").map_or(-1, seconds),
+        read_only: 0,
     };
     Ok(NewEntry { entry, metainfo: known })
 }
