@@ -151,8 +151,8 @@ impl ClientBuilder {
     /// Starts the client.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Set`] and [`Error::Driver`]: the state folder cannot be made, or somebody else has its
-    /// set of torrents; there is no port to listen on, or the system refuses something basic.
+    /// [`Error::Store`], [`Error::Set`] and [`Error::Driver`]: the state folder cannot be made, or somebody else has
+    /// its set of torrents; there is no port to listen on, or the system refuses something basic.
     pub fn build(self) -> Result<Client, Error> {
         let store = self.state.map(|folder| ResumeStore::open(&folder)).transpose();
         let store = store.map_err(Error::Store)?.map(Arc::new);

@@ -2,9 +2,9 @@
 //! packets and findings out.
 //!
 //! Each address family has a node of its own ([`DhtNode`]), with a routing table of its own. From the
-//! outside in: `service` owns both and says who has a turn ([`DhtService`]); `node` sends queries and makes sense of answers, `answer` answers those of others;
-//! both rest on the routing table (`table`), the lookup (`lookup`), what is kept for others
-//! (`peer_store`, `item_store`), and what keeps strangers at bay (`tokens`, `guard`).
+//! outside in: `service` owns both and says who has a turn ([`DhtService`]); `node` sends queries and makes sense of
+//! answers, `answer` answers those of others; both rest on the routing table (`table`), the lookup (`lookup`), what is
+//! kept for others (`peer_store`, `item_store`), and what keeps strangers at bay (`tokens`, `guard`).
 
 mod answer;
 mod bloom;
