@@ -20,6 +20,10 @@ mod choking;
 mod content;
 #[cfg(feature = "corruption")]
 mod corrupt;
+#[cfg(feature = "dht")]
+mod dht;
+#[cfg(not(feature = "dht"))]
+#[path = "engine/without_dht.rs"]
 mod dht;
 mod discovery;
 mod encryption;
@@ -59,10 +63,11 @@ use crate::base::timer_queue::Alarm;
 use crate::base::work::{Payer, STEP_UNITS, Work};
 use crate::choker::Choker;
 use crate::context::{Context, Timer};
+use crate::lookups::Lookups;
 use crate::metainfo::Metainfo;
 use crate::standby::Standby;
 use crate::torrent::{Exit, Torrent};
-use trackers::TrackerIo;
+use crate::tracker::TrackerClient;
 use turns::Turns;
 
 pub use audit::{CheckDepth, InvariantViolation};
@@ -84,8 +89,11 @@ pub struct Engine {
     choker: Choker,
     choke_timer: bool,
     choke_round_at: Instant,
-    trackers: TrackerIo,
+    trackers: TrackerClient,
+    trackers_alarm: Alarm,
+    lookups: Lookups,
     dht: DhtService,
+    dht_alarm: Alarm,
     local: LocalService,
     standby: Standby,
     standby_alarm: Alarm,
@@ -116,8 +124,11 @@ impl Engine {
             choker: Choker::default(),
             choke_timer: false,
             choke_round_at: Instant::ZERO,
-            trackers: TrackerIo::default(),
+            trackers: TrackerClient::default(),
+            trackers_alarm: Alarm::default(),
+            lookups: Lookups::default(),
             dht: DhtService::default(),
+            dht_alarm: Alarm::default(),
             local: LocalService::default(),
             standby: Standby::default(),
             standby_alarm: Alarm::default(),

@@ -83,9 +83,11 @@ pub mod bencode;
 pub mod candidates;
 pub mod choker;
 mod context;
+#[cfg(feature = "dht")]
 pub mod dht;
 pub mod engine;
 pub mod local_discovery;
+mod lookups;
 pub mod metadata_fetch;
 pub mod metainfo;
 pub mod peer;

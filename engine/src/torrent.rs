@@ -9,6 +9,7 @@
 //! - `transfer`: what is asked for, what comes, what is verified, what is served.
 //!
 //! Machines and ledgers:
+//! - `contents`: its pieces, or the search for the info dictionary that says which there are;
 //! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it; `rest`: when it may rest;
 //! - `storage`: its files;
 //! - `blame`: who sent a bad block; `have_log`: verified pieces, for peers to be told;
@@ -21,6 +22,7 @@
 mod announce;
 mod audit;
 mod blame;
+mod contents;
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod credit;
@@ -66,6 +68,7 @@ use crate::picker::{PeerKey, Picker};
 use crate::tracker::Announcer;
 
 use blame::Blame;
+pub(crate) use contents::Contents;
 use goal::Goal;
 use have_log::HaveLog;
 pub(crate) use life::{Exit, Life, Stage};
@@ -101,7 +104,8 @@ pub(crate) struct Torrent {
     pub(crate) life: Life,
     /// What is wanted of it, and how far that is.
     pub(crate) goal: Goal,
-    pub(crate) picker: Picker,
+    /// Its pieces, or the search for the info dictionary.
+    pub(crate) contents: Contents,
     /// Its files.
     pub(crate) storage: Storage,
     /// Each by itself: nodes of a tree are half empty where ids only grow.
@@ -111,8 +115,6 @@ pub(crate) struct Torrent {
     /// Connections being made or shaking hands.
     pub(crate) connecting: u32,
     pub(crate) announcer: Announcer,
-    /// The search for the info dictionary, while it is not known.
-    fetch: Option<MetadataFetch>,
     journal: Journal,
     /// Pieces verified, to be told to peers.
     haves: HaveLog,
@@ -133,7 +135,7 @@ impl Torrent {
             persona: ctx.persona(info_hash),
             life: Life::new(add.paused, metainfo.is_known(), add.hold_metadata),
             goal: Goal::new(&metainfo, add.priorities, add.select, add.sequential, ctx.now),
-            picker: picker(&metainfo, add.sequential, ctx),
+            contents: contents_of(&metainfo, add.sequential, ctx),
             storage: Storage::new(
                 Arrangement::new(add.location, add.allocation, add.naming, add.read_only),
                 Adoption::new(add.overwrite),
@@ -144,7 +146,6 @@ impl Torrent {
             candidates: Candidates::default(),
             connecting: 0,
             announcer: announcer(&metainfo, &add.trackers, ctx),
-            fetch: None,
             journal: Journal::default(),
             haves: HaveLog::default(),
             blame: Blame::default(),
@@ -160,7 +161,7 @@ impl Torrent {
 
     /// True when every piece is verified.
     pub(crate) fn is_complete(&self) -> bool {
-        self.is_known() && self.picker.have().is_full()
+        self.contents.are_known() && self.contents.have().is_full()
     }
 
     /// True when the torrent takes part in its swarm.
@@ -180,13 +181,15 @@ impl Torrent {
 
     /// Verified pieces.
     pub(crate) fn have(&self) -> &Bits {
-        self.picker.have()
+        self.contents.have()
     }
 
     /// Fetches pieces in order from now on, or not.
     pub(crate) fn set_sequential(&mut self, on: bool) {
         self.goal.sequential = on;
-        self.picker.set_sequential(on);
+        if let Some(picker) = self.contents.picker_mut() {
+            picker.set_sequential(on);
+        }
     }
 
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
@@ -220,6 +223,14 @@ impl Torrent {
         self.save_if_due(ctx);
         self.look_for_rest(ctx);
     }
+}
+
+fn contents_of(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Contents {
+    if metainfo.is_known() {
+        return Contents::Known(picker(metainfo, sequential, ctx));
+    }
+    let fetch = MetadataFetch::new(metainfo.info_hashes(), ctx.config.max_metadata);
+    Contents::Unknown(fetch)
 }
 
 fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {

@@ -5,6 +5,7 @@ use super::tidy::sources;
 /// What each machine of a torrent may see of its siblings, and why; none sees the torrent. `upload` and `credit` are
 /// parts of `traffic`, in files of their own.
 const MACHINES: &[(&str, &[&str])] = &[
+    ("contents", &[]),
     ("life", &[]),
     ("goal", &[]),
     ("rest", &[]),

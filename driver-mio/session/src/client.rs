@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 
 use eddyline::metainfo::Magnet;
 use eddyline::{Command, Config, Fault, RateLimits};
+use eddyline_disk::SystemError;
 use eddyline_disk::mailbox::Mailbox;
-use eddyline_disk::resume_store::{ResumeStore, StoreError};
+use eddyline_disk::resume_store::{RUNNING, ResumeStore, StoreError};
 use eddyline_mio::DriverError;
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
@@ -17,6 +18,7 @@ use eddyline_mio::recorder::RecordTo;
 use crate::events::{Events, Listeners};
 use crate::handle::Torrent;
 use crate::item::AddOptions;
+use crate::kept::KeptSet;
 use crate::reply::{Reply, promise};
 use crate::session::{Session, resolve};
 use crate::setup::{Setup, engine_config};
@@ -44,6 +46,9 @@ pub enum Error {
     /// The state folder cannot be used.
     #[error(transparent)]
     Store(StoreError),
+    /// The set of torrents cannot be read or changed.
+    #[error("the set of torrents cannot be kept: {0}")]
+    Set(SystemError),
     /// The driver cannot start, or has ended.
     #[error(transparent)]
     Driver(DriverError),
@@ -58,6 +63,7 @@ impl Error {
             Self::Add(error) => error.fault(),
             Self::Trouble(trouble) => trouble.fault(),
             Self::Store(error) => error.fault(),
+            Self::Set(_) => Fault::Machine,
             Self::Driver(error) => error.fault(),
         }
     }
@@ -69,6 +75,7 @@ pub struct ClientBuilder {
     name: &'static str,
     folder: PathBuf,
     state: Option<PathBuf>,
+    keeps_set: bool,
     listen: Option<ListenOptions>,
     engine: Config,
     limits: RateLimits,
@@ -87,7 +94,20 @@ impl ClientBuilder {
     /// programs may share it. Without one, data that is there is checked when its torrent is added.
     #[must_use]
     pub fn state(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.state = Some(folder.into());
+        (self.state, self.keeps_set) = (Some(folder.into()), false);
+        self
+    }
+
+    /// The same for a client that keeps its torrents: those of the last run are there when it is built, each with
+    /// its folder, limits and choice of files, and paused where it was. It is the set that `eddyline session` has in
+    /// this folder, and belongs to one client or program at a time; goals of seeding are that program's business, and
+    /// a magnet for which files were chosen in words there waits for [`Torrent::select`] and [`Torrent::resume`].
+    /// Priorities other than to skip a file, and how files are made, are not kept.
+    ///
+    /// A torrent that cannot be brought back stays in the set, and [`Session::take_warnings`] tells why.
+    #[must_use]
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        (self.state, self.keeps_set) = (Some(folder.into()), true);
         self
     }
 
@@ -120,7 +140,8 @@ impl ClientBuilder {
         self
     }
 
-    /// What other processes are told that find one of the torrents locked; `client` unless given.
+    /// What other processes are told that find one of the torrents locked; `client` unless given. A client that keeps
+    /// its torrents is what runs the session, and is called so.
     #[must_use]
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = name;
@@ -130,13 +151,14 @@ impl ClientBuilder {
     /// Starts the client.
     ///
     /// # Errors
-    /// [`Error::Store`] and [`Error::Driver`]: the state folder cannot be made, there is no port to listen on, or
-    /// the system refuses something basic.
+    /// [`Error::Store`], [`Error::Set`] and [`Error::Driver`]: the state folder cannot be made, or somebody else has
+    /// its set of torrents; there is no port to listen on, or the system refuses something basic.
     pub fn build(self) -> Result<Client, Error> {
         let store = self.state.map(|folder| ResumeStore::open(&folder)).transpose();
         let store = store.map_err(Error::Store)?.map(Arc::new);
+        let kept = store.as_deref().filter(|_| self.keeps_set).map(KeptSet::open).transpose()?;
         let setup = Setup {
-            command: self.name,
+            command: if kept.is_some() { RUNNING } else { self.name },
             folder: self.folder,
             store,
             listen: self.listen,
@@ -146,7 +168,11 @@ impl ClientBuilder {
             record: self.record,
             keep_executable: false,
         };
-        Client::start(Session::start(setup).map_err(Error::Driver)?).map_err(Error::Driver)
+        let mut session = Session::start(setup).map_err(Error::Driver)?;
+        if let Some(kept) = &kept {
+            kept.begin_all(&mut session);
+        }
+        Client::start(session, kept).map_err(Error::Driver)
     }
 }
 
@@ -191,6 +217,7 @@ impl Client {
             name: "client",
             folder: ".".into(),
             state: None,
+            keeps_set: false,
             listen: Some(ListenOptions::default()),
             engine: engine_config(),
             limits: RateLimits::default(),
@@ -199,12 +226,12 @@ impl Client {
     }
 
     /// Runs a session on a thread of its own.
-    fn start(session: Session) -> Result<Self, DriverError> {
+    fn start(session: Session, kept: Option<KeptSet>) -> Result<Self, DriverError> {
         let (requests, inbox) = mpsc::channel();
         let listeners = Arc::new(Listeners::default());
         let (mailbox, names) = (session.driver.mailbox().clone(), session.names().clone());
         let port = session.driver.port();
-        let worker = Worker::new(session, inbox, listeners.clone());
+        let worker = Worker::new(session, kept, inbox, listeners.clone());
         let thread = std::thread::Builder::new().name("eddyline".into());
         let thread = thread
             .spawn(move || worker.run())
@@ -235,8 +262,8 @@ impl Client {
         let (promise, reply) = promise();
         // A handle here would keep the client from being stopped by its last one.
         let shared = Arc::downgrade(&self.0);
-        self.0.ask(move |worker| match worker.session.add(source, options) {
-            Err(error) => promise.keep(Err(Error::Add(error))),
+        self.0.ask(move |worker| match worker.add(source, options, &named) {
+            Err(error) => promise.keep(Err(error)),
             Ok(hash) => worker.watch(promise, move |session| {
                 let Some(item) = session.item_by_hash(hash) else {
                     return Some(Err(Error::Removed));

@@ -14,6 +14,7 @@ use crate::client::{Error, Shared};
 use crate::item::Item;
 use crate::reply::{Reply, promise};
 use crate::session::Session;
+use crate::session_store::{Entry, PAUSED};
 use crate::snapshot::TorrentSnapshot;
 
 /// What becomes of the data of a torrent that is removed.
@@ -79,14 +80,16 @@ impl Torrent {
 
     /// Has it stand still.
     pub fn pause(&self) -> Reply<()> {
-        self.does(|session, _, id| {
+        let paused = |entry| Entry { paused: PAUSED, ..entry };
+        self.changes(paused, |session, _, id| {
             session.driver.command(TorrentCommand::Pause.of(id));
         })
     }
 
     /// Has it go on, after a pause or after what was wrong is mended.
     pub fn resume(&self) -> Reply<()> {
-        self.does(|session, _, id| session.resume(id))
+        let resumed = |entry| Entry { paused: 0, ..entry };
+        self.changes(resumed, |session, _, id| session.resume(id))
     }
 
     /// Hashes everything again.
@@ -106,7 +109,10 @@ impl Torrent {
 
     /// Chooses files, by their numbers from 0 on; those that are beyond the list are wanted.
     pub fn select(&self, priorities: Vec<Priority>) -> Reply<()> {
-        self.does(move |session, item, id| {
+        let numbered = (0u32..).zip(&priorities);
+        let skipped = numbered.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n).collect();
+        let chosen = move |entry| Entry { skipped, select: Vec::new(), ..entry };
+        self.changes(chosen, move |session, item, id| {
             let files = session.items()[item].metainfo.layout().files().len();
             let each = (0..files).map(|file| FilePriority {
                 file: file as u32,
@@ -118,7 +124,10 @@ impl Torrent {
 
     /// Changes its limits, in bytes per second.
     pub fn set_limits(&self, limits: RateLimits) -> Reply<()> {
-        self.does(move |session, _, id| {
+        let rate = |rate: Option<u64>| i64::try_from(rate.unwrap_or(0)).unwrap_or(i64::MAX);
+        let (max_down, max_up) = (rate(limits.down), rate(limits.up));
+        let limited = move |entry| Entry { max_down, max_up, ..entry };
+        self.changes(limited, move |session, _, id| {
             session.driver.command(TorrentCommand::SetLimits(limits).of(id));
         })
     }
@@ -127,20 +136,11 @@ impl Torrent {
     /// on meanwhile. Where that fails, all is as it was, and the answer is [`Error::Trouble`].
     pub fn move_to(&self, folder: impl Into<PathBuf>) -> Reply<()> {
         let ((promise, reply), hash, folder) = (promise(), self.hash, folder.into());
-        self.shared.ask(move |worker| {
-            let session = &mut worker.session;
-            let id = session.item_by_hash(hash).and_then(|item| item.id);
-            let place = session.place(&folder).map_err(Error::Add);
-            let tag = place.and_then(|place| {
-                let command = TorrentCommand::Move(place).of(id.ok_or(Error::Removed)?);
-                Ok(session.driver.command(command))
-            });
-            match tag {
-                Err(error) => promise.keep(Err(error)),
-                Ok(tag) => worker.watch(promise, move |session| {
-                    session.answer_to(tag).map(|answer| answer.map_err(Error::Trouble))
-                }),
-            }
+        self.shared.ask(move |worker| match worker.move_to(hash, &folder) {
+            Err(error) => promise.keep(Err(error)),
+            Ok(tag) => worker.watch(promise, move |session| {
+                session.answer_to(tag).map(|answer| answer.map_err(Error::Trouble))
+            }),
         });
         reply
     }
@@ -150,6 +150,9 @@ impl Torrent {
         let ((promise, reply), hash) = (promise(), self.hash);
         self.shared.ask(move |worker| {
             let id = worker.session.item_by_hash(hash).and_then(|item| item.id);
+            if let Err(error) = worker.remove(hash) {
+                return promise.keep(Err(error));
+            }
             if let Some(id) = id {
                 worker.session.driver.command(match data {
                     Data::Keep => TorrentCommand::Remove.of(id),
@@ -173,6 +176,28 @@ impl Torrent {
             worker.watch(promise, move |session| match session.item_by_hash(hash) {
                 Some(item) => looks(session, item),
                 None => Some(Err(Error::Removed)),
+            });
+        });
+        reply
+    }
+
+    /// The same for what the next run is to know as well.
+    fn changes(
+        &self,
+        change: impl FnOnce(Entry) -> Entry + Send + 'static,
+        does: impl FnOnce(&mut Session, usize, TorrentId) + Send + 'static,
+    ) -> Reply<()> {
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            let mut items = worker.session.items().iter();
+            let place = items.position(|item| item.hash() == hash);
+            let id = place.and_then(|place| worker.session.items()[place].id);
+            promise.keep(match place.zip(id) {
+                Some((place, id)) => {
+                    does(&mut worker.session, place, id);
+                    worker.change(hash, change)
+                }
+                None => Err(Error::Removed),
             });
         });
         reply

@@ -112,6 +112,8 @@ pub struct AddOptions {
     pub priorities: Vec<Priority>,
     /// Fetch pieces in order.
     pub sequential: bool,
+    /// It stands still until it is told to go on.
+    pub paused: bool,
     /// Of a magnet: wait for a choice when the metadata is there.
     pub hold: bool,
     /// Write over files that have nothing of the torrent in them.

@@ -6,7 +6,7 @@
 //! use eddyline_session::{Client, EventKind, Source};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let client = Client::builder().folder("downloads").state("state").build()?;
+//!     let client = Client::builder().folder("downloads").state_dir("state").build()?;
 //!     let source: Source = std::env::args().nth(1).ok_or("usage: fetch MAGNET")?.parse()?;
 //!     let events = client.events();
 //!     std::thread::spawn(move || {
@@ -24,6 +24,9 @@
 //! }
 //! ```
 //!
+//! Torrents persist: those of the last run, which [`ClientBuilder::state_dir`] brings back, are
+//! [`Client::torrents`], and one that is added again is the one that is there.
+//!
 //! Who wants more of a hand in it takes the level below: [`Session`] is the same without the thread, to be turned in
 //! a loop of one's own; `eddyline-mio` is the loop without books, `eddyline-disk` the files for another loop, and
 //! `eddyline` the engine, for which everything is outside.
@@ -32,11 +35,13 @@
 
 mod client;
 mod dht_state;
+mod entries;
 mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
 mod item;
+mod kept;
 mod reply;
 mod selected;
 mod session;
@@ -48,6 +53,7 @@ mod trouble;
 mod worker;
 
 pub use client::{Client, ClientBuilder, Error};
+pub use entries::EntryError;
 pub use events::{Event, EventKind, Events};
 pub use handle::{Data, Torrent};
 pub use item::{AddOptions, Item, Renames};

@@ -166,6 +166,11 @@ impl Session {
         std::mem::take(&mut self.warnings)
     }
 
+    /// Something went wrong that stops nothing.
+    pub(crate) fn warn(&mut self, warning: Warning) {
+        self.warnings.push(warning);
+    }
+
     /// Adds a torrent, with what an earlier run has left of it. One that is there already, of which this may be
     /// the magnet, gets the trackers and peers. Names of peers that a magnet has are looked up meanwhile.
     ///
@@ -553,7 +558,6 @@ fn link_in_the_way(item: &Item, error: DiskError) -> Option<PathBuf> {
     links.into_iter().next()
 }
 
-/// A torrent as its source and the options say.
 /// A folder from the root on.
 fn whole(folder: &Path) -> PathBuf {
     match folder.is_absolute() {
@@ -562,6 +566,7 @@ fn whole(folder: &Path) -> PathBuf {
     }
 }
 
+/// A torrent as its source and the options say.
 fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorrent, AddError> {
     let mut add = match source {
         Source::Torrent(metainfo) => AddTorrent::new(Arc::new(*metainfo)),
@@ -578,6 +583,7 @@ fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorr
     }
     add.priorities = options.priorities;
     add.sequential = options.sequential;
+    add.paused = options.paused;
     add.hold_metadata = options.hold;
     add.limits = options.limits;
     add.overwrite = options.overwrite;

@@ -76,6 +76,9 @@ pub struct Entry {
     /// Seconds of seeding after which it ends; -1 for none.
     #[serde(default = "unsaid")]
     pub seed_time: i64,
+    /// Whether what is there is served and nothing is changed, 1 or 0.
+    #[serde(default)]
+    pub read_only: u8,
 }
 
 /// [`Entry::paused`]: the user wants it so.
@@ -378,6 +381,7 @@ mod tests {
             max_up: 1000,
             seed_ratio: -1,
             seed_time: -1,
+            read_only: 0,
         }
     }
 

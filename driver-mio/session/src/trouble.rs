@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use eddyline::{CommandError, DiskError, Fault, ResumeError, TorrentError};
 use eddyline_disk::resume_store::StoreError;
 
+use crate::entries::EntryError;
+
 /// Why a torrent stands still.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -132,4 +134,10 @@ pub enum Warning {
     ResumeNotKept(String),
     /// What is known of the DHT is not kept for the next run.
     DhtNotKept(io::Error),
+    /// The torrent with this name is in the set, and is left out of this run.
+    LeftOut(String, EntryError),
+    /// The set of torrents was damaged: it is kept as `session.log.damaged`, and what stood before the damage is used.
+    DamagedSet,
+    /// A change of the set of torrents is not kept for the next run.
+    SetNotKept(io::Error),
 }

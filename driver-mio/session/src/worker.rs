@@ -1,19 +1,26 @@
 //! The thread that turns the loop: does what handles ask for, tells what happened, answers who waits.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use eddyline::Notice;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Metainfo;
+use eddyline::{Notice, Tag, TorrentCommand};
 use eddyline_mio::DriverError;
 
 use crate::client::Error;
 use crate::events::{Event, EventKind, Listeners};
+use crate::item::AddOptions;
+use crate::kept::KeptSet;
 use crate::reply::Promise;
 use crate::session::Session;
+use crate::session_store::Entry;
+use crate::source::Source;
 
 /// How long a turn may wait for something to happen. Whoever asks for something wakes the loop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +40,8 @@ type Watch = Box<dyn FnMut(&Session) -> bool + Send>;
 /// The loop of a client.
 pub(crate) struct Worker {
     pub(crate) session: Session,
+    /// The set of torrents, where it is kept.
+    kept: Option<KeptSet>,
     inbox: Receiver<Request>,
     listeners: Arc<Listeners>,
     watches: Vec<Watch>,
@@ -46,11 +55,66 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         session: Session,
+        kept: Option<KeptSet>,
         inbox: Receiver<Request>,
         listeners: Arc<Listeners>,
     ) -> Self {
         let (watches, ends) = (Vec::new(), Vec::new());
-        Self { session, inbox, listeners, watches, unlooked: false, stopping: false, ends }
+        Self { session, kept, inbox, listeners, watches, unlooked: false, stopping: false, ends }
+    }
+
+    /// Adds a torrent, also to the set. The magnet names these peers too.
+    pub(crate) fn add(
+        &mut self,
+        source: Source,
+        options: AddOptions,
+        named: &[String],
+    ) -> Result<Sha1Hash, Error> {
+        let mut is_new = false;
+        if let Some(kept) = &mut self.kept {
+            let mut source = source.clone();
+            if let Source::Magnet(magnet) = &mut source {
+                magnet.named_peers = named.to_vec();
+            }
+            let put = kept.put(&source, &options, &self.session);
+            is_new = put.map_err(|error| Error::Set(error.into()))?;
+        }
+        let hash = hash_of(&source);
+        let added = self.session.add(source, options).map_err(Error::Add);
+        if added.is_err() && is_new {
+            self.keep(|kept| kept.remove(hash))?;
+        }
+        added
+    }
+
+    /// Something about a torrent is otherwise from now on, also in the next run.
+    pub(crate) fn change(
+        &mut self,
+        hash: Sha1Hash,
+        change: impl FnOnce(Entry) -> Entry,
+    ) -> Result<(), Error> {
+        self.keep(|kept| kept.change(hash, change))
+    }
+
+    /// A torrent is not in the next run, whatever becomes of it in this one.
+    pub(crate) fn remove(&mut self, hash: Sha1Hash) -> Result<(), Error> {
+        self.keep(|kept| kept.remove(hash))
+    }
+
+    /// Moves the data of a torrent to another folder. The answer to the command with the tag says what came of it.
+    pub(crate) fn move_to(&mut self, hash: Sha1Hash, folder: &Path) -> Result<Tag, Error> {
+        let place = self.session.place(folder).map_err(Error::Add)?;
+        let item = self.session.item_by_hash(hash);
+        let id = item.and_then(|item| item.id).ok_or(Error::Removed)?;
+        let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let moving_to = whole.to_string_lossy().into_owned();
+        self.change(hash, |entry| Entry { moving_to, ..entry })?;
+        Ok(self.session.driver.command(TorrentCommand::Move(place).of(id)))
+    }
+
+    fn keep(&mut self, keep: impl FnOnce(&mut KeptSet) -> io::Result<()>) -> Result<(), Error> {
+        let kept = self.kept.as_mut().map_or(Ok(()), keep);
+        kept.map_err(|error| Error::Set(error.into()))
     }
 
     /// Answers when `looks` has an answer. It looks for the first time when the engine has had what was asked of
@@ -106,6 +170,9 @@ impl Worker {
     fn turn(&mut self) -> std::io::Result<()> {
         let notices = self.session.turn(PATIENCE)?;
         tell(&self.listeners, &self.session, &notices);
+        if let Some(kept) = &mut self.kept {
+            notices.iter().for_each(|notice| kept.heard(&mut self.session, notice));
+        }
         for notice in &notices {
             if let Notice::TorrentRemoved(id) = notice {
                 self.removed(*id);
@@ -130,6 +197,14 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.listeners.end();
+    }
+}
+
+/// As handshakes and the set name it.
+fn hash_of(source: &Source) -> Sha1Hash {
+    match source {
+        Source::Torrent(metainfo) => metainfo.info_hashes().wire(),
+        Source::Magnet(magnet) => Metainfo::from_magnet(magnet).info_hashes().wire(),
     }
 }
 

@@ -10,10 +10,14 @@ use std::thread::Thread;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Magnet, Metainfo};
-use eddyline::{Config, TorrentState};
+use eddyline::{Config, RateLimits, TorrentState};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
-use eddyline_session::{AddOptions, Client, Data, Error, EventKind, Trouble, engine_config};
+use eddyline_session::session_store::{Entry, SessionSet};
+use eddyline_session::{
+    AddOptions, Client, Data, EntryError, Error, EventKind, Torrent, TorrentSnapshot, Trouble,
+    Warning, engine_config,
+};
 use futures_core::Stream;
 
 const PIECE: u32 = 16_384;
@@ -110,6 +114,97 @@ fn what_a_client_does_can_be_recorded() {
     client.stop().wait().unwrap();
     client.join();
     assert!(eddyline::trace::Trace::parse(std::fs::read(path).unwrap().into()).is_ok());
+}
+
+/// A client that keeps its torrents.
+fn keeper(folder: &Path, state: &Path) -> Result<Client, Error> {
+    let address = Some(Ipv4Addr::LOCALHOST.into());
+    let listen = ListenOptions { port: Some(0), address, interface: None };
+    let engine = Config { dht: false, lsd: false, ..engine_config() };
+    let builder = Client::builder().folder(folder).state_dir(state);
+    builder.listen(Some(listen)).engine(engine).build()
+}
+
+fn end(client: Client) {
+    client.stop().wait().unwrap();
+    client.join();
+}
+
+fn set(state: &Path) -> Vec<Entry> {
+    SessionSet::read(state).unwrap().list().into_iter().cloned().collect()
+}
+
+#[test]
+fn torrents_of_a_client_are_there_again_in_the_next_run_with_what_was_asked_of_them() {
+    let content = content();
+    let metainfo = torrent(&content);
+    let (_files, seed) = seed(&content);
+    let (home, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let client = keeper(home.path(), state.path()).unwrap();
+    let own = home.path().join("own");
+    let limits = RateLimits { down: None, up: Some(70_000) };
+    let options = AddOptions { folder: Some(own.clone()), limits, ..from(&seed) };
+    let magnet = Magnet { v1: metainfo.info_hashes().v1, ..Magnet::default() };
+    let fetched = client.add_with(magnet, options).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    fetched.pause().wait().unwrap();
+    end(client);
+    // What the magnet led to is known, and nobody is needed to tell it.
+    end(seed);
+    let client = keeper(home.path(), state.path()).unwrap();
+    let [again] = &client.torrents().wait().unwrap()[..] else { panic!("one torrent") };
+    assert_eq!(again.metainfo().wait().unwrap().info(), metainfo.info());
+    let snapshot = until(again, |now| now.state == Some(TorrentState::Paused));
+    assert_eq!(snapshot.name, "file");
+    again.resume().wait().unwrap();
+    again.completed().wait().unwrap();
+    let [entry] = &set(state.path())[..] else { panic!("one entry") };
+    assert_eq!((entry.paused, entry.max_up, Path::new(&entry.folder)), (0, 70_000, &*own));
+    // Where it was moved to it is in the run after that; what is removed is in none.
+    let elsewhere = home.path().join("elsewhere");
+    again.move_to(&elsewhere).wait().unwrap();
+    end(client);
+    let client = keeper(home.path(), state.path()).unwrap();
+    let [again] = &client.torrents().wait().unwrap()[..] else { panic!("one torrent") };
+    again.completed().wait().unwrap();
+    assert_eq!(std::fs::read(elsewhere.join("file")).unwrap(), content);
+    again.remove(Data::Delete).wait().unwrap();
+    assert!(set(state.path()).is_empty() && !elsewhere.join("file").exists());
+    end(client);
+    let client = keeper(home.path(), state.path()).unwrap();
+    assert!(client.torrents().wait().unwrap().is_empty());
+}
+
+/// Asks until a torrent is as it should be; there are no events for what the engine has yet to do.
+fn until(torrent: &Torrent, so: impl Fn(&TorrentSnapshot) -> bool) -> TorrentSnapshot {
+    loop {
+        let now = torrent.snapshot().wait();
+        match now {
+            Ok(now) if so(&now) => return now,
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn a_set_of_torrents_belongs_to_one_client_and_what_cannot_be_brought_back_stays_in_it() {
+    let content = content();
+    let (home, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let client = keeper(home.path(), state.path()).unwrap();
+    let added = client.add(torrent(&content)).wait().unwrap();
+    let refused = keeper(home.path(), state.path());
+    assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    let hash = added.info_hash().to_hex();
+    drop(added);
+    end(client);
+    let path = state.path().join("torrents").join(format!("{hash}.torrent"));
+    std::fs::write(path, b"no torrent").unwrap();
+    let client = keeper(home.path(), state.path()).unwrap();
+    assert!(client.torrents().wait().unwrap().is_empty());
+    let warnings = client.with(eddyline_session::Session::take_warnings).wait().unwrap();
+    assert!(matches!(&warnings[..], [Warning::LeftOut(name, EntryError::Torrent(_))]
+        if name == "file"));
+    assert_eq!(set(state.path()).len(), 1);
 }
 
 struct Unpark(Thread);

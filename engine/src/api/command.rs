@@ -4,15 +4,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
+use super::dht::{DhtRequest, DhtState};
 use super::resume::ResumeData;
 use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
-use crate::dht::{DhtState, Item, NodeId};
 use crate::metainfo::{Magnet, Metainfo, Naming};
 
 /// How much a file is wanted.
@@ -141,32 +140,6 @@ impl AddTorrent {
         add.select.clone_from(&magnet.select_only);
         add
     }
-}
-
-/// A question to the DHT; answered by [`Notice::DhtAnswered`](crate::Notice::DhtAnswered) once for
-/// each address family in which there is a node; not at all if there is no node.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum DhtRequest {
-    /// Get in touch with the node at `HOST:PORT`; not answered.
-    Contact(String),
-    /// The item at a target (BEP 44).
-    Get {
-        /// Where: the hash of an immutable item, [`crate::dht::mutable_target`] of a mutable one.
-        target: NodeId,
-        /// Of a mutable item.
-        salt: Option<Bytes>,
-    },
-    /// Stores an item (BEP 44). Items are kept for two hours.
-    Put {
-        /// The item.
-        item: Item,
-        /// The sequence number that is believed to be there.
-        cas: Option<i64>,
-    },
-    /// The size of a swarm (BEP 33).
-    Scrape(Sha1Hash),
-    /// Torrents that nodes near a point know of (BEP 51).
-    Samples(NodeId),
 }
 
 /// What a caller calls a command of its own by: what the engine answers to it carries the same number.

@@ -3,6 +3,11 @@
 mod action;
 mod command;
 mod config;
+#[cfg(feature = "dht")]
+pub(crate) mod dht;
+#[cfg(not(feature = "dht"))]
+#[path = "without_dht.rs"]
+pub(crate) mod dht;
 mod error;
 mod event;
 mod notice;
@@ -14,8 +19,7 @@ mod wakeup;
 
 pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StoredBlock, StreamAction};
 pub use command::{
-    AddTorrent, Command, DhtRequest, FilePriority, PeerSource, Priority, RateLimits, Tag,
-    TorrentCommand,
+    AddTorrent, Command, FilePriority, PeerSource, Priority, RateLimits, Tag, TorrentCommand,
 };
 pub(crate) use config::UTP_UNDER_WAY;
 pub use config::{
@@ -23,6 +27,7 @@ pub use config::{
     MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
     READ_FLOOR, SeedChoking,
 };
+pub use dht::DhtRequest;
 pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
 pub use eddyline_utp::OutgoingStream;
 pub use error::{

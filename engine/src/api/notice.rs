@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use eddyline_mse::Method as EncryptionMethod;
 
 use super::command::{PeerSource, Tag};
+use super::dht::{NodeId, Outcome as DhtOutcome};
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
 use super::transport::Transport;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
-use crate::dht::{NodeId, Outcome as DhtOutcome};
 use crate::metainfo::InfoHashes;
 
 /// Why a connection was closed.

@@ -16,6 +16,9 @@ pub struct Bits {
     count: u32,
 }
 
+/// A set that can hold nothing: that of a torrent of which no piece is known.
+pub static NOTHING: Bits = Bits { bits: BitVec::EMPTY, count: 0 };
+
 impl Bits {
     /// An empty set of numbers below `len`.
     pub fn new(len: u32) -> Self {

@@ -2,9 +2,9 @@
 //! packets and findings out.
 //!
 //! Each address family has a node of its own ([`DhtNode`]), with a routing table of its own. From the
-//! outside in: `node` sends queries and makes sense of answers, `answer` answers those of others;
-//! both rest on the routing table (`table`), the lookup (`lookup`), what is kept for others
-//! (`peer_store`, `item_store`), and what keeps strangers at bay (`tokens`, `guard`).
+//! outside in: `service` owns both and says who has a turn ([`DhtService`]); `node` sends queries and makes sense of
+//! answers, `answer` answers those of others; both rest on the routing table (`table`), the lookup (`lookup`), what is
+//! kept for others (`peer_store`, `item_store`), and what keeps strangers at bay (`tokens`, `guard`).
 
 mod answer;
 mod bloom;
@@ -17,6 +17,7 @@ mod lookup;
 mod node;
 mod node_id;
 mod peer_store;
+mod service;
 mod state;
 mod table;
 mod tokens;
@@ -31,5 +32,6 @@ pub use krpc::{Contact, Packet};
 pub use lookup::LookupCost;
 pub use node::{DhtEvent, DhtNode, LookupKey, NodeConfig, Output};
 pub use node_id::{NodeId, prefix_for};
+pub use service::{Asker, DhtService, ServiceOutput};
 pub use state::DhtState;
 pub use table::Table;

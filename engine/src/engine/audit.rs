@@ -51,6 +51,7 @@ impl Engine {
         check(self.standby.check())?;
         check(self.ctx.net.standing.check())?;
         check(self.trackers.check())?;
+        check(self.lookups.check())?;
         check(self.dht.check())?;
         let net = &self.ctx.net;
         check(self.ctx.net.utp.check(|conn| net.conns.get(conn).is_some()))?;

@@ -139,7 +139,7 @@ fn contender(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) ->
     Contender {
         conn: peer.intro.conn,
         ip: peer.intro.addr.ip(),
-        seeding: torrent.picker.is_finished(),
+        seeding: torrent.contents.lack_nothing(),
         unchoked: !peer.am_choking,
         snubbed: peer.requests.is_snubbed(),
         down_rate: peer.down.per_second(now),

@@ -49,7 +49,7 @@ impl Engine {
         let damaged = damaged.or_else(|| ctx.net.introductions.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.standing.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));
-        let damaged = damaged.or_else(|| self.trackers.corrupt(rule));
+        let damaged = damaged.or_else(|| self.lookups.corrupt(rule));
         let damaged = damaged.or_else(|| self.dht.corrupt(rule));
         damaged.or_else(|| {
             let mut torrents = self.torrents.iter_mut();

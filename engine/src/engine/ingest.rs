@@ -67,7 +67,10 @@ impl Engine {
                 self.announce_locally();
             }
             Command::ListenLocally { udp4, udp6 } => self.listen_locally([udp4, udp6]),
+            #[cfg(feature = "dht")]
             Command::RestoreDht(state) => self.restore_dht(*state),
+            #[cfg(not(feature = "dht"))]
+            Command::RestoreDht(state) => match *state {},
             Command::Dht(request) => self.dht_request(tag, *request),
             Command::StandBy { info_hash, announce } => self.stand_by(tag, info_hash, announce),
             Command::Forget(info_hash) => self.forget_standby(tag, info_hash),

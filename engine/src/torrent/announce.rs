@@ -24,12 +24,11 @@ impl Torrent {
 
     /// Bytes that are missing.
     pub(super) fn left(&self) -> u64 {
-        if !self.is_known() {
+        let Some(picker) = self.contents.picker() else {
             // Not nothing, or a tracker would take us for a seed.
             return 16 * 1024;
-        }
-        let geometry = self.metainfo.geometry();
-        let have = self.picker.have();
+        };
+        let (geometry, have) = (picker.geometry(), picker.have());
         let mut done = u64::from(have.count()) * u64::from(geometry.piece_length());
         let last = geometry.pieces().saturating_sub(1);
         if have.has(last) {

@@ -5,7 +5,7 @@ use alloc::collections::BTreeSet;
 use super::Torrent;
 use crate::api::PeerSource;
 use crate::context::Context;
-use crate::picker::PeerPieces;
+use crate::picker::{PeerPieces, Picker};
 
 impl Torrent {
     /// What must hold after every step; costs as much as there are peers.
@@ -16,6 +16,7 @@ impl Torrent {
         if !self.undecided.touched.is_empty() || self.undecided.reopened || self.haves.has_news() {
             return Err("no decision is left over after a step");
         }
+        let picker = self.contents.picker();
         for (conn, peer) in &self.peers {
             if self.by_key.get(&peer.intro.key) != Some(conn) {
                 return Err("peers are found by their keys");
@@ -27,7 +28,8 @@ impl Torrent {
             if peer.requests.len() > depth {
                 return Err("outstanding requests stay within the depth");
             }
-            if self.life.is_active() && peer.interesting > self.picker.missing().count() {
+            let missing = picker.map_or(0, |picker| picker.missing().count());
+            if self.life.is_active() && peer.interesting > missing {
                 return Err("a peer interests by missing pieces only");
             }
             if peer.am_interested && peer.interesting == 0 {
@@ -39,7 +41,8 @@ impl Torrent {
             if peer.haves_told.is_some() && !self.haves.behind().contains(conn) {
                 return Err("whoever was not told of every piece is on the list");
             }
-            if peer.requests.is_snubbed() != self.picker.is_silent(peer.intro.key) {
+            let silent = picker.is_some_and(|picker| picker.is_silent(peer.intro.key));
+            if peer.requests.is_snubbed() != silent {
                 return Err("whoever does not deliver is known as silent");
             }
             peer.outbox.check()?;
@@ -53,10 +56,10 @@ impl Torrent {
         }
         self.storage.check(ctx.now, self.blocks_asked())?;
         self.blame.check()?;
-        if self.fetch.is_some() && self.is_known() {
-            return Err("metadata is looked for only while it is not known");
+        if self.contents.are_known() != self.metainfo.is_known() {
+            return Err("pieces are known where the info dictionary is");
         }
-        if let Some(fetch) = &self.fetch {
+        if let Some(fetch) = self.contents.fetch() {
             fetch.check()?;
         }
         Ok(())
@@ -68,10 +71,12 @@ impl Torrent {
     /// # Errors
     /// The name of the rule.
     pub(crate) fn check_shape(&self) -> Result<(), &'static str> {
-        self.picker.check_shape()?;
         let geometry = self.metainfo.geometry();
         let layout = self.metainfo.layout();
-        let fits = self.picker.geometry() == geometry
+        if let Some(picker) = self.contents.picker() {
+            picker.check_shape()?;
+        }
+        let fits = self.contents.picker().is_none_or(|picker| picker.geometry() == geometry)
             && self.goal.priorities.len() == layout.files().len()
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
@@ -92,16 +97,24 @@ impl Torrent {
         }
         let config = &ctx.config;
         self.candidates.check(config.max_candidates, config.max_connections_per_torrent)?;
-        self.picker.check()?;
-        self.picker.check_availability(self.peers.values().map(|peer| &peer.pieces))?;
+        match self.contents.picker() {
+            Some(picker) => self.check_picker(picker),
+            None => Ok(()),
+        }
+    }
+
+    /// That what the picker knows of peers is what they have and were asked for.
+    fn check_picker(&self, picker: &Picker) -> Result<(), &'static str> {
+        picker.check()?;
+        picker.check_availability(self.peers.values().map(|peer| &peer.pieces))?;
         let mut outstanding = BTreeSet::new();
         for peer in self.peers.values() {
             outstanding.extend(peer.requests.iter().map(|r| (r.at, peer.intro.key)));
-            if peer.interesting != self.picker.interesting(&peer.pieces) {
+            if peer.interesting != picker.interesting(&peer.pieces) {
                 return Err("interest equals the recount of bit fields");
             }
         }
-        let on_record: BTreeSet<_> = self.picker.requests().into_iter().collect();
+        let on_record: BTreeSet<_> = picker.requests().into_iter().collect();
         if outstanding != on_record {
             return Err("requests on record equal those outstanding at peers");
         }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::Torrent;
+use super::{Contents, Torrent};
 use crate::base::ids::ConnId;
 use crate::context::Context;
 
@@ -29,7 +29,7 @@ impl Torrent {
                 Arc::make_mut(&mut self.metainfo).corrupt_private();
                 self.candidates.corrupt(rule)?;
             }
-            "metadata is looked for only while it is not known" => {
+            "pieces are known where the info dictionary is" => {
                 Arc::make_mut(&mut self.metainfo).corrupt_info();
             }
             _ => {
@@ -40,9 +40,11 @@ impl Torrent {
     }
 
     fn corrupt_machines(&mut self, rule: &str) -> Option<()> {
-        let damaged = self.picker.corrupt(rule);
+        let damaged = match &mut self.contents {
+            Contents::Known(picker) => picker.corrupt(rule),
+            Contents::Unknown(fetch) => fetch.corrupt(rule),
+        };
         damaged
-            .or_else(|| self.fetch.as_mut()?.corrupt(rule))
             .or_else(|| self.candidates.corrupt(rule))
             .or_else(|| self.storage.corrupt(rule))
             .or_else(|| self.blame.corrupt(rule))

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::storage::{Around, Output, Outputs, Storage, error_of};
-use super::{Stage, Torrent};
+use super::{Stage, Torrent, contents_of};
 use crate::api::{DiskError, DiskOp, DiskOutcome, LocationId, Notice, Rename, Tag, TorrentError};
 use crate::base::ids::ConnId;
 use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
-use crate::picker::{BlockRef, Picker};
+use crate::picker::BlockRef;
 use crate::resume::ResumeData;
 use crate::wire::{Message, dont_have};
 
@@ -27,7 +27,7 @@ impl Torrent {
             now: ctx.now,
             metainfo: &self.metainfo,
             life: &self.life,
-            picker: &self.picker,
+            picker: self.contents.picker(),
             disk: &ctx.disk,
         };
         let told = tell(&mut self.storage, &around, &mut out);
@@ -150,19 +150,20 @@ impl Torrent {
     ) {
         ctx.agenda.touched.insert(self.id);
         self.go_on_checking(ctx);
+        let Some(picker) = self.contents.picker_mut() else { return };
         match outcome {
             Ok(()) => {
-                let whole = self.picker.block_written(at, generation);
+                let whole = picker.block_written(at, generation);
                 self.tell_storage(ctx, |storage, around, out| {
                     storage.wrote(around, at.piece, whole, out);
                 });
             }
             Err(DiskError::NoSpace) => {
-                self.picker.write_failed(at, generation);
+                picker.write_failed(at, generation);
                 self.tell_storage(ctx, Storage::no_room);
             }
             Err(error) => {
-                self.picker.write_failed(at, generation);
+                picker.write_failed(at, generation);
                 self.fail(ctx, error);
             }
         }
@@ -184,16 +185,16 @@ impl Torrent {
 
     /// Nothing is known of any piece.
     pub(super) fn forget_pieces(&mut self, ctx: &mut Context) {
-        self.picker = Picker::new(self.metainfo.geometry(), &mut ctx.random.picks);
-        self.picker.set_sequential(self.goal.sequential);
+        self.contents = contents_of(&self.metainfo, self.goal.sequential, ctx);
         self.apply_priorities();
     }
 
     /// A piece turned out to be bad or gone: peers are told (`lt_donthave`), it is not served any more, and
     /// it is fetched again.
     fn withdraw_piece(&mut self, ctx: &mut Context, piece: u32) {
-        let wanted = self.picker.clear_have(piece);
-        self.goal.finished = self.goal.finished && self.picker.is_finished();
+        let Some(picker) = self.contents.picker_mut() else { return };
+        let wanted = picker.clear_have(piece);
+        self.goal.finished = self.goal.finished && picker.is_finished();
         for peer in self.peers.values_mut() {
             if let Some(id) = peer.extensions.dont_have.filter(|_| peer.extended) {
                 let payload = dont_have(piece);

@@ -22,9 +22,8 @@ impl Torrent {
         if self.exchanges_peers(ctx) {
             handshake.m.insert("ut_pex".into(), OUR_PEX_ID);
         }
-        if self.is_known() {
-            handshake.metadata_size = i64::try_from(self.metainfo.info().len()).ok();
-        }
+        let length = self.info().and_then(|info| i64::try_from(info.len()).ok());
+        handshake.metadata_size = length;
     }
 
     /// The first messages: pieces (BEP 3, 6), extended handshake (BEP 10), allowed-fast set.
@@ -59,7 +58,7 @@ impl Torrent {
     }
 
     fn extended_handshake(&self, ctx: &Context, peer: &Peer) -> ExtendedHandshake {
-        let finished = self.is_known() && self.picker.is_finished();
+        let finished = self.contents.are_finished();
         let mut handshake = ExtendedHandshake {
             m: [("lt_donthave".into(), OUR_DONT_HAVE_ID)].into(),
             v: Some(ctx.config.client.clone()),

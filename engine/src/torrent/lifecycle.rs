@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::storage::{Belief, Storage};
-use super::{Exit, Stage, Torrent};
+use super::{Exit, Stage, Torrent, contents_of};
 use crate::api::{
     CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
 };
@@ -16,9 +17,7 @@ use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::candidates::Namer;
 use crate::context::{Agenda, Context, DiscoveryRequest, DiskJob, HashPurpose, Timer};
-use crate::metadata_fetch::MetadataFetch;
 use crate::metainfo::Metainfo;
-use crate::picker::Picker;
 use crate::resume::ResumeData;
 use crate::standby::Kept;
 use crate::wire::{ExtendedHandshake, Message};
@@ -29,13 +28,16 @@ const MAX_LATE_HAVES: u32 = 5_000;
 impl Torrent {
     /// Whether files and pieces are known.
     pub(crate) fn is_known(&self) -> bool {
-        self.metainfo.is_known()
+        self.contents.are_known()
+    }
+
+    /// The info dictionary, once it is known.
+    pub(super) fn info(&self) -> Option<&Bytes> {
+        self.is_known().then(|| self.metainfo.info())
     }
 
     /// Begins to look for the info dictionary.
     pub(crate) fn begin_metadata(&mut self, ctx: &mut Context) {
-        let hashes = self.metainfo.info_hashes();
-        self.fetch = Some(MetadataFetch::new(hashes, ctx.config.max_metadata));
         if !self.life.is_paused() {
             self.announcer.start();
             ctx.look_for_peers(self.id);
@@ -57,11 +59,8 @@ impl Torrent {
         if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
-        self.fetch = None;
         self.metainfo = metainfo;
-        let geometry = self.metainfo.geometry();
-        self.picker = Picker::new(geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.goal.sequential);
+        self.contents = contents_of(&self.metainfo, self.goal.sequential, ctx);
         self.goal.learn_files(self.metainfo.layout().files().len());
         self.apply_priorities();
         if self.metainfo.is_private() {
@@ -90,8 +89,10 @@ impl Torrent {
         ctx.budgets.assembling.give(peer.assembling);
         peer.assembling = peer.waiting_bytes();
         ctx.budgets.assembling.take(peer.assembling);
-        self.picker.peer_joined(&peer.pieces);
-        peer.interesting = self.picker.interesting(&peer.pieces);
+        if let Some(picker) = self.contents.picker_mut() {
+            picker.peer_joined(&peer.pieces);
+            peer.interesting = picker.interesting(&peer.pieces);
+        }
         if peer.extended {
             let mut handshake = ExtendedHandshake::default();
             self.offer_extensions(ctx, &mut handshake);
@@ -153,9 +154,10 @@ impl Torrent {
         belief: Belief,
         resume: Option<Box<ResumeData>>,
     ) {
-        belief.good.into_iter().for_each(|piece| self.picker.set_have(piece));
+        let Some(picker) = self.contents.picker_mut() else { return };
+        belief.good.into_iter().for_each(|piece| picker.set_have(piece));
         for (piece, blocks) in &belief.begun {
-            self.picker.restore_partial(*piece, blocks);
+            picker.restore_partial(*piece, blocks);
         }
         if let Some(resume) = resume {
             self.traffic.resume(resume.downloaded, resume.uploaded);
@@ -172,8 +174,9 @@ impl Torrent {
     /// What is missing has changed in more than one place: recounts for every peer how much of it
     /// it has.
     fn recount_interest(&mut self) {
+        let Some(picker) = self.contents.picker() else { return };
         for peer in self.peers.values_mut() {
-            peer.interesting = self.picker.interesting(&peer.pieces);
+            peer.interesting = picker.interesting(&peer.pieces);
         }
     }
 
@@ -221,6 +224,7 @@ impl Torrent {
         outcome: Result<Sha1Hash, DiskError>,
     ) {
         let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return };
+        let Some(picker) = self.contents.picker_mut() else { return };
         *hashing -= 1;
         match outcome {
             // A piece that cannot be read now may still be good: it is hashed again later.
@@ -229,8 +233,8 @@ impl Torrent {
                 return self.fail(ctx, error);
             }
             Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
-                let was_missing = self.picker.is_missing(piece);
-                self.picker.set_have(piece);
+                let was_missing = picker.is_missing(piece);
+                picker.set_have(piece);
                 // Peers that came before the metadata are still connected.
                 for peer in self.peers.values_mut().filter(|_| was_missing) {
                     peer.interesting -= u32::from(peer.pieces.has(piece));
@@ -243,12 +247,13 @@ impl Torrent {
 
     /// The files are ours; blocks of pieces that an earlier run began are there.
     pub(super) fn go_active(&mut self, ctx: &mut Context, begun: Vec<(u32, Bits)>) {
+        let Some(picker) = self.contents.picker_mut() else { return };
         self.life.enter(Stage::Active);
         for (piece, blocks) in begun {
-            self.picker.restore_partial(piece, &blocks);
+            picker.restore_partial(piece, &blocks);
         }
         self.goal.progress_at = ctx.now;
-        self.goal.finished = self.picker.is_finished();
+        self.goal.finished = picker.is_finished();
         self.goal.was_incomplete = !self.is_complete();
         ctx.notify(Notice::Checked(self.id, self.have().count()));
         if !self.is_coming_or_going() {
@@ -437,7 +442,7 @@ impl Torrent {
 
     /// Deals with the end of the download, once.
     pub(super) fn finish_if_done(&mut self, agenda: &mut Agenda) {
-        if !self.life.is_active() || self.goal.finished || !self.picker.is_finished() {
+        if !self.life.is_active() || self.goal.finished || !self.contents.are_finished() {
             return;
         }
         self.goal.finished = true;
@@ -475,7 +480,7 @@ impl Torrent {
         if !self.life.is_active() {
             return;
         }
-        if self.goal.finished && !self.picker.is_finished() {
+        if self.goal.finished && !self.contents.are_finished() {
             self.goal.finished = false;
             self.candidates.recall_whole(ctx.now);
         }
@@ -490,8 +495,9 @@ impl Torrent {
 
     /// A piece is wanted as much as the most wanted file that has a part in it.
     pub(super) fn apply_priorities(&mut self) {
+        let Some(picker) = self.contents.picker_mut() else { return };
         for (piece, level) in self.goal.levels(&self.metainfo).into_iter().enumerate() {
-            self.picker.set_priority(piece as u32, level);
+            picker.set_priority(piece as u32, level);
         }
     }
 }

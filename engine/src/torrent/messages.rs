@@ -16,7 +16,7 @@ use crate::context::{Agenda, Context, Timer};
 use crate::metadata_fetch::Arrival;
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
-use crate::picker::{BlockRef, PeerKey, PeerPieces, STEPS_TO_INDEX};
+use crate::picker::{BlockRef, PeerKey, PeerPieces, Picker, STEPS_TO_INDEX};
 use crate::wire::{
     BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexFlags, PexMessage,
 };
@@ -82,7 +82,7 @@ impl Torrent {
         let until = (ctx.work.total() + TURN_UNITS).min(STEP_UNITS);
         let left_over = loop {
             // The metadata may arrive between two messages of the same peer.
-            let geometry = self.is_known().then_some(self.metainfo.geometry());
+            let geometry = self.contents.picker().map(Picker::geometry);
             let Some(peer) = self.peers.get_mut(&conn) else { return false };
             let outcome = match peer.next_event(geometry, &mut ctx.work, until) {
                 Ok(Some(event)) => self.act_on(ctx, conn, event),
@@ -123,10 +123,8 @@ impl Torrent {
 
     /// Bytes of the longest bitfield that a peer may send.
     fn longest_bitfield(&self) -> u64 {
-        match self.is_known() {
-            true => u64::from(self.metainfo.geometry().pieces() / 8),
-            false => MAX_EARLY_BITFIELD,
-        }
+        let known = |picker: &Picker| u64::from(picker.geometry().pieces() / 8);
+        self.contents.picker().map_or(MAX_EARLY_BITFIELD, known)
     }
 
     /// Keeps the account of bytes that a peer has sent and nobody has acted on.
@@ -205,24 +203,27 @@ impl Torrent {
 
     fn peer_has_all(&mut self, work: &mut Work, conn: ConnId, before: &PeerPieces) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        work.add_steps(self.picker.cost_of(before));
-        self.picker.peer_left(before);
-        self.picker.peer_joined(&peer.pieces);
-        peer.interesting = self.picker.interesting(&peer.pieces);
+        let Some(picker) = self.contents.picker_mut() else { return };
+        work.add_steps(picker.cost_of(before));
+        picker.peer_left(before);
+        picker.peer_joined(&peer.pieces);
+        peer.interesting = picker.interesting(&peer.pieces);
     }
 
     fn peer_gained(&mut self, work: &mut Work, conn: ConnId, gained: &Bits) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let Some(picker) = self.contents.picker_mut() else { return };
         work.add_steps(u64::from(gained.len() / 8 + gained.count() * STEPS_TO_INDEX));
-        gained.ones().for_each(|piece| self.picker.peer_got(piece));
-        peer.interesting += self.picker.missing().count_common(gained);
+        gained.ones().for_each(|piece| picker.peer_got(piece));
+        peer.interesting += picker.missing().count_common(gained);
         self.seed_if_complete(work, conn);
     }
 
     fn peer_has(&mut self, work: &mut Work, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        self.picker.peer_got(piece);
-        peer.interesting += u32::from(self.picker.is_missing(piece));
+        let Some(picker) = self.contents.picker_mut() else { return };
+        picker.peer_got(piece);
+        peer.interesting += u32::from(picker.is_missing(piece));
         self.seed_if_complete(work, conn);
     }
 
@@ -230,26 +231,28 @@ impl Torrent {
     /// something keeps it, so that a piece lost and found again and again costs nothing but itself.
     fn seed_if_complete(&mut self, work: &mut Work, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let complete = peer.piece_count == self.metainfo.geometry().pieces();
+        let Some(picker) = self.contents.picker_mut() else { return };
+        let complete = peer.piece_count == picker.geometry().pieces();
         if let (true, PeerPieces::Some(_)) = (complete, &peer.pieces) {
-            work.add_steps(self.picker.cost_of(&peer.pieces));
-            self.picker.peer_left(&peer.pieces);
+            work.add_steps(picker.cost_of(&peer.pieces));
+            picker.peer_left(&peer.pieces);
             peer.pieces = PeerPieces::All;
-            self.picker.peer_joined(&peer.pieces);
+            picker.peer_joined(&peer.pieces);
         }
     }
 
     fn peer_lost(&mut self, ctx: &mut Context, conn: ConnId, piece: u32) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        peer.forget_piece(piece, self.metainfo.geometry().pieces());
-        self.picker.peer_lost(piece);
-        peer.interesting -= u32::from(self.picker.is_missing(piece));
+        let Some(picker) = self.contents.picker_mut() else { return };
+        peer.forget_piece(piece, picker.geometry().pieces());
+        picker.peer_lost(piece);
+        peer.interesting -= u32::from(picker.is_missing(piece));
         ctx.work.add_steps(peer.requests.len().into());
         let lost = peer.requests.cancel_piece(piece);
         for at in &lost {
-            self.picker.request_dropped(*at, peer.intro.key);
+            picker.request_dropped(*at, peer.intro.key);
             // If it announces the piece again it is asked again, so the old request has to be cancelled.
-            let length = self.metainfo.geometry().block_size(at.piece, at.block);
+            let length = picker.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
         }
@@ -270,12 +273,14 @@ impl Torrent {
     /// (BEP 6).
     fn choked(&mut self, ctx: &mut Context, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let key = peer.intro.key;
-        ctx.work.add_steps(self.picker.partial_count().into());
-        self.picker.release(key);
-        if !peer.fast {
-            for at in peer.requests.cancel_all() {
-                self.picker.request_dropped(at, key);
+        if let Some(picker) = self.contents.picker_mut() {
+            let key = peer.intro.key;
+            ctx.work.add_steps(picker.partial_count().into());
+            picker.release(key);
+            if !peer.fast {
+                for at in peer.requests.cancel_all() {
+                    picker.request_dropped(at, key);
+                }
             }
         }
         self.touch_interested(&mut ctx.agenda);
@@ -321,7 +326,9 @@ impl Torrent {
 
     /// A peer said in its handshake what it can do for us.
     pub(super) fn metadata_offered(&mut self, ctx: &mut Context, conn: ConnId, size: Option<i64>) {
-        let (Some(fetch), Some(peer)) = (&mut self.fetch, self.peers.get(&conn)) else { return };
+        let (Some(fetch), Some(peer)) = (self.contents.fetch_mut(), self.peers.get(&conn)) else {
+            return;
+        };
         let (Some(size), Some(_)) = (size, peer.extensions.metadata) else { return };
         // An impossible length is not punished; the peer is only not asked for metadata.
         if fetch.offered(peer.intro.key, peer.intro.addr.ip(), size, ctx.now).is_ok() {
@@ -334,7 +341,7 @@ impl Torrent {
         if !self.life.awaits_metadata() || !self.is_running() {
             return;
         }
-        let Some(fetch) = &mut self.fetch else { return };
+        let Some(fetch) = self.contents.fetch_mut() else { return };
         for (key, piece) in fetch.poll(ctx.now) {
             let conn = self.by_key.get(&key);
             let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) else { continue };
@@ -357,9 +364,10 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         match message {
             MetadataMessage::Request(piece) => {
+                let info = self.contents.are_known().then(|| self.metainfo.info());
                 let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
                 ctx.agenda.flush.insert(conn);
-                if metadata::ask(&self.metainfo, peer, piece, ctx.now)? {
+                if metadata::ask(info, peer, piece, ctx.now)? {
                     metadata::send(ctx, &mut self.traffic.up_limit, self.metainfo.info(), peer);
                 }
             }
@@ -368,7 +376,7 @@ impl Torrent {
             }
             MetadataMessage::Reject(piece) => {
                 let Some(peer) = self.peers.get(&conn) else { return Ok(()) };
-                if let Some(fetch) = &mut self.fetch {
+                if let Some(fetch) = self.contents.fetch_mut() {
                     fetch.rejected(peer.intro.key, piece, ctx.now);
                     ctx.agenda.touched.insert(self.id);
                 }
@@ -388,7 +396,7 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         // Somebody else was faster.
-        let Some(fetch) = &mut self.fetch else { return Ok(()) };
+        let Some(fetch) = self.contents.fetch_mut() else { return Ok(()) };
         let arrival = fetch.arrived(peer.intro.key, piece, total_size, data);
         let arrival = arrival.map_err(|_| Misbehaviour::Metadata)?;
         peer.useful_at = ctx.now;
@@ -478,7 +486,9 @@ impl Torrent {
     fn snubbed(&mut self, agenda: &mut Agenda, conn: ConnId) {
         if let Some(peer) = self.peers.get(&conn) {
             let asked = peer.requests.iter().map(|request| request.at);
-            self.picker.went_silent(peer.intro.key, asked);
+            if let Some(picker) = self.contents.picker_mut() {
+                picker.went_silent(peer.intro.key, asked);
+            }
         }
         self.withdraw_requests(agenda, conn);
         self.touch_interested(agenda);
@@ -499,14 +509,16 @@ impl Torrent {
     /// Takes back whatever a peer is asked for.
     pub(super) fn withdraw_requests(&mut self, agenda: &mut Agenda, conn: ConnId) {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        let key = peer.intro.key;
-        for at in peer.requests.cancel_all() {
-            self.picker.request_dropped(at, key);
-            let length = self.metainfo.geometry().block_size(at.piece, at.block);
-            let begin = at.block * BLOCK_LENGTH;
-            peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
+        if let Some(picker) = self.contents.picker_mut() {
+            let (key, geometry) = (peer.intro.key, picker.geometry());
+            for at in peer.requests.cancel_all() {
+                picker.request_dropped(at, key);
+                let length = geometry.block_size(at.piece, at.block);
+                let begin = at.block * BLOCK_LENGTH;
+                peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
+            }
+            picker.release(key);
         }
-        self.picker.release(key);
         agenda.flush.insert(conn);
     }
 

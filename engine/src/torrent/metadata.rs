@@ -7,28 +7,27 @@ use crate::bandwidth::TokenBucket;
 use crate::base::time::Instant;
 use crate::context::Context;
 use crate::metadata_fetch::{length, pieces};
-use crate::metainfo::Metainfo;
 use crate::peer::{Misbehaviour, Peer, PeerError};
 use crate::wire::{METADATA_PIECE, Message, MetadataMessage};
 
 /// Pieces that do not exist, asked for by one peer, beyond which it is no accident.
 const MAX_IMPOSSIBLE: u32 = 16;
 
-/// A peer asks for a piece of the dictionary, which it is given as often as is decent. Returns whether something is
-/// to be sent.
+/// A peer asks for a piece of the dictionary, where that is known, which it is given as often as is decent. Returns
+/// whether something is to be sent.
 ///
 /// # Errors
 /// It keeps asking for pieces that do not exist.
 pub(super) fn ask(
-    metainfo: &Metainfo,
+    info: Option<&Bytes>,
     peer: &mut Peer,
     piece: u32,
     now: Instant,
 ) -> Result<bool, PeerError> {
-    let size = metainfo.info().len() as u32;
+    let size = info.map_or(0, Bytes::len) as u32;
     let Some(id) = peer.extensions.metadata else { return Ok(false) };
     let exists = piece < pieces(size);
-    if metainfo.is_known() && !exists {
+    if info.is_some() && !exists {
         peer.impossible_metadata += 1;
         if peer.impossible_metadata > MAX_IMPOSSIBLE {
             return Err(Misbehaviour::MetadataRange.into());

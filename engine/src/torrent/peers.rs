@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::{Torrent, exchange};
+use super::{Contents, Torrent, exchange};
 use crate::api::{
     CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction, Transport,
     Transports,
@@ -337,16 +337,18 @@ impl Torrent {
         let key = peer.intro.key;
         self.by_key.remove(&key);
         self.undecided.touched.remove(&conn);
-        if let Some(fetch) = &mut self.fetch {
-            fetch.left(key);
+        match &mut self.contents {
+            Contents::Unknown(fetch) => fetch.left(key),
+            Contents::Known(picker) => {
+                ctx.work.add_steps(picker.cost_of(&peer.pieces));
+                picker.peer_left(&peer.pieces);
+                for at in peer.requests.cancel_all() {
+                    picker.request_dropped(at, key);
+                }
+                picker.release(key);
+                picker.not_silent(key);
+            }
         }
-        ctx.work.add_steps(self.picker.cost_of(&peer.pieces));
-        self.picker.peer_left(&peer.pieces);
-        for at in peer.requests.cancel_all() {
-            self.picker.request_dropped(at, key);
-        }
-        self.picker.release(key);
-        self.picker.not_silent(key);
         ctx.budgets.credit.give(peer.granted.into());
         ctx.budgets.sending.give(peer.outbox.blocks());
         ctx.budgets.assembling.give(peer.assembling);
@@ -439,7 +441,7 @@ impl Torrent {
             self.close_peer(ctx, conn, CloseReason::Banned, true);
         }
         // Its blocks of unfinished pieces are fetched again; otherwise others would share the blame for them.
-        if self.picker.reopen(key) {
+        if self.contents.picker_mut().is_some_and(|picker| picker.reopen(key)) {
             self.touch_interested(&mut ctx.agenda);
         }
     }

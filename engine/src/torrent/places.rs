@@ -162,7 +162,7 @@ impl Torrent {
         if !full || !waiting || !self.is_running() {
             return false;
         }
-        let finished = self.is_known() && self.picker.is_finished();
+        let finished = self.contents.are_finished();
         let host = host_of(peer);
         let crowding = !host.is_loopback()
             && self.candidates.busy_at(host) > FEW

@@ -99,13 +99,18 @@ fn the_info_dictionary_is_given_in_pieces_and_who_asks_for_others_is_closed() {
     let metainfo = Metainfo::parse_info(info).expect("a torrent");
     let (mut ctx, mut asker) = (context(), peer(1));
     let mut limit = TokenBucket::for_blocks(None, at(1));
-    assert_eq!(metadata::ask(&metainfo, &mut asker, 0, at(1)), Ok(false), "it takes none");
+    assert_eq!(
+        metadata::ask(Some(metainfo.info()), &mut asker, 0, at(1)),
+        Ok(false),
+        "it takes none"
+    );
     asker.extensions.metadata = Some(2);
-    assert_eq!(metadata::ask(&metainfo, &mut asker, 0, at(1)), Ok(true));
+    assert_eq!(metadata::ask(Some(metainfo.info()), &mut asker, 0, at(1)), Ok(true));
     assert!(asker.outbox.is_empty());
     metadata::send(&mut ctx, &mut limit, metainfo.info(), &mut asker);
     assert!(asker.outbox.unread() as usize > info.len());
-    let wrong = (0..100).find_map(|_| metadata::ask(&metainfo, &mut asker, 1, at(1)).err());
+    let wrong =
+        (0..100).find_map(|_| metadata::ask(Some(metainfo.info()), &mut asker, 1, at(1)).err());
     assert_eq!(wrong, Some(PeerError::Misbehaved(Misbehaviour::MetadataRange)));
 }
 

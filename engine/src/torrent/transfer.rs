@@ -49,13 +49,15 @@ impl Torrent {
         }
         let room = self.room_for_requests(ctx);
         let max_partial = 8 + 2 * self.peers.len() as u32;
-        let piece_length = u64::from(self.metainfo.geometry().piece_length());
+        let Some(picker) = self.contents.picker_mut() else { return };
+        let geometry = picker.geometry();
+        let piece_length = u64::from(geometry.piece_length());
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if !peer.am_interested || peer.requests.is_paused(ctx.now) || peer.may_request().is_none() {
             return;
         }
         let rate = peer.down.per_second(ctx.now);
-        peer.requests.adapt(rate, self.metainfo.geometry().block_length(), ctx.now);
+        peer.requests.adapt(rate, geometry.block_length(), ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
         let depth = depth.min(room.saturating_add(peer.requests.len()));
         let outstanding = peer.requests.len();
@@ -76,22 +78,20 @@ impl Torrent {
         let only = peer.may_request().flatten();
         let (key, count) = (peer.intro.key, depth - outstanding);
         let mut blocks =
-            self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
+            picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
         // A peer on parole gets pieces of its own only; where none is left, it takes over one that others have begun.
         if blocks.is_empty()
             && peer.parole
             && outstanding == 0
-            && self.picker.entrust(key, &peer.pieces, only)
+            && picker.entrust(key, &peer.pieces, only)
         {
-            blocks = self
-                .picker
-                .pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks)
-                .blocks;
+            blocks =
+                picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
         }
         if blocks.is_empty() && !peer.parole && ctx.config.endgame {
             while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
                 && let Some(at) =
-                    self.picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.random.picks)
+                    picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.random.picks)
             {
                 blocks.push(at);
             }
@@ -99,7 +99,7 @@ impl Torrent {
         for at in blocks {
             peer.requests.sent(at, ctx.now);
             peer.requests.current = Some(at.piece);
-            let length = self.metainfo.geometry().block_size(at.piece, at.block);
+            let length = geometry.block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Request(BlockRequest { piece: at.piece, begin, length }));
             ctx.agenda.flush.insert(conn);
@@ -115,11 +115,12 @@ impl Torrent {
         payload: Payload,
     ) -> Result<(), PeerError> {
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
+        let Some(picker) = self.contents.picker_mut() else { return Ok(()) };
         let length = payload.len();
         peer.down.add(ctx.now, length.into());
         self.traffic.down.add(ctx.now, length.into());
         if peer.requests.is_snubbed() {
-            self.picker.not_silent(peer.intro.key);
+            picker.not_silent(peer.intro.key);
         }
         let asked = peer.requests.block_received(at, ctx.now);
         if asked.is_none() {
@@ -130,7 +131,7 @@ impl Torrent {
             }
             return Ok(());
         }
-        match self.picker.block_received(at, peer.intro.key) {
+        match picker.block_received(at, peer.intro.key) {
             Received::Needed { also_asked } => {
                 peer.useful_at = ctx.now;
                 self.remember_sender(conn);
@@ -145,7 +146,8 @@ impl Torrent {
     }
 
     fn write(&mut self, ctx: &mut Context, at: BlockRef, payload: Payload) {
-        let Some(generation) = self.picker.generation_of(at.piece) else { return };
+        let generation = self.contents.picker().and_then(|picker| picker.generation_of(at.piece));
+        let Some(generation) = generation else { return };
         let torrent = self.id;
         let job = DiskJob::Write { torrent, at, generation, length: payload.len() };
         let begin = at.block * BLOCK_LENGTH;
@@ -188,7 +190,9 @@ impl Torrent {
                 return Ok(());
             }
         }
-        self.picker.request_dropped(at, peer.intro.key);
+        if let Some(picker) = self.contents.picker_mut() {
+            picker.request_dropped(at, peer.intro.key);
+        }
         if peer.peer_choking {
             // It rejects a piece of its allowed-fast set: it may not have it.
             peer.allowed_fast_in.retain(|piece| *piece != at.piece);
@@ -233,7 +237,8 @@ impl Torrent {
         generation: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        if !self.life.is_active() || self.picker.generation_of(piece) != Some(generation) {
+        let Some(picker) = self.contents.picker_mut() else { return };
+        if !self.life.is_active() || picker.generation_of(piece) != Some(generation) {
             return;
         }
         ctx.agenda.touched.insert(self.id);
@@ -246,7 +251,7 @@ impl Torrent {
                 // What is gone is fetched again; what cannot be read now is hashed again when the
                 // disk is back.
                 if error == DiskError::Missing {
-                    self.picker.piece_failed(piece);
+                    picker.piece_failed(piece);
                 }
                 self.fail(ctx, error);
             }
@@ -258,8 +263,9 @@ impl Torrent {
     fn piece_verified(&mut self, ctx: &mut Context, piece: u32) {
         self.trust_contributors(ctx, piece);
         // A piece that was deselected meanwhile is not counted as missing any more.
-        let counted = self.picker.is_missing(piece);
-        self.picker.set_have(piece);
+        let Some(picker) = self.contents.picker_mut() else { return };
+        let counted = picker.is_missing(piece);
+        picker.set_have(piece);
         self.goal.progress_at = ctx.now;
         self.storage.verified(self.metainfo.geometry().piece_size(piece));
         let number = self.haves.end();
@@ -288,7 +294,9 @@ impl Torrent {
         ctx.notify(Notice::PieceFailed(self.id, piece));
         self.traffic.wasted += u64::from(self.metainfo.geometry().piece_size(piece));
         self.blame_contributors(ctx, piece);
-        self.picker.piece_failed(piece);
+        if let Some(picker) = self.contents.picker_mut() {
+            picker.piece_failed(piece);
+        }
         self.touch_interested(&mut ctx.agenda);
     }
 
@@ -302,7 +310,8 @@ impl Torrent {
 
     /// A piece failed: convicts its only contributor, or suspects all of them.
     fn blame_contributors(&mut self, ctx: &mut Context, piece: u32) {
-        let senders = self.picker.contributors(piece).collect();
+        let Some(picker) = self.contents.picker() else { return };
+        let senders = picker.contributors(piece).collect();
         let (by_key, peers) = (&self.by_key, &self.peers);
         let here = |key| by_key.get(&key).and_then(|conn| peers.get(conn)).map(|peer| here(peer));
         let Failure { guilty, suspects, hash } = self.blame.failed(piece, senders, here);
@@ -323,8 +332,9 @@ impl Torrent {
 
     /// A piece is good: its contributors are trusted again, and old evidence can be judged.
     fn trust_contributors(&mut self, ctx: &mut Context, piece: u32) {
+        let Some(picker) = self.contents.picker() else { return };
         let mut last = None;
-        for key in self.picker.contributors(piece).flatten() {
+        for key in picker.contributors(piece).flatten() {
             // One peer usually sends many blocks in a row.
             if last.replace(key) == Some(key) {
                 continue;
@@ -350,8 +360,9 @@ impl Torrent {
 
     /// Whether all who sent blocks of a piece are here and have proven themselves.
     pub(crate) fn is_of_proven_peers(&self, piece: u32) -> bool {
+        let Some(picker) = self.contents.picker() else { return false };
         let mut last = None;
-        self.picker.contributors(piece).all(|key| {
+        picker.contributors(piece).all(|key| {
             // One peer usually sends many blocks in a row.
             let same = key.is_some() && key == last;
             last = key;
@@ -368,7 +379,7 @@ impl Torrent {
 
     /// Whether a peer may be served from a piece.
     pub(super) fn may_serve(&self, piece: u32) -> bool {
-        self.picker.have().has(piece) && !self.storage.doubts(piece)
+        self.have().has(piece) && !self.storage.doubts(piece)
     }
 
     /// Reads blocks for a peer, as far as budgets and limits allow.
@@ -488,7 +499,7 @@ impl Torrent {
             && let Some(piece) = self.haves.get(next)
         {
             next += 1;
-            if !peer.pieces.has(piece) && self.picker.have().has(piece) {
+            if !peer.pieces.has(piece) && self.contents.have().has(piece) {
                 peer.send(&Message::Have(piece));
                 ctx.agenda.flush.insert(conn);
             }

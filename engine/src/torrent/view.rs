@@ -6,21 +6,25 @@ use super::{Stage, Torrent};
 use crate::api::{PeerView, Stall, TorrentState, TorrentView, TrackerView};
 use crate::base::time::Instant;
 use crate::context::Context;
+use crate::picker::Picker;
 
 impl Torrent {
     pub(crate) fn state(&self) -> TorrentState {
-        self.life.state(self.picker.is_finished())
+        self.life.state(self.contents.lack_nothing())
     }
 
     /// Everything about the torrent.
     pub(crate) fn view(&self, ctx: &Context) -> TorrentView {
         let geometry = self.metainfo.geometry();
         let now = ctx.now;
-        let have = self.picker.have();
+        let have = self.have();
         let size = |piece: u32| u64::from(geometry.piece_size(piece));
-        let missing: u64 = self.picker.missing().ones().map(size).sum();
+        let picker = self.contents.picker();
+        let missing = |picker: &Picker| picker.missing().ones().map(size).sum();
+        let missing: u64 = picker.map_or(0, missing);
+        let is_missing = |piece| picker.is_some_and(|picker| picker.is_missing(piece));
         let unwanted: u64 = (0..geometry.pieces())
-            .filter(|piece| !have.has(*piece) && !self.picker.is_missing(*piece))
+            .filter(|piece| !have.has(*piece) && !is_missing(*piece))
             .map(size)
             .sum();
         let wanted = geometry.length() - unwanted;
@@ -50,7 +54,7 @@ impl Torrent {
             seeds: self.peers.values().filter(|peer| peer.is_seed()).count() as u32,
             connecting: self.connecting,
             candidates: self.candidates.len(),
-            partial_pieces: self.picker.partial_count(),
+            partial_pieces: picker.map_or(0, Picker::partial_count),
             stall: self.stall(ctx),
             trackers: self.tracker_views(),
         }
@@ -58,7 +62,7 @@ impl Torrent {
 
     /// Why nothing moves, in the order in which a person would look for the cause.
     fn stall(&self, ctx: &Context) -> Stall {
-        if !self.is_running() || (self.is_known() && self.picker.is_finished()) {
+        if !self.is_running() || self.contents.are_finished() {
             return Stall::None;
         }
         if self.storage.is_full() {
@@ -74,7 +78,7 @@ impl Torrent {
                 (false, _) => Stall::NoConnection,
             };
         }
-        if let Some(fetch) = &self.fetch {
+        if let Some(fetch) = self.contents.fetch() {
             return if fetch.holders() == 0 { Stall::NoMetadata } else { Stall::None };
         }
         let useful = || self.peers.values().filter(|peer| peer.interesting > 0);

@@ -5,21 +5,29 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::net::SocketAddr;
 
 use super::redact::status;
 use super::stand_ins::StandIns;
-use crate::api::{AddTorrent, Command, DhtRequest, Rename, Renamed, TorrentCommand};
-use crate::dht::{Contact, DhtState, NodeId};
+use crate::api::{AddTorrent, Command, Rename, Renamed, TorrentCommand};
 use crate::resume::ResumeData;
 
 pub(super) fn rewrite(names: &mut StandIns, command: &Command) -> Command {
     match command {
         Command::Add(add) => add_torrent(names, add).into(),
         Command::Torrent(torrent, command) => torrent_command(names, command).of(*torrent),
-        Command::RestoreDht(state) => Command::RestoreDht(Box::new(dht_state(names, state))),
-        Command::Dht(request) => Command::Dht(Box::new(dht_request(names, request))),
+        #[cfg(feature = "dht")]
+        Command::RestoreDht(state) => {
+            Command::RestoreDht(Box::new(super::dht_commands::state(names, state)))
+        }
+        #[cfg(feature = "dht")]
+        Command::Dht(request) => {
+            Command::Dht(Box::new(super::dht_commands::request(names, request)))
+        }
+        #[cfg(not(feature = "dht"))]
+        Command::RestoreDht(state) => match **state {},
+        #[cfg(not(feature = "dht"))]
+        Command::Dht(request) => match **request {},
         Command::StandBy { info_hash, announce } => {
             Command::StandBy { info_hash: names.info_hash(*info_hash), announce: *announce }
         }
@@ -142,29 +150,5 @@ fn resume_data(names: &mut StandIns, original: &ResumeData) -> ResumeData {
             .iter()
             .map(|(url, id)| (names.url(url), id.as_ref().map(|id| alloc::vec![b'x'; id.len()])))
             .collect(),
-    }
-}
-
-fn dht_state(names: &mut StandIns, state: &DhtState) -> DhtState {
-    let DhtState { ids, nodes } = state;
-    let nodes = nodes
-        .iter()
-        .map(|Contact { id, addr }| Contact { id: names.node(*id), addr: names.addr(*addr) });
-    let nodes = nodes.collect();
-    DhtState { ids: ids.map(|id| id.map(|id| names.node(id))), nodes }
-}
-
-/// What is looked for is known by its hash or its key; another one is looked for in its place.
-fn dht_request(names: &mut StandIns, request: &DhtRequest) -> DhtRequest {
-    match request {
-        DhtRequest::Contact(host) => DhtRequest::Contact(names.host(host)),
-        DhtRequest::Get { target, salt } => {
-            let salt = salt.as_ref().map(|salt| Bytes::from(alloc::vec![b'x'; salt.len()]));
-            DhtRequest::Get { target: names.node(*target), salt }
-        }
-        // Nobody but the owner of the key could sign another item.
-        DhtRequest::Put { .. } => DhtRequest::Samples(NodeId([0; 20])),
-        DhtRequest::Scrape(info_hash) => DhtRequest::Scrape(names.info_hash(*info_hash)),
-        DhtRequest::Samples(target) => DhtRequest::Samples(names.node(*target)),
     }
 }

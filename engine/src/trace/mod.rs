@@ -10,6 +10,8 @@ mod answers;
 mod chain;
 mod commands;
 mod condition;
+#[cfg(feature = "dht")]
+mod dht_commands;
 mod explain;
 mod format;
 mod minimise;

@@ -9,7 +9,6 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::api::LocationId;
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
-use crate::dht::NodeId;
 use crate::metainfo::Masks;
 use crate::wire::PeerId;
 
@@ -24,7 +23,8 @@ pub(super) struct StandIns {
     pieces: BTreeMap<Sha1Hash, Sha1Hash>,
     names: BTreeMap<String, String>,
     urls: BTreeMap<String, String>,
-    nodes: BTreeMap<NodeId, NodeId>,
+    /// Nodes of the DHT.
+    nodes: BTreeMap<[u8; 20], [u8; 20]>,
     places: BTreeMap<LocationId, LocationId>,
     moments: BTreeMap<i64, i64>,
     /// Ids of conversations with UDP trackers: theirs in the record, and ours now.
@@ -109,9 +109,10 @@ impl StandIns {
         self.peers.get(&id).copied().unwrap_or(PeerId([b'x'; 20]))
     }
 
-    pub(super) fn node(&mut self, id: NodeId) -> NodeId {
+    #[cfg(feature = "dht")]
+    pub(super) fn node(&mut self, id: [u8; 20]) -> [u8; 20] {
         let number = self.nodes.len();
-        let make = || NodeId(Sha1Hash::of(format!("node {number}").as_bytes()).0);
+        let make = || Sha1Hash::of(format!("node {number}").as_bytes()).0;
         *self.nodes.entry(id).or_insert_with(make)
     }
 

@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::allowed;
 use super::stand_ins::StandIns;
-use crate::api::{Command, DhtRequest, Event, HttpEvent, StreamEvent, TorrentCommand};
+#[cfg(feature = "dht")]
+use crate::api::DhtRequest;
+use crate::api::{Command, Event, HttpEvent, StreamEvent, TorrentCommand};
 use crate::base::ids::{ConnId, ExchangeId};
 use crate::wire::{FrameAssembler, HANDSHAKE_LENGTH, Handshake, Message};
 
@@ -93,9 +95,11 @@ impl Survey {
             Command::Torrent(_, TorrentCommand::AddPeers { peers, .. }) => {
                 peers.iter().for_each(|peer| names.meet(peer.ip()));
             }
+            #[cfg(feature = "dht")]
             Command::RestoreDht(state) => {
                 state.nodes.iter().for_each(|node| names.meet(node.addr.ip()));
             }
+            #[cfg(feature = "dht")]
             Command::Dht(request) => {
                 if let DhtRequest::Contact(host) = &**request {
                     names.meet_in_url(host);

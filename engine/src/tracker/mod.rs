@@ -1,7 +1,9 @@
 //! Trackers: what is said to them and understood from them (BEP 3, 7, 12, 15, 21, 23, 24, 31, 41,
-//! 48), and the machine that decides when to say it.
+//! 48), and the machines that decide when to say it (`announcer`), how much is asked of one host (`hosts`), and that
+//! carry it out (`client`).
 
 mod announcer;
+mod client;
 mod hosts;
 mod http_codec;
 mod udp_client;
@@ -9,12 +11,13 @@ mod udp_codec;
 mod url;
 
 pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
+pub use client::{Around, Output, TrackerClient, UdpHost};
 pub use hosts::{Admission, Hosts};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
-pub use udp_client::{ConversationId, UdpClient, UdpOutcome, split_udp_url};
+pub use udp_client::{ConversationId, UdpClient, UdpOutcome};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
-pub use url::{host_of, literal_ip, may_be_near, may_be_near_by_redirect};
+pub use url::{host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect, split_udp_url};
 
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;

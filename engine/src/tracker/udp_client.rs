@@ -2,7 +2,7 @@
 //! are matched by address and number, and retransmissions that do not keep fail-over waiting.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -214,16 +214,4 @@ impl UdpClient {
         conversation.deadline = now + Duration::from_secs(wait);
         self.conversations.insert(transaction, conversation);
     }
-}
-
-/// Host, port and the path with query of a `udp://` URL.
-pub fn split_udp_url(url: &str) -> Option<(String, u16, String)> {
-    let rest = url.get(..6).filter(|s| s.eq_ignore_ascii_case("udp://")).map(|_| &url[6..])?;
-    let rest = rest.split('#').next()?;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let (host, port) = authority.rsplit_once(':')?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    (!host.is_empty()).then(|| (host.to_string(), port, path.to_string()))
 }

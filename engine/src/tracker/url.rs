@@ -1,8 +1,9 @@
-//! What stands in the URL of a tracker.
+//! What stands in the URL of a tracker: the one place of the engine that takes URLs apart. They are never put
+//! together again from their parts, since a tracker is asked byte for byte what its URL says.
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use crate::base::addr::{Scope, scope};
 use crate::base::pace::owner;
@@ -34,6 +35,34 @@ fn port(url: &str) -> Option<u16> {
 
 fn is_udp(url: &str) -> bool {
     url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("udp:"))
+}
+
+/// Whether HTTP is spoken, with or without TLS.
+pub fn is_web(url: &str) -> bool {
+    let begins = |scheme: &str| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    begins("http://") || begins("https://")
+}
+
+/// Whether a URL holds an address of IPv6, or one of IPv4; `None` for a name.
+pub fn literal_family(url: &str) -> Option<bool> {
+    if authority(url).starts_with('[') {
+        return Some(true);
+    }
+    host_text(url).parse::<Ipv4Addr>().is_ok().then_some(false)
+}
+
+/// Host, port and the path with query of a `udp://` URL.
+pub fn split_udp_url(url: &str) -> Option<(String, u16, String)> {
+    let rest = url.get(..6).filter(|s| s.eq_ignore_ascii_case("udp://")).map(|_| &url[6..])?;
+    let rest = rest.split('#').next()?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (host, port) = authority.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    (!host.is_empty()).then(|| (host.to_string(), port, path.to_string()))
 }
 
 /// Who is asked by a URL, whatever the port and the path: a name, or an address with those that have
@@ -94,6 +123,17 @@ mod tests {
         assert_eq!(host_of("udp://[::1]/"), "udp ::1 0");
         assert_eq!(literal_ip("udp://[::1]:9/announce"), "::1".parse().ok());
         assert_eq!(literal_ip("http://a.b/"), None);
+    }
+
+    #[test]
+    fn a_url_says_whether_it_is_http_and_whether_it_holds_an_address() {
+        assert!(is_web("HTTP://t/") && is_web("https://t/"));
+        assert!(
+            !is_web("/announce?next=http://t/") && !is_web("udp://t:1") && !is_web("httpü://t")
+        );
+        assert_eq!(literal_family("http://u@[::1]:80/x"), Some(true));
+        assert_eq!(literal_family("http://192.0.2.1:80/x"), Some(false));
+        assert_eq!(literal_family("http://t.example/192.0.2.1"), None);
     }
 
     #[test]

@@ -160,6 +160,7 @@ fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, F
         max_up: rate(args.max_up),
         seed_ratio: args.seed_ratio.map_or(-1, thousandths),
         seed_time: args.seed_time.map_or(-1, seconds),
+        read_only: 0,
     };
     Ok(NewEntry { entry, metainfo: known })
 }

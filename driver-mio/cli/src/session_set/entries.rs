@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::metainfo::{InfoHash, Metainfo, parse_info_hash};
-use eddyline::{LocationId, Priority, RateLimits, ResumeData};
+use eddyline::metainfo::Metainfo;
+use eddyline::{LocationId, ResumeData};
 use eddyline_disk::Locations;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::dns::Names;
 use eddyline_session::session_store::{Entry, SessionSet};
-use eddyline_session::{AddOptions, Selected, Source};
+use eddyline_session::{AddOptions, EntryError, Selected, Source};
 
 use super::super::exit::{Failure, UNEXPECTED};
 use super::super::output::printable;
@@ -38,10 +38,7 @@ pub(super) fn current_name(entry: &Entry, resume: Option<&ResumeData>) -> String
 
 /// What the last run left of it.
 pub(super) fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData> {
-    let resume = ResumeData::decode(&store.load(hash_of(entry)?)?).ok()?;
-    // A run in another folder says nothing of this one. Early records tell no folder.
-    let here = [&entry.folder, &entry.moving_to].map(|folder| place_of(folder));
-    (here.contains(&resume.location) || resume.location == LocationId::default()).then_some(resume)
+    entry.resume(store)
 }
 
 /// Whether everything wanted of a torrent is here, as far as its resume data and a look at its files tell.
@@ -53,7 +50,7 @@ pub(super) fn is_whole(set: &SessionSet, store: &ResumeStore, entry: &Entry) -> 
         return false;
     }
     let skipped: BTreeSet<u32> = entry.skipped.iter().copied().collect();
-    let folder = if has_moved(entry, Some(&resume)) { &entry.moving_to } else { &entry.folder };
+    let folder = if entry.has_moved(Some(&resume)) { &entry.moving_to } else { &entry.folder };
     let files = (0u32..).zip(metainfo.layout().files());
     let mut wanted = files.filter(|(index, file)| file.is_stored() && !skipped.contains(index));
     wanted.all(|(index, file)| {
@@ -65,26 +62,7 @@ pub(super) fn is_whole(set: &SessionSet, store: &ResumeStore, entry: &Entry) -> 
 
 /// Its hash.
 pub(super) fn hash_of(entry: &Entry) -> Option<Sha1Hash> {
-    match parse_info_hash(&entry.hash) {
-        Ok(InfoHash::V1(hash)) => Some(hash),
-        _ => None,
-    }
-}
-
-/// What the set says of a torrent whose data has moved.
-pub(super) fn moved(entry: Entry) -> Entry {
-    if entry.moving_to.is_empty() {
-        return entry;
-    }
-    let mut left = entry.left.clone();
-    left.retain(|folder| ![&entry.folder, &entry.moving_to].contains(&folder));
-    left.push(entry.folder);
-    Entry { folder: entry.moving_to, moving_to: String::new(), left, ..entry }
-}
-
-/// What the set says of a torrent whose data could not be moved.
-pub(super) fn not_moved(entry: Entry) -> Entry {
-    Entry { moving_to: String::new(), ..entry }
+    entry.info_hash()
 }
 
 /// That a torrent could not be moved, and where it is.
@@ -94,20 +72,13 @@ pub(super) fn move_failure(entry: &Entry, why: &Failure) -> Failure {
     Failure::new(why.code, text)
 }
 
-/// Whether the data lies already where the set says that it is being moved to: a run that was killed did
-/// not come to say so.
-pub(super) fn has_moved(entry: &Entry, resume: Option<&ResumeData>) -> bool {
-    let to = place_of(&entry.moving_to);
-    !entry.moving_to.is_empty() && resume.is_some_and(|resume| resume.location == to)
-}
-
 /// What a torrent of the set is.
 pub(super) fn source_of(set: &SessionSet, entry: &Entry) -> Result<Source, Failure> {
-    match set.torrent(&entry.hash) {
-        Ok(bytes) => Metainfo::parse(&bytes)
-            .map(|metainfo| Source::Torrent(metainfo.into()))
-            .map_err(|error| Failure::torrent(&entry.name, &error)),
+    match set.source(entry) {
+        Err(EntryError::Torrent(error)) => Err(Failure::torrent(&entry.name, &error)),
+        // It says more of what is wrong.
         Err(_) => load(&entry.magnet, &Names::default()),
+        Ok(source) => Ok(source),
     }
 }
 
@@ -116,44 +87,14 @@ pub(super) fn place_of(folder: &str) -> LocationId {
     Locations::number_of(folder)
 }
 
-fn register(session: &Session, folder: &str) -> Result<LocationId, Failure> {
-    let place = session.place(Path::new(folder));
-    place.map_err(|error| Failure::new(UNEXPECTED, error.to_string()))
-}
-
 /// How a torrent of the set is added; all folders that it knows of are registered.
 pub(super) fn options_of(
     session: &Session,
     entry: &Entry,
     source: &Source,
 ) -> Result<AddOptions, Failure> {
-    let mut folder = &entry.folder;
-    register(session, folder)?;
-    for folder in &entry.left {
-        register(session, folder)?;
-    }
-    if !entry.moving_to.is_empty() {
-        register(session, &entry.moving_to)?;
-        let resume = session.store().and_then(|store| resume_of(store, entry));
-        if has_moved(entry, resume.as_ref()) {
-            folder = &entry.moving_to;
-        }
-    }
-    let mut priorities = Vec::new();
-    if let Source::Torrent(metainfo) = source {
-        priorities.resize(metainfo.layout().files().len(), Priority::Normal);
-        for file in &entry.skipped {
-            if let Some(priority) = priorities.get_mut(*file as usize) {
-                *priority = Priority::Skip;
-            }
-        }
-    }
-    let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);
-    Ok(AddOptions {
-        priorities,
-        sequential: entry.sequential != 0,
-        folder: Some(folder.into()),
-        limits: RateLimits { down: limit(entry.max_down), up: limit(entry.max_up) },
-        ..AddOptions::default()
-    })
+    let options = session.options_of(entry, source);
+    let options = options.map_err(|error| Failure::new(UNEXPECTED, error.to_string()))?;
+    // One that stands still in the set is here because a command has something to do with its files.
+    Ok(AddOptions { paused: false, ..options })
 }

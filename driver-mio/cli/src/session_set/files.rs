@@ -33,8 +33,7 @@ use super::super::signals::Signals;
 use super::super::verify::good_of;
 use super::add::claims_of;
 use super::entries::{
-    current_name, has_moved, move_failure, moved, not_moved, options_of, place_of, resume_of,
-    source_of, title,
+    current_name, move_failure, options_of, place_of, resume_of, source_of, title,
 };
 use super::list::print_changed;
 use super::shared::stays_with_others;
@@ -116,16 +115,16 @@ impl Mover<'_> {
     fn bring(&mut self, entry: Entry, to: &Path) -> Result<String, Failure> {
         let target = to.to_string_lossy().into_owned();
         let resume = resume_of(self.store, &entry);
-        let entry = if has_moved(&entry, resume.as_ref()) { moved(entry) } else { entry };
+        let entry = if entry.has_moved(resume.as_ref()) { entry.moved() } else { entry };
         if entry.folder == target {
             let text = format!("{} is there already", title(&entry));
-            self.put(not_moved(entry))?;
+            self.put(entry.not_moved())?;
             return Ok(text);
         }
         if self.set.torrent(&entry.hash).is_err() {
             // Nothing of it is on the disk yet.
             let text = format!("{} will be in {target}", title(&entry));
-            self.put(not_moved(Entry { folder: target, ..entry }))?;
+            self.put(Entry { folder: target, ..entry }.not_moved())?;
             return Ok(text);
         }
         can_be_at(self.set, self.store, &entry, to)?;
@@ -154,7 +153,7 @@ impl Mover<'_> {
             Ok(()) => {
                 let text = format!("moved {} to {target}", title(&entry));
                 Status::solved(self.store.state(), &entry.hash);
-                self.put(moved(entry))?;
+                self.put(entry.moved())?;
                 Ok(text)
             }
             // That is how a move is put off.
@@ -163,11 +162,11 @@ impl Mover<'_> {
             Err(_) if self.has_nothing(&entry) => {
                 let text = format!("{} will be in {target}", title(&entry));
                 Status::solved(self.store.state(), &entry.hash);
-                self.put(not_moved(Entry { folder: target, ..entry }))?;
+                self.put(Entry { folder: target, ..entry }.not_moved())?;
                 Ok(text)
             }
             Err(failure) => {
-                self.put(not_moved(entry.clone()))?;
+                self.put(entry.clone().not_moved())?;
                 Err(move_failure(&entry, &failure))
             }
         }

@@ -26,8 +26,7 @@ use super::super::setup::Setup;
 use super::super::signals::Signals;
 use super::add::skipped;
 use super::entries::{
-    hash_of, is_whole, move_failure, moved, not_moved, options_of, place_of, resume_of, source_of,
-    title,
+    hash_of, is_whole, move_failure, options_of, place_of, resume_of, source_of, title,
 };
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
@@ -266,7 +265,7 @@ impl Run<'_> {
             Notice::StorageDone { torrent: id, task: StorageTask::Move(_), .. } => {
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let Some(entry) = entry {
-                    self.put(moved(entry), None);
+                    self.put(entry.moved(), None);
                 }
             }
             Notice::MetadataReady(id) => self.metadata_came(*id),
@@ -277,7 +276,7 @@ impl Run<'_> {
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let (Some(entry), Some(why)) = (entry, why) {
                     self.session.fail(*id, move_failure(&entry, &why));
-                    self.put(not_moved(entry), None);
+                    self.put(entry.not_moved(), None);
                 }
             }
             _ => {}

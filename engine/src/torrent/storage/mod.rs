@@ -28,7 +28,7 @@ use super::life::Life;
 use crate::api::{
     CommandError, DiskError, DiskOp, DiskOutcome, FileStatus, Notice, Tag, TorrentError,
 };
-use crate::base::bits::Bits;
+use crate::base::bits::{Bits, NOTHING};
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::context::{DiskJob, DiskLedger, HashPurpose};
@@ -73,14 +73,20 @@ pub(super) struct Around<'a> {
     pub(super) now: Instant,
     pub(super) metainfo: &'a Arc<Metainfo>,
     pub(super) life: &'a Life,
-    pub(super) picker: &'a Picker,
+    /// The pieces, once they are known.
+    pub(super) picker: Option<&'a Picker>,
     /// Operations in progress.
     pub(super) disk: &'a DiskLedger,
 }
 
 impl Around<'_> {
     fn have(&self) -> &Bits {
-        self.picker.have()
+        self.picker.map_or(&NOTHING, Picker::have)
+    }
+
+    /// Whether nothing that is known is missing.
+    fn lacks_nothing(&self) -> bool {
+        self.picker.is_none_or(Picker::is_finished)
     }
 }
 

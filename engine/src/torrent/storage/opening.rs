@@ -85,7 +85,7 @@ impl Storage {
                     self.saving.mark();
                     self.saving.due_now();
                 }
-                if !around.picker.is_finished() {
+                if !around.lacks_nothing() {
                     self.arrangement.make_room();
                 }
                 out.push(Output::Adopted(begun));

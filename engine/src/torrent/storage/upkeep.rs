@@ -11,6 +11,7 @@ use super::{Around, Output, Outputs, Storage};
 use crate::api::{DiskError, DiskOp, FileStatus, LocationId, Notice, Rename, StorageTask, Tag};
 use crate::base::hash::Sha1Hash;
 use crate::context::{DiskJob, HashPurpose};
+use crate::picker::Picker;
 use crate::resume::ResumeData;
 
 /// Blocks, and a disk without room.
@@ -54,7 +55,7 @@ impl Storage {
     /// Pieces of which all blocks are written wait for their hash, those excepted that are being hashed.
     pub(in crate::torrent) fn hash_again(&mut self, around: &Around<'_>) {
         let hashing = around.disk.hashed_of(around.torrent);
-        let picker = around.picker;
+        let Some(picker) = around.picker else { return };
         let whole = picker.written_blocks().into_iter().map(|(piece, _)| piece);
         let waiting = whole.filter(|piece| picker.awaits_hash(*piece) && !hashing.contains(piece));
         self.hash_queue.extend(waiting);
@@ -63,7 +64,8 @@ impl Storage {
     /// Begins to hash one piece: what was fetched before what is in doubt. Returns whether it did.
     pub(in crate::torrent) fn hash_one(&mut self, around: &Around<'_>, out: &mut Outputs) -> bool {
         while let Some(piece) = self.hash_queue.pop_first() {
-            let Some(generation) = around.picker.generation_of(piece) else { continue };
+            let generation = around.picker.and_then(|picker| picker.generation_of(piece));
+            let Some(generation) = generation else { continue };
             hash(around, piece, HashPurpose::Verify(generation), out);
             return true;
         }
@@ -196,7 +198,8 @@ impl Storage {
             return;
         }
         self.doubt.sync_begins();
-        let (have, partial) = (around.have().clone(), around.picker.written_blocks());
+        let partial = around.picker.map_or_else(Vec::new, Picker::written_blocks);
+        let have = around.have().clone();
         self.saving.sync_begins(have, partial);
         let torrent = around.torrent;
         out.push(Output::Operation(DiskJob::Sync(torrent), DiskOp::Sync { torrent }));
@@ -249,7 +252,7 @@ impl Storage {
     fn writes_no_more(&self, around: &Around<'_>) -> bool {
         let stands = around.life.is_closing() || !around.life.is_running();
         self.doubt.is_synced()
-            && (stands || around.picker.is_finished())
+            && (stands || around.lacks_nothing())
             && !around.disk.is_writing(around.torrent)
     }
 

@@ -69,7 +69,7 @@ impl Bench {
             now: self.now(),
             metainfo: &self.metainfo,
             life: &self.life,
-            picker: &self.picker,
+            picker: Some(&self.picker),
             disk: &self.disk,
         };
         tell(&mut self.storage, &around, &mut out);
