@@ -168,7 +168,7 @@ fn what_waits_for_room_is_bounded_and_keeps_its_order() {
     outgoing.hold_first(first);
     let mut index = 0;
     while let Some(train) = outgoing.next_unsent() {
-        assert_eq!(train.as_transmit().contents, content(index, 1_000));
+        assert_eq!(train.as_transmit(None).contents, content(index, 1_000));
         index += 1;
     }
     assert_eq!(index as u64 + lost, 3_000);

@@ -201,7 +201,8 @@ impl Found<'_> {
             good += u32::from(self.have.has(piece));
             self.have.has(piece) || self.lacks_others(piece, index)
         });
-        whole && good > 0
+        // No piece tells of a file without bytes: it is on record, or would be foreign.
+        whole && (good > 0 || file.length == 0)
     }
 
     /// Whether something of a piece is not there that lies in other files than this one.

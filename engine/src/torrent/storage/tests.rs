@@ -155,7 +155,8 @@ fn verdict(
 fn verdict_without_second(have: &[u32], files: &[FileStatus], overwrite: bool) -> Verdict {
     let mut adoption = Adoption::new(overwrite);
     let (metainfo, have, skipped) = (metainfo(), bits(have), &[1]);
-    adoption.ask_for_proof(&metainfo, files, &[files[0]], false);
+    let before = Before { files: &[files[0]], here: false, crashed: false };
+    adoption.ask_for_proof(&metainfo, files, before);
     let read_only = false;
     adoption.decide(Found { metainfo: &metainfo, have: &have, files, skipped, read_only })
 }
@@ -246,7 +247,8 @@ fn what_came_into_a_file_without_bytes_is_cut_off_where_that_is_on_record_here_a
     let decide = |before, read_only| {
         let mut adoption = Adoption::new(false);
         adoption.ask_for_proof(&metainfo, &is, before);
-        adoption.decide(Found { metainfo: &metainfo, have: &have, files: &is, read_only })
+        let (files, skipped) = (&is, &[]);
+        adoption.decide(Found { metainfo: &metainfo, have: &have, files, skipped, read_only })
     };
     let here = Before { files: &was, here: true, crashed: false };
     assert_eq!(decide(here, false), Verdict::Cut([2].into()));
