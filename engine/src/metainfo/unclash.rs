@@ -96,7 +96,18 @@ impl Tree {
 
 /// A name that differs from another one by a number, and that a place can hold if it can hold that one.
 pub(crate) fn name_beside(name: &str, attempt: u32, naming: Naming) -> String {
-    with_suffix(name, attempt, naming.longest.into())
+    let longest = usize::from(naming.longest);
+    let beside = with_suffix(name, attempt, longest);
+    if beside.len() <= longest {
+        return beside;
+    }
+    // What follows the last dot is most of it: then the number is at the end.
+    let number = format!(".{attempt}");
+    let mut cut = name.len().min(longest.saturating_sub(number.len()));
+    while !name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    format!("{}{number}", name[..cut].trim_end_matches(is_joiner))
 }
 
 /// `name.ext` becomes `name.1.ext`.
@@ -161,6 +172,15 @@ mod tests {
         let long = alloc::format!("n/{}.mkv", "x".repeat(251));
         let twin = &names(&[&long, &long])[1];
         assert!(twin.len() == "n/".len() + 255 && twin.ends_with("x.1.mkv"), "{twin}");
+    }
+
+    #[test]
+    fn a_name_beside_another_is_no_longer_than_a_place_allows() {
+        for name in ["a".repeat(255), "a.".to_string() + &"b".repeat(253), ".".repeat(255)] {
+            let beside = name_beside(&name, 7, Naming::POSIX);
+            assert!(beside.len() <= 255 && beside != name && beside.contains(".7"), "{beside}");
+        }
+        assert_eq!(name_beside("b.txt", 1, Naming::POSIX), "b.1.txt");
     }
 
     /// What `count` files cost in folders a hundred deep that differ from the top, as an attacker
