@@ -85,6 +85,7 @@ pub mod choker;
 mod context;
 pub mod dht;
 pub mod engine;
+pub mod holepunch;
 pub mod local_discovery;
 pub mod metadata_fetch;
 pub mod metainfo;

@@ -12,6 +12,7 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("have_log", &[]),
     ("exchange", &[]),
     ("metadata", &[]),
+    ("punch", &[]),
     ("traffic", &[]),
     ("credit", &["traffic"]),
     ("upload", &["traffic"]),

@@ -57,10 +57,12 @@ impl Setup {
         let mut engine = Config {
             trackers: !matches.get_flag("no-trackers"),
             pex: !matches.get_flag("no-pex"),
+            holepunch: !matches.get_flag("no-holepunch"),
             dht: !matches.get_flag("no-dht"),
             lsd: !matches.get_flag("no-lsd"),
             encryption: encryption(matches),
             transports: transports(matches),
+            limit_utp: !matches.get_flag("no-limit-utp"),
             ..engine_config()
         };
         if let Some(nodes) = matches.get_many::<String>("dht-bootstrap") {

@@ -27,10 +27,14 @@ pub(super) fn transfer_flags(command: Command) -> Command {
         .arg(flag("json", "Print events as JSON, one object a line").help_heading(OUTPUT))
 }
 
-fn limits() -> [Arg; 3] {
+fn limits() -> [Arg; 4] {
     [
         rate("max-down", "Limit download speed in bytes per second, as in 500K or 2MiB"),
         rate("max-up", "Limit upload speed in bytes per second, as in 500K or 2MiB"),
+        flag("no-limit-utp", "Do not limit what goes over uTP").long_help(
+            "Do not hold what goes over uTP to --max-down and --max-up: it gives way by itself to \
+             whatever else uses the line.",
+        ),
         option("max-peers", "N", "Limit the number of peers of each torrent [default: 100]")
             .value_parser(value_parser!(u32).range(1..)),
     ]
@@ -54,7 +58,7 @@ fn seeding() -> [Arg; 2] {
     .map(|arg| arg.help_heading(END))
 }
 
-fn peers() -> [Arg; 7] {
+fn peers() -> [Arg; 8] {
     [
         many("peer", "HOST:PORT", "Connect to this peer at once")
             .value_parser(ValueParser::new(parse_address))
@@ -73,6 +77,10 @@ fn peers() -> [Arg; 7] {
             .long_help("Do not announce to trackers, not even to those of --tracker."),
         flag("no-dht", "Do not use the DHT"),
         flag("no-pex", "Do not exchange addresses with peers"),
+        flag("no-holepunch", "Do not help peers to meet through routers, nor be helped").long_help(
+            "Do not introduce peers to each other that nobody can connect to (BEP 55), and do not let \
+             peers introduce this one.",
+        ),
         flag("no-lsd", "Do not look for peers on the local network"),
         many("dht-bootstrap", "HOST:PORT", "Join the DHT through this node")
             .value_parser(ValueParser::new(parse_bootstrap))

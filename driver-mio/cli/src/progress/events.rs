@@ -1,6 +1,6 @@
 //! The events of `--json`, as `driver-mio/schema/events.json` describes them.
 
-use eddyline::{CloseReason, PeerSource, Stall};
+use eddyline::{CloseReason, PeerSource, Reachability, Stall};
 use serde::Serialize;
 
 /// A line of JSON.
@@ -52,6 +52,8 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
     },
+    /// It is believed otherwise now whether others can connect to us.
+    Reachability { state: &'static str, address: Option<String> },
     /// Everything wanted is here: of a torrent, or, without a hash, of all of them.
     Complete(Complete),
     /// Nothing moves.
@@ -112,6 +114,19 @@ pub fn source_words(source: PeerSource) -> &'static str {
         PeerSource::Lsd => "on the local network",
         PeerSource::Resume => "known from an earlier run",
         PeerSource::User => "given with --peer",
+    }
+}
+
+/// Whether others can connect to us: for programs, and for people.
+pub fn reachability(state: Reachability) -> (&'static str, &'static str) {
+    match state {
+        Reachability::Unknown => ("unknown", "it is not known whether peers can connect to us"),
+        Reachability::Open => ("open", "peers can connect to us"),
+        Reachability::OverTcp => ("over_tcp", "peers can connect to us over TCP"),
+        Reachability::OverUtp => ("over_utp", "peers can connect to us over uTP"),
+        Reachability::Closed => {
+            ("closed", "no peer can connect to us: a router may have to let the port in")
+        }
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         print_json(&rows.iter().map(listed).collect::<Vec<_>>());
     } else if !rows.is_empty() {
         print_table(&rows, matches.get_count("verbose") > 0);
+        // Beside the table, which programs may read.
+        let (running, status) = running_status(&ResumeStore::at(&folder));
+        let told = status.reachability.filter(|_| running && !matches.get_flag("quiet"));
+        told.iter().for_each(|words| say(words));
     } else if !matches.get_flag("quiet") {
         say("the session has no torrents; `eddyline session add` adds some");
     }
