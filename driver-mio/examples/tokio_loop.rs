@@ -1,6 +1,6 @@
-//! A complete client in an event loop of one's own, here tokio's: it listens, asks trackers and the DHT, speaks with
-//! encryption or without, and keeps what is verified for the next run. Files, names and HTTP are [`Services`]; what is
-//! kept of each connection is a [`Flow`]. Whatever happens is left in one mailbox, which wakes the loop.
+//! A complete client in an event loop of one's own, here tokio's: it listens, asks trackers and the DHT, speaks TCP and
+//! µTP, encrypted or not, and keeps what is verified. Files, names and HTTP are [`Services`], a connection is a
+//! [`Flow`], and those over µTP are [`UtpFlows`]. Whatever happens is left in one mailbox, which wakes the loop.
 //!
 //! ```sh
 //! cargo run --release -p eddyline-mio --example tokio_loop -- file.torrent FOLDER [HOST:PORT...]
@@ -16,11 +16,11 @@ use bytes::Bytes;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
     Action, AddTorrent, Command, Config, ConnId, ConnectFailure, Encryption, Engine, Event, Notice,
-    SocketToken, StreamAction, StreamEvent, UdpSocketId,
+    SocketToken, StreamAction, StreamEvent, Transports, UdpSocketId,
 };
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_mio::clock::Clock;
-use eddyline_mio::{Flow, Services, random_seed};
+use eddyline_mio::{Flow, Services, UtpFlows, random_seed};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Notify;
@@ -51,16 +51,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(accept(listener, waiting.clone(), mailbox.clone()));
     tokio::spawn(receive(udp.clone(), mailbox.clone()));
     // It speaks IPv4 only, and joins no multicast group.
-    let (clock, encryption) = (Clock::start(), Encryption::PREFERRED);
-    let config = Config { ipv6: false, lsd: false, encryption, ..Config::default() };
+    let (clock, encryption, transports) = (Clock::start(), Encryption::PREFERRED, Transports::Both);
+    let config = Config { ipv6: false, lsd: false, encryption, transports, ..Config::default() };
     let mut engine = Engine::new(config, random_seed()?, clock.now());
     let listen = Command::ListenOn { port, udp4: Some(UdpSocketId(0)), udp6: None };
     let (mut events, mut actions) = (vec![Event::from(listen), Event::from(add)], Vec::new());
-    let mut open: HashMap<ConnId, Shared> = HashMap::new();
+    let (mut open, mut utp) = (HashMap::<ConnId, Shared>::new(), UtpFlows::default());
     'run: loop {
         services.collect(&mut events);
         let wakeup = engine.step(clock.now(), events.drain(..), &mut actions);
         for action in actions.drain(..).filter_map(|action| services.perform(action)) {
+            // A datagram may be lost.
+            let sent = utp.perform(action, |to, datagram| drop(udp.try_send_to(datagram, to)));
+            let Some(action) = sent else { continue };
             match action {
                 // What is verified is stored then, and peers and trackers are told.
                 Action::Notify(Notice::Finished(id) | Notice::Checked(id, _))
@@ -92,15 +95,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     shared.0.lock().unwrap().perform(action);
                     shared.1.notify_one();
                 }
-                Action::Refuse { socket } => {
-                    drop(waiting.lock().unwrap().remove(&socket));
-                }
-                // A datagram may be lost.
-                Action::SendDatagram { to, data, .. } => drop(udp.try_send_to(&data, to)),
+                Action::Refuse { socket } => drop(waiting.lock().unwrap().remove(&socket)),
                 _ => {}
             }
         }
         open.retain(|_, shared| !shared.0.lock().unwrap().is_over());
+        mailbox.leave(utp.happened());
         // Running out of patience is how time passes for the engine.
         let _ = timeout(wakeup.patience(clock.now()), wake.notified()).await;
     }

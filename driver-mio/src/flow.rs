@@ -42,7 +42,7 @@ impl Flow {
     /// Takes what the engine wants of the connection. `Connect` and `Adopt` are about the socket and mean nothing
     /// here. `SendStored`, which only who answers reads with [`DiskOutcome::Ready`](eddyline::DiskOutcome::Ready) is
     /// asked for, cannot be done: it ends the connection. So do the actions of µTP, which
-    /// [`Config::transports`](eddyline::Config::transports) asks for.
+    /// [`Config::transports`](eddyline::Config::transports) asks for: they are for [`UtpFlows`](crate::UtpFlows).
     pub fn perform(&mut self, action: StreamAction) {
         match action {
             StreamAction::GrantRead(count) => self.credit += count as usize,

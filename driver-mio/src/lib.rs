@@ -22,6 +22,7 @@ mod platform;
 pub mod recorder;
 pub mod services;
 pub mod stream;
+pub mod utp_flows;
 pub mod utp_stream;
 
 pub use eddyline_disk as disk;
@@ -29,3 +30,4 @@ pub use eddyline_disk as disk;
 pub use driver::{Driver, DriverConfig, DriverError};
 pub use flow::Flow;
 pub use services::{Services, random_seed};
+pub use utp_flows::UtpFlows;

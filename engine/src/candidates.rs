@@ -5,6 +5,7 @@
 //! whoever named most gives way to who named less.
 
 mod calls;
+mod introducers;
 mod left;
 mod shares;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::api::{PeerSource, Transport};
 use crate::base::addr::{Scope, is_dialable, normalise, scope};
@@ -24,6 +26,7 @@ use crate::picker::PeerKey;
 
 pub use calls::CALLS;
 use calls::Calls;
+use introducers::MAX_INTRODUCERS;
 use left::Left;
 use shares::Shares;
 pub use shares::{MAX_PORTS, Namer};
@@ -68,6 +71,8 @@ pub struct Candidate {
     encrypted: bool,
     /// What carried the last connection, unless none came about since.
     transport: Option<Transport>,
+    /// Peers that are connected to it and may introduce us, the latest last.
+    introducers: SmallVec<[PeerKey; MAX_INTRODUCERS]>,
     /// It had everything when it was left because we had everything too.
     whole: bool,
     /// When somebody named it last, or it was connected.
@@ -222,6 +227,7 @@ impl Candidates {
             in_turn: false,
             encrypted: false,
             transport: None,
+            introducers: SmallVec::new(),
             whole: false,
             named_at: Instant::ZERO,
         };
@@ -337,24 +343,39 @@ impl Candidates {
             self.list(key, Instant::ZERO);
         }
         while let Some((.., key)) = self.ready.pop_first() {
-            let Some(addr) = self.known.get(&key).map(|candidate| candidate.addr) else { continue };
-            let prefix = Prefix::of(addr.ip());
-            let public = scope(addr.ip()) == Scope::Public;
-            let crowded = !prefix.is_loopback() && self.shares.busy_at(prefix) >= most.of_host
-                || public && self.shares.busy_in(prefix.wide()) >= most.of_block;
-            if crowded {
-                self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
-                continue;
+            if let Some(addr) = self.claim(key, most, now) {
+                return Some((key, addr));
             }
-            let wait = self.wait_for_turn(key, now);
-            if !wait.is_zero() {
-                self.list(key, now + wait);
-                continue;
-            }
-            self.set_busy(key, true);
-            return Some((key, addr));
         }
         None
+    }
+
+    /// Takes this address to be called at once, whenever its next attempt was due; as [`Self::next`] does. `None` where
+    /// it is connected, or has to wait.
+    pub fn call(&mut self, key: PeerKey, most: Most, now: Instant) -> Option<SocketAddr> {
+        self.known.get(&key).filter(|c| c.dialable && !c.busy)?;
+        self.unlist(key);
+        self.claim(key, most, now)
+    }
+
+    /// Takes an address that is not listed, if there is a place for it; else it waits.
+    fn claim(&mut self, key: PeerKey, most: Most, now: Instant) -> Option<SocketAddr> {
+        let addr = self.known.get(&key)?.addr;
+        let prefix = Prefix::of(addr.ip());
+        let public = scope(addr.ip()) == Scope::Public;
+        let crowded = !prefix.is_loopback() && self.shares.busy_at(prefix) >= most.of_host
+            || public && self.shares.busy_in(prefix.wide()) >= most.of_block;
+        if crowded {
+            self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
+            return None;
+        }
+        let wait = self.wait_for_turn(key, now);
+        if !wait.is_zero() {
+            self.list(key, now + wait);
+            return None;
+        }
+        self.set_busy(key, true);
+        Some(addr)
     }
 
     /// How long an address waits until it is its namer's turn to have one called. This machine may be called
@@ -443,6 +464,11 @@ impl Candidates {
             candidate.encrypted = encrypted;
             candidate.transport = utp.then_some(Transport::Utp);
         }
+    }
+
+    /// The key of an address that is known.
+    pub fn key_of(&self, addr: SocketAddr) -> Option<PeerKey> {
+        self.by_addr.get(&normalise(addr)).copied()
     }
 
     /// With what an address is called first where there is a choice.

@@ -15,6 +15,7 @@ mod introductions;
 mod limits;
 mod network;
 mod randomness;
+mod reach;
 mod utp;
 
 use core::net::SocketAddr;
@@ -44,6 +45,7 @@ pub use introductions::Introductions;
 pub use limits::Limits;
 pub use network::Network;
 pub use randomness::Randomness;
+pub use reach::Reach;
 pub use utp::{ACCEPT_ROOM, Utp};
 
 /// What a timer wakes.
@@ -124,6 +126,11 @@ impl Context {
         }
     }
 
+    /// Whether rate limits hold for what goes over a transport.
+    pub const fn limits_hold(&self, transport: Transport) -> bool {
+        self.config.limit_utp || matches!(transport, Transport::Tcp)
+    }
+
     /// Asks for something about a connection.
     pub fn stream(&mut self, conn: ConnId, action: StreamAction) {
         if self.net.utp.asked(conn, &action) {
@@ -162,6 +169,13 @@ impl Context {
     /// Tells the embedder something.
     pub fn notify(&mut self, notice: Notice) {
         self.out.notify(notice);
+    }
+
+    /// Tells whether others can connect to us.
+    pub fn tell_reachability(&mut self) {
+        let identity = &self.net.identity;
+        let address = identity.settled(false).or_else(|| identity.settled(true));
+        self.notify(Notice::Reachability { state: self.net.reach.told(), address });
     }
 
     /// Says that a command cannot be carried out.

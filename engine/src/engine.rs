@@ -47,11 +47,12 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Action, Config, EngineStats, Event, Notice, PeerView, TorrentState, TorrentView, ViolatedRule,
-    WakeReason, Wakeup,
+    Action, Config, EngineStats, Event, Notice, PeerView, Reachability, TorrentState, TorrentView,
+    ViolatedRule, WakeReason, Wakeup,
 };
 use crate::base::digest::Digest;
 use crate::base::hash::Sha1Hash;
@@ -252,6 +253,16 @@ impl Engine {
     /// All torrents.
     pub fn torrents(&self) -> impl Iterator<Item = TorrentId> + '_ {
         self.torrents.iter().map(|(id, _)| id)
+    }
+
+    /// Whether others can connect to us, as far as it can be inferred; [`Notice::Reachability`] tells of changes.
+    pub fn reachability(&self) -> Reachability {
+        self.ctx.net.reach.told()
+    }
+
+    /// Our address on the internet, where enough of those who see it agree.
+    pub fn external_address(&self, ipv6: bool) -> Option<IpAddr> {
+        self.ctx.net.identity.settled(ipv6)
     }
 
     /// One torrent; costs as much as it has pieces.

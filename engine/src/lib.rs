@@ -86,6 +86,7 @@ mod context;
 #[cfg(feature = "dht")]
 pub mod dht;
 pub mod engine;
+pub mod holepunch;
 pub mod local_discovery;
 mod lookups;
 pub mod metadata_fetch;

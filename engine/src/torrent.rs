@@ -14,7 +14,8 @@
 //! - `storage`: its files;
 //! - `blame`: who sent a bad block; `have_log`: verified pieces, for peers to be told;
 //! - `traffic`: payload, and how fast it may be: `credit`, how much each peer may send; `upload`, what each is served;
-//! - `exchange`: which peers others are told of; `metadata`: the info dictionary, for those who ask.
+//! - `exchange`: which peers others are told of; `punch`: who is introduced to whom;
+//! - `metadata`: the info dictionary, for those who ask.
 //!
 //! Others look at it and change nothing: `places` (who gives way where there are too few), `introduction` (what a peer
 //! is told first), `announce` (what an announce says), `view`, `audit`.
@@ -37,6 +38,7 @@ mod messages;
 mod metadata;
 mod peers;
 mod places;
+mod punch;
 mod rest;
 mod storage;
 #[cfg(test)]

@@ -29,6 +29,12 @@ fn the_tokio_loop_downloads_from_libtorrent() {
 }
 
 #[test]
+fn the_tokio_loop_downloads_over_utp() {
+    // libtorrent takes calls over TCP as well, and hangs up.
+    fetch_with("tokio_loop", &["--utp=only"]);
+}
+
+#[test]
 fn the_loops_download_with_rc4() {
     fetch_with("std_loop", &["--encrypt=2"]);
     fetch_with("tokio_loop", &["--encrypt=2"]);

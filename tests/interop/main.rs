@@ -11,6 +11,7 @@ mod hostile;
 mod lab;
 mod magnets;
 mod recording_tracker;
+mod routers;
 mod scale;
 mod sessions;
 mod swarm;

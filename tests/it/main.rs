@@ -9,6 +9,7 @@ mod documents;
 mod download;
 mod encryption;
 mod errors;
+mod holepunch;
 mod hostile;
 mod input_costs;
 mod lifecycle;

@@ -154,6 +154,7 @@ const OVER_UTP: &[&str] = &[
     "bytes are offered, sent and released in this order",
     "bytes under way over µTP are counted and bounded",
     "the machine of µTP has said everything after a step",
+    "introductions are counted and bounded, whoever asks for them",
 ];
 
 fn over_utp() -> Engine {

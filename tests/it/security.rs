@@ -2,6 +2,7 @@
 
 use eddyline::Config;
 use eddyline::base::work::{STEP_UNITS, TURN_UNITS};
+use eddyline::holepunch::{CALLS_FOR_OTHERS, INTRODUCTIONS};
 use eddyline::metainfo::{MAX_FILES, MAX_PATH_DEPTH, PATH_BYTES_FREE, PATH_BYTES_PER_BYTE};
 use eddyline::standing::STRIKES;
 
@@ -34,6 +35,8 @@ fn the_limits_that_the_security_page_names_are_those_of_the_code() {
         format!("and {} in a second for all who call", eddyline::api::MAX_KEYS_A_SECOND),
         format!("an eighth of the {} addresses", grouped(config.max_candidates.into())),
         format!("{} calls to what it named that find no peer", eddyline::candidates::CALLS.burst),
+        format!("{} introductions to one host, then one in 3 s", INTRODUCTIONS.burst),
+        format!("{} calls to strangers for each who names", CALLS_FOR_OTHERS.burst),
         format!("the longest metadata ({} MiB)", config.max_metadata >> 20),
         format!("{MAX_PATH_DEPTH} folders deep, {} files", grouped(MAX_FILES as u64)),
         format!("names of {} MiB and {PATH_BYTES_PER_BYTE} bytes", PATH_BYTES_FREE >> 20),

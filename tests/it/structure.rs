@@ -13,6 +13,7 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("have_log", &[]),
     ("exchange", &[]),
     ("metadata", &[]),
+    ("punch", &[]),
     ("traffic", &[]),
     ("credit", &["traffic"]),
     ("upload", &["traffic"]),

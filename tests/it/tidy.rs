@@ -46,13 +46,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bandwidth", &["base"]),
     ("picker", &["base", "metainfo"]),
     ("peer_exchange", &["base", "wire"]),
+    ("holepunch", &["base"]),
     ("metadata_fetch", &["base", "metainfo", "picker", "wire"]),
     ("peer", &["api", "base", "metainfo", "peer_exchange", "picker", "wire"]),
     ("choker", &["api", "base"]),
     ("candidates", &["api", "base", "picker"]),
     ("standby", &["base"]),
     ("standing", &["base"]),
-    ("context", &["api", "bandwidth", "base", "picker", "standing", "tracker", "wire"]),
+    (
+        "context",
+        &["api", "bandwidth", "base", "holepunch", "picker", "standing", "tracker", "wire"],
+    ),
     (
         "torrent",
         &[

@@ -1,6 +1,7 @@
 //! What the fuzzers run: one function a target, called by `fuzz/` with new inputs and by the tests
 //! with the committed ones. Each panics when something does not hold.
 
+mod datagrams;
 mod discovery;
 mod encryption;
 mod traces;
@@ -27,6 +28,7 @@ use crate::scenario::{Scenario, Verdict};
 use crate::scripted::{Script, ScriptAction};
 use crate::world::World;
 
+pub use datagrams::{introductions, utp_engine};
 pub use discovery::{dht_node, krpc, local_discovery, metadata, pex};
 pub use encryption::{mse_bytes, mse_pair};
 pub use traces::{trace_minimise, trace_replay};
@@ -59,6 +61,8 @@ pub const TARGETS: &[Target] = &[
     ("adversary", adversary),
     ("mse_pair", mse_pair),
     ("mse_bytes", mse_bytes),
+    ("utp_engine", utp_engine),
+    ("introductions", introductions),
 ];
 
 /// The scanner never panics, and what it accepts it accepts again by itself. Both writers write the

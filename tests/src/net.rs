@@ -1,7 +1,7 @@
 //! Links and what runs over them: connections that keep order within a window, address translation,
 //! partitions, clocks that are wrong.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub enum Nat {
 pub(crate) struct NatState {
     /// Whom was sent to.
     sent_to: BTreeSet<SocketAddr>,
+    /// From which port, where each destination has one of its own.
+    ports: BTreeMap<SocketAddr, u16>,
 }
 
 impl NatState {
@@ -80,20 +82,20 @@ impl NatState {
         self.sent_to.insert(to);
         match nat {
             Nat::Symmetric => {
-                let order = self.sent_to.iter().position(|known| *known == to).unwrap_or(0);
-                // A port for each destination, stable for as long as no earlier one is added.
-                20_000 + (u32::from(to.port()) * 31 + order as u32) as u16 % 20_000
+                let next = 20_000 + self.ports.len() as u16 % 40_000;
+                *self.ports.entry(to).or_insert(next)
             }
             _ => port,
         }
     }
 
-    /// Whether a packet from `from` gets in.
-    pub(crate) fn admits(&self, nat: Nat, from: SocketAddr) -> bool {
+    /// Whether a packet from `from` to the port `port` gets in.
+    pub(crate) fn admits(&self, nat: Nat, from: SocketAddr, port: u16) -> bool {
         match nat {
             Nat::Open | Nat::FullCone => true,
             Nat::Restricted => self.sent_to.iter().any(|known| known.ip() == from.ip()),
-            Nat::PortRestricted | Nat::Symmetric => self.sent_to.contains(&from),
+            Nat::PortRestricted => self.sent_to.contains(&from),
+            Nat::Symmetric => self.ports.get(&from) == Some(&port),
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Node {
     pub hears_tcp: bool,
     /// The same for packets of µTP.
     pub hears_utp: bool,
+    /// Whether connections with TCP are taken where the engine speaks none: they end at once.
+    pub takes_tcp: bool,
     /// How often it has called with TCP.
     pub tcp_calls: u64,
     /// Whether notices are kept; a large world does without.
@@ -103,6 +105,7 @@ impl Node {
             nat: Nat::default(),
             clock: NodeClock::right(now),
             hears_tcp: true,
+            takes_tcp: false,
             hears_utp: true,
             tcp_calls: 0,
             keep_notices: true,

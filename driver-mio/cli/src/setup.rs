@@ -65,10 +65,12 @@ impl Setup {
         let mut engine = Config {
             trackers: !peers.no_trackers,
             pex: !peers.no_pex,
+            holepunch: !peers.no_holepunch,
             dht: !peers.no_dht,
             lsd: !peers.no_lsd,
             encryption: Encryption { policy: network.encryption, level: network.encryption_level },
             transports: network.transport,
+            limit_utp: !flags.limits.no_limit_utp,
             ..engine_config()
         };
         if !peers.dht_bootstrap.is_empty() {

@@ -48,6 +48,8 @@ const PER_CANDIDATE: u64 = 512;
 
 /// What is held against addresses, for all torrents: 10,000 bans, 10,000 lesser records, and what finds them.
 const STANDING: u64 = 20_000 * 256;
+/// Who introduced whom: five ledgers of a thousand hosts at the most, and a hundred questions.
+const INTRODUCTIONS: u64 = 5_000 * 96 + 100 * 128;
 /// What is held of bad pieces of a torrent: evidence about 65,536 blocks and 4,096 senders.
 const EVIDENCE: u64 = 65_536 * 2 * 32 + 4_096 * 256;
 /// Calls to what 1,000 namers have named, and 200 addresses that were forgotten and wait, of a torrent.
@@ -203,6 +205,8 @@ pub struct Config {
     pub trackers: bool,
     /// Whether peers are told of peers (BEP 11).
     pub pex: bool,
+    /// Whether peers that nobody can connect to are introduced to each other, and we to them (BEP 55): over µTP alone.
+    pub holepunch: bool,
     /// Whether we are a node of the DHT (BEP 5).
     pub dht: bool,
     /// Whether that node only asks and answers nobody (BEP 43).
@@ -227,6 +231,8 @@ pub struct Config {
     /// [`Action::Transmit`](crate::Action::Transmit) and keep outgoing streams for
     /// [`StreamAction::OpenUtp`](crate::StreamAction::OpenUtp).
     pub transports: Transports,
+    /// Whether rate limits hold for what goes over µTP too, which gives way to others by itself.
+    pub limit_utp: bool,
 }
 
 impl Default for Config {
@@ -257,6 +263,7 @@ impl Default for Config {
             ipv6: true,
             trackers: true,
             pex: true,
+            holepunch: true,
             dht: true,
             dht_read_only: false,
             dht_bootstrap: DHT_BOOTSTRAP.map(String::from).into(),
@@ -265,6 +272,7 @@ impl Default for Config {
             rest_after: None,
             encryption: Encryption::default(),
             transports: Transports::default(),
+            limit_utp: true,
         }
     }
 }
@@ -359,7 +367,7 @@ impl Config {
             peers: connections * (PER_CONNECTION + 2 * bits),
             candidates: u64::from(torrents)
                 * (u64::from(self.max_candidates) * PER_CANDIDATE + CALLS),
-            blame: STANDING + u64::from(torrents) * EVIDENCE,
+            blame: STANDING + INTRODUCTIONS + u64::from(torrents) * EVIDENCE,
             utp: self.utp_bound(connections),
         }
     }

@@ -37,7 +37,7 @@ pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEven
 pub use notice::{CloseReason, Notice};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
-pub use transport::{Transport, Transports, UtpPacket};
+pub use transport::{Reachability, Transport, Transports, UtpPacket};
 pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerView};
 pub use wakeup::{WakeReason, Wakeup};
 

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use eddyline_mse::Method as EncryptionMethod;
@@ -12,7 +12,7 @@ use super::command::{PeerSource, Tag};
 use super::dht::{NodeId, Outcome as DhtOutcome};
 use super::error::{CommandError, DiskError, TorrentError};
 use super::storage::StorageTask;
-use super::transport::Transport;
+use super::transport::{Reachability, Transport};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::metainfo::InfoHashes;
@@ -188,6 +188,13 @@ pub enum Notice {
         target: NodeId,
         /// What was found.
         outcome: Box<DhtOutcome>,
+    },
+    /// It is believed otherwise now whether others can connect to us.
+    Reachability {
+        /// What is believed.
+        state: Reachability,
+        /// Our address on the internet, where enough of those who see it (peers, trackers, nodes of the DHT) agree.
+        address: Option<IpAddr>,
     },
     /// Resume data was stored.
     ResumeSaved(TorrentId),

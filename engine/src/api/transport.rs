@@ -18,6 +18,22 @@ pub enum Transport {
     Utp,
 }
 
+/// Whether others can connect to us, as far as it can be inferred.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Reachability {
+    /// It is not known yet, or not any more.
+    #[default]
+    Unknown,
+    /// Peers on the internet have connected to us within an hour, over TCP and over µTP.
+    Open,
+    /// The same, over TCP alone.
+    OverTcp,
+    /// The same, over µTP alone.
+    OverUtp,
+    /// None has for ten minutes and more, while we have reached many.
+    Closed,
+}
+
 /// Which transports are spoken, with whoever calls and when we call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Transports {

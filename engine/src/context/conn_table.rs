@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "corruption")]
 use crate::api::StreamKey;
-use crate::api::{EncryptionMethod, StreamCipher};
+use crate::api::{EncryptionMethod, StreamCipher, Transport};
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
@@ -75,6 +75,10 @@ pub struct Conn {
     pub phase: Phase,
     /// When patience with connecting or shaking hands ends.
     pub deadline: Instant,
+    /// Somebody has told the other side to call us at the same moment (BEP 55): it is called over µTP alone.
+    pub introduced: bool,
+    /// What carries it, since it stands.
+    pub transport: Transport,
     /// How the bytes behind its encrypted handshake go; `None` where there was none.
     pub encryption: Option<EncryptionMethod>,
     /// Deciphers the bytes that were granted before the driver knew the key and have not come yet: for as many as
@@ -93,8 +97,20 @@ impl Conn {
         phase: Phase,
         deadline: Instant,
     ) -> Self {
-        let (encryption, residue) = (None, None);
-        Self { remote, torrent, key, phase, deadline, encryption, residue, refused: false }
+        let (introduced, transport) = (false, Transport::Tcp);
+        let (encryption, residue, refused) = (None, None, false);
+        Self {
+            remote,
+            torrent,
+            key,
+            phase,
+            deadline,
+            introduced,
+            transport,
+            encryption,
+            residue,
+            refused,
+        }
     }
 
     /// Whether it came by itself and has not said yet what it wants.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions, Utp};
+use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions, Reach, Utp};
+use crate::holepunch::Holepunch;
 use crate::standing::Standing;
 
 /// What all torrents share of the network.
@@ -20,6 +21,10 @@ pub struct Network {
     pub idlers: Idlers,
     /// Who we are.
     pub identity: Identity,
+    /// Whether others can connect to us.
+    pub reach: Reach,
+    /// Who is introduced to whom.
+    pub holepunch: Holepunch,
     /// What is held against addresses.
     pub standing: Standing,
     /// Nodes of the DHT that peers told of.
@@ -42,6 +47,8 @@ impl Network {
             exchanges: Exchanges::default(),
             idlers: Idlers::default(),
             identity: Identity::default(),
+            reach: Reach::default(),
+            holepunch: Holepunch::default(),
             standing: Standing::default(),
             introductions: Introductions::default(),
             dht_runs: false,

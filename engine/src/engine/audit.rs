@@ -50,6 +50,7 @@ impl Engine {
         }
         check(self.standby.check())?;
         check(self.ctx.net.standing.check())?;
+        check(self.ctx.net.holepunch.check())?;
         check(self.trackers.check())?;
         check(self.lookups.check())?;
         check(self.dht.check())?;

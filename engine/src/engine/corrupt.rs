@@ -48,6 +48,7 @@ impl Engine {
         let damaged = damaged.or_else(|| ctx.net.utp.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.introductions.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.standing.corrupt(rule));
+        let damaged = damaged.or_else(|| ctx.net.holepunch.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));
         let damaged = damaged.or_else(|| self.lookups.corrupt(rule));
         let damaged = damaged.or_else(|| self.dht.corrupt(rule));

@@ -134,6 +134,9 @@ impl Engine {
         let Some(conn) = self.greet(normalise(from)) else {
             return self.ctx.net.utp.refuse(connection);
         };
+        if let Some(entry) = self.ctx.net.conns.get_mut(conn) {
+            entry.transport = Transport::Utp;
+        }
         self.ctx.net.utp.adopt(conn, connection);
         self.ctx.stream(conn, StreamAction::OpenUtp { remote: from });
         self.grant_stranger(conn);
@@ -155,6 +158,9 @@ impl Engine {
         if self.ctx.net.utp.stands(old, conn) {
             // It is a name of nothing but the attempt with TCP.
             self.ctx.out.stream(old, StreamAction::Close(CloseMode::Now));
+        }
+        if let Some(entry) = self.ctx.net.conns.get_mut(conn) {
+            entry.transport = Transport::Utp;
         }
         self.ctx.stream(conn, StreamAction::OpenUtp { remote });
         self.connected(conn);
@@ -199,7 +205,7 @@ impl Engine {
     pub(super) fn try_otherwise(&mut self, conn: ConnId) -> bool {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return false };
         let remote = entry.remote;
-        if self.ctx.config.transports != Transports::Both {
+        if self.ctx.config.transports != Transports::Both || entry.introduced {
             return false;
         }
         if !self.ctx.net.utp.carries(conn) {

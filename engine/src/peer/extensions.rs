@@ -9,6 +9,8 @@ use crate::wire::ExtendedHandshake;
 pub const OUR_PEX_ID: u8 = 1;
 /// The id under which we take `ut_metadata` (BEP 9).
 pub const OUR_METADATA_ID: u8 = 2;
+/// The id under which we take `ut_holepunch` (BEP 55).
+pub const OUR_HOLEPUNCH_ID: u8 = 4;
 /// The id under which we take `lt_donthave` (BEP 54).
 pub const OUR_DONT_HAVE_ID: u8 = 7;
 
@@ -28,6 +30,8 @@ pub struct Extensions {
     pub metadata: Option<u8>,
     /// The id under which it takes `ut_pex`.
     pub pex: Option<u8>,
+    /// The id under which it takes `ut_holepunch`.
+    pub holepunch: Option<u8>,
     /// Its listening port.
     pub port: Option<u16>,
     /// Our address as it sees it.
@@ -42,6 +46,7 @@ impl Default for Extensions {
             dont_have: None,
             metadata: None,
             pex: None,
+            holepunch: None,
             port: None,
             your_ip: None,
         }
@@ -64,6 +69,7 @@ impl Extensions {
         self.dont_have = id("lt_donthave", self.dont_have);
         self.metadata = id("ut_metadata", self.metadata);
         self.pex = id("ut_pex", self.pex);
+        self.holepunch = id("ut_holepunch", self.holepunch);
         self.port = handshake.p.or(self.port);
         self.your_ip = handshake.yourip.or(self.your_ip);
     }

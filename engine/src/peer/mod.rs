@@ -1,6 +1,6 @@
 //! One connected peer: what it said, what was said to it, what is outstanding either way.
 //!
-//! The machine knows the rules of the protocol (BEP 3, 6, 9, 10, 11, 21, 54) and nothing about other peers
+//! The machine knows the rules of the protocol (BEP 3, 6, 9, 10, 11, 21, 54, 55) and nothing about other peers
 //! or the disk; the torrent that owns it makes the decisions.
 
 mod before_metadata;
@@ -37,7 +37,7 @@ const IDLE_SLOT_MILLIS: u64 = 4000;
 pub use before_metadata::BeforeMetadata;
 pub use calm::Calm;
 pub use error::{Misbehaviour, PeerError};
-pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_PEX_ID};
 pub use metadata::MetadataUploads;
 pub use outbox::{HAVES_MARK, Outbox};
 pub use protocol::PeerEvent;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use bytes::Bytes;
 
-use super::extensions::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
+use super::extensions::{OUR_DONT_HAVE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_PEX_ID};
 use super::{Misbehaviour, Peer, PeerError};
 use crate::api::MAX_REQUEST_LENGTH;
 use crate::base::bits::Bits;
@@ -12,7 +12,8 @@ use crate::base::work::{STEPS_A_UNIT, Work};
 use crate::metainfo::{BLOCK_LENGTH, Geometry};
 use crate::picker::PeerPieces;
 use crate::wire::{
-    BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexMessage, parse_dont_have,
+    BlockRequest, ExtendedHandshake, HolepunchMessage, Message, MetadataMessage, PexMessage,
+    parse_dont_have,
 };
 
 /// Pieces a peer may allow or suggest that are remembered.
@@ -65,6 +66,8 @@ pub enum PeerEvent {
     Metadata(MetadataMessage),
     /// Peers that it knows (BEP 11).
     Pex(Box<PexMessage>),
+    /// Somebody to whom it introduces us, or wants to be introduced (BEP 55).
+    Holepunch(HolepunchMessage),
     /// The port of its DHT node (BEP 5).
     DhtPort(u16),
 }
@@ -331,6 +334,7 @@ impl Peer {
             }
             OUR_METADATA_ID => Ok(Some(PeerEvent::Metadata(MetadataMessage::decode(payload)?))),
             OUR_PEX_ID => Ok(Some(PeerEvent::Pex(Box::new(PexMessage::decode(payload)?)))),
+            OUR_HOLEPUNCH_ID => Ok(Some(PeerEvent::Holepunch(HolepunchMessage::decode(payload)?))),
             // Before there is metadata nothing is known that could be lost.
             OUR_DONT_HAVE_ID if pieces == 0 => Ok(None),
             OUR_DONT_HAVE_ID => Ok(self.dont_have(index(parse_dont_have(payload)?, pieces)?)),

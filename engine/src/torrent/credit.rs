@@ -35,7 +35,8 @@ impl Traffic {
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
     pub(super) fn grant(&mut self, ctx: &mut Context, peer: &mut Peer, share: Option<u64>) {
         let window = Self::window(ctx, peer);
-        let limited = ctx.limits.down.rate().is_some() || self.down_limit.rate().is_some();
+        let limited = ctx.limits_hold(peer.transport)
+            && (ctx.limits.down.rate().is_some() || self.down_limit.rate().is_some());
         let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
         // Granted when half of the window is used up: few grants, and the peer never has to stop.
         if peer.granted > window / 2 || window == 0 {

@@ -90,5 +90,6 @@ fn flags_of(peer: &Peer) -> PexFlags {
     // As we speak with it, so may others: what it says of itself is not heard by all.
     let encryption = if peer.encryption.is_some() { PexFlags::ENCRYPTION } else { 0 };
     let utp = if peer.transport == Transport::Utp { PexFlags::UTP } else { 0 };
-    PexFlags(seed | reachable | encryption | utp)
+    let holepunch = if peer.extensions.holepunch.is_some() { PexFlags::HOLEPUNCH } else { 0 };
+    PexFlags(seed | reachable | encryption | utp | holepunch)
 }

@@ -3,8 +3,9 @@
 use core::net::IpAddr;
 
 use super::Torrent;
+use crate::api::Transport;
 use crate::context::Context;
-use crate::peer::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID, Peer};
+use crate::peer::{OUR_DONT_HAVE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_PEX_ID, Peer};
 use crate::wire::{ExtendedHandshake, Message, allowed_fast_set};
 
 /// Pieces a choked newcomer may fetch (BEP 6).
@@ -16,11 +17,24 @@ impl Torrent {
         ctx.config.pex && !self.metainfo.is_private()
     }
 
+    /// Whether peers are introduced to each other, and we to others: never in a private torrent, where a peer names
+    /// nobody.
+    pub(super) fn punches_holes(&self, ctx: &Context) -> bool {
+        let identity = &ctx.net.identity;
+        ctx.config.holepunch
+            && ctx.config.transports.include(Transport::Utp)
+            && (identity.udp(false).is_some() || identity.udp(true).is_some())
+            && !self.metainfo.is_private()
+    }
+
     /// The extensions that we take, and how long our info dictionary is.
     pub(super) fn offer_extensions(&self, ctx: &Context, handshake: &mut ExtendedHandshake) {
         handshake.m.insert("ut_metadata".into(), OUR_METADATA_ID);
         if self.exchanges_peers(ctx) {
             handshake.m.insert("ut_pex".into(), OUR_PEX_ID);
+        }
+        if self.punches_holes(ctx) {
+            handshake.m.insert("ut_holepunch".into(), OUR_HOLEPUNCH_ID);
         }
         let length = self.info().and_then(|info| i64::try_from(info.len()).ok());
         handshake.metadata_size = length;

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::upload::{self, push};
-use super::{Torrent, exchange, metadata};
+use super::{Torrent, exchange, metadata, punch};
 use crate::api::{CloseReason, PeerSource, READ_FLOOR};
 use crate::base::bits::Bits;
 use crate::base::budget::Budget;
@@ -18,7 +18,8 @@ use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerKey, PeerPieces, Picker, STEPS_TO_INDEX};
 use crate::wire::{
-    BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexFlags, PexMessage,
+    BlockRequest, ExtendedHandshake, HolepunchKind, HolepunchMessage, Message, MetadataMessage,
+    PexFlags, PexMessage,
 };
 
 /// Milliseconds without a byte from a peer after which it is closed: keep-alives come every two minutes.
@@ -191,6 +192,7 @@ impl Torrent {
             PeerEvent::Extended(handshake) => self.extended(ctx, conn, &handshake),
             PeerEvent::Metadata(message) => return self.metadata_message(ctx, conn, message),
             PeerEvent::Pex(message) => return self.take_in_peers(ctx, conn, &message),
+            PeerEvent::Holepunch(message) => self.holepunch_message(ctx, conn, message),
             PeerEvent::DhtPort(port) => {
                 if let Some(peer) = self.peers.get(&conn).filter(|_| ctx.net.dht_runs) {
                     let node = SocketAddr::new(peer.intro.addr.ip(), port);
@@ -314,14 +316,36 @@ impl Torrent {
         }
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
+        let (key, introduces) = (peer.intro.key, peer.extensions.holepunch.is_some());
         for (addr, flags) in exchange::named(peer, message, ctx.now)? {
             if addr != ctx.net.identity.external(addr.is_ipv6()) {
                 let new = self.take_in(ctx, addr, namer);
                 let (encrypted, utp) = (flags.has(PexFlags::ENCRYPTION), flags.has(PexFlags::UTP));
                 new.into_iter().for_each(|key| self.candidates.hint(key, encrypted, utp));
+                if introduces && flags.has(PexFlags::HOLEPUNCH) {
+                    self.candidates.introduced_by(addr, key);
+                }
             }
         }
         Ok(())
+    }
+
+    /// A peer wants to be introduced to somebody, or introduces us, or does not. Who does not know the extension is not
+    /// listened to.
+    fn holepunch_message(&mut self, ctx: &mut Context, conn: ConnId, message: HolepunchMessage) {
+        let knows = self.peers.get(&conn).is_some_and(|peer| peer.extensions.holepunch.is_some());
+        if !knows || !self.punches_holes(ctx) {
+            return;
+        }
+        match message.kind {
+            // Who tells nobody of peers introduces nobody either.
+            HolepunchKind::Rendezvous if self.exchanges_peers(ctx) => {
+                punch::introduce(ctx, &mut self.peers, conn, message.addr);
+            }
+            HolepunchKind::Connect => self.introduced(ctx, conn, message.addr),
+            HolepunchKind::Error => self.not_introduced(ctx, conn, message.addr),
+            HolepunchKind::Rendezvous | HolepunchKind::Unknown(_) => {}
+        }
     }
 
     /// A peer said in its handshake what it can do for us.

@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::{Contents, Torrent, exchange};
+use super::{Contents, Torrent, exchange, punch};
 use crate::api::{
     CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction, Transport,
     Transports,
 };
-use crate::base::addr::{self, priority};
+use crate::base::addr::{self, normalise, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
@@ -19,7 +19,7 @@ use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
 use crate::tracker::{Answer, Failure, TrackerRef};
-use crate::wire::Handshake;
+use crate::wire::{Handshake, HolepunchKind, HolepunchMessage};
 
 /// Seconds that a connection may take to be established.
 const CONNECT_SECONDS: u64 = 15;
@@ -129,33 +129,10 @@ impl Torrent {
         if !self.wants_peers() || ctx.stopping {
             return;
         }
-        let limit = ctx.config.max_connections_per_torrent;
-        while ctx.net.conns.half_open() < ctx.config.max_half_open
-            && ctx.net.conns.len() < ctx.config.max_connections
-            && self.peers.len() as u32 + self.connecting < limit
+        while self.has_room_to_call(ctx)
             && let Some((key, remote)) = self.candidates.next(self.most_to_call(ctx), ctx.now)
         {
-            if let Err(wait) = ctx.net.dials.begin(remote, ctx.now) {
-                let limit = ctx.config.max_candidates;
-                self.candidates.postpone(key, wait.as_secs() + 1, limit, ctx.now);
-                continue;
-            }
-            let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
-            let (torrent, phase) = (Some(self.id), Phase::Connecting);
-            let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
-            let id = ctx.net.conns.insert(conn);
-            if !ctx.connect(id, remote, self.candidates.transport(key)) {
-                ctx.net.conns.remove(id);
-                let limit = ctx.config.max_candidates;
-                self.candidates.postpone(key, NO_PLACE_SECONDS, limit, ctx.now);
-                continue;
-            }
-            self.rest.visited();
-            self.connecting += 1;
-            ctx.timers.schedule(deadline, Timer::Conn(id));
-            if ctx.config.transports == Transports::Both {
-                ctx.timers.schedule(ctx.now + OTHER_TRANSPORT, Timer::Conn(id));
-            }
+            self.call(ctx, key, remote, false);
         }
         if self.candidates.next_deadline().is_some_and(|at| at <= ctx.now) {
             ctx.agenda.awaiting_room.insert(self.id);
@@ -163,6 +140,101 @@ impl Torrent {
         if let Some(at) = self.candidates.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.candidates.set(queue, at, now, Timer::Torrent(self.id));
+        }
+    }
+
+    fn has_room_to_call(&self, ctx: &Context) -> bool {
+        ctx.net.conns.half_open() < ctx.config.max_half_open
+            && ctx.net.conns.len() < ctx.config.max_connections
+            && self.peers.len() as u32 + self.connecting < ctx.config.max_connections_per_torrent
+    }
+
+    /// Calls an address that was taken from the list; over µTP alone where the other side was told to call us.
+    fn call(&mut self, ctx: &mut Context, key: PeerKey, remote: SocketAddr, introduced: bool) {
+        let limit = ctx.config.max_candidates;
+        if let Err(wait) = ctx.net.dials.begin(remote, ctx.now) {
+            return self.candidates.postpone(key, wait.as_secs() + 1, limit, ctx.now);
+        }
+        let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
+        let mut conn = Conn::new(remote, Some(self.id), Some(key), Phase::Connecting, deadline);
+        conn.introduced = introduced;
+        let id = ctx.net.conns.insert(conn);
+        let begun = match introduced {
+            true => ctx.connect_utp(id, remote, false),
+            false => ctx.connect(id, remote, self.candidates.transport(key)),
+        };
+        if !begun {
+            ctx.net.conns.remove(id);
+            return self.candidates.postpone(key, NO_PLACE_SECONDS, limit, ctx.now);
+        }
+        self.rest.visited();
+        self.connecting += 1;
+        ctx.timers.schedule(deadline, Timer::Conn(id));
+        if ctx.config.transports == Transports::Both && !introduced {
+            ctx.timers.schedule(ctx.now + OTHER_TRANSPORT, Timer::Conn(id));
+        }
+    }
+
+    /// Nobody answered at an address: asks a peer that is connected to it to introduce us (BEP 55).
+    fn ask_for_introduction(&mut self, ctx: &mut Context, key: PeerKey) {
+        let Some(addr) = self.candidates.get(key).map(|candidate| candidate.addr) else { return };
+        if !self.punches_holes(ctx) || !self.wants_peers() || ctx.stopping {
+            return;
+        }
+        for introducer in self.candidates.introducers(key) {
+            let conn = self.by_key.get(&introducer);
+            let Some(peer) = conn.and_then(|conn| self.peers.get(conn)) else { continue };
+            let (conn, at) = (peer.intro.conn, peer.intro.addr);
+            let knows = peer.extensions.holepunch.is_some();
+            if knows && ctx.net.holepunch.asks(self.id, addr, (conn, at), ctx.now) {
+                let question = HolepunchMessage::new(HolepunchKind::Rendezvous, addr);
+                return punch::say(ctx, &mut self.peers, conn, &question);
+            }
+        }
+    }
+
+    /// A peer that we asked does not introduce us: another one is asked.
+    pub(super) fn not_introduced(&mut self, ctx: &mut Context, conn: ConnId, addr: SocketAddr) {
+        let addr = normalise(addr);
+        if ctx.net.holepunch.refused(self.id, addr, conn)
+            && let Some(key) = self.candidates.key_of(addr)
+        {
+            if let Some(peer) = self.peers.get(&conn) {
+                self.candidates.not_introduced_by(key, peer.intro.key);
+            }
+            self.ask_for_introduction(ctx, key);
+        }
+    }
+
+    /// A peer introduces us to somebody who calls us at this moment: we call too, so that what stands before either of
+    /// us lets the other one in. The peer may say so without being asked, so it has little to say of others' addresses,
+    /// and nothing of networks that are nearer to us than to it.
+    pub(super) fn introduced(&mut self, ctx: &mut Context, conn: ConnId, addr: SocketAddr) {
+        let Some(peer) = self.peers.get(&conn) else { return };
+        let (addr, at) = (normalise(addr), peer.intro.addr);
+        let is_there =
+            |peer: &Peer| normalise(peer.intro.addr) == addr || peer.pex.listed_as == Some(addr);
+        ctx.work.add_steps(self.peers.len() as u64);
+        let known = self.candidates.is_busy(addr) || self.peers.values().any(|p| is_there(p));
+        let own = addr == ctx.net.identity.external(addr.is_ipv6());
+        let may_name = scope(at.ip()).may_name(scope(addr.ip()));
+        if known || own || !may_name || !addr::is_dialable(addr) || !self.wants_peers() {
+            return;
+        }
+        if ctx.stopping
+            || !self.has_room_to_call(ctx)
+            || !ctx.net.holepunch.calls(self.id, addr, (conn, at), ctx.now)
+        {
+            return;
+        }
+        let namer = Namer::at(PeerSource::Pex, at.ip());
+        let key = self.take_in(ctx, addr, namer).or_else(|| self.candidates.key_of(addr));
+        let most = self.most_to_call(ctx);
+        if let Some(key) = key
+            && !ctx.net.standing.refuses(addr, Way::Out, ctx.now)
+            && self.candidates.call(key, most, ctx.now).is_some()
+        {
+            self.call(ctx, key, addr, true);
         }
     }
 
@@ -250,9 +322,14 @@ impl Torrent {
     ) -> bool {
         ctx.net.conns.introduce(conn, self.id);
         let Some(entry) = ctx.net.conns.get_mut(conn) else { return false };
-        let (remote, encryption) = (entry.remote, entry.encryption);
+        let (remote, encryption, transport) = (entry.remote, entry.encryption, entry.transport);
         let incoming = entry.key.is_none();
         let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
+        let called = entry.key.is_some() || self.candidates.key_of(remote).is_some();
+        if ctx.net.reach.met(remote, incoming, called, transport, ctx.now) {
+            ctx.tell_reachability();
+        }
+        let Some(entry) = ctx.net.conns.get_mut(conn) else { return false };
         let key = match entry.key {
             Some(key) => key,
             None => *entry.key.insert(self.candidates.incoming(remote, rank)),
@@ -264,9 +341,7 @@ impl Torrent {
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
-        if ctx.net.utp.has_opened(conn) {
-            peer.transport = Transport::Utp;
-        }
+        peer.transport = transport;
         self.candidates.spoke(key, Some(peer.transport));
         // A peer on parole stays on parole when it reconnects.
         peer.parole = ctx.net.standing.is_on_parole(remote.ip());
@@ -288,7 +363,8 @@ impl Torrent {
         if !incoming {
             ctx.net.dials.succeeded(remote);
             self.candidates.proven(key);
-            if let Some(peer) = self.peers.get_mut(&conn) {
+            // Of one that knows extended messages more is known when it has said which.
+            if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.extended) {
                 exchange::list(&mut self.journal, peer);
             }
         }
@@ -301,8 +377,11 @@ impl Torrent {
         self.connecting = self.connecting.saturating_sub(1);
         if let Some(key) = conn.key {
             let limit = ctx.config.max_candidates;
-            if reason == CloseReason::ConnectFailed {
+            let unanswered = reason == CloseReason::ConnectFailed;
+            if unanswered {
                 self.candidates.spoke(key, None);
+            } else if let Some(next) = transport_next(ctx.config.transports, conn, reason) {
+                self.candidates.spoke(key, next);
             }
             match reason {
                 CloseReason::Ourselves => {
@@ -318,6 +397,9 @@ impl Torrent {
                     }
                     None => self.candidates.closed(key, true, limit, ctx.now),
                 },
+            }
+            if unanswered && !conn.introduced {
+                self.ask_for_introduction(ctx, key);
             }
         }
         ctx.agenda.touched.insert(self.id);
@@ -477,6 +559,24 @@ impl Torrent {
             self.close_peer(ctx, conn, CloseReason::BothComplete, true);
         }
     }
+}
+
+/// What an address is called over next that hung up on us before it was a peer: over µTP where it was TCP, for some
+/// take a connection of TCP and speak µTP alone; over µTP again where that was encrypted, for the next one is not.
+/// `None` where the transport is not to blame.
+fn transport_next(
+    spoken: Transports,
+    conn: &Conn,
+    reason: CloseReason,
+) -> Option<Option<Transport>> {
+    let Phase::Handshaking(early) = &conn.phase else { return None };
+    let blamed = matches!(reason, CloseReason::Remote | CloseReason::HandshakeTimeout);
+    if !blamed || spoken != Transports::Both {
+        return None;
+    }
+    let plain = !matches!(early.opening, Opening::Encrypted(_) | Opening::Waiting(..));
+    let again = conn.transport == Transport::Tcp || !plain;
+    Some(again.then_some(Transport::Utp))
 }
 
 /// Whether the next connection to an address is to be with encryption, or without, after one of the other kind came to

@@ -12,8 +12,8 @@ use core::ops::Range;
 use super::stand_ins::StandIns;
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{Limits, Mode, Value, scan};
-use crate::peer::{OUR_DONT_HAVE_ID, OUR_METADATA_ID, OUR_PEX_ID};
-use crate::wire::{Handshake, Message, Reserved};
+use crate::peer::{OUR_DONT_HAVE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_PEX_ID};
+use crate::wire::{Handshake, HolepunchMessage, Message, Reserved};
 
 /// Abilities that the engine knows, as bits of a handshake.
 const KNOWN_BITS: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0x15];
@@ -95,6 +95,9 @@ pub(super) fn extended(names: &mut StandIns, id: u8, payload: &[u8]) -> Vec<u8> 
     if id == OUR_DONT_HAVE_ID && payload.len() == 4 {
         return payload.to_vec();
     }
+    if id == OUR_HOLEPUNCH_ID {
+        return introduction(names, payload);
+    }
     let Ok(document) = scan(payload, Limits::MESSAGE, Mode::Lenient) else {
         return vec![0; payload.len()];
     };
@@ -132,6 +135,26 @@ pub(super) fn extended(names: &mut StandIns, id: u8, payload: &[u8]) -> Vec<u8> 
     }
     masked.frame(&document.root());
     masked.out
+}
+
+/// Whom a peer introduces, or wants to be introduced to: with another address of the same family. What is no such
+/// message, or longer than one, is as long and none.
+fn introduction(names: &mut StandIns, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; payload.len()];
+    let Ok(mut said) = HolepunchMessage::decode(payload) else {
+        // A family that is none.
+        out.iter_mut().skip(1).take(1).for_each(|byte| *byte = 0xff);
+        return out;
+    };
+    names.meet(said.addr.ip());
+    let other = match (said.addr.ip(), names.ip(said.addr.ip())) {
+        (IpAddr::V6(_), IpAddr::V4(v4)) => v4.to_ipv6_mapped().into(),
+        (_, other) => other,
+    };
+    said.addr.set_ip(other);
+    said.error = said.error.min(5);
+    out.iter_mut().zip(said.encode()).for_each(|(place, byte)| *place = byte);
+    out
 }
 
 /// The reply of a tracker with other addresses and without texts. On the first pass the addresses

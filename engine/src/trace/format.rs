@@ -22,7 +22,7 @@ use crate::base::time::Instant;
 use crate::engine::{Engine, SnapshotError};
 
 pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
-pub(super) const VERSION: u8 = 11;
+pub(super) const VERSION: u8 = 12;
 /// Longest record accepted: far above any step, far below what would hurt. It has to be there: memory
 /// for what is in a record is at most some thirty times its bytes.
 pub(super) const MAX_RECORD: u64 = 256 << 20;
@@ -128,13 +128,63 @@ pub(super) enum Segment {
     Content(u32),
 }
 
+impl Segment {
+    /// Bytes of it. It is never empty: else many of them would cost time and bring nothing.
+    pub(super) fn length(&self) -> Option<u64> {
+        let length = match self {
+            Self::Verbatim(bytes) => bytes.len() as u64,
+            Self::Block { length, missing, .. } => u64::from(length.checked_sub(*missing)?) + 13,
+            Self::Content(count) => u64::from(*count),
+        };
+        (length > 0).then_some(length)
+    }
+
+    /// Makes one of two, where the second goes on with the content of the first. Returns whether it does.
+    pub(super) fn join(&mut self, next: &Self) -> bool {
+        let Self::Content(more) = next else { return false };
+        match self {
+            Self::Block { missing, .. } => match missing.checked_sub(*more) {
+                Some(left) => *missing = left,
+                None => return false,
+            },
+            Self::Content(count) => match count.checked_add(*more) {
+                Some(all) => *count = all,
+                None => return false,
+            },
+            Self::Verbatim(_) => return false,
+        }
+        true
+    }
+}
+
 /// The first byte of [`Stored::Received`]: the number of the variant.
 pub(super) const RECEIVED: u8 = 0;
+/// The same of [`Stored::Parts`].
+pub(super) const PARTS: u8 = 1;
+
+/// A connection in fewer bytes: its place, and how often that was used before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct ShortId(u32, u32);
+
+impl From<ConnId> for ShortId {
+    fn from(conn: ConnId) -> Self {
+        Self(conn.as_u64() as u32, (conn.as_u64() >> 32) as u32)
+    }
+}
+
+impl From<ShortId> for ConnId {
+    fn from(ShortId(place, before): ShortId) -> Self {
+        Self::from_u64(u64::from(before) << 32 | u64::from(place))
+    }
+}
 
 /// An event as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Stored {
-    Received(ConnId, Vec<Segment>),
+    Received(ShortId, Vec<Segment>),
+    /// Several events one after the other: the length of each, and how many of that length there are, and what they
+    /// brought together. What came in packets is given back in such parts.
+    Parts(ShortId, Vec<(u32, u32)>, Vec<Segment>),
     Read(DiskOpId, u32),
     Other(Event),
     /// A number of datagrams of µTP, which stand before the events of the step.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::chain::ActionMark;
 use super::format::{
     Header, MAGIC, MAX_BYTES_PER_BYTE, MAX_EVENT_BYTES, MAX_READ_BYTES, MAX_RECORD, MAX_STEP_BYTES,
-    RECEIVED, Segment, Step, Stored, TraceError, VERSION, take_number, take_time,
+    PARTS, RECEIVED, Segment, ShortId, Step, Stored, TraceError, VERSION, take_number, take_time,
 };
 use super::packets::{Base, EVENT, Packets};
 use crate::api::{DiskOutcome, Event, StreamEvent};
@@ -216,10 +216,14 @@ impl Trace {
     ) -> Result<(), Fault> {
         if body.first() == Some(&RECEIVED) {
             *body = &body[1..];
-            let conn = take(body)?;
+            let conn = take::<ShortId>(body)?.into();
             let bytes = take_received(body, left)?;
             events.push(Event::Stream(conn, StreamEvent::Received(bytes)));
             return Ok(());
+        }
+        if body.first() == Some(&PARTS) {
+            *body = &body[1..];
+            return take_parts(body, left, events);
         }
         let event = match take(body)? {
             Stored::Packets(count) => {
@@ -238,11 +242,30 @@ impl Trace {
             }
             Stored::Other(event) => event,
             // Its first byte would have said so.
-            Stored::Received(..) => return Err(Fault::Damaged),
+            Stored::Received(..) | Stored::Parts(..) => return Err(Fault::Damaged),
         };
         events.push(event);
         Ok(())
     }
+}
+
+/// What a connection received in several events. Each of them takes memory besides its bytes.
+fn take_parts(body: &mut &[u8], left: &mut u64, events: &mut Vec<Event>) -> Result<(), Fault> {
+    let conn = take::<ShortId>(body)?.into();
+    let lengths: Vec<(u32, u32)> = take(body)?;
+    let parts: u64 = lengths.iter().map(|(_, count)| u64::from(*count)).sum();
+    *left = left.checked_sub(parts.saturating_mul(EVENT)).ok_or(Fault::TooMuch)?;
+    let mut bytes = take_received(body, left)?;
+    for (length, count) in lengths {
+        for _ in 0..count {
+            if length == 0 || length as usize > bytes.len() {
+                return Err(Fault::Damaged);
+            }
+            let part = bytes.split_to(length as usize);
+            events.push(Event::Stream(conn, StreamEvent::Received(part)));
+        }
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(Fault::Damaged) }
 }
 
 /// Received bytes with zeros in the place of content. They are measured before they are made, and
@@ -252,7 +275,7 @@ fn take_received(body: &mut &[u8], left: &mut u64) -> Result<Bytes, Fault> {
     let mut ahead = *body;
     let mut total = 0u64;
     for _ in 0..count {
-        total = total.saturating_add(length_of(&take(&mut ahead)?).ok_or(Fault::Damaged)?);
+        total = total.saturating_add(take::<Segment>(&mut ahead)?.length().ok_or(Fault::Damaged)?);
         if total > MAX_EVENT_BYTES {
             return Err(Fault::TooMuch);
         }
@@ -263,16 +286,6 @@ fn take_received(body: &mut &[u8], left: &mut u64) -> Result<Bytes, Fault> {
         put_segment(&mut out, &take(body)?).ok_or(Fault::Damaged)?;
     }
     Ok(out.freeze())
-}
-
-/// Bytes of a segment, which is never empty: else many of them would cost time and bring nothing.
-fn length_of(segment: &Segment) -> Option<u64> {
-    let length = match segment {
-        Segment::Verbatim(bytes) => bytes.len() as u64,
-        Segment::Block { length, missing, .. } => u64::from(length.checked_sub(*missing)?) + 13,
-        Segment::Content(count) => u64::from(*count),
-    };
-    (length > 0).then_some(length)
 }
 
 fn put_segment(out: &mut BytesMut, segment: &Segment) -> Option<()> {

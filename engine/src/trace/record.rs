@@ -4,12 +4,16 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::chain::Chain;
-use super::format::{Header, MAGIC, Origin, Segment, Stored, VERSION, put_number, put_time};
+use super::format::{
+    Header, MAGIC, Origin, Segment, ShortId, Stored, VERSION, put_number, put_time,
+};
 use super::packets::Packets;
 use crate::api::{Action, DiskOutcome, Event, StreamEvent, Wakeup};
 use crate::base::time::Instant;
 use crate::engine::{ContentRange, Engine};
 
+/// Bytes that are written as one entry at the most.
+const MAX_JOINED: u64 = 1 << 20;
 /// Bytes of a piece message before its content.
 const PIECE_HEAD: usize = 13;
 
@@ -98,10 +102,12 @@ impl Recorder {
         self.stored.clear();
         self.datagrams.clear();
         let (mut count, mut run) = (0, 0);
+        let mut parts = Parts::default();
         for (index, event) in core::mem::take(&mut self.events).into_iter().enumerate() {
             if let Event::Datagram { socket, from, data, waited } = &event
                 && eddyline_utp::is_utp(data)
             {
+                count += self.put_parts(&mut parts);
                 self.packets.put(&mut self.datagrams, self.now, (*socket, *from, data, *waited));
                 run += 1;
                 continue;
@@ -109,10 +115,21 @@ impl Recorder {
             let own = ranges.iter().take_while(|range| range.event == index as u32).count();
             let (own, others) = ranges.split_at(own);
             ranges = others;
-            count += self.put_run(&mut run) + 1;
-            self.put_stored(&store(event, own));
+            count += self.put_run(&mut run);
+            match store(event, own) {
+                Stored::Received(conn, segments) => {
+                    if !parts.take(conn, &segments) {
+                        count += self.put_parts(&mut parts);
+                        parts.take(conn, &segments);
+                    }
+                }
+                stored => {
+                    count += self.put_parts(&mut parts) + 1;
+                    self.put_stored(&stored);
+                }
+            }
         }
-        count += self.put_run(&mut run);
+        count += self.put_run(&mut run) + self.put_parts(&mut parts);
         put_number(&mut self.record, self.datagrams.len() as u64);
         self.record.append(&mut self.datagrams);
         put_number(&mut self.record, count);
@@ -126,6 +143,17 @@ impl Recorder {
             self.put_stored(&Stored::Packets(count));
         }
         u64::from(count > 0)
+    }
+
+    /// A connection received something, in one event or several. Returns whether it did.
+    fn put_parts(&mut self, parts: &mut Parts) -> u64 {
+        let Parts { conn, lengths, segments, .. } = core::mem::take(parts);
+        let Some(conn) = conn else { return 0 };
+        self.put_stored(&match lengths[..] {
+            [(_, 1)] => Stored::Received(conn, segments),
+            _ => Stored::Parts(conn, lengths, segments),
+        });
+        1
     }
 
     fn put_stored(&mut self, stored: &Stored) {
@@ -164,10 +192,45 @@ impl Recorder {
     }
 }
 
+/// What a connection received in events one after the other.
+#[derive(Default)]
+struct Parts {
+    conn: Option<ShortId>,
+    /// Bytes of an event, and how many of that length follow each other.
+    lengths: Vec<(u32, u32)>,
+    segments: Vec<Segment>,
+    total: u64,
+}
+
+impl Parts {
+    /// Takes one event more, unless it is of another connection or there are enough.
+    fn take(&mut self, conn: ShortId, segments: &[Segment]) -> bool {
+        let length = segments.iter().filter_map(Segment::length).sum::<u64>();
+        let fits = self.conn.is_none_or(|own| own == conn && length > 0 && self.total > 0);
+        if !fits || self.total + length > MAX_JOINED && self.conn.is_some() {
+            return false;
+        }
+        self.conn = Some(conn);
+        self.total += length;
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        match self.lengths.last_mut() {
+            Some((same, count)) if *same == length => *count += 1,
+            _ => self.lengths.push((length, 1)),
+        }
+        for segment in segments {
+            let joined = self.segments.last_mut().is_some_and(|last| last.join(segment));
+            if !joined {
+                self.segments.push(segment.clone());
+            }
+        }
+        true
+    }
+}
+
 fn store(event: Event, ranges: &[ContentRange]) -> Stored {
     match event {
         Event::Stream(conn, StreamEvent::Received(bytes)) => {
-            Stored::Received(conn, sift(&bytes, ranges))
+            Stored::Received(conn.into(), sift(&bytes, ranges))
         }
         Event::Disk(op, DiskOutcome::Read(bytes)) => Stored::Read(op, bytes.len() as u32),
         other => Stored::Other(other),

@@ -33,7 +33,7 @@ fn made(steps: &[(Stored, u64)]) -> Result<Trace, TraceError> {
 }
 
 fn received(segments: Vec<Segment>) -> Stored {
-    Stored::Received(ConnId::from_u64(1), segments)
+    Stored::Received(ConnId::from_u64(1).into(), segments)
 }
 
 fn brought(trace: &Trace, number: u64) -> Result<u64, TraceError> {
@@ -64,6 +64,34 @@ fn a_step_brings_in_no_more_than_a_step_can_however_few_bytes_say_so() {
     assert_eq!(brought(&trace, 4), Ok(MAX_EVENT_BYTES));
     for number in [2, 3, 5, 6, 7, 8] {
         assert_eq!(brought(&trace, number), Err(TraceError::TooMuch(number)));
+    }
+}
+
+#[test]
+fn parts_are_as_long_as_they_say_and_take_memory_each() {
+    let parts = |lengths: &[(u32, u32)], content| {
+        let segments = alloc::vec![Segment::Content(content)];
+        (Stored::Parts(ConnId::from_u64(1 << 32 | 2).into(), lengths.into(), segments), 1)
+    };
+    let most = MAX_EVENT_BYTES as u32;
+    let trace = made(&[
+        parts(&[(1_400, 3), (100, 1)], 4_300),
+        parts(&[(1_400, 3)], 4_300),
+        parts(&[(1_400, 4)], 4_300),
+        parts(&[(0, 1)], 1),
+        parts(&[(1, most)], most),
+        parts(&[(1, u32::MAX), (1, u32::MAX)], 5),
+    ]);
+    let trace = trace.unwrap();
+    assert_eq!(brought(&trace, 1), Ok(4_300));
+    let step = trace.step(1).unwrap().unwrap();
+    assert!(matches!(&step.events[3], Event::Stream(conn, StreamEvent::Received(bytes))
+        if bytes.len() == 100 && conn.as_u64() == 1 << 32 | 2));
+    for number in 2..=4 {
+        assert!(matches!(trace.step(number), Err(TraceError::Record(_))), "{number}");
+    }
+    for number in 5..=6 {
+        assert!(matches!(trace.step(number), Err(TraceError::TooMuch(_))), "{number}");
     }
 }
 

@@ -1,10 +1,10 @@
-//! Vectors of what peers tell each other beyond blocks: metadata (BEP 9), peers (BEP 11), and
+//! Vectors of what peers tell each other beyond blocks: metadata (BEP 9), peers (BEP 11), introductions (BEP 55), and
 //! themselves on the local network (BEP 14).
 
 use bytes::Bytes;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::local_discovery::Announcement;
-use eddyline::wire::{MetadataMessage, PexMessage};
+use eddyline::wire::{HolepunchKind, HolepunchMessage, MetadataMessage, PexMessage};
 use serde_json::{Value, json};
 
 use super::{compare_ok, hex};
@@ -55,6 +55,25 @@ pub fn ut_pex(input: &Value, expected: &Value) -> Result<(), String> {
     {
         return Err("what was understood does not survive being written".into());
     }
+    compare_ok(expected, &found)
+}
+
+pub fn holepunch(input: &Value, expected: &Value) -> Result<(), String> {
+    let message = HolepunchMessage::decode(&hex(&input["hex"])).ok();
+    if let Some(message) = message
+        && HolepunchMessage::decode(&message.encode()) != Ok(message)
+    {
+        return Err("what was understood does not survive being written".into());
+    }
+    let found = message.map(|HolepunchMessage { kind, addr, error }| {
+        let kind = match kind {
+            HolepunchKind::Rendezvous => "rendezvous",
+            HolepunchKind::Connect => "connect",
+            HolepunchKind::Error => "error",
+            HolepunchKind::Unknown(_) => "unknown",
+        };
+        json!({ "msg_type": kind, "addr": addr.to_string(), "err_code": error })
+    });
     compare_ok(expected, &found)
 }
 

@@ -181,6 +181,20 @@ pub const BOUNDS: &[Bound] = &[
         "half a handshake, of which a few hundred bytes are held; the input is enciphered once",
     ),
     bound(
+        "utp_engine",
+        (96 * MIB, 1_000),
+        (20_000_000, 4_000),
+        (20_000, 1_000_000),
+        "an engine in a world with every check; a step of six bytes is a packet, and a handshake in it fills a torrent",
+    ),
+    bound(
+        "introductions",
+        (256 * KIB, 200),
+        (4_000, 20),
+        (500, 20_000),
+        "three bytes of script are an entry in a ledger or a question, all of which are looked at when one is asked",
+    ),
+    bound(
         "http_replies",
         (2 * MIB, 4),
         (50_000, 4),

@@ -110,7 +110,7 @@ impl World {
         if !self.nodes[node].hears_utp && data.first().is_some_and(|first| first & 15 == 1) {
             return;
         }
-        if self.nodes[node].nat_state.admits(self.nodes[node].nat, from) {
+        if self.nodes[node].nat_state.admits(self.nodes[node].nat, from, to.port()) {
             self.tell(node, Event::Datagram { socket: UDP, from, data, waited: 0 });
         }
     }

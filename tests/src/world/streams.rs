@@ -447,7 +447,7 @@ impl World {
             Some(Listener::Node(node)) => &self.nodes[*node],
             _ => return false,
         };
-        !node.config.transports.include(Transport::Tcp)
+        !node.config.transports.include(Transport::Tcp) && !node.takes_tcp
     }
 
     /// Whether nobody can connect to a node: its address is translated, or it does not answer.

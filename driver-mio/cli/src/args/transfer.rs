@@ -49,6 +49,13 @@ pub struct LimitFlags {
     /// Limit upload speed in bytes per second, as in 500K or 2MiB.
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub max_up: Option<u64>,
+    /// Do not limit what goes over uTP.
+    #[arg(
+        long,
+        long_help = "Do not hold what goes over uTP to --max-down and --max-up: it gives way by itself to \
+                     whatever else uses the line."
+    )]
+    pub no_limit_utp: bool,
     /// Limit the number of peers of each torrent [default: 100].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_peers: Option<u32>,
@@ -111,6 +118,13 @@ pub struct PeerFlags {
     /// Do not exchange addresses with peers.
     #[arg(long)]
     pub no_pex: bool,
+    /// Do not help peers to meet through routers, nor be helped.
+    #[arg(
+        long,
+        long_help = "Do not introduce peers to each other that nobody can connect to (BEP 55), and do not let \
+                     peers introduce this one."
+    )]
+    pub no_holepunch: bool,
     /// Do not look for peers on the local network.
     #[arg(long)]
     pub no_lsd: bool,

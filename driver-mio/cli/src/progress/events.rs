@@ -1,6 +1,6 @@
 //! The events of `--json`. Of these types `schema/events.json` is made, which describes the lines to others.
 
-use eddyline::{CloseReason, PeerSource, Stall, Transport};
+use eddyline::{CloseReason, PeerSource, Reachability, Stall, Transport};
 #[cfg(test)]
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -80,6 +80,10 @@ pub enum Event<'a> {
         #[serde(flatten)]
         answer: TrackerAnswer<'a>,
     },
+    /// It is believed otherwise now whether others can connect to this port: inferred from who does. `address` is our
+    /// address on the internet, where those who see it agree.
+    #[cfg_attr(test, schemars(transform = of_no_torrent))]
+    Reachability { state: Reach, address: Option<String> },
     /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the
     /// totals of all runs. Without `info_hash`: the sum of several torrents, at the end.
     Complete(Complete),
@@ -243,6 +247,33 @@ pub enum Reason {
     EncryptionUnsuited,
     NotReading,
     Other,
+}
+
+/// Whether others can connect to this port, over which transport.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub enum Reach {
+    Unknown,
+    Open,
+    OverTcp,
+    OverUtp,
+    Closed,
+}
+
+/// Whether others can connect to us: for programs, and for people.
+pub fn reachability(state: Reachability) -> (Reach, &'static str) {
+    match state {
+        Reachability::Unknown => {
+            (Reach::Unknown, "it is not known whether peers can connect to us")
+        }
+        Reachability::Open => (Reach::Open, "peers can connect to us"),
+        Reachability::OverTcp => (Reach::OverTcp, "peers can connect to us over TCP"),
+        Reachability::OverUtp => (Reach::OverUtp, "peers can connect to us over uTP"),
+        Reachability::Closed => {
+            (Reach::Closed, "no peer can connect to us: a router may have to let the port in")
+        }
+    }
 }
 
 /// Why a connection ended: for programs, and for people.

@@ -21,6 +21,7 @@ use eddyline::metainfo::InfoHashes;
 use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
 use eddyline_session::Item;
 
+pub use self::events::reachability;
 use self::events::{Complete, Event, Line, Signal, why};
 use self::layout::{EIGHTHS, Phase, Row};
 pub use self::told::rates;

@@ -1,14 +1,14 @@
 //! What the engine tells, in words and as events.
 
 use eddyline::base::ids::TorrentId;
-use eddyline::{EncryptionMethod, Notice, Transport};
+use eddyline::{EncryptionMethod, Notice, Reachability, Transport};
 
 use super::super::clients::client_name;
 use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
 use super::Reporter;
-use super::events::{Event, PeerChange, TrackerAnswer, close_reason, source_words};
+use super::events::{Event, PeerChange, TrackerAnswer, close_reason, reachability, source_words};
 
 impl Reporter {
     /// Tells one notice.
@@ -62,6 +62,16 @@ impl Reporter {
                     count(*nodes, "node")
                 );
                 self.say_of(session, session.item(*torrent), &text);
+            }
+            Notice::Reachability { state, address } => {
+                let address = address.map(|address| address.to_string());
+                let (name, words) = reachability(*state);
+                // What cannot be reached is told to everybody: something can be done about it.
+                if self.verbose > 0 || *state == Reachability::Closed {
+                    let at = address.iter().map(|at| format!(" ({at})")).collect::<String>();
+                    self.say(&format!("{words}{at}"));
+                }
+                self.event(session, None, Event::Reachability { state: name, address });
             }
             Notice::TrackerReplied { .. } | Notice::TrackerFailed { .. } => {
                 self.tracker_notice(session, notice);

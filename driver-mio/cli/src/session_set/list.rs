@@ -53,6 +53,10 @@ pub(super) fn list(args: &ListArgs, general: General) -> Result<ExitCode, Failur
         print_json(&rows.iter().map(listed).collect::<Vec<_>>());
     } else if !rows.is_empty() {
         print_table(&rows, general.verbose > 0);
+        // Beside the table, which programs may read.
+        let told = running_status(&ResumeStore::at(&folder));
+        let words = told.status.reachability.filter(|_| told.running && !general.quiet);
+        words.iter().for_each(|words| say(words));
     } else if !general.quiet {
         say("the session has no torrents; `eddyline session add` adds some");
     }

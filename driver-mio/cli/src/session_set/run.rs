@@ -10,7 +10,8 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::{InfoHashes, Magnet};
 use eddyline::{
-    Command, FilePriority, Notice, Priority, StorageTask, TorrentCommand, TorrentState,
+    Command, FilePriority, Notice, Priority, Reachability, StorageTask, TorrentCommand,
+    TorrentState,
 };
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
@@ -418,7 +419,14 @@ impl Run<'_> {
             status.error = Some(error.clone());
             status.state = "failed".into();
         }
-        let status = Status { torrents };
+        let engine = self.session.driver.engine();
+        let known = Some(engine.reachability()).filter(|state| *state != Reachability::Unknown);
+        let reachability = known.map(|state| {
+            let address = engine.external_address(false).or(engine.external_address(true));
+            let at = address.map(|at| format!(" ({at})")).unwrap_or_default();
+            format!("{}{at}", crate::progress::reachability(state).1)
+        });
+        let status = Status { torrents, reachability };
         if status != self.status {
             status.write(&self.folder);
             self.status = status;

@@ -33,6 +33,9 @@ pub(super) struct TorrentStatus {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Status {
     pub torrents: BTreeMap<String, TorrentStatus>,
+    /// Whether peers can connect to it, in words, where something is known.
+    #[serde(default)]
+    pub reachability: Option<String>,
 }
 
 impl Status {

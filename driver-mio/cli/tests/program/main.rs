@@ -1,7 +1,7 @@
 //! The program as a black box: processes, their output, their exit codes, and what they leave behind.
 
-mod care;
 mod apart;
+mod care;
 mod events;
 mod home;
 mod selection;
