@@ -11,10 +11,12 @@ use crate::api::{
     Transports,
 };
 use crate::base::addr::{self, priority};
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, TorrentId};
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Opening, Phase, Timer};
+use crate::context::{
+    Conn, Context, DiscoveryRequest, Handshaking, NamedBy, Opening, Phase, Timer,
+};
 use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
@@ -31,6 +33,8 @@ const FIRST_TICK_MILLIS: u64 = 2_000;
 const OTHER_TRANSPORT: Duration = Duration::from_millis(500);
 /// Seconds until an address is tried again for which the transport had no place.
 const NO_PLACE_SECONDS: u64 = 60;
+/// Connections that may be made to addresses which the user named while there is no place for others.
+const USERS_PLACES: u32 = 4;
 
 impl Torrent {
     /// Adds an address to the list of candidates, unless it may not be called.
@@ -124,16 +128,32 @@ impl Torrent {
         if self.wants_peers() && room > 0 { 80 } else { 0 }
     }
 
+    /// Whether there is a place to make a connection in. Behind those for all there are some for the user's own.
+    fn may_call(&self, ctx: &Context) -> bool {
+        let (half_open, most) = (ctx.net.conns.half_open(), ctx.config.max_half_open);
+        half_open < most || half_open < most + USERS_PLACES && self.candidates.is_users_turn()
+    }
+
+    /// The next address to call: places to make connections in are shared by who named the addresses.
+    fn next_to_call(&mut self, ctx: &Context) -> Option<(PeerKey, SocketAddr)> {
+        let (torrent, conns, most) = (self.id, &ctx.net.conns, ctx.config.max_half_open);
+        let share = |namer| match named_by(torrent, namer) {
+            Some(namer) => conns.share_of(namer, most),
+            None => Some(0),
+        };
+        self.candidates.next(self.most_to_call(ctx), share, ctx.now)
+    }
+
     /// Connects to the best addresses while there is room.
     pub(super) fn connect_more(&mut self, ctx: &mut Context) {
         if !self.wants_peers() || ctx.stopping {
             return;
         }
         let limit = ctx.config.max_connections_per_torrent;
-        while ctx.net.conns.half_open() < ctx.config.max_half_open
+        while self.may_call(ctx)
             && ctx.net.conns.len() < ctx.config.max_connections
             && self.peers.len() as u32 + self.connecting < limit
-            && let Some((key, remote)) = self.candidates.next(self.most_to_call(ctx), ctx.now)
+            && let Some((key, remote)) = self.next_to_call(ctx)
         {
             if let Err(wait) = ctx.net.dials.begin(remote, ctx.now) {
                 let limit = ctx.config.max_candidates;
@@ -142,7 +162,8 @@ impl Torrent {
             }
             let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
             let (torrent, phase) = (Some(self.id), Phase::Connecting);
-            let conn = Conn::new(remote, torrent, Some(key), phase, deadline);
+            let mut conn = Conn::new(remote, torrent, Some(key), phase, deadline);
+            conn.named_by = self.candidates.namer(key).and_then(|namer| named_by(self.id, namer));
             let id = ctx.net.conns.insert(conn);
             if !ctx.connect(id, remote, self.candidates.transport(key)) {
                 ctx.net.conns.remove(id);
@@ -491,4 +512,12 @@ fn encrypted_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) ->
         Opening::Unknown(_) | Opening::Agreed(_) => None,
     }
     .filter(|_| blamed && policy == EncryptionPolicy::Prefer)
+}
+
+/// In whose share of the places a call to an address counts that was named so; nobody's if the user named it.
+fn named_by(torrent: TorrentId, namer: Namer) -> Option<NamedBy> {
+    let from = namer.from.map(|from| Prefix::owner_of(from.first()));
+    let tracker = namer.tracker.map(|number| (torrent, number));
+    let source = namer.source;
+    (source != PeerSource::User).then_some(NamedBy { source, from, tracker })
 }
