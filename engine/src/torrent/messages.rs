@@ -310,6 +310,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
         for (addr, flags) in exchange::named(peer, message, ctx.now)? {
+            // An address is looked for in the list of them, and kept.
+            ctx.work.add(1);
             if addr != ctx.net.identity.external(addr.is_ipv6()) {
                 let new = self.take_in(ctx, addr, namer);
                 let (encrypted, utp) = (flags.has(PexFlags::ENCRYPTION), flags.has(PexFlags::UTP));
