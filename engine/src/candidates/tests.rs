@@ -279,7 +279,7 @@ fn a_block_is_called_no_more_often_than_it_may_and_others_are_meanwhile() {
         list.add(addr, Namer::all(PeerSource::Tracker), 1, 100, at(0));
     }
     let most = Most { of_host: 8, of_block: 4 };
-    let called: Vec<_> = core::iter::from_fn(|| list.next(most, at(1))).collect();
+    let called: Vec<_> = core::iter::from_fn(|| list.next(most, anybody, at(1))).collect();
     assert_eq!(called.len(), 4 + 3);
     let block = Prefix::of([20, 0, 0, 0].into());
     let in_block = called.iter().filter(|(_, addr)| Prefix::of(addr.ip()).wide() == block);
@@ -394,7 +394,7 @@ fn namers_take_turns_and_what_the_user_named_comes_first() {
     let mut list = Candidates::default();
     for n in 0..4 {
         list.add(addr(n), Namer::tracker(0), 9, 100, at(0));
-        list.add(addr(100 + n), stranger(1), 9, 100, at(0));
+        list.add(addr(100 + n), peer(1), 9, 100, at(0));
     }
     list.add(addr(300), Namer::all(PeerSource::User), 1, 100, at(0));
     let mut calls: BTreeMap<Namer, u32> = BTreeMap::new();

@@ -111,7 +111,7 @@ fn what_an_encrypted_connection_is_sent_counts_as_what_another_is() {
     let data =
         MetadataMessage::Data { piece: 0, total_size: Some(1 << 20), data: vec![1; 16_384].into() };
     let piece = Message::Extended { id: 3, payload: data.encode().into() };
-    (0..100).for_each(|_| say(&mut cost, encode(&[piece.clone()])));
+    (0..100).for_each(|_| say(&mut cost, encode(std::slice::from_ref(&piece))));
     assert_eq!(broken(&mut cost, &engine), "nobody is sent metadata that it did not ask for");
 }
 
