@@ -167,9 +167,8 @@ impl Driver {
             record,
             keep_executable,
         } = config;
-        let poll = Poll::new().map_err(system)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
-        let (mailbox, clock) = (mailbox_of(waker), Clock::start());
+        let (poll, clock) = (Poll::new().map_err(system)?, Clock::start());
+        let mailbox = mailbox_of(Waker::new(poll.registry(), WAKER).map_err(system)?);
         let (policy, names) = network(options.as_ref(), &mut engine_config);
         let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
@@ -179,6 +178,7 @@ impl Driver {
             locations: locations.clone(),
             store,
             threads: disk_threads,
+            hash_jobs: engine_config.hash_jobs as usize,
             open_files: open_files(),
             read_cache,
             unhashed,

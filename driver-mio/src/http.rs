@@ -1,6 +1,7 @@
 //! HTTP for trackers, on threads of their own: one request each, redirects left to the engine.
 
 mod body;
+mod places;
 mod transport;
 mod trust;
 
@@ -20,6 +21,7 @@ use ureq::unversioned::transport::{
     ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
 };
 
+use self::places::Places;
 use self::transport::PlainTransport;
 use crate::dns::Names;
 use crate::lines::{Shares, Workshop};
@@ -31,6 +33,10 @@ const MAX_ADDRESSES: usize = 8;
 /// Exchanges at the same time: of one host, of hosts that have not answered yet, and in all.
 /// However many trackers are silent, those that answer are asked.
 const SHARES: Shares = Shares { in_all: 320, unproven: 48, each: 4 };
+/// Exchanges at the same time at one address (of IPv6: one /64), under however many names.
+const AT_ONE_ADDRESS: usize = 8;
+/// How long an exchange waits for one of those.
+const FOR_A_PLACE: Duration = Duration::from_secs(3);
 /// How long one address gets to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -39,6 +45,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct Http {
     workshop: Workshop<(ExchangeId, HttpGet)>,
     names: Names,
+    places: Places,
     mailbox: Mailbox,
     user_agent: String,
 }
@@ -48,15 +55,17 @@ impl Http {
     #[must_use]
     pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
         let workshop = Workshop::new(SHARES);
-        Self { workshop, names, mailbox: mailbox.clone(), user_agent: user_agent.to_owned() }
+        let places = Places::new(AT_ONE_ADDRESS, FOR_A_PLACE);
+        let user_agent = user_agent.to_owned();
+        Self { workshop, names, places, mailbox: mailbox.clone(), user_agent }
     }
 
     /// Begins an exchange.
     pub fn get(&self, id: ExchangeId, get: HttpGet) {
         let (names, mailbox) = (self.names.clone(), self.mailbox.clone());
-        let agent = self.user_agent.clone();
+        let (agent, places) = (self.user_agent.clone(), self.places.clone());
         let work = move |(id, get): (ExchangeId, HttpGet), _: &dyn Fn() -> Vec<_>| {
-            let reply = fetch(&get, &agent, &names);
+            let reply = fetch_from(&get, &agent, &names, &places);
             let answered = reply.is_ok();
             let events = match reply {
                 Ok(reply) => {
@@ -108,7 +117,17 @@ pub struct Reply {
 /// # Errors
 /// The reason why there is no complete reply.
 pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
-    let connector = ().chain(PolicyConnector(names.policy().clone()));
+    fetch_from(get, user_agent, names, &Places::new(1, Duration::ZERO))
+}
+
+/// The same where the server has one of its places free.
+fn fetch_from(
+    get: &HttpGet,
+    user_agent: &str,
+    names: &Names,
+    places: &Places,
+) -> Result<Reply, HttpFailure> {
+    let connector = ().chain(PolicyConnector(names.policy().clone(), places.clone()));
     fetch_through(get, user_agent, names, connector.chain(RustlsConnector::default()))
 }
 
@@ -278,9 +297,9 @@ fn came_as_far(error: &std::io::Error, other: &std::io::Error) -> bool {
     far(error) >= far(other)
 }
 
-/// Connects by the sockets of a policy.
+/// Connects by the sockets of a policy, where there is a place.
 #[derive(Debug)]
-struct PolicyConnector(NetworkPolicy);
+struct PolicyConnector(NetworkPolicy, Places);
 
 impl<In: Transport> Connector<In> for PolicyConnector {
     type Out = Either<In, PlainTransport>;
@@ -302,10 +321,14 @@ impl<In: Transport> Connector<In> for PolicyConnector {
             if share.is_zero() {
                 return Err(ureq::Error::Timeout(details.timeout.reason));
             }
+            let Some(place) = self.1.take(*addr, share) else {
+                failed = Some(ErrorKind::TimedOut.into());
+                continue;
+            };
             match self.0.connect_within(*addr, share.min(CONNECT)) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Some(Either::B(PlainTransport::new(stream, details.config))));
+                    return Ok(Some(Either::B(PlainTransport::new(stream, place, details.config))));
                 }
                 // Of several addresses the one that came farthest has something to say.
                 Err(why) if failed.as_ref().is_none_or(|other| came_as_far(&why, other)) => {
@@ -328,7 +351,8 @@ mod tests {
 
     use eddyline::{HttpFailure, HttpGet};
 
-    use super::{Names, NetworkPolicy, absolute, fetch};
+    use super::places::Places;
+    use super::{Names, NetworkPolicy, absolute, fetch, fetch_from};
 
     /// Serves one reply and returns the URL.
     fn serve(head: String, body: Vec<u8>) -> String {
@@ -370,6 +394,43 @@ mod tests {
         assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
         let url = serve(String::new(), vec![b'x'; 1_000_000]);
         assert!(matches!(fetch(&get(url), "test", &names()), Err(HttpFailure::BadReply)));
+    }
+
+    #[test]
+    fn one_address_has_eight_exchanges_under_however_many_names() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (go, gate) = crossbeam_channel::bounded::<()>(0);
+        std::thread::spawn(move || {
+            let eight: Vec<_> = (0..8).map(|_| listener.accept().unwrap().0).collect();
+            let _ = gate.recv();
+            for mut stream in eight {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde");
+            }
+        });
+        let places = Places::new(8, Duration::ZERO);
+        let (done, results) = crossbeam_channel::unbounded();
+        for host in ["127.0.0.1", "127.1", "2130706433", "0x7f.1"].repeat(4) {
+            let (done, places) = (done.clone(), places.clone());
+            let get = get(format!("http://{host}:{port}/announce"));
+            std::thread::spawn(move || done.send(fetch_from(&get, "test", &names(), &places)));
+        }
+        // Nobody is answered yet, so these were refused a place.
+        for _ in 0..8 {
+            assert!(matches!(results.recv().unwrap(), Err(HttpFailure::TimedOut)));
+        }
+        drop(go);
+        for _ in 0..8 {
+            assert_eq!(results.recv().unwrap().unwrap().body, b"de");
+        }
+        let addr = |text: &str| text.parse().unwrap();
+        let one: Vec<_> =
+            (0..9).map(|_| places.take(addr("203.0.113.1:80"), Duration::ZERO)).collect();
+        assert!(one[7].is_some() && one[8].is_none());
+        assert!(places.take(addr("203.0.113.1:443"), Duration::ZERO).is_none());
+        assert!(places.take(addr("203.0.113.2:80"), Duration::ZERO).is_some());
+        drop(one);
+        assert!(places.take(addr("203.0.113.1:443"), Duration::ZERO).is_some());
     }
 
     #[test]

@@ -239,6 +239,7 @@ fn start_pool_at(locations: Locations, threads: usize, mailbox: &Mailbox) -> Dis
         locations,
         store: None,
         threads,
+        hash_jobs: 4,
         open_files: 64,
         read_cache: 1 << 20,
         unhashed: 1 << 20,

@@ -5,11 +5,13 @@
 //! whoever named most gives way to who named less.
 
 mod calls;
+mod claim;
 mod introducers;
 mod left;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::api::{PeerSource, Transport};
-use crate::base::addr::{Scope, is_dialable, normalise, scope};
+use crate::base::addr::{is_dialable, normalise};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
@@ -95,8 +97,8 @@ pub struct Most {
 pub struct Candidates {
     known: BTreeMap<PeerKey, Candidate>,
     by_addr: BTreeMap<SocketAddr, PeerKey>,
-    /// May be tried now, best first.
-    ready: BTreeSet<Rank>,
+    /// May be tried now, by who named them, best first.
+    ready: BTreeMap<Namer, BTreeSet<Rank>>,
     /// May be tried later.
     waiting: BTreeSet<(Instant, PeerKey)>,
     shares: Shares,
@@ -208,7 +210,7 @@ impl Candidates {
             // How the last connection ended says nothing about this one: without that, an address that
             // was left as complete, failed later and waits for that would be recalled at once.
             candidate.whole &= !busy;
-            self.shares.count_busy(Prefix::of(candidate.addr.ip()), busy);
+            self.shares.count_busy(candidate.addr.ip(), busy);
         }
     }
 
@@ -319,7 +321,13 @@ impl Candidates {
 
     fn unlist(&mut self, key: PeerKey) {
         if let Some(candidate) = self.known.get(&key) {
-            self.ready.remove(&Self::rank(key, candidate));
+            let (namer, rank) = (candidate.namer, Self::rank(key, candidate));
+            if let Some(ranks) = self.ready.get_mut(&namer) {
+                ranks.remove(&rank);
+                if ranks.is_empty() {
+                    self.ready.remove(&namer);
+                }
+            }
             self.waiting.remove(&(candidate.next_try, key));
         }
     }
@@ -328,7 +336,8 @@ impl Candidates {
         if let Some(candidate) = self.known.get_mut(&key) {
             candidate.next_try = next_try;
             if candidate.dialable && next_try == Instant::ZERO {
-                self.ready.insert(Self::rank(key, candidate));
+                let rank = Self::rank(key, candidate);
+                self.ready.entry(candidate.namer).or_default().insert(rank);
             } else if candidate.dialable {
                 self.waiting.insert((next_try, key));
             }
@@ -336,59 +345,25 @@ impl Candidates {
     }
 
     /// Takes the best address that may be tried at `now`; it is busy until [`Self::closed`]. No host
-    /// and no block is connected to more than `most` says, but for this machine and local networks.
-    pub fn next(&mut self, most: Most, now: Instant) -> Option<(PeerKey, SocketAddr)> {
+    /// and no block is connected to more than `most` says, but for this machine and local networks. What the user
+    /// named comes first, and then the turn is that of whoever has least of what `share` says that each has; it says
+    /// nothing for those who may have no more.
+    pub fn next(
+        &mut self,
+        most: Most,
+        share: impl Fn(Namer) -> Option<u32>,
+        now: Instant,
+    ) -> Option<(PeerKey, SocketAddr)> {
         while let Some((at, key)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
             self.waiting.remove(&(at, key));
             self.list(key, Instant::ZERO);
         }
-        while let Some((.., key)) = self.ready.pop_first() {
+        while let Some(key) = self.take_ready(&share) {
             if let Some(addr) = self.claim(key, most, now) {
                 return Some((key, addr));
             }
         }
         None
-    }
-
-    /// Takes this address to be called at once, whenever its next attempt was due; as [`Self::next`] does. `None` where
-    /// it is connected, or has to wait.
-    pub fn call(&mut self, key: PeerKey, most: Most, now: Instant) -> Option<SocketAddr> {
-        self.known.get(&key).filter(|c| c.dialable && !c.busy)?;
-        self.unlist(key);
-        self.claim(key, most, now)
-    }
-
-    /// Takes an address that is not listed, if there is a place for it; else it waits.
-    fn claim(&mut self, key: PeerKey, most: Most, now: Instant) -> Option<SocketAddr> {
-        let addr = self.known.get(&key)?.addr;
-        let prefix = Prefix::of(addr.ip());
-        let public = scope(addr.ip()) == Scope::Public;
-        let crowded = !prefix.is_loopback() && self.shares.busy_at(prefix) >= most.of_host
-            || public && self.shares.busy_in(prefix.wide()) >= most.of_block;
-        if crowded {
-            self.list(key, now + Duration::from_secs(CROWDED_SECONDS));
-            return None;
-        }
-        let wait = self.wait_for_turn(key, now);
-        if !wait.is_zero() {
-            self.list(key, now + wait);
-            return None;
-        }
-        self.set_busy(key, true);
-        Some(addr)
-    }
-
-    /// How long an address waits until it is its namer's turn to have one called. This machine may be called
-    /// as often as one likes, and what the user names is the user's.
-    fn wait_for_turn(&mut self, key: PeerKey, now: Instant) -> Duration {
-        let Some(candidate) = self.known.get_mut(&key) else { return Duration::ZERO };
-        let free = candidate.source == PeerSource::User || candidate.addr.ip().is_loopback();
-        if free || core::mem::take(&mut candidate.in_turn) {
-            return Duration::ZERO;
-        }
-        let wait = self.calls.take(candidate.namer, now);
-        candidate.in_turn = !wait.is_zero();
-        wait
     }
 
     /// Somebody at an address that was called is a peer.
@@ -582,7 +557,7 @@ impl Candidates {
             let prefix = Prefix::of(candidate.addr.ip());
             shares.take(candidate.namer, prefix);
             if candidate.busy {
-                shares.count_busy(prefix, true);
+                shares.count_busy(candidate.addr.ip(), true);
             }
         }
         if bounded && shares == self.shares && self.calls.is_bounded() && self.left.is_bounded() {

@@ -1,13 +1,12 @@
 //! Who is served (BEP 3, BEP 21). One round looks at all interested peers of all torrents and
 //! names those to unchoke; it keeps no state of its own but the turn of the optimistic slots.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::SeedChoking;
-use crate::base::addr::{Scope, scope};
+use crate::base::crowd::Crowd;
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::base::rng::Rng;
@@ -59,10 +58,7 @@ pub struct Contender {
 /// How many peers of one host, and of one block of addresses, stand in a line so far. Connections are free, and so are
 /// addresses to who has a block of them: they give nobody more turns than others have.
 #[derive(Debug, Default)]
-pub struct Crowds {
-    hosts: BTreeMap<Prefix, u32>,
-    blocks: BTreeMap<Prefix, u32>,
-}
+pub struct Crowds(Crowd);
 
 impl Crowds {
     /// Counts these.
@@ -75,18 +71,10 @@ impl Crowds {
     /// Counts one more. Returns its place among those of its block, in groups of four, and among those of its host.
     /// This machine is no host, and a local network no block.
     pub fn count(&mut self, ip: IpAddr) -> (u32, u32) {
-        let host = Prefix::of(ip);
-        if host.is_loopback() {
+        if Prefix::of(ip).is_loopback() {
             return (0, 0);
         }
-        let place = |counts: &mut BTreeMap<Prefix, u32>, key| {
-            let count: &mut u32 = counts.entry(key).or_default();
-            *count += 1;
-            *count - 1
-        };
-        let of_host = place(&mut self.hosts, host);
-        let public = scope(ip) == Scope::Public;
-        let of_block = if public { place(&mut self.blocks, host.wide()) } else { 0 };
+        let (of_host, of_block) = self.0.add(ip);
         (of_block / FEW_OF_BLOCK, of_host)
     }
 }

@@ -34,7 +34,7 @@ use crate::base::work::Work;
 pub use actions::Actions;
 pub use agenda::Agenda;
 pub use budgets::Budgets;
-pub use conn_table::{Conn, ConnTable, Handshaking, Opening, Phase, block_of};
+pub use conn_table::{Conn, ConnTable, Handshaking, NamedBy, Opening, Phase};
 pub use dials::Dials;
 pub use discovery::{DiscoveryRequest, DiscoveryRequests};
 pub use disk_ledger::{DiskJob, DiskLedger, HashPurpose};

@@ -17,12 +17,13 @@
 //! - `exchange`: which peers others are told of; `punch`: who is introduced to whom;
 //! - `metadata`: the info dictionary, for those who ask.
 //!
-//! Others look at it and change nothing: `places` (who gives way where there are too few), `introduction` (what a peer
+//! Others look at it and change nothing: `places` (who gives way where there are too few), `calls` (how an address is called), `introduction` (what a peer
 //! is told first), `announce` (what an announce says), `view`, `audit`.
 
 mod announce;
 mod audit;
 mod blame;
+mod calls;
 mod contents;
 #[cfg(feature = "corruption")]
 mod corrupt;

@@ -128,6 +128,7 @@ const IN_A_NODE: &[&str] = &[
     "a node of the routing table is in its bucket",
     "a bucket of the routing table has one node of an address",
     "peers stored for others are counted and bounded",
+    "items stored for others are counted and bounded",
     "lookups in the DHT are bounded",
     "every query to the DHT ends at last",
     "addresses that strangers name are counted in bounded memory",

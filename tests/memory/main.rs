@@ -1,6 +1,8 @@
 //! What five hundred strangers can make an engine hold, each doing the worst it can by one kind of
 //! message, measured by an allocator that counts, against what `Config::memory_bound` promises.
 
+mod before;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +12,7 @@ use eddyline::metainfo::{Magnet, Metainfo};
 use eddyline::wire::{
     BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexFlags, PexMessage,
 };
-use eddyline::{Config, Wakeup};
+use eddyline::{Config, Encryption, Wakeup};
 use eddyline_sim::direct::{Direct, torrent};
 use eddyline_sim::encode;
 
@@ -50,12 +52,20 @@ type Make = fn() -> Arc<Metainfo>;
 
 /// Most bytes that were held at once while strangers behaved in this manner, and how many of them were
 /// connected at the end.
-fn worst(metainfo: Make, seed: bool, reads: bool, manner: Manner) -> (u64, usize) {
+fn worst(kind: &Kind, encrypted: bool) -> (u64, usize) {
+    let (_, metainfo, seed, reads, manner) = *kind;
     let mut left = 0;
     let info = allocation_counter::measure(|| {
-        let mut direct = Direct::new(config(), metainfo(), seed);
+        let encryption = if encrypted { Encryption::PREFERRED } else { Encryption::default() };
+        let mut direct = Direct::new(Config { encryption, ..config() }, metainfo(), seed);
         let conns: Vec<Option<ConnId>> = (0..STRANGERS)
-            .map(|n| direct.connect(([10, 1, (n >> 8) as u8, n as u8], 50_000).into(), reads))
+            .map(|n| {
+                let remote = ([10, 1, (n >> 8) as u8, n as u8], 50_000).into();
+                match encrypted {
+                    true => direct.connect_encrypted(remote, reads),
+                    false => direct.connect(remote, reads),
+                }
+            })
             .collect();
         let mut sent = vec![0; conns.len()];
         let mut rest: Vec<Bytes> = vec![Bytes::new(); conns.len()];
@@ -179,9 +189,11 @@ const KINDS: &[Kind] = &[
 fn five_hundred_strangers_stay_within_the_memory_bound_whatever_they_say() {
     let bound = config().memory_bound(1, PIECES);
     println!("bound {} MiB: {bound:?}", bound.total() >> 20);
-    for (name, metainfo, seed, reads, manner) in KINDS {
-        let (most, left) = worst(*metainfo, *seed, *reads, *manner);
-        println!("{name}: {:.1} MiB, {left} left", most as f64 / 1_048_576.0);
-        assert!(most <= bound.total() + REST, "{name}: {most} of {}", bound.total());
+    for (kind, encrypted) in KINDS.iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let name = kind.0;
+        let (most, left) = worst(kind, encrypted);
+        let how = if encrypted { ", encrypted" } else { "" };
+        println!("{name}{how}: {:.1} MiB, {left} left", most as f64 / 1_048_576.0);
+        assert!(most <= bound.total() + REST, "{name}{how}: {most} of {}", bound.total());
     }
 }

@@ -1,6 +1,8 @@
 //! One engine with nothing around it: a disk that takes no time, and connections whose bytes the test
 //! sends and takes itself. For what a world would hide: what one step does, and what is held in memory.
 
+mod encrypted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -116,6 +118,22 @@ impl Direct {
 
     /// Somebody connects from `remote` and shakes hands.
     pub fn connect(&mut self, remote: SocketAddr, reads: bool) -> Option<ConnId> {
+        let conn = self.arrive(remote, reads)?;
+        let hello = self.hello();
+        self.send(conn, &hello);
+        self.lines.contains_key(&conn).then_some(conn)
+    }
+
+    /// The handshake of whoever came last.
+    pub fn hello(&self) -> Vec<u8> {
+        let mut id = [b'x'; 20];
+        id[..8].copy_from_slice(&self.sockets.to_be_bytes());
+        let (reserved, info_hash) = (Reserved::OURS, self.info_hash());
+        Handshake { reserved, info_hash, peer_id: PeerId(id) }.encode().to_vec()
+    }
+
+    /// Somebody connects from `remote` and says nothing.
+    pub fn arrive(&mut self, remote: SocketAddr, reads: bool) -> Option<ConnId> {
         self.sockets += 1;
         let before: BTreeSet<ConnId> = self.lines.keys().copied().collect();
         self.events.push(Event::Incoming { socket: SocketToken(self.sockets), remote });
@@ -124,12 +142,7 @@ impl Direct {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.reads = reads;
         }
-        let mut id = [b'x'; 20];
-        id[..8].copy_from_slice(&self.sockets.to_be_bytes());
-        let (reserved, info_hash) = (Reserved::OURS, self.info_hash());
-        let handshake = Handshake { reserved, info_hash, peer_id: PeerId(id) };
-        self.send(conn, &handshake.encode());
-        self.lines.contains_key(&conn).then_some(conn)
+        Some(conn)
     }
 
     /// Sends bytes, as many as are granted, and steps once. Returns how many were sent.

@@ -56,7 +56,7 @@ fn at_the_end_nothing_waits_for_others() {
     assert!(gather.add(block(1, 1), 3 * BLOCK, || LONG, now).is_empty());
     assert_eq!((gather.due(), gather.take_due(now).len()), (Some(now), 1));
     // Nor do pieces that would have been hashed side by side.
-    let queue = Queue::new(true);
+    let queue = Queue::new(true, usize::MAX);
     let patiently = Some(Duration::from_secs(600));
     for n in 0..8 {
         queue.put_piece((torrent(1), n, DiskOpId::from_u64(n.into())), 1, patiently);
@@ -115,7 +115,7 @@ fn a_piece_that_may_wait_a_moment_takes_those_with_it_that_might_wait_longer() {
 
 #[test]
 fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
-    let queue = Queue::new(true);
+    let queue = Queue::new(true, usize::MAX);
     let job = |n: u32| (torrent(1), n, DiskOpId::from_u64(n.into()));
     let count = LANES as u32;
     for n in 0..=count {
@@ -140,8 +140,23 @@ fn pieces_are_hashed_together_and_wait_for_each_other_only_a_moment() {
 }
 
 #[test]
+fn all_pieces_that_are_hashed_at_once_are_taken_without_a_wait() {
+    // Here they would wait for an hour.
+    let patience = Some(Duration::from_secs(3600));
+    let queue = Queue::new(true, 4);
+    for round in 0..9 {
+        let job = |n: u32| (torrent(1), n, DiskOpId::from_u64(u64::from(round * 4 + n)));
+        let waits: Vec<bool> =
+            (0..4).map(|n| queue.put_piece(job(n), 1, patience).is_some()).collect();
+        assert!(!waits[3], "nobody has to look for the last one");
+        assert!(matches!(queue.take(), Some(Work::Pieces(pieces)) if pieces.len() == 4));
+        queue.hashed(4);
+    }
+}
+
+#[test]
 fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
-    let queue = Queue::new(true);
+    let queue = Queue::new(true, usize::MAX);
     let (one, two) = ((torrent(1), 0), (torrent(1), 1));
     let next = || match queue.take() {
         Some(Work::Batch(batch, file)) => (ids(&batch)[0], file),
@@ -159,7 +174,7 @@ fn one_worker_at_a_time_writes_to_a_file_and_others_do_something_else() {
 
 #[test]
 fn pieces_that_wait_patiently_wake_nobody_until_somebody_looks() {
-    let queue = Queue::new(true);
+    let queue = Queue::new(true, usize::MAX);
     let patience = Some(Duration::from_millis(1));
     let put = |n: u32| queue.put_piece((torrent(1), n, DiskOpId::from_u64(n.into())), 1, patience);
     let due: Vec<bool> = (0..8).map(|n| put(n).is_some()).collect();
@@ -177,7 +192,7 @@ fn pieces_that_wait_patiently_wake_nobody_until_somebody_looks() {
 
 #[test]
 fn where_lanes_are_not_fast_no_piece_waits() {
-    let queue = Queue::new(false);
+    let queue = Queue::new(false, usize::MAX);
     for n in 0..3 {
         queue.put_piece((torrent(1), n, DiskOpId::from_u64(0)), 1, None);
     }

@@ -107,7 +107,7 @@ impl DiskPool {
     /// Starts the workers.
     #[must_use]
     pub fn start(options: PoolOptions, mailbox: Mailbox) -> Self {
-        let queue = Arc::new(Queue::new(lanes::are_fast::<Sha1>()));
+        let queue = Arc::new(Queue::new(lanes::are_fast::<Sha1>(), options.hash_jobs));
         let shared = Arc::new(Shared {
             locations: options.locations,
             cache: Arc::new(FileCache::new(options.open_files)),
@@ -241,7 +241,12 @@ fn work(queue: &Queue, shared: &Shared) {
                 shared.work_off(batch);
                 file.into_iter().for_each(|file| queue.done(file));
             }
-            Work::Pieces(jobs) => shared.hash_off(jobs, &mut buffer),
+            Work::Pieces(jobs) => {
+                let count = jobs.len();
+                let events = shared.hash_off(jobs, &mut buffer);
+                queue.hashed(count);
+                shared.mailbox.leave_for_later(events);
+            }
         }
     }
 }

@@ -56,9 +56,13 @@ struct State {
     slow: bool,
     /// When the last few pieces of downloads that went on came.
     lately: VecDeque<Instant>,
+    /// Pieces that workers are hashing.
+    hashing: usize,
     /// Workers that wait.
     idle: usize,
     closed: bool,
+    /// Pieces that whoever puts them here has hashed at once: when all of them are here, no other comes.
+    most: usize,
 }
 
 /// The queue of all workers.
@@ -72,8 +76,9 @@ pub(super) struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub(super) fn new(gathers: bool) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), gathers }
+    pub(super) fn new(gathers: bool, most: usize) -> Self {
+        let state = State { most, ..State::default() };
+        Self { state: Mutex::new(state), wake: Condvar::new(), gathers }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,6 +163,7 @@ impl Queue {
             if ripe || state.are_enough() {
                 let count = if self.gathers { LANES } else { 1 }.min(state.pieces.len());
                 let taken: Vec<_> = state.pieces.drain(..count).collect();
+                state.hashing += taken.len();
                 state.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<u64>();
                 let pieces = taken.into_iter().map(|(job, _)| job).collect();
                 let now = Instant::now();
@@ -188,6 +194,11 @@ impl Queue {
             };
             state.idle -= 1;
         }
+    }
+
+    /// Pieces that were taken are hashed: others may come for them.
+    pub(super) fn hashed(&self, count: usize) {
+        self.state().hashing -= count;
     }
 
     /// What is left is for another worker to watch.
@@ -269,7 +280,8 @@ impl State {
 
     /// Whether nothing is gained by waiting for more pieces.
     fn are_enough(&self) -> bool {
-        self.pieces.len() >= LANES || self.bytes >= ENOUGH
+        let here = self.pieces.len();
+        here >= LANES || self.bytes >= ENOUGH || (here > 0 && here + self.hashing >= self.most)
     }
 
     /// When the pieces that are here are hashed at the latest.
@@ -333,6 +345,11 @@ mod tests {
         state.due(true).unwrap().saturating_duration_since(*now)
     }
 
+    /// Of those who put pieces here there is no end.
+    fn endless() -> State {
+        State { most: usize::MAX, ..State::default() }
+    }
+
     fn hash(state: &mut State) {
         state.pieces.clear();
         state.came = None;
@@ -340,7 +357,7 @@ mod tests {
 
     #[test]
     fn in_a_fast_download_pieces_wait_until_they_are_worth_hashing_side_by_side() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (endless(), Instant::now());
         let patience = Duration::from_millis(500);
         let first = after(&mut state, 1, 20, Some(patience), &mut now);
         assert_eq!(first, GAP, "who knows how many will come");
@@ -358,7 +375,7 @@ mod tests {
 
     #[test]
     fn in_a_download_that_is_known_to_be_slow_no_piece_waits_for_another() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (endless(), Instant::now());
         for piece in 0..9 {
             let wait = after(&mut state, 1, 600, Some(Duration::from_secs(2)), &mut now);
             assert_eq!(wait, if piece < 4 { GAP } else { Duration::ZERO }, "{piece}");
@@ -371,11 +388,35 @@ mod tests {
     #[test]
     fn in_a_slow_download_and_in_a_check_a_piece_waits_for_a_moment_only() {
         for (gap, patiently) in [(130, Some(Duration::from_millis(500))), (1, None)] {
-            let (mut state, mut now) = (State::default(), Instant::now());
+            let (mut state, mut now) = (endless(), Instant::now());
             for _ in 0..9 {
                 assert!(after(&mut state, 1, gap, patiently, &mut now) <= GAP, "{gap}");
                 hash(&mut state);
             }
+        }
+    }
+
+    #[test]
+    fn however_few_pieces_are_hashed_at_once_none_waits_for_others_that_cannot_come() {
+        let patience = Some(Duration::from_secs(3600));
+        for (most, patiently) in
+            [1, 2, 4, 7, 15].map(|most| [(most, None), (most, patience)]).concat()
+        {
+            let mut state = State { most, ..State::default() };
+            let mut now = Instant::now();
+            // Later rounds are those of a download that is known to be fast.
+            for _ in 0..9 {
+                for here in 0..most {
+                    assert!(!state.are_enough(), "{here} of {most}");
+                    after(&mut state, 1, 1, patiently, &mut now);
+                }
+                assert!(state.are_enough() && !state.is_patient(), "{most}");
+                hash(&mut state);
+            }
+            // Some of them are being hashed: the others are all that can be here until then.
+            state.hashing = most - 1;
+            after(&mut state, 1, 1, patiently, &mut now);
+            assert!(state.are_enough());
         }
     }
 

@@ -38,6 +38,7 @@ impl Pool {
             locations,
             store,
             threads,
+            hash_jobs: 32,
             open_files,
             read_cache,
             unhashed,

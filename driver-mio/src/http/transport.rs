@@ -6,18 +6,22 @@ use std::net::TcpStream;
 use ureq::config::Config;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
+use super::places::Place;
+
 /// A connection without encryption.
 #[derive(Debug)]
 pub(super) struct PlainTransport {
     stream: TcpStream,
     buffers: LazyBuffers,
+    /// One of those that there are at the address.
+    _place: Place,
 }
 
 impl PlainTransport {
     /// On a connected socket.
-    pub(super) fn new(stream: TcpStream, config: &Config) -> Self {
+    pub(super) fn new(stream: TcpStream, place: Place, config: &Config) -> Self {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Self { stream, buffers }
+        Self { stream, buffers, _place: place }
     }
 }
 

@@ -157,7 +157,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Connections of one torrent.
     pub max_connections_per_torrent: u32,
-    /// Outgoing connections that are not established yet; with 0 no peer is called, however it is known.
+    /// Outgoing connections that are not established yet; with 0 no peer is called, however it is known. Whoever named
+    /// their addresses has at most as many as it leaves free; those that the user named may be four more.
     pub max_half_open: u32,
     /// Incoming connections that have not sent a handshake yet.
     pub max_handshaking: u32,

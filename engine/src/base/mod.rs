@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod bits;
 pub mod budget;
+pub mod crowd;
 pub mod digest;
 pub mod fault;
 pub mod few;

@@ -7,6 +7,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
+use super::scope::{Scope, scope};
+
 /// The addresses that one host can have: one of IPv4, a /64 of IPv6. A block of 6to4 (RFC 3056), and an address
 /// behind a translator (64:ff9b::/96, RFC 6052), is the host whose IPv4 address stands in it. Link-local addresses
 /// count one by one: all hosts of a link have the same /64 there, and nobody else has.
@@ -42,6 +44,17 @@ impl Prefix {
                 Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
             }
         })
+    }
+
+    /// The block of public addresses around `ip` that one owner may have; none in a local network and on this
+    /// machine, where it would mean nothing.
+    pub fn block_of(ip: IpAddr) -> Option<Self> {
+        (scope(ip) == Scope::Public).then(|| Self::of(ip).wide())
+    }
+
+    /// Who may stand behind `ip`: the owner of its block, or its host where blocks mean nothing.
+    pub fn owner_of(ip: IpAddr) -> Self {
+        Self::block_of(ip).unwrap_or_else(|| Self::of(ip))
     }
 
     /// Whether it is this machine, where ports tell hosts apart and addresses do not.
@@ -97,6 +110,17 @@ mod tests {
         assert_ne!(prefix("203.0.113.1").wide(), prefix("203.0.114.1").wide());
         assert_eq!(prefix("2001:db8:1:2::1").wide(), prefix("2001:db8:1:77::1").wide());
         assert_ne!(prefix("2001:db8:1:2::1").wide(), prefix("2001:db8:2:2::1").wide());
+    }
+
+    #[test]
+    fn a_block_may_have_one_owner_and_in_a_local_network_each_host_has_another() {
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        assert_eq!(Prefix::block_of(ip("203.0.113.1")), Prefix::block_of(ip("203.0.113.200")));
+        assert_eq!(Prefix::owner_of(ip("203.0.113.1")), prefix("203.0.113.7").wide());
+        assert_eq!(Prefix::block_of(ip("::ffff:10.0.0.1")), None);
+        assert_ne!(Prefix::owner_of(ip("10.0.0.1")), Prefix::owner_of(ip("10.0.0.2")));
+        assert_eq!(Prefix::owner_of(ip("fd00::1")), Prefix::owner_of(ip("fd00::2")));
+        assert_eq!(Prefix::block_of(ip("127.0.0.1")), None);
     }
 
     #[test]

@@ -7,6 +7,11 @@ fn addr(n: u32) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from(0x1400_0000 + n).into(), 6881)
 }
 
+/// Nobody has any calls.
+fn anybody(_: Namer) -> Option<u32> {
+    Some(0)
+}
+
 fn at(seconds: u64) -> Instant {
     Instant::from_millis(1_000_000 + seconds * 1000)
 }
@@ -33,7 +38,7 @@ fn what_is_trusted_more_is_tried_first_then_what_bep_40_prefers() {
     }
     list.add(addr(9), Namer::all(PeerSource::Dht), 7, 100, at(0));
     let order: Vec<SocketAddr> =
-        core::iter::from_fn(|| list.next(few(8), at(1))).map(|(_, addr)| addr).collect();
+        core::iter::from_fn(|| list.next(few(8), anybody, at(1))).map(|(_, addr)| addr).collect();
     assert_eq!(order, [1, 3, 9, 2, 0].map(addr));
 }
 
@@ -58,7 +63,7 @@ fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
     );
     assert_eq!(list.len(), 20);
     // A hopeless one goes before any other.
-    let (key, _) = list.next(few(8), at(607)).unwrap();
+    let (key, _) = list.next(few(8), anybody, at(607)).unwrap();
     for n in 0..3 {
         list.closed(key, true, 100, at(607 + n));
     }
@@ -70,13 +75,13 @@ fn a_full_list_forgets_what_failed_then_what_nobody_names_any_more() {
 fn failures_are_backed_off_and_a_better_source_vouches_for_an_address() {
     let mut list = Candidates::default();
     let key = list.add(addr(1), Namer::all(PeerSource::Pex), 1, 20, at(0)).unwrap();
-    list.next(few(8), at(0)).unwrap();
+    list.next(few(8), anybody, at(0)).unwrap();
     list.closed(key, true, 100, at(0));
     assert_eq!(list.next_deadline(), Some(at(10)));
     // Being named again is no reason to try it at once.
     list.add(addr(1), Namer::all(PeerSource::Tracker), 1, 20, at(1));
     assert_eq!(list.get(key).unwrap().source, PeerSource::Tracker);
-    assert_eq!((list.next(few(8), at(9)), list.next_deadline()), (None, Some(at(10))));
+    assert_eq!((list.next(few(8), anybody, at(9)), list.next_deadline()), (None, Some(at(10))));
     // What a private torrent must not know is forgotten, the rest is not.
     list.add(addr(2), Namer::all(PeerSource::Dht), 1, 20, at(1));
     list.forget_sources(PeerSource::is_hearsay);
@@ -90,7 +95,7 @@ fn what_the_user_names_and_nobody_listens_on_is_tried_again_sooner_than_what_oth
         let key = list.add(addr(1), Namer::all(source), 1, 20, at(0)).unwrap();
         let mut now = 0;
         for wait in waits {
-            list.next(few(8), at(now)).unwrap();
+            list.next(few(8), anybody, at(now)).unwrap();
             list.refused(key, 20, at(now));
             now += wait;
             assert_eq!(list.next_deadline(), Some(at(now)), "{source:?}");
@@ -104,19 +109,22 @@ fn what_failed_since_it_was_left_as_complete_is_not_recalled() {
     let keys: Vec<_> = (1..4)
         .map(|n| list.add(addr(n), Namer::all(PeerSource::Tracker), n, 20, at(0)).unwrap())
         .collect();
-    while list.next(few(8), at(0)).is_some() {}
+    while list.next(few(8), anybody, at(0)).is_some() {}
     keys.iter().for_each(|key| list.left_whole(*key, 20, at(0)));
     // One is tried again half an hour later and fails, one comes of itself and goes.
-    let (tried, _) = list.next(few(8), at(1800)).unwrap();
+    let (tried, _) = list.next(few(8), anybody, at(1800)).unwrap();
     list.closed(tried, true, 20, at(1800));
     let came = *keys.iter().find(|key| **key != tried).unwrap();
     let addr = list.get(came).unwrap().addr;
     assert_eq!(list.incoming(addr, 1), came);
     list.closed(came, true, 20, at(1801));
     list.recall_whole(at(1801));
-    let (left, _) = list.next(few(8), at(1801)).expect("the third is of use at once");
+    let (left, _) = list.next(few(8), anybody, at(1801)).expect("the third is of use at once");
     assert!(left != tried && left != came);
-    assert_eq!((list.next(few(8), at(1809)), list.next_deadline()), (None, Some(at(1810))));
+    assert_eq!(
+        (list.next(few(8), anybody, at(1809)), list.next_deadline()),
+        (None, Some(at(1810)))
+    );
 }
 
 fn at_port(host: u32, port: u16) -> SocketAddr {
@@ -203,14 +211,14 @@ fn a_host_is_not_called_more_often_than_it_may_be_connected() {
     }
     list.add(addr(2), Namer::all(PeerSource::Pex), 1, 100, at(0));
     list.incoming(at_port(1, 50_000), 1);
-    let called: Vec<_> = core::iter::from_fn(|| list.next(few(3), at(1))).collect();
+    let called: Vec<_> = core::iter::from_fn(|| list.next(few(3), anybody, at(1))).collect();
     assert_eq!(called.len(), 3);
     assert_eq!(called[2].1, addr(2));
     assert_eq!(list.busy_at(Prefix::of(addr(1).ip())), 3);
     assert_eq!(list.next_deadline(), Some(at(61)));
     // A place falls free, and somebody else of that host is called.
     list.closed(called[0].0, false, 100, at(2));
-    assert!(list.next(few(3), at(61)).is_some());
+    assert!(list.next(few(3), anybody, at(61)).is_some());
     list.check(100, 100).unwrap();
 }
 
@@ -245,7 +253,7 @@ fn addresses_of_a_banned_host_are_forgotten() {
         list.add(at_port(1, port), Namer::all(PeerSource::Tracker), 1, 100, at(0));
     }
     list.add(addr(2), Namer::all(PeerSource::Tracker), 1, 100, at(0));
-    let (_, busy) = list.next(few(8), at(1)).unwrap();
+    let (_, busy) = list.next(few(8), anybody, at(1)).unwrap();
     list.forget_at(Prefix::of(addr(1).ip()), |addr| addr.port() != 2);
     let left: Vec<_> = list.by_addr.keys().copied().collect();
     let mut kept = alloc::vec![busy, at_port(1, 2), addr(2)];
@@ -286,12 +294,12 @@ fn a_block_is_called_no_more_often_than_it_may_and_others_are_meanwhile() {
         list.add(addr, Namer::all(PeerSource::Tracker), 1, 100, at(0));
     }
     let most = Most { of_host: 8, of_block: 4 };
-    let called: Vec<_> = core::iter::from_fn(|| list.next(most, at(1))).collect();
+    let called: Vec<_> = core::iter::from_fn(|| list.next(most, anybody, at(1))).collect();
     assert_eq!(called.len(), 4 + 3);
     let block = Prefix::of([20, 0, 0, 0].into());
     let in_block = called.iter().filter(|(_, addr)| Prefix::of(addr.ip()).wide() == block);
     assert_eq!(in_block.count(), 4);
-    assert!(list.next(few(8), at(61)).is_some(), "the rest waits, and is not forgotten");
+    assert!(list.next(few(8), anybody, at(61)).is_some(), "the rest waits, and is not forgotten");
 }
 
 #[test]
@@ -302,7 +310,7 @@ fn who_names_many_has_a_hundred_called_at_once_and_then_one_in_three_seconds() {
     }
     let call = |list: &mut Candidates, now| {
         let mut called = 0;
-        while let Some((key, _)) = list.next(few(8), at(now)) {
+        while let Some((key, _)) = list.next(few(8), anybody, at(now)) {
             list.postpone(key, 100_000, 2000, at(now));
             called += 1;
         }
@@ -330,7 +338,7 @@ fn calls_that_find_a_peer_are_given_back() {
         list.add(addr(n), Namer::tracker(0), n, 2000, at(0));
     }
     let mut called = 0;
-    while let Some((key, _)) = list.next(few(8), at(0)) {
+    while let Some((key, _)) = list.next(few(8), anybody, at(0)) {
         list.proven(key);
         called += 1;
     }
@@ -344,17 +352,17 @@ fn what_is_forgotten_for_want_of_room_and_named_again_still_waits() {
     list.add(addr(1), tracker, 1, 1, at(0));
     for _ in 0..3 {
         let next = list.next_deadline().unwrap().max(at(0));
-        let (key, _) = list.next(few(8), next).unwrap();
+        let (key, _) = list.next(few(8), anybody, next).unwrap();
         list.closed(key, true, 1, next);
     }
     // It failed at 0, 10 and 30, and is due at 70. Another one takes its place, fails too, and makes room.
     assert_eq!(list.next_deadline(), Some(at(70)));
     assert!(list.add(addr(2), tracker, 1, 1, at(31)).is_some(), "the first is forgotten");
-    let (other, _) = list.next(few(8), at(31)).unwrap();
+    let (other, _) = list.next(few(8), anybody, at(31)).unwrap();
     (0..3).for_each(|_| list.closed(other, true, 1, at(31)));
     assert!(list.add(addr(1), tracker, 1, 1, at(32)).is_some());
-    assert_eq!((list.next(few(8), at(69)), list.next_deadline()), (None, Some(at(70))));
-    assert!(list.next(few(8), at(70)).is_some());
+    assert_eq!((list.next(few(8), anybody, at(69)), list.next_deadline()), (None, Some(at(70))));
+    assert!(list.next(few(8), anybody, at(70)).is_some());
     list.check(1, 0).unwrap();
 }
 
@@ -378,7 +386,7 @@ fn a_turn_of_what_is_forgotten_or_named_by_somebody_else_is_given_back() {
     for n in 0..104 {
         list.add(addr(n), Namer::tracker(0), 1000 - n, 2000, at(0));
     }
-    while let Some((key, _)) = list.next(few(8), at(0)) {
+    while let Some((key, _)) = list.next(few(8), anybody, at(0)) {
         list.postpone(key, 100_000, 2000, at(0));
     }
     // Four wait for turns at 3, 6, 9 and 12 s. The first two shall not be called, the third is the user's.
@@ -386,7 +394,7 @@ fn a_turn_of_what_is_forgotten_or_named_by_somebody_else_is_given_back() {
     list.forget_at(Prefix::of(addr(101).ip()), |_| true);
     list.add(addr(102), Namer::all(PeerSource::User), 1, 2000, at(0));
     list.add(addr(200), Namer::tracker(0), 1, 2000, at(0));
-    let mut called = |now| list.next(few(8), at(now)).map(|(_, addr)| addr);
+    let mut called = |now| list.next(few(8), anybody, at(now)).map(|(_, addr)| addr);
     assert_eq!((called(0), called(5)), (Some(addr(102)), None));
     assert_eq!(
         (called(6), called(11)),
@@ -394,4 +402,30 @@ fn a_turn_of_what_is_forgotten_or_named_by_somebody_else_is_given_back() {
         "at 15 s if nothing were given back"
     );
     assert_eq!(called(12), Some(addr(103)));
+}
+
+#[test]
+fn namers_take_turns_and_what_the_user_named_comes_first() {
+    let mut list = Candidates::default();
+    for n in 0..4 {
+        list.add(addr(n), Namer::tracker(0), 9, 100, at(0));
+        list.add(addr(100 + n), peer(1), 9, 100, at(0));
+    }
+    list.add(addr(300), Namer::all(PeerSource::User), 1, 100, at(0));
+    let mut calls: BTreeMap<Namer, u32> = BTreeMap::new();
+    let mut order = Vec::new();
+    loop {
+        // Nobody may have more than three.
+        let share = |namer| Some(calls.get(&namer).copied().unwrap_or(0)).filter(|held| *held < 3);
+        let Some((key, _)) = list.next(few(8), share, at(0)) else { break };
+        let namer = list.namer(key).unwrap();
+        *calls.entry(namer).or_default() += 1;
+        order.push(namer.source);
+    }
+    use PeerSource::{Pex, Tracker, User};
+    assert_eq!(order, [User, Tracker, Pex, Tracker, Pex, Tracker, Pex]);
+    assert!(!list.is_users_turn());
+    list.add(addr(301), Namer::all(User), 1, 100, at(0));
+    assert!(list.is_users_turn());
+    list.check(100, 0).unwrap();
 }

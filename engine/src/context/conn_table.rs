@@ -2,7 +2,6 @@
 //! that bound them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::net::SocketAddr;
@@ -10,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "corruption")]
 use crate::api::StreamKey;
-use crate::api::{EncryptionMethod, StreamCipher, Transport};
-use crate::base::addr::{Scope, scope};
+use crate::api::{EncryptionMethod, PeerSource, StreamCipher, Transport};
+use crate::base::crowd::{Counts, Crowd};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::prefix::Prefix;
@@ -62,6 +61,17 @@ pub enum Opening {
     Agreed(Sha1Hash),
 }
 
+/// Who had us begin a connection, and shares the places in which connections are made with all others who did.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct NamedBy {
+    /// The kind of source.
+    pub source: PeerSource,
+    /// The block of addresses of the stranger who named the address.
+    pub from: Option<Prefix>,
+    /// The tracker that did, by torrent and number.
+    pub tracker: Option<(TorrentId, u32)>,
+}
+
 /// One connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Conn {
@@ -81,6 +91,8 @@ pub struct Conn {
     pub transport: Transport,
     /// How the bytes behind its encrypted handshake go; `None` where there was none.
     pub encryption: Option<EncryptionMethod>,
+    /// Who named its address; `None` for the user, and for one that came by itself.
+    pub named_by: Option<NamedBy>,
     /// Deciphers the bytes that were granted before the driver knew the key and have not come yet: for as many as
     /// its key is long.
     pub residue: Option<Box<StreamCipher>>,
@@ -97,19 +109,18 @@ impl Conn {
         phase: Phase,
         deadline: Instant,
     ) -> Self {
-        let (introduced, transport) = (false, Transport::Tcp);
-        let (encryption, residue, refused) = (None, None, false);
         Self {
             remote,
             torrent,
             key,
             phase,
             deadline,
-            introduced,
-            transport,
-            encryption,
-            residue,
-            refused,
+            introduced: false,
+            transport: Transport::Tcp,
+            encryption: None,
+            named_by: None,
+            residue: None,
+            refused: false,
         }
     }
 
@@ -128,50 +139,37 @@ impl Conn {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ConnTable {
     conns: SlotMap<ConnId, Conn>,
-    /// Connections with each host, and how many of them are strangers.
-    per_host: BTreeMap<Prefix, (u32, u32)>,
-    /// Connections with each block of public addresses, which may have one owner (/24, /48).
-    per_block: BTreeMap<Prefix, u32>,
+    /// From where all of them are, and from where strangers are.
+    crowd: Crowd,
+    strangers_from: Counts<Prefix>,
     /// Connections of strangers.
     strangers: u32,
     half_open: u32,
+    /// Connections being made, by who named the address.
+    half_open_by: Counts<NamedBy>,
     handshaking: u32,
 }
 
 impl ConnTable {
     /// Adds a connection.
     pub fn insert(&mut self, conn: Conn) -> ConnId {
-        let (all, strangers) = self.per_host.entry(Prefix::of(conn.remote.ip())).or_default();
-        *all += 1;
-        *strangers += u32::from(conn.is_stranger());
-        self.strangers += u32::from(conn.is_stranger());
-        if let Some(block) = block_of(conn.remote) {
-            *self.per_block.entry(block).or_default() += 1;
+        self.crowd.add(conn.remote.ip());
+        if conn.is_stranger() {
+            self.strangers_from.add(Prefix::of(conn.remote.ip()));
+            self.strangers += 1;
         }
-        self.count(&conn.phase, 1);
+        self.count(&conn.phase, conn.named_by, 1);
         self.conns.insert(conn)
     }
 
     /// Takes a connection out.
     pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.conns.remove(id)?;
-        self.count(&conn.phase, -1);
-        self.strangers -= u32::from(conn.is_stranger());
-        if let Some(block) = block_of(conn.remote)
-            && let Some(count) = self.per_block.get_mut(&block)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_block.remove(&block);
-            }
-        }
-        let host = Prefix::of(conn.remote.ip());
-        if let Some((all, strangers)) = self.per_host.get_mut(&host) {
-            *all -= 1;
-            *strangers -= u32::from(conn.is_stranger());
-            if *all == 0 {
-                self.per_host.remove(&host);
-            }
+        self.count(&conn.phase, conn.named_by, -1);
+        self.crowd.remove(conn.remote.ip());
+        if conn.is_stranger() {
+            self.strangers_from.remove(Prefix::of(conn.remote.ip()));
+            self.strangers -= 1;
         }
         Some(conn)
     }
@@ -187,15 +185,22 @@ impl ConnTable {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was = conn.is_stranger();
         conn.torrent = Some(torrent);
-        self.strangers -= u32::from(was);
-        if let Some((_, strangers)) = self.per_host.get_mut(&Prefix::of(conn.remote.ip())) {
-            *strangers -= u32::from(was);
+        if was {
+            self.strangers_from.remove(Prefix::of(conn.remote.ip()));
+            self.strangers -= 1;
         }
     }
 
-    fn count(&mut self, phase: &Phase, by: i32) {
+    fn count(&mut self, phase: &Phase, named_by: Option<NamedBy>, by: i32) {
         match phase {
-            Phase::Connecting => self.half_open = self.half_open.saturating_add_signed(by),
+            Phase::Connecting => {
+                self.half_open = self.half_open.saturating_add_signed(by);
+                match named_by {
+                    Some(namer) if by > 0 => drop(self.half_open_by.add(namer)),
+                    Some(namer) => self.half_open_by.remove(namer),
+                    None => {}
+                }
+            }
             Phase::Handshaking(_) => self.handshaking = self.handshaking.saturating_add_signed(by),
             Phase::Active => {}
         }
@@ -205,9 +210,9 @@ impl ConnTable {
     pub fn set_phase(&mut self, id: ConnId, phase: Phase) -> Option<Phase> {
         let conn = self.conns.get_mut(id)?;
         let left = core::mem::replace(&mut conn.phase, phase);
-        let entered = conn.phase.clone();
-        self.count(&left, -1);
-        self.count(&entered, 1);
+        let (entered, named_by) = (conn.phase.clone(), conn.named_by);
+        self.count(&left, named_by, -1);
+        self.count(&entered, named_by, 1);
         Some(left)
     }
 
@@ -247,6 +252,13 @@ impl ConnTable {
         self.half_open
     }
 
+    /// Connections being made to addresses that this one named, if it may have another: of `most` places for all it
+    /// takes no more than it leaves free. So there is a place for whoever comes next, until many have come.
+    pub fn share_of(&self, namer: NamedBy, most: u32) -> Option<u32> {
+        let held = self.half_open_by.of(namer);
+        (held < most.saturating_sub(self.half_open)).then_some(held)
+    }
+
     /// Connections whose handshake is awaited.
     pub const fn handshaking(&self) -> u32 {
         self.handshaking
@@ -259,12 +271,12 @@ impl ConnTable {
 
     /// Connections with this host.
     pub fn count_at(&self, host: Prefix) -> u32 {
-        self.per_host.get(&host).map_or(0, |(all, _)| *all)
+        self.crowd.of_host(host)
     }
 
     /// Connections from this host that have not shaken hands.
     pub fn strangers_at(&self, host: Prefix) -> u32 {
-        self.per_host.get(&host).map_or(0, |(_, strangers)| *strangers)
+        self.strangers_from.of(host)
     }
 
     /// The stranger that has been here for longest, of those from a host with more strangers than
@@ -279,21 +291,17 @@ impl ConnTable {
 
     /// The host with the most connections, if it has more than `than`. This machine is exempt.
     pub fn fullest_host(&self, than: u32) -> Option<Prefix> {
-        let hosts = self.per_host.iter().filter(|(host, _)| !host.is_loopback());
-        let (host, (count, _)) = hosts.max_by_key(|(host, (count, _))| (*count, **host))?;
-        (*count > than).then_some(*host)
+        self.crowd.fullest_host(than)
     }
 
     /// Connections with the block of addresses of somebody at `remote`; none with one that is not public.
     pub fn count_near(&self, remote: SocketAddr) -> u32 {
-        block_of(remote).and_then(|block| self.per_block.get(&block)).copied().unwrap_or(0)
+        self.crowd.of_block_around(remote.ip())
     }
 
     /// The block of addresses with the most connections, if it has more than `than`.
     pub fn fullest_block(&self, than: u32) -> Option<Prefix> {
-        let (block, count) =
-            self.per_block.iter().max_by_key(|(block, count)| (**count, **block))?;
-        (*count > than).then_some(*block)
+        self.crowd.fullest_block(than)
     }
 
     /// Checks the counters against a recount.
@@ -306,29 +314,20 @@ impl ConnTable {
         };
         let half_open = count(|phase| matches!(phase, Phase::Connecting));
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
-        let mut per_host: BTreeMap<Prefix, (u32, u32)> = BTreeMap::new();
-        let mut per_block: BTreeMap<Prefix, u32> = BTreeMap::new();
-        for (_, conn) in self.iter() {
-            if let Some(block) = block_of(conn.remote) {
-                *per_block.entry(block).or_default() += 1;
-            }
-            let (all, strangers) = per_host.entry(Prefix::of(conn.remote.ip())).or_default();
-            *all += 1;
-            *strangers += u32::from(conn.is_stranger());
-        }
-        let strangers = self.conns.iter().filter(|(_, conn)| conn.is_stranger()).count() as u32;
+        let named_by = self.conns.iter().filter(|(_, c)| matches!(c.phase, Phase::Connecting));
+        let half_open_by: Counts<_> = named_by.filter_map(|(_, conn)| conn.named_by).collect();
+        let all = self.conns.iter().map(|(_, conn)| conn.remote.ip());
+        let strangers = self.conns.iter().filter(|(_, conn)| conn.is_stranger());
+        let strangers: Vec<Prefix> =
+            strangers.map(|(_, conn)| Prefix::of(conn.remote.ip())).collect();
         let same = half_open == self.half_open
-            && strangers == self.strangers
+            && half_open_by == self.half_open_by
+            && strangers.len() as u32 == self.strangers
             && handshaking == self.handshaking
-            && per_host == self.per_host
-            && per_block == self.per_block;
+            && strangers.into_iter().collect::<Counts<_>>() == self.strangers_from
+            && all.collect::<Crowd>() == self.crowd;
         if same { Ok(()) } else { Err("connection counters equal the recount") }
     }
-}
-
-/// The block of addresses that one owner may have; none in a local network, where it means nothing.
-pub fn block_of(addr: SocketAddr) -> Option<Prefix> {
-    (scope(addr.ip()) == Scope::Public).then(|| Prefix::of(addr.ip()).wide())
 }
 
 #[cfg(feature = "corruption")]

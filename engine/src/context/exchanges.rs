@@ -55,7 +55,7 @@ impl Exchanges {
     /// Takes the work for somebody who called us, if there is any left. This machine has no budget of its own, only
     /// that of all.
     pub fn take_for(&mut self, ip: IpAddr, now: Instant) -> bool {
-        let (ip, block) = (ip.to_canonical(), Prefix::of(ip).wide());
+        let (ip, block) = (ip.to_canonical(), Prefix::owner_of(ip));
         if !self.wait_for(ip, now).is_zero() {
             return false;
         }
@@ -70,13 +70,13 @@ impl Exchanges {
         if ip.is_loopback() {
             return all;
         }
-        let block = self.by_block.wait(&Prefix::of(ip).wide(), BLOCK, now);
+        let block = self.by_block.wait(&Prefix::owner_of(ip), BLOCK, now);
         all.max(block).max(self.by_owner.wait(&owner(ip), EACH, now))
     }
 
     /// How much of what there is for its block somebody has used: who has used least comes first.
     pub fn used_by(&self, ip: IpAddr, now: Instant) -> Duration {
-        let block = Prefix::of(ip.to_canonical()).wide();
+        let block = Prefix::owner_of(ip);
         self.by_block.wait(&block, Pace { burst: 1, ..BLOCK }, now)
     }
 

@@ -71,7 +71,7 @@ impl Identity {
         if strange || ip.is_unspecified() || ip.is_multicast() {
             return;
         }
-        let voter = voter(from);
+        let voter = Prefix::owner_of(from);
         self.votes.retain(|(other, said)| *other != voter || said.is_ipv6() != ip.is_ipv6());
         if self.votes.len() >= MAX_VOTES {
             self.votes.pop_front();
@@ -109,10 +109,4 @@ impl Identity {
         let (winner, agreeing) = counts.into_iter().max_by_key(|(_, count)| *count)?;
         Some((winner, agreeing, voters))
     }
-}
-
-/// Who has one vote: in a local network an address, on the internet a block that one owner may have.
-fn voter(from: IpAddr) -> Prefix {
-    let prefix = Prefix::of(from);
-    if scope(from) != Scope::Public { prefix } else { prefix.wide() }
 }

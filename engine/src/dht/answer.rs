@@ -204,7 +204,7 @@ impl DhtNode {
             let key: &[u8; 32] = key.ok_or((code::PROTOCOL, "invalid value for 'k'"))?;
             let salt = query.item.salt.as_deref().unwrap_or_default();
             self.check_token(from, query, super::mutable_target(key, salt))?;
-            if !self.guard.admit_signature(now) {
+            if !self.guard.admit_signature(from.ip(), now) {
                 return Err((code::SERVER, "too many signatures to verify"));
             }
         }
@@ -212,7 +212,7 @@ impl DhtNode {
         if item.mutable.is_none() {
             self.check_token(from, query, item.target())?;
         }
-        self.items.put(item, query.cas, now).map_err(|error| match error {
+        self.items.put(item, from.ip(), query.cas, now).map_err(|error| match error {
             Outdated::Cas => (code::CAS, "CAS mismatch"),
             Outdated::Sequence => (code::SEQUENCE, "sequence number less than current"),
         })?;

@@ -459,7 +459,7 @@ impl DhtNode {
             out.events.push(DhtEvent::Peers { key, from: from.ip(), peers: found });
         }
         if reply.item.value.is_some() && matches!(running.goal, Goal::Get(_) | Goal::Put(..)) {
-            let fine = reply.item.key.is_none() || self.guard.admit_signature(now);
+            let fine = reply.item.key.is_none() || self.guard.admit_own_signature(now);
             if let Some(running) = self.lookups.get_mut(&key).filter(|_| fine) {
                 running.take_item(&reply.item);
             }
@@ -567,10 +567,11 @@ impl DhtNode {
     pub fn check(&self) -> Result<(), &'static str> {
         self.table.check()?;
         self.peers.check()?;
+        self.items.check()?;
         if self.lookups.len() > MAX_LOOKUPS + 2 || self.waiting.len() > MAX_WAITING {
             return Err("lookups in the DHT are bounded");
         }
-        if !self.courtesy.is_bounded() {
+        if !self.courtesy.is_bounded() || !self.guard.is_bounded() {
             return Err("addresses that strangers name are counted in bounded memory");
         }
         if self.transactions.len() > self.sent.len() {

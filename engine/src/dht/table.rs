@@ -3,16 +3,17 @@
 //! Bucket n holds nodes that have exactly n leading bits in common with us; the last one holds all
 //! that have more, and is split when it is full. Nodes that answer stay; newer ones wait in a small
 //! cache until a place falls free. Whoever rents a block of addresses gets few places: one per
-//! address and two per block in each bucket.
+//! address and two per block (/24, /48) in each bucket and its cache, and eight per block in all.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::krpc::Contact;
 use super::node_id::NodeId;
-use crate::base::addr::{Scope, is_dialable, scope};
+use crate::base::addr::is_dialable;
+use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 
 /// Nodes of a bucket, and of its cache.
@@ -22,6 +23,8 @@ pub const BUCKET: usize = 8;
 const MAX_BUCKETS: usize = 40;
 /// Nodes of one block of addresses in a bucket.
 const MAX_OF_BLOCK: usize = 2;
+/// The same in all buckets.
+const MAX_OF_BLOCK_IN_ALL: usize = 8;
 /// Queries in a row that a node may leave unanswered.
 const MAX_FAILURES: u8 = 2;
 /// Time without a message from a node after which it is pinged (BEP 5).
@@ -73,32 +76,15 @@ pub struct Table {
     buckets: Vec<Bucket>,
 }
 
-/// Addresses that one owner is likely to have: /24 for IPv4, /64 for IPv6.
-fn address_block(ip: IpAddr) -> [u8; 8] {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            [4, a, b, c, 0, 0, 0, 0]
-        }
-        IpAddr::V6(ip) => {
-            let mut block = [0; 8];
-            block.copy_from_slice(&ip.octets()[..8]);
-            block
-        }
-    }
-}
-
 /// Whether two nodes count as of one owner, and as one node. In a local network blocks mean nothing,
 /// and on one machine ports tell nodes apart.
 pub fn kinship(a: SocketAddr, b: SocketAddr) -> (bool, bool) {
     if a.ip().to_canonical().is_loopback() && b.ip().to_canonical().is_loopback() {
         return (false, a == b);
     }
-    let local = scope(a.ip()) != Scope::Public;
-    (
-        !local && address_block(a.ip()) == address_block(b.ip()),
-        a.ip().to_canonical() == b.ip().to_canonical(),
-    )
+    let block = Prefix::block_of(a.ip());
+    let kin = block.is_some() && block == Prefix::block_of(b.ip());
+    (kin, a.ip().to_canonical() == b.ip().to_canonical())
 }
 
 impl Table {
@@ -163,7 +149,9 @@ impl Table {
             }
             of_block += usize::from(kin);
         }
-        of_block < MAX_OF_BLOCK
+        let block = Prefix::block_of(node.addr.ip());
+        let kin = |other: &&Node| block.is_some() && block == Prefix::block_of(other.addr.ip());
+        of_block < MAX_OF_BLOCK && self.nodes().filter(kin).count() < MAX_OF_BLOCK_IN_ALL
     }
 
     /// Splits the last bucket, which is the one that we are in.
@@ -195,8 +183,20 @@ impl Table {
         }
         let cache = &mut bucket.cache;
         cache.retain(|other| other.id != node.id && !kinship(other.addr, node.addr).1);
-        if cache.len() == BUCKET {
-            cache.remove(0);
+        // A crowded block makes room for its own, and then whoever has not answered yet: anybody can ask.
+        let kin = |other: &Node| kinship(other.addr, node.addr).0;
+        let crowded = cache.iter().filter(|other| kin(other)).count() >= MAX_OF_BLOCK;
+        let gone = if crowded {
+            cache.iter().position(kin)
+        } else if cache.len() == BUCKET {
+            Some(cache.iter().position(|other| !other.verified).unwrap_or(0))
+        } else {
+            None
+        };
+        if let Some(at) = gone.filter(|at| node.verified || !cache[*at].verified) {
+            cache.remove(at);
+        } else if gone.is_some() {
+            return false;
         }
         cache.push(node);
         false

@@ -1,5 +1,7 @@
 //! Unit tests of the parts of the DHT; `eddyline-sim` has networks of whole nodes.
 
+mod shares;
+
 use super::item_store::{ItemStore, Outdated};
 use super::krpc::{Body, Query, Reply};
 use super::lookup::Lookup;
@@ -174,13 +176,13 @@ fn mutable(seq: i64, value: &'static [u8]) -> Item {
 
 #[test]
 fn a_mutable_item_only_grows_and_only_from_what_its_owner_believes() {
-    let mut store = ItemStore::default();
-    store.put(mutable(5, b"1:a"), None, now()).unwrap();
-    assert_eq!(store.put(mutable(4, b"1:b"), None, now()), Err(Outdated::Sequence));
-    assert_eq!(store.put(mutable(5, b"1:b"), None, now()), Err(Outdated::Sequence));
-    store.put(mutable(5, b"1:a"), None, now()).unwrap();
-    assert_eq!(store.put(mutable(6, b"1:b"), Some(4), now()), Err(Outdated::Cas));
-    store.put(mutable(6, b"1:b"), Some(5), now()).unwrap();
+    let (mut store, ip) = (ItemStore::default(), addr(1).ip());
+    store.put(mutable(5, b"1:a"), ip, None, now()).unwrap();
+    assert_eq!(store.put(mutable(4, b"1:b"), ip, None, now()), Err(Outdated::Sequence));
+    assert_eq!(store.put(mutable(5, b"1:b"), ip, None, now()), Err(Outdated::Sequence));
+    store.put(mutable(5, b"1:a"), ip, None, now()).unwrap();
+    assert_eq!(store.put(mutable(6, b"1:b"), ip, Some(4), now()), Err(Outdated::Cas));
+    store.put(mutable(6, b"1:b"), ip, Some(5), now()).unwrap();
     let target = mutable(6, b"1:b").target();
     assert_eq!(store.get(target).unwrap().value, &b"1:b"[..]);
 }

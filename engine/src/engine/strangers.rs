@@ -7,7 +7,7 @@ use super::Engine;
 use super::incoming::HANDSHAKE_SECONDS;
 use crate::api::{CloseReason, Config};
 use crate::base::prefix::Prefix;
-use crate::context::{Conn, Phase, block_of};
+use crate::context::{Conn, Phase};
 use crate::torrent::MANY_OF_BLOCK;
 
 impl Engine {
@@ -104,7 +104,7 @@ impl Engine {
         }
         let near = conns.count_near(remote) + 1;
         match conns.fullest_block(near.max(MANY_OF_BLOCK)) {
-            Some(fullest) => self.displace_one(|addr| block_of(addr) == Some(fullest)),
+            Some(fullest) => self.displace_one(|addr| Prefix::block_of(addr.ip()) == Some(fullest)),
             None => false,
         }
     }

@@ -361,8 +361,12 @@ impl Peer {
 }
 
 /// What a message costs before anybody acts on it: one unit, and what its bytes take to look at.
-/// Blocks are not looked at.
+/// Blocks are not looked at. An extended handshake is a dictionary, whose entries are kept: that is ten
+/// times the instructions of a short message.
 fn units(message: &Message) -> u64 {
+    if let Message::Extended { id: 0, payload } = message {
+        return 8 + payload.len() as u64 / (STEPS_A_UNIT / 2);
+    }
     let bytes = match message {
         Message::Bitfield(bytes)
         | Message::Extended { payload: bytes, .. }

@@ -318,6 +318,8 @@ impl Torrent {
         let namer = Namer::at(PeerSource::Pex, peer.intro.addr.ip());
         let (key, introduces) = (peer.intro.key, peer.extensions.holepunch.is_some());
         for (addr, flags) in exchange::named(peer, message, ctx.now)? {
+            // An address is looked for in the list of them, and kept.
+            ctx.work.add(1);
             if addr != ctx.net.identity.external(addr.is_ipv6()) {
                 let new = self.take_in(ctx, addr, namer);
                 let (encrypted, utp) = (flags.has(PexFlags::ENCRYPTION), flags.has(PexFlags::UTP));

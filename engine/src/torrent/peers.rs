@@ -5,16 +5,14 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use super::calls::{encrypted_next, named_by, transport_next};
 use super::{Contents, Torrent, exchange, punch};
-use crate::api::{
-    CloseMode, CloseReason, EncryptionPolicy, Notice, PeerSource, StreamAction, Transport,
-    Transports,
-};
+use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction, Transports};
 use crate::base::addr::{self, normalise, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Opening, Phase, Timer};
+use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
@@ -31,6 +29,8 @@ const FIRST_TICK_MILLIS: u64 = 2_000;
 const OTHER_TRANSPORT: Duration = Duration::from_millis(500);
 /// Seconds until an address is tried again for which the transport had no place.
 const NO_PLACE_SECONDS: u64 = 60;
+/// Connections that may be made to addresses which the user named while there is no place for others.
+const USERS_PLACES: u32 = 4;
 
 impl Torrent {
     /// Adds an address to the list of candidates, unless it may not be called.
@@ -124,13 +124,31 @@ impl Torrent {
         if self.wants_peers() && room > 0 { 80 } else { 0 }
     }
 
+    /// Whether there is a place to make a connection in. Behind those for all there are some for the user's own.
+    fn may_call(&self, ctx: &Context) -> bool {
+        let (half_open, most) = (ctx.net.conns.half_open(), ctx.config.max_half_open);
+        let users = most > 0 && self.candidates.is_users_turn();
+        half_open < most || half_open < most + USERS_PLACES && users
+    }
+
+    /// The next address to call: places to make connections in are shared by who named the addresses.
+    fn next_to_call(&mut self, ctx: &Context) -> Option<(PeerKey, SocketAddr)> {
+        let (torrent, conns, most) = (self.id, &ctx.net.conns, ctx.config.max_half_open);
+        let share = |namer| match named_by(torrent, namer) {
+            Some(namer) => conns.share_of(namer, most),
+            None => Some(0),
+        };
+        self.candidates.next(self.most_to_call(ctx), share, ctx.now)
+    }
+
     /// Connects to the best addresses while there is room.
     pub(super) fn connect_more(&mut self, ctx: &mut Context) {
         if !self.wants_peers() || ctx.stopping {
             return;
         }
-        while self.has_room_to_call(ctx)
-            && let Some((key, remote)) = self.candidates.next(self.most_to_call(ctx), ctx.now)
+        while self.may_call(ctx)
+            && self.has_place_for_peers(ctx)
+            && let Some((key, remote)) = self.next_to_call(ctx)
         {
             self.call(ctx, key, remote, false);
         }
@@ -143,9 +161,8 @@ impl Torrent {
         }
     }
 
-    fn has_room_to_call(&self, ctx: &Context) -> bool {
-        ctx.net.conns.half_open() < ctx.config.max_half_open
-            && ctx.net.conns.len() < ctx.config.max_connections
+    fn has_place_for_peers(&self, ctx: &Context) -> bool {
+        ctx.net.conns.len() < ctx.config.max_connections
             && self.peers.len() as u32 + self.connecting < ctx.config.max_connections_per_torrent
     }
 
@@ -158,6 +175,7 @@ impl Torrent {
         let deadline = ctx.now + Duration::from_secs(CONNECT_SECONDS);
         let mut conn = Conn::new(remote, Some(self.id), Some(key), Phase::Connecting, deadline);
         conn.introduced = introduced;
+        conn.named_by = self.candidates.namer(key).and_then(|namer| named_by(self.id, namer));
         let id = ctx.net.conns.insert(conn);
         let begun = match introduced {
             true => ctx.connect_utp(id, remote, false),
@@ -222,7 +240,8 @@ impl Torrent {
             return;
         }
         if ctx.stopping
-            || !self.has_room_to_call(ctx)
+            || ctx.net.conns.half_open() >= ctx.config.max_half_open
+            || !self.has_place_for_peers(ctx)
             || !ctx.net.holepunch.calls(self.id, addr, (conn, at), ctx.now)
         {
             return;
@@ -559,41 +578,4 @@ impl Torrent {
             self.close_peer(ctx, conn, CloseReason::BothComplete, true);
         }
     }
-}
-
-/// What an address is called over next that hung up on us before it was a peer: over µTP where it was TCP, for some
-/// take a connection of TCP and speak µTP alone; over µTP again where that was encrypted, for the next one is not.
-/// `None` where the transport is not to blame.
-fn transport_next(
-    spoken: Transports,
-    conn: &Conn,
-    reason: CloseReason,
-) -> Option<Option<Transport>> {
-    let Phase::Handshaking(early) = &conn.phase else { return None };
-    let blamed = matches!(reason, CloseReason::Remote | CloseReason::HandshakeTimeout);
-    if !blamed || spoken != Transports::Both {
-        return None;
-    }
-    let plain = !matches!(early.opening, Opening::Encrypted(_) | Opening::Waiting(..));
-    let again = conn.transport == Transport::Tcp || !plain;
-    Some(again.then_some(Transport::Utp))
-}
-
-/// Whether the next connection to an address is to be with encryption, or without, after one of the other kind came to
-/// nothing before it was a peer; `None` where the kind is not to blame.
-fn encrypted_next(policy: EncryptionPolicy, conn: &Conn, reason: CloseReason) -> Option<bool> {
-    let Phase::Handshaking(early) = &conn.phase else { return None };
-    let blamed = matches!(
-        reason,
-        CloseReason::Remote
-            | CloseReason::HandshakeTimeout
-            | CloseReason::BadMessage
-            | CloseReason::EncryptionUnsuited
-    );
-    match early.opening {
-        Opening::Plain => Some(true),
-        Opening::Encrypted(_) | Opening::Waiting(..) => Some(false),
-        Opening::Unknown(_) | Opening::Agreed(_) => None,
-    }
-    .filter(|_| blamed && policy == EncryptionPolicy::Prefer)
 }

@@ -4,18 +4,18 @@
 //! One host has a handful at the most. When all places are taken, the host that has most gives one
 //! to a host that has clearly fewer, and loses the connection that brings least.
 
-use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 
 use super::Torrent;
 use crate::api::CloseReason;
 use crate::base::addr::priority;
+use crate::base::crowd::Crowd;
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::candidates::Most;
-use crate::context::{Context, block_of};
+use crate::context::Context;
 use crate::peer::Peer;
 
 /// Milliseconds for which a peer may deliver nothing while others wait for its place.
@@ -79,16 +79,14 @@ impl Torrent {
     /// higher, and its block is no less crowded than that of `remote`.
     fn who_gives_way(&self, ctx: &Context, remote: SocketAddr, here: u32) -> Option<ConnId> {
         let now = ctx.now;
-        let hosts = self.crowds(|peer| Some(host_of(peer)).filter(|host| !host.is_loopback()));
-        if let Some(host) = fullest(&hosts, here + 1) {
+        let all: Crowd = self.peers.values().map(|peer| peer.intro.addr.ip()).collect();
+        if let Some(host) = all.fullest_host(here + 1) {
             return self.least(now, |peer| host_of(peer) == host);
         }
-        let blocks = self.crowds(|peer| block_of(peer.intro.addr));
-        let crowd = |addr| block_of(addr).and_then(|block| blocks.get(&block)).copied();
-        let near = crowd(remote).unwrap_or(0);
-        if let Some(block) = fullest(&blocks, MANY_OF_BLOCK.max(near + 1)) {
-            let idle =
-                |peer: &Peer| block_of(peer.intro.addr) == Some(block) && rate(peer, now) == 0;
+        let near = all.of_block_around(remote.ip());
+        if let Some(block) = all.fullest_block(MANY_OF_BLOCK.max(near + 1)) {
+            let there = |peer: &Peer| Prefix::block_of(peer.intro.addr.ip()) == Some(block);
+            let idle = |peer: &Peer| there(peer) && rate(peer, now) == 0;
             if let Some(conn) = self.least(now, idle) {
                 return Some(conn);
             }
@@ -103,7 +101,7 @@ impl Torrent {
         }
         let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
         // A newcomer from a crowded block of addresses never replaces a peer from a less crowded one.
-        let may_go = |peer: &&Peer| crowd(peer.intro.addr).unwrap_or(0) >= near;
+        let may_go = |peer: &&Peer| all.of_block_around(peer.intro.addr.ip()) >= near;
         let others = self.peers.values().map(|peer| &**peer).filter(may_go);
         let lowest = others.min_by_key(|peer| (peer.intro.priority, peer.intro.conn));
         lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn)
@@ -117,15 +115,6 @@ impl Torrent {
         let few = (places / 16).max(MANY_OF_BLOCK);
         let of_block = if taken < places / 2 { u32::MAX } else { few };
         Most { of_host: ctx.config.max_connections_per_address, of_block }
-    }
-
-    /// How many peers there are of each group.
-    fn crowds(&self, group: impl Fn(&Peer) -> Option<Prefix>) -> BTreeMap<Prefix, u32> {
-        let mut counts = BTreeMap::new();
-        for group in self.peers.values().filter_map(|peer| group(peer)) {
-            *counts.entry(group).or_default() += 1;
-        }
-        counts
     }
 
     /// The least worth of some peers.
@@ -170,12 +159,6 @@ impl Torrent {
             && rate(peer, ctx.now) == 0;
         crowding || (!finished && self.is_useless(ctx.now, conn))
     }
-}
-
-/// The group with the most peers, if it has more than `than`.
-fn fullest(crowds: &BTreeMap<Prefix, u32>, than: u32) -> Option<Prefix> {
-    let (group, count) = crowds.iter().max_by_key(|(group, count)| (**count, **group))?;
-    (*count > than).then_some(*group)
 }
 
 fn host_of(peer: &Peer) -> Prefix {

@@ -169,6 +169,43 @@ fn addresses_that_accept_and_say_nothing_keep_out_nobody_who_calls() {
     assert!(met(&world, node, "30.0.0.1"));
 }
 
+#[test]
+fn dead_addresses_that_one_source_names_do_not_delay_those_of_another() {
+    let content = content();
+    let (mut world, node) = alone(14, &content);
+    let dead = (0..100).map(|_| world.add_half_open()).collect();
+    world.add_peers(node, dead, PeerSource::Tracker);
+    world.run(1);
+    // One that names much takes half of the places.
+    assert_eq!(world.node(node).engine.stats().half_open, 15);
+    let seed = world.add_node();
+    world.seed(seed, &content);
+    world.add_peers(node, vec![world.node(seed).addr], PeerSource::Pex);
+    assert!(world.run_until(3, |world| world.is_complete(node)));
+}
+
+#[test]
+fn when_every_place_is_taken_the_next_goes_to_who_has_none_and_the_users_own_at_once() {
+    use PeerSource::{Dht, Lsd, Pex, Resume, Tracker};
+    let content = content();
+    let (mut world, node) = alone(15, &content);
+    for source in [Tracker, Dht, Pex, Lsd] {
+        let dead = (0..60).map(|_| world.add_half_open()).collect();
+        world.add_peers(node, dead, source);
+        world.run(1);
+    }
+    let last = world.add_half_open();
+    world.add_peers(node, vec![last], Resume);
+    world.run(1);
+    assert_eq!(world.node(node).engine.stats().half_open, 30);
+    // Five seconds later all of them are still being called.
+    let seed = world.add_node();
+    world.seed(seed, &content);
+    let addr = world.node(seed).addr;
+    world.introduce(node, addr);
+    assert!(world.run_until(3, |world| world.is_complete(node)));
+}
+
 /// Whether somebody of a host has been a peer.
 fn met(world: &World, node: NodeId, host: &str) -> bool {
     let host: IpAddr = host.parse().unwrap();

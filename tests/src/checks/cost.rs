@@ -7,6 +7,7 @@
 
 mod account;
 mod bounds;
+mod hidden;
 mod memory;
 #[cfg(test)]
 mod tests;
@@ -145,7 +146,12 @@ impl Cost {
     fn hear_stream(&mut self, conn: ConnId, event: &StreamEvent) {
         let Some(ip) = self.conns.get(&conn).copied() else { return };
         match event {
-            StreamEvent::Received(bytes) => self.gave(Stranger::Peer(ip), bytes.len() as u64, 0),
+            StreamEvent::Received(bytes) => {
+                self.gave(Stranger::Peer(ip), bytes.len() as u64, 0);
+                if self.hidden.contains(&conn) {
+                    self.may_have_asked(conn, hidden::could_ask_for(bytes.len() as u64));
+                }
+            }
             StreamEvent::Connected => self.gave(Stranger::Peer(ip), OVERHEAD, 1),
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.ended.push(conn);
@@ -269,22 +275,35 @@ impl Cost {
             StreamAction::Close(_) => {
                 self.ended.push(conn);
             }
-            // What is asked for in there cannot be heard from outside.
-            StreamAction::Encipher(_) => drop(self.hidden.insert(conn)),
+            StreamAction::Encipher(_) => {
+                self.hidden.insert(conn);
+                self.may_have_asked(conn, hidden::handshake_could_ask_for());
+            }
             StreamAction::GrantRead(_)
             | StreamAction::Decipher(_)
             | StreamAction::Deliver(_)
             | StreamAction::Release(_) => {}
-            StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
+            StreamAction::Send(bytes) => {
+                self.sent(conn, bytes.len() as u64, false);
+                if self.hidden.contains(&conn) {
+                    self.sent_metadata(conn, hidden::metadata_in(bytes));
+                }
+            }
             StreamAction::SendBlock(bytes) => self.sent(conn, bytes.len() as u64, true),
             StreamAction::SendStored(block) => self.sent(conn, block.length.into(), true),
         }
     }
 
-    fn sent(&mut self, conn: ConnId, bytes: u64, content: bool) {
-        if self.hidden.contains(&conn) {
-            return;
+    /// What an encrypted connection brought may have been requests.
+    fn may_have_asked(&mut self, conn: ConnId, (content, metadata): (u64, u64)) {
+        if let Some(ip) = self.conns.get(&conn).copied() {
+            let account = self.at(Stranger::Peer(ip));
+            account.asked += content;
+            account.asked_metadata += metadata;
         }
+    }
+
+    fn sent(&mut self, conn: ConnId, bytes: u64, content: bool) {
         if let Some(ip) = self.conns.get(&conn).copied() {
             let account = self.at(Stranger::Peer(ip));
             *(if content { &mut account.content } else { &mut account.protocol }) += bytes;

@@ -10,8 +10,8 @@ use crate::hashing::{HashBuffer, hash_in_memory};
 use crate::queue::HashJob;
 
 impl Shared {
-    /// Hashes pieces: those of one torrent side by side, what is still in memory where it is.
-    pub(super) fn hash_off(&self, mut jobs: Vec<HashJob>, buffer: &mut HashBuffer) {
+    /// Hashes pieces: those of one torrent side by side, what is still in memory where it is. Returns what came of it.
+    pub(super) fn hash_off(&self, mut jobs: Vec<HashJob>, buffer: &mut HashBuffer) -> Vec<Event> {
         jobs.sort_unstable();
         let mut events = Vec::with_capacity(jobs.len());
         for run in jobs.chunk_by(|a, b| a.0 == b.0) {
@@ -52,6 +52,6 @@ impl Shared {
             let hashes = open.files.hash_pieces(&pieces, buffer);
             there.into_iter().zip(hashes).for_each(|(job, hash)| leave(job, hash));
         }
-        self.mailbox.leave_for_later(events);
+        events
     }
 }

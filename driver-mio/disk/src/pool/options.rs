@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use eddyline::Config;
+
 use crate::locations::Locations;
 use crate::resume_store::ResumeStore;
 
@@ -14,6 +16,9 @@ pub struct PoolOptions {
     pub store: Option<Arc<ResumeStore>>,
     /// Number of workers.
     pub threads: usize,
+    /// Pieces that are given to be hashed at once, `Config::hash_jobs` of the engine: when all of them are here, none
+    /// waits for others.
+    pub hash_jobs: usize,
     /// Most files that are open at once.
     pub open_files: usize,
     /// Most bytes kept of what was read for peers.
@@ -25,12 +30,14 @@ pub struct PoolOptions {
 }
 
 impl Default for PoolOptions {
-    /// Two workers, 256 open files, 16 MiB of each kind of memory; no place yet, and nothing kept for the next run.
+    /// Two workers, as many hash jobs as the engine has by default, 256 open files, 16 MiB of each kind of memory;
+    /// no place yet, and nothing kept for the next run.
     fn default() -> Self {
         Self {
             locations: Locations::default(),
             store: None,
             threads: 2,
+            hash_jobs: Config::default().hash_jobs as usize,
             open_files: 256,
             read_cache: 16 << 20,
             unhashed: 16 << 20,

@@ -20,7 +20,8 @@ impl DhtNode {
             }
             _ => {
                 let table = self.table.corrupt(rule);
-                return table.or_else(|| self.peers.corrupt(rule));
+                let stores = || self.peers.corrupt(rule).or_else(|| self.items.corrupt(rule));
+                return table.or_else(stores);
             }
         }
         Some(())

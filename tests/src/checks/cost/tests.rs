@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use eddyline::api::StreamKey;
 use eddyline::base::ids::{ConnId, ExchangeId, SocketToken, UdpSocketId};
 use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
+use eddyline::wire::{Message, MetadataMessage};
 use eddyline::{
     Action, Config, Engine, Event, HttpAction, HttpEvent, HttpGet, StreamAction, StreamEvent,
 };
@@ -13,6 +15,7 @@ use eddyline::{
 use super::{Asked, Cost, Measure, Stranger, check_memory};
 use crate::checks::tests::{assert_fires, sender};
 use crate::content::Content;
+use crate::puppet::encode;
 use crate::world::{PeerOptions, World};
 
 const CONN: ConnId = ConnId::from_u64(1 << 32);
@@ -78,6 +81,37 @@ fn content_and_metadata_that_nobody_asked_for_are_noticed() {
     let (mut cost, engine) = connected();
     cost.see(&Action::Stream(CONN, StreamAction::Send(Bytes::from_static(&[1; 16_400]))));
     cost.sent_metadata(CONN, 16_400);
+    assert_eq!(broken(&mut cost, &engine), "nobody is sent metadata that it did not ask for");
+}
+
+#[test]
+fn what_an_encrypted_connection_is_sent_counts_as_what_another_is() {
+    let encrypted = || {
+        let (mut cost, engine) = connected();
+        cost.see(&Action::Stream(CONN, StreamAction::Encipher(StreamKey::rc4([1; 20]))));
+        (cost, engine)
+    };
+    let say =
+        |cost: &mut Cost, bytes: Bytes| cost.see(&Action::Stream(CONN, StreamAction::Send(bytes)));
+    let (mut cost, engine) = encrypted();
+    (0..30_000).for_each(|_| say(&mut cost, Bytes::from_static(&[0, 0, 0, 1, 1])));
+    assert_eq!(broken(&mut cost, &engine), "nobody is told much more than it says");
+
+    // It may have asked for some blocks, and for as many more as its bytes can have asked for.
+    let (mut cost, engine) = encrypted();
+    let block = Action::Stream(CONN, StreamAction::SendBlock(Bytes::from_static(&[1; 16_384])));
+    (0..64).for_each(|_| cost.see(&block));
+    heard(&mut cost, 0, &Event::Stream(CONN, StreamEvent::Received(vec![1; 34].into())));
+    (0..2).for_each(|_| cost.see(&block));
+    assert_eq!(cost.settle(&engine, 1, 1), Ok(()));
+    cost.see(&block);
+    assert_eq!(broken(&mut cost, &engine), "nobody is sent content that it did not ask for");
+
+    let (mut cost, engine) = encrypted();
+    let data =
+        MetadataMessage::Data { piece: 0, total_size: Some(1 << 20), data: vec![1; 16_384].into() };
+    let piece = Message::Extended { id: 3, payload: data.encode().into() };
+    (0..100).for_each(|_| say(&mut cost, encode(std::slice::from_ref(&piece))));
     assert_eq!(broken(&mut cost, &engine), "nobody is sent metadata that it did not ask for");
 }
 
