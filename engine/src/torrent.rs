@@ -9,14 +9,15 @@
 //! - `transfer`: what is asked for, what comes, what is verified, what is served.
 //!
 //! Machines and ledgers:
-//! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it; `rest`: when it may rest;
+//! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it, `reads`: by whom and when;
+//! - `rest`: when it may rest;
 //! - `storage`: its files;
 //! - `blame`: who sent a bad block; `have_log`: verified pieces, for peers to be told;
 //! - `traffic`: payload, and how fast it may be: `credit`, how much each peer may send; `upload`, what each is served;
 //! - `exchange`: which peers others are told of; `metadata`: the info dictionary, for those who ask.
 //!
 //! Others look at it and change nothing: `places` (who gives way where there are too few), `introduction` (what a peer
-//! is told first), `announce` (what an announce says), `view`, `audit`.
+//! is told first), `urgency` (how soon peers bring what readers wait for), `announce` (what an announce says), `view`, `audit`.
 
 mod announce;
 mod audit;
@@ -35,6 +36,7 @@ mod messages;
 mod metadata;
 mod peers;
 mod places;
+mod reads;
 mod rest;
 mod storage;
 #[cfg(test)]
@@ -42,15 +44,18 @@ mod tests;
 mod traffic;
 mod transfer;
 mod upload;
+mod urgency;
 mod view;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::api::AddTorrent;
+use crate::api::{AddTorrent, FileRange, Notice, ReadAhead, ReaderId, Tag};
 use crate::base::bits::Bits;
 use crate::base::few::FewSet;
 use crate::base::hash::Sha1Hash;
@@ -70,6 +75,7 @@ use goal::Goal;
 use have_log::HaveLog;
 pub(crate) use life::{Exit, Life, Stage};
 pub(crate) use places::MANY_OF_BLOCK;
+use reads::Answered;
 use rest::Rest;
 use storage::{Adoption, Arrangement, Storage};
 use traffic::Traffic;
@@ -189,6 +195,66 @@ impl Torrent {
         self.picker.set_sequential(on);
     }
 
+    /// A reader needs something else than before.
+    pub(crate) fn set_reader(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        reader: ReaderId,
+        ahead: Option<&ReadAhead>,
+    ) {
+        match self.goal.reads.set(reader, ahead, &self.metainfo, ctx.now) {
+            Ok((number, window)) => self.picker.set_reader(number, window),
+            Err(error) => ctx.reject(tag, error),
+        }
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// Somebody waits for a range.
+    pub(crate) fn read_ahead(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        range: FileRange,
+        within: Duration,
+    ) {
+        let (goal, picker) = (&mut self.goal, &mut self.picker);
+        let comes = |piece| picker.have().has(piece) || picker.is_missing(piece);
+        match goal.reads.wait(tag, range, within, &self.metainfo, ctx.now, comes) {
+            Ok((number, window)) => picker.set_reader(number, Some(window)),
+            Err(error) => ctx.reject(tag, error),
+        }
+        ctx.agenda.touched.insert(self.id);
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// The picker is a new one: it learns who reads.
+    fn apply_readers(&mut self) {
+        self.picker.set_sequential(self.goal.sequential);
+        for (reader, window) in self.goal.reads.windows() {
+            self.picker.set_reader(reader, Some(window));
+        }
+    }
+
+    /// Tells who waited for what is there now.
+    fn answer_reads(&mut self, ctx: &mut Context) {
+        if !self.goal.reads.none_waits() && self.life.is_active() {
+            let ready = self.goal.reads.take_ready(self.picker.have());
+            self.end_reads(ctx, ready, true);
+        }
+    }
+
+    fn end_reads(&mut self, ctx: &mut Context, ended: Vec<Answered>, ready: bool) {
+        for Answered { tag, range, reader } in ended {
+            self.picker.set_reader(reader, None);
+            let torrent = self.id;
+            ctx.notify(match ready {
+                true => Notice::ReadReady { tag, torrent, range },
+                false => Notice::ReadFailed { tag, torrent, range },
+            });
+        }
+    }
+
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
     pub(crate) fn touch(&mut self, agenda: &mut Agenda, conn: ConnId) {
         self.undecided.touched.insert(conn);
@@ -216,6 +282,7 @@ impl Torrent {
         }
         self.connect_more(ctx);
         self.finish_if_done(&mut ctx.agenda);
+        self.answer_reads(ctx);
         self.poll_announces(ctx);
         self.save_if_due(ctx);
         self.look_for_rest(ctx);

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod event;
 mod notice;
+mod read;
 mod resume;
 mod storage;
 mod transport;
@@ -30,6 +31,7 @@ pub use error::{
 };
 pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEvent};
 pub use notice::{CloseReason, Notice};
+pub use read::{FileRange, ReadAhead, ReaderId};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
 pub use transport::{Transport, Transports, UtpPacket};

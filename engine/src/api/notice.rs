@@ -10,6 +10,7 @@ use eddyline_mse::Method as EncryptionMethod;
 
 use super::command::{PeerSource, Tag};
 use super::error::{CommandError, DiskError, TorrentError};
+use super::read::FileRange;
 use super::storage::StorageTask;
 use super::transport::Transport;
 use crate::base::hash::Sha1Hash;
@@ -188,6 +189,24 @@ pub enum Notice {
         target: NodeId,
         /// What was found.
         outcome: Box<DhtOutcome>,
+    },
+    /// All pieces of a range that was waited for are verified and written: it can be read from the files.
+    ReadReady {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// The bytes.
+        range: FileRange,
+    },
+    /// A range that was waited for will not come: the torrent leaves, or the file is not wanted any more.
+    ReadFailed {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// The bytes.
+        range: FileRange,
     },
     /// Resume data was stored.
     ResumeSaved(TorrentId),

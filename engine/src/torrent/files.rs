@@ -185,7 +185,7 @@ impl Torrent {
     /// Nothing is known of any piece.
     pub(super) fn forget_pieces(&mut self, ctx: &mut Context) {
         self.picker = Picker::new(self.metainfo.geometry(), &mut ctx.random.picks);
-        self.picker.set_sequential(self.goal.sequential);
+        self.apply_readers();
         self.apply_priorities();
     }
 

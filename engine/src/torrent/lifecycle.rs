@@ -61,7 +61,7 @@ impl Torrent {
         self.metainfo = metainfo;
         let geometry = self.metainfo.geometry();
         self.picker = Picker::new(geometry, &mut ctx.random.picks);
-        self.picker.set_sequential(self.goal.sequential);
+        self.apply_readers();
         self.goal.learn_files(self.metainfo.layout().files().len());
         self.apply_priorities();
         if self.metainfo.is_private() {
@@ -350,6 +350,8 @@ impl Torrent {
             return;
         }
         self.leave_swarm(ctx, CloseReason::Stopped);
+        let unread = self.goal.reads.take_hopeless(|_| true);
+        self.end_reads(ctx, unread, false);
         self.life.leave(exit);
         self.go_on_closing(ctx);
     }
@@ -469,6 +471,10 @@ impl Torrent {
             }
         }
         self.apply_priorities();
+        let (have, picker) = (self.picker.have(), &self.picker);
+        let never = |piece| !have.has(piece) && !picker.is_missing(piece);
+        let hopeless = self.goal.reads.take_hopeless(never);
+        self.end_reads(ctx, hopeless, false);
         let skipped = self.goal.skipped_files();
         self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));
         self.recount_interest();

@@ -50,6 +50,8 @@ impl Torrent {
         let room = self.room_for_requests(ctx);
         let max_partial = 8 + 2 * self.peers.len() as u32;
         let piece_length = u64::from(self.metainfo.geometry().piece_length());
+        let arrival = self.arrival(conn, ctx.now);
+        let late = self.too_late_elsewhere(conn, ctx.now);
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if !peer.am_interested || peer.requests.is_paused(ctx.now) || peer.may_request().is_none() {
             return;
@@ -72,9 +74,16 @@ impl Torrent {
             max_partial,
             except: &declined,
             proven: peer.down.total() > 0,
+            arrival,
         };
         let only = peer.may_request().flatten();
         let (key, count) = (peer.intro.key, depth - outstanding);
+        // Nobody but who may be asked for anything takes over from others.
+        let late = late.into_iter().filter(|at| !declined.contains(&at.piece));
+        let late = late.filter(|_| only.is_none() && !peer.parole).take(count as usize);
+        let mut second: Vec<BlockRef> = late.collect();
+        second.retain(|at| self.picker.ask_second(*at, key));
+        let count = count - second.len() as u32;
         let mut blocks =
             self.picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
         // A peer on parole gets pieces of its own only; where none is left, it takes over one that others have begun.
@@ -96,7 +105,7 @@ impl Torrent {
                 blocks.push(at);
             }
         }
-        for at in blocks {
+        for at in second.into_iter().chain(blocks) {
             peer.requests.sent(at, ctx.now);
             peer.requests.current = Some(at.piece);
             let length = self.metainfo.geometry().block_size(at.piece, at.block);
