@@ -57,6 +57,7 @@ impl Torrent {
             return;
         }
         let rate = peer.down.per_second(ctx.now);
+        peer.requests.hurry(self.picker.has_readers());
         peer.requests.adapt(rate, self.metainfo.geometry().block_length(), ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
         let depth = depth.min(room.saturating_add(peer.requests.len()));

@@ -12,8 +12,8 @@ use crate::picker::{Arrival, BlockRef};
 
 /// How long a peer that has brought nothing yet is taken to need for a block.
 const UNTRIED: Duration = Duration::from_secs(1);
-/// By how much more than twice our time another one has to be late.
-const MARGIN: Duration = Duration::from_millis(100);
+/// By how much more than five quarters of our time another one has to be late.
+const MARGIN: Duration = Duration::from_millis(50);
 /// Blocks at the front that are looked at, and that are asked of a second peer, at once.
 const LOOKED_AT: usize = 256;
 const SECOND_AT_ONCE: usize = 16;
@@ -65,7 +65,7 @@ impl Torrent {
         let Some(ours) = time_of(peer, peer.requests.len() + 1, block, now) else {
             return Vec::new();
         };
-        let late = ours * 2 + MARGIN;
+        let late = ours + ours / 4 + MARGIN;
         let mut found = Vec::new();
         for awaited in self.picker.awaited(LOOKED_AT) {
             let other = self.by_key.get(&awaited.peer).filter(|other| **other != conn);
