@@ -10,15 +10,17 @@
 //!
 //! Machines and ledgers:
 //! - `contents`: its pieces, or the search for the info dictionary that says which there are;
-//! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it; `rest`: when it may rest;
+//! - `life`: whether it is alive, and what it is doing; `goal`: what is wanted of it, `reads`: by whom and when;
+//! - `rest`: when it may rest;
 //! - `storage`: its files;
 //! - `blame`: who sent a bad block; `have_log`: verified pieces, for peers to be told;
 //! - `traffic`: payload, and how fast it may be: `credit`, how much each peer may send; `upload`, what each is served;
 //! - `exchange`: which peers others are told of; `punch`: who is introduced to whom;
 //! - `metadata`: the info dictionary, for those who ask.
 //!
-//! Others look at it and change nothing: `places` (who gives way where there are too few), `calls` (how an address is called), `introduction` (what a peer
-//! is told first), `announce` (what an announce says), `view`, `audit`.
+//! Others look at it and change nothing: `places` (who gives way where there are too few), `calls` (how an address is
+//! called), `introduction` (what a peer is told first), `urgency` (how soon peers bring what readers wait for),
+//! `announce` (what an announce says), `view`, `audit`.
 
 mod announce;
 mod audit;
@@ -40,6 +42,7 @@ mod metadata;
 mod peers;
 mod places;
 mod punch;
+mod reads;
 mod rest;
 mod storage;
 #[cfg(test)]
@@ -47,15 +50,18 @@ mod tests;
 mod traffic;
 mod transfer;
 mod upload;
+mod urgency;
 mod view;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::api::AddTorrent;
+use crate::api::{AddTorrent, CommandError, FileRange, Notice, ReadAhead, ReaderId, Tag};
 use crate::base::bits::Bits;
 use crate::base::few::FewSet;
 use crate::base::hash::Sha1Hash;
@@ -76,6 +82,7 @@ use goal::Goal;
 use have_log::HaveLog;
 pub(crate) use life::{Exit, Life, Stage};
 pub(crate) use places::MANY_OF_BLOCK;
+use reads::Answered;
 use rest::Rest;
 use storage::{Adoption, Arrangement, Storage};
 use traffic::Traffic;
@@ -138,7 +145,7 @@ impl Torrent {
             persona: ctx.persona(info_hash),
             life: Life::new(add.paused, metainfo.is_known(), add.hold_metadata),
             goal: Goal::new(&metainfo, add.priorities, add.select, add.sequential, ctx.now),
-            contents: contents_of(&metainfo, add.sequential, ctx),
+            contents: contents_of(&metainfo, ctx),
             storage: Storage::new(
                 Arrangement::new(add.location, add.allocation, add.naming, add.read_only),
                 Adoption::new(add.overwrite),
@@ -158,6 +165,7 @@ impl Torrent {
             traffic: Traffic::new(add.limits, ctx.now),
             metainfo,
         };
+        torrent.apply_readers();
         torrent.apply_priorities();
         torrent
     }
@@ -195,6 +203,75 @@ impl Torrent {
         }
     }
 
+    /// A reader needs something else than before.
+    pub(crate) fn set_reader(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        reader: ReaderId,
+        ahead: Option<&ReadAhead>,
+    ) {
+        let Some(picker) = self.contents.picker_mut() else {
+            return ctx.reject(tag, CommandError::NoMetadata);
+        };
+        match self.goal.reads.set(reader, ahead, &self.metainfo, ctx.now) {
+            Ok((number, window)) => picker.set_reader(number, window),
+            Err(error) => ctx.reject(tag, error),
+        }
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// Somebody waits for a range.
+    pub(crate) fn read_ahead(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        range: FileRange,
+        within: Duration,
+    ) {
+        let (goal, contents) = (&mut self.goal, &mut self.contents);
+        let Some(picker) = contents.picker_mut() else {
+            return ctx.reject(tag, CommandError::NoMetadata);
+        };
+        let comes = |piece| picker.have().has(piece) || picker.is_missing(piece);
+        match goal.reads.wait(tag, range, within, &self.metainfo, ctx.now, comes) {
+            Ok((number, window)) => picker.set_reader(number, Some(window)),
+            Err(error) => ctx.reject(tag, error),
+        }
+        ctx.agenda.touched.insert(self.id);
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// The picker is a new one: it learns who reads.
+    fn apply_readers(&mut self) {
+        let Some(picker) = self.contents.picker_mut() else { return };
+        picker.set_sequential(self.goal.sequential);
+        for (reader, window) in self.goal.reads.windows() {
+            picker.set_reader(reader, Some(window));
+        }
+    }
+
+    /// Tells who waited for what is there now.
+    fn answer_reads(&mut self, ctx: &mut Context) {
+        if !self.goal.reads.none_waits() && self.life.is_active() {
+            let ready = self.goal.reads.take_ready(self.contents.have());
+            self.end_reads(ctx, ready, true);
+        }
+    }
+
+    fn end_reads(&mut self, ctx: &mut Context, ended: Vec<Answered>, ready: bool) {
+        for Answered { tag, range, reader } in ended {
+            if let Some(picker) = self.contents.picker_mut() {
+                picker.set_reader(reader, None);
+            }
+            let torrent = self.id;
+            ctx.notify(match ready {
+                true => Notice::ReadReady { tag, torrent, range },
+                false => Notice::ReadFailed { tag, torrent, range },
+            });
+        }
+    }
+
     /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
     pub(crate) fn touch(&mut self, agenda: &mut Agenda, conn: ConnId) {
         self.undecided.touched.insert(conn);
@@ -222,24 +299,19 @@ impl Torrent {
         }
         self.connect_more(ctx);
         self.finish_if_done(&mut ctx.agenda);
+        self.answer_reads(ctx);
         self.poll_announces(ctx);
         self.save_if_due(ctx);
         self.look_for_rest(ctx);
     }
 }
 
-fn contents_of(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Contents {
+fn contents_of(metainfo: &Metainfo, ctx: &mut Context) -> Contents {
     if metainfo.is_known() {
-        return Contents::Known(picker(metainfo, sequential, ctx));
+        return Contents::Known(Picker::new(metainfo.geometry(), &mut ctx.random.picks));
     }
     let fetch = MetadataFetch::new(metainfo.info_hashes(), ctx.config.max_metadata);
     Contents::Unknown(fetch)
-}
-
-fn picker(metainfo: &Metainfo, sequential: bool, ctx: &mut Context) -> Picker {
-    let mut picker = Picker::new(metainfo.geometry(), &mut ctx.random.picks);
-    picker.set_sequential(sequential);
-    picker
 }
 
 /// The trackers of a torrent, those that the user names behind its own.

@@ -17,6 +17,7 @@ mod limits;
 mod magnets;
 mod mutations;
 mod peer_exchange;
+mod readers;
 mod redaction;
 mod rejects;
 mod requests;

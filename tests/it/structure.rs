@@ -7,7 +7,8 @@ use super::tidy::sources;
 const MACHINES: &[(&str, &[&str])] = &[
     ("contents", &[]),
     ("life", &[]),
-    ("goal", &[]),
+    ("goal", &["reads"]),
+    ("reads", &[]),
     ("rest", &[]),
     ("blame", &[]),
     ("have_log", &[]),

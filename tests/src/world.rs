@@ -27,7 +27,7 @@ use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
     Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource,
-    RateLimits, TorrentCommand,
+    RateLimits, Tag, TorrentCommand,
 };
 
 use crate::content::Content;
@@ -294,6 +294,12 @@ impl World {
             self.nodes[node].added.insert(hash, (**add).clone());
         }
         self.nodes[node].pending.push(command.into());
+        self.wake(node);
+    }
+
+    /// The same with a tag, which the answers carry.
+    pub fn ask(&mut self, node: NodeId, tag: Tag, command: Command) {
+        self.nodes[node].pending.push(Event::Command(tag, command));
         self.wake(node);
     }
 

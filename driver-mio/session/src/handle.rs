@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline::{FilePriority, PeerSource, Priority, RateLimits, TorrentCommand};
+use eddyline::{
+    FilePriority, FileRange, PeerSource, Priority, RateLimits, ReadAhead, ReaderId, TorrentCommand,
+};
 use eddyline_mio::dns::Names;
 
 use crate::client::{Error, Shared};
@@ -143,6 +146,41 @@ impl Torrent {
             }),
         });
         reply
+    }
+
+    /// Waits for bytes of a file, which come before all that nobody waits for, the sooner the less time there is
+    /// (`within`). Answers with the file's path when they are verified and written: they can be read from there, whatever
+    /// else is missing.
+    ///
+    /// The answer is [`Error::Trouble`] where the file has no such bytes or is not wanted, and [`Error::Removed`] where the
+    /// torrent is removed first.
+    pub fn wait_for(&self, range: FileRange, within: Duration) -> Reply<PathBuf> {
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            let session = &mut worker.session;
+            let Some(id) = session.item_by_hash(hash).and_then(|item| item.id) else {
+                return promise.keep(Err(Error::Removed));
+            };
+            let tag = session.driver.command(TorrentCommand::Read { range, within }.of(id));
+            worker.watch(promise, move |session| {
+                let Some(item) = session.item_by_hash(hash) else {
+                    return Some(Err(Error::Removed));
+                };
+                let answer = session.answer_to(tag)?;
+                let path = session.driver.engine().file_path(id, range.file).unwrap_or_default();
+                let path = path.iter().fold(item.folder.clone(), |folder, part| folder.join(part));
+                Some(answer.map(|()| path).map_err(Error::Trouble))
+            });
+        });
+        reply
+    }
+
+    /// Says what a reader needs next and by when: at each step of a player, for instance, and when it jumps. `None` where
+    /// it needs nothing any more.
+    pub fn set_reader(&self, reader: ReaderId, ahead: Option<ReadAhead>) -> Reply<()> {
+        self.does(move |session, _, id| {
+            session.driver.command(TorrentCommand::SetReader { reader, ahead }.of(id));
+        })
     }
 
     /// Removes it. Answers when it is gone.

@@ -413,6 +413,10 @@ impl Session {
                 }
             }
             Notice::TorrentFailed(id, error) => self.keep_trouble(*id, *error),
+            Notice::ReadReady { tag, .. } => self.answers.push((*tag, Ok(()))),
+            Notice::ReadFailed { tag, .. } => {
+                self.answers.push((*tag, Err(Trouble::Refused(eddyline::CommandError::NotWanted))));
+            }
             Notice::StorageDone { .. } | Notice::StorageFailed { .. } => self.keep_storage(notice),
             _ => {}
         }

@@ -1,16 +1,18 @@
 //! Clients that transfer between each other on this machine, as an embedder has them.
 
 use std::future::Future;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Magnet, Metainfo};
-use eddyline::{Config, RateLimits, TorrentState};
+use eddyline::{CommandError, Config, FileRange, RateLimits, TorrentState};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
 use eddyline_session::session_store::{Entry, SessionSet};
@@ -312,4 +314,30 @@ fn a_client_stops_when_the_last_handle_goes() {
     for event in events {
         assert_ne!(event.kind, EventKind::Completed);
     }
+}
+
+#[test]
+fn bytes_that_somebody_waits_for_come_first_and_can_be_read_from_the_file() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let limits = RateLimits { down: Some(300_000), up: None };
+    let options = AddOptions { limits, ..from(&seed) };
+    let fetched = client.add_with(torrent(&content), options).wait().unwrap();
+    let range = FileRange { file: 0, offset: content.len() as u64 - 50_000, length: 50_000 };
+    let path = fetched.wait_for(range, Duration::ZERO).wait().unwrap();
+    let mut file = std::fs::File::open(path).unwrap();
+    let mut bytes = vec![0; 50_000];
+    file.seek(SeekFrom::Start(range.offset)).unwrap();
+    file.read_exact(&mut bytes).unwrap();
+    assert_eq!(bytes, content[content.len() - 50_000..]);
+    let now = fetched.snapshot().wait().unwrap();
+    assert!(now.done < content.len() as u64, "the rest is still missing");
+    let beyond = FileRange { offset: content.len() as u64, ..range };
+    let refused = fetched.wait_for(beyond, Duration::ZERO).wait();
+    assert!(matches!(refused, Err(Error::Trouble(Trouble::Refused(CommandError::OutOfRange)))));
+    let beyond = FileRange { file: 1, ..range };
+    let refused = fetched.wait_for(beyond, Duration::ZERO).wait();
+    assert!(matches!(refused, Err(Error::Trouble(Trouble::Refused(CommandError::UnknownFile)))));
 }

@@ -5,9 +5,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::dht::{DhtRequest, DhtState};
+use super::read::{FileRange, ReadAhead, ReaderId};
 use super::resume::ResumeData;
 use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
@@ -223,8 +225,27 @@ pub enum TorrentCommand {
     Announce,
     /// Changes priorities of files.
     SetPriorities(Vec<FilePriority>),
-    /// Fetches pieces in order, or not.
+    /// Fetches pieces in order, or not: as a reader of everything that has time.
     SetSequential(bool),
+    /// A reader says what it needs next and by when, or leaves with `None`. Pieces of its window go before all others,
+    /// those that are due soonest first; a peer that would bring one too late is not asked for it while others
+    /// can be. At most [`MAX_READERS`](crate::picker::MAX_READERS), those that wait included. Answered by
+    /// `Notice::CommandRejected` only, where the range is not there.
+    SetReader {
+        /// Which reader.
+        reader: ReaderId,
+        /// What it needs.
+        ahead: Option<ReadAhead>,
+    },
+    /// Waits for all pieces of a range, which are needed within a time; answered once by `Notice::ReadReady` or
+    /// `Notice::ReadFailed`, with the tag of the command. That time does not end the waiting: it decides what goes
+    /// first.
+    Read {
+        /// The bytes.
+        range: FileRange,
+        /// How soon they are needed.
+        within: Duration,
+    },
     /// Changes its own limits.
     SetLimits(RateLimits),
     /// Adds addresses of peers.

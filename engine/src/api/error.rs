@@ -167,6 +167,21 @@ pub enum CommandError {
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
+    /// What the torrent holds is not known yet.
+    #[error("the torrent's metadata is not known yet")]
+    NoMetadata,
+    /// The torrent has no file of that number.
+    #[error("no such file in the torrent")]
+    UnknownFile,
+    /// The range is empty or goes beyond the end of the file.
+    #[error("the range is empty or beyond the end of the file")]
+    OutOfRange,
+    /// The file is not wanted, so it will not come.
+    #[error("the file is not selected")]
+    NotWanted,
+    /// As many read the torrent as may.
+    #[error("the torrent has too many readers")]
+    TooManyReaders,
 }
 
 impl CommandError {

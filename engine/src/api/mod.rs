@@ -11,6 +11,7 @@ pub(crate) mod dht;
 mod error;
 mod event;
 mod notice;
+mod read;
 mod resume;
 mod storage;
 mod transport;
@@ -35,6 +36,7 @@ pub use error::{
 };
 pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEvent};
 pub use notice::{CloseReason, Notice};
+pub use read::{FileRange, ReadAhead, ReaderId};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
 pub use transport::{Reachability, Transport, Transports, UtpPacket};

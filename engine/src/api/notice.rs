@@ -11,6 +11,7 @@ use eddyline_mse::Method as EncryptionMethod;
 use super::command::{PeerSource, Tag};
 use super::dht::{NodeId, Outcome as DhtOutcome};
 use super::error::{CommandError, DiskError, TorrentError};
+use super::read::FileRange;
 use super::storage::StorageTask;
 use super::transport::{Reachability, Transport};
 use crate::base::hash::Sha1Hash;
@@ -195,6 +196,24 @@ pub enum Notice {
         state: Reachability,
         /// Our address on the internet, where enough of those who see it (peers, trackers, nodes of the DHT) agree.
         address: Option<IpAddr>,
+    },
+    /// All pieces of a range that was waited for are verified and written: it can be read from the files.
+    ReadReady {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// The bytes.
+        range: FileRange,
+    },
+    /// A range that was waited for will not come: the torrent leaves, or the file is not wanted any more.
+    ReadFailed {
+        /// That of the command.
+        tag: Tag,
+        /// The torrent.
+        torrent: TorrentId,
+        /// The bytes.
+        range: FileRange,
     },
     /// Resume data was stored.
     ResumeSaved(TorrentId),

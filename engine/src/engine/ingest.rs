@@ -103,6 +103,10 @@ impl Engine {
             Asked::Announce => self.announce_now(id),
             Asked::SetPriorities(changes) => torrent.set_priorities(ctx, tag, &changes),
             Asked::SetSequential(on) => torrent.set_sequential(on),
+            Asked::SetReader { reader, ahead } => {
+                torrent.set_reader(ctx, tag, reader, ahead.as_ref())
+            }
+            Asked::Read { range, within } => torrent.read_ahead(ctx, tag, range, within),
             Asked::SetLimits(limits) => {
                 torrent.traffic.down_limit.set_rate(limits.down, ctx.now);
                 torrent.traffic.up_limit.set_rate(limits.up, ctx.now);

@@ -20,6 +20,8 @@ const INITIAL_DEPTH: u32 = 8;
 const RESERVE_MILLIS: u64 = 1000;
 /// The same where our own limit holds it back: as much as may come at once under a limit.
 const HELD_RESERVE_MILLIS: u64 = 150;
+/// The same where readers wait: what is asked for last should come soon.
+const READERS_RESERVE_MILLIS: u64 = 250;
 /// Smallest depth of a peer that delivers.
 const MIN_DEPTH: u32 = 2;
 /// Upper bound on a measured round trip: a clock that jumps, or hours without a block, must not make the depth
@@ -65,6 +67,8 @@ pub struct Requests {
     reserve: u64,
     /// Since when it has been held back by a limit of ours.
     held: bool,
+    /// Somebody reads what it brings.
+    hurried: bool,
     last_block: Instant,
     snubbed: bool,
     /// It rejected something and is left alone until then.
@@ -94,6 +98,7 @@ impl Requests {
             shortest: u64::MAX,
             reserve: RESERVE_MILLIS,
             held: false,
+            hurried: false,
             last_block: now,
             snubbed: false,
             paused_until: Instant::ZERO,
@@ -285,7 +290,11 @@ impl Requests {
         }
         self.last_look = now;
         let held = core::mem::take(&mut self.held);
-        let reserve = if held { HELD_RESERVE_MILLIS } else { RESERVE_MILLIS };
+        let reserve = match (held, self.hurried) {
+            (true, _) => HELD_RESERVE_MILLIS,
+            (false, true) => READERS_RESERVE_MILLIS,
+            (false, false) => RESERVE_MILLIS,
+        };
         if self.slow_start {
             // Slow start goes on while the rate grows by a tenth between two looks.
             if rate > 0 && rate < self.last_rate + self.last_rate / 10 {
@@ -308,6 +317,11 @@ impl Requests {
             }
         }
         self.shortest = u64::MAX;
+    }
+
+    /// Whether somebody reads what the peer brings.
+    pub fn hurry(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     /// The peer is held back by a limit of ours: a deeper queue would bring nothing more.

@@ -1,9 +1,11 @@
 //! The order of preference when a peer can be asked for more.
 
 use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 use super::open::Offer;
 use super::partial::Partial;
+use super::readers::{Arrival, Place};
 use super::{BlockRef, PeerKey, PeerPieces, Picker};
 use crate::base::rng::Rng;
 
@@ -32,6 +34,8 @@ pub struct PickMode<'a> {
     pub except: &'a [u32],
     /// It has delivered something.
     pub proven: bool,
+    /// How soon it would bring a block more: counts where somebody reads.
+    pub arrival: Arrival,
 }
 
 /// Blocks to ask a peer for.
@@ -61,13 +65,14 @@ impl Picker {
             let allowed = only.is_none_or(|set| set.contains(&piece));
             allowed && pieces.has(piece) && !mode.except.contains(&piece)
         };
-        if let Some(piece) = mode.current.filter(|piece| self.open.contains(*piece) && may(*piece))
-        {
+        let reading = !self.readers.is_empty();
+        let current = mode.current.filter(|piece| self.open.contains(*piece) && may(*piece));
+        if let Some(piece) = current.filter(|piece| !reading || self.may_go_on_with(*piece, mode)) {
             self.take(peer, piece, count, mode, &mut pick);
         }
         // A suggestion is taken up where it costs no priority: among pieces that nobody has begun.
         let fresh = mode.suggested.filter(|piece| self.unstarted.has(*piece) && may(*piece));
-        if let Some(piece) = fresh.filter(|_| pick.blocks.len() < count && !self.sequential) {
+        if let Some(piece) = fresh.filter(|_| pick.blocks.len() < count && !reading) {
             self.take(peer, piece, count, mode, &mut pick);
         }
         while pick.blocks.len() < count {
@@ -164,16 +169,14 @@ impl Picker {
         rng: &mut Rng,
         may: &dyn Fn(u32) -> bool,
     ) -> Option<u32> {
+        let places = if self.readers.is_empty() { SmallVec::new() } else { self.places(mode) };
         let usable = |piece: u32| may(piece) && allowed(&self.partials[&piece], peer, mode);
         let room = self.open.len() < mode.max_partial;
-        if self.sequential {
-            let begun = self.open.in_order().find(|piece| usable(*piece));
-            let fresh =
-                if room { self.unstarted_in_order(pieces, only, mode.except) } else { None };
-            return match (begun, fresh) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+        for place in places {
+            let fresh = |from| self.unstarted_from(pieces, only, mode.except, from);
+            if let Some(piece) = self.piece_at(place, room, &usable, fresh) {
+                return Some(piece);
+            }
         }
         // First pieces that nobody is asked for any more, then pieces that peers of this speed share.
         let shared: &[Offer] =
@@ -218,21 +221,60 @@ impl Picker {
         })
     }
 
-    fn unstarted_in_order(
-        &mut self,
+    /// Where readers need pieces, the most urgent first.
+    fn places(&mut self, mode: PickMode<'_>) -> SmallVec<[Place; 2]> {
+        let lowest = self.unstarted.common_from(&self.unstarted, self.first_unstarted, 1);
+        self.first_unstarted = lowest.first().copied().unwrap_or(self.geometry.pieces());
+        let begun = self.open.in_order().next();
+        let front = begun.map_or(self.first_unstarted, |begun| begun.min(self.first_unstarted));
+        let in_order = Place { front, end: self.geometry.pieces(), lead: mode.arrival.lead };
+        self.readers.places(mode.arrival, in_order)
+    }
+
+    /// The first piece at a place that the peer can be asked for, behind what is left to faster ones. Where there is
+    /// none, the nearest half of that is not left to them, then the nearest quarter, so that nobody has nothing to do.
+    fn piece_at(
+        &self,
+        place: Place,
+        room: bool,
+        usable: &dyn Fn(u32) -> bool,
+        fresh: impl Fn(u32) -> Option<u32>,
+    ) -> Option<u32> {
+        let mut lead = place.lead.min(place.end - place.front);
+        loop {
+            let from = place.front + lead;
+            let begun = self.open.in_order_from(from).find(|piece| usable(*piece));
+            let fresh = if room { fresh(from).filter(|piece| *piece >= from) } else { None };
+            let first = begun.into_iter().chain(fresh).min().filter(|piece| *piece < place.end);
+            if first.is_some() || lead == 0 {
+                return first;
+            }
+            lead /= 2;
+        }
+    }
+
+    /// Whether a peer may go on with a piece that it was asked for: it lies where nobody reads, or is not among those
+    /// that others would bring sooner.
+    fn may_go_on_with(&mut self, piece: u32, mode: PickMode<'_>) -> bool {
+        let places = self.places(mode);
+        let inside = places.iter().find(|place| (place.front..place.end).contains(&piece));
+        inside.map_or(places.is_empty(), |place| piece - place.front >= place.lead / 2)
+    }
+
+    fn unstarted_from(
+        &self,
         pieces: &PeerPieces,
         only: Option<&[u32]>,
         except: &[u32],
+        from: u32,
     ) -> Option<u32> {
         if let Some(set) = only {
             let usable = |piece: &u32| {
                 self.unstarted.has(*piece) && pieces.has(*piece) && !except.contains(piece)
             };
-            return set.iter().copied().filter(usable).min();
+            return set.iter().copied().filter(|piece| *piece >= from && usable(piece)).min();
         }
-        let lowest = self.unstarted.common_from(&self.unstarted, self.first_unstarted, 1);
-        self.first_unstarted = lowest.first().copied().unwrap_or(self.geometry.pieces());
-        self.common_unstarted(pieces, except, self.first_unstarted, 1).next()
+        self.common_unstarted(pieces, except, from, 1).next()
     }
 
     /// Unstarted pieces of a peer from `start` on, going round, at most `limit`.

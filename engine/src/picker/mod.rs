@@ -4,10 +4,13 @@
 //! one piece and a pick looks at the front of a bucket: neither looks at all pieces. Pieces begun
 //! ("partial") are few, finished before new ones are begun, and carry the state of each block.
 
+mod audit;
 mod availability;
+mod awaited;
 mod choose;
 mod open;
 mod partial;
+mod readers;
 
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::bits::Bits;
 use crate::metainfo::Geometry;
 use availability::Availability;
+pub use awaited::Awaited;
 pub use choose::{Pick, PickMode};
 use open::OpenPieces;
 use partial::{BlockState, Partial};
+use readers::Readers;
+pub use readers::{Arrival, MAX_READERS, Window};
 
 /// What moving one piece in the index costs, in small steps.
 pub const STEPS_TO_INDEX: u32 = 16;
@@ -30,6 +36,12 @@ pub const STEPS_TO_INDEX: u32 = 16;
 const MAX_IN_VAIN: u8 = 16;
 /// Blocks of which it is remembered how many fell silent about them.
 const MAX_REMEMBERED: usize = 1024;
+
+/// Blocks that may be asked of a second peer at first, and at the most.
+const FIRST_SECOND_ASKS: u32 = 32;
+const MAX_SECOND_ASKS: u32 = 256;
+/// Blocks that have to come for one more of those.
+const BLOCKS_A_SECOND_ASK: u32 = 16;
 
 /// Names a peer for as long as its torrent lives, across reconnections.
 pub type PeerKey = u32;
@@ -95,7 +107,11 @@ pub struct Picker {
     open: OpenPieces,
     /// Counts resets of pieces, so that late completions are not taken for new ones.
     generation: u32,
-    sequential: bool,
+    /// Who needs pieces in order, and by when.
+    readers: Readers,
+    /// How many blocks may be asked of a second peer because the first would bring them too late, in parts of which
+    /// [`BLOCKS_A_SECOND_ASK`] make one.
+    second_asks: u32,
     /// No unstarted piece lies below this.
     first_unstarted: u32,
     /// Peers that are asked for blocks and do not deliver.
@@ -118,7 +134,8 @@ impl Picker {
             partials: BTreeMap::new(),
             open: OpenPieces::default(),
             generation: 0,
-            sequential: false,
+            readers: Readers::default(),
+            second_asks: FIRST_SECOND_ASKS * BLOCKS_A_SECOND_ASK,
             first_unstarted: 0,
             silent: BTreeSet::new(),
             in_vain: BTreeMap::new(),
@@ -172,7 +189,19 @@ impl Picker {
 
     /// Switches fetching in order on or off.
     pub fn set_sequential(&mut self, sequential: bool) {
-        self.sequential = sequential;
+        self.readers.in_order = sequential;
+    }
+
+    /// A reader, by its number, needs the pieces of a window, or nothing any more.
+    pub fn set_reader(&mut self, reader: u32, window: Option<Window>) {
+        let front = window.map_or(0, |window| window.first);
+        self.readers.set(reader, window, front);
+        self.readers.advance(|piece| self.have.has(piece));
+    }
+
+    /// Whether somebody reads: [`PickMode::arrival`] counts.
+    pub fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
     }
 
     /// Sets the priority of `piece`: 0 is unwanted, 7 the most wanted. Returns whether it became
@@ -272,6 +301,9 @@ impl Picker {
         self.open.remove(piece);
         self.missing.clear(piece);
         self.have.set(piece);
+        if !self.readers.is_empty() {
+            self.readers.advance(|piece| self.have.has(piece));
+        }
         if !self.in_vain.is_empty() {
             self.in_vain.retain(|(of, _), _| *of != piece);
         }
@@ -285,6 +317,7 @@ impl Picker {
         if !self.have.clear(piece) {
             return false;
         }
+        self.readers.go_back(piece);
         let wanted = self.priorities[piece as usize] > 0;
         if wanted {
             self.missing.set(piece);
@@ -419,6 +452,10 @@ impl Picker {
         if OpenPieces::entry(at.piece, partial, wanted) != listed {
             self.open.refresh(at.piece, Some(partial), wanted);
         }
+        if !self.readers.is_empty() {
+            let most = MAX_SECOND_ASKS * BLOCKS_A_SECOND_ASK;
+            self.second_asks = (self.second_asks + 1).min(most);
+        }
         Received::Needed { also_asked }
     }
 
@@ -466,78 +503,6 @@ impl Picker {
         self.partials.get(&piece).is_some_and(Partial::is_complete)
     }
 
-    /// Checks that every list is as long as there are pieces and blocks: what a picker is made with,
-    /// and what one that was read from bytes has to have before anything else is asked of it.
-    ///
-    /// # Errors
-    /// The name of the rule.
-    pub fn check_shape(&self) -> Result<(), &'static str> {
-        let pieces = self.geometry.pieces();
-        let sets = [&self.have, &self.missing, &self.unstarted];
-        let partials = self.partials.iter().all(|(piece, partial)| {
-            *piece < pieces && partial.len() == self.geometry.blocks_in(*piece)
-        });
-        let fits = sets.iter().all(|set| set.len() == pieces)
-            && self.priorities.len() == pieces as usize
-            && self.availability.fits(pieces)
-            && partials;
-        if fits { Ok(()) } else { Err("every list of a picker has its length") }
-    }
-
-    /// Checks the partition of pieces and all counters; for tests and simulation.
-    ///
-    /// # Errors
-    /// The name of the first rule that does not hold.
-    pub fn check(&self) -> Result<(), &'static str> {
-        for piece in 0..self.geometry.pieces() {
-            let (have, unstarted) = (self.have.has(piece), self.unstarted.has(piece));
-            let begun = self.partials.contains_key(&piece);
-            let wanted = self.priorities[piece as usize] > 0;
-            if u32::from(have) + u32::from(unstarted) + u32::from(begun) > 1 {
-                return Err("a piece is in two states");
-            }
-            if self.missing.has(piece) != (wanted && !have) {
-                return Err("missing is wanted and not verified");
-            }
-            if unstarted != (wanted && !have && !begun) {
-                return Err("unstarted is missing and not begun");
-            }
-            if unstarted != self.availability.is_listed(piece) {
-                return Err("unstarted pieces stand in buckets");
-            }
-            if unstarted && piece < self.first_unstarted {
-                return Err("no unstarted piece below the cursor");
-            }
-        }
-        for (piece, partial) in &self.partials {
-            partial.check()?;
-            if !self.open.is_right(*piece, partial, self.priorities[*piece as usize]) {
-                return Err("open partials are listed");
-            }
-        }
-        if !self.open.is_tidy() || self.open.in_order().any(|p| !self.partials.contains_key(&p)) {
-            return Err("what is listed as open is begun");
-        }
-        self.availability.check()
-    }
-
-    /// Compares availability with a recount of the peers' pieces.
-    ///
-    /// # Errors
-    /// The name of the rule that does not hold.
-    pub fn check_availability<'a>(
-        &self,
-        peers: impl Iterator<Item = &'a PeerPieces> + Clone,
-    ) -> Result<(), &'static str> {
-        let holders = |piece| peers.clone().filter(|pieces| pieces.has(piece)).count();
-        for piece in 0..self.geometry.pieces() {
-            if self.available(piece) as usize != holders(piece) {
-                return Err("availability equals the recount of bit fields");
-            }
-        }
-        Ok(())
-    }
-
     /// Whether `peer` is recorded as asked for a block.
     pub fn is_requested_from(&self, at: BlockRef, peer: PeerKey) -> bool {
         self.partials.get(&at.piece).is_some_and(|partial| partial.is_asked(at.block, peer))
@@ -552,33 +517,5 @@ impl Picker {
             }
         }
         all
-    }
-}
-
-#[cfg(feature = "corruption")]
-impl Picker {
-    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
-    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
-        match rule {
-            "a piece is in two states" => {
-                let first = self.unstarted.ones().next()?;
-                self.have.set(first);
-            }
-            "missing is wanted and not verified" => {
-                let first = self.have.ones().next()?;
-                self.missing.set(first);
-            }
-            "unstarted is missing and not begun" => {
-                let first = self.unstarted.ones().next()?;
-                self.unstarted.clear(first);
-            }
-            "no unstarted piece below the cursor" => self.first_unstarted = self.geometry.pieces(),
-            _ => {
-                let begun = self.partials.values_mut().find_map(|partial| partial.corrupt(rule));
-                let parts = begun.or_else(|| self.open.corrupt(rule));
-                return parts.or_else(|| self.availability.corrupt(rule));
-            }
-        }
-        Some(())
     }
 }

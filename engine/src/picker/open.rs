@@ -81,6 +81,11 @@ impl OpenPieces {
         self.listed.keys().copied()
     }
 
+    /// The pieces from `from` on, by number.
+    pub(super) fn in_order_from(&self, from: u32) -> impl Iterator<Item = u32> + '_ {
+        self.listed.range(from..).map(|(piece, _)| *piece)
+    }
+
     /// The first piece by rank, of those on one of these offers, that `usable` accepts.
     pub(super) fn best(&self, offers: &[Offer], usable: &impl Fn(u32) -> bool) -> Option<u32> {
         let first = |offer: &Offer| {

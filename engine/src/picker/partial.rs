@@ -129,6 +129,23 @@ impl Partial {
         Some(best as u32)
     }
 
+    /// Blocks that one peer was asked for.
+    pub(super) fn asked_of_one(&self) -> impl Iterator<Item = (u32, PeerKey)> + '_ {
+        let asked =
+            self.blocks.iter().enumerate().filter(|(_, block)| {
+                block.state == BlockState::Requested && block.peers.len() == 1
+            });
+        asked.map(|(index, block)| (index as u32, block.peers[0]))
+    }
+
+    /// Asks `peer` for a block that others were asked for. Returns whether they were, and not `peer` too.
+    pub(super) fn ask_too(&mut self, block: u32, peer: PeerKey) -> bool {
+        let asked = self.blocks.get_mut(block as usize);
+        let asked = asked
+            .filter(|block| block.state == BlockState::Requested && !block.peers.contains(&peer));
+        asked.map(|block| block.peers.push(peer)).is_some()
+    }
+
     pub(super) fn forget_requester(&mut self, block: u32, peer: PeerKey) {
         let Some(slot) = self.blocks.get_mut(block as usize) else { return };
         if slot.state != BlockState::Requested {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::base::rng::{Rng, Seed};
+use crate::base::time::Instant;
 use crate::metainfo::BLOCK_LENGTH;
 
 fn rng() -> Rng {
@@ -37,6 +38,7 @@ const PROVEN: PickMode<'static> = PickMode {
     max_partial: 0,
     except: &[],
     proven: true,
+    arrival: Arrival { ready: Instant::ZERO, lead: 0 },
 };
 
 fn mode() -> PickMode<'static> {

@@ -185,7 +185,8 @@ impl Torrent {
 
     /// Nothing is known of any piece.
     pub(super) fn forget_pieces(&mut self, ctx: &mut Context) {
-        self.contents = contents_of(&self.metainfo, self.goal.sequential, ctx);
+        self.contents = contents_of(&self.metainfo, ctx);
+        self.apply_readers();
         self.apply_priorities();
     }
 

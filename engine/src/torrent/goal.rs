@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use super::reads::Reads;
 use crate::api::Priority;
 use crate::base::time::Instant;
 use crate::metainfo::Metainfo;
@@ -16,6 +17,8 @@ pub(crate) struct Goal {
     pub(super) select: Option<Vec<u32>>,
     /// Pieces in order.
     pub(super) sequential: bool,
+    /// Who reads it.
+    pub(super) reads: Reads,
     /// Something was missing when the torrent became active or since.
     pub(super) was_incomplete: bool,
     /// The end of the download has been dealt with.
@@ -37,7 +40,8 @@ impl Goal {
             priorities.resize(metainfo.layout().files().len(), Priority::Normal);
         }
         let (was_incomplete, finished) = (false, false);
-        Self { priorities, select, sequential, was_incomplete, finished, progress_at: now }
+        let reads = Reads::default();
+        Self { priorities, select, sequential, reads, was_incomplete, finished, progress_at: now }
     }
 
     /// The files are known now: a priority for each, and those that were not selected are skipped.
@@ -91,6 +95,7 @@ mod tests {
             priorities: Vec::new(),
             select,
             sequential: false,
+            reads: Reads::default(),
             was_incomplete: false,
             finished: false,
             progress_at: Instant::ZERO,

@@ -60,7 +60,8 @@ impl Torrent {
             return;
         }
         self.metainfo = metainfo;
-        self.contents = contents_of(&self.metainfo, self.goal.sequential, ctx);
+        self.contents = contents_of(&self.metainfo, ctx);
+        self.apply_readers();
         self.goal.learn_files(self.metainfo.layout().files().len());
         self.apply_priorities();
         if self.metainfo.is_private() {
@@ -355,6 +356,8 @@ impl Torrent {
             return;
         }
         self.leave_swarm(ctx, CloseReason::Stopped);
+        let unread = self.goal.reads.take_hopeless(|_| true);
+        self.end_reads(ctx, unread, false);
         self.life.leave(exit);
         self.go_on_closing(ctx);
     }
@@ -474,6 +477,10 @@ impl Torrent {
             }
         }
         self.apply_priorities();
+        let picker = self.contents.picker();
+        let never = |piece| !picker.is_some_and(|it| it.have().has(piece) || it.is_missing(piece));
+        let hopeless = self.goal.reads.take_hopeless(never);
+        self.end_reads(ctx, hopeless, false);
         let skipped = self.goal.skipped_files();
         self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));
         self.recount_interest();

@@ -12,10 +12,11 @@ use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
+use crate::base::rng::Rng;
 use crate::context::{Agenda, Context, DiskJob, Timer};
 use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{HAVES_MARK, Misbehaviour, Peer, PeerError};
-use crate::picker::{BlockRef, PeerKey, PickMode, Received};
+use crate::picker::{BlockRef, PeerKey, PickMode, Picker, Received};
 use crate::wire::{BlockRequest, Message};
 
 use super::messages::block_of;
@@ -49,6 +50,8 @@ impl Torrent {
         }
         let room = self.room_for_requests(ctx);
         let max_partial = 8 + 2 * self.peers.len() as u32;
+        let arrival = self.arrival(conn, ctx.now);
+        let late = self.too_late_elsewhere(conn, ctx.now);
         let Some(picker) = self.contents.picker_mut() else { return };
         let geometry = picker.geometry();
         let piece_length = u64::from(geometry.piece_length());
@@ -57,6 +60,7 @@ impl Torrent {
             return;
         }
         let rate = peer.down.per_second(ctx.now);
+        peer.requests.hurry(picker.has_readers());
         peer.requests.adapt(rate, geometry.block_length(), ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
         let depth = depth.min(room.saturating_add(peer.requests.len()));
@@ -74,28 +78,10 @@ impl Torrent {
             max_partial,
             except: &declined,
             proven: peer.down.total() > 0,
+            arrival,
         };
-        let only = peer.may_request().flatten();
-        let (key, count) = (peer.intro.key, depth - outstanding);
-        let mut blocks =
-            picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
-        // A peer on parole gets pieces of its own only; where none is left, it takes over one that others have begun.
-        if blocks.is_empty()
-            && peer.parole
-            && outstanding == 0
-            && picker.entrust(key, &peer.pieces, only)
-        {
-            blocks =
-                picker.pick(key, &peer.pieces, only, count, mode, &mut ctx.random.picks).blocks;
-        }
-        if blocks.is_empty() && !peer.parole && ctx.config.endgame {
-            while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(depth)
-                && let Some(at) =
-                    picker.pick_endgame(key, &peer.pieces, only, mode, &mut ctx.random.picks)
-            {
-                blocks.push(at);
-            }
-        }
+        let ask = Ask { late, count: depth - outstanding, endgame: ctx.config.endgame, depth };
+        let blocks = choose(picker, peer, ask, mode, &mut ctx.random.picks);
         for at in blocks {
             peer.requests.sent(at, ctx.now);
             peer.requests.current = Some(at.piece);
@@ -512,4 +498,52 @@ impl Torrent {
 fn here(peer: &Peer) -> Here {
     let (addr, incoming) = (peer.intro.addr, peer.intro.incoming);
     Here { addr, incoming, proven: peer.verified > 0 }
+}
+
+/// What a peer is to be asked for.
+struct Ask {
+    /// Blocks that readers wait for and that others would bring too late.
+    late: Vec<BlockRef>,
+    /// How many blocks at the most.
+    count: u32,
+    /// Whether blocks are asked of several peers at the end.
+    endgame: bool,
+    /// How many may be outstanding.
+    depth: u32,
+}
+
+/// Chooses what to ask a peer for, and has it on record as asked.
+fn choose(
+    picker: &mut Picker,
+    peer: &Peer,
+    ask: Ask,
+    mode: PickMode<'_>,
+    rng: &mut Rng,
+) -> Vec<BlockRef> {
+    let (key, only) = (peer.intro.key, peer.may_request().flatten());
+    let outstanding = peer.requests.len();
+    let mut blocks = ask.late;
+    // Nobody but who may be asked for anything takes over from others.
+    let may_take_over = only.is_none() && !peer.parole;
+    blocks.retain(|at| may_take_over && !mode.except.contains(&at.piece));
+    blocks.truncate(ask.count as usize);
+    blocks.retain(|at| picker.ask_second(*at, key));
+    let count = ask.count - blocks.len() as u32;
+    blocks.append(&mut picker.pick(key, &peer.pieces, only, count, mode, rng).blocks);
+    // A peer on parole gets pieces of its own only; where none is left, it takes over one that others have begun.
+    if blocks.is_empty()
+        && peer.parole
+        && outstanding == 0
+        && picker.entrust(key, &peer.pieces, only)
+    {
+        blocks = picker.pick(key, &peer.pieces, only, count, mode, rng).blocks;
+    }
+    if blocks.is_empty() && !peer.parole && ask.endgame {
+        while outstanding + (blocks.len() as u32) < ENDGAME_DEPTH.min(ask.depth)
+            && let Some(at) = picker.pick_endgame(key, &peer.pieces, only, mode, rng)
+        {
+            blocks.push(at);
+        }
+    }
+    blocks
 }

@@ -62,6 +62,8 @@ fn torrent_command(names: &mut StandIns, command: &TorrentCommand) -> TorrentCom
         | TorrentCommand::Announce
         | TorrentCommand::SetPriorities(_)
         | TorrentCommand::SetSequential(_)
+        | TorrentCommand::SetReader { .. }
+        | TorrentCommand::Read { .. }
         | TorrentCommand::SetLimits(_)
         | TorrentCommand::SaveResume => command.clone(),
     }
