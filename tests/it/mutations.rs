@@ -3,8 +3,9 @@
 //! it against the sources.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use eddyline::{CheckDepth, Config, Engine};
+use eddyline::{CheckDepth, Config, Engine, FileRange, ReadAhead, ReaderId, TorrentCommand};
 use eddyline_sim::{Content, Tamper, World};
 
 mod seeker;
@@ -30,6 +31,13 @@ fn leecher() -> Engine {
     for leech in &nodes[1..] {
         world.leech(*leech, &content, &nodes[..*leech]);
     }
+    world.run(1);
+    // Somebody reads from the middle on.
+    let range = FileRange { file: 0, offset: 1_000_000, length: 500_000 };
+    let ahead = Some(ReadAhead { range, within: Duration::from_secs(30), rate: None });
+    let torrent = world.torrent(2);
+    let read = TorrentCommand::SetReader { reader: ReaderId(1), ahead };
+    world.command(2, read.of(torrent));
     // Until all states are there: blocks asked for, written and open, pieces verified.
     let found = world.run_until(40, |world| {
         let engine = &world.node(2).engine;
@@ -98,6 +106,7 @@ const IN_A_LEECHER: &[&str] = &[
     "unstarted is missing and not begun",
     "unstarted pieces stand in buckets",
     "no unstarted piece below the cursor",
+    "a reader has all pieces before its front",
     "open partials are listed",
     "what is listed as open is begun",
     "open blocks have no requester and lie behind the cursor",

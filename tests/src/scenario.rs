@@ -10,12 +10,13 @@ mod draw;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::{
-    Command, Config, Encryption, FilePriority, LocationId, Notice, PeerSource, Priority,
-    RateLimits, Rename, TorrentCommand, TorrentState, Transports,
+    Command, Config, Encryption, FilePriority, FileRange, LocationId, Notice, PeerSource, Priority,
+    RateLimits, ReadAhead, ReaderId, Rename, TorrentCommand, TorrentState, Transports,
 };
 
 use crate::adversary::{Foe, Strategy};
@@ -62,6 +63,8 @@ enum Blow {
     Save(NodeId),
     Know(NodeId, NodeId),
     Trackers(bool),
+    /// Somebody reads, or waits for a range: from which thousandth of a file on, and within how many seconds.
+    Read(NodeId, u32, u32),
 }
 
 /// A scenario: everything that is decided before it runs.
@@ -219,6 +222,14 @@ impl Scenario {
         }
         if entropy.below(4) == 3 {
             scenario.transports = (0..nodes).map(|_| draw_transports(entropy)).collect();
+        }
+        if entropy.below(4) == 3 {
+            for _ in 0..entropy.between(1, 12) {
+                let (when, node) = (entropy.below(scenario.seconds), entropy.below(nodes as u32));
+                let read = Blow::Read(node as usize, entropy.below(1000), entropy.below(30));
+                scenario.blows.push((when, read));
+            }
+            scenario.blows.sort_by_key(|(when, _)| *when);
         }
         scenario
     }
@@ -501,6 +512,19 @@ impl Scenario {
             Blow::Know(node, other) => {
                 let peers = vec![world.node(*other).addr];
                 tell(world, *node, TorrentCommand::AddPeers { peers, source: PeerSource::User });
+            }
+            Blow::Read(node, at, within) => {
+                let file = at % self.lengths.len() as u32;
+                let length = self.lengths[file as usize];
+                let offset = length * u64::from(*at) / 1000;
+                let range = FileRange { file, offset, length: (length - offset).min(200_000) };
+                let within = Duration::from_secs(u64::from(*within));
+                let rate = NonZeroU64::new(u64::from(*at) * 100);
+                // One that has read enough leaves.
+                let ahead = (at % 5 > 0).then_some(ReadAhead { range, within, rate });
+                let reader = ReaderId(at % 3);
+                tell(world, *node, TorrentCommand::SetReader { reader, ahead });
+                tell(world, *node, TorrentCommand::Read { range, within });
             }
             Blow::Trackers(down) => {
                 if let Some(tracker) = world.trackers.get_mut(HTTP) {

@@ -138,9 +138,9 @@ fn unknown_key(table: &toml::Table, command: &Command, flags: &[String]) -> Opti
     })
 }
 
-/// Takes out of the command line what undoes a flag that is on by the file or the environment:
-/// `--no-dht=false`, `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`. What is a switch is
-/// so for the command that is called; another may have a flag of that name with a value.
+/// Takes out of the command line what undoes a flag that is on by the file or the environment: `--no-dht=false`,
+/// `--dht` for `--no-dht`, and `--no-json` for `--json`. `--json=true` is `--json`. What is a switch is so for the
+/// command that is called; another may have a flag of that name with a value.
 fn without_negations(command: &Command, arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
     let flags = flags_of(command, &arguments);
     let is_flag = |name: &str| flags.iter().any(|flag| flag.get_long() == Some(name));

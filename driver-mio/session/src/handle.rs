@@ -149,11 +149,11 @@ impl Torrent {
     }
 
     /// Waits for bytes of a file, which come before all that nobody waits for, the sooner the less time there is
-    /// (`within`). Answers with the file's path when they are verified and written: they can be read from there, whatever
-    /// else is missing.
+    /// (`within`). Answers with the file's path when they are verified and written: they can be read from there,
+    /// whatever else is missing.
     ///
-    /// The answer is [`Error::Trouble`] where the file has no such bytes or is not wanted, and [`Error::Removed`] where the
-    /// torrent is removed first.
+    /// The answer is [`Error::Trouble`] where the file has no such bytes or is not wanted, and [`Error::Removed`]
+    /// where the torrent is removed first.
     pub fn wait_for(&self, range: FileRange, within: Duration) -> Reply<PathBuf> {
         let ((promise, reply), hash) = (promise(), self.hash);
         self.shared.ask(move |worker| {
@@ -175,8 +175,8 @@ impl Torrent {
         reply
     }
 
-    /// Says what a reader needs next and by when: at each step of a player, for instance, and when it jumps. `None` where
-    /// it needs nothing any more.
+    /// Says what a reader needs next and by when: at each step of a player, for instance, and when it jumps. `None`
+    /// where it needs nothing any more.
     pub fn set_reader(&self, reader: ReaderId, ahead: Option<ReadAhead>) -> Reply<()> {
         self.does(move |session, _, id| {
             session.driver.command(TorrentCommand::SetReader { reader, ahead }.of(id));

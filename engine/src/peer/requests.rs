@@ -198,6 +198,15 @@ impl Requests {
         self.depth.clamp(1, max.min(reqq).max(1))
     }
 
+    /// How many at the most where somebody reads what comes, for a peer that brings `rate` bytes a second in blocks of
+    /// `block` bytes: what is asked for last should not wait behind much else.
+    pub fn depth_for_readers(&self, rate: u64, block: u32) -> u32 {
+        let latency = if self.latency == u64::MAX { 0 } else { self.latency };
+        let horizon = latency + 2 * READERS_RESERVE_MILLIS;
+        let blocks = rate.saturating_mul(horizon) / 1000 / u64::from(block.max(1));
+        u32::try_from(blocks).unwrap_or(u32::MAX).max(MIN_DEPTH) + 1
+    }
+
     /// How many requests are made at a time where `depth` should be outstanding: one message of many costs
     /// less than many of one. Under a limit of our own blocks come in portions, and are asked for in such.
     pub fn batch(&self, depth: u32) -> u32 {

@@ -225,10 +225,13 @@ impl Picker {
     fn places(&mut self, mode: PickMode<'_>) -> SmallVec<[Place; 2]> {
         let lowest = self.unstarted.common_from(&self.unstarted, self.first_unstarted, 1);
         self.first_unstarted = lowest.first().copied().unwrap_or(self.geometry.pieces());
-        let begun = self.open.in_order().next();
-        let front = begun.map_or(self.first_unstarted, |begun| begun.min(self.first_unstarted));
-        let in_order = Place { front, end: self.geometry.pieces(), lead: mode.arrival.lead };
-        self.readers.places(mode.arrival, in_order)
+        let open = |from: u32| {
+            let begun = self.open.in_order_from(from).next();
+            let from = from.max(self.first_unstarted);
+            let fresh = self.unstarted.common_from(&self.unstarted, from, 1).first().copied();
+            begun.into_iter().chain(fresh.filter(|fresh| *fresh >= from)).min()
+        };
+        self.readers.places(mode.arrival, self.geometry.pieces(), open)
     }
 
     /// The first piece at a place that the peer can be asked for, behind what is left to faster ones. Where there is

@@ -113,17 +113,25 @@ impl Readers {
         }
     }
 
-    /// Where to look for a piece for a peer, the most urgent place first. `in_order` is the front of all pieces.
-    pub(super) fn places(&self, arrival: Arrival, in_order: Place) -> SmallVec<[Place; 2]> {
-        let open = self.by_number.values().filter(|reader| reader.front < reader.window.end);
-        let mut all: SmallVec<[(Instant, Place); 2]> = open
-            .map(|Reader { window, front }| {
-                let lead = arrival.lead.min(window.due_before(*front, arrival.ready));
-                (window.due_of(*front), Place { front: *front, end: window.end, lead })
+    /// Where to look for a piece for a peer, the most urgent place first. `open` is the first piece from another one
+    /// on of which somebody can be asked for something; there are `pieces` of them.
+    pub(super) fn places(
+        &self,
+        arrival: Arrival,
+        pieces: u32,
+        open: impl Fn(u32) -> Option<u32>,
+    ) -> SmallVec<[Place; 2]> {
+        let unread = self.by_number.values().filter(|reader| reader.front < reader.window.end);
+        let mut all: SmallVec<[(Instant, Place); 2]> = unread
+            .filter_map(|Reader { window, front }| {
+                let front = open(*front).filter(|front| *front < window.end)?;
+                let lead = arrival.lead.min(window.due_before(front, arrival.ready));
+                Some((window.due_of(front), Place { front, end: window.end, lead }))
             })
             .collect();
         all.sort_by_key(|(due, place)| (*due, place.front));
-        let in_order = self.in_order.then_some(in_order);
+        let in_order = open(0).filter(|_| self.in_order);
+        let in_order = in_order.map(|front| Place { front, end: pieces, lead: arrival.lead });
         all.into_iter().map(|(_, place)| place).chain(in_order).collect()
     }
 

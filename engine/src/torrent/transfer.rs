@@ -60,10 +60,14 @@ impl Torrent {
             return;
         }
         let rate = peer.down.per_second(ctx.now);
-        peer.requests.hurry(picker.has_readers());
+        let read = picker.has_readers();
+        peer.requests.hurry(read);
         peer.requests.adapt(rate, geometry.block_length(), ctx.now);
         let depth = peer.requests.depth(peer.extensions.reqq, ctx.config.max_outstanding_requests);
-        let depth = depth.min(room.saturating_add(peer.requests.len()));
+        let mut depth = depth.min(room.saturating_add(peer.requests.len()));
+        if read {
+            depth = depth.min(peer.requests.depth_for_readers(rate, geometry.block_length()));
+        }
         let outstanding = peer.requests.len();
         if outstanding + peer.requests.batch(depth) > depth {
             return;

@@ -55,8 +55,14 @@ impl Torrent {
         let together = self.traffic.down.per_second(now);
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let bytes = together.saturating_mul(millis) / 1000;
+        // Those that are as fast as each other are a few blocks apart.
+        let close = 2 * self.peers.len() as u64 * u64::from(block);
         let asked = u64::from(self.blocks_asked()) * u64::from(block);
-        let lead = bytes.saturating_sub(asked) / u64::from(geometry.piece_length());
+        let lead = match bytes.saturating_sub(asked) {
+            ahead if ahead <= close => 0,
+            // Twice as far as it seems: a piece waits for its last block.
+            ahead => 1 + 2 * ahead / u64::from(geometry.piece_length()),
+        };
         Arrival { ready: now + time, lead: u32::try_from(lead).unwrap_or(u32::MAX) }
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::error::DecodeError;
+use crate::base::fault::Fault;
 
 /// What a message about a hole is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,16 +41,32 @@ impl HolepunchKind {
 }
 
 /// Why nobody is introduced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HolepunchError {
     /// Nobody can be at the address.
+    #[error("nobody can be at that address")]
     NoSuchPeer = 1,
     /// The one who was asked is not connected to it.
+    #[error("not connected to that address")]
     NotConnected = 2,
     /// Who is there does not know the extension.
+    #[error("the peer at that address cannot be introduced")]
     NoSupport = 3,
     /// It is the address of the one who was asked, or of the one who asks.
+    #[error("that address is one's own")]
     NoSelf = 4,
+}
+
+impl HolepunchError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoSuchPeer | Self::NoSelf => Fault::Remote,
+            Self::NotConnected | Self::NoSupport => Fault::Nobody,
+        }
+    }
 }
 
 /// A message about a hole.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Connections at once. Attempts beyond are not answered.
     pub max_connections: usize,
-    /// Connections at once that came from one host, IPv6 by /64. Of one block of addresses (/24, /48) there is an eighth
-    /// of three quarters of [`Self::max_connections`], and the last quarter is left for connections that are made here.
-    /// Programs of this machine have no such bounds.
+    /// Connections at once that came from one host, IPv6 by /64. Of one block of addresses (/24, /48) there is an
+    /// eighth of three quarters of [`Self::max_connections`], and the last quarter is left for connections that are
+    /// made here. Programs of this machine have no such bounds.
     pub max_accepted_per_host: usize,
     /// Room that a connection from somebody else begins with, in bytes. Its first packet has payload, and comes before
     /// the caller knows of the connection and can grant anything.

@@ -91,7 +91,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection whose first number is `ours`, and whose clock shows that at our zero; the other side's first is `theirs`, if that is known already.
+    /// A connection whose first number is `ours`, and whose clock shows that at our zero; the other side's first is
+    /// `theirs`, if that is known already.
     pub fn new(
         config: &Config,
         now: Time,

@@ -8,12 +8,13 @@ use eddyline::base::ids::{ConnId, ExchangeId};
 use eddyline::base::time::Instant;
 use eddyline::tracker::parse_announce;
 use eddyline::{
-    Action, Command, Event, HttpAction, HttpEvent, Notice, StreamAction, StreamEvent,
-    TorrentCommand,
+    Action, Command, ConnectFailure, Event, HttpAction, HttpEvent, Notice, PeerSource,
+    StreamAction, StreamEvent, TorrentCommand,
 };
 
-/// Seconds between two connections to one address.
+/// Seconds between two connections to one address, and to one that the user named and where nobody listened.
 const REDIAL: u64 = 5;
+const REDIAL_NAMED: u64 = 2;
 /// Seconds between two regular announces to one tracker over one family, where it has answered, and
 /// where it has failed.
 const ANNOUNCE: (u64, u64) = (30, 10);
@@ -26,6 +27,9 @@ type Place = (String, Option<bool>);
 pub struct Politeness {
     dialled: BTreeMap<ConnId, SocketAddr>,
     ended: BTreeMap<SocketAddr, Instant>,
+    /// Addresses that the user named, and those of them that refused the last connection.
+    named: BTreeSet<SocketAddr>,
+    refused: BTreeSet<SocketAddr>,
     announced: BTreeMap<Place, Instant>,
     answered: BTreeMap<Place, Instant>,
     asking: BTreeMap<ExchangeId, (Place, Vec<u8>)>,
@@ -38,6 +42,18 @@ impl Politeness {
             && let Some(addr) = self.dialled.remove(conn)
         {
             self.ended.insert(addr, now);
+            if let Event::Stream(_, StreamEvent::ConnectFailed(ConnectFailure::Refused)) = event {
+                self.refused.insert(addr);
+            }
+        }
+        match event {
+            Event::Command(_, Command::Add(add)) => self.named.extend(&add.peers),
+            Event::Command(_, Command::Torrent(_, TorrentCommand::AddPeers { peers, source }))
+                if *source == PeerSource::User =>
+            {
+                self.named.extend(peers);
+            }
+            _ => {}
         }
         match event {
             Event::Http(id, HttpEvent::Body(bytes)) => {
@@ -71,7 +87,8 @@ impl Politeness {
                 | Command::Torrent(_, TorrentCommand::Remove | TorrentCommand::RemoveWithData),
             ) => {
                 // What the user adds again or removes starts without a history.
-                *self = Self::default();
+                let named = std::mem::take(&mut self.named);
+                *self = Self { named, ..Self::default() };
             }
             _ => {}
         }
@@ -82,7 +99,9 @@ impl Politeness {
             Action::Stream(conn, StreamAction::Connect { remote }) => {
                 self.dialled.insert(*conn, *remote);
                 let soon = self.ended.get(remote).map(|ended| now.since(*ended).as_secs());
-                if soon.is_some_and(|seconds| seconds < REDIAL) {
+                let named = self.named.contains(remote) && self.refused.remove(remote);
+                let least = if named { REDIAL_NAMED } else { REDIAL };
+                if soon.is_some_and(|seconds| seconds < least) {
                     return Err(format!("addresses are not dialled again at once: {remote}"));
                 }
             }

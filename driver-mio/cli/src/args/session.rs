@@ -216,8 +216,8 @@ impl Args for Said {
 
 /// Show all torrents.
 ///
-/// State, progress of what is selected, rates, name and folder, also while the session runs; of a torrent that is moved,
-/// how far that is.
+/// State, progress of what is selected, rates, name and folder, also while the session runs; of a torrent that is
+/// moved, how far that is.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[

@@ -107,6 +107,8 @@ impl Connection {
             if since + LINGER <= now {
                 self.closed.get_or_insert(CloseReason::Aborted);
             }
+        } else {
+            self.ending_since = None;
         }
         if self.sender.is_worn_out() {
             self.closed.get_or_insert(CloseReason::TimedOut);
