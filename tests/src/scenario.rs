@@ -31,7 +31,7 @@ use crate::node::{Node, NodeId};
 use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
-use draw::{draw_access, draw_blow, draw_config, draw_encryption, draw_transports};
+use draw::{draw_access, draw_blow, draw_config, draw_encryption, draw_reads, draw_transports};
 
 /// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
 /// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
@@ -224,11 +224,7 @@ impl Scenario {
             scenario.transports = (0..nodes).map(|_| draw_transports(entropy)).collect();
         }
         if entropy.below(4) == 3 {
-            for _ in 0..entropy.between(1, 12) {
-                let (when, node) = (entropy.below(scenario.seconds), entropy.below(nodes as u32));
-                let read = Blow::Read(node as usize, entropy.below(1000), entropy.below(30));
-                scenario.blows.push((when, read));
-            }
+            scenario.blows.extend(draw_reads(entropy, scenario.seconds, nodes));
             scenario.blows.sort_by_key(|(when, _)| *when);
         }
         scenario

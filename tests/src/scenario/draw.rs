@@ -62,6 +62,17 @@ pub(super) fn draw_transports(entropy: &mut Entropy) -> Transports {
     entropy.choose(&[Transports::Both, Transports::Both, Transports::Utp])
 }
 
+/// Who reads what, and when.
+pub(super) fn draw_reads(entropy: &mut Entropy, seconds: u32, nodes: usize) -> Vec<(u32, Blow)> {
+    let mut reads = Vec::new();
+    for _ in 0..entropy.between(1, 12) {
+        let (when, node) = (entropy.below(seconds), entropy.below(nodes as u32));
+        let read = Blow::Read(node as usize, entropy.below(1000), entropy.below(30));
+        reads.push((when, read));
+    }
+    reads
+}
+
 pub(super) fn draw_blow(entropy: &mut Entropy, nodes: usize) -> Blow {
     let any = |entropy: &mut Entropy| entropy.below(nodes as u32) as usize;
     let node = any(entropy);
