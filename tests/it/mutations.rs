@@ -59,13 +59,13 @@ fn seed() -> Engine {
         let engine = &world.node(seed).engine;
         engine.torrents().flat_map(|id| engine.peers(id)).any(|peer| peer.queued > 2)
     };
-    assert!(world.run_until(30, queued), "somebody asks for more than is sent at once");
+    world.run_for(Duration::from_millis(100));
     let range = FileRange { file: 0, offset: 1_000_000, length: 500_000 };
     let ahead = Some(ReadAhead { range, within: Duration::from_secs(30), rate: None });
     let read = TorrentCommand::SetReader { reader: ReaderId(1), ahead };
     let torrent = world.torrent(seed);
     world.command(seed, read.of(torrent));
-    world.run_for(Duration::from_millis(10));
+    assert!(world.run_until(30, queued), "somebody asks for more than is sent at once");
     world.node(seed).engine.clone()
 }
 

@@ -204,30 +204,34 @@ impl Scenario {
         }
         scenario.blows.sort_by_key(|(when, _)| *when);
         scenario.seed = entropy.seed();
-        // Drawn last, so that seeds of earlier days still stand for the same scenarios.
-        scenario.magnets = entropy
+        scenario.draw_later(entropy, nodes);
+        scenario
+    }
+
+    /// What came to be drawn later, so that seeds of earlier days still stand for the same scenarios.
+    fn draw_later(&mut self, entropy: &mut Entropy, nodes: usize) {
+        self.magnets = entropy
             .chance(1, 3)
             .then(|| (0..entropy.below(4)).map(|_| entropy.choose(&MetadataManner::ALL)).collect());
-        scenario.trackerless = entropy.chance(1, 3);
-        scenario.config.pex = entropy.chance(3, 4);
-        scenario.config.dht_bootstrap = vec!["10.0.0.1:6881".into()];
-        scenario.private = entropy.chance(1, 8);
+        self.trackerless = entropy.chance(1, 3);
+        self.config.pex = entropy.chance(3, 4);
+        self.config.dht_bootstrap = vec!["10.0.0.1:6881".into()];
+        self.private = entropy.chance(1, 8);
         if entropy.below(8) == 7 {
             let count = entropy.choose(&[1, 1, 2, 5, 20, 100]);
             let foe = |_| (entropy.choose(&Strategy::ALL), entropy.seed());
-            scenario.foes = (0..count).map(foe).collect();
+            self.foes = (0..count).map(foe).collect();
         }
         if entropy.below(3) == 2 {
-            scenario.encryption = (0..nodes).map(|_| draw_encryption(entropy)).collect();
+            self.encryption = (0..nodes).map(|_| draw_encryption(entropy)).collect();
         }
         if entropy.below(4) == 3 {
-            scenario.transports = (0..nodes).map(|_| draw_transports(entropy)).collect();
+            self.transports = (0..nodes).map(|_| draw_transports(entropy)).collect();
         }
         if entropy.below(4) == 3 {
-            scenario.blows.extend(draw_reads(entropy, scenario.seconds, nodes));
-            scenario.blows.sort_by_key(|(when, _)| *when);
+            self.blows.extend(draw_reads(entropy, self.seconds, nodes));
+            self.blows.sort_by_key(|(when, _)| *when);
         }
-        scenario
     }
 
     /// The scenario that follows from a seed.

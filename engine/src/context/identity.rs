@@ -18,7 +18,6 @@ use crate::wire::PeerId;
 /// Voters on our address that are remembered, for both address families together.
 const MAX_VOTES: usize = 64;
 /// Voters that have to agree, and to be more than half of all, before an address is believed.
-#[cfg(any(test, feature = "dht"))]
 const MIN_AGREEING: usize = 8;
 
 /// Who we are in one torrent. Whoever meets us in two torrents cannot tell from it that we are one.
@@ -85,7 +84,6 @@ impl Identity {
     }
 
     /// Our address, where enough voters agree on it.
-    #[cfg(any(test, feature = "dht"))]
     pub fn settled(&self, ipv6: bool) -> Option<IpAddr> {
         let (winner, agreeing, voters) = self.count(ipv6)?;
         (agreeing >= MIN_AGREEING && 2 * agreeing > voters).then_some(winner)

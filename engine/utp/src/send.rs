@@ -194,10 +194,6 @@ impl Sender {
         self.edge = self.edge.max(self.released.saturating_add(self.window));
     }
 
-    pub fn window(&self) -> u64 {
-        self.window
-    }
-
     pub fn in_flight(&self) -> u64 {
         self.in_flight
     }
@@ -221,6 +217,11 @@ impl Sender {
     fn has_room(&self) -> bool {
         let worth = self.waiting().min(LEAST).min(self.largest_window / 2).max(1);
         self.room() >= worth
+    }
+
+    /// Whether the other side has said that it takes hardly anything.
+    pub fn has_little_room(&self) -> bool {
+        self.window < LEAST
     }
 
     /// Whether there is something to send that nothing but congestion control and pacing hold back.

@@ -120,7 +120,7 @@ impl Connection {
         self.backoff += 1;
         self.statistics.timeouts += 1;
         // Who says that it has no room is alive.
-        let waits = self.heard_since_timeout && self.sender.window() == 0;
+        let waits = self.heard_since_timeout && self.sender.has_little_room();
         // The end needs no room.
         let waits = waits && !self.sender.only_end_is_left();
         self.heard_since_timeout = false;
