@@ -59,14 +59,13 @@ fn seed() -> Engine {
         let engine = &world.node(seed).engine;
         engine.torrents().flat_map(|id| engine.peers(id)).any(|peer| peer.queued > 2)
     };
-    world.run_for(Duration::from_millis(100));
+    assert!(world.run_until(30, queued), "somebody asks for more than is sent at once");
+    let mut engine = world.node(seed).engine.clone();
     let range = FileRange { file: 0, offset: 1_000_000, length: 500_000 };
     let ahead = Some(ReadAhead { range, within: Duration::from_secs(30), rate: None });
     let read = TorrentCommand::SetReader { reader: ReaderId(1), ahead };
-    let torrent = world.torrent(seed);
-    world.command(seed, read.of(torrent));
-    assert!(world.run_until(30, queued), "somebody asks for more than is sent at once");
-    world.node(seed).engine.clone()
+    engine.step(world.now(), [read.of(world.torrent(seed)).into()], &mut Vec::new());
+    engine
 }
 
 /// Rules that are broken in a leecher's state.

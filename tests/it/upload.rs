@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use eddyline::wire::{BlockRequest, Message};
-use eddyline::{Config, Notice};
-use eddyline_sim::{Content, World};
+use eddyline::{Config, Notice, RateLimits, TorrentCommand};
+use eddyline_sim::{Content, NodeId, World};
 
 use eddyline_sim::{Heard, Puppet};
 
@@ -31,6 +31,29 @@ fn serve(slots: u32, puppet: Puppet) -> (World, Heard) {
     world.connect_script(seed, puppet.boxed());
     world.run(5);
     (world, heard)
+}
+
+#[test]
+fn what_a_torrents_own_limit_lets_through_is_shared_by_all_its_peers() {
+    let content = Content::new("film", 20 << 20, 262_144);
+    let mut world = World::new(5);
+    let seed = world.add_node_with(Config { unchoke_slots: Some(4), ..Config::default() });
+    world.seed(seed, &content);
+    let leeches: Vec<_> =
+        (0..4).map(|_| world.add_node_with(Config { pex: false, ..Config::default() })).collect();
+    world.run(2);
+    let limits = RateLimits { down: None, up: Some(200_000) };
+    let torrent = world.torrent(seed);
+    world.command(seed, TorrentCommand::SetLimits(limits).of(torrent));
+    leeches.iter().for_each(|leech| world.leech(*leech, &content, &[seed]));
+    world.run(60);
+    let done = |leech: &NodeId| {
+        let torrent = world.torrent(*leech);
+        world.node(*leech).engine.torrent(torrent).unwrap().done
+    };
+    let done: Vec<u64> = leeches.iter().map(done).collect();
+    let all: u64 = done.iter().sum();
+    assert!(done.iter().all(|own| *own >= all / 5), "{done:?}");
 }
 
 #[test]

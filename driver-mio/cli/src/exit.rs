@@ -165,7 +165,9 @@ impl Failure {
             DiskError::Taken => (WOULD_OVERWRITE, "choose another folder"),
             DiskError::InTheWay => (WOULD_OVERWRITE, "move it away, or choose another folder"),
             DiskError::LocationGone => (DISK, "bring it back and start again"),
-            DiskError::Permission => (DISK, "check the permissions"),
+            DiskError::Permission => {
+                (DISK, "check the permissions of the folder, or choose another one")
+            }
             _ => (DISK, otherwise),
         };
         Self::new(code, format!("{text}; {advice}"))

@@ -75,7 +75,12 @@ fn a_torrent_is_moved_and_goes_on_in_its_new_folder() {
     let moved = seed.torrents().wait().unwrap().pop().unwrap();
     moved.move_to(&to).wait().unwrap();
     assert_eq!(std::fs::read(to.join("file")).unwrap(), content);
-    assert!(!files.path().join("file").exists());
+    // The copy behind it is removed when the new one is on record.
+    let old = files.path().join("file");
+    assert!((0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        !old.exists()
+    }));
     // Whoever comes is served from there.
     let folder = tempfile::tempdir().unwrap();
     let client = client(folder.path());

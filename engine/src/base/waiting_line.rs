@@ -41,6 +41,18 @@ impl WaitingLine {
         Some(conn)
     }
 
+    /// Puts these behind everybody else, all of them in the order in which they stand.
+    pub fn put_behind(&mut self, these: &[ConnId]) {
+        if these.is_empty() || these.len() == self.order.len() {
+            return;
+        }
+        let these: BTreeSet<ConnId> = these.iter().copied().collect();
+        let (behind, before): (VecDeque<_>, VecDeque<_>) =
+            self.order.drain(..).partition(|conn| these.contains(conn));
+        self.order = before;
+        self.order.extend(behind);
+    }
+
     /// Who stands at a place, from 0 for the first.
     pub fn get(&self, place: usize) -> Option<ConnId> {
         self.order.get(place).copied()
@@ -83,8 +95,9 @@ mod tests {
         line.retain(|waiting| waiting != conn(2));
         assert_eq!((line.get(0), line.get(1), line.get(2)), (Some(conn(3)), Some(conn(1)), None));
         line.join(conn(2));
+        line.put_behind(&[conn(3), conn(7)]);
         let rest: alloc::vec::Vec<_> = core::iter::from_fn(|| line.take_first()).collect();
-        assert_eq!(rest, [3, 1, 2].map(conn));
+        assert_eq!(rest, [1, 2, 3].map(conn));
         assert!(line.is_empty());
     }
 }

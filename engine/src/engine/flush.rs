@@ -1,6 +1,7 @@
 //! The end of a step: messages and credit go out, and those who wait for tokens get their turn.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Engine;
@@ -81,25 +82,38 @@ impl Engine {
 
     /// Those who wait to be served get one block each, in turn, as long as there are tokens.
     fn serve_waiting(&mut self) {
-        let mut served = true;
-        while core::mem::take(&mut served) {
-            for _ in 0..self.ctx.limits.starved_up.len() {
-                // The first in line keeps its place until there is a portion for it.
-                if !self.ctx.limits.up.has_portion(self.ctx.now) {
-                    return;
-                }
-                if !self.ctx.budgets.sending.has_room() {
-                    self.ctx.limits.starved_of_room = true;
-                    return self.serve_shares();
-                }
-                let Some(conn) = self.ctx.limits.starved_up.take_first() else { break };
-                let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
-                if torrent.serve_one(ctx, conn) {
-                    served = true;
-                    ctx.limits.starved_up.join(conn);
-                }
+        let mut served = Vec::new();
+        loop {
+            let goes_on = self.serve_round(&mut served);
+            // Whoever had no portion of its torrent's own limit comes before those that were served.
+            self.ctx.limits.starved_up.put_behind(&served);
+            if !goes_on || served.is_empty() {
+                return;
+            }
+            served.clear();
+        }
+    }
+
+    /// Everybody in line has a turn; who was served is noted. Returns whether there may be something for another round.
+    fn serve_round(&mut self, served: &mut Vec<ConnId>) -> bool {
+        for _ in 0..self.ctx.limits.starved_up.len() {
+            // The first in line keeps its place until there is a portion for it.
+            if !self.ctx.limits.up.has_portion(self.ctx.now) {
+                return false;
+            }
+            if !self.ctx.budgets.sending.has_room() {
+                self.ctx.limits.starved_of_room = true;
+                self.serve_shares();
+                return false;
+            }
+            let Some(conn) = self.ctx.limits.starved_up.take_first() else { break };
+            let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
+            if torrent.serve_one(ctx, conn) {
+                ctx.limits.starved_up.join(conn);
+                served.push(conn);
             }
         }
+        true
     }
 
     /// The shared part of the send budget is used up: peers that hold less than their guaranteed share are
