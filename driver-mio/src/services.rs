@@ -65,7 +65,7 @@ impl Services {
     /// Completes a torrent that is to be added: with what an earlier run left of it, and with what names its folder
     /// can hold. Resume data that is damaged is as good as none: the files are checked.
     pub fn recall(&self, add: &mut AddTorrent) {
-        let stored = self.store.load(add.metainfo.info_hashes().wire());
+        let stored = self.store.load(add.source.info_hashes().wire());
         let resume = stored.and_then(|bytes| ResumeData::decode(&bytes).ok());
         add.resume = resume.map(Box::new);
         add.naming = self.locations.naming(add.location);

@@ -270,9 +270,9 @@ impl Engine {
         self.torrents.get(id).map(|torrent| torrent.view(&self.ctx))
     }
 
-    /// What is known of a torrent: of a magnet without its info dictionary, only the identity.
+    /// What a torrent is; `None` for one that is added by a magnet, until [`Notice::MetadataReady`].
     pub fn metainfo(&self, id: TorrentId) -> Option<&Arc<Metainfo>> {
-        self.torrents.get(id).map(|torrent| &torrent.metainfo)
+        self.torrents.get(id).and_then(|torrent| torrent.contents.metainfo())
     }
 
     /// What a file of a torrent is called at its location now, by index.

@@ -67,41 +67,80 @@
 //! # Layers
 //!
 //! [`base`] and [`bencode`] know no `BitTorrent`; [`metainfo`], [`wire`] and [`tracker`] turn bytes
-//! into values; [`picker`], [`peer`], [`choker`] and the rest are small machines; [`engine`] puts
-//! them together. A test keeps the arrows pointing one way.
+//! into values; `picker`, `peer`, `choker` and the rest are small machines; `engine` puts them
+//! together. A test keeps the arrows pointing one way. The machines are private: they change when
+//! they must. The feature `unstable` shows them to who tests, simulates or fuzzes them, and promises
+//! nothing.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "unstable"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "parts of the machines are for tests and tools only"
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod api;
-pub mod bandwidth;
 pub mod base;
 pub mod bencode;
-pub mod candidates;
-pub mod choker;
 mod context;
 #[cfg(feature = "dht")]
 pub mod dht;
-pub mod engine;
-pub mod holepunch;
+mod engine;
 pub mod local_discovery;
 mod lookups;
-pub mod metadata_fetch;
 pub mod metainfo;
-pub mod peer;
-pub mod peer_exchange;
-pub mod picker;
 pub mod resume;
 mod standby;
-pub mod standing;
 mod torrent;
 #[cfg(feature = "trace")]
 pub mod trace;
 pub mod tracker;
 pub mod wire;
+
+#[cfg(not(feature = "unstable"))]
+mod bandwidth;
+#[cfg(not(feature = "unstable"))]
+mod candidates;
+#[cfg(not(feature = "unstable"))]
+mod choker;
+#[cfg(not(feature = "unstable"))]
+mod holepunch;
+#[cfg(not(feature = "unstable"))]
+mod metadata_fetch;
+#[cfg(not(feature = "unstable"))]
+mod peer;
+#[cfg(not(feature = "unstable"))]
+mod peer_exchange;
+#[cfg(not(feature = "unstable"))]
+mod picker;
+#[cfg(not(feature = "unstable"))]
+mod standing;
+
+#[cfg(feature = "unstable")]
+pub mod bandwidth;
+#[cfg(feature = "unstable")]
+pub mod candidates;
+#[cfg(feature = "unstable")]
+pub mod choker;
+#[cfg(feature = "unstable")]
+pub mod holepunch;
+#[cfg(feature = "unstable")]
+pub mod metadata_fetch;
+#[cfg(feature = "unstable")]
+pub mod peer;
+#[cfg(feature = "unstable")]
+pub mod peer_exchange;
+#[cfg(feature = "unstable")]
+pub mod picker;
+#[cfg(feature = "unstable")]
+pub mod standing;
 
 pub use api::*;
 pub use base::fault::Fault;

@@ -56,7 +56,6 @@ mod view;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -69,11 +68,10 @@ use crate::base::ids::{ConnId, TorrentId};
 use crate::base::timer_queue::Alarm;
 use crate::candidates::Candidates;
 use crate::context::{Agenda, Context, Persona};
-use crate::metadata_fetch::MetadataFetch;
-use crate::metainfo::Metainfo;
+use crate::metainfo::Source;
 use crate::peer::Peer;
 use crate::peer_exchange::Journal;
-use crate::picker::{PeerKey, Picker};
+use crate::picker::PeerKey;
 use crate::tracker::Announcer;
 
 use blame::Blame;
@@ -108,7 +106,6 @@ struct Alarms {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Torrent {
     pub(crate) id: TorrentId,
-    pub(crate) metainfo: Arc<Metainfo>,
     /// Who we are to its peers and trackers.
     pub(crate) persona: Persona,
     pub(crate) life: Life,
@@ -138,14 +135,13 @@ pub(crate) struct Torrent {
 impl Torrent {
     /// A torrent as `add` describes it, not opened yet.
     pub(crate) fn new(id: TorrentId, add: AddTorrent, ctx: &mut Context) -> Self {
-        let metainfo = add.metainfo;
-        let info_hash = metainfo.info_hashes().wire();
+        let info_hash = add.source.info_hashes().wire();
+        let files = add.source.metainfo().map(|metainfo| metainfo.layout().files().len());
         let mut torrent = Self {
             id,
             persona: ctx.persona(info_hash),
-            life: Life::new(add.paused, metainfo.is_known(), add.hold_metadata),
-            goal: Goal::new(&metainfo, add.priorities, add.select, add.sequential, ctx.now),
-            contents: contents_of(&metainfo, ctx),
+            life: Life::new(add.paused, files.is_some(), add.hold_metadata),
+            goal: Goal::new(files, add.priorities, add.select, add.sequential, ctx.now),
             storage: Storage::new(
                 Arrangement::new(add.location, add.allocation, add.naming, add.read_only),
                 Adoption::new(add.overwrite),
@@ -155,7 +151,7 @@ impl Torrent {
             by_key: BTreeMap::new(),
             candidates: Candidates::default(),
             connecting: 0,
-            announcer: announcer(&metainfo, &add.trackers, ctx),
+            announcer: announcer(&add.source, &add.trackers, ctx),
             journal: Journal::default(),
             haves: HaveLog::default(),
             blame: Blame::default(),
@@ -163,7 +159,7 @@ impl Torrent {
             undecided: Undecided::default(),
             alarms: Alarms::default(),
             traffic: Traffic::new(add.limits, ctx.now),
-            metainfo,
+            contents: Contents::new(add.source, ctx.config.max_metadata, &mut ctx.random.picks),
         };
         torrent.apply_readers();
         torrent.apply_priorities();
@@ -187,7 +183,7 @@ impl Torrent {
 
     /// As handshakes and announces name it.
     pub(crate) fn info_hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes().wire()
+        self.contents.info_hashes().wire()
     }
 
     /// Verified pieces.
@@ -211,10 +207,10 @@ impl Torrent {
         reader: ReaderId,
         ahead: Option<&ReadAhead>,
     ) {
-        let Some(picker) = self.contents.picker_mut() else {
+        let Contents::Known(metainfo, picker) = &mut self.contents else {
             return ctx.reject(tag, CommandError::NoMetadata);
         };
-        match self.goal.reads.set(reader, ahead, &self.metainfo, ctx.now) {
+        match self.goal.reads.set(reader, ahead, metainfo, ctx.now) {
             Ok((number, window)) => picker.set_reader(number, window),
             Err(error) => ctx.reject(tag, error),
         }
@@ -229,12 +225,11 @@ impl Torrent {
         range: FileRange,
         within: Duration,
     ) {
-        let (goal, contents) = (&mut self.goal, &mut self.contents);
-        let Some(picker) = contents.picker_mut() else {
+        let Contents::Known(metainfo, picker) = &mut self.contents else {
             return ctx.reject(tag, CommandError::NoMetadata);
         };
         let comes = |piece| picker.have().has(piece) || picker.is_missing(piece);
-        match goal.reads.wait(tag, range, within, &self.metainfo, ctx.now, comes) {
+        match self.goal.reads.wait(tag, range, within, metainfo, ctx.now, comes) {
             Ok((number, window)) => picker.set_reader(number, Some(window)),
             Err(error) => ctx.reject(tag, error),
         }
@@ -289,7 +284,7 @@ impl Torrent {
             self.serve(ctx, conn);
             self.part_when_both_complete(ctx, conn);
             if let Some(peer) = self.peers.get_mut(&conn) {
-                metadata::send(ctx, &mut self.traffic.up_limit, self.metainfo.info(), peer);
+                metadata::send(ctx, &mut self.traffic.up_limit, self.contents.info(), peer);
             }
         }
         self.poll_metadata(ctx);
@@ -306,20 +301,12 @@ impl Torrent {
     }
 }
 
-fn contents_of(metainfo: &Metainfo, ctx: &mut Context) -> Contents {
-    if metainfo.is_known() {
-        return Contents::Known(Picker::new(metainfo.geometry(), &mut ctx.random.picks));
-    }
-    let fetch = MetadataFetch::new(metainfo.info_hashes(), ctx.config.max_metadata);
-    Contents::Unknown(fetch)
-}
-
 /// The trackers of a torrent, those that the user names behind its own.
-fn announcer(metainfo: &Metainfo, more: &[String], ctx: &mut Context) -> Announcer {
+fn announcer(source: &Source, more: &[String], ctx: &mut Context) -> Announcer {
     if !ctx.config.trackers {
         return Announcer::new(&[], &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(metainfo.trackers(), &mut ctx.random.misc);
+    let mut announcer = Announcer::new(&source.trackers(), &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

@@ -35,7 +35,7 @@ fn a_magnet_and_one_holder_are_enough() {
     let known = world.node(leech).engine.metainfo(torrent).unwrap();
     assert_eq!(known.info(), content.metainfo.info());
     // What is saved of it is a torrent that others can read.
-    let saved = Metainfo::parse(&known.encode().unwrap()).unwrap();
+    let saved = Metainfo::parse(&known.encode()).unwrap();
     assert_eq!(saved.info_hashes(), content.metainfo.info_hashes());
 }
 
@@ -144,7 +144,7 @@ fn only_the_selected_files_of_a_magnet_are_fetched() {
     world.seed(seed, &content);
     world.know(&content);
     let magnet = format!("{}&so=2,77", content.metainfo.magnet());
-    let mut add = AddTorrent::magnet(&Magnet::parse(&magnet).unwrap());
+    let mut add = AddTorrent::new(Magnet::parse(&magnet).unwrap());
     add.peers = vec![world.node(seed).addr];
     world.command(leech, Command::Add(Box::new(add)));
     let done = |notice: &Notice| matches!(notice, Notice::Finished(_));
@@ -161,7 +161,7 @@ fn a_held_magnet_waits_with_its_metadata_for_the_users_word() {
     let (seed, leech) = (world.add_node(), world.add_node());
     world.seed(seed, &content);
     world.know(&content);
-    let mut add = AddTorrent::magnet(&content.metainfo.magnet());
+    let mut add = AddTorrent::new(content.metainfo.magnet());
     add.peers = vec![world.node(seed).addr];
     add.hold_metadata = true;
     world.command(leech, Command::Add(Box::new(add)));
@@ -183,7 +183,7 @@ fn metadata_with_the_right_hash_that_is_no_torrent_fails_with_a_reason() {
     let hash = eddyline::base::hash::Sha1Hash::of(&nonsense);
     let peer = world.add_script(move || MetadataManner::holding(&content, hash, nonsense.clone()));
     let magnet = Magnet { v1: Some(hash), peers: vec![peer], ..Magnet::default() };
-    world.command(leech, Command::Add(Box::new(AddTorrent::magnet(&magnet))));
+    world.command(leech, Command::Add(Box::new(AddTorrent::new(magnet))));
     let failed = |notice: &Notice| {
         matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
     };
@@ -221,7 +221,7 @@ fn a_v1_magnet_that_leads_to_a_v2_dictionary_fails_and_costs_nothing() {
     let hash = eddyline::base::hash::Sha1Hash::of(&info);
     let peer = world.add_script(move || MetadataManner::holding(&content, hash, info.clone()));
     let magnet = Magnet { v1: Some(hash), peers: vec![peer], ..Magnet::default() };
-    world.command(leech, Command::Add(Box::new(AddTorrent::magnet(&magnet))));
+    world.command(leech, Command::Add(Box::new(AddTorrent::new(magnet))));
     let failed = |notice: &Notice| {
         matches!(notice, Notice::TorrentFailed(_, eddyline::TorrentError::Metadata))
     };

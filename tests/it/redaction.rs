@@ -343,7 +343,8 @@ fn nothing_planted_in_any_event_or_command_comes_out() {
     let kinds: BTreeSet<_> = events.iter().map(|event| format!("{event:?}")).collect();
     assert!(events.len() > 100 && kinds.len() > 40, "{} of {} kinds", events.len(), kinds.len());
     for event in events {
-        if matches!(&event, Event::Command(_, Command::Add(add)) if !add.metainfo.is_known()) {
+        if matches!(&event, Event::Command(_, Command::Add(add)) if add.source.metainfo().is_none())
+        {
             continue;
         }
         let text = format!("{event:?}");

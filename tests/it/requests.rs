@@ -107,7 +107,7 @@ impl Alone {
     /// Adds a magnet with these trackers, and with those that the user names.
     fn add(&mut self, number: u8, trackers: Vec<String>, users: &[&str]) {
         let v1 = Some(Sha1Hash([number; 20]));
-        let mut add = AddTorrent::magnet(&Magnet { v1, trackers, ..Magnet::default() });
+        let mut add = AddTorrent::new(Magnet { v1, trackers, ..Magnet::default() });
         add.trackers = users.iter().map(ToString::to_string).collect();
         self.events.push(add.into());
     }

@@ -243,7 +243,7 @@ fn told_of_legs(failures: [(bool, HttpFailure); 2]) -> String {
     let mut engine = Engine::new(config, Seed::from_u64(1), Instant::from_millis(1000));
     let magnet =
         Magnet { v1: Some(Sha1Hash([7; 20])), trackers: vec![URL.into()], ..Magnet::default() };
-    let add = Command::Add(AddTorrent::magnet(&magnet).into());
+    let add = Command::Add(AddTorrent::new(magnet).into());
     let mut actions = Vec::new();
     engine.step(Instant::from_millis(1001), [add.into()], &mut actions);
     let legs: Vec<_> = actions

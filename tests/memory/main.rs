@@ -3,12 +3,10 @@
 
 mod before;
 
-use std::sync::Arc;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use eddyline::base::bits::Bits;
 use eddyline::base::ids::ConnId;
-use eddyline::metainfo::{Magnet, Metainfo};
+use eddyline::metainfo::{Magnet, Source};
 use eddyline::wire::{
     BlockRequest, ExtendedHandshake, Message, MetadataMessage, PexFlags, PexMessage,
 };
@@ -48,7 +46,7 @@ fn offer() -> Message {
 
 /// What one stranger sends over and over: by its number and by the round.
 type Manner = fn(u32, u32) -> Bytes;
-type Make = fn() -> Arc<Metainfo>;
+type Make = fn() -> Source;
 
 /// Most bytes that were held at once while strangers behaved in this manner, and how many of them were
 /// connected at the end.
@@ -93,13 +91,13 @@ fn worst(kind: &Kind, encrypted: bool) -> (u64, usize) {
     (info.bytes_max, left)
 }
 
-fn known() -> Arc<Metainfo> {
-    torrent(PIECES, 16_384)
+fn known() -> Source {
+    torrent(PIECES, 16_384).into()
 }
 
-fn magnet() -> Arc<Metainfo> {
+fn magnet() -> Source {
     let link = "magnet:?xt=urn:btih:0101010101010101010101010101010101010101";
-    Arc::new(Metainfo::from_magnet(&Magnet::parse(link).expect("a link")))
+    Magnet::parse(link).expect("a link").into()
 }
 
 /// Says `first` in the first round and `then` in all others, many times over.

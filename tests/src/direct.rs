@@ -13,7 +13,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, SocketToken, TorrentId};
 use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
-use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
+use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo, Source};
 use eddyline::wire::{FrameAssembler, Handshake, Message, PeerId, Reserved};
 use eddyline::{
     Action, AddTorrent, CheckDepth, CloseReason, Config, DiskOp, DiskOutcome, Engine, Event,
@@ -59,7 +59,7 @@ pub struct Direct {
     pub torrent: Option<TorrentId>,
     /// Whether blocks are read into memory, or lie on the disk until they are sent.
     pub reads_blocks: bool,
-    metainfo: Arc<Metainfo>,
+    source: Source,
     length: u64,
     has_content: bool,
     /// Pieces of which something was written; it is taken to be good.
@@ -85,7 +85,9 @@ pub fn torrent(pieces: u32, piece_length: u32) -> Arc<Metainfo> {
 
 impl Direct {
     /// An engine with one torrent, complete or empty. Nothing of its own accord is asked for.
-    pub fn new(config: Config, metainfo: Arc<Metainfo>, has_content: bool) -> Self {
+    pub fn new(config: Config, source: impl Into<Source>, has_content: bool) -> Self {
+        let source = source.into();
+        let length = source.metainfo().map_or(0, |metainfo| metainfo.geometry().length());
         let config = Config { dht: false, lsd: false, trackers: false, ..config };
         let now = Instant::from_millis(1_000_000);
         let mut direct = Self {
@@ -96,15 +98,15 @@ impl Direct {
             closed: Vec::new(),
             torrent: None,
             reads_blocks: true,
-            length: metainfo.geometry().length(),
-            metainfo,
+            length,
+            source,
             has_content,
             written: BTreeSet::new(),
             sockets: 0,
             events: Vec::new(),
             actions: Vec::new(),
         };
-        let add = AddTorrent::new(direct.metainfo.clone());
+        let add = AddTorrent::new(direct.source.clone());
         direct.events.push(add.into());
         direct.pass(1);
         direct.settle();
@@ -113,7 +115,7 @@ impl Direct {
 
     /// The identity of its torrent.
     pub fn info_hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes().wire()
+        self.source.info_hashes().wire()
     }
 
     /// Somebody connects from `remote` and shakes hands.

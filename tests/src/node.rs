@@ -213,7 +213,7 @@ impl Node {
         if let (Event::Command(_, Command::Add(add)), Some(metainfo)) =
             (&mut event, self.learned.get(&hash))
         {
-            add.metainfo = metainfo.clone();
+            add.source = metainfo.clone().into();
         }
         Some(event)
     }

@@ -290,7 +290,7 @@ impl World {
     /// Gives a node a command.
     pub fn command(&mut self, node: NodeId, command: Command) {
         if let Command::Add(add) = &command {
-            let hash = add.metainfo.info_hashes().wire();
+            let hash = add.source.info_hashes().wire();
             self.nodes[node].added.insert(hash, (**add).clone());
         }
         self.nodes[node].pending.push(command.into());
@@ -321,7 +321,7 @@ impl World {
     /// Adds a torrent of which the node knows no more than a magnet says, and peers.
     pub fn add_magnet(&mut self, node: NodeId, content: &Content, options: PeerOptions) {
         self.know(content);
-        let mut add = AddTorrent::magnet(&content.metainfo.magnet());
+        let mut add = AddTorrent::new(content.metainfo.magnet());
         add.peers = options.peers;
         add.sequential = options.sequential;
         add.limits = options.limits;
@@ -370,7 +370,7 @@ impl World {
     pub fn is_complete(&self, node: NodeId) -> bool {
         let node = &self.nodes[node];
         let complete = |id| {
-            let known = node.engine.metainfo(id).is_some_and(|metainfo| metainfo.is_known());
+            let known = node.engine.metainfo(id).is_some();
             known && node.engine.torrent(id).is_some_and(|view| view.have.is_full())
         };
         // What rests was complete before.

@@ -53,7 +53,7 @@ pub fn claim_on(metainfo: &Metainfo, folder: &Path, renames: &Renames) -> Claim 
 /// Which file of a torrent is not there or too short, and of how many that is so; `path` is what each is
 /// called.
 pub fn lacking(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
-    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    let files = item.files().iter().zip(0u32..);
     let mut short = files.filter(|(file, _)| file.is_stored()).filter_map(|(file, index)| {
         let path = path(index)?;
         let place = path.iter().fold(item.folder.clone(), |way, part| way.join(part));
@@ -80,7 +80,7 @@ pub fn longer_files(
     item: &Item,
     path: impl Fn(u32) -> Option<Vec<String>>,
 ) -> impl Iterator<Item = u32> {
-    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    let files = item.files().iter().zip(0u32..);
     files.filter(|(file, _)| file.is_stored()).filter_map(move |(file, index)| {
         let place = path(index)?.iter().fold(item.folder.clone(), |way, part| way.join(part));
         let found = std::fs::metadata(place).ok().filter(std::fs::Metadata::is_file)?;
@@ -96,7 +96,8 @@ pub fn is_whole_so_far(
     have: impl Fn(u32) -> bool,
     path: impl Fn(u32) -> Option<Vec<String>>,
 ) -> bool {
-    let (layout, geometry) = (item.metainfo.layout(), item.metainfo.geometry());
+    let Some(metainfo) = item.metainfo() else { return false };
+    let (layout, geometry) = (metainfo.layout(), metainfo.geometry());
     let Some(entry) = layout.files().get(file as usize) else { return false };
     let length = |index: u32| {
         let place = path(index)?.iter().fold(item.folder.clone(), |way, part| way.join(part));
@@ -117,7 +118,7 @@ pub fn is_whole_so_far(
 
 /// Which file without bytes is not there; `path` is what each is called.
 pub fn lacking_empty(item: &Item, path: impl Fn(u32) -> Option<Vec<String>>) -> Option<String> {
-    let files = item.metainfo.layout().files().iter().zip(0u32..);
+    let files = item.files().iter().zip(0u32..);
     let empty = files.filter(|(file, _)| file.is_stored() && file.length == 0);
     let mut paths = empty.filter_map(|(_, index)| path(index));
     let there = |path: &Vec<String>| {
@@ -142,14 +143,14 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
             // What an earlier run has told, or the user has wanted, is no news.
             let known = |file| item.known_name(file).cloned();
             let now = |file| engine.file_path(*id, file);
-            called_otherwise(&item.metainfo, now, |file, now| {
+            called_otherwise(item.metainfo()?, now, |file, now| {
                 known(file).as_deref() == Some(now)
                     || (item.is_on_record() && file_is_as_made(item, file, now))
             })
         }
         Notice::MetadataReady(_) => {
             let file = item.unknown_file()?;
-            let name = item.metainfo.name();
+            let name = item.name();
             Some(format!(
                 "the magnet asks for file {file} of {name}, which has none of that number"
             ))
@@ -160,7 +161,7 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
 
 /// Whether a file has the name that is made of what the torrent says.
 fn file_is_as_made(item: &Item, file: u32, now: &[String]) -> bool {
-    item.metainfo.layout().files().get(file as usize).is_some_and(|entry| entry.path == now)
+    item.files().get(file as usize).is_some_and(|entry| entry.path == now)
 }
 
 /// What is said of files that are called otherwise than the torrent says, but for those that are no news;

@@ -1,5 +1,6 @@
 //! What a magnet stands for, fetched from its peers to be looked at: nothing is saved or downloaded.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline::metainfo::Metainfo;
@@ -22,7 +23,7 @@ pub fn fetch(
     source: Source,
     args: &InfoArgs,
     general: General,
-) -> Result<Ended<Box<Metainfo>>, Failure> {
+) -> Result<Ended<Arc<Metainfo>>, Failure> {
     let patience = args.stop_timeout;
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;
@@ -47,16 +48,15 @@ fn wait(
     session: &mut Session,
     signals: &Signals,
     patience: Option<Duration>,
-) -> Result<Ended<Box<Metainfo>>, Failure> {
+) -> Result<Ended<Arc<Metainfo>>, Failure> {
     let began = Instant::now();
     loop {
         session.turn(TURN)?;
         if let Some(failure) = session.failure() {
             return Err(failure);
         }
-        let known = session.items().iter().find(|item| item.metainfo.is_known());
-        if let Some(item) = known {
-            return Ok(Ended::Done(Box::new((*item.metainfo).clone())));
+        if let Some(metainfo) = session.items().iter().find_map(|item| item.metainfo()) {
+            return Ok(Ended::Done(metainfo.clone()));
         }
         if let Some(code) = signals.exit_code() {
             return Ok(Ended::BySignal(code));

@@ -140,9 +140,9 @@ impl Session {
 
     /// Why a torrent stands still, and what helps.
     pub fn failure_of(&self, item: &Item) -> Option<Failure> {
-        let name = item.metainfo.name();
+        let name = item.name();
         Some(match item.trouble.as_ref()? {
-            Trouble::Disk(error, told) => Failure::of_disk(name, told.clone(), *error),
+            Trouble::Disk(error, told) => Failure::of_disk(&name, told.clone(), *error),
             Trouble::Taken(text) => Failure::new(WOULD_OVERWRITE, text.clone()),
             Trouble::Link(path) => {
                 let text = format!(
@@ -154,7 +154,7 @@ impl Session {
             }
             Trouble::Torrent(error, path) => {
                 let in_session = self.command().starts_with("session");
-                Failure::of_torrent(name, *error, path, in_session)
+                Failure::of_torrent(&name, *error, path, in_session)
             }
             Trouble::Given(code, text) => Failure::new(*code, text.clone()),
             other => Failure::new(UNEXPECTED, format!("{name}: {other}")),

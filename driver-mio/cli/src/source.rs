@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline::base::addr::Scope;
@@ -10,7 +11,7 @@ use eddyline::metainfo::{Magnet, Metainfo};
 use eddyline::{HttpFailure, HttpGet};
 use eddyline_mio::dns::Names;
 use eddyline_mio::http::fetch;
-use eddyline_session::{Source, is_magnet};
+use eddyline_session::Source;
 
 use super::exit::{Failure, NETWORK, NOT_BENCODE, NOT_FOUND, USAGE};
 use super::units::size;
@@ -28,7 +29,7 @@ pub(crate) enum Named<'a> {
     /// Standard input.
     Stdin,
     /// A torrent by its identity.
-    Magnet(Box<Magnet>),
+    Magnet(Arc<Magnet>),
     /// The address of a `.torrent`.
     Url(&'a str),
     /// A file.
@@ -71,7 +72,7 @@ pub(crate) fn name_of(text: &str) -> Result<Named<'_>, Failure> {
     let path = Path::new(text);
     // What is copied brings white space along; a file may have some in its name.
     let copied = text.trim();
-    if is_magnet(copied) {
+    if Magnet::is_magnet(copied) {
         return magnet_of(copied);
     }
     if starts_with(copied, "http://") || starts_with(copied, "https://") {
@@ -98,7 +99,7 @@ fn magnet_of(text: &str) -> Result<Named<'static>, Failure> {
 }
 
 /// Reads a source that must be a torrent.
-pub fn load_torrent(text: &str, names: &Names) -> Result<Box<Metainfo>, Failure> {
+pub fn load_torrent(text: &str, names: &Names) -> Result<Arc<Metainfo>, Failure> {
     match load(text, names)? {
         Source::Torrent(metainfo) => Ok(metainfo),
         Source::Magnet(_) => {
@@ -144,7 +145,7 @@ fn download(url: &str, names: &Names) -> Result<Source, Failure> {
                     if reply.whole { failure } else { Failure::new(NETWORK, text) }
                 });
             }
-            (300..400, Some(location)) if is_magnet(&location) => {
+            (300..400, Some(location)) if Magnet::is_magnet(&location) => {
                 let magnet = Magnet::parse(&location).map_err(Failure::magnet)?;
                 return Ok(Source::Magnet(magnet.into()));
             }

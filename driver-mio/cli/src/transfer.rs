@@ -132,7 +132,7 @@ fn fetch_metadata(
     patience: Option<Duration>,
 ) -> Result<Option<u8>, Failure> {
     let started = Instant::now();
-    while !session.items().iter().all(|item| item.metainfo.is_known()) {
+    while !session.items().iter().all(|item| item.metainfo().is_some()) {
         let notices = session.turn(FRAME)?;
         reporter.show(session, &notices);
         if let Some(failure) = session.failures() {
@@ -182,17 +182,17 @@ fn save_metadata(
     force: bool,
 ) -> Result<(), Failure> {
     for item in session.items() {
-        let Some(bytes) = item.metainfo.encode() else { continue };
-        let name = format!("{}.torrent", item.metainfo.name());
+        let Some(metainfo) = item.metainfo() else { continue };
+        let name = format!("{}.torrent", item.name());
         let output = match output {
             Some(output) => output.clone(),
             None => OutputFile::look(Path::new(&name), force, [], Readers::Usual)?,
         };
         if let Some(path) = output.path() {
             let state = session.store().map(ResumeStore::state);
-            Spared::look(path, state)?.torrent(&item.metainfo, &item.folder)?;
+            Spared::look(path, state)?.torrent(metainfo, &item.folder)?;
         }
-        output.write(&bytes)?;
+        output.write(&metainfo.encode())?;
     }
     Ok(())
 }
@@ -281,16 +281,17 @@ fn is_reached(goal: &SeedGoal, since: Instant, session: &Session) -> bool {
 /// The files of a magnet are known, and it was held until now: those that are wanted are fetched.
 fn choose_files(session: &mut Session, id: TorrentId, end: &End<'_>) -> Result<(), Failure> {
     let state = session.store().map(ResumeStore::state);
-    let spared = session.item(id).map(|item| spare_set(state, &item.metainfo, &item.folder));
-    if let Some(Err(failure)) = spared {
+    let Some(item) = session.item(id) else { return Ok(()) };
+    let Some(metainfo) = item.metainfo().cloned() else { return Ok(()) };
+    if let Err(failure) = spare_set(state, &metainfo, &item.folder) {
         session.fail(id, failure);
         return Ok(());
     }
     let chooses = end.asks || !end.selections.is_empty();
-    if let Some(item) = session.item(id).filter(|_| chooses) {
+    if chooses {
         let chosen = match end.asks {
-            true => ask(&item.metainfo)?,
-            false => match select(&item.metainfo, end.selections) {
+            true => ask(&metainfo)?,
+            false => match select(&metainfo, end.selections) {
                 Ok(chosen) => chosen,
                 // It stays held; others go on.
                 Err(failure) => {
@@ -367,13 +368,13 @@ fn too_long(session: &Session, id: TorrentId, file: u32) -> Failure {
 /// Why a torrent of which `good` pieces are good cannot be seeded, if it cannot.
 fn unfit(session: &Session, id: TorrentId, good: u32) -> Option<Failure> {
     let item = session.item(id)?;
-    let (name, path) = (item.metainfo.name(), |file| session.driver.engine().file_path(id, file));
+    let (name, path) = (item.name(), |file| session.driver.engine().file_path(id, file));
     if item.done {
         // No piece tells of files without bytes.
         let text = lacking_empty(item, path)?;
         return Some(Failure::new(BAD_DATA, format!("{name}: {text}; `download` makes it")));
     }
-    let pieces = item.metainfo.geometry().pieces();
+    let pieces = item.metainfo()?.geometry().pieces();
     let lacking = lacking(item, path).map_or(String::new(), |text| format!("; {text}"));
     let text = format!(
         "{name}: only {good} of {pieces} pieces are good{lacking}; fetch the rest with `download`"

@@ -32,7 +32,7 @@ enum State {
 
 /// Hashes what is on disk and says what is good.
 pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> {
-    let metainfo = Arc::new(*load_torrent(&args.torrent, &Names::default())?);
+    let metainfo = load_torrent(&args.torrent, &Names::default())?;
     if metainfo.info_hashes().v1.is_none() {
         return Err(Failure::new(
             UNEXPECTED,

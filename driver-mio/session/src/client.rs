@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use eddyline::metainfo::Magnet;
+use eddyline::metainfo::{Magnet, Source};
 use eddyline::{Command, Config, Fault, RateLimits};
 use eddyline_disk::SystemError;
 use eddyline_disk::mailbox::Mailbox;
@@ -23,7 +23,6 @@ use crate::reply::{Reply, promise};
 use crate::session::{Session, resolve};
 use crate::setup::{Setup, engine_config};
 use crate::snapshot::Snapshot;
-use crate::source::Source;
 use crate::trouble::{AddError, Trouble};
 use crate::worker::{Request, Worker};
 
@@ -256,7 +255,7 @@ impl Client {
     pub fn add_with(&self, source: impl Into<Source>, options: AddOptions) -> Reply<Torrent> {
         let mut source = source.into();
         let mut named = match &mut source {
-            Source::Magnet(magnet) => later(magnet),
+            Source::Magnet(magnet) => later(Arc::make_mut(magnet)),
             Source::Torrent(_) => Vec::new(),
         };
         let (promise, reply) = promise();

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use eddyline::base::hash::Sha1Hash;
-use eddyline::metainfo::{InfoHash, Magnet, MagnetError, Metainfo, MetainfoError, parse_info_hash};
+use eddyline::metainfo::{
+    InfoHash, Magnet, MagnetError, Metainfo, MetainfoError, Source, parse_info_hash,
+};
 use eddyline::{Fault, LocationId, Priority, RateLimits, ResumeData};
 use eddyline_disk::Locations;
 use eddyline_disk::resume_store::ResumeStore;
@@ -11,7 +13,6 @@ use eddyline_disk::resume_store::ResumeStore;
 use crate::item::AddOptions;
 use crate::session::Session;
 use crate::session_store::{Entry, PAUSED, SessionSet};
-use crate::source::Source;
 use crate::trouble::AddError;
 
 /// Why what the set says of a torrent leads to none.
@@ -44,27 +45,23 @@ impl Entry {
     /// What the set says of a torrent that is added with these options.
     #[must_use]
     pub fn of(source: &Source, options: &AddOptions, folder: &Path) -> Self {
-        let unknown;
-        let (metainfo, magnet) = match source {
-            Source::Torrent(metainfo) => (&**metainfo, None),
-            Source::Magnet(magnet) => {
-                unknown = Metainfo::from_magnet(magnet);
-                (&unknown, Some(magnet))
-            }
+        let magnet = match source {
+            Source::Torrent(_) => None,
+            Source::Magnet(magnet) => Some(magnet),
         };
         let rate = |rate: Option<u64>| i64::try_from(rate.unwrap_or(0)).unwrap_or(i64::MAX);
         let numbered = (0u32..).zip(&options.priorities);
         let folder = options.folder.as_deref().unwrap_or(folder);
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         Self {
-            hash: metainfo.info_hashes().wire().to_hex(),
-            name: metainfo.name().to_owned(),
-            length: length_of(metainfo),
+            hash: source.info_hashes().wire().to_hex(),
+            name: source.name().into_owned(),
+            length: source.metainfo().map_or(0, |metainfo| length_of(metainfo)),
             magnet: magnet.map(ToString::to_string).unwrap_or_default(),
             folder: folder.to_string_lossy().into_owned(),
             moving_to: String::new(),
             left: Vec::new(),
-            trackers: (!metainfo.trackers().is_empty()).into(),
+            trackers: (!source.trackers().is_empty()).into(),
             order: 0,
             paused: if options.paused { PAUSED } else { 0 },
             sequential: options.sequential.into(),

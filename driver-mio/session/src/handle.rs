@@ -69,10 +69,10 @@ impl Torrent {
 
     /// Answers when it is known what is in it, at once but for magnets.
     pub fn metainfo(&self) -> Reply<Arc<Metainfo>> {
-        self.until(|_, item| match &item.trouble {
-            _ if item.metainfo.is_known() => Some(Ok(item.metainfo.clone())),
-            Some(trouble) => Some(Err(Error::Trouble(trouble.clone()))),
-            None => None,
+        self.until(|_, item| match (item.metainfo(), &item.trouble) {
+            (Some(metainfo), _) => Some(Ok(metainfo.clone())),
+            (None, Some(trouble)) => Some(Err(Error::Trouble(trouble.clone()))),
+            (None, None) => None,
         })
     }
 
@@ -116,7 +116,7 @@ impl Torrent {
         let skipped = numbered.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n).collect();
         let chosen = move |entry| Entry { skipped, select: Vec::new(), ..entry };
         self.changes(chosen, move |session, item, id| {
-            let files = session.items()[item].metainfo.layout().files().len();
+            let files = session.items()[item].files().len();
             let each = (0..files).map(|file| FilePriority {
                 file: file as u32,
                 priority: priorities.get(file).copied().unwrap_or(Priority::Normal),

@@ -1,5 +1,6 @@
 //! One torrent of a session, and how it is added.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::Metainfo;
+use eddyline::metainfo::{FileEntry, Metainfo, Source};
 use eddyline::{Allocation, Priority, RateLimits, Renamed, Tag, TorrentView};
 
 use crate::selected::Selected;
@@ -24,8 +25,8 @@ pub struct Item {
     pub id: Option<TorrentId>,
     /// What the command is called by that adds it.
     pub(crate) asked: Tag,
-    /// What it is.
-    pub metainfo: Arc<Metainfo>,
+    /// What it is; the magnet until it is known what that leads to.
+    pub source: Source,
     /// Everything wanted is verified and durable.
     pub done: bool,
     /// Why it stands still.
@@ -54,7 +55,25 @@ impl Item {
     /// Its hash, as handshakes and the state folder name it.
     #[must_use]
     pub fn hash(&self) -> Sha1Hash {
-        self.metainfo.info_hashes().wire()
+        self.source.info_hashes().wire()
+    }
+
+    /// The torrent, once it is known what the magnet leads to.
+    #[must_use]
+    pub fn metainfo(&self) -> Option<&Arc<Metainfo>> {
+        self.source.metainfo()
+    }
+
+    /// Its name; of a magnet what that says, or the hash.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        self.source.name()
+    }
+
+    /// Its files; none before they are known.
+    #[must_use]
+    pub fn files(&self) -> &[FileEntry] {
+        self.source.files()
     }
 
     /// Payload received and sent in this run, of what a view says of all runs.
@@ -72,7 +91,7 @@ impl Item {
 
     /// Whether the magnet wants this file; one that names none, or none that there is, wants all.
     pub(crate) fn is_selected(&self, file: u32) -> bool {
-        let files = self.metainfo.layout().files().len() as u32;
+        let files = self.files().len() as u32;
         let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
         select.is_none_or(|list| list.contains(&file))
     }
@@ -92,7 +111,7 @@ impl Item {
     /// A file that the magnet names and that is not there, counted from 1.
     #[must_use]
     pub fn unknown_file(&self) -> Option<u32> {
-        let files = self.metainfo.layout().files().len() as u32;
+        let files = self.files().len() as u32;
         let mut select = self.select.iter().flatten().copied();
         select.find(|file| *file >= files).map(|file| file.saturating_add(1))
     }
@@ -100,8 +119,8 @@ impl Item {
     /// What the magnet is called, where what it leads to has another name.
     #[must_use]
     pub fn misnamed(&self) -> Option<&str> {
-        let called = self.called.as_deref().filter(|_| self.metainfo.is_known());
-        called.filter(|called| *called != self.metainfo.name())
+        let metainfo = self.metainfo()?;
+        self.called.as_deref().filter(|called| *called != metainfo.name())
     }
 }
 

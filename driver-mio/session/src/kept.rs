@@ -2,9 +2,11 @@
 //! what is asked of the client and with what happens.
 
 use std::io;
+use std::sync::Arc;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
+use eddyline::metainfo::Source;
 use eddyline::{Notice, StorageTask, TorrentCommand};
 use eddyline_disk::Locations;
 use eddyline_disk::locks::Lock;
@@ -15,7 +17,6 @@ use crate::entries::EntryError;
 use crate::item::AddOptions;
 use crate::session::Session;
 use crate::session_store::{Entry, SessionStore};
-use crate::source::Source;
 use crate::trouble::Warning;
 
 /// The set, and the lock under which it is changed.
@@ -67,9 +68,10 @@ impl KeptSet {
             Source::Torrent(metainfo) => {
                 let tiers = metainfo.trackers().iter().cloned();
                 let tiers = tiers.chain(more.map(|url| vec![url])).collect();
-                **metainfo = metainfo.clone().with_trackers(tiers);
+                *metainfo = (**metainfo).clone().with_trackers(tiers).into();
             }
             Source::Magnet(magnet) => {
+                let magnet = Arc::make_mut(magnet);
                 magnet.trackers.extend(more);
                 magnet.peers.extend(&options.peers);
             }
@@ -78,10 +80,7 @@ impl KeptSet {
         if self.set.get(&entry.hash).is_some() {
             return Ok(false);
         }
-        let torrent = match source {
-            Source::Torrent(metainfo) => metainfo.encode(),
-            Source::Magnet(_) => None,
-        };
+        let torrent = source.metainfo().map(|metainfo| metainfo.encode());
         self.set.put(vec![(entry, torrent)]).map(|()| true)
     }
 
@@ -153,10 +152,11 @@ impl KeptSet {
     fn metadata_came(&mut self, session: &Session, id: TorrentId) -> io::Result<()> {
         let Some(item) = session.item(id) else { return Ok(()) };
         let Some(entry) = self.set.get(&item.hash().to_hex()).cloned() else { return Ok(()) };
-        let files = 0..item.metainfo.layout().files().len() as u32;
+        let Some(metainfo) = item.metainfo() else { return Ok(()) };
+        let files = 0..item.files().len() as u32;
         let skipped = files.filter(|file| !item.is_selected(*file)).collect();
         let select = entry.select.clone();
-        let entry = Entry { select, ..entry.known(&item.metainfo, skipped) };
-        self.set.put(vec![(entry, item.metainfo.encode())])
+        let entry = Entry { select, ..entry.known(metainfo, skipped) };
+        self.set.put(vec![(entry, Some(metainfo.encode()))])
     }
 }

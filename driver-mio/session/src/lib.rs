@@ -53,6 +53,7 @@ mod trouble;
 mod worker;
 
 pub use client::{Client, ClientBuilder, Error};
+pub use eddyline::metainfo::Source;
 pub use entries::EntryError;
 pub use events::{Event, EventKind, Events};
 pub use handle::{Data, Torrent};
@@ -62,5 +63,5 @@ pub use selected::Selected;
 pub use session::{Session, resolve};
 pub use setup::{Setup, disk_threads, engine_config};
 pub use snapshot::{Snapshot, TorrentSnapshot};
-pub use source::{MAX_TORRENT, Source, is_magnet};
+pub use source::{MAX_TORRENT, read_torrent};
 pub use trouble::{AddError, PeerNameError, Trouble, Warning};

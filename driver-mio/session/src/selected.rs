@@ -15,6 +15,12 @@ pub struct Selected {
 }
 
 impl Selected {
+    /// Nothing: files are not known yet.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { geometry: Geometry::EMPTY, runs: Vec::new(), files: 0 }
+    }
+
     /// The files without those of these numbers.
     #[must_use]
     pub fn without(metainfo: &Metainfo, skipped: &[u32]) -> Self {

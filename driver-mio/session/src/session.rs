@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::Metainfo;
+use eddyline::metainfo::Source;
 use eddyline::{
     AddTorrent, Command, DiskError, FilePriority, LocationId, Notice, Priority, ResumeData,
     StorageTask, Tag, TorrentCommand, TorrentError,
@@ -24,7 +24,6 @@ use crate::item::{AddOptions, Item, Renames};
 use crate::selected::Selected;
 use crate::session_store::SessionSet;
 use crate::setup::{READ_CACHE, Setup, UNHASHED, disk_threads};
-use crate::source::Source;
 use crate::trouble::{AddError, PeerNameError, Trouble, Warning};
 
 /// Longest wait for a tidy stop.
@@ -182,10 +181,10 @@ impl Session {
         let mut add = prepare(source, options, &self.names)?;
         add.location = location.unwrap_or(self.home);
         // A file and a magnet of one torrent are one torrent.
-        let hash = add.metainfo.info_hashes().wire();
-        self.claim(hash, add.metainfo.name())?;
+        let hash = add.source.info_hashes().wire();
+        self.claim(hash, &add.source.name())?;
         if !fresh {
-            add.resume = self.load_resume(&add.metainfo);
+            add.resume = self.load_resume(&add.source);
         }
         if let Some(resume) = add.resume.as_mut().filter(|_| recheck) {
             // No file is as it was: all of them are hashed.
@@ -253,20 +252,20 @@ impl Session {
         let ids = self.items.iter().enumerate().filter_map(|(place, item)| Some((item.id?, place)));
         self.ids = ids.collect();
         for (place, item) in self.items.iter().enumerate() {
-            self.places.insert(item.metainfo.info_hashes().wire(), place);
+            self.places.insert(item.hash(), place);
         }
     }
 
     /// Chooses files of a torrent; those that are not named stay as they are wanted.
     pub fn select(&mut self, id: TorrentId, changes: Vec<FilePriority>) {
         if let Some(item) = self.item_mut(id) {
-            let mut priorities = vec![Priority::Normal; item.metainfo.layout().files().len()];
+            let mut priorities = vec![Priority::Normal; item.files().len()];
             for change in &changes {
                 if let Some(priority) = priorities.get_mut(change.file as usize) {
                     *priority = change.priority;
                 }
             }
-            item.selected = Selected::by_priority(&item.metainfo, &priorities);
+            item.selected = by_priority(&item.source, &priorities);
         }
         self.driver.command(TorrentCommand::SetPriorities(changes).of(id));
     }
@@ -297,15 +296,18 @@ impl Session {
             add.location = self.home;
         }
         add.naming = self.driver.locations().naming(add.location);
-        let metainfo = add.metainfo.clone();
-        self.places.insert(metainfo.info_hashes().wire(), self.items.len());
-        let named =
-            !metainfo.is_known() && metainfo.name() != metainfo.info_hashes().wire().to_hex();
-        let called = named.then(|| metainfo.name().to_owned());
+        let source = add.source.clone();
+        let hash = source.info_hashes().wire();
+        self.places.insert(hash, self.items.len());
+        let called = match &source {
+            Source::Torrent(_) => None,
+            Source::Magnet(magnet) => {
+                Some(magnet.safe_name()).filter(|name| *name != hash.to_hex())
+            }
+        };
         let earlier =
             add.resume.as_ref().map_or((0, 0), |resume| (resume.downloaded, resume.uploaded));
-        let (selected, select) =
-            (Selected::by_priority(&metainfo, &add.priorities), add.select.clone());
+        let (selected, select) = (by_priority(&source, &add.priorities), add.select.clone());
         let renames =
             add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone());
         let recorded = add.resume.is_some();
@@ -315,7 +317,7 @@ impl Session {
             asked,
             folder: folder.unwrap_or_else(|| self.folder.clone()),
             selected,
-            metainfo,
+            source,
             done: false,
             trouble: None,
             called,
@@ -329,15 +331,15 @@ impl Session {
     }
 
     /// Resume data that can be read; damaged data is put aside and costs a check.
-    fn load_resume(&mut self, metainfo: &Metainfo) -> Option<Box<ResumeData>> {
+    fn load_resume(&mut self, source: &Source) -> Option<Box<ResumeData>> {
         let store = self.store.as_ref()?;
-        let hash = metainfo.info_hashes().wire();
+        let hash = source.info_hashes().wire();
         let bytes = store.load(hash)?;
         match ResumeData::decode(&bytes) {
             Ok(resume) => Some(Box::new(resume)),
             Err(error) => {
                 store.set_aside(hash);
-                self.warnings.push(Warning::DamagedResume(metainfo.name().to_owned(), error));
+                self.warnings.push(Warning::DamagedResume(source.name().into_owned(), error));
                 None
             }
         }
@@ -379,10 +381,10 @@ impl Session {
             Notice::MetadataReady(id) => {
                 let found = self.driver.engine().metainfo(*id).cloned();
                 if let (Some(metainfo), Some(item)) = (found, self.item_mut(*id)) {
-                    item.metainfo = metainfo;
-                    let files = 0..item.metainfo.layout().files().len() as u32;
+                    item.source = metainfo.clone().into();
+                    let files = 0..item.files().len() as u32;
                     let skipped: Vec<u32> = files.filter(|file| !item.is_selected(*file)).collect();
-                    item.selected = Selected::without(&item.metainfo, &skipped);
+                    item.selected = Selected::without(&metainfo, &skipped);
                 }
             }
             Notice::Finished(id) => {
@@ -403,7 +405,7 @@ impl Session {
             Notice::DiskFull(id) => {
                 let told = self.driver.disk_refusal(*id);
                 if let Some(item) = self.item_mut(*id) {
-                    let told = told.map(|told| told.told(Some(&item.folder), item.metainfo.name()));
+                    let told = told.map(|told| told.told(Some(&item.folder), &item.name()));
                     item.trouble = Some(Trouble::Disk(DiskError::NoSpace, told));
                 }
             }
@@ -445,7 +447,7 @@ impl Session {
                 let told = self.driver.disk_refusal(*torrent);
                 if let Some(item) = self.item_mut(*torrent) {
                     // Of which folder it is depends on what was done.
-                    let told = told.map(|told| told.told(None, item.metainfo.name()));
+                    let told = told.map(|told| told.told(None, &item.name()));
                     let trouble = Trouble::Disk(*error, told);
                     item.trouble = Some(trouble.clone());
                     self.answers.push((*tag, Err(trouble)));
@@ -463,7 +465,7 @@ impl Session {
         let taken = hash.and_then(|hash| self.driver.taken(hash)).filter(|_| is_taken(error));
         if let Some(item) = self.item_mut(id) {
             let path = in_folder(&item.folder, &path.unwrap_or_default().join("/"));
-            let told = told.map(|told| told.told(Some(&item.folder), item.metainfo.name()));
+            let told = told.map(|told| told.told(Some(&item.folder), &item.name()));
             item.trouble = Some(match (taken, error) {
                 (Some(text), _) => Trouble::Taken(text),
                 (None, TorrentError::Disk(error)) => {
@@ -549,6 +551,12 @@ fn file_of(error: TorrentError) -> Option<u32> {
     }
 }
 
+/// What is wanted of a torrent, as far as its files are known.
+fn by_priority(source: &Source, priorities: &[Priority]) -> Selected {
+    let known = source.metainfo();
+    known.map_or_else(Selected::nothing, |metainfo| Selected::by_priority(metainfo, priorities))
+}
+
 /// Whether an error is that another torrent has a path.
 fn is_taken(error: TorrentError) -> bool {
     error == TorrentError::Disk(DiskError::Taken)
@@ -556,7 +564,7 @@ fn is_taken(error: TorrentError) -> bool {
 
 /// A link on the way to a file, where that is what the system refuses to follow.
 fn link_in_the_way(item: &Item, error: DiskError) -> Option<PathBuf> {
-    let stored = item.metainfo.layout().files().iter().filter(|file| file.is_stored());
+    let stored = item.files().iter().filter(|file| file.is_stored());
     let paths = stored.map(|file| file.path.as_slice());
     let links = (error == DiskError::InTheWay).then(|| links_on_the_way(&item.folder, paths))?;
     links.into_iter().next()
@@ -573,17 +581,17 @@ fn whole(folder: &Path) -> PathBuf {
 /// A torrent as its source and the options say.
 fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorrent, AddError> {
     let mut add = match source {
-        Source::Torrent(metainfo) => AddTorrent::new(Arc::new(*metainfo)),
+        Source::Torrent(metainfo) => AddTorrent::new(metainfo),
         Source::Magnet(magnet) => {
-            let mut add = AddTorrent::magnet(&magnet);
+            let mut add = AddTorrent::new(Source::Magnet(magnet.clone()));
             // A peer that is named in passing may well be gone.
             let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer, names).ok());
             add.peers.extend(found.flatten());
             add
         }
     };
-    if add.metainfo.info_hashes().v1.is_none() {
-        return Err(AddError::V2Only(add.metainfo.name().to_owned()));
+    if add.source.info_hashes().v1.is_none() {
+        return Err(AddError::V2Only(add.source.name().into_owned()));
     }
     add.priorities = options.priorities;
     add.sequential = options.sequential;

@@ -65,7 +65,7 @@ impl TorrentSnapshot {
         let (downloaded, uploaded) = view.map_or((0, 0), |view| item.this_run(view));
         Self {
             info_hash: item.hash(),
-            name: item.metainfo.name().to_owned(),
+            name: item.name().into_owned(),
             state: view.map(|view| view.state),
             completed: item.done && item.trouble.is_none(),
             trouble: item.trouble.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
-use eddyline::metainfo::Metainfo;
+use eddyline::metainfo::Source;
 use eddyline::{Notice, Tag, TorrentCommand};
 use eddyline_mio::DriverError;
 
@@ -20,7 +20,6 @@ use crate::kept::KeptSet;
 use crate::reply::Promise;
 use crate::session::Session;
 use crate::session_store::Entry;
-use crate::source::Source;
 
 /// How long a turn may wait for something to happen. Whoever asks for something wakes the loop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,12 +73,12 @@ impl Worker {
         if let Some(kept) = &mut self.kept {
             let mut source = source.clone();
             if let Source::Magnet(magnet) = &mut source {
-                magnet.named_peers = named.to_vec();
+                Arc::make_mut(magnet).named_peers = named.to_vec();
             }
             let put = kept.put(&source, &options, &self.session);
             is_new = put.map_err(|error| Error::Set(error.into()))?;
         }
-        let hash = hash_of(&source);
+        let hash = source.info_hashes().wire();
         let added = self.session.add(source, options).map_err(Error::Add);
         if added.is_err() && is_new {
             self.keep(|kept| kept.remove(hash))?;
@@ -197,14 +196,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.listeners.end();
-    }
-}
-
-/// As handshakes and the set name it.
-fn hash_of(source: &Source) -> Sha1Hash {
-    match source {
-        Source::Torrent(metainfo) => metainfo.info_hashes().wire(),
-        Source::Magnet(magnet) => Metainfo::from_magnet(magnet).info_hashes().wire(),
     }
 }
 

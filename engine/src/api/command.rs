@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -14,7 +13,7 @@ use super::resume::ResumeData;
 use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
-use crate::metainfo::{Magnet, Metainfo, Naming};
+use crate::metainfo::{Naming, Source};
 
 /// How much a file is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
@@ -77,8 +76,8 @@ pub struct RateLimits {
 /// Everything needed to add a torrent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AddTorrent {
-    /// What it is; of a magnet only the identity ([`Metainfo::from_magnet`]).
-    pub metainfo: Arc<Metainfo>,
+    /// What it is, or the magnet that leads to it.
+    pub source: Source,
     /// What is known of its data from an earlier run; checked against the files.
     pub resume: Option<Box<ResumeData>>,
     /// Start only on `Command::Resume`.
@@ -112,18 +111,25 @@ pub struct AddTorrent {
 }
 
 impl AddTorrent {
-    /// Adds `metainfo` with every option at its usual value.
-    pub fn new(metainfo: Arc<Metainfo>) -> Self {
+    /// Adds a torrent, or what a magnet leads to, with every option at its usual value. Peers and the selection
+    /// of a magnet are included; its peers may be of this machine or of a local network: people hand each other
+    /// such magnets, and what a connection says first is the same for everybody.
+    pub fn new(source: impl Into<Source>) -> Self {
+        let source = source.into();
+        let (peers, select) = match &source {
+            Source::Torrent(_) => Default::default(),
+            Source::Magnet(magnet) => (magnet.peers.clone(), magnet.select_only.clone()),
+        };
         Self {
-            metainfo,
+            source,
             resume: None,
             paused: false,
             sequential: false,
             priorities: Vec::new(),
-            peers: Vec::new(),
+            peers,
             trackers: Vec::new(),
             limits: RateLimits::default(),
-            select: None,
+            select,
             hold_metadata: false,
             location: LocationId::default(),
             allocation: Allocation::default(),
@@ -131,16 +137,6 @@ impl AddTorrent {
             naming: Naming::POSIX,
             read_only: false,
         }
-    }
-
-    /// Adds what a magnet names: its peers, trackers and selection included. Peers of this machine or
-    /// of a local network count: people hand each other such magnets, and what a connection says first is
-    /// the same for everybody.
-    pub fn magnet(magnet: &Magnet) -> Self {
-        let mut add = Self::new(Arc::new(Metainfo::from_magnet(magnet)));
-        add.peers.clone_from(&magnet.peers);
-        add.select.clone_from(&magnet.select_only);
-        add
     }
 }
 

@@ -25,13 +25,25 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-pub use bloom::{Bloom, FILTER_BYTES};
 pub use goal::{Goal, Outcome};
 pub use item::{Item, ItemError, MAX_SALT, MAX_VALUE, Mutable, mutable_target, signed_bytes};
 pub use krpc::{Contact, Packet};
-pub use lookup::LookupCost;
-pub use node::{DhtEvent, DhtNode, LookupKey, NodeConfig, Output};
 pub use node_id::{NodeId, prefix_for};
-pub use service::{Asker, DhtService, ServiceOutput};
 pub use state::DhtState;
-pub use table::Table;
+
+#[cfg(not(feature = "unstable"))]
+pub(crate) use {
+    bloom::{Bloom, FILTER_BYTES},
+    lookup::LookupCost,
+    node::{DhtEvent, DhtNode, LookupKey, NodeConfig, Output},
+    service::{Asker, DhtService, ServiceOutput},
+    table::Table,
+};
+#[cfg(feature = "unstable")]
+pub use {
+    bloom::{Bloom, FILTER_BYTES},
+    lookup::LookupCost,
+    node::{DhtEvent, DhtNode, LookupKey, NodeConfig, Output},
+    service::{Asker, DhtService, ServiceOutput},
+    table::{Node, Table},
+};

@@ -135,7 +135,7 @@ impl Engine {
 }
 
 fn contender(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Contender {
-    let pieces = u64::from(torrent.metainfo.geometry().pieces()).max(1);
+    let pieces = u64::from(torrent.contents.geometry().pieces()).max(1);
     Contender {
         conn: peer.intro.conn,
         ip: peer.intro.addr.ip(),

@@ -117,8 +117,9 @@ impl Engine {
     fn bootstrap_dht(&mut self) {
         let names = self.ctx.config.dht_bootstrap.clone();
         names.iter().for_each(|name| self.dht_contact(name));
-        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.metainfo.is_private());
-        let nodes = torrents.flat_map(|(_, torrent)| torrent.metainfo.nodes().iter().take(8));
+        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.contents.are_private());
+        let nodes = torrents
+            .flat_map(|(_, torrent)| torrent.contents.nodes().into_owned().into_iter().take(8));
         let nodes: Vec<(String, u16)> =
             nodes.take(64).map(|node| (node.host.clone(), node.port)).collect();
         for (host, port) in nodes {
@@ -179,7 +180,7 @@ impl Engine {
         while let Some(id) = self.dht.next_turn(now) {
             let Some(torrent) = self.torrents.get(id) else { continue };
             // Whoever stands still, or is private, asks for a turn again when that changes.
-            if self.ctx.stopping || !torrent.is_running() || torrent.metainfo.is_private() {
+            if self.ctx.stopping || !torrent.is_running() || torrent.contents.are_private() {
                 continue;
             }
             let target = NodeId::from(torrent.info_hash());

@@ -121,7 +121,7 @@ impl Engine {
     }
 
     fn add(&mut self, tag: Tag, add: AddTorrent) {
-        let hashes = add.metainfo.info_hashes();
+        let hashes = add.source.info_hashes();
         let known = self.by_hash.get(&hashes.wire()).copied();
         let refused = if self.shut_down != ShutDown::No {
             Some(CommandError::ShuttingDown)
@@ -140,7 +140,7 @@ impl Engine {
             return self.ctx.notify(Notice::CommandRejected { tag, error, torrent });
         }
         let peers = add.peers.clone();
-        let known = add.metainfo.is_known();
+        let known = add.source.metainfo().is_some();
         let returned = self.standby.remove(hashes.wire());
         let ctx = &mut self.ctx;
         let id = self.torrents.insert_with(|id| Box::new(Torrent::new(id, add, ctx)));
@@ -167,12 +167,12 @@ impl Engine {
         if torrent.life.is_going_to_rest() {
             return;
         }
-        if add.metainfo.is_known() {
-            torrent.adopt_metainfo(ctx, add.metainfo.clone());
+        if let Some(metainfo) = add.source.metainfo() {
+            torrent.adopt_metainfo(ctx, metainfo.clone());
         }
         if ctx.config.trackers {
-            let urls = add.metainfo.trackers().iter().flatten();
-            urls.for_each(|url| torrent.announcer.add(url, false));
+            let tiers = add.source.trackers();
+            tiers.iter().flatten().for_each(|url| torrent.announcer.add(url, false));
             add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
         }
         for addr in &add.peers {

@@ -40,7 +40,7 @@ fn a_peer_of_the_users_that_refuses_tcp_and_does_not_answer_over_utp_is_called_a
         Config { transports: Transports::Both, dht: false, lsd: false, ..Config::default() };
     let mut engine = Engine::new(config, Seed::from_u64(1), Instant::ZERO);
     let magnet = "magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa&x.pe=127.0.0.1:7";
-    let add = AddTorrent::magnet(&Magnet::parse(magnet).unwrap());
+    let add = AddTorrent::new(Magnet::parse(magnet).unwrap());
     let socket = Some(UdpSocketId(0));
     let listen = Command::ListenOn { port: Some(6881), udp4: socket, udp6: None };
     let mut events: Vec<Event> = [listen, Command::Add(add.into())].map(Event::from).into();

@@ -157,10 +157,4 @@ impl Metainfo {
     pub(crate) fn corrupt_private(&mut self) {
         self.private = true;
     }
-
-    /// Puts something in the place of the info dictionary on purpose, for tests of invariants.
-    #[cfg(feature = "corruption")]
-    pub(crate) fn corrupt_info(&mut self) {
-        self.info = Bytes::from_static(&[1, 2, 3]);
-    }
 }

@@ -43,11 +43,8 @@ pub(super) fn write_web_seeds(out: &mut Encoder, urls: &[String]) {
 
 impl Metainfo {
     /// The `.torrent`: the info dictionary byte for byte, with the trackers, nodes and web seeds
-    /// that are known. `None` while the info dictionary is not.
-    pub fn encode(&self) -> Option<Vec<u8>> {
-        if !self.is_known() {
-            return None;
-        }
+    /// that are known.
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.dict();
         write_trackers(&mut out, &self.outside.trackers);
@@ -78,6 +75,6 @@ impl Metainfo {
         }
         write_web_seeds(&mut out, &self.outside.web_seeds);
         out.end();
-        Some(out.finish())
+        out.finish()
     }
 }

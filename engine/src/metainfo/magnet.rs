@@ -101,6 +101,10 @@ impl Magnet {
         if uri.len() > MAX_MAGNET_BYTES {
             return Err(MagnetError::TooLong);
         }
+        Self::parse_any_length(uri)
+    }
+
+    pub(super) fn parse_any_length(uri: &str) -> Result<Self, MagnetError> {
         let scheme = uri.get(..8).ok_or(MagnetError::NotMagnet)?;
         if !scheme.eq_ignore_ascii_case("magnet:?") {
             return Err(MagnetError::NotMagnet);

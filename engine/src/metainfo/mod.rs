@@ -13,9 +13,9 @@ mod merkle;
 mod names;
 mod parse;
 mod parse_v2;
+mod source;
 mod stored;
 mod unclash;
-mod unknown;
 
 #[cfg(all(test, feature = "create"))]
 mod tests;
@@ -38,6 +38,7 @@ pub use names::{
     is_possible, is_reserved, safe_component, safe_name,
 };
 pub use parse::{InfoHashes, Metainfo, Node};
+pub use source::Source;
 #[cfg(feature = "trace")]
 pub(crate) use stored::Masks;
 pub(crate) use unclash::name_beside;

@@ -23,14 +23,12 @@ use crate::base::hash::Sha256Hash;
 #[serde(rename = "Stored")]
 enum Storing<'a> {
     Parsed { info: &'a Bytes, layers: &'a BTreeMap<Sha256Hash, Bytes>, outside: &'a Outside },
-    Unknown { hashes: InfoHashes, name: &'a str, outside: &'a Outside },
     StandIn(Box<StandIn>),
 }
 
 #[derive(Deserialize)]
 enum Stored {
     Parsed { info: Bytes, layers: BTreeMap<Sha256Hash, Bytes>, outside: Outside },
-    Unknown { hashes: InfoHashes, name: String, outside: Outside },
     StandIn(Box<StandIn>),
 }
 
@@ -68,10 +66,8 @@ impl Serialize for Metainfo {
         let outside = &self.outside;
         let stored = if self.stand_in {
             Storing::StandIn(Box::new(StandIn::of(self)))
-        } else if self.is_known() {
-            Storing::Parsed { info: &self.info, layers: &self.piece_layers, outside }
         } else {
-            Storing::Unknown { hashes: self.info_hashes, name: &self.name, outside }
+            Storing::Parsed { info: &self.info, layers: &self.piece_layers, outside }
         };
         stored.serialize(serializer)
     }
@@ -83,7 +79,6 @@ impl<'de> Deserialize<'de> for Metainfo {
             Stored::Parsed { info, layers, outside } => {
                 Self::of_stored(&info, &layers, outside).map_err(D::Error::custom)
             }
-            Stored::Unknown { hashes, name, outside } => Ok(Self::unknown(hashes, name, outside)),
             Stored::StandIn(stand_in) => {
                 stand_in.build().ok_or_else(|| D::Error::custom("no torrent could be like this"))
             }

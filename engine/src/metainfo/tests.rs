@@ -221,7 +221,7 @@ fn nothing_that_stands_directly_in_the_folder_begins_with_a_dot() {
         alloc::format!("d9:file tree{tree}12:meta versioni2e4:name2:.x12:piece lengthi16384ee");
     assert_eq!(Metainfo::parse_info(info.as_bytes()).unwrap().name, "_x");
     let uri = "magnet:?xt=urn:btih:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd&dn=.ssh";
-    assert_eq!(Metainfo::from_magnet(&Magnet::parse(uri).unwrap()).name, "_ssh");
+    assert_eq!(Magnet::parse(uri).unwrap().safe_name(), "_ssh");
 }
 
 #[test]
@@ -542,9 +542,9 @@ fn a_hash_of_one_version_does_not_lead_to_a_dictionary_of_the_other() {
     let v1 = torrent_with("").info;
     let asked = |v1: Option<&[u8]>, v2: Option<&[u8]>| {
         let (v1, v2) = (v1.map(Sha1Hash::of), v2.map(Sha256Hash::of));
-        Metainfo::from_magnet(&Magnet { v1, v2, ..Magnet::default() })
+        Magnet { v1, v2, ..Magnet::default() }
     };
-    let error = |asked: Metainfo, info: &[u8]| asked.with_info(info).unwrap_err();
+    let error = |asked: Magnet, info: &[u8]| asked.with_info(info).unwrap_err();
     assert_eq!(error(asked(Some(&v2), None), &v2), MetainfoError::Identity);
     assert_eq!(error(asked(Some(&v2), Some(&v2)), &v2), MetainfoError::Identity);
     assert_eq!(error(asked(None, Some(&v1)), &v1), MetainfoError::Identity);

@@ -56,9 +56,6 @@ impl Torrent {
         }
         self.storage.check(ctx.now, self.blocks_asked())?;
         self.blame.check()?;
-        if self.contents.are_known() != self.metainfo.is_known() {
-            return Err("pieces are known where the info dictionary is");
-        }
         if let Some(fetch) = self.contents.fetch() {
             fetch.check()?;
         }
@@ -71,13 +68,12 @@ impl Torrent {
     /// # Errors
     /// The name of the rule.
     pub(crate) fn check_shape(&self) -> Result<(), &'static str> {
-        let geometry = self.metainfo.geometry();
-        let layout = self.metainfo.layout();
+        let geometry = self.contents.geometry();
         if let Some(picker) = self.contents.picker() {
             picker.check_shape()?;
         }
         let fits = self.contents.picker().is_none_or(|picker| picker.geometry() == geometry)
-            && self.goal.priorities.len() == layout.files().len()
+            && self.goal.priorities.len() == self.contents.files().len()
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
                 PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => {
@@ -92,7 +88,7 @@ impl Torrent {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub(crate) fn check_full(&self, ctx: &Context) -> Result<(), &'static str> {
-        if self.metainfo.is_private() && self.candidates.sources().any(PeerSource::is_hearsay) {
+        if self.contents.are_private() && self.candidates.sources().any(PeerSource::is_hearsay) {
             return Err("a private torrent knows only peers of its trackers");
         }
         let config = &ctx.config;

@@ -26,11 +26,11 @@ impl Torrent {
                 self.peers.values_mut().find(|peer| peer.interesting > 1)?.interesting -= 1;
             }
             "a private torrent knows only peers of its trackers" => {
-                Arc::make_mut(&mut self.metainfo).corrupt_private();
+                match &mut self.contents {
+                    Contents::Known(metainfo, _) => Arc::make_mut(metainfo).corrupt_private(),
+                    Contents::Unknown(..) => return None,
+                }
                 self.candidates.corrupt(rule)?;
-            }
-            "pieces are known where the info dictionary is" => {
-                Arc::make_mut(&mut self.metainfo).corrupt_info();
             }
             _ => {
                 return self.corrupt_machines(rule).or_else(|| self.corrupt_peer(ctx, rule));
@@ -41,8 +41,8 @@ impl Torrent {
 
     fn corrupt_machines(&mut self, rule: &str) -> Option<()> {
         let damaged = match &mut self.contents {
-            Contents::Known(picker) => picker.corrupt(rule),
-            Contents::Unknown(fetch) => fetch.corrupt(rule),
+            Contents::Known(_, picker) => picker.corrupt(rule),
+            Contents::Unknown(_, fetch) => fetch.corrupt(rule),
         };
         damaged
             .or_else(|| self.candidates.corrupt(rule))

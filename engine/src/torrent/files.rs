@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::storage::{Around, Output, Outputs, Storage, error_of};
-use super::{Stage, Torrent, contents_of};
+use super::{Stage, Torrent};
 use crate::api::{DiskError, DiskOp, DiskOutcome, LocationId, Notice, Rename, Tag, TorrentError};
 use crate::base::ids::ConnId;
 use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
@@ -25,7 +25,7 @@ impl Torrent {
         let around = Around {
             torrent: self.id,
             now: ctx.now,
-            metainfo: &self.metainfo,
+            metainfo: self.contents.metainfo(),
             life: &self.life,
             picker: self.contents.picker(),
             disk: &ctx.disk,
@@ -185,7 +185,8 @@ impl Torrent {
 
     /// Nothing is known of any piece.
     pub(super) fn forget_pieces(&mut self, ctx: &mut Context) {
-        self.contents = contents_of(&self.metainfo, ctx);
+        let limit = ctx.config.max_metadata;
+        self.contents = self.contents.begun_again(limit, &mut ctx.random.picks);
         self.apply_readers();
         self.apply_priorities();
     }
@@ -237,7 +238,7 @@ impl Torrent {
 
     /// What a file is called now.
     pub(crate) fn path_now(&self, file: u32) -> Option<Vec<String>> {
-        self.storage.path_now(&self.metainfo, file)
+        self.storage.path_now(self.contents.files(), file)
     }
 
     /// The disk refuses: the torrent stands still until the user says otherwise.

@@ -28,16 +28,16 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
-    /// What was said when the torrent was added.
+    /// What was said when the torrent was added; `files` is how many there are, where that is known.
     pub(super) fn new(
-        metainfo: &Metainfo,
+        files: Option<usize>,
         mut priorities: Vec<Priority>,
         select: Option<Vec<u32>>,
         sequential: bool,
         now: Instant,
     ) -> Self {
-        if metainfo.is_known() {
-            priorities.resize(metainfo.layout().files().len(), Priority::Normal);
+        if let Some(files) = files {
+            priorities.resize(files, Priority::Normal);
         }
         let (was_incomplete, finished) = (false, false);
         let reads = Reads::default();

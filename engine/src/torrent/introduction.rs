@@ -14,7 +14,7 @@ const ALLOWED_FAST: u32 = 10;
 impl Torrent {
     /// Whether peers may be told of peers, and be heard of: never in a private torrent (BEP 27).
     pub(super) fn exchanges_peers(&self, ctx: &Context) -> bool {
-        ctx.config.pex && !self.metainfo.is_private()
+        ctx.config.pex && !self.contents.are_private()
     }
 
     /// Whether peers are introduced to each other, and we to others: never in a private torrent, where a peer names
@@ -24,7 +24,7 @@ impl Torrent {
         ctx.config.holepunch
             && ctx.config.transports.include(Transport::Utp)
             && (identity.udp(false).is_some() || identity.udp(true).is_some())
-            && !self.metainfo.is_private()
+            && !self.contents.are_private()
     }
 
     /// The extensions that we take, and how long our info dictionary is.
@@ -58,12 +58,12 @@ impl Torrent {
             peer.send(&Message::Extended { id: 0, payload });
         }
         if let (true, IpAddr::V4(ip)) = (peer.fast, peer.intro.addr.ip().to_canonical()) {
-            let pieces = self.metainfo.geometry().pieces();
+            let pieces = self.contents.geometry().pieces();
             for piece in allowed_fast_set(ip, self.info_hash(), pieces, ALLOWED_FAST) {
                 if have.has(piece) {
                     peer.allowed_fast_out.push(piece);
                     // Twice, since what was sent may have been lost with a bad neighbour.
-                    let size = self.metainfo.geometry().piece_size(piece);
+                    let size = self.contents.geometry().piece_size(piece);
                     peer.fast_allowance += 2 * u64::from(size);
                     peer.send(&Message::AllowedFast(piece));
                 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::storage::{Belief, Storage};
-use super::{Exit, Stage, Torrent, contents_of};
+use super::{Contents, Exit, Stage, Torrent};
 use crate::api::{
     CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
 };
@@ -33,7 +33,7 @@ impl Torrent {
 
     /// The info dictionary, once it is known.
     pub(super) fn info(&self) -> Option<&Bytes> {
-        self.is_known().then(|| self.metainfo.info())
+        self.contents.info()
     }
 
     /// Begins to look for the info dictionary.
@@ -47,7 +47,8 @@ impl Torrent {
 
     /// The info dictionary is here.
     pub(super) fn metadata_complete(&mut self, ctx: &mut Context, info: &[u8]) {
-        match self.metainfo.with_info(info) {
+        let Contents::Unknown(magnet, _) = &self.contents else { return };
+        match magnet.with_info(info) {
             Ok(metainfo) => self.adopt_metainfo(ctx, Arc::new(metainfo)),
             // Its hash is right, so nobody has a better one.
             Err(_) => self.stand_still(ctx, TorrentError::Metadata),
@@ -59,12 +60,11 @@ impl Torrent {
         if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
-        self.metainfo = metainfo;
-        self.contents = contents_of(&self.metainfo, ctx);
+        self.contents = Contents::known(metainfo, &mut ctx.random.picks);
         self.apply_readers();
-        self.goal.learn_files(self.metainfo.layout().files().len());
+        self.goal.learn_files(self.contents.files().len());
         self.apply_priorities();
-        if self.metainfo.is_private() {
+        if self.contents.are_private() {
             self.forget_hearsay(ctx);
         }
         ctx.notify(Notice::MetadataReady(self.id));
@@ -79,7 +79,7 @@ impl Torrent {
 
     /// A peer that was there before the metadata: what it said of pieces means something now.
     fn introduce_late(&mut self, ctx: &mut Context, conn: ConnId) {
-        let geometry = self.metainfo.geometry();
+        let geometry = self.contents.geometry();
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.learn_geometry(geometry).is_err() {
             // Availability counts it with no pieces until now, and has to go on doing so while it is closed.
@@ -140,7 +140,8 @@ impl Torrent {
     /// Makes the files known to the driver.
     pub(crate) fn open(&mut self, ctx: &mut Context) {
         self.life.enter(Stage::Opening);
-        if let Some(resume) = self.storage.on_record(&self.metainfo) {
+        let metainfo = self.contents.metainfo();
+        if let Some(resume) = metainfo.and_then(|metainfo| self.storage.on_record(metainfo)) {
             self.announcer.remember(&resume.trackers);
         }
         self.go_on_announcing(ctx.now);
@@ -225,7 +226,7 @@ impl Torrent {
         outcome: Result<Sha1Hash, DiskError>,
     ) {
         let Stage::Checking { queue, hashing } = self.life.stage_mut() else { return };
-        let Some(picker) = self.contents.picker_mut() else { return };
+        let Contents::Known(metainfo, picker) = &mut self.contents else { return };
         *hashing -= 1;
         match outcome {
             // A piece that cannot be read now may still be good: it is hashed again later.
@@ -233,7 +234,7 @@ impl Torrent {
                 queue.insert(piece);
                 return self.fail(ctx, error);
             }
-            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+            Ok(hash) if metainfo.piece_hash(piece) == Some(hash) => {
                 let was_missing = picker.is_missing(piece);
                 picker.set_have(piece);
                 // Peers that came before the metadata are still connected.
@@ -287,7 +288,7 @@ impl Torrent {
         }
         self.close_all(ctx, CloseReason::Stopped);
         self.storage.recheck();
-        let geometry = self.metainfo.geometry();
+        let geometry = self.contents.geometry();
         self.forget_pieces(ctx);
         self.life.recover();
         self.begin_check(ctx, (0..geometry.pieces()).collect());
@@ -502,8 +503,8 @@ impl Torrent {
 
     /// A piece is wanted as much as the most wanted file that has a part in it.
     pub(super) fn apply_priorities(&mut self) {
-        let Some(picker) = self.contents.picker_mut() else { return };
-        for (piece, level) in self.goal.levels(&self.metainfo).into_iter().enumerate() {
+        let Contents::Known(metainfo, picker) = &mut self.contents else { return };
+        for (piece, level) in self.goal.levels(metainfo).into_iter().enumerate() {
             picker.set_priority(piece as u32, level);
         }
     }

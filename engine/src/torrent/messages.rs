@@ -390,11 +390,11 @@ impl Torrent {
     ) -> Result<(), PeerError> {
         match message {
             MetadataMessage::Request(piece) => {
-                let info = self.contents.are_known().then(|| self.metainfo.info());
+                let info = self.contents.info();
                 let Some(peer) = self.peers.get_mut(&conn) else { return Ok(()) };
                 ctx.agenda.flush.insert(conn);
                 if metadata::ask(info, peer, piece, ctx.now)? {
-                    metadata::send(ctx, &mut self.traffic.up_limit, self.metainfo.info(), peer);
+                    metadata::send(ctx, &mut self.traffic.up_limit, self.contents.info(), peer);
                 }
             }
             MetadataMessage::Data { piece, total_size, data } => {
@@ -492,7 +492,7 @@ impl Torrent {
             ctx.agenda.flush.insert(conn);
         }
         let rate = peer.down.per_second(now);
-        peer.requests.adapt(rate, self.metainfo.geometry().block_length(), now);
+        peer.requests.adapt(rate, self.contents.geometry().block_length(), now);
         let busy = !peer.requests.is_empty() || !peer.uploads.is_empty();
         let next = if busy { BUSY_TICK_MILLIS } else { IDLE_TICK_MILLIS };
         let next = now + Duration::from_millis(next);

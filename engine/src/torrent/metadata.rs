@@ -41,8 +41,13 @@ pub(super) fn ask(
 }
 
 /// Sends a peer what was granted to it of the dictionary, as fast as it reads. `limit` is the torrent's own.
-pub(super) fn send(ctx: &mut Context, limit: &mut TokenBucket, info: &Bytes, peer: &mut Peer) {
-    let Some(id) = peer.extensions.metadata else { return };
+pub(super) fn send(
+    ctx: &mut Context,
+    limit: &mut TokenBucket,
+    info: Option<&Bytes>,
+    peer: &mut Peer,
+) {
+    let (Some(id), Some(info)) = (peer.extensions.metadata, info) else { return };
     let size = info.len() as u32;
     while let Some(piece) = peer.metadata.next(peer.outbox.unread()) {
         let start = piece as usize * METADATA_PIECE as usize;

@@ -47,7 +47,7 @@ impl Torrent {
     ) -> Option<PeerKey> {
         let addr = addr::normalise(addr);
         let wrong_family = if addr.is_ipv6() { !ctx.config.ipv6 } else { !ctx.config.ipv4 };
-        let unwanted = self.metainfo.is_private() && namer.source.is_hearsay();
+        let unwanted = self.contents.are_private() && namer.source.is_hearsay();
         if wrong_family || unwanted || ctx.net.standing.refuses(addr, Way::Out, ctx.now) {
             return None;
         }
@@ -356,7 +356,7 @@ impl Torrent {
         self.rest.visited();
         let source = self.candidates.get(key).map_or(PeerSource::Incoming, |c| c.source);
         let intro = Introduction { conn, key, addr: remote, incoming, source, priority: rank };
-        let pieces = self.metainfo.geometry().pieces();
+        let pieces = self.contents.geometry().pieces();
         let Handshaking { assembler, granted, unsent, .. } = early;
         let mut peer = Peer::new(intro, handshake, assembler, granted, pieces, ctx.now);
         peer.encryption = encryption;
@@ -439,8 +439,8 @@ impl Torrent {
         self.by_key.remove(&key);
         self.undecided.touched.remove(&conn);
         match &mut self.contents {
-            Contents::Unknown(fetch) => fetch.left(key),
-            Contents::Known(picker) => {
+            Contents::Unknown(_, fetch) => fetch.left(key),
+            Contents::Known(_, picker) => {
                 ctx.work.add_steps(picker.cost_of(&peer.pieces));
                 picker.peer_left(&peer.pieces);
                 for at in peer.requests.cancel_all() {

@@ -107,7 +107,7 @@ fn the_info_dictionary_is_given_in_pieces_and_who_asks_for_others_is_closed() {
     asker.extensions.metadata = Some(2);
     assert_eq!(metadata::ask(Some(metainfo.info()), &mut asker, 0, at(1)), Ok(true));
     assert!(asker.outbox.is_empty());
-    metadata::send(&mut ctx, &mut limit, metainfo.info(), &mut asker);
+    metadata::send(&mut ctx, &mut limit, Some(metainfo.info()), &mut asker);
     assert!(asker.outbox.unread() as usize > info.len());
     let wrong =
         (0..100).find_map(|_| metadata::ask(Some(metainfo.info()), &mut asker, 1, at(1)).err());

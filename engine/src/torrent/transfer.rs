@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::blame::{Failure, Here};
 use super::storage::Storage;
 use super::upload::{self, refuse};
-use super::{Stage, Torrent};
+use super::{Contents, Stage, Torrent};
 use crate::api::{CloseReason, DiskError, DiskOp, Notice};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
@@ -151,7 +151,7 @@ impl Torrent {
         let Some(conn) = self.by_key.get(&key).copied() else { return };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.requests.cancel(at) {
-            let length = self.metainfo.geometry().block_size(at.piece, at.block);
+            let length = self.contents.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
             agenda.flush.insert(conn);
@@ -227,13 +227,13 @@ impl Torrent {
         generation: u32,
         outcome: Result<Sha1Hash, DiskError>,
     ) {
-        let Some(picker) = self.contents.picker_mut() else { return };
+        let Contents::Known(metainfo, picker) = &mut self.contents else { return };
         if !self.life.is_active() || picker.generation_of(piece) != Some(generation) {
             return;
         }
         ctx.agenda.touched.insert(self.id);
         match outcome {
-            Ok(hash) if self.metainfo.piece_hash(piece) == Some(hash) => {
+            Ok(hash) if metainfo.piece_hash(piece) == Some(hash) => {
                 self.piece_verified(ctx, piece);
             }
             Ok(_) => self.piece_failed(ctx, piece),
@@ -257,7 +257,7 @@ impl Torrent {
         let counted = picker.is_missing(piece);
         picker.set_have(piece);
         self.goal.progress_at = ctx.now;
-        self.storage.verified(self.metainfo.geometry().piece_size(piece));
+        self.storage.verified(self.contents.geometry().piece_size(piece));
         let number = self.haves.end();
         let mut owed = false;
         for (conn, peer) in &mut self.peers {
@@ -282,7 +282,7 @@ impl Torrent {
 
     fn piece_failed(&mut self, ctx: &mut Context, piece: u32) {
         ctx.notify(Notice::PieceFailed(self.id, piece));
-        self.traffic.wasted += u64::from(self.metainfo.geometry().piece_size(piece));
+        self.traffic.wasted += u64::from(self.contents.geometry().piece_size(piece));
         self.blame_contributors(ctx, piece);
         if let Some(picker) = self.contents.picker_mut() {
             picker.piece_failed(piece);

@@ -49,7 +49,7 @@ impl Torrent {
         let Some(peer) = self.peers.get(&conn).filter(|_| self.is_read()) else {
             return Arrival::default();
         };
-        let geometry = self.metainfo.geometry();
+        let geometry = self.contents.geometry();
         let block = geometry.block_length();
         let time = time_of(peer, peer.requests.len() + 1, block, now).unwrap_or(UNTRIED);
         let together = self.traffic.down.per_second(now);
@@ -71,7 +71,7 @@ impl Torrent {
     pub(super) fn too_late_elsewhere(&self, conn: ConnId, now: Instant) -> Vec<BlockRef> {
         let picker = self.contents.picker().filter(|picker| picker.has_readers());
         let Some((picker, peer)) = picker.zip(self.peers.get(&conn)) else { return Vec::new() };
-        let block = self.metainfo.geometry().block_length();
+        let block = self.contents.geometry().block_length();
         let Some(ours) = time_of(peer, peer.requests.len() + 1, block, now) else {
             return Vec::new();
         };

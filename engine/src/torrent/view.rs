@@ -15,7 +15,7 @@ impl Torrent {
 
     /// Everything about the torrent.
     pub(crate) fn view(&self, ctx: &Context) -> TorrentView {
-        let geometry = self.metainfo.geometry();
+        let geometry = self.contents.geometry();
         let now = ctx.now;
         let have = self.have();
         let size = |piece: u32| u64::from(geometry.piece_size(piece));
@@ -36,8 +36,8 @@ impl Torrent {
         };
         TorrentView {
             id: self.id,
-            info_hashes: self.metainfo.info_hashes(),
-            name: self.metainfo.name().into(),
+            info_hashes: self.contents.info_hashes(),
+            name: self.contents.name().into(),
             state: self.state(),
             error: self.life.error(),
             have: have.clone(),

@@ -3,7 +3,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -79,7 +78,7 @@ fn urls(names: &mut StandIns, urls: &[String]) -> Vec<String> {
 
 fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
     let AddTorrent {
-        metainfo,
+        source,
         resume,
         paused,
         sequential,
@@ -96,7 +95,7 @@ fn add_torrent(names: &mut StandIns, add: &AddTorrent) -> AddTorrent {
         read_only,
     } = add;
     AddTorrent {
-        metainfo: Arc::new(metainfo.masked(names)),
+        source: source.masked(names),
         resume: resume.as_ref().map(|resume| Box::new(resume_data(names, resume))),
         paused: *paused,
         sequential: *sequential,

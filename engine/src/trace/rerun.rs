@@ -190,7 +190,7 @@ impl Names {
             Event::Command(..) | Event::Incoming { .. } | Event::Datagram { .. } => None,
         };
         let torrent = match (&event, &about) {
-            (Event::Command(_, Command::Add(add)), _) => Some(add.metainfo.info_hashes().wire()),
+            (Event::Command(_, Command::Add(add)), _) => Some(add.source.info_hashes().wire()),
             (Event::Command(_, command), _) => {
                 command.torrent().and_then(|id| self.torrents.get(&id).copied())
             }

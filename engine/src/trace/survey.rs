@@ -83,13 +83,14 @@ impl Survey {
         let names = &mut self.stand_ins;
         match command {
             Command::Add(add) => {
-                self.magnet |= !add.metainfo.is_known();
+                self.magnet |= add.source.metainfo().is_none();
                 add.peers.iter().for_each(|peer| names.meet(peer.ip()));
                 let resumed = add.resume.iter().flat_map(|resume| &resume.peers);
                 resumed.for_each(|peer| names.meet(peer.ip()));
-                let metainfo = &add.metainfo;
-                let trackers = metainfo.trackers().iter().flatten().chain(&add.trackers);
-                let seeds = metainfo.web_seeds().iter().chain(metainfo.http_seeds());
+                let (source, tiers) = (&add.source, add.source.trackers());
+                let trackers = tiers.iter().flatten().chain(&add.trackers);
+                let http = source.metainfo().map_or(&[][..], |metainfo| metainfo.http_seeds());
+                let seeds = source.web_seeds().iter().chain(http);
                 trackers.chain(seeds).for_each(|url| names.meet_in_url(url));
             }
             Command::Torrent(_, TorrentCommand::AddPeers { peers, .. }) => {

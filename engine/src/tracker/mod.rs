@@ -10,14 +10,25 @@ mod udp_client;
 mod udp_codec;
 mod url;
 
-pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
-pub use client::{Around, Output, TrackerClient, UdpHost};
-pub use hosts::{Admission, Hosts};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
-pub use udp_client::{ConversationId, UdpClient, UdpOutcome};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
 pub use url::{host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect, split_udp_url};
+
+#[cfg(not(feature = "unstable"))]
+pub(crate) use {
+    announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
+    client::{Around, Output, TrackerClient, UdpHost},
+    hosts::{Admission, Hosts},
+    udp_client::{ConversationId, UdpClient, UdpOutcome},
+};
+#[cfg(feature = "unstable")]
+pub use {
+    announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
+    client::{Around, Output, TrackerClient, UdpHost},
+    hosts::{Admission, Hosts},
+    udp_client::{ConversationId, UdpClient, UdpOutcome},
+};
 
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;

@@ -36,5 +36,4 @@ pub(super) const IN_A_SEEKER: &[&str] = &[
     "metadata pieces that have come are not missing",
     "complete metadata is judged at once",
     "few metadata pieces are asked of a peer at a time",
-    "pieces are known where the info dictionary is",
 ];

@@ -51,7 +51,7 @@ impl Model {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Command(_, Command::Add(add)) => {
-                self.added.insert(add.metainfo.info_hashes().wire(), add.resume.clone());
+                self.added.insert(add.source.info_hashes().wire(), add.resume.clone());
             }
             // What comes in of a torrent that is being closed is of no use to it.
             Event::Command(

@@ -80,7 +80,7 @@ impl Politeness {
             }
             // What comes back from standby remembers.
             Event::Command(_, Command::Add(add))
-                if self.resting.remove(&add.metainfo.info_hashes().wire()) => {}
+                if self.resting.remove(&add.source.info_hashes().wire()) => {}
             Event::Command(
                 _,
                 Command::Add(_)

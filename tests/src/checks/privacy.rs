@@ -32,8 +32,8 @@ struct Talk {
 impl Privacy {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Command(_, Command::Add(add)) if add.metainfo.is_private() => {
-                self.private.insert(add.metainfo.info_hashes().wire());
+            Event::Command(_, Command::Add(add)) if add.source.is_private() => {
+                self.private.insert(add.source.info_hashes().wire());
             }
             Event::Stream(conn, StreamEvent::Received(bytes)) => {
                 if let Some(talk) = self.talks.get_mut(conn) {

@@ -109,8 +109,8 @@ impl Reporter {
 
     /// Prints an event of this torrent, or of none.
     fn event(&self, session: &Session, item: Option<&Item>, event: Event<'_>) {
-        let name = item.filter(|item| item.metainfo.is_known()).map(|item| item.metainfo.name());
-        self.event_of(session, item.map(Item::hash), name, event);
+        let name = item.filter(|item| item.metainfo().is_some()).map(|item| item.name());
+        self.event_of(session, item.map(Item::hash), name.as_deref(), event);
     }
 
     fn event_of(
@@ -139,7 +139,7 @@ impl Reporter {
     /// As [`Self::say`], and says of which torrent it is where there are several.
     fn say_of(&self, session: &Session, item: Option<&Item>, text: &str) {
         match item.filter(|_| session.items().len() > 1) {
-            Some(item) => self.say(&format!("{}: {text}", item.metainfo.name())),
+            Some(item) => self.say(&format!("{}: {text}", item.name())),
             None => self.say(text),
         }
     }
@@ -169,7 +169,7 @@ impl Reporter {
 
     fn announce_torrents(&self, session: &Session) {
         for item in session.items() {
-            self.torrent_ready(session, item.metainfo.info_hashes(), item.metainfo.name());
+            self.torrent_ready(session, item.source.info_hashes(), &item.name());
         }
     }
 
@@ -319,7 +319,7 @@ impl Reporter {
             }
             causes.push(match session.items().len() {
                 1 => why(view.stall).to_owned(),
-                _ => format!("{}: {}", item.metainfo.name(), why(view.stall)),
+                _ => format!("{}: {}", item.name(), why(view.stall)),
             });
         }
         let more = causes.len().saturating_sub(3);
@@ -364,7 +364,7 @@ impl Reporter {
             self.progress_event(session, item, &view);
         }
         self.event(session, Some(item), Event::Complete(complete));
-        let text = complete_text(item.metainfo.name(), item.selected.length(), &complete);
+        let text = complete_text(&item.name(), item.selected.length(), &complete);
         let place = item.folder.display();
         self.say(&format!("complete: {text}, in {place}"));
     }
@@ -501,7 +501,7 @@ fn row(item: &Item, view: &TorrentView, stall: Option<Stall>, with_map: bool) ->
         _ => item.selected.done(&view.have),
     };
     Row {
-        name: printable(item.metainfo.name()),
+        name: printable(&item.name()),
         phase,
         done,
         length,

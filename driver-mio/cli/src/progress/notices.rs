@@ -189,13 +189,13 @@ impl Reporter {
 
     /// What a torrent holds, and whether a magnet called it otherwise.
     fn known(&self, session: &Session, id: TorrentId) {
-        let item = session.item(id).filter(|item| item.metainfo.is_known());
+        let item = session.item(id).filter(|item| item.metainfo().is_some());
         let Some(item) = item else { return };
-        let name = item.metainfo.name();
+        let name = item.name();
         if let Some(called) = item.misnamed() {
             self.say(&format!("the magnet is called '{called}'; it leads to '{name}'"));
         }
-        let stored = item.metainfo.layout().files().iter().filter(|file| !file.attributes.pad);
+        let stored = item.files().iter().filter(|file| !file.attributes.pad);
         let event = Event::Metadata {
             magnet_name: item.called.as_deref(),
             length: item.selected.length(),

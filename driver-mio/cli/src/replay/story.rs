@@ -58,11 +58,12 @@ impl Story {
             match event {
                 Event::Command(_, Command::Add(add)) => {
                     let (hash, name) =
-                        (add.metainfo.info_hashes().wire().to_hex(), add.metainfo.name());
-                    let length = add.metainfo.layout().payload_length();
-                    let what =
-                        if add.metainfo.is_known() { size(length) } else { "a magnet".into() };
-                    self.torrents.push(format!("{}, {what}, {hash}", printable(name)));
+                        (add.source.info_hashes().wire().to_hex(), add.source.name());
+                    let what = match add.source.metainfo() {
+                        Some(metainfo) => size(metainfo.layout().payload_length()),
+                        None => "a magnet".into(),
+                    };
+                    self.torrents.push(format!("{}, {what}, {hash}", printable(&name)));
                     if let Some(resume) = &add.resume {
                         self.earlier.0 += resume.downloaded;
                         self.earlier.1 += resume.uploaded;

@@ -334,8 +334,8 @@ impl Transcript {
 pub fn brief(event: &Event) -> String {
     match event {
         Event::Command(_, Command::Add(add)) => {
-            let hash = add.metainfo.info_hashes().wire().to_hex();
-            let (peers, name) = (add.peers.len(), printable(add.metainfo.name()));
+            let hash = add.source.info_hashes().wire().to_hex();
+            let (peers, name) = (add.peers.len(), printable(&add.source.name()));
             format!("the user adds {name} ({}…) with {peers} peers", &hash[..8])
         }
         Event::Command(_, command) => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline::metainfo::Metainfo;
@@ -27,7 +28,7 @@ use super::{Locked, disk, lock, whole};
 /// A torrent that is to be added, with its `.torrent` where it is known.
 struct NewEntry {
     entry: Entry,
-    metainfo: Option<Box<Metainfo>>,
+    metainfo: Option<Arc<Metainfo>>,
 }
 
 /// An entry for the set, with its `.torrent` where that is new.
@@ -54,7 +55,7 @@ pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failure> {
                     take_paths(&claims, metainfo, &folder, &Renames::new())?;
                 }
                 told.push((hash, "added"));
-                let torrent = candidate.metainfo.and_then(|metainfo| metainfo.encode());
+                let torrent = candidate.metainfo.map(|metainfo| metainfo.encode());
                 puts.push((candidate.entry, torrent));
             }
             Some(old) => {
@@ -125,32 +126,27 @@ pub fn spare_set(state: Option<&Path>, metainfo: &Metainfo, folder: &Path) -> Re
 
 fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, Failure> {
     let selections = args.select.as_slice();
-    let (known, magnet, select) = match source {
-        Source::Torrent(metainfo) => (Some(metainfo), None, Vec::new()),
+    let (length, magnet, skipped, select) = match &source {
+        Source::Torrent(metainfo) => {
+            let length = metainfo.layout().payload_length();
+            (length, String::new(), skipped(metainfo, selections)?, Vec::new())
+        }
         // Which files there are is not known yet.
         Source::Magnet(magnet) => {
             check(selections)?;
-            (None, Some(magnet), selections.to_vec())
+            (0, magnet.to_string(), Vec::new(), selections.to_vec())
         }
-    };
-    let skipped = match &known {
-        Some(metainfo) => skipped(metainfo, selections)?,
-        None => Vec::new(),
-    };
-    let unknown = magnet.as_deref().map(Metainfo::from_magnet);
-    let Some(metainfo) = known.as_deref().or(unknown.as_ref()) else {
-        return Err(Failure::new(USAGE, "there is nothing to add"));
     };
     let rate = |limit: Option<u64>| limit.map_or(0, |rate| i64::try_from(rate).unwrap_or(i64::MAX));
     let entry = Entry {
-        hash: metainfo.info_hashes().wire().to_hex(),
-        name: metainfo.name().to_owned(),
-        length: i64::try_from(metainfo.layout().payload_length()).unwrap_or(i64::MAX),
-        magnet: magnet.map(|magnet| magnet.to_string()).unwrap_or_default(),
+        hash: source.info_hashes().wire().to_hex(),
+        name: source.name().into_owned(),
+        length: i64::try_from(length).unwrap_or(i64::MAX),
+        magnet,
         folder: folder.to_owned(),
         moving_to: String::new(),
         left: Vec::new(),
-        trackers: (!metainfo.trackers().is_empty()).into(),
+        trackers: (!source.trackers().is_empty()).into(),
         order: 0,
         paused: if args.paused { PAUSED } else { 0 },
         sequential: args.sequential.into(),
@@ -162,7 +158,7 @@ fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, F
         seed_time: args.seed_time.map_or(-1, seconds),
         read_only: 0,
     };
-    Ok(NewEntry { entry, metainfo: known })
+    Ok(NewEntry { entry, metainfo: source.metainfo().cloned() })
 }
 
 /// A time as an entry has it.
@@ -214,5 +210,5 @@ fn known(set: &SessionSet, old: Entry, new: NewEntry, said: Said) -> Result<Opti
         select: Vec::new(),
         ..old
     };
-    Ok(Some((entry, metainfo.encode())))
+    Ok(Some((entry, Some(metainfo.encode()))))
 }

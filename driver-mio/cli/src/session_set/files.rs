@@ -413,14 +413,14 @@ fn found(
     let item = session.items().iter().find(|item| item.hash().to_hex() == entry.hash);
     let path = |file| item.and_then(|item| session.driver.engine().file_path(item.id?, file));
     let (mut done, mut length, mut too_long, mut first) = (0, 0, Vec::new(), (0, false));
-    if let Some(item) = item {
-        let selected = Selected::without(&item.metainfo, &entry.skipped);
+    if let Some((item, metainfo)) = item.and_then(|item| Some((item, item.metainfo()?))) {
+        let selected = Selected::without(metainfo, &entry.skipped);
         (done, length) = (selected.done(good), selected.length());
         let wanted = |file: &u32| !entry.skipped.contains(file);
         too_long = longer_files(item, path).filter(wanted).collect();
         if let Some(file) = too_long.first().copied() {
             let whole = is_whole_so_far(item, file, |piece| good.has(piece), path);
-            first = (item.metainfo.layout().files()[file as usize].length, whole);
+            first = (item.files()[file as usize].length, whole);
         }
     }
     let all_is_here = done == length && (length == 0 || good.count() > 0);
@@ -458,7 +458,9 @@ fn recheck(
         let items = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);
         for item in items {
             let view = item.id.and_then(|id| session.driver.engine().torrent(id));
-            let length = u64::from(item.metainfo.geometry().piece_length());
+            let metainfo = item.metainfo();
+            let length =
+                metainfo.map_or(0, |metainfo| u64::from(metainfo.geometry().piece_length()));
             progress.reach(view.map_or(0, |view| u64::from(view.checked) * length));
         }
         let mut own = session.items().iter().filter(|item| item.hash().to_hex() == entry.hash);

@@ -292,7 +292,7 @@ impl Run<'_> {
     /// to tell it.
     fn metadata_came(&mut self, id: TorrentId) {
         let Some(item) = self.session.item(id) else { return };
-        let metainfo = item.metainfo.clone();
+        let Some(metainfo) = item.metainfo().cloned() else { return };
         let hash = metainfo.info_hashes().wire().to_hex();
         let Some(entry) = self.set.get(&hash).cloned() else { return };
         let files = metainfo.layout().files().len();
@@ -326,7 +326,7 @@ impl Run<'_> {
             select: Vec::new(),
             ..entry
         };
-        self.put(entry, metainfo.encode());
+        self.put(entry, Some(metainfo.encode()));
     }
 
     /// Torrents that have been seeded enough rest, in the set too.

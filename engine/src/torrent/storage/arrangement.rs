@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
-use crate::metainfo::{Layout, MAX_PATH_DEPTH, Naming, name_beside, safe_component};
+use crate::metainfo::{FileEntry, Layout, MAX_PATH_DEPTH, Naming, name_beside, safe_component};
 use crate::resume::ResumeData;
 
 /// Time until a location that is gone is looked for again.
@@ -243,18 +243,22 @@ impl Arrangement {
     }
 
     /// What a file is called now.
-    pub(in crate::torrent) fn path_now(&self, layout: &Layout, file: u32) -> Option<Vec<String>> {
+    pub(in crate::torrent) fn path_now(
+        &self,
+        files: &[FileEntry],
+        file: u32,
+    ) -> Option<Vec<String>> {
         if let Some(renamed) = self.placement.renamed.get(&file) {
             return Some(renamed.to.clone());
         }
-        layout.files().get(file as usize).map(|entry| entry.path.clone())
+        files.get(file as usize).map(|entry| entry.path.clone())
     }
 
     fn rename_file(&self, layout: &Layout, file: u32, path: &str) -> Option<Vec<(u32, Renamed)>> {
         let entry = layout.files().get(file as usize)?;
         let to: Option<Vec<_>> = path.split('/').map(|part| self.usable_name(part)).collect();
         let to = to.filter(|to| entry.is_stored() && to.len() <= MAX_PATH_DEPTH)?;
-        Some(alloc::vec![(file, Renamed { from: self.path_now(layout, file)?, to })])
+        Some(alloc::vec![(file, Renamed { from: self.path_now(layout.files(), file)?, to })])
     }
 
     /// A name that is safe, and possible at the location.
@@ -267,7 +271,7 @@ impl Arrangement {
         let name = self.usable_name(name)?;
         stored(layout)
             .map(|file| {
-                let from = self.path_now(layout, file)?;
+                let from = self.path_now(layout.files(), file)?;
                 let mut to = from.clone();
                 to.first_mut()?.clone_from(&name);
                 Some((file, Renamed { from, to }))
@@ -281,7 +285,7 @@ impl Arrangement {
         let new: BTreeMap<u32, &Renamed> = renamed.iter().map(|(file, r)| (*file, r)).collect();
         for index in stored(layout) {
             let path = new.get(&index).map(|renamed| renamed.to.clone());
-            paths.extend(path.or_else(|| self.path_now(layout, index)));
+            paths.extend(path.or_else(|| self.path_now(layout.files(), index)));
         }
         paths.sort_unstable();
         paths.windows(2).all(|pair| !pair[1].starts_with(&pair[0]))
@@ -310,10 +314,10 @@ impl Arrangement {
     pub(in crate::torrent) fn name_apart(&mut self, layout: &Layout, files: &[u32]) {
         // Some places do not tell upper and lower case apart.
         let written = |path: &[String]| path.join("/").to_lowercase();
-        let now = stored(layout).filter_map(|file| self.path_now(layout, file));
+        let now = stored(layout).filter_map(|file| self.path_now(layout.files(), file));
         let mut taken: BTreeSet<String> = now.map(|path| written(&path)).collect();
         for file in files {
-            let Some(path) = self.path_now(layout, *file) else { continue };
+            let Some(path) = self.path_now(layout.files(), *file) else { continue };
             let mut others = (1..).map(|attempt| beside(&path, attempt, self.naming));
             // A name is taken by a folder, too, whose files all begin with it.
             let free = others.find(|path| {

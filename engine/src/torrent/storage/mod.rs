@@ -29,10 +29,11 @@ use crate::api::{
     CommandError, DiskError, DiskOp, DiskOutcome, FileStatus, Notice, Tag, TorrentError,
 };
 use crate::base::bits::{Bits, NOTHING};
+use crate::base::hash::Sha1Hash;
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
 use crate::context::{DiskJob, DiskLedger, HashPurpose};
-use crate::metainfo::Metainfo;
+use crate::metainfo::{FileEntry, Metainfo};
 use crate::picker::Picker;
 use crate::resume::ResumeData;
 
@@ -71,7 +72,8 @@ pub(crate) struct Storage {
 pub(super) struct Around<'a> {
     pub(super) torrent: TorrentId,
     pub(super) now: Instant,
-    pub(super) metainfo: &'a Arc<Metainfo>,
+    /// The torrent, once its files are known.
+    pub(super) metainfo: Option<&'a Arc<Metainfo>>,
     pub(super) life: &'a Life,
     /// The pieces, once they are known.
     pub(super) picker: Option<&'a Picker>,
@@ -80,6 +82,10 @@ pub(super) struct Around<'a> {
 }
 
 impl Around<'_> {
+    fn piece_hash(&self, piece: u32) -> Option<Sha1Hash> {
+        self.metainfo.and_then(|metainfo| metainfo.piece_hash(piece))
+    }
+
     fn have(&self) -> &Bits {
         self.picker.map_or(&NOTHING, Picker::have)
     }
@@ -161,7 +167,7 @@ impl Storage {
         out: &mut Outputs,
     ) {
         let error = error_of(&outcome);
-        let outcome = self.take_names(around.metainfo, outcome);
+        let outcome = self.take_names(around, outcome);
         match (job, outcome) {
             (DiskJob::Open(_), DiskOutcome::Opened(files)) => self.opened(around, &files, out),
             (DiskJob::Open(_), _) => out.push(Output::Failed(error)),
@@ -218,8 +224,8 @@ impl Storage {
     }
 
     /// What a file is called now.
-    pub(super) fn path_now(&self, metainfo: &Metainfo, file: u32) -> Option<Vec<String>> {
-        self.arrangement.path_now(metainfo.layout(), file)
+    pub(super) fn path_now(&self, files: &[FileEntry], file: u32) -> Option<Vec<String>> {
+        self.arrangement.path_now(files, file)
     }
 
     /// Whether nobody is to be served from a piece.

@@ -8,7 +8,6 @@ use super::{Around, GONE, Output, Outputs, Storage};
 use crate::api::{DiskError, DiskOp, DiskOutcome, FileStatus, Notice};
 use crate::base::time::Instant;
 use crate::context::DiskJob;
-use crate::metainfo::Metainfo;
 
 impl Storage {
     /// Has the files looked at, of which these are not wanted.
@@ -18,26 +17,29 @@ impl Storage {
         skipped: alloc::vec::Vec<u32>,
         out: &mut Outputs,
     ) {
-        if let Some(resume) = self.record.about(around.metainfo) {
-            self.arrangement.restore(resume, around.metainfo.layout());
+        let Some(metainfo) = around.metainfo else { return };
+        if let Some(resume) = self.record.about(metainfo) {
+            self.arrangement.restore(resume, metainfo.layout());
         }
-        self.arrangement.fit_names(around.metainfo.layout());
+        self.arrangement.fit_names(metainfo.layout());
         self.arrangement.placement.skipped = skipped;
         self.look(around, DiskJob::Open(around.torrent), out);
     }
 
     /// Has the driver look at the files.
     fn look(&self, around: &Around<'_>, job: DiskJob, out: &mut Outputs) {
+        let Some(metainfo) = around.metainfo.cloned() else { return };
         let placement = Box::new(self.arrangement.placement.clone());
-        let (torrent, metainfo) = (around.torrent, around.metainfo.clone());
+        let torrent = around.torrent;
         out.push(Output::Operation(job, DiskOp::Open { torrent, metainfo, placement }));
     }
 
     /// Files are there under other names than was thought: these are taken over.
-    pub(super) fn take_names(&mut self, metainfo: &Metainfo, outcome: DiskOutcome) -> DiskOutcome {
+    pub(super) fn take_names(&mut self, around: &Around<'_>, outcome: DiskOutcome) -> DiskOutcome {
         let DiskOutcome::OpenedAs(files, names) = outcome else { return outcome };
         for (index, path) in names {
-            let Some(entry) = metainfo.layout().files().get(index as usize) else { continue };
+            let files = around.metainfo.map_or(&[][..], |metainfo| metainfo.layout().files());
+            let Some(entry) = files.get(index as usize) else { continue };
             if entry.own.as_deref() == Some(&path) {
                 self.adoption.borrow(index);
             }
@@ -48,10 +50,7 @@ impl Storage {
 
     /// The files have been looked at: what is on record of them is believed, or has to be hashed.
     pub(super) fn opened(&mut self, around: &Around<'_>, files: &[FileStatus], out: &mut Outputs) {
-        if !around.life.is_opening() {
-            return;
-        }
-        let metainfo = around.metainfo;
+        let Some(metainfo) = around.metainfo.filter(|_| around.life.is_opening()) else { return };
         let resume = self.record.about(metainfo).cloned();
         let location = self.arrangement.placement.location;
         self.doubt.seen(files);
@@ -71,8 +70,9 @@ impl Storage {
 
     /// Everything that had to be is hashed: decides what becomes of the files that are there.
     pub(in crate::torrent) fn checked(&mut self, around: &Around<'_>, out: &mut Outputs) {
+        let Some(metainfo) = around.metainfo else { return };
         let found = Found {
-            metainfo: around.metainfo,
+            metainfo,
             have: around.have(),
             files: self.doubt.files(),
             skipped: &self.arrangement.placement.skipped,
@@ -92,13 +92,13 @@ impl Storage {
             }
             Verdict::Wait => {}
             Verdict::OtherNames(borrowed) => {
-                self.arrangement.name_again(around.metainfo.layout(), &borrowed);
+                self.arrangement.name_again(metainfo.layout(), &borrowed);
                 self.record.forget();
                 out.push(Output::LookedAtAgain);
                 self.look(around, DiskJob::Open(around.torrent), out);
             }
             Verdict::Apart(files) => {
-                self.arrangement.name_apart(around.metainfo.layout(), &files);
+                self.arrangement.name_apart(metainfo.layout(), &files);
                 out.push(Output::LookedAtAgain);
                 self.look(around, DiskJob::Open(around.torrent), out);
             }
@@ -190,7 +190,8 @@ impl Storage {
             out.push(Output::Recovered);
             return self.opened(around, files, out);
         }
-        let suspects = self.doubt.compare_after_absence(around.metainfo, around.have(), files);
+        let Some(metainfo) = around.metainfo else { return };
+        let suspects = self.doubt.compare_after_absence(metainfo, around.have(), files);
         self.suspect(suspects, out);
         self.saving.mark();
         out.push(Output::Back);

@@ -198,7 +198,7 @@ fn what_is_fetched_beside_a_file_of_somebody_elses_has_a_name_that_nothing_of_th
     let mut files = Arrangement::new(LocationId(1), Allocation::default(), Naming::POSIX, false);
     let mut apart = |file: u32| {
         files.name_apart(metainfo.layout(), &[file]);
-        let path = files.path_now(metainfo.layout(), file).expect("a file");
+        let path = files.path_now(metainfo.layout().files(), file).expect("a file");
         let names = &files.placement.renamed[&file];
         assert!(names.from == names.to && names.to == path);
         path.join("/")

@@ -8,7 +8,9 @@ use core::time::Duration;
 
 use super::arrangement::{Arranged, Next};
 use super::{Around, Output, Outputs, Storage};
-use crate::api::{DiskError, DiskOp, FileStatus, LocationId, Notice, Rename, StorageTask, Tag};
+use crate::api::{
+    CommandError, DiskError, DiskOp, FileStatus, LocationId, Notice, Rename, StorageTask, Tag,
+};
 use crate::base::hash::Sha1Hash;
 use crate::context::{DiskJob, HashPurpose};
 use crate::picker::Picker;
@@ -90,7 +92,8 @@ impl Storage {
         files: &[(u32, FileStatus)],
         out: &mut Outputs,
     ) {
-        let suspects = self.doubt.changed(around.metainfo, around.have(), files);
+        let Some(metainfo) = around.metainfo else { return };
+        let suspects = self.doubt.changed(metainfo, around.have(), files);
         self.suspect(suspects, out);
     }
 
@@ -130,7 +133,7 @@ impl Storage {
             return self.doubt.settled(piece);
         }
         match outcome {
-            Ok(hash) if around.metainfo.piece_hash(piece) == Some(hash) => {
+            Ok(hash) if around.piece_hash(piece) == Some(hash) => {
                 self.doubt.settled(piece);
             }
             Ok(_) | Err(DiskError::Missing) => {
@@ -212,6 +215,7 @@ impl Storage {
         outcome: Result<Box<[FileStatus]>, DiskError>,
         out: &mut Outputs,
     ) {
+        let Some(metainfo) = around.metainfo else { return };
         let Some(claim) = self.saving.synced(outcome.is_ok()) else { return };
         let files = match outcome {
             Ok(files) => files,
@@ -221,15 +225,15 @@ impl Storage {
             }
             Err(error) => return out.push(Output::Failed(error)),
         };
-        let suspects = self.doubt.compare(around.metainfo, around.have(), &files);
+        let suspects = self.doubt.compare(metainfo, around.have(), &files);
         self.suspect(suspects, out);
         if claim.finished {
             out.push(Output::Notice(Notice::Finished(around.torrent)));
         }
-        let (have, files) = self.doubt.certain(&claim.have, around.have(), around.metainfo);
+        let (have, files) = self.doubt.certain(&claim.have, around.have(), metainfo);
         let placement = &self.arrangement.placement;
         out.push(Output::Store(Box::new(ResumeData {
-            info_hash: around.metainfo.info_hashes().wire(),
+            info_hash: metainfo.info_hashes().wire(),
             have,
             partial: claim.partial,
             files,
@@ -323,7 +327,10 @@ impl Storage {
         rename: &Rename,
         out: &mut Outputs,
     ) {
-        if let Err(error) = self.arrangement.rename(tag, around.metainfo.layout(), rename) {
+        let Some(metainfo) = around.metainfo else {
+            return out.push(Output::Rejected(tag, CommandError::NoMetadata));
+        };
+        if let Err(error) = self.arrangement.rename(tag, metainfo.layout(), rename) {
             out.push(Output::Rejected(tag, error));
         }
         out.push(Output::Touched);

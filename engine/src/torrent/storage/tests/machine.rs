@@ -67,7 +67,7 @@ impl Bench {
         let around = Around {
             torrent: ID,
             now: self.now(),
-            metainfo: &self.metainfo,
+            metainfo: Some(&self.metainfo),
             life: &self.life,
             picker: Some(&self.picker),
             disk: &self.disk,
