@@ -50,7 +50,7 @@
 //! 10. The driver owns memory, TLS, names, files, the safety of paths, and nothing that is a
 //!     decision.
 //!
-//! [`Engine::violations`] counts what a driver gets wrong.
+//! [`Engine::violations`] counts what the engine sees of a driver that breaks them.
 //!
 //! # What a driver does for UDP, and for µTP
 //!

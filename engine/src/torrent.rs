@@ -228,7 +228,9 @@ impl Torrent {
         let Contents::Known(metainfo, picker) = &mut self.contents else {
             return ctx.reject(tag, CommandError::NoMetadata);
         };
-        let comes = |piece| picker.have().has(piece) || picker.is_missing(piece);
+        // The first piece of a file may come with the one before, and lie elsewhere than in the file.
+        let wanted = self.goal.wants(range.file);
+        let comes = |piece| wanted && (picker.have().has(piece) || picker.is_missing(piece));
         match self.goal.reads.wait(tag, range, within, metainfo, ctx.now, comes) {
             Ok((number, window)) => picker.set_reader(number, Some(window)),
             Err(error) => ctx.reject(tag, error),

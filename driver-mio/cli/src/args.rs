@@ -76,8 +76,8 @@ pub struct General {
         long,
         short,
         global = true,
-        long_help = "Print only results, warnings and errors: no progress, and no news of peers and trackers, \
-                     also with -v."
+        long_help = "Print only results, warnings and errors: no progress, and no messages about peers and \
+                     trackers, also with -v."
     )]
     pub quiet: bool,
     /// Tell more: -v, -vv.

@@ -140,8 +140,13 @@ impl Session {
 
     /// Why a torrent stands still, and what helps.
     pub fn failure_of(&self, item: &Item) -> Option<Failure> {
+        Some(self.failure_by(item, item.trouble.as_ref()?))
+    }
+
+    /// What is wrong with a torrent, and what helps.
+    pub fn failure_by(&self, item: &Item, trouble: &Trouble) -> Failure {
         let name = item.name();
-        Some(match item.trouble.as_ref()? {
+        match trouble {
             Trouble::Disk(error, told) => Failure::of_disk(&name, told.clone(), *error),
             Trouble::Taken(text) => Failure::new(WOULD_OVERWRITE, text.clone()),
             Trouble::Link(path) => {
@@ -158,7 +163,7 @@ impl Session {
             }
             Trouble::Given(code, text) => Failure::new(*code, text.clone()),
             other => Failure::new(UNEXPECTED, format!("{name}: {other}")),
-        })
+        }
     }
 
     /// The first failure of a torrent.

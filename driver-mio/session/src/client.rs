@@ -89,15 +89,15 @@ impl ClientBuilder {
         self
     }
 
-    /// The folder for what one run tells the next: what is verified, and nodes of the DHT. Several clients and
-    /// programs may share it. Without one, data that is there is checked when its torrent is added.
+    /// The folder for what one run tells the next of data: what is verified, and nodes of the DHT. Torrents are not
+    /// kept: the embedder adds them again. Several clients and programs may share it. Without one, data that is there is checked when its torrent is added.
     #[must_use]
-    pub fn state(mut self, folder: impl Into<PathBuf>) -> Self {
+    pub fn resume_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         (self.state, self.keeps_set) = (Some(folder.into()), false);
         self
     }
 
-    /// The same for a client that keeps its torrents: those of the last run are there when it is built, each with
+    /// The same folder for a client that also keeps its torrents: those of the last run are there when it is built, each with
     /// its folder, limits and choice of files, and paused where it was. It is the set that `eddyline session` has in
     /// this folder, and belongs to one client or program at a time; goals of seeding are that program's business, and
     /// a magnet for which files were chosen in words there waits for [`Torrent::select`] and [`Torrent::resume`].
@@ -118,7 +118,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The engine's configuration; best made of [`engine_config`].
+    /// The engine's configuration; best made of [`engine_config`]. Torrents do not go to standby, whatever
+    /// [`Config::rest_after`] says.
     #[must_use]
     pub fn engine(mut self, config: Config) -> Self {
         self.engine = config;

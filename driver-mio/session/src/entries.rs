@@ -163,12 +163,15 @@ impl Session {
             }
         }
         let mut priorities = Vec::new();
-        if let Source::Torrent(metainfo) = source {
-            priorities.resize(metainfo.layout().files().len(), Priority::Normal);
-            for file in &entry.skipped {
-                if let Some(priority) = priorities.get_mut(*file as usize) {
-                    *priority = Priority::Skip;
-                }
+        // Of a magnet, files may have been chosen before it was known which there are.
+        let files = match source {
+            Source::Torrent(metainfo) => metainfo.layout().files().len(),
+            Source::Magnet(_) => entry.skipped.iter().max().map_or(0, |last| *last as usize + 1),
+        };
+        priorities.resize(files, Priority::Normal);
+        for file in &entry.skipped {
+            if let Some(priority) = priorities.get_mut(*file as usize) {
+                *priority = Priority::Skip;
             }
         }
         let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);

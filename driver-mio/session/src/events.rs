@@ -41,6 +41,8 @@ pub enum EventKind {
     Completed,
     /// It stands still.
     Failed(Trouble),
+    /// A move of its data, or another name, has failed; it goes on where and as it was.
+    NotMoved(Trouble),
     /// It goes on after that.
     Recovered,
     /// It is gone.
@@ -147,23 +149,32 @@ impl Stream for Events {
 
 /// All who listen.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Mutex<Vec<Weak<Queue>>>);
+pub(crate) struct Listeners(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    queues: Vec<Weak<Queue>>,
+    /// Nothing more will come.
+    ended: bool,
+}
 
 impl Listeners {
-    fn all(&self) -> MutexGuard<'_, Vec<Weak<Queue>>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more.
     pub(crate) fn add(&self) -> Events {
         let queue = Arc::new(Queue::default());
-        self.all().push(Arc::downgrade(&queue));
+        let mut all = self.all();
+        queue.state().ended = all.ended;
+        all.queues.push(Arc::downgrade(&queue));
         Events(queue)
     }
 
     /// Tells everybody.
     pub(crate) fn tell(&self, event: &Event) {
-        self.all().retain(|listener| {
+        self.all().queues.retain(|listener| {
             let Some(queue) = listener.upgrade() else { return false };
             queue.tell(|state| match state.waiting.len() {
                 // What was missed is told behind what waits, and before what comes then.
@@ -176,7 +187,9 @@ impl Listeners {
 
     /// Nothing more will come.
     pub(crate) fn end(&self) {
-        for queue in self.all().drain(..).filter_map(|listener| listener.upgrade()) {
+        let mut all = self.all();
+        all.ended = true;
+        for queue in all.queues.drain(..).filter_map(|listener| listener.upgrade()) {
             queue.tell(|state| state.ended = true);
         }
     }
@@ -205,5 +218,7 @@ mod tests {
         listeners.tell(&piece(9));
         listeners.end();
         assert_eq!((events.next(), events.next()), (Some(piece(9)), None));
+        // Who asks too late waits for nothing.
+        assert_eq!(listeners.add().next(), None);
     }
 }

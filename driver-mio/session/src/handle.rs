@@ -9,7 +9,8 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
 use eddyline::{
-    FilePriority, FileRange, PeerSource, Priority, RateLimits, ReadAhead, ReaderId, TorrentCommand,
+    FilePriority, FileRange, PeerSource, Priority, RateLimits, ReadAhead, ReaderId, Tag,
+    TorrentCommand,
 };
 use eddyline_mio::dns::Names;
 
@@ -19,6 +20,7 @@ use crate::reply::{Reply, promise};
 use crate::session::Session;
 use crate::session_store::{Entry, PAUSED};
 use crate::snapshot::TorrentSnapshot;
+use crate::worker::Worker;
 
 /// What becomes of the data of a torrent that is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,9 +63,8 @@ impl Torrent {
             if let Some(trouble) = &item.trouble {
                 return Some(Err(Error::Trouble(trouble.clone())));
             }
-            // Files may have been chosen since it was complete.
             let view = session.driver.engine().torrent(item.id?)?;
-            (item.done && view.wanted_done == view.wanted).then_some(Ok(()))
+            item.is_complete(&view).then_some(Ok(()))
         })
     }
 
@@ -78,18 +79,22 @@ impl Torrent {
 
     /// How it is now.
     pub fn snapshot(&self) -> Reply<TorrentSnapshot> {
-        self.does(|session, item, _| TorrentSnapshot::of(session, &session.items()[item]))
+        let ((promise, reply), hash) = (promise(), self.hash);
+        self.shared.ask(move |worker| {
+            let item = worker.session.item_by_hash(hash).filter(|item| item.id.is_some());
+            let snapshot = item.map(|item| TorrentSnapshot::of(&worker.session, item));
+            promise.keep(snapshot.ok_or(Error::Removed));
+        });
+        reply
     }
 
-    /// Has it stand still.
+    /// Pauses it.
     pub fn pause(&self) -> Reply<()> {
         let paused = |entry| Entry { paused: PAUSED, ..entry };
-        self.changes(paused, |session, _, id| {
-            session.driver.command(TorrentCommand::Pause.of(id));
-        })
+        self.changes(paused, |session, _, id| session.driver.command(TorrentCommand::Pause.of(id)))
     }
 
-    /// Has it go on, after a pause or after what was wrong is mended.
+    /// Resumes it after a pause or an error.
     pub fn resume(&self) -> Reply<()> {
         let resumed = |entry| Entry { paused: 0, ..entry };
         self.changes(resumed, |session, _, id| session.resume(id))
@@ -97,31 +102,31 @@ impl Torrent {
 
     /// Hashes everything again.
     pub fn verify(&self) -> Reply<()> {
-        self.does(|session, _, id| {
-            session.driver.command(TorrentCommand::Recheck.of(id));
-        })
+        self.does(|session, _, id| session.driver.command(TorrentCommand::Recheck.of(id)))
     }
 
     /// Adds peers to be connected to.
     pub fn add_peers(&self, peers: Vec<SocketAddr>) -> Reply<()> {
         self.does(move |session, _, torrent| {
             let add = TorrentCommand::AddPeers { peers, source: PeerSource::User };
-            session.driver.command(add.of(torrent));
+            session.driver.command(add.of(torrent))
         })
     }
 
-    /// Chooses files, by their numbers from 0 on; those that are beyond the list are wanted.
+    /// Chooses files, by their numbers from 0 on; files beyond the list are selected. Of a magnet whose files are
+    /// not known yet, the choice is kept until they are.
     pub fn select(&self, priorities: Vec<Priority>) -> Reply<()> {
         let numbered = (0u32..).zip(&priorities);
         let skipped = numbered.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n).collect();
         let chosen = move |entry| Entry { skipped, select: Vec::new(), ..entry };
         self.changes(chosen, move |session, item, id| {
-            let files = session.items()[item].files().len();
+            let known = session.items()[item].files().len();
+            let files = if known == 0 { priorities.len() } else { known };
             let each = (0..files).map(|file| FilePriority {
                 file: file as u32,
                 priority: priorities.get(file).copied().unwrap_or(Priority::Normal),
             });
-            session.select(id, each.collect());
+            session.select(id, each.collect())
         })
     }
 
@@ -131,12 +136,13 @@ impl Torrent {
         let (max_down, max_up) = (rate(limits.down), rate(limits.up));
         let limited = move |entry| Entry { max_down, max_up, ..entry };
         self.changes(limited, move |session, _, id| {
-            session.driver.command(TorrentCommand::SetLimits(limits).of(id));
+            session.driver.command(TorrentCommand::SetLimits(limits).of(id))
         })
     }
 
     /// Moves its data to another folder, which is made where it is not there. Answers when everything is there; it goes
-    /// on meanwhile. Where that fails, all is as it was, and the answer is [`Error::Trouble`].
+    /// on meanwhile. Where that fails, or another move is not over yet, all is as it was, and the answer is
+    /// [`Error::Trouble`].
     pub fn move_to(&self, folder: impl Into<PathBuf>) -> Reply<()> {
         let ((promise, reply), hash, folder) = (promise(), self.hash, folder.into());
         self.shared.ask(move |worker| match worker.move_to(hash, &folder) {
@@ -179,7 +185,7 @@ impl Torrent {
     /// where it needs nothing any more.
     pub fn set_reader(&self, reader: ReaderId, ahead: Option<ReadAhead>) -> Reply<()> {
         self.does(move |session, _, id| {
-            session.driver.command(TorrentCommand::SetReader { reader, ahead }.of(id));
+            session.driver.command(TorrentCommand::SetReader { reader, ahead }.of(id))
         })
     }
 
@@ -219,41 +225,45 @@ impl Torrent {
         reply
     }
 
-    /// The same for what the next run is to know as well.
+    /// Asks the engine for something that the next run is to know as well. Answers when it has done it, or has refused.
     fn changes(
         &self,
         change: impl FnOnce(Entry) -> Entry + Send + 'static,
-        does: impl FnOnce(&mut Session, usize, TorrentId) + Send + 'static,
+        does: impl FnOnce(&mut Session, usize, TorrentId) -> Tag + Send + 'static,
+    ) -> Reply<()> {
+        self.asks(does, |worker, hash| worker.change(hash, change))
+    }
+
+    /// Asks the engine for something, of the torrent by its place among the items and its id. Answers when it has done
+    /// it, or has refused.
+    fn does(
+        &self,
+        does: impl FnOnce(&mut Session, usize, TorrentId) -> Tag + Send + 'static,
+    ) -> Reply<()> {
+        self.asks(does, |_, _| Ok(()))
+    }
+
+    fn asks(
+        &self,
+        does: impl FnOnce(&mut Session, usize, TorrentId) -> Tag + Send + 'static,
+        keep: impl FnOnce(&mut Worker, Sha1Hash) -> Result<(), Error> + Send + 'static,
     ) -> Reply<()> {
         let ((promise, reply), hash) = (promise(), self.hash);
         self.shared.ask(move |worker| {
             let mut items = worker.session.items().iter();
             let place = items.position(|item| item.hash() == hash);
             let id = place.and_then(|place| worker.session.items()[place].id);
-            promise.keep(match place.zip(id) {
-                Some((place, id)) => {
-                    does(&mut worker.session, place, id);
-                    worker.change(hash, change)
-                }
-                None => Err(Error::Removed),
-            });
-        });
-        reply
-    }
-
-    /// Does something with the torrent, by its place among the items and its id.
-    fn does<T: Send + 'static>(
-        &self,
-        does: impl FnOnce(&mut Session, usize, TorrentId) -> T + Send + 'static,
-    ) -> Reply<T> {
-        let ((promise, reply), hash) = (promise(), self.hash);
-        self.shared.ask(move |worker| {
-            let mut items = worker.session.items().iter();
-            let place = items.position(|item| item.hash() == hash);
-            let id = place.and_then(|place| worker.session.items()[place].id);
-            promise.keep(match place.zip(id) {
-                Some((place, id)) => Ok(does(&mut worker.session, place, id)),
-                None => Err(Error::Removed),
+            let Some((place, id)) = place.zip(id) else {
+                return promise.keep(Err(Error::Removed));
+            };
+            let tag = does(&mut worker.session, place, id);
+            if let Err(error) = keep(worker, hash) {
+                return promise.keep(Err(error));
+            }
+            // It is looked at when the engine has had the command. What it does not refuse then, it has done.
+            worker.watch(promise, move |session| {
+                let refused = session.answer_to(tag).and_then(Result::err);
+                Some(refused.map_or(Ok(()), |why| Err(Error::Trouble(why))))
             });
         });
         reply

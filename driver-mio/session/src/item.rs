@@ -43,6 +43,8 @@ pub struct Item {
     pub(crate) found: Option<u64>,
     /// Payload received and sent by earlier runs.
     pub(crate) earlier: (u64, u64),
+    /// Priorities that were given before it was known which files there are.
+    pub(crate) chosen: Vec<Priority>,
     /// Files that the magnet names (BEP 53).
     pub(crate) select: Option<Vec<u32>>,
     /// Files that earlier runs left under other names.
@@ -83,6 +85,12 @@ impl Item {
         (view.downloaded.saturating_sub(down), view.uploaded.saturating_sub(up))
     }
 
+    /// Whether everything wanted is verified and durable. Files may have been chosen since it was done.
+    #[must_use]
+    pub fn is_complete(&self, view: &TorrentView) -> bool {
+        self.done && self.trouble.is_none() && view.wanted_done == view.wanted
+    }
+
     /// Wanted bytes that were in its folder when the run began.
     #[must_use]
     pub fn found(&self) -> u64 {
@@ -92,6 +100,9 @@ impl Item {
     /// Whether the magnet wants this file; one that names none, or none that there is, wants all.
     pub(crate) fn is_selected(&self, file: u32) -> bool {
         let files = self.files().len() as u32;
+        if let Some(priority) = self.chosen.get(file as usize) {
+            return *priority != Priority::Skip;
+        }
         let select = self.select.as_ref().filter(|list| list.iter().any(|n| *n < files));
         select.is_none_or(|list| list.contains(&file))
     }

@@ -125,8 +125,12 @@ impl KeptSet {
                 Ok(())
             }
             Notice::MetadataReady(id) => self.metadata_came(session, *id),
-            Notice::StorageDone { torrent: id, task: StorageTask::Move(_), .. } => {
-                self.change_by_id(session, *id, Entry::moved)
+            Notice::StorageDone { torrent: id, task: StorageTask::Move(to), .. } => {
+                let to = *to;
+                self.change_by_id(session, *id, move |entry| {
+                    let there = Locations::number_of(&entry.moving_to) == to;
+                    if there { entry.moved() } else { entry }
+                })
             }
             Notice::StorageFailed { torrent: id, task: StorageTask::Move(_), .. } => {
                 self.change_by_id(session, *id, Entry::not_moved)

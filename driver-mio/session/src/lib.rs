@@ -33,6 +33,11 @@
 
 #![deny(unsafe_code)]
 
+/// The examples of the README are compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod client;
 mod dht_state;
 mod entries;

@@ -10,6 +10,8 @@ use crate::client::Error;
 #[derive(Debug)]
 struct State<T> {
     answer: Option<Result<T, Error>>,
+    /// The answer was given to who polled for it.
+    taken: bool,
     /// Whoever awaits it.
     waker: Option<Waker>,
 }
@@ -27,6 +29,9 @@ impl<T> Shared<T> {
 }
 
 /// An answer of the loop's. It is a [`Future`], and can be waited for on a thread.
+///
+/// # Panics
+/// When it is polled after it was ready, as futures may.
 #[derive(Debug)]
 #[must_use = "a reply tells whether it worked"]
 pub struct Reply<T>(Arc<Shared<T>>);
@@ -37,7 +42,7 @@ pub(crate) struct Promise<T>(Option<Arc<Shared<T>>>);
 
 /// Both sides of an answer.
 pub(crate) fn promise<T>() -> (Promise<T>, Reply<T>) {
-    let state = Mutex::new(State { answer: None, waker: None });
+    let state = Mutex::new(State { answer: None, taken: false, waker: None });
     let shared = Arc::new(Shared { state, came: Condvar::new() });
     (Promise(Some(shared.clone())), Reply(shared))
 }
@@ -46,6 +51,11 @@ impl<T> Promise<T> {
     /// Answers.
     pub(crate) fn keep(mut self, answer: Result<T, Error>) {
         self.answer(answer);
+    }
+
+    /// Whether there is still somebody for whom the answer would be.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| Arc::strong_count(shared) > 1)
     }
 
     fn answer(&mut self, answer: Result<T, Error>) {
@@ -81,19 +91,22 @@ impl<T> Reply<T> {
         }
     }
 
-    /// Waits for the answer on this thread, at most for this time. `None` where it has not come: it can be waited for
-    /// again.
-    pub fn wait_for(&mut self, patience: Duration) -> Option<Result<T, Error>> {
+    /// Waits for the answer on this thread, at most for this time.
+    ///
+    /// # Errors
+    /// The reply itself where nothing has come: it can be waited for again.
+    pub fn wait_timeout(self, patience: Duration) -> Result<Result<T, Error>, Self> {
         let end = Instant::now().checked_add(patience);
         let mut state = self.0.state();
         loop {
             if let Some(answer) = state.answer.take() {
-                return Some(answer);
+                return Ok(answer);
             }
             let left =
                 end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return None;
+                drop(state);
+                return Err(self);
             }
             let waited = self.0.came.wait_timeout(state, left);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +120,16 @@ impl<T> Future for Reply<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.0.state();
         match state.answer.take() {
-            Some(answer) => Poll::Ready(answer),
+            Some(answer) => {
+                state.taken = true;
+                Poll::Ready(answer)
+            }
             None => {
+                let taken = state.taken;
+                if taken {
+                    drop(state);
+                    panic!("a reply was polled after it was ready");
+                }
                 state.waker = Some(context.waker().clone());
                 Poll::Pending
             }
@@ -141,7 +162,8 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         let (promise, mut reply) = promise();
         assert!(Pin::new(&mut reply).poll(&mut context).is_pending());
-        assert!(reply.wait_for(Duration::ZERO).is_none());
+        let mut reply = reply.wait_timeout(Duration::ZERO).unwrap_err();
+        assert!(promise.is_wanted());
         promise.keep(Ok(7));
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert!(matches!(Pin::new(&mut reply).poll(&mut context), Poll::Ready(Ok(7))));

@@ -3,7 +3,7 @@
 
 use eddyline::Priority;
 use eddyline::base::bits::Bits;
-use eddyline::metainfo::{Geometry, Metainfo};
+use eddyline::metainfo::{Geometry, Metainfo, Source};
 
 /// The bytes of the selected files.
 #[derive(Clone, Debug)]
@@ -19,6 +19,12 @@ impl Selected {
     #[must_use]
     pub fn nothing() -> Self {
         Self { geometry: Geometry::EMPTY, runs: Vec::new(), files: 0 }
+    }
+
+    /// What is wanted by priority, where the files are known; else nothing.
+    pub(crate) fn of_source(source: &Source, priorities: &[Priority]) -> Self {
+        let known = source.metainfo();
+        known.map_or_else(Self::nothing, |metainfo| Self::by_priority(metainfo, priorities))
     }
 
     /// The files without those of these numbers.

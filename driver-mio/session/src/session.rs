@@ -222,8 +222,9 @@ impl Session {
         })
     }
 
-    /// What came of the command of this tag in the last turn, where it was about files.
-    pub(crate) fn answer_to(&self, tag: Tag) -> Option<Result<(), Trouble>> {
+    /// What came of the command of this tag in the last turn, where the engine has refused it, or has answered.
+    #[must_use]
+    pub fn answer_to(&self, tag: Tag) -> Option<Result<(), Trouble>> {
         self.answers.iter().find(|(other, _)| *other == tag).map(|(_, answer)| answer.clone())
     }
 
@@ -257,25 +258,28 @@ impl Session {
     }
 
     /// Chooses files of a torrent; those that are not named stay as they are wanted.
-    pub fn select(&mut self, id: TorrentId, changes: Vec<FilePriority>) {
+    pub fn select(&mut self, id: TorrentId, changes: Vec<FilePriority>) -> Tag {
         if let Some(item) = self.item_mut(id) {
-            let mut priorities = vec![Priority::Normal; item.files().len()];
+            let known = item.files().len();
+            let files = if known == 0 { changes.len() } else { known };
+            let mut priorities = vec![Priority::Normal; files];
             for change in &changes {
                 if let Some(priority) = priorities.get_mut(change.file as usize) {
                     *priority = change.priority;
                 }
             }
-            item.selected = by_priority(&item.source, &priorities);
+            item.selected = Selected::of_source(&item.source, &priorities);
+            item.chosen = if known == 0 { priorities } else { Vec::new() };
         }
-        self.driver.command(TorrentCommand::SetPriorities(changes).of(id));
+        self.driver.command(TorrentCommand::SetPriorities(changes).of(id))
     }
 
     /// Has a torrent go on, after a pause or after what was wrong is mended.
-    pub fn resume(&mut self, id: TorrentId) {
+    pub fn resume(&mut self, id: TorrentId) -> Tag {
         if let Some(item) = self.item_mut(id) {
             item.trouble = None;
         }
-        self.driver.command(TorrentCommand::Resume.of(id));
+        self.driver.command(TorrentCommand::Resume.of(id))
     }
 
     /// A torrent cannot go on, for a reason that the engine knows nothing of: a number that means something
@@ -307,10 +311,15 @@ impl Session {
         };
         let earlier =
             add.resume.as_ref().map_or((0, 0), |resume| (resume.downloaded, resume.uploaded));
-        let (selected, select) = (by_priority(&source, &add.priorities), add.select.clone());
+        let (selected, select) =
+            (Selected::of_source(&source, &add.priorities), add.select.clone());
         let renames =
             add.resume.as_ref().map_or_else(Renames::new, |resume| resume.renamed.clone());
         let recorded = add.resume.is_some();
+        let chosen = match source {
+            Source::Torrent(_) => Vec::new(),
+            Source::Magnet(_) => add.priorities.clone(),
+        };
         let asked = self.driver.command(add);
         self.items.push(Item {
             id: None,
@@ -324,6 +333,7 @@ impl Session {
             found: None,
             added: Instant::now(),
             earlier,
+            chosen,
             select,
             renames,
             recorded,
@@ -370,7 +380,7 @@ impl Session {
                     self.ids.insert(*torrent, *place);
                 }
             }
-            // The second of two equal sources is one with the first.
+            // Adding the same torrent twice is no error.
             Notice::CommandRejected { error: eddyline::CommandError::Duplicate, .. } => {}
             Notice::CommandRejected { tag, error, .. } => {
                 self.answers.push((*tag, Err(Trouble::Refused(*error))));
@@ -411,7 +421,9 @@ impl Session {
             }
             Notice::DiskHasRoom(id) => {
                 if let Some(item) = self.item_mut(*id) {
-                    item.trouble = None;
+                    let full =
+                        |trouble: &Trouble| matches!(trouble, Trouble::Disk(DiskError::NoSpace, _));
+                    item.trouble.take_if(|trouble| full(trouble));
                 }
             }
             Notice::TorrentFailed(id, error) => self.keep_trouble(*id, *error),
@@ -445,12 +457,10 @@ impl Session {
                 error,
             } => {
                 let told = self.driver.disk_refusal(*torrent);
-                if let Some(item) = self.item_mut(*torrent) {
-                    // Of which folder it is depends on what was done.
+                if let Some(item) = self.item(*torrent) {
+                    // The error does not say whether the source or the target failed.
                     let told = told.map(|told| told.told(None, &item.name()));
-                    let trouble = Trouble::Disk(*error, told);
-                    item.trouble = Some(trouble.clone());
-                    self.answers.push((*tag, Err(trouble)));
+                    self.answers.push((*tag, Err(Trouble::Disk(*error, told))));
                 }
             }
             _ => {}
@@ -549,12 +559,6 @@ fn file_of(error: TorrentError) -> Option<u32> {
         TorrentError::Foreign(file) | TorrentError::TooLong(file) => Some(file),
         _ => None,
     }
-}
-
-/// What is wanted of a torrent, as far as its files are known.
-fn by_priority(source: &Source, priorities: &[Priority]) -> Selected {
-    let known = source.metainfo();
-    known.map_or_else(Selected::nothing, |metainfo| Selected::by_priority(metainfo, priorities))
 }
 
 /// Whether an error is that another torrent has a path.

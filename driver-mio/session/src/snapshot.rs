@@ -67,7 +67,7 @@ impl TorrentSnapshot {
             info_hash: item.hash(),
             name: item.name().into_owned(),
             state: view.map(|view| view.state),
-            completed: item.done && item.trouble.is_none(),
+            completed: view.is_some_and(|view| item.is_complete(view)),
             trouble: item.trouble.clone(),
             length: item.selected.length(),
             done: view.map_or(0, |view| item.selected.done(&view.have)),

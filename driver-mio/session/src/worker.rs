@@ -10,7 +10,7 @@ use std::time::Duration;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Source;
-use eddyline::{Notice, Tag, TorrentCommand};
+use eddyline::{CommandError, Notice, Tag, TorrentCommand};
 use eddyline_mio::DriverError;
 
 use crate::client::Error;
@@ -20,6 +20,7 @@ use crate::kept::KeptSet;
 use crate::reply::Promise;
 use crate::session::Session;
 use crate::session_store::Entry;
+use crate::trouble::Trouble;
 
 /// How long a turn may wait for something to happen. Whoever asks for something wakes the loop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +45,8 @@ pub(crate) struct Worker {
     inbox: Receiver<Request>,
     listeners: Arc<Listeners>,
     watches: Vec<Watch>,
+    /// Moves that are not over: by which command, and of which torrent.
+    moves: Vec<(Tag, Sha1Hash)>,
     /// There are watches that have not looked yet.
     unlooked: bool,
     stopping: bool,
@@ -58,8 +61,9 @@ impl Worker {
         inbox: Receiver<Request>,
         listeners: Arc<Listeners>,
     ) -> Self {
-        let (watches, ends) = (Vec::new(), Vec::new());
-        Self { session, kept, inbox, listeners, watches, unlooked: false, stopping: false, ends }
+        let (watches, moves, ends) = (Vec::new(), Vec::new(), Vec::new());
+        let (unlooked, stopping) = (false, false);
+        Self { session, kept, inbox, listeners, watches, moves, unlooked, stopping, ends }
     }
 
     /// Adds a torrent, also to the set. The magnet names these peers too.
@@ -105,10 +109,15 @@ impl Worker {
         let place = self.session.place(folder).map_err(Error::Add)?;
         let item = self.session.item_by_hash(hash);
         let id = item.and_then(|item| item.id).ok_or(Error::Removed)?;
+        if self.moves.iter().any(|(_, moving)| *moving == hash) {
+            return Err(Error::Trouble(Trouble::Refused(CommandError::Busy)));
+        }
         let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let moving_to = whole.to_string_lossy().into_owned();
         self.change(hash, |entry| Entry { moving_to, ..entry })?;
-        Ok(self.session.driver.command(TorrentCommand::Move(place).of(id)))
+        let tag = self.session.driver.command(TorrentCommand::Move(place).of(id));
+        self.moves.push((tag, hash));
+        Ok(tag)
     }
 
     fn keep(&mut self, keep: impl FnOnce(&mut KeptSet) -> io::Result<()>) -> Result<(), Error> {
@@ -126,6 +135,9 @@ impl Worker {
         let mut promise = Some(promise);
         self.unlooked = true;
         self.watches.push(Box::new(move |session| {
+            if promise.as_ref().is_none_or(|promise| !promise.is_wanted()) {
+                return true;
+            }
             let Some(answer) = looks(session) else { return false };
             promise
                 .take()
@@ -173,8 +185,13 @@ impl Worker {
             notices.iter().for_each(|notice| kept.heard(&mut self.session, notice));
         }
         for notice in &notices {
-            if let Notice::TorrentRemoved(id) = notice {
-                self.removed(*id);
+            match notice {
+                Notice::TorrentRemoved(id) => self.removed(*id),
+                Notice::StorageDone { tag, .. } | Notice::StorageFailed { tag, .. } => {
+                    self.moves.retain(|(moving, _)| moving != tag);
+                }
+                Notice::CommandRejected { tag, .. } => self.rejected(*tag)?,
+                _ => {}
             }
         }
         if self.unlooked || !notices.is_empty() {
@@ -185,7 +202,20 @@ impl Worker {
         Ok(())
     }
 
+    /// A move that the engine refuses is not begun in the next run either.
+    fn rejected(&mut self, tag: Tag) -> io::Result<()> {
+        let Some(at) = self.moves.iter().position(|(moving, _)| *moving == tag) else {
+            return Ok(());
+        };
+        let (_, hash) = self.moves.swap_remove(at);
+        self.kept.as_mut().map_or(Ok(()), |kept| kept.change(hash, Entry::not_moved))
+    }
+
     fn removed(&mut self, id: TorrentId) {
+        if let Some(item) = self.session.item(id) {
+            let hash = item.hash();
+            self.moves.retain(|(_, moving)| *moving != hash);
+        }
         if let (Some(item), Some(store)) = (self.session.item(id), self.session.store()) {
             store.unlock(item.hash());
         }
@@ -221,9 +251,11 @@ fn event_of(session: &Session, notice: &Notice) -> (Option<Sha1Hash>, EventKind)
         Notice::Checked(id, good) => about(id, EventKind::Checked(*good)),
         Notice::PieceVerified(id, piece) => about(id, EventKind::Piece(*piece)),
         Notice::Finished(id) => about(id, EventKind::Completed),
-        Notice::TorrentFailed(id, _)
-        | Notice::DiskFull(id)
-        | Notice::StorageFailed { torrent: id, .. } => about(id, trouble(id)),
+        Notice::TorrentFailed(id, _) | Notice::DiskFull(id) => about(id, trouble(id)),
+        Notice::StorageFailed { tag, torrent: id, .. } => match session.answer_to(*tag) {
+            Some(Err(why)) => about(id, EventKind::NotMoved(why)),
+            _ => about(id, trouble(id)),
+        },
         Notice::DiskHasRoom(id) | Notice::LocationBack(id) => about(id, EventKind::Recovered),
         Notice::TorrentRemoved(id) => about(id, EventKind::Removed),
         Notice::PeerConnected { torrent, addr, client, .. } => {

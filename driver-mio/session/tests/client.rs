@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Magnet, Metainfo};
-use eddyline::{CommandError, Config, FileRange, RateLimits, TorrentState};
+use eddyline::{
+    CommandError, Config, FileRange, Priority, RateLimits, ReadAhead, ReaderId, TorrentState,
+};
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
 use eddyline_session::session_store::{Entry, SessionSet};
@@ -88,9 +90,129 @@ fn a_torrent_is_moved_and_goes_on_in_its_new_folder() {
     fetched.completed().wait().unwrap();
     // What cannot be done leaves all as it was.
     std::fs::write(elsewhere.path().join("full"), b"no folder").unwrap();
+    let events = seed.events();
     let refused = moved.move_to(elsewhere.path().join("full")).wait();
     assert!(matches!(refused, Err(Error::Trouble(_))), "{refused:?}");
     assert_eq!(std::fs::read(to.join("file")).unwrap(), content);
+    moved.completed().wait().unwrap();
+    let now = moved.snapshot().wait().unwrap();
+    assert_eq!((now.completed, now.trouble), (true, None));
+    seed.stop().wait().unwrap();
+    let kinds: Vec<_> = events.map(|event| event.kind).collect();
+    assert!(kinds.iter().any(|kind| matches!(kind, EventKind::NotMoved(_))), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| matches!(kind, EventKind::Failed(_))), "{kinds:?}");
+}
+
+#[test]
+fn one_move_at_a_time_and_the_next_run_knows_the_folder_in_which_the_data_is() {
+    let (content, places, state) =
+        (content(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = |name| places.path().join(name);
+    std::fs::create_dir(folder("first")).unwrap();
+    std::fs::write(folder("first").join("file"), &content).unwrap();
+    std::fs::write(folder("full"), b"no folder").unwrap();
+    let client = keeper(&folder("first"), state.path()).unwrap();
+    let kept = client.add(torrent(&content)).wait().unwrap();
+    kept.completed().wait().unwrap();
+    let (moves, refused) = (kept.move_to(folder("second")), kept.move_to(folder("full")));
+    let refused = refused.wait();
+    let busy = Trouble::Refused(CommandError::Busy);
+    assert!(matches!(&refused, Err(Error::Trouble(why)) if *why == busy), "{refused:?}");
+    moves.wait().unwrap();
+    let fails = kept.move_to(folder("full")).wait();
+    assert!(matches!(fails, Err(Error::Trouble(Trouble::Disk(..)))), "{fails:?}");
+    drop(kept);
+    end(client);
+    let entry = set(state.path()).pop().unwrap();
+    assert_eq!(Path::new(&entry.folder), folder("second"));
+    assert_eq!(entry.moving_to, "");
+    let client = keeper(&folder("first"), state.path()).unwrap();
+    let kept = client.torrents().wait().unwrap().pop().unwrap();
+    kept.completed().wait().unwrap();
+    assert_eq!(std::fs::read(folder("second").join("file")).unwrap(), content);
+}
+
+#[test]
+fn what_the_engine_refuses_is_answered_with_the_reason() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let torrent = seed.torrents().wait().unwrap().pop().unwrap();
+    let range = FileRange { file: 99, offset: 0, length: 1 };
+    let ahead = ReadAhead { range, within: Duration::ZERO, rate: None };
+    let refused = torrent.set_reader(ReaderId(1), Some(ahead)).wait();
+    let unknown = Trouble::Refused(CommandError::UnknownFile);
+    assert!(matches!(&refused, Err(Error::Trouble(why)) if *why == unknown), "{refused:?}");
+    // An answer comes when it is done.
+    torrent.pause().wait().unwrap();
+    assert_eq!(torrent.snapshot().wait().unwrap().state, Some(TorrentState::Paused));
+    torrent.resume().wait().unwrap();
+    assert_ne!(torrent.snapshot().wait().unwrap().state, Some(TorrentState::Paused));
+}
+
+/// Three files of which each shares a piece with the next.
+fn several(content: &[u8]) -> Metainfo {
+    let options =
+        CreateOptions { name: "several".into(), piece_length: PIECE, ..CreateOptions::default() };
+    let third = content.len() as u64 / 3;
+    let file = |name: &str| InputFile { path: vec![name.into()], length: third, executable: false };
+    let mut creator = Creator::new(options, ["a", "b", "c"].map(file).into()).unwrap();
+    for need in creator.needs().collect::<Vec<_>>() {
+        if let CreateNeed::Piece { index } = need {
+            let start = (index * PIECE) as usize;
+            let end = (start + PIECE as usize).min(content.len());
+            creator.provide_piece(index, Sha1Hash::of(&content[start..end]));
+        }
+    }
+    Metainfo::parse(&creator.finish().unwrap()).unwrap()
+}
+
+/// A client that has all of [`several`].
+fn seed_of_several(content: &[u8]) -> (tempfile::TempDir, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("several")).unwrap();
+    for (name, bytes) in ["a", "b", "c"].iter().zip(content.chunks(content.len() / 3)) {
+        std::fs::write(folder.path().join("several").join(name), bytes).unwrap();
+    }
+    let client = client(folder.path());
+    client.add(several(content)).wait().unwrap().completed().wait().unwrap();
+    (folder, client)
+}
+
+#[test]
+fn files_of_a_magnet_can_be_chosen_before_it_is_known_which_there_are() {
+    let content = content();
+    let (_files, seed) = seed_of_several(&content);
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let client = keeper(folder.path(), state.path()).unwrap();
+    let v1 = several(&content).info_hashes().v1;
+    let fetched = client.add(Magnet { v1, ..Magnet::default() }).wait().unwrap();
+    fetched.select(vec![Priority::Skip, Priority::Normal]).wait().unwrap();
+    fetched.add_peers(from(&seed).peers).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    let there = |name: &str| folder.path().join("several").join(name).exists();
+    assert_eq!([there("a"), there("b"), there("c")], [false, true, true]);
+    assert_eq!(set(state.path())[0].skipped, [0]);
+    // The first piece of a file that is not wanted has come with the one before: it is not in the file.
+    fetched.select(vec![Priority::Normal, Priority::Skip]).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    let range = FileRange { file: 1, offset: 0, length: 10 };
+    let refused = fetched.wait_for(range, Duration::ZERO).wait();
+    let not_wanted = Trouble::Refused(CommandError::NotWanted);
+    assert!(matches!(&refused, Err(Error::Trouble(why)) if *why == not_wanted), "{refused:?}");
+}
+
+#[test]
+fn a_magnet_that_is_moved_begins_in_the_other_folder() {
+    let content = content();
+    let (_files, seed) = seed(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let v1 = torrent(&content).info_hashes().v1;
+    let fetched = client.add(Magnet { v1, ..Magnet::default() }).wait().unwrap();
+    fetched.move_to(folder.path().join("there")).wait().unwrap();
+    fetched.add_peers(from(&seed).peers).wait().unwrap();
+    fetched.completed().wait().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("there/file")).unwrap(), content);
 }
 
 #[test]
@@ -250,6 +372,7 @@ fn one_client_fetches_from_another_and_a_thread_waits_for_it() {
     assert_eq!((now.completed, now.state), (true, Some(TorrentState::Seeding)));
     assert_eq!(client.snapshot().wait().unwrap().torrents.len(), 1);
     client.stop().wait().unwrap();
+    assert_eq!(client.events().next(), None);
     // Whoever listens learns all of it, and that it is over.
     let kinds: Vec<_> = events.map(|event| event.kind).collect();
     let pieces = kinds.iter().filter(|kind| matches!(kind, EventKind::Piece(_))).count();

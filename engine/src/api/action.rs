@@ -82,7 +82,7 @@ pub enum StreamAction {
         /// To whom.
         remote: SocketAddr,
     },
-    /// This connection is that accepted socket.
+    /// The accepted socket with this token is this connection.
     Adopt {
         /// The driver's name for it.
         socket: SocketToken,
@@ -264,7 +264,7 @@ pub enum DiskOp {
         /// Which.
         files: Vec<u32>,
     },
-    /// Files get other names; nothing that exists is replaced.
+    /// Renames files, and overwrites none.
     Rename {
         /// The torrent.
         torrent: TorrentId,

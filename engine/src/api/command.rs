@@ -140,15 +140,16 @@ impl AddTorrent {
     }
 }
 
-/// What a caller calls a command of its own by: what the engine answers to it carries the same number.
-/// The engine only gives it back.
+/// A number that the embedder chooses, and that the engine echoes in its answer to the command: each that is refused
+/// ([`Notice::CommandRejected`](crate::Notice)), and adding, moving, renaming and reading where they succeed. Other
+/// commands are carried out in the step that brings them, unless it refuses them.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
 pub struct Tag(pub u64);
 
 impl Tag {
-    /// Of commands whose answers nobody waits for, and of what happens without a command.
+    /// For commands whose answers are not needed, and for what happens without a command.
     pub const NONE: Self = Self(0);
 }
 
@@ -183,8 +184,8 @@ pub enum Command {
     /// Asks the DHT.
     Dht(Box<DhtRequest>),
     /// A torrent is complete and can be loaded at any time: it need not be in memory. It is asked for
-    /// with `Notice::Wanted` when somebody wants it. Needs no configuration; one that comes goes back
-    /// to standby only where [`Config::rest_after`](crate::Config::rest_after) says so.
+    /// with `Notice::Wanted` when somebody wants it. It works without
+    /// [`Config::rest_after`](crate::Config::rest_after); only with that does a torrent that was loaded go back to standby.
     StandBy {
         /// Which.
         info_hash: Sha1Hash,

@@ -10,8 +10,7 @@ use crate::base::budget::Budget;
 use crate::base::time::whole_seconds;
 use eddyline_mse::{Methods, Responder};
 
-/// What a peer with requests outstanding may send even when all credit is given: two blocks, so that
-/// no peer starves.
+/// Read credit that a peer with outstanding requests always has, in bytes: two blocks, so that no peer starves.
 pub const READ_FLOOR: u32 = 33 * 1024;
 
 /// Bytes of messages, blocks apart, that a peer may leave unread; what tells it of our pieces at the
@@ -64,7 +63,7 @@ pub const IDLE_WINDOW: u32 = 16 * 1024;
 /// Longest block a peer may ask for: what older clients did.
 pub const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 
-/// Nodes that are known for being there, run by the makers of several clients.
+/// Well-known nodes, run by the makers of several clients.
 const DHT_BOOTSTRAP: [&str; 4] = [
     "router.bittorrent.com:6881",
     "dht.transmissionbt.com:6881",
@@ -85,8 +84,7 @@ pub enum SeedChoking {
     AntiLeech,
 }
 
-/// Whether connections of peers are encrypted (MSE): hidden from whoever stands between, not proven to be
-/// anybody's.
+/// Whether connections of peers are encrypted (MSE): obfuscated against whoever reads on the way, not authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum EncryptionPolicy {
     /// Neither offered nor understood.
@@ -96,7 +94,7 @@ pub enum EncryptionPolicy {
     /// none is kept waiting by a call that it does not understand; with encryption when that failed, and so on in
     /// turns.
     Prefer,
-    /// Nobody is spoken to without.
+    /// Connections without it are neither made nor accepted.
     Require,
 }
 
@@ -157,8 +155,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Connections of one torrent.
     pub max_connections_per_torrent: u32,
-    /// Outgoing connections that are not established yet; with 0 no peer is called, however it is known. Whoever named
-    /// their addresses has at most as many as it leaves free; those that the user named may be four more.
+    /// Outgoing connections that are not established yet; with 0 none are made. A source of addresses has at
+    /// most half of them while addresses of others wait; those that the user named may be four more.
     pub max_half_open: u32,
     /// Incoming connections that have not sent a handshake yet.
     pub max_handshaking: u32,

@@ -134,7 +134,7 @@ pub enum Notice {
         client: String,
         /// Who named the address.
         source: PeerSource,
-        /// How the bytes behind its encrypted handshake go; `None` where there was none.
+        /// What an encrypted handshake agreed on; `None` where there was none.
         encryption: Option<EncryptionMethod>,
         /// What carries it.
         transport: Transport,
@@ -190,7 +190,7 @@ pub enum Notice {
         /// What was found.
         outcome: Box<DhtOutcome>,
     },
-    /// It is believed otherwise now whether others can connect to us.
+    /// Our estimate of whether others can connect to us has changed.
     Reachability {
         /// What is believed.
         state: Reachability,

@@ -4,11 +4,12 @@ use core::num::NonZeroU64;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// Names a reader of a torrent. The embedder chooses the number; the highest bit counts for nothing.
+/// Names a reader of a torrent. The embedder chooses the number; the highest bit is ignored, since the engine
+/// numbers its own readers with it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ReaderId(pub u32);
 
-/// Bytes of a file. At least one, and none behind its end.
+/// A range of bytes of a file: not empty, and within the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileRange {
     /// Index into the layout's files.

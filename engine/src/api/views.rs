@@ -171,7 +171,7 @@ pub struct PeerView {
     pub downloaded: u64,
     /// Payload to it.
     pub uploaded: u64,
-    /// How the bytes behind its encrypted handshake go; `None` where there was none.
+    /// What an encrypted handshake agreed on; `None` where there was none.
     pub encryption: Option<EncryptionMethod>,
     /// What carries the connection.
     pub transport: Transport,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::base::time::Instant;
 use serde::{Deserialize, Serialize};
 
-/// Returned by every step, so that it cannot be forgotten. Calling earlier is harmless, calling
+/// Returned by every step. Calling earlier is harmless, calling
 /// later costs quality and never correctness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wakeup {

@@ -73,7 +73,7 @@ impl Torrent {
             picker.check_shape()?;
         }
         let fits = self.contents.picker().is_none_or(|picker| picker.geometry() == geometry)
-            && self.goal.priorities.len() == self.contents.files().len()
+            && (!self.is_known() || self.goal.priorities.len() == self.contents.files().len())
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
                 PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => {

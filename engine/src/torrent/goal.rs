@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::reads::Reads;
-use crate::api::Priority;
+use super::reads::{Answered, Reads};
+use crate::api::{FilePriority, Priority};
 use crate::base::time::Instant;
-use crate::metainfo::Metainfo;
+use crate::metainfo::{MAX_FILE_INDEX, Metainfo};
 
 /// What the user wants, and whether it is there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +54,35 @@ impl Goal {
                 *priority = Priority::Skip;
             }
         }
+    }
+
+    /// Wants files more or less from now on. Before it is known which there are, all that is said is kept.
+    pub(super) fn prioritise(&mut self, changes: &[FilePriority], known: bool) {
+        for FilePriority { file, priority } in changes.iter().copied() {
+            if !known && file <= MAX_FILE_INDEX {
+                let length = self.priorities.len().max(file as usize + 1);
+                self.priorities.resize(length, Priority::Normal);
+                if let Some(select) = &mut self.select {
+                    select.retain(|selected| *selected != file);
+                    select.extend(Some(file).filter(|_| priority != Priority::Skip));
+                }
+            }
+            if let Some(slot) = self.priorities.get_mut(file as usize) {
+                *slot = priority;
+            }
+        }
+    }
+
+    /// Whether a file is wanted.
+    pub(super) fn wants(&self, file: u32) -> bool {
+        self.priorities.get(file as usize) != Some(&Priority::Skip)
+    }
+
+    /// Ranges that will not come: of a piece that does not, or of a file that is not wanted any more.
+    pub(super) fn take_hopeless_reads(&mut self, comes: impl Fn(u32) -> bool) -> Vec<Answered> {
+        let priorities = &self.priorities;
+        let wants = |file: u32| priorities.get(file as usize) != Some(&Priority::Skip);
+        self.reads.take_hopeless(|file, piece| !wants(file) || !comes(piece))
     }
 
     /// Files that are not wanted.

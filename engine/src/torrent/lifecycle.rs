@@ -357,7 +357,7 @@ impl Torrent {
             return;
         }
         self.leave_swarm(ctx, CloseReason::Stopped);
-        let unread = self.goal.reads.take_hopeless(|_| true);
+        let unread = self.goal.reads.take_hopeless(|_, _| true);
         self.end_reads(ctx, unread, false);
         self.life.leave(exit);
         self.go_on_closing(ctx);
@@ -472,15 +472,14 @@ impl Torrent {
 
     /// Changes priorities of files.
     pub(crate) fn set_priorities(&mut self, ctx: &mut Context, tag: Tag, changes: &[FilePriority]) {
-        for change in changes {
-            if let Some(slot) = self.goal.priorities.get_mut(change.file as usize) {
-                *slot = change.priority;
-            }
+        self.goal.prioritise(changes, self.is_known());
+        if !self.is_known() {
+            return;
         }
         self.apply_priorities();
         let picker = self.contents.picker();
-        let never = |piece| !picker.is_some_and(|it| it.have().has(piece) || it.is_missing(piece));
-        let hopeless = self.goal.reads.take_hopeless(never);
+        let comes = |piece| picker.is_some_and(|it| it.have().has(piece) || it.is_missing(piece));
+        let hopeless = self.goal.take_hopeless_reads(comes);
         self.end_reads(ctx, hopeless, false);
         let skipped = self.goal.skipped_files();
         self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));

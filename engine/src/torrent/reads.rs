@@ -136,11 +136,12 @@ impl Reads {
         ready
     }
 
-    /// Ranges that will not come: `lost` says so of a piece.
-    pub(super) fn take_hopeless(&mut self, lost: impl Fn(u32) -> bool) -> Vec<Answered> {
+    /// Ranges that will not come: `lost` says so of a piece of a file.
+    pub(super) fn take_hopeless(&mut self, lost: impl Fn(u32, u32) -> bool) -> Vec<Answered> {
         let mut gone = Vec::new();
         self.waiting.retain(|reader, waiting| {
-            let hopeless = (waiting.window.first..waiting.window.end).any(&lost);
+            let lost = |piece| lost(waiting.range.file, piece);
+            let hopeless = (waiting.window.first..waiting.window.end).any(lost);
             if hopeless {
                 gone.push(Answered { tag: waiting.tag, range: waiting.range, reader: *reader });
             }

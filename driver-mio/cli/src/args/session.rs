@@ -101,7 +101,7 @@ pub struct ChangeArgs {
 
 /// Add torrents.
 ///
-/// What is there already stays as it is. Where both goals are given, whichever is reached first ends the seeding of a
+/// Torrents that are in the session already stay unchanged. Where both goals are given, whichever is reached first ends the seeding of a
 /// torrent.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
@@ -255,8 +255,8 @@ pub enum SortBy {
 #[derive(Args, Debug)]
 #[command(
     mut_arg("seed_ratio", |arg| arg.long_help(
-        "Seed each torrent until R times its size is uploaded. Goals of a torrent itself come \
-         first. When all torrents have reached their goals, the run ends.",
+        "Seed each torrent until R times its size is uploaded. A torrent's own goals take \
+         precedence. When all torrents have reached their goals, the run ends.",
     )),
     mut_arg("seed_time", |arg| arg.long_help(
         "Seed each torrent for this long after it is complete: 90s, 5m, 2h or 1d.",
@@ -279,7 +279,7 @@ pub struct SessionRunArgs {
 
 /// Change the options of torrents.
 ///
-/// What is not named stays as it is.
+/// Options that are not given stay unchanged.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[

@@ -10,7 +10,7 @@ use super::{RecordFlags, Threads};
 
 /// Check files against a torrent.
 ///
-/// Every piece is hashed. It is said which pieces and files are good, bad, missing or too long. Nothing is changed.
+/// Hashes every piece, and reports which pieces and files are good, bad, missing or too long. Changes nothing.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[

@@ -34,7 +34,7 @@ const ELSEWHERE: &str = "\
 Every long flag can also be set by an environment variable, EDDYLINE_ and its name in capitals \
 (EDDYLINE_MAX_UP), and by a key in $XDG_CONFIG_HOME/eddyline/config.toml. The command line wins, \
 then the environment, then the file. \
-EDDYLINE_PEER and others of addresses take several with spaces between them.";
+Variables that take several addresses, such as EDDYLINE_PEER, have spaces between them.";
 
 /// The end of `--help`: examples, exit codes, and where else flags may be set.
 pub(super) fn below(examples: &[(&str, &str)], codes: &[&str]) -> String {

@@ -52,8 +52,7 @@ pub struct LimitFlags {
     /// Do not limit what goes over uTP.
     #[arg(
         long,
-        long_help = "Do not hold what goes over uTP to --max-down and --max-up: it gives way by itself to \
-                     whatever else uses the line."
+        long_help = "Exempt uTP from --max-down and --max-up: it yields to other traffic by itself."
     )]
     pub no_limit_utp: bool,
     /// Limit the number of peers of each torrent [default: 100].
@@ -121,8 +120,7 @@ pub struct PeerFlags {
     /// Do not help peers to meet through routers, nor be helped.
     #[arg(
         long,
-        long_help = "Do not introduce peers to each other that nobody can connect to (BEP 55), and do not let \
-                     peers introduce this one."
+        long_help = "Disable hole punching (BEP 55): neither relay for peers behind routers, nor use such relays."
     )]
     pub no_holepunch: bool,
     /// Do not look for peers on the local network.
@@ -134,7 +132,7 @@ pub struct PeerFlags {
         value_name = "HOST:PORT",
         value_parser = parse_bootstrap,
         long_help = "Join the DHT through this node instead of the usual ones. Can be given more than \
-                     once; an empty value stands for no node at all."
+                     once; an empty value means none."
     )]
     pub dht_bootstrap: Vec<String>,
 }
@@ -171,11 +169,11 @@ pub struct NetworkFlags {
             ("both", Transports::Both),
         ]),
         default_value = "both",
-        long_help = "Speak to peers over TCP, over uTP, which gives way to whatever else uses the line and \
-                     passes more routers, or over both: whichever answers an address first."
+        long_help = "Connect to peers over TCP, over uTP, which yields to other traffic and works through \
+                     more routers, or over both: whichever answers first."
     )]
     pub transport: Transports,
-    /// Hide connections: prefer, require or disable.
+    /// Encrypt connections: prefer, require or disable.
     #[arg(
         long,
         value_name = "HOW",
@@ -185,12 +183,13 @@ pub struct NetworkFlags {
             ("disable", EncryptionPolicy::Disable),
         ]),
         default_value = "prefer",
-        long_help = "Hide connections with peers from whoever stands between. prefer: let both in, \
-                     and call peers with encryption where they take nothing else. require: speak to \
-                     nobody without. disable: neither offer nor understand it."
+        long_help = "Encrypt connections with peers, so that providers cannot easily tell that it is \
+                     BitTorrent. prefer: accept both; connect without it first, and with it where a \
+                     peer takes nothing else. require: use no connection without it. disable: neither \
+                     offer nor accept it."
     )]
     pub encryption: EncryptionPolicy,
-    /// How much is hidden: rc4, plaintext or either.
+    /// What is encrypted: rc4, plaintext or either.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -200,9 +199,9 @@ pub struct NetworkFlags {
             ("either", EncryptionLevel::Either),
         ]),
         default_value = "either",
-        long_help = "How much is hidden. rc4: everything. plaintext: only the handshake, so that it costs \
-                     nothing more. either: whatever both sides know; everything where encryption is \
-                     required."
+        long_help = "What is encrypted. rc4: the whole stream. plaintext: only the handshake, which costs \
+                     nothing per byte. either: whatever both sides know; the whole stream where \
+                     encryption is required."
     )]
     pub encryption_level: EncryptionLevel,
 }
@@ -249,8 +248,8 @@ pub struct FileFlags {
     /// Download pieces in order.
     #[arg(
         long,
-        long_help = "Download pieces in order, so that a file can be played while it comes. The swarm as a \
-                     whole is faster without it."
+        long_help = "Download pieces in order, so that a file can be played while it downloads. This slows \
+                     the swarm down."
     )]
     pub sequential: bool,
     /// How to reserve disk space.

@@ -271,9 +271,10 @@ impl Run<'_> {
             }
             Notice::MetadataReady(id) => self.metadata_came(*id),
             // It goes on where it is, and the user decides what next.
-            Notice::StorageFailed { torrent: id, task: StorageTask::Move(_), .. } => {
-                let item = self.session.item(*id);
-                let why = item.and_then(|item| self.session.failure_of(item));
+            Notice::StorageFailed { tag, torrent: id, task: StorageTask::Move(_), .. } => {
+                let (item, answer) = (self.session.item(*id), self.session.answer_to(*tag));
+                let why = item.zip(answer.and_then(Result::err));
+                let why = why.map(|(item, why)| self.session.failure_by(item, &why));
                 let entry = self.hash_of(*id).and_then(|hash| self.set.get(&hash).cloned());
                 if let (Some(entry), Some(why)) = (entry, why) {
                     self.session.fail(*id, move_failure(&entry, &why));

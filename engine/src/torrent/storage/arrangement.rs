@@ -213,6 +213,12 @@ impl Arrangement {
         }
     }
 
+    /// The data will be at another location: there is none yet. Returns that it is there.
+    pub(in crate::torrent) fn begin_at(&mut self, location: LocationId) -> bool {
+        self.placement.location = location;
+        true
+    }
+
     /// The data is to move to another location. Returns whether it is there already.
     pub(in crate::torrent) fn move_to(
         &mut self,

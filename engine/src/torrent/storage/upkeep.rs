@@ -308,7 +308,12 @@ impl Storage {
         to: LocationId,
         out: &mut Outputs,
     ) {
-        match self.arrangement.move_to(tag, to) {
+        // Of a magnet there is nothing to be moved yet.
+        let moved = match around.metainfo {
+            Some(_) => self.arrangement.move_to(tag, to),
+            None => Ok(self.arrangement.begin_at(to)),
+        };
+        match moved {
             Ok(true) => {
                 let (torrent, task) = (around.torrent, StorageTask::Move(to));
                 out.push(Output::Notice(Notice::StorageDone { tag, torrent, task }));
