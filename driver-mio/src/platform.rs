@@ -74,7 +74,8 @@ pub fn let_routers_split(socket: impl AsFd, ipv6: bool, may: bool) {
         let _ = nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::Ipv6DontFrag, &!may);
         let _ = sockopt::set_ipv6_mtu_discover(fd, if may { V6::WANT } else { V6::PROBE });
     } else {
-        let _ = sockopt::set_ip_mtu_discover(fd, if may { V4::WANT } else { V4::PROBE });
+        // `WANT` forbids splitting as well, until a router has said that a packet is too long. Many say nothing.
+        let _ = sockopt::set_ip_mtu_discover(fd, if may { V4::DONT } else { V4::PROBE });
     }
 }
 

@@ -194,3 +194,15 @@ fn who_reached_us_at_one_of_several_addresses_is_answered_from_there() {
         assert_eq!((length, from), (6, asked));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn routers_may_split_what_is_sent_again_also_where_none_of_them_said_that_it_is_too_long() {
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, ip_mtu_discover};
+
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    platform::let_routers_split(&socket, false, true);
+    assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::DONT);
+    platform::let_routers_split(&socket, false, false);
+    assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::PROBE);
+}
