@@ -46,6 +46,30 @@ fn what_documents_link_to_is_there() {
     assert!(links > 8, "{links} links");
 }
 
+/// Names of source files in backquotes, with folders in front or without, end the path of one that is there.
+#[test]
+fn the_source_files_that_documents_name_are_there() {
+    let listed = Command::new("git").arg("-C").arg(root()).args(["ls-files"]).output();
+    let Ok(listed) = listed.map(|output| String::from_utf8(output.stdout).unwrap()) else { return };
+    let is_there = |name: &str| {
+        listed.lines().any(|path| {
+            path.strip_suffix(name).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
+        })
+    };
+    let mut names = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        for name in text.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs")) {
+            names += 1;
+            assert!(
+                name.contains(char::is_whitespace) || is_there(name),
+                "{document} names {name}"
+            );
+        }
+    }
+    assert!(names > 100, "{names} names");
+}
+
 /// The top level is fixed, and what stands there has a line in a table of README or ARCHITECTURE, or is what every
 /// project has.
 #[test]

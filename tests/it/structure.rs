@@ -100,7 +100,7 @@ fn no_machine_of_a_torrent_sees_the_torrent_or_another() {
             }
         }
         let names_it = |line: &str| {
-            let line = line.replace("Rename::Torrent", "");
+            let line = line.replace("Rename::Torrent", "").replace("Source::Torrent", "");
             let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
             !line.trim_start().starts_with("//") && words.any(|word| word == "Torrent")
         };

@@ -47,6 +47,7 @@ pub mod fuzzing;
 mod handle;
 mod item;
 mod kept;
+mod prepare;
 mod reply;
 mod selected;
 mod session;

@@ -21,6 +21,7 @@ use eddyline_mio::{Driver, DriverConfig, DriverError};
 
 use crate::dht_state::SharedDht;
 use crate::item::{AddOptions, Item, Renames};
+use crate::prepare::prepare;
 use crate::selected::Selected;
 use crate::session_store::SessionSet;
 use crate::setup::{READ_CACHE, Setup, UNHASHED, disk_threads};
@@ -580,32 +581,4 @@ fn whole(folder: &Path) -> PathBuf {
         true => folder.to_owned(),
         false => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
     }
-}
-
-/// A torrent as its source and the options say.
-fn prepare(source: Source, options: AddOptions, names: &Names) -> Result<AddTorrent, AddError> {
-    let mut add = match source {
-        Source::Torrent(metainfo) => AddTorrent::new(metainfo),
-        Source::Magnet(magnet) => {
-            let mut add = AddTorrent::new(Source::Magnet(magnet.clone()));
-            // A peer that is named in passing may well be gone.
-            let found = magnet.named_peers.iter().filter_map(|peer| resolve(peer, names).ok());
-            add.peers.extend(found.flatten());
-            add
-        }
-    };
-    if add.source.info_hashes().v1.is_none() {
-        return Err(AddError::V2Only(add.source.name().into_owned()));
-    }
-    add.priorities = options.priorities;
-    add.sequential = options.sequential;
-    add.paused = options.paused;
-    add.hold_metadata = options.hold;
-    add.limits = options.limits;
-    add.overwrite = options.overwrite;
-    add.read_only = options.read_only;
-    add.allocation = options.allocation;
-    add.trackers = options.trackers;
-    add.peers.extend(options.peers);
-    Ok(add)
 }
