@@ -483,6 +483,18 @@ fn a_driver_that_broke_a_rule_would_be_found() {
         let (faults, _) = history::read(&broken);
         assert!(faults.len() == 1 && faults[0].starts_with(rule), "{event:?}: {faults:?}");
     }
+    // An end that is left out is missed when all is over.
+    let (at, lost) = steps
+        .iter()
+        .enumerate()
+        .find_map(|(at, step)| {
+            Some((at, step.events.iter().position(|event| matches!(event, Event::Disk(..)))?))
+        })
+        .unwrap();
+    let mut silent = steps.clone();
+    silent[at].events.remove(lost);
+    let (faults, _) = history::read(&silent);
+    assert!(faults.len() == 1 && faults[0].starts_with("rule 6"), "{faults:?}");
     let mut backwards = steps.clone();
     backwards.swap(0, steps.len() - 1);
     let (faults, _) = history::read(&backwards);

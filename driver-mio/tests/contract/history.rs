@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use eddyline::base::ids::{ConnId, DiskOpId, LookupId};
+use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, LookupId};
 use eddyline::trace::{LastStep, Replayer, Trace};
-use eddyline::{Action, Event, StreamAction, StreamEvent};
+use eddyline::{Action, Event, HttpEvent, Notice, StreamAction, StreamEvent};
 
 /// Every step of a trace: what the driver told the engine, and what the engine asked it for.
 ///
@@ -45,6 +45,9 @@ struct Reader {
     open: BTreeMap<ConnId, Open>,
     disk: BTreeSet<DiskOpId>,
     lookups: BTreeSet<LookupId>,
+    exchanges: BTreeSet<ExchangeId>,
+    /// The engine has stopped.
+    over: bool,
     ends: Ends,
     faults: Vec<String>,
 }
@@ -61,15 +64,34 @@ pub fn read(steps: &[LastStep]) -> (Vec<String>, Ends) {
         step.events.iter().for_each(|event| reader.told(event));
         step.actions.iter().for_each(|action| reader.asked(action));
     }
+    reader.ended();
     (reader.faults, reader.ends)
 }
 
 impl Reader {
+    /// Nothing is left without an end when the engine has stopped. Of a history that is cut short nothing is known.
+    fn ended(&mut self) {
+        if !self.over {
+            return;
+        }
+        let disk = self.disk.iter().map(|op| format!("{op:?}"));
+        let lookups = self.lookups.iter().map(|lookup| format!("{lookup:?}"));
+        let exchanges = self.exchanges.iter().map(|exchange| format!("{exchange:?}"));
+        let calls = self.open.iter().filter(|(_, open)| !open.is_connected);
+        let calls = calls.map(|(conn, _)| format!("{conn:?}"));
+        let left = disk.chain(lookups).chain(exchanges).chain(calls);
+        self.faults.extend(left.map(|left| format!("rule 6: {left} never ended")));
+    }
+
     fn told(&mut self, event: &Event) {
         let known = match event {
             Event::Stream(conn, event) => return self.told_of(*conn, event),
             Event::Disk(op, _) => self.disk.remove(op),
             Event::Resolved(lookup, _) => self.lookups.remove(lookup),
+            Event::Http(exchange, HttpEvent::Finished | HttpEvent::Failed(_)) => {
+                self.exchanges.remove(exchange)
+            }
+            Event::Http(exchange, _) => self.exchanges.contains(exchange),
             _ => true,
         };
         if !known {
@@ -116,6 +138,8 @@ impl Reader {
         match action {
             Action::Disk(op, _) => drop(self.disk.insert(*op)),
             Action::Resolve(lookup, _) => drop(self.lookups.insert(*lookup)),
+            Action::Http(exchange, _) => drop(self.exchanges.insert(*exchange)),
+            Action::Notify(Notice::ShutDown) => self.over = true,
             Action::Stream(conn, action) => self.asked_of(*conn, action),
             _ => {}
         }

@@ -27,6 +27,7 @@ enum Storing<'a> {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 enum Stored {
     Parsed { info: Bytes, layers: BTreeMap<Sha256Hash, Bytes>, outside: Outside },
     StandIn(Box<StandIn>),
