@@ -20,6 +20,7 @@ use super::output::warn;
 use super::output_file::{OutputFile, Readers};
 use super::progress::Reporter;
 use super::published::look_up;
+use super::remembered::{remember, remembered};
 use super::selection::{ask, check, select};
 use super::session::Session;
 use super::session_set::spare_set;
@@ -62,22 +63,7 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
             Ended::Done(source) => source,
             Ended::BySignal(code) => return Ok((session, reporter, Ok(Some(code)))),
         };
-        let priorities = match &source {
-            Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
-            Source::Torrent(metainfo) => select(metainfo, &files.select)?,
-            Source::Magnet(_) => Vec::new(),
-        };
-        // What to fetch is chosen when it is known what there is, and what it is called is told before
-        // anything is written.
-        let hold = files.metadata_only || matches!(source, Source::Magnet(_));
-        let options = AddOptions {
-            priorities,
-            sequential: files.sequential,
-            hold,
-            overwrite: files.allow_overwrite,
-            allocation: files.allocation,
-            ..AddOptions::default()
-        };
+        let (source, options) = prepared(&session, source, args)?;
         session.add(source, flags, options)?;
     }
     reporter.listening(&session);
@@ -95,6 +81,42 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     Ok((session, reporter, outcome))
+}
+
+/// A source with how it is added, as the flags say. What a magnet led to in an earlier run is known.
+fn prepared(
+    session: &Session,
+    source: Source,
+    args: &DownloadArgs,
+) -> Result<(Source, AddOptions), Failure> {
+    let (files, fresh) = (&args.files, args.transfer.state.no_resume);
+    let known = if fresh { None } else { remembered(session, &source) };
+    let (source, of_magnet) = match known {
+        Some((metainfo, options)) => {
+            if !files.metadata_only {
+                spare_set(session.store().map(ResumeStore::state), &metainfo, &files.dir)?;
+            }
+            (Source::Torrent(metainfo), options)
+        }
+        None => (source, AddOptions::default()),
+    };
+    let priorities = match &source {
+        Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
+        Source::Torrent(metainfo) if !files.select.is_empty() => select(metainfo, &files.select)?,
+        _ => of_magnet.priorities.clone(),
+    };
+    // What to fetch is chosen when it is known what there is, and what it is called is told before
+    // anything is written.
+    let hold = files.metadata_only || matches!(source, Source::Magnet(_));
+    let options = AddOptions {
+        priorities,
+        sequential: files.sequential,
+        hold,
+        overwrite: files.allow_overwrite,
+        allocation: files.allocation,
+        ..of_magnet
+    };
+    Ok((source, options))
 }
 
 /// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path,
@@ -286,6 +308,9 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End<'_>) -> Result<(
         session.fail(id, failure);
         return Ok(());
     }
+    if let (Some(store), Some(item)) = (session.store(), session.item(id)) {
+        remember(store, item);
+    }
     let chooses = end.asks || !end.selections.is_empty();
     if let Some(item) = session.item(id).filter(|_| chooses) {
         let chosen = match end.asks {
@@ -327,6 +352,7 @@ pub fn seed(args: &SeedArgs, general: General) -> Result<ExitCode, Failure> {
 fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     let flags = &args.transfer;
     let mut torrents = Vec::new();
+    std::fs::metadata(&args.dir).map_err(|error| Failure::io(&args.dir, &error))?;
     let names = names(flags.network.bind.as_deref())?;
     for text in &args.torrent {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));
