@@ -91,15 +91,20 @@ fn prepared(
 ) -> Result<(Source, AddOptions), Failure> {
     let (files, fresh) = (&args.files, args.transfer.state.no_resume);
     let known = if fresh { None } else { remembered(session, &source) };
-    let (source, of_magnet) = match known {
-        Some((metainfo, options)) => {
-            if !files.metadata_only {
-                spare_set(session.store().map(ResumeStore::state), &metainfo, &files.dir)?;
-            }
-            (Source::Torrent(metainfo), options)
+    let (mut source, mut of_magnet) = (source, AddOptions::default());
+    if let Some((metainfo, options)) = known {
+        let state = session.store().map(ResumeStore::state);
+        let fits = match files.metadata_only {
+            true => Ok(()),
+            false => spare_set(state, &metainfo, &files.dir),
+        };
+        match fits.and_then(|()| select(&metainfo, &files.select)) {
+            Ok(_) => (source, of_magnet) = (Source::Torrent(metainfo), options),
+            Err(failure) if args.source.len() == 1 => return Err(failure),
+            // As of a magnet that nobody knows: others go on, and it fails when its turn comes.
+            Err(_) => {}
         }
-        None => (source, AddOptions::default()),
-    };
+    }
     let priorities = match &source {
         Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
         Source::Torrent(metainfo) if !files.select.is_empty() => select(metainfo, &files.select)?,
@@ -352,7 +357,10 @@ pub fn seed(args: &SeedArgs, general: General) -> Result<ExitCode, Failure> {
 fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     let flags = &args.transfer;
     let mut torrents = Vec::new();
-    std::fs::metadata(&args.dir).map_err(|error| Failure::io(&args.dir, &error))?;
+    let absent = std::fs::metadata(&args.dir).err();
+    if let Some(error) = absent.filter(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Err(Failure::io(&args.dir, &error));
+    }
     let names = names(flags.network.bind.as_deref())?;
     for text in &args.torrent {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));
