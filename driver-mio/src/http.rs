@@ -473,6 +473,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_falls_silent_in_the_middle_of_a_body_is_late_and_not_wrong() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/a.torrent", listener.local_addr().unwrap());
+        let silent = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nd8:announce";
+            stream.write_all(head).unwrap();
+            // It stays connected for as long as somebody waits.
+            drop(std::io::copy(&mut stream, &mut std::io::sink()));
+        });
+        let get = HttpGet { timeout: Duration::from_millis(500), ..get(url) };
+        assert!(matches!(fetch(&get, "test", &names()), Err(HttpFailure::TimedOut)));
+        silent.join().unwrap();
+    }
+
+    #[test]
     fn redirect_targets_are_made_absolute() {
         let base = "http://t.example:80/a/announce?x=/1";
         let to = |location| absolute(base, location).unwrap();

@@ -36,7 +36,7 @@ fn put(metainfo: &Arc<Metainfo>, bytes: &[u8], fs: &Arc<dyn FileSystem>) {
     let placement = Placement::default();
     let files =
         TorrentFiles::new(id, metainfo.clone(), fs.clone(), &placement, cache, options).unwrap();
-    files.open().unwrap();
+    files.open(true).unwrap();
     for (piece, content) in (0..).zip(bytes.chunks(PIECE as usize)) {
         files.write(piece, 0, &[content]).unwrap();
     }

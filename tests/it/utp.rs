@@ -219,6 +219,27 @@ fn who_hangs_up_over_tcp_before_the_handshake_is_called_over_utp() {
 }
 
 #[test]
+fn an_address_that_does_not_answer_over_utp_is_told_as_called_so() {
+    for transports in [Transports::Utp, Transports::Tcp] {
+        let mut world = World::new(46);
+        let seed = world.add_node_with(config(Transports::Both));
+        let leech = world.add_node_with(config(transports));
+        world.node_mut(seed).hears_tcp = false;
+        world.node_mut(seed).hears_utp = false;
+        world.leech(leech, &content(), &[seed]);
+        let closed = |world: &World| {
+            world.node(leech).notices.iter().find_map(|notice| match notice {
+                Notice::PeerClosed { transport, .. } => Some(*transport),
+                _ => None,
+            })
+        };
+        assert!(world.run_until(60, |world| closed(world).is_some()));
+        let called = transports.include(Transport::Utp);
+        assert_eq!(closed(&world), Some(if called { Transport::Utp } else { Transport::Tcp }));
+    }
+}
+
+#[test]
 fn a_run_over_utp_replays_from_its_trace_which_holds_no_content() {
     let content = Content::new("recorded", 16 << 20, 1 << 20);
     let mut world = World::new(39);

@@ -24,6 +24,11 @@ const OWN: &[(&str, &[&str])] = &[
     ("session rename", &["file"]),
 ];
 
+/// Commands of the session after which what is said stays with a torrent. Variables of flags of theirs that other
+/// commands have too name the command, as `EDDYLINE_SESSION_SET_MAX_UP`: whoever limits all torrents of a run by
+/// `EDDYLINE_MAX_UP` does not write that into each of them.
+const LASTING: &[&str] = &["session add", "session set"];
+
 /// Flags that may be given several times and whose values have no spaces: a variable has several with spaces
 /// between them.
 const ADDRESSES: &[&str] = &["peer", "tracker", "dht-bootstrap", "web-seed"];
@@ -67,9 +72,10 @@ fn place_of(error: &clap::Error, given: &[OsString], file: &toml::Table) -> Opti
     if given.iter().any(|argument| argument.to_string_lossy().ends_with(value)) {
         return None;
     }
-    let name = variable(flag);
-    let is_it = |text: String| text == value || text.split_whitespace().any(|part| part == value);
-    if std::env::var(&name).is_ok_and(is_it) {
+    let is_it = |text: &str| text == value || text.split_whitespace().any(|part| part == value);
+    let paths = ["", "session add", "session set"];
+    let mut names = paths.iter().map(|path| variable(format!("{path} {flag}").trim()));
+    if let Some(name) = names.find(|name| std::env::var(name).is_ok_and(|text| is_it(&text))) {
         return Some(format!("the environment, {name}"));
     }
     let path = folders::config()?.join("config.toml");
@@ -78,7 +84,7 @@ fn place_of(error: &clap::Error, given: &[OsString], file: &toml::Table) -> Opti
 
 /// The environment variable of a flag.
 fn variable(flag: &str) -> String {
-    format!("EDDYLINE_{}", flag.to_uppercase().replace('-', "_"))
+    format!("EDDYLINE_{}", flag.to_uppercase().replace(['-', ' '], "_"))
 }
 
 /// The configuration file of the user. One that cannot be read is ignored: a service may run with
@@ -192,10 +198,20 @@ fn flags_of<'a>(command: &'a Command, arguments: &[OsString]) -> Vec<&'a Arg> {
 /// Gives every long flag of every command its environment variable and its default from the file; those
 /// that are undone get neither.
 fn with_fallbacks(command: Command, file: &toml::Table, undone: &[String]) -> Command {
+    let flags = flags_below(&command);
     let arguments = |command: Command, path: &str, tables: &[&toml::Table]| {
         // Whoever has a flag in an alias may give it again.
         let command = command.args_override_self(true);
-        command.mut_args(|arg| with_fallback(arg, path, tables, undone))
+        command.mut_args(|arg| {
+            let own = arg.get_long().is_some_and(|long| is_own(path, long));
+            let alone = |long: &str| flags.iter().filter(|flag| *flag == long).count() == 1;
+            let lasts = own && LASTING.contains(&path);
+            let name = arg.get_long().map(|long| match lasts && !alone(long) {
+                true => variable(&format!("{path} {long}")),
+                false => variable(long),
+            });
+            with_fallback(arg, &name.unwrap_or_default(), own, tables, undone)
+        })
     };
     let command = arguments(command, "", &[file]);
     command.mut_subcommands(|sub| {
@@ -210,13 +226,25 @@ fn with_fallbacks(command: Command, file: &toml::Table, undone: &[String]) -> Co
     })
 }
 
-/// One flag of the command at `path`. The first table that has it counts.
-fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String]) -> Arg {
+/// Whether a flag means something of its own to the command at `path`.
+fn is_own(path: &str, long: &str) -> bool {
+    OWN.iter().any(|(command, flags)| *command == path && flags.contains(&long))
+}
+
+/// One flag, with the variable of this name behind it. The first table that has it counts, and of those that are
+/// its command's `own` the last does not.
+fn with_fallback(
+    arg: Arg,
+    name: &str,
+    own: bool,
+    tables: &[&toml::Table],
+    undone: &[String],
+) -> Arg {
     let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
     if undone.contains(&long) {
         return arg;
     }
-    let name = variable(&long);
+    let name = name.to_owned();
     // A flag takes 1, yes and on from the environment as well as true.
     let arg = match arg.get_action() {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()).env(name),
@@ -227,7 +255,6 @@ fn with_fallback(arg: Arg, path: &str, tables: &[&toml::Table], undone: &[String
         },
         _ => arg.env(name),
     };
-    let own = OWN.iter().any(|(command, flags)| *command == path && flags.contains(&&*long));
     // What is said for all is the last.
     let tables = if own { &tables[..tables.len() - 1] } else { tables };
     match tables.iter().find_map(|table| table.get(&long)) {

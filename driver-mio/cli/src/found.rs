@@ -136,7 +136,11 @@ pub fn told_of(session: &Session, item: &Item, notice: &Notice) -> Option<String
             let path = engine.file_path(*id, *files.first()?)?.join("/");
             Some(format!(
                 "{path}{} longer than the torrent says; the rest is cut off",
-                and_more(files.len(), "was", "were")
+                match files.len() {
+                    1 => " was".to_owned(),
+                    2 => " and another file were".to_owned(),
+                    count => format!(" and {} other files were", count - 1),
+                }
             ))
         }
         Notice::Checked(id, _) => {
@@ -179,17 +183,12 @@ pub fn called_otherwise(
         (own != now.join("/") && !is_known(index, &now)).then(|| (own, now.join("/")))
     });
     let (own, now) = called.next()?;
-    let more = and_more(called.count() + 1, "is", "are");
-    Some(format!("{own}{more} called {now} here"))
-}
-
-/// What follows the first name where there are `count` of them.
-fn and_more(count: usize, one: &str, many: &str) -> String {
-    match count {
-        1 => format!(" {one}"),
-        2 => format!(" and another file {many}"),
-        _ => format!(" and {} other files {many}", count - 1),
-    }
+    let more = match called.count() {
+        0 => String::new(),
+        1 => ", and another file has another name, too".to_owned(),
+        count => format!(", and {count} other files have other names, too"),
+    };
+    Some(format!("{own} is called {now} here{more}"))
 }
 
 /// What is said of links that are followed to the files of a torrent.

@@ -24,6 +24,7 @@ mod output_file;
 mod passkeys;
 mod progress;
 mod published;
+mod remembered;
 mod replay;
 mod selection;
 mod session;

@@ -66,7 +66,7 @@ impl Session {
         flags: &TransferFlags,
         mut options: AddOptions,
     ) -> Result<(), Failure> {
-        options.trackers = flags.peers.tracker.clone();
+        options.trackers.extend(flags.peers.tracker.iter().cloned());
         for peer in &flags.peers.peer {
             let found = eddyline_session::resolve(peer, self.names());
             options.peers.extend(found.map_err(|error| unreachable(peer, error))?);

@@ -55,7 +55,7 @@ pub fn write_above(text: &str) {
     let mut screen = screen();
     let all = format!("{}{text}", screen.erasing());
     if write_news(all.as_bytes()) {
-        screen.drawn.clear();
+        screen.forget();
         screen.draw();
     }
 }
@@ -88,7 +88,7 @@ pub struct LetGo(MutexGuard<'static, Screen>);
 impl LetGo {
     /// The job goes on, perhaps in the foreground, on a terminal that others have used meanwhile.
     pub fn go_on(mut self) {
-        self.0.drawn.clear();
+        self.0.forget();
         self.0.modes_changed = false;
         self.0.draw();
     }
@@ -136,6 +136,8 @@ struct Screen {
     drawn: Vec<String>,
     /// Columns and rows when they were drawn.
     drawn_at: (usize, usize),
+    /// Rows of pictures that went out of sight above the first line, when the terminal became lower.
+    lost: usize,
     /// Control keys are not echoed: `^C` would be written into the display.
     modes_changed: bool,
     /// They were echoed before.
@@ -148,6 +150,7 @@ impl Screen {
             wanted: None,
             drawn: Vec::new(),
             drawn_at: (0, 0),
+            lost: 0,
             modes_changed: false,
             echoed: false,
         }
@@ -158,7 +161,7 @@ impl Screen {
         let Some(wanted) = self.wanted.as_ref().filter(|_| !told_to_stop()) else { return };
         if !is_foreground(stderr()) {
             // Whatever stood there belongs to the job in the foreground now.
-            self.drawn.clear();
+            self.forget();
             self.modes_changed = false;
             return;
         }
@@ -173,27 +176,36 @@ impl Screen {
             return;
         }
         self.quiet_control_keys();
-        let picture = format!("{BEGIN}{}{}{END}", self.erasing(), lines.join("\n"));
+        let erasing = self.erasing();
+        let picture = format!("{BEGIN}{erasing}{}{END}", lines.join("\n"));
         if write_picture(picture.as_bytes()) {
             self.drawn = lines;
             self.drawn_at = (columns, rows);
         }
     }
 
+    /// Nothing of ours stands on the terminal, or it cannot be told any more where it does.
+    fn forget(&mut self) {
+        self.drawn.clear();
+        self.lost = 0;
+    }
+
     /// What removes the drawn lines. A terminal that has become narrower has broken them into more rows.
-    fn erasing(&self) -> String {
+    fn erasing(&mut self) -> String {
         if self.drawn.is_empty() || !is_foreground(stderr()) {
             return String::new();
         }
         let (columns, height) = size();
         let rows: usize = self.drawn.iter().map(|line| rows_of(line, columns)).sum();
-        erased(rows.clamp(1, height))
+        let rows = standing(rows, (self.drawn_at.1, height), &mut self.lost);
+        self.drawn_at.1 = height;
+        erased(rows)
     }
 
     fn erase(&mut self) {
         let erasing = self.erasing();
         if write_news(erasing.as_bytes()) {
-            self.drawn.clear();
+            self.forget();
         }
     }
 
@@ -256,6 +268,15 @@ fn erased(rows: usize) -> String {
     format!("\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(rows.saturating_sub(1)))
 }
 
+/// How many rows of pictures stand on a terminal, of which the last had `rows` rows at the first of two heights.
+/// Those that do not fit a lower one are `lost`: they went out of sight at the top. One that becomes higher brings
+/// them back, or has nothing above what is drawn.
+fn standing(rows: usize, (before, height): (usize, usize), lost: &mut usize) -> usize {
+    let back = height.saturating_sub(before).min(*lost);
+    *lost = *lost - back + rows.saturating_sub(height);
+    (rows + back).clamp(1, height)
+}
+
 /// Rows that a line takes at this width.
 fn rows_of(line: &str, columns: usize) -> usize {
     console::measure_text_width(line).div_ceil(columns).max(1)
@@ -265,7 +286,17 @@ fn rows_of(line: &str, columns: usize) -> usize {
 mod tests {
     //! Unit tests of what takes the place of other characters.
 
-    use super::in_ascii;
+    use super::{in_ascii, standing};
+
+    #[test]
+    fn rows_that_a_lower_terminal_hid_are_removed_when_it_is_higher_again() {
+        let mut lost = 0;
+        assert_eq!((standing(13, (24, 6), &mut lost), lost), (6, 7));
+        assert_eq!((standing(5, (6, 4), &mut lost), lost), (4, 8));
+        assert_eq!((standing(3, (4, 7), &mut lost), lost), (6, 5));
+        assert_eq!((standing(6, (7, 24), &mut lost), lost), (11, 0));
+        assert_eq!((standing(13, (24, 30), &mut lost), lost), (13, 0));
+    }
 
     #[test]
     fn bars_and_maps_in_ascii_have_the_same_width() {

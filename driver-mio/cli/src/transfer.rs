@@ -20,6 +20,7 @@ use super::output::warn;
 use super::output_file::{OutputFile, Readers};
 use super::progress::Reporter;
 use super::published::look_up;
+use super::remembered::{remember, remembered};
 use super::selection::{ask, check, select};
 use super::session::Session;
 use super::session_set::spare_set;
@@ -62,22 +63,7 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
             Ended::Done(source) => source,
             Ended::BySignal(code) => return Ok((session, reporter, Ok(Some(code)))),
         };
-        let priorities = match &source {
-            Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
-            Source::Torrent(metainfo) => select(metainfo, &files.select)?,
-            Source::Magnet(_) => Vec::new(),
-        };
-        // What to fetch is chosen when it is known what there is, and what it is called is told before
-        // anything is written.
-        let hold = files.metadata_only || matches!(source, Source::Magnet(_));
-        let options = AddOptions {
-            priorities,
-            sequential: files.sequential,
-            hold,
-            overwrite: files.allow_overwrite,
-            allocation: files.allocation,
-            ..AddOptions::default()
-        };
+        let (source, options) = prepared(&session, source, args)?;
         session.add(source, flags, options)?;
     }
     reporter.listening(&session);
@@ -95,6 +81,47 @@ fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failur
         fetch(&mut session, &mut reporter, &signals, &end)
     };
     Ok((session, reporter, outcome))
+}
+
+/// A source with how it is added, as the flags say. What a magnet led to in an earlier run is known.
+fn prepared(
+    session: &Session,
+    source: Source,
+    args: &DownloadArgs,
+) -> Result<(Source, AddOptions), Failure> {
+    let (files, fresh) = (&args.files, args.transfer.state.no_resume);
+    let known = if fresh { None } else { remembered(session, &source) };
+    let (mut source, mut of_magnet) = (source, AddOptions::default());
+    if let Some((metainfo, options)) = known {
+        let state = session.store().map(ResumeStore::state);
+        let fits = match files.metadata_only {
+            true => Ok(()),
+            false => spare_set(state, &metainfo, &files.dir),
+        };
+        match fits.and_then(|()| select(&metainfo, &files.select)) {
+            Ok(_) => (source, of_magnet) = (Source::Torrent(metainfo), options),
+            Err(failure) if args.source.len() == 1 => return Err(failure),
+            // As of a magnet that nobody knows: others go on, and it fails when its turn comes.
+            Err(_) => {}
+        }
+    }
+    let priorities = match &source {
+        Source::Torrent(metainfo) if files.ask => ask(metainfo)?,
+        Source::Torrent(metainfo) if !files.select.is_empty() => select(metainfo, &files.select)?,
+        _ => of_magnet.priorities.clone(),
+    };
+    // What to fetch is chosen when it is known what there is, and what it is called is told before
+    // anything is written.
+    let hold = files.metadata_only || matches!(source, Source::Magnet(_));
+    let options = AddOptions {
+        priorities,
+        sequential: files.sequential,
+        hold,
+        overwrite: files.allow_overwrite,
+        allocation: files.allocation,
+        ..of_magnet
+    };
+    Ok((source, options))
 }
 
 /// Looks, before anything is begun, whether all that is selected is there, and no two torrents want one path,
@@ -287,6 +314,9 @@ fn choose_files(session: &mut Session, id: TorrentId, end: &End<'_>) -> Result<(
         session.fail(id, failure);
         return Ok(());
     }
+    if let (Some(store), Some(item)) = (session.store(), session.item(id)) {
+        remember(store, item);
+    }
     let chooses = end.asks || !end.selections.is_empty();
     if chooses {
         let chosen = match end.asks {
@@ -328,6 +358,10 @@ pub fn seed(args: &SeedArgs, general: General) -> Result<ExitCode, Failure> {
 fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     let flags = &args.transfer;
     let mut torrents = Vec::new();
+    let absent = std::fs::metadata(&args.dir).err();
+    if let Some(error) = absent.filter(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Err(Failure::io(&args.dir, &error));
+    }
     let names = names(flags.network.bind.as_deref())?;
     for text in &args.torrent {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));

@@ -62,7 +62,10 @@ pub fn verify(args: &VerifyArgs, general: General) -> Result<ExitCode, Failure> 
     }
     let states = match check(&files, args, general.quiet)? {
         Ended::Done(states) => states,
-        Ended::BySignal(code) => return Ok(ExitCode::from(code)),
+        Ended::BySignal(code) => {
+            let text = "stopped before everything was hashed; nothing is known of the rest";
+            return Err(Failure::new(code, text));
+        }
     };
     let report = Report { metainfo: &metainfo, states, files: look(&files, dir)? };
     let complete = report.is_complete();
@@ -161,7 +164,7 @@ struct Seen {
 
 /// Looks at every file. Where something else is in the way it counts as not there, as its pieces do.
 fn look(files: &TorrentFiles, dir: &Path) -> Result<Vec<Seen>, Failure> {
-    let status = match files.open() {
+    let status = match files.open(false) {
         Err(error) if !is_missing(&error) => return Err(unreadable(files, dir, &error)),
         status => status.unwrap_or_default(),
     };

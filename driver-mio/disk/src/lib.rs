@@ -61,6 +61,7 @@ pub use operations::{FileOptions, TorrentFiles};
 pub use part_tag::PartTag;
 pub use pool::{Batch, DiskPool, DiskStats, PoolOptions};
 pub use read_cache::{ReadCache, ReadStats};
+pub use real_file::status_of;
 pub use refusal::{Refusal, describe, in_folder, words};
 pub use scoped::Scoped;
 pub use span::Span;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,13 @@ struct Location {
     looked: Option<Instant>,
     /// What names can be there, once somebody has asked.
     naming: Option<Naming>,
+    /// Folders that were made for it, the outermost first.
+    made: Vec<PathBuf>,
 }
 
 impl Location {
     fn new(kind: Kind) -> Self {
-        Self { kind, open: None, looked: None, naming: None }
+        Self { kind, open: None, looked: None, naming: None, made: Vec::new() }
     }
 }
 
@@ -186,11 +188,14 @@ impl Locations {
                     let mut entries = std::fs::read_dir(path).map_err(|_| gone())?;
                     entries.next().ok_or_else(gone)??;
                 } else {
+                    let missing = path.ancestors().take_while(|folder| !folder.exists());
+                    let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
                     std::fs::create_dir_all(path).map_err(|error| match error.kind() {
                         // What is there is a file.
                         io::ErrorKind::AlreadyExists => Errno::NOTDIR.into(),
                         _ => error,
                     })?;
+                    location.made = missing.into_iter().rev().collect();
                 }
                 match &location.kind {
                     Kind::Scoped(path) => Arc::new(Scoped::open(path)?),
@@ -201,6 +206,23 @@ impl Locations {
         location.open = Some(open.clone());
         location.looked = Some(Instant::now());
         Ok(open)
+    }
+
+    /// Nothing came of what a place was opened for: folders that were made for it and are empty go.
+    pub(super) fn unmake(&self, id: LocationId) {
+        let mut all = self.all();
+        let Some(location) = all.get_mut(&id).filter(|location| !location.made.is_empty()) else {
+            return;
+        };
+        // Each torrent that is open there holds a handle, and needs the folder.
+        if location.open.as_ref().is_some_and(|open| Arc::strong_count(open) > 1) {
+            return;
+        }
+        location.open = None;
+        for folder in std::mem::take(&mut location.made).into_iter().rev() {
+            // One that is not empty is needed.
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 
     /// Whether a location was there a moment ago, so that nobody has to look.

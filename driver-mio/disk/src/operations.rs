@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{Bytes, BytesMut};
@@ -64,6 +65,8 @@ pub struct TorrentFiles {
     named: RwLock<BTreeSet<u32>>,
     pub(super) moving: MoveProgress,
     own: OwnFiles,
+    /// Empty files and symbolic links are still to be made.
+    unmade: AtomicBool,
 }
 
 impl TorrentFiles {
@@ -118,6 +121,7 @@ impl TorrentFiles {
             named: RwLock::default(),
             moving: MoveProgress::default(),
             own: OwnFiles::default(),
+            unmade: AtomicBool::new(false),
         };
         if !read_only {
             files.settle_parts(&placement.skipped)?;
@@ -195,30 +199,22 @@ impl TorrentFiles {
         &self.metainfo.layout().files()[index as usize]
     }
 
-    /// Looks at every file; makes empty files and symbolic links, unless nothing is to be changed.
-    /// Nothing that exists is.
+    /// Looks at every file; makes empty files and symbolic links, unless nothing is to be changed. Where nothing is
+    /// on record of the torrent, as it is `new`, and some of its files are there, that waits for the first sync:
+    /// they may be somebody else's, and then nothing is made beside them. Nothing that exists is changed.
     ///
     /// # Errors
     /// When something else stands at a path; whatever the system says.
-    pub fn open(&self) -> io::Result<Box<[FileStatus]>> {
+    pub fn open(&self, new: bool) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
-        let all = self.metainfo.layout().files().iter().enumerate();
-        for (index, entry) in all.filter(|_| !self.read_only) {
-            let index = index as u32;
-            if let Some(target) = &entry.symlink {
-                let linked = arranged.fs.link(&entry.path, target);
-                linked.map_err(|error| on_the_way(&*arranged.fs, &entry.path, error))?;
-            }
-            if entry.is_stored() && entry.length == 0 {
-                let path = arranged.path(index, entry);
-                let found = arranged.fs.find(path);
-                if found.map_err(|error| on_the_way(&*arranged.fs, path, error))?.is_none() {
-                    self.open_file(&arranged, index, true)?;
-                }
-            }
-        }
         let files = self.metainfo.layout().files();
-        let all = arranged.status(files)?;
+        let mut all = arranged.status(files)?;
+        let some = all.iter().any(|status| status.length.is_some_and(|length| length > 0));
+        if !self.read_only && new && some {
+            self.unmade.store(true, Ordering::Relaxed);
+        } else if !self.read_only && self.make_empty(&arranged)? {
+            all = arranged.status(files)?;
+        }
         self.watch.begin(&all, arranged.fs.dates_late());
         Ok(all)
     }
@@ -440,6 +436,10 @@ impl TorrentFiles {
     /// Whatever the system says.
     pub fn sync(&self, dirty: &[u32]) -> io::Result<Box<[FileStatus]>> {
         let arranged = self.read_lock();
+        if self.unmade.load(Ordering::Relaxed) {
+            self.make_empty(&arranged)?;
+            self.unmade.store(false, Ordering::Relaxed);
+        }
         let at_once = dirty.len() >= MANY_FILES && arranged.fs.sync_all()?;
         if !at_once {
             for index in dirty {

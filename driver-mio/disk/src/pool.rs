@@ -1,6 +1,7 @@
 //! Worker threads for disk and hash operations.
 
 mod hashes;
+mod moves;
 mod options;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +20,6 @@ use super::filesystem::FileSystem;
 use super::found_folders::{found_folders, note};
 use super::hashing::HashBuffer;
 use super::locations::Locations;
-use super::naming::all_can_be;
 use super::operations::{FileOptions, TorrentFiles};
 use super::part_tag::PartTag;
 use super::queue::{Queue, Work, Written, torrent_of};
@@ -408,23 +408,7 @@ impl Shared {
                 self.torrent(torrent)?.files.select(&skipped)?;
                 DiskOutcome::Done
             }
-            DiskOp::Move { torrent, to } => {
-                // It is not the folder that the torrent is in.
-                let root = [self.locations.root(to).display().to_string()];
-                let fs = self.locations.open(to).map_err(|error| of_file(&root, error))?;
-                self.reads.close(torrent);
-                let open = self.torrent(torrent)?;
-                let paths = open.files.stored_paths();
-                all_can_be(&self.locations.root(to), self.locations.naming(to), &paths)?;
-                self.claim(&open.files, &*fs, to, &paths)?;
-                let before = open.files.found();
-                self.heed_folders(&open.files, &*fs, true)?;
-                let moved = open.files.move_to(&fs, to);
-                if moved.is_err() {
-                    open.files.leave_alone(before);
-                }
-                DiskOutcome::Opened(moved?)
-            }
+            DiskOp::Move { torrent, to } => DiskOutcome::Opened(self.move_to(torrent, to)?),
             DiskOp::Discard { torrent, from } => {
                 let fs = self.locations.open(from)?;
                 let open = self.torrent(torrent)?;
@@ -467,10 +451,10 @@ impl Shared {
         let options = FileOptions { tag, keep_executable: self.keep_executable };
         let cache = self.cache.clone();
         let files = TorrentFiles::new(torrent, metainfo, fs.clone(), placement, cache, options)?;
-        let new = self.store.as_ref().is_some_and(|store| store.load(hash).is_none());
+        let new = self.store.as_ref().is_none_or(|store| store.load(hash).is_none());
         self.heed_folders(&files, &*fs, new)?;
         self.claim(&files, &*fs, placement.location, &files.stored_paths())?;
-        let status = files.open().inspect_err(|_| self.claims.release(hash))?;
+        let status = files.open(new).inspect_err(|_| self.claims.release(hash))?;
         let names: Vec<_> = files.found_names().clone().into_iter().collect();
         let open = Arc::new(Open { files, dirty: Mutex::default() });
         let mut torrents = self.torrents.write().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
+use eddyline::FileStatus;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
@@ -100,6 +101,14 @@ impl StoredFile for RealFile {
     fn found(&self) -> io::Result<Found> {
         Ok(found(&rustix::fs::fstat(&self.0)?))
     }
+}
+
+/// How a file is, links followed, as resume data has it; nothing where there is no file.
+#[must_use]
+pub fn status_of(path: &std::path::Path) -> Option<FileStatus> {
+    let found = found(&rustix::fs::stat(path).ok()?);
+    let status = FileStatus { length: Some(found.length), modified: found.modified };
+    found.is_file.then_some(status)
 }
 
 /// What the system says of a file, in our words.

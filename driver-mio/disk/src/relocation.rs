@@ -14,7 +14,7 @@ use super::filesystem::{Access, FileSystem, Path};
 use super::found_folders::on_the_way;
 use super::operations::{Arranged, TorrentFiles};
 use super::part_file::PartFile;
-use super::refusal::{of_file, of_file_at};
+use super::refusal::{of_file, of_file_at, on_the_way as way_refused};
 
 /// Bytes copied and compared at once.
 const CHUNK: usize = 1 << 20;
@@ -52,6 +52,26 @@ impl TorrentFiles {
         self.moving.now()
     }
 
+    /// Makes empty files and symbolic links that are not there. Returns whether there was any to be made.
+    pub(super) fn make_empty(&self, arranged: &Arranged) -> io::Result<bool> {
+        let mut made = false;
+        for (index, entry) in (0u32..).zip(self.metainfo.layout().files()) {
+            if let Some(target) = &entry.symlink {
+                let linked = arranged.fs.link(&entry.path, target);
+                linked.map_err(|error| way_refused(&*arranged.fs, &entry.path, error))?;
+            }
+            if entry.is_stored() && entry.length == 0 {
+                let path = arranged.path(index, entry);
+                let found = arranged.fs.find(path);
+                if found.map_err(|error| way_refused(&*arranged.fs, path, error))?.is_none() {
+                    self.open_file(arranged, index, true)?;
+                    made = true;
+                }
+            }
+        }
+        Ok(made)
+    }
+
     /// Other files are wanted: what the part file has of them moves out, and room is made for them.
     ///
     /// # Errors
@@ -69,10 +89,11 @@ impl TorrentFiles {
                 continue;
             }
             let file = self.open_file(&arranged, index, true)?;
-            self.change(index, &*file, || match arranged.allocation {
+            let made = self.change(index, &*file, || match arranged.allocation {
                 Allocation::Full => file.allocate(entry.length),
                 _ => file.lengthen(entry.length),
-            })?;
+            });
+            made.map_err(|error| of_file(arranged.path(index, entry), error))?;
         }
         Ok(())
     }
@@ -111,10 +132,11 @@ impl TorrentFiles {
             if offset < there && self.is_good(arranged, piece) {
                 return Ok(());
             }
-            self.change(file, &*target, || target.write_at(&[bytes], offset))
+            let written = self.change(file, &*target, || target.write_at(&[bytes], offset));
+            written.map_err(|error| of_file(&path, error))
         })?;
         self.close();
-        target.sync()?;
+        target.sync().map_err(|error| of_file(&path, error))?;
         arranged.fs.sync_folders(&path)?;
         arranged.part.forget(file)
     }
@@ -127,8 +149,10 @@ impl TorrentFiles {
         let arranged = self.read_lock();
         for index in files {
             let file = self.open_file(&arranged, *index, true)?;
-            self.change(*index, &*file, || file.cut(self.entry(*index).length))?;
-            file.sync()?;
+            let entry = self.entry(*index);
+            let cut = self.change(*index, &*file, || file.cut(entry.length));
+            let cut = cut.and_then(|()| file.sync());
+            cut.map_err(|error| of_file(arranged.path(*index, entry), error))?;
         }
         let all = arranged.status(self.metainfo.layout().files())?;
         self.watch.begin(&all, arranged.fs.dates_late());

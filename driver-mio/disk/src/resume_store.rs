@@ -177,6 +177,20 @@ impl ResumeStore {
         replace(&self.path(hash).with_extension("folders"), data)
     }
 
+    /// The `.torrent` of one that came as a magnet.
+    #[must_use]
+    pub fn load_torrent(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
+        private::read(&self.path(hash).with_extension("torrent"), private::MAX_STATE).ok()
+    }
+
+    /// Stores it durably: the next run needs nobody to tell it what the magnet leads to.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was there is then there still.
+    pub fn store_torrent(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
+        replace(&self.path(hash).with_extension("torrent"), data)
+    }
+
     /// What tells the part file of a torrent from any other file.
     #[must_use]
     pub(crate) fn load_tag(&self, hash: Sha1Hash) -> Option<[u8; 16]> {
@@ -224,8 +238,9 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
-        let _ = fs::remove_file(self.path(hash).with_extension("folders"));
-        let _ = fs::remove_file(self.path(hash).with_extension("tag"));
+        for beside in ["folders", "tag", "torrent"] {
+            let _ = fs::remove_file(self.path(hash).with_extension(beside));
+        }
         match fs::remove_file(self.path(hash)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::open(&self.folder)?.sync_all(),

@@ -10,7 +10,10 @@ use eddyline::DiskError;
 use eddyline::base::ids::TorrentId;
 
 use super::real_file::RealFile;
-use super::{Access, FileCache, FileSystem, Memory, Residence, Scoped, Span, System, disk_error};
+use super::{
+    Access, FileCache, FileSystem, Kind, Locations, Memory, Residence, Scoped, Span, System,
+    disk_error,
+};
 
 const WRITE: Access = Access::Write { executable: false };
 
@@ -187,4 +190,27 @@ fn a_span_goes_from_the_file_to_the_socket_and_notices_a_file_that_was_cut_off()
 
 fn span_file(path: &std::path::Path) -> Arc<RealFile> {
     Arc::new(RealFile(std::fs::File::open(path).unwrap()))
+}
+
+#[test]
+fn folders_that_were_made_for_nothing_go_and_others_stay() {
+    let top = tempfile::tempdir().unwrap();
+    let there = top.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let locations = Locations::default();
+    for (path, left) in [("there/new/deep", "there"), ("there", "there")] {
+        let id = locations.register(Kind::Scoped(top.path().join(path)));
+        let fs = locations.open(id).unwrap();
+        locations.unmake(id);
+        assert!(top.path().join(path).exists(), "a torrent is open there");
+        drop(fs);
+        locations.unmake(id);
+        assert!(top.path().join(left).exists() && !top.path().join("there/new").exists());
+        // It is made again when it is needed.
+        drop(locations.open(id).unwrap());
+        std::fs::write(top.path().join(path).join("file"), "of somebody").unwrap();
+        locations.unmake(id);
+        assert!(top.path().join(path).join("file").exists());
+        std::fs::remove_dir_all(top.path().join("there/new")).ok();
+    }
 }

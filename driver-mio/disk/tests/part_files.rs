@@ -27,7 +27,7 @@ fn open(
     let (id, cache) = (TorrentId::from_u64(1), Arc::new(FileCache::new(64)));
     let options = FileOptions { tag, keep_executable: false };
     let files = TorrentFiles::new(id, metainfo.clone(), fs, &placement, cache, options)?;
-    files.open()?;
+    files.open(true)?;
     Ok(files)
 }
 

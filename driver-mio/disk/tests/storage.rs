@@ -38,7 +38,7 @@ fn open(
     let id = TorrentId::from_u64(1);
     let options = FileOptions { tag: tag(), keep_executable: false };
     let files = TorrentFiles::new(id, metainfo.clone(), fs.clone(), placement, cache, options)?;
-    files.open()?;
+    files.open(true)?;
     Ok(files)
 }
 

@@ -46,6 +46,12 @@ pub(super) fn read(response: &mut Response<Body>, most: u32) -> Result<Received,
     Ok(body)
 }
 
+/// Whether a body ended because its time was over, whoever says so.
+fn is_time_out(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
 impl Received {
     fn take_all(&mut self, from: impl Read, most: u32) -> Result<(), HttpFailure> {
         let limit = u64::from(most) + 1;
@@ -57,7 +63,7 @@ impl Received {
                 self.whole = false;
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => Err(HttpFailure::TimedOut),
+            Err(error) if is_time_out(&error) => Err(HttpFailure::TimedOut),
             Err(_) => Err(HttpFailure::BadReply),
         }
     }

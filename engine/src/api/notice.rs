@@ -149,6 +149,8 @@ pub enum Notice {
         addr: SocketAddr,
         /// Why.
         reason: CloseReason,
+        /// What carried it, or was to.
+        transport: Transport,
     },
     /// A peer was banned.
     PeerBanned(TorrentId, SocketAddr),

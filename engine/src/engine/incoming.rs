@@ -8,7 +8,8 @@ use core::time::Duration;
 
 use super::{Engine, ShutDown};
 use crate::api::{
-    Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, Transport, ViolatedRule,
+    Action, CloseMode, CloseReason, Notice, PeerSource, StreamAction, Transport, Transports,
+    ViolatedRule,
 };
 use crate::base::addr::normalise;
 use crate::base::hash::Sha1Hash;
@@ -193,8 +194,13 @@ impl Engine {
         if tell {
             self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));
         }
+        let utp_alone = entry.introduced || self.ctx.config.transports == Transports::Utp;
+        let transport = match &entry.phase {
+            Phase::Connecting if utp_alone => Transport::Utp,
+            _ => entry.transport,
+        };
         let (torrent, addr) = (entry.torrent, entry.remote);
-        self.ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
+        self.ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason, transport });
         if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) {
             torrent.connection_lost(&mut self.ctx, &entry, reason);
         }

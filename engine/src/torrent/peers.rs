@@ -480,8 +480,8 @@ impl Torrent {
         }
         // Other peers may be asked for the blocks that it was asked for.
         self.touch_interested(&mut ctx.agenda);
-        let (torrent, addr) = (Some(self.id), peer.intro.addr);
-        ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason });
+        let (torrent, addr, transport) = (Some(self.id), peer.intro.addr, peer.transport);
+        ctx.notify(Notice::PeerClosed { torrent, conn, addr, reason, transport });
         ctx.agenda.touched.insert(self.id);
     }
 

@@ -34,6 +34,8 @@ const ELSEWHERE: &str = "\
 Every long flag can also be set by an environment variable, EDDYLINE_ and its name in capitals \
 (EDDYLINE_MAX_UP), and by a key in $XDG_CONFIG_HOME/eddyline/config.toml. The command line wins, \
 then the environment, then the file. \
+What `session add` and `session set` keep for a torrent has variables and a table of its own \
+(EDDYLINE_SESSION_ADD_MAX_UP, [session.add]). \
 Variables that take several addresses, such as EDDYLINE_PEER, have spaces between them.";
 
 /// The end of `--help`: examples, exit codes, and where else flags may be set.

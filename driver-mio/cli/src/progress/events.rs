@@ -32,8 +32,8 @@ pub struct Line<'a> {
 #[serde(tag = "event", rename_all = "snake_case")]
 #[cfg_attr(test, derive(JsonSchema))]
 pub enum Event<'a> {
-    /// The port is open and the torrent can be had; for `seed`, its data is checked.
-    #[cfg_attr(test, schemars(transform = of_a_torrent))]
+    /// The port is open and the torrent can be had; for `seed`, its data is checked. Without `info_hash`: a session
+    /// in which no torrent is active.
     Ready {
         #[cfg_attr(test, schemars(range(min = 1)))]
         port: Option<u16>,
@@ -85,7 +85,8 @@ pub enum Event<'a> {
     #[cfg_attr(test, schemars(transform = of_no_torrent))]
     Reachability { state: Reach, address: Option<String> },
     /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the
-    /// totals of all runs. Without `info_hash`: the sum of several torrents, at the end.
+    /// totals of all runs. Without `info_hash`: the sum of several torrents, or of a session that has nothing left to
+    /// do, at the end.
     Complete(Complete),
     /// Nothing has moved for a while, or is not waited for any longer.
     #[cfg_attr(test, schemars(transform = of_a_torrent))]

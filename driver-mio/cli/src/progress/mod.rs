@@ -11,14 +11,14 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use eddyline::base::bits::Bits;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::ConnId;
 use eddyline::metainfo::InfoHashes;
-use eddyline::{Notice, Stall, TorrentState, TorrentView, Transport};
+use eddyline::{Notice, Stall, TorrentState, TorrentView};
 use eddyline_session::Item;
 
 pub use self::events::reachability;
@@ -59,8 +59,8 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// What carries a connection, and whether all bytes of it are encrypted.
-    manners: BTreeMap<ConnId, (Transport, bool)>,
+    /// Connections of which all bytes are encrypted.
+    encrypted: BTreeSet<ConnId>,
     completed: bool,
     signal: Option<u8>,
 }
@@ -92,7 +92,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
-            manners: BTreeMap::new(),
+            encrypted: BTreeSet::new(),
             completed: false,
             signal: None,
         }
@@ -165,6 +165,23 @@ impl Reporter {
         if !self.json {
             line(&format!("READY {}", session.driver.port().unwrap_or(0)));
         }
+    }
+
+    /// No torrent is active.
+    pub fn idle(&self, session: &Session, why: &str) {
+        let (port, info_hash_v1, info_hash_v2) = (session.driver.port(), None, None);
+        self.event_of(session, None, None, Event::Ready { port, info_hash_v1, info_hash_v2 });
+        if !why.is_empty() {
+            self.say(why);
+        }
+    }
+
+    /// All torrents of the session have been seeded as much as was wanted; `more` is what else there is to say.
+    pub fn nothing_left(&mut self, session: &Session, more: &str) {
+        self.completed = true;
+        self.sum_up(session);
+        let more = if more.is_empty() { String::new() } else { format!("; {more}") };
+        self.say(&format!("all torrents have reached their goals{more}"));
     }
 
     fn announce_torrents(&self, session: &Session) {
@@ -376,6 +393,13 @@ impl Reporter {
         if session.items().len() < 2 {
             return;
         }
+        let all = self.sum_up(session);
+        let name = format!("{} torrents", session.items().len());
+        self.say(&format!("complete: {}", complete_text(&name, all.length, &all)));
+    }
+
+    /// Tells what all torrents together came to.
+    fn sum_up(&self, session: &Session) -> Complete {
         let mut all =
             Complete { seconds: session.started.elapsed().as_secs_f64(), ..Complete::default() };
         for (item, view) in views(session) {
@@ -389,8 +413,7 @@ impl Reporter {
             all.found += one.found;
         }
         self.event(session, None, Event::Complete(all));
-        let name = format!("{} torrents", session.items().len());
-        self.say(&format!("complete: {}", complete_text(&name, all.length, &all)));
+        all
     }
 
     /// A signal ends it; told at the very end.

@@ -121,7 +121,9 @@ impl Reporter {
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
-                self.manners.insert(*conn, (*transport, encrypted));
+                if encrypted {
+                    self.encrypted.insert(*conn);
+                }
                 let change = PeerChange::Connected { source: (*source).into() };
                 let event = peer(addr, change, &client, (*transport, encrypted));
                 self.event(session, item, event);
@@ -136,9 +138,9 @@ impl Reporter {
                 let text = format!("peer {addr} connected ({client}, {source}{carried}{hidden})");
                 self.say_of(session, item, &text);
             }
-            Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
+            Notice::PeerClosed { torrent, conn, addr, reason, transport } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let manner = self.manners.remove(conn).unwrap_or_default();
+                let manner = (*transport, self.encrypted.remove(conn));
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
                 let event = peer(addr, PeerChange::Closed { reason }, &client, manner);

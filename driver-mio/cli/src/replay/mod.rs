@@ -98,7 +98,7 @@ fn has_steps(trace: &Trace, look: &LookFlags) -> Result<(), Failure> {
     match look.goto.iter().chain(&look.diff).find(|step| **step > trace.len()) {
         Some(step) => {
             let text = format!("the trace has {} steps, and no step {step}", trace.len());
-            Err(Failure::new(NOT_FOUND, text))
+            Err(Failure::new(USAGE, text))
         }
         None => Ok(()),
     }

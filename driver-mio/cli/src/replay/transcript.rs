@@ -17,7 +17,7 @@ use eddyline::{
 use super::super::exit::{Failure, USAGE};
 use super::super::output::printable;
 use super::super::passkeys::without_passkey;
-use super::words;
+use super::words::{self, count};
 
 /// Longest text of an event or action, in characters.
 const LONGEST: usize = 400;
@@ -190,16 +190,18 @@ impl Transcript {
                 pieces = about;
                 format!("{who} sends {said}")
             }
-            StreamEvent::Sent(count) => format!("{count} bytes are on their way to {who}"),
+            StreamEvent::Sent(sent) => format!("{} on the way to {who}", count(*sent, "byte")),
             StreamEvent::Closed(kind) => format!("{who} {}", words::close_kind(*kind)),
-            StreamEvent::Offered(count) => format!("{count} bytes for {who} are at hand"),
+            StreamEvent::Offered(at_hand) => {
+                format!("{} for {who} at hand", count(*at_hand, "byte"))
+            }
         };
         Line::new(text, Some(conn), pieces)
     }
 
     /// What a peer says with these bytes, and of which pieces.
     fn add_bytes(&mut self, conn: ConnId, bytes: &Bytes) -> (String, Vec<u32>) {
-        let length = format!("{} bytes", bytes.len());
+        let length = count(bytes.len(), "byte");
         if !self.addrs.contains_key(&conn) {
             // It began before this transcript did; where its messages begin is not known.
             return (length, Vec::new());
@@ -233,7 +235,9 @@ impl Transcript {
         match (said.is_empty(), assembler.buffered()) {
             (true, _) => (format!("{length} of a message"), pieces),
             (false, 0) => (said.join(", "), pieces),
-            (false, rest) => (format!("{}, {rest} bytes of the next", said.join(", ")), pieces),
+            (false, rest) => {
+                (format!("{}, {} of the next", said.join(", "), count(rest, "byte")), pieces)
+            }
         }
     }
 
@@ -262,7 +266,8 @@ impl Transcript {
                 Line::new(text, None, Vec::new())
             }
             Action::Transmit(_, packet) => {
-                let text = format!("send {} {} bytes by µTP", packet.to, packet.length());
+                let length = count(packet.length(), "byte");
+                let text = format!("send {} {length} by µTP", packet.to);
                 Line::new(text, packet.stream, Vec::new())
             }
             Action::Refuse { socket } => {
@@ -300,14 +305,16 @@ impl Transcript {
         let text = match what {
             StreamAction::Connect { .. } => format!("connect to {who}"),
             StreamAction::Adopt { .. } => format!("let {who} in"),
-            StreamAction::GrantRead(count) => format!("read up to {count} bytes more from {who}"),
+            StreamAction::GrantRead(room) => {
+                format!("read up to {} more from {who}", count(*room, "byte"))
+            }
             StreamAction::Send(bytes) => {
                 let messages = said(bytes);
                 pieces = messages.iter().filter_map(piece_of).collect();
                 format!("send {who} {}", in_words(bytes, &messages))
             }
             StreamAction::SendBlock(bytes) => {
-                format!("send {who} {} bytes of a block", bytes.len())
+                format!("send {who} {} of a block", count(bytes.len(), "byte"))
             }
             StreamAction::Close(mode) => format!("{who}: {}", words::close_mode(*mode)),
             StreamAction::Encipher(key) => {
@@ -318,9 +325,11 @@ impl Transcript {
             }
             StreamAction::OpenUtp { .. } => format!("the connection to {who} goes over µTP"),
             StreamAction::Deliver(payload) => {
-                format!("{} bytes of {who} came in order", payload.len())
+                format!("{} of {who} came in order", count(payload.len(), "byte"))
             }
-            StreamAction::Release(up_to) => format!("{who} has the first {up_to} bytes"),
+            StreamAction::Release(up_to) => {
+                format!("{who} has the first {}", count(*up_to, "byte"))
+            }
             StreamAction::SendStored(block) => {
                 pieces.push(block.piece);
                 format!("send {who} block {}+{} from the disk", block.piece, block.begin)
@@ -336,15 +345,9 @@ pub fn brief(event: &Event) -> String {
         Event::Command(_, Command::Add(add)) => {
             let hash = add.source.info_hashes().wire().to_hex();
             let (peers, name) = (add.peers.len(), printable(&add.source.name()));
-            format!("the user adds {name} ({}…) with {peers} peers", &hash[..8])
+            format!("the user adds {name} ({}…) with {}", &hash[..8], count(peers, "peer"))
         }
-        Event::Command(_, command) => {
-            let text = match command {
-                Command::Torrent(_, command) => format!("{command:?}"),
-                other => format!("{other:?}"),
-            };
-            format!("the user's command: {}", words::kind_of(&text))
-        }
+        Event::Command(_, command) => format!("the user's command: {}", words::command(command)),
         other => shorten(&format!("{other:?}")),
     }
 }
@@ -386,7 +389,7 @@ pub fn describe_actions(actions: &[Action]) -> Vec<String> {
 fn in_words(bytes: &Bytes, messages: &[Message]) -> String {
     let greeting = bytes.starts_with(GREETING).then(|| "handshake".to_owned());
     let all: Vec<_> = greeting.into_iter().chain(messages.iter().map(words::message)).collect();
-    if all.is_empty() { format!("{} bytes", bytes.len()) } else { all.join(", ") }
+    if all.is_empty() { count(bytes.len(), "byte") } else { all.join(", ") }
 }
 
 /// The messages in one send. A block's header stands alone: its content is sent by itself.

@@ -5,13 +5,79 @@ use eddyline::dht::krpc::Body;
 use eddyline::tracker::{UdpRequest, UdpResponse};
 use eddyline::wire::Message;
 use eddyline::{
-    CloseKind, CloseMode, CloseReason, ConnectFailure, DiskOp, DiskOutcome, HttpEvent, Notice,
-    StreamKey, WakeReason,
+    CloseKind, CloseMode, CloseReason, Command, ConnectFailure, DiskOp, DiskOutcome, HttpEvent,
+    Notice, Priority, RateLimits, Rename, StreamKey, TorrentCommand, WakeReason,
 };
 
 use super::super::clients::client_name;
 use super::super::output::printable;
 use super::super::passkeys::without_passkey;
+use super::super::units::rate;
+
+/// So many of something, with the right number of the noun.
+pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
+    several(number, noun, &format!("{noun}s"))
+}
+
+/// The same where the plural is not made with an s, or a verb follows.
+fn several(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        number => format!("{number} {many}"),
+    }
+}
+
+/// What the user wants, with what he has said.
+pub fn command(command: &Command) -> String {
+    match command {
+        Command::Torrent(_, command) => torrent_command(command),
+        Command::SetLimits(both) => format!("for all torrents together, {}", limits(*both)),
+        Command::ListenOn { port: Some(port), .. } => format!("listen on port {port}"),
+        Command::ListenOn { port: None, .. } => "listen on no port".to_owned(),
+        Command::ListenLocally { .. } => "listen to the local network".to_owned(),
+        Command::RestoreDht(state) => {
+            format!("use {} of the DHT from an earlier run", count(state.nodes.len(), "node"))
+        }
+        Command::StandBy { info_hash, .. } => {
+            format!("have {}… stand by", &info_hash.to_hex()[..8])
+        }
+        Command::Forget(info_hash) => format!("forget {}…", &info_hash.to_hex()[..8]),
+        Command::ShutDown => "stop".to_owned(),
+        other => kind_of(&format!("{other:?}")),
+    }
+}
+
+fn torrent_command(command: &TorrentCommand) -> String {
+    match command {
+        TorrentCommand::Remove => "remove the torrent, and leave its data".to_owned(),
+        TorrentCommand::RemoveWithData => "remove the torrent with its data".to_owned(),
+        TorrentCommand::Move(to) => format!("move the data to location {}", to.0),
+        TorrentCommand::Rename(Rename::Torrent(name)) => {
+            format!("call the torrent {}", printable(name))
+        }
+        TorrentCommand::Rename(Rename::File(file, path)) => {
+            format!("call file {} {}", file + 1, printable(path))
+        }
+        TorrentCommand::Recheck => "check the data again".to_owned(),
+        TorrentCommand::SetPriorities(files) => {
+            let skipped = files.iter().filter(|file| file.priority == Priority::Skip).count();
+            format!("choose files: {} wanted, {skipped} not", files.len() - skipped)
+        }
+        TorrentCommand::SetSequential(true) => "fetch pieces in order".to_owned(),
+        TorrentCommand::SetSequential(false) => "fetch pieces in any order".to_owned(),
+        TorrentCommand::SetLimits(both) => limits(*both),
+        TorrentCommand::AddPeers { peers, .. } => format!("add {}", count(peers.len(), "peer")),
+        other => kind_of(&format!("{other:?}")),
+    }
+}
+
+fn limits(RateLimits { down, up }: RateLimits) -> String {
+    let limit = |limit: Option<u64>, what: &str| match limit {
+        None => format!("{what} without a limit"),
+        Some(limit) => format!("{what} at most {}", rate(limit)),
+    };
+    format!("{}, {}", limit(down, "download"), limit(up, "upload"))
+}
 
 /// Why a step was made without an event.
 pub fn timer(reason: WakeReason) -> String {
@@ -31,7 +97,7 @@ pub fn cipher(key: &StreamKey, word: &str) -> String {
     match key.length() {
         0 => format!("is not {word} from here on"),
         u64::MAX => format!("is {word} from here on"),
-        length => format!("is {word} for {length} bytes from here on"),
+        length => format!("is {word} for {} from here on", count(length, "byte")),
     }
 }
 
@@ -93,7 +159,9 @@ pub fn disk_order(op: &DiskOp) -> String {
         DiskOp::HashPiece { piece, .. } => format!("hash piece {piece}"),
         DiskOp::HashBlocks { piece, .. } => format!("hash each block of piece {piece}"),
         DiskOp::Sync { .. } => "make what is written durable".to_owned(),
-        DiskOp::StoreResume { data, .. } => format!("store {} bytes of resume data", data.len()),
+        DiskOp::StoreResume { data, .. } => {
+            format!("store {} of resume data", count(data.len(), "byte"))
+        }
         other => kind_of(&format!("{other:?}")),
     }
 }
@@ -103,19 +171,21 @@ pub fn disk_outcome(outcome: &DiskOutcome) -> String {
     match outcome {
         DiskOutcome::Opened(files) => {
             let there = files.iter().filter(|file| file.length.is_some()).count();
-            format!("{there} of {} files are there", files.len())
+            format!("{there} of {} there", count(files.len(), "file"))
         }
         DiskOutcome::Written | DiskOutcome::Done | DiskOutcome::Synced(_) => "done".to_owned(),
-        DiskOutcome::Read(bytes) => format!("{} bytes", bytes.len()),
+        DiskOutcome::Read(bytes) => count(bytes.len(), "byte"),
         DiskOutcome::PieceHashed(hash) => format!("the hash is {}", &hash.to_hex()[..8]),
-        DiskOutcome::BlocksHashed(hashes) => format!("{} hashes", hashes.len()),
+        DiskOutcome::BlocksHashed(hashes) => several(hashes.len(), "hash", "hashes"),
         DiskOutcome::Failed(error) => format!("failed, {error}"),
         DiskOutcome::Ready => "it can be sent from where it lies".to_owned(),
         DiskOutcome::OpenedAs(files, names) => {
             let (all, other) = (files.len(), names.len());
-            format!("{all} files looked at, {other} of them under names of their own")
+            format!("{} looked at, {other} under names of their own", count(all, "file"))
         }
-        DiskOutcome::Changed(files) => format!("{} files have changed meanwhile", files.len()),
+        DiskOutcome::Changed(files) => {
+            format!("{} changed meanwhile", several(files.len(), "file has", "files have"))
+        }
     }
 }
 
@@ -126,7 +196,7 @@ pub fn http(event: &HttpEvent) -> String {
         HttpEvent::Head { status, location: Some(to), .. } => {
             format!("answers with status {status}, and sends us to {}", without_passkey(to, 0))
         }
-        HttpEvent::Body(bytes) => format!("sends {} bytes", bytes.len()),
+        HttpEvent::Body(bytes) => format!("sends {}", count(bytes.len(), "byte")),
         HttpEvent::Finished => "has sent all of its reply".to_owned(),
         HttpEvent::Failed(why) => format!("gives no reply: {why}"),
     }
@@ -138,7 +208,10 @@ pub fn notice(notice: &Notice) -> String {
         Notice::TorrentAdded { .. } => "the torrent is added".to_owned(),
         Notice::CommandRejected { error, .. } => format!("the command is refused: {error}"),
         Notice::MetadataReady(_) => "the metadata is known".to_owned(),
-        Notice::Checked(_, good) => format!("the files are checked, {good} pieces are good"),
+        Notice::Checked(_, good) => {
+            let good = several(u64::from(*good), "piece is", "pieces are");
+            format!("the files are checked, {good} good")
+        }
         Notice::PieceVerified(_, piece) => format!("piece {piece} verified"),
         Notice::PieceFailed(_, piece) => format!("piece {piece} failed its hash"),
         Notice::PieceWithdrawn(_, piece) => format!("piece {piece} is good no more"),
@@ -155,13 +228,15 @@ pub fn notice(notice: &Notice) -> String {
         }
         Notice::PeerBanned(_, addr) => format!("peer {addr} banned"),
         Notice::TrackerReplied { url, peers, .. } => {
-            format!("tracker answered: {} knows {peers} peers", without_passkey(url, 0))
+            let peers = count(u64::from(*peers), "peer");
+            format!("tracker answered: {} knows {peers}", without_passkey(url, 0))
         }
         Notice::TrackerFailed { url, error, .. } => {
             format!("tracker failed: {}: {error}", without_passkey(url, 0))
         }
         Notice::DhtReplied { peers, nodes, .. } => {
-            format!("the DHT knows {peers} peers, {nodes} nodes know us")
+            let nodes = several(u64::from(*nodes), "node knows", "nodes know");
+            format!("the DHT knows {}, {nodes} us", count(u64::from(*peers), "peer"))
         }
         Notice::ResumeSaved(_) => "resume saved".to_owned(),
         Notice::ShutDown => "the engine has stopped".to_owned(),
@@ -182,9 +257,11 @@ pub fn message(message: &Message) -> String {
         Message::Reject(block) => format!("reject {}+{}", block.piece, block.begin),
         Message::Piece { piece, begin, .. } => format!("block {piece}+{begin}"),
         Message::Have(piece) => format!("have {piece}"),
-        Message::Bitfield(bits) => format!("bitfield of {} bytes", bits.len()),
+        Message::Bitfield(bits) => format!("bitfield of {}", count(bits.len(), "byte")),
         Message::Extended { id: 0, .. } => "extended handshake".to_owned(),
-        Message::Extended { id, payload } => format!("extended {id} ({} bytes)", payload.len()),
+        Message::Extended { id, payload } => {
+            format!("extended {id} ({})", count(payload.len(), "byte"))
+        }
         Message::AllowedFast(piece) => format!("allowed fast {piece}"),
         Message::Suggest(piece) => format!("suggest {piece}"),
         Message::KeepAlive => "keep-alive".to_owned(),
@@ -214,13 +291,14 @@ pub fn datagram(data: &[u8], ipv6: bool) -> String {
     match UdpResponse::decode(data, ipv6) {
         Some(UdpResponse::Connect { .. }) => "a tracker's greeting".to_owned(),
         Some(UdpResponse::Announce { peers, interval, .. }) => {
-            format!("a tracker's answer: {} peers, again in {interval} s", peers.len())
+            let peers = count(peers.len(), "peer");
+            format!("a tracker's answer: {peers}, again in {interval} s")
         }
         Some(UdpResponse::Scrape { .. }) => "a tracker's counts".to_owned(),
         Some(UdpResponse::Error { message, .. }) => {
             format!("a tracker's refusal: {}", printable(&message))
         }
-        None => format!("{} bytes of no known protocol", data.len()),
+        None => format!("{} of no known protocol", count(data.len(), "byte")),
     }
 }
 
@@ -229,9 +307,10 @@ fn dht(packet: &Packet) -> String {
         Body::Query(query) => format!("DHT query {}", printable(&query.method)),
         Body::Reply(reply) => match &reply.values {
             Some(values) => {
-                format!("DHT reply with {} peers, {} nodes", values.len(), reply.nodes.len())
+                let nodes = count(reply.nodes.len(), "node");
+                format!("DHT reply with {}, {nodes}", count(values.len(), "peer"))
             }
-            None => format!("DHT reply with {} nodes", reply.nodes.len()),
+            None => format!("DHT reply with {}", count(reply.nodes.len(), "node")),
         },
         Body::Error { code, message } => format!("DHT error {code}: {}", printable(message)),
     }
@@ -272,6 +351,24 @@ mod tests {
             "a tracker's refusal: no"
         );
         assert_eq!(datagram(b"xyz", false), "3 bytes of no known protocol");
+    }
+
+    #[test]
+    fn one_of_something_is_not_told_as_several() {
+        assert_eq!([count(0, "peer"), count(1, "peer")], ["0 peers", "1 peer"]);
+        let files = |count| vec![Default::default(); count].into_boxed_slice();
+        let outcome = |count| disk_outcome(&DiskOutcome::Opened(files(count)));
+        assert_eq!([outcome(1), outcome(2)], ["0 of 1 file there", "0 of 2 files there"]);
+        assert_eq!(datagram(b"x", false), "1 byte of no known protocol");
+    }
+
+    #[test]
+    fn a_command_is_told_with_its_values() {
+        let both = RateLimits { down: Some(100_000), up: None };
+        let text = "for all torrents together, download at most 97.7 KiB/s, upload without a limit";
+        assert_eq!(command(&Command::SetLimits(both)), text);
+        let listen = Command::ListenOn { port: Some(6881), udp4: None, udp6: None };
+        assert_eq!(command(&listen), "listen on port 6881");
     }
 
     #[test]

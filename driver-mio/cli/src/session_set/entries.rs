@@ -6,8 +6,8 @@ use std::path::Path;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::Metainfo;
 use eddyline::{LocationId, ResumeData};
-use eddyline_disk::Locations;
 use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{Locations, status_of};
 use eddyline_mio::dns::Names;
 use eddyline_session::session_store::{Entry, SessionSet};
 use eddyline_session::{AddOptions, EntryError, Selected, Source};
@@ -41,23 +41,49 @@ pub(super) fn resume_of(store: &ResumeStore, entry: &Entry) -> Option<ResumeData
     entry.resume(store)
 }
 
-/// Whether everything wanted of a torrent is here, as far as its resume data and a look at its files tell.
-pub(super) fn is_whole(set: &SessionSet, store: &ResumeStore, entry: &Entry) -> bool {
+/// What is here of a torrent that is complete by its resume data, as far as a look at its files tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Here {
+    /// Everything that is wanted.
+    All,
+    /// Files are as long as they should be, and somebody has written to them since.
+    Changed,
+    /// Not everything.
+    Lacking,
+}
+
+/// Looks at what is here of a torrent.
+pub(super) fn look(set: &SessionSet, store: &ResumeStore, entry: &Entry) -> Here {
     let torrent = set.torrent(&entry.hash).ok().and_then(|bytes| Metainfo::parse(&bytes).ok());
-    let (Some(resume), Some(metainfo)) = (resume_of(store, entry), torrent) else { return false };
-    let selected = Selected::without(&metainfo, &entry.skipped);
-    if selected.done(&resume.have) < selected.length() {
-        return false;
+    let (Some(resume), Some(metainfo)) = (resume_of(store, entry), torrent) else {
+        return Here::Lacking;
+    };
+    if lacks_wanted(&metainfo, entry, &resume) {
+        return Here::Lacking;
     }
     let skipped: BTreeSet<u32> = entry.skipped.iter().copied().collect();
     let folder = if entry.has_moved(Some(&resume)) { &entry.moving_to } else { &entry.folder };
     let files = (0u32..).zip(metainfo.layout().files());
-    let mut wanted = files.filter(|(index, file)| file.is_stored() && !skipped.contains(index));
-    wanted.all(|(index, file)| {
+    let wanted = files.filter(|(index, file)| file.is_stored() && !skipped.contains(index));
+    let mut here = Here::All;
+    for (index, file) in wanted {
         let path = resume.renamed.get(&index).map_or(&file.path, |renamed| &renamed.to);
         let place = path.iter().fold(Path::new(folder).to_owned(), |way, part| way.join(part));
-        std::fs::metadata(place).is_ok_and(|found| found.is_file() && found.len() == file.length)
-    })
+        let was = resume.files.get(index as usize).copied().unwrap_or_default();
+        match status_of(&place) {
+            Some(is) if is.length != Some(file.length) => return Here::Lacking,
+            None => return Here::Lacking,
+            Some(is) if is != was => here = Here::Changed,
+            Some(_) => {}
+        }
+    }
+    here
+}
+
+/// Whether something is wanted that is not here by the resume data.
+pub(super) fn lacks_wanted(metainfo: &Metainfo, entry: &Entry, resume: &ResumeData) -> bool {
+    let selected = Selected::without(metainfo, &entry.skipped);
+    selected.done(&resume.have) < selected.length()
 }
 
 /// Its hash.

@@ -15,7 +15,7 @@ use eddyline::{
 };
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
 use eddyline_session::Source;
-use eddyline_session::session_store::{Entry, GOAL_REACHED, SessionSet, SessionStore};
+use eddyline_session::session_store::{Entry, GOAL_REACHED, PAUSED, SessionSet, SessionStore};
 
 use super::super::args::{General, SessionRunArgs, TransferFlags};
 use super::super::exit::{Failure, UNEXPECTED};
@@ -27,7 +27,7 @@ use super::super::setup::Setup;
 use super::super::signals::Signals;
 use super::add::skipped;
 use super::entries::{
-    hash_of, is_whole, move_failure, options_of, place_of, resume_of, source_of, title,
+    Here, hash_of, look, move_failure, options_of, place_of, resume_of, source_of, title,
 };
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
@@ -91,6 +91,7 @@ pub(super) fn run(args: &SessionRunArgs, general: General) -> Result<ExitCode, F
     run.begin_all(&store, &mut reporter)?;
     reporter.ready(&run.session);
     run.tell_left_out(&reporter);
+    run.tell_idle(&reporter);
     let outcome = run.work(&mut reporter, &signals);
     reporter.stopping();
     run.tell_status(true);
@@ -153,7 +154,7 @@ impl Run<'_> {
             // What resume data says may not be so any more. Where nothing but looking tells, many are not looked
             // at: each is when somebody wants it.
             let looked_at = all.len() <= LOOKED_AT || self.goals.has_one(entry);
-            let is_here = |_: &Sha1Hash| !looked_at || is_whole(&self.set, store, entry);
+            let is_here = |_: &Sha1Hash| !looked_at || look(&self.set, store, entry) == Here::All;
             let idle = complete(store, entry).filter(is_here);
             if let Some(info_hash) = idle {
                 let tracked = entry.trackers != 0 || !self.flags.peers.tracker.is_empty();
@@ -172,15 +173,20 @@ impl Run<'_> {
     /// Torrents that were finished and have lost something are to be fetched again.
     fn look_at_finished(&mut self, store: &ResumeStore) -> Result<(), Failure> {
         let finished = self.set.list().into_iter().filter(|entry| entry.paused == GOAL_REACHED);
-        let (whole, lacking): (Vec<&Entry>, Vec<&Entry>) =
-            finished.partition(|e| !is_to_be_moved(e) && is_whole(&self.set, store, e));
-        if !whole.is_empty() {
-            self.goals.reached_before();
-        }
-        let puts: Vec<_> =
-            lacking.into_iter().map(|e| (Entry { paused: 0, ..e.clone() }, None)).collect();
-        for (entry, _) in puts.iter().filter(|(entry, _)| !is_to_be_moved(entry)) {
-            warn(&format!("{} was finished, and some of it is missing now", title(entry)));
+        let mut puts = Vec::new();
+        for entry in finished {
+            if !is_to_be_moved(entry) {
+                let what = match look(&self.set, store, entry) {
+                    Here::All => {
+                        self.goals.reached_before();
+                        continue;
+                    }
+                    Here::Changed => "its files have changed since; they are checked",
+                    Here::Lacking => "some of it is missing now",
+                };
+                warn(&format!("{} was finished, and {what}", title(entry)));
+            }
+            puts.push((Entry { paused: 0, ..entry.clone() }, None));
         }
         if puts.is_empty() {
             return Ok(());
@@ -204,6 +210,7 @@ impl Run<'_> {
             self.look_at_goals();
             self.tell_status(false);
             if self.goals.all_reached() {
+                reporter.nothing_left(&self.session, &self.paused());
                 return Ok(None);
             }
             if let Some(code) = signals.exit_code() {
@@ -230,6 +237,30 @@ impl Run<'_> {
             self.left_out.push((entry.clone(), failure.clone()));
         }
         begun.is_ok()
+    }
+
+    /// That there is nothing to do, where that is so.
+    fn tell_idle(&self, reporter: &Reporter) {
+        let all = self.set.list();
+        if all.is_empty() {
+            let text = "the session has no torrents; add some with `eddyline session add` while it does not run";
+            reporter.idle(&self.session, text);
+        } else if all.iter().all(|entry| entry.paused == PAUSED) {
+            reporter.idle(&self.session, &format!("there is nothing to do: {}", self.paused()));
+        } else if all.iter().all(|entry| entry.paused != 0) {
+            reporter.idle(&self.session, "");
+        }
+    }
+
+    /// How many torrents are paused; nothing where none is.
+    fn paused(&self) -> String {
+        match self.set.list().iter().filter(|entry| entry.paused == PAUSED).count() {
+            0 => String::new(),
+            1 => "1 torrent is paused; `eddyline session resume` has it go on".to_owned(),
+            count => {
+                format!("{count} torrents are paused; `eddyline session resume` has them go on")
+            }
+        }
     }
 
     fn tell_left_out(&mut self, reporter: &Reporter) {

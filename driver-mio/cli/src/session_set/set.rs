@@ -13,7 +13,7 @@ use super::super::output::line;
 use super::super::selection::check;
 use super::super::units::Limit;
 use super::add::{seconds, skipped};
-use super::entries::{resume_of, title};
+use super::entries::{lacks_wanted, resume_of, title};
 use super::list::print_changed;
 use super::status::Status;
 use super::{Locked, disk, lock, named};
@@ -33,8 +33,17 @@ pub(super) fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     let mut changed = Vec::new();
     for entry in named(torrent, &set, &store)? {
         let torrent = set.torrent(&entry.hash).ok().and_then(|bytes| Metainfo::parse(&bytes).ok());
-        let uploaded = resume_of(&store, &entry).map_or(0, |resume| resume.uploaded);
-        changed.push(with_options(entry, torrent.as_ref(), uploaded, args)?);
+        let resume = resume_of(&store, &entry);
+        let uploaded = resume.as_ref().map_or(0, |resume| resume.uploaded);
+        let mut entry = with_options(entry, torrent.as_ref(), uploaded, args)?;
+        // More is wanted of it than what it was finished with.
+        if entry.paused == GOAL_REACHED
+            && let (Some(metainfo), Some(resume)) = (&torrent, &resume)
+            && lacks_wanted(metainfo, &entry, resume)
+        {
+            entry.paused = 0;
+        }
+        changed.push(entry);
     }
     let hashes: Vec<String> = changed.iter().map(|entry| entry.hash.clone()).collect();
     if !args.select.is_empty() {

@@ -159,7 +159,8 @@ fn paths_that_are_not_safe_are_told_wherever_a_torrent_is_looked_at() {
     let said = document["files"].as_array().unwrap().iter().map(|file| &file["path_in_torrent"]);
     assert_eq!(said.filter(|said| said.is_string()).count(), 5);
     // Whoever makes files of it is told, too, before the first byte. What is not UTF-8 looks the same.
-    let sentence = "n/../../etc/passwd and 3 other files are called n/etc/passwd here";
+    let sentence =
+        "n/../../etc/passwd is called n/etc/passwd here, and 3 other files have other names, too";
     let rest = ["--dir", "got", "--stop-timeout", "1s", "--no-trackers"];
     let told = home.refuse(7, &[&["download", &torrent], &rest[..], &ALONE].concat());
     assert!(told.contains(sentence), "{told}");

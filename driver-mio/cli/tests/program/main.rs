@@ -1,5 +1,6 @@
 //! The program as a black box: processes, their output, their exit codes, and what they leave behind.
 
+mod again;
 mod apart;
 mod care;
 mod events;

@@ -201,6 +201,11 @@ impl TrackerClient {
         out: &mut Vec<Output>,
     ) {
         let host = host_of(location);
+        let why = match (is_web(location), exchange.redirects < MAX_REDIRECTS) {
+            (false, _) => "the tracker redirects to what is no web address",
+            (true, false) => "the tracker redirects too often",
+            (true, true) => "the tracker redirects to a host that is asked enough already",
+        };
         let follow = is_web(location) && exchange.redirects < MAX_REDIRECTS;
         if follow && self.hosts.another(&host, now) {
             let from = exchange.only.unwrap_or(Scope::Loopback).min(exchange.scope);
@@ -216,7 +221,6 @@ impl TrackerClient {
         }
         self.arrived(&exchange, false, now);
         if let Purpose::Announce(key) = exchange.purpose {
-            let why = "the tracker redirects to nowhere";
             self.leg_failed(key, Reach::Reply, why, None, now, out);
         }
     }
@@ -236,7 +240,8 @@ impl TrackerClient {
         self.leg_spoke(key, spoke);
         match reply {
             Ok(reply) if reply.failure.is_some() => {
-                let why = reply.failure.unwrap_or_default();
+                let why = reply.failure.filter(|why| !why.trim().is_empty());
+                let why = why.unwrap_or_else(|| "the tracker refuses, and gives no reason".into());
                 self.leg_failed(key, Reach::Tracker, &why, reply.retry_in, now, out);
             }
             Ok(reply) if exchange.status == 200 => {

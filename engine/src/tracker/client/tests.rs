@@ -174,11 +174,11 @@ fn redirects_are_followed_five_times_and_only_to_where_http_is_spoken() {
         id = next[0].0;
     }
     let out = bench.redirects(id, 302, Some("http://last.example/announce"), b"");
-    assert_eq!(failures(&out), ["the tracker redirects to nowhere"]);
+    assert_eq!(failures(&out), ["the tracker redirects too often"]);
     bench.second = 3600;
     let id = gets(&bench.wants(0, "http://u.example/announce", AnnounceEvent::Started))[0].0;
     let out = bench.redirects(id, 302, Some("/b?next=http://x/"), b"");
-    assert_eq!(failures(&out), ["the tracker redirects to nowhere"]);
+    assert_eq!(failures(&out), ["the tracker redirects to what is no web address"]);
 }
 
 #[test]
