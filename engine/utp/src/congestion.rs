@@ -1,4 +1,4 @@
-//! Congestion control: LEDBAT++ (RFC 6817 and draft-irtf-iccrg-ledbat-plus-plus), with four departures that the table
+//! Congestion control: LEDBAT++ (RFC 6817 and draft-irtf-iccrg-ledbat-plus-plus), with five departures that the table
 //! in `engine/utp/sim/fairness.txt` is the reason for.
 //!
 //! * A wider window has a lower target. With one target for all, two flows that both meet it have no reason to become
@@ -8,6 +8,9 @@
 //!   shows a delay of 60, and a sender that waits for that competes with TCP by loss.
 //! * After a slow-down the window is at once what the empty path carries, paced. Growing again by slow start would cost
 //!   a tenth of the link; this costs two round trips in sixty or more.
+//! * What is taken for a queue that overflowed and turns out to be noise is forgotten: delays that go up and down by
+//!   half of it within a round trip, and nothing is lost. Radio and busy machines do that, and lose packets for other
+//!   reasons.
 //! * Losses without a queue take back little, and never more than what arrives anyway: they are the radio's.
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +26,8 @@ const SLOW_DOWN_EVERY: u64 = 30;
 const SLOW_DOWN_LEAST: u64 = 10_000_000;
 /// For how long it is remembered at which delay the queue overflowed.
 const REMEMBERED: u64 = 300_000_000;
+/// Rounds in a row without losses whose delays vary like noise until they are noise.
+const NOISY: u32 = 4;
 /// No target is lower than this: clocks of the system that receives are no better.
 const LEAST_TARGET: u64 = 200;
 
@@ -73,6 +78,10 @@ pub struct Congestion {
     lost: u64,
     arrived: u64,
     longest: u64,
+    shortest: u64,
+    /// Rounds in a row in which delays said that what was taken for an overflow is none, and what they go up to then.
+    noisy: u32,
+    noise: u64,
     /// Rounds in which losses are those of before the window was reduced.
     spent: u32,
     pub slow_downs: u64,
@@ -95,6 +104,9 @@ impl Congestion {
             lost: 0,
             arrived: 0,
             longest: 0,
+            shortest: u64::MAX,
+            noisy: 0,
+            noise: 0,
             spent: 0,
             slow_downs: 0,
             queue: 0,
@@ -154,6 +166,7 @@ impl Congestion {
         (self.base, self.queue, self.rate) = (ack.base.max(1), ack.queue, ack.rate);
         self.arrived += ack.bytes;
         self.longest = self.longest.max(ack.longest);
+        self.shortest = self.shortest.min(ack.queue);
         match self.phase {
             Phase::SlowStart { limit } => self.slow_start(now, ack, limit),
             Phase::Steady => self.follow(now, ack),
@@ -226,7 +239,9 @@ impl Congestion {
                 self.next_slow_down = Some(now + (SLOW_DOWN_EVERY * took).max(SLOW_DOWN_LEAST));
                 self.phase = Phase::Steady;
                 self.window = self.window.min(self.path().max(2 * self.packet * FRACTION));
-                self.overflow = self.overflow.filter(|_| now < self.overflow_until);
+                if now >= self.overflow_until {
+                    (self.overflow, self.noise) = (None, 0);
+                }
             }
             _ => {}
         }
@@ -248,14 +263,28 @@ impl Congestion {
             let many = self.lost * 16 > self.arrived + self.lost && self.lost > 3 * self.packet;
             self.overflowed(now, many);
         }
-        (self.lost, self.arrived, self.longest) = (0, 0, 0);
+        self.look_for_noise();
+        (self.lost, self.arrived, self.longest, self.shortest) = (0, 0, 0, u64::MAX);
+    }
+
+    /// A queue that overflows at some delay does not reach most of that and nothing again within one round.
+    fn look_for_noise(&mut self) {
+        let Some(known) = self.overflow else { return };
+        // Where the queue makes up most of the round trip, it may.
+        let short = known <= self.base / 8;
+        let up_and_down = short && self.longest >= known * 3 / 4 && self.shortest <= known / 4;
+        self.noisy = if up_and_down && self.lost == 0 { self.noisy + 1 } else { 0 };
+        if self.noisy >= NOISY {
+            (self.overflow, self.noisy) = (None, 0);
+            self.noise = self.longest.max(known);
+        }
     }
 
     /// Losses, many or few, in the last round.
     fn overflowed(&mut self, now: Time, many: bool) {
         let full = match self.overflow {
             Some(known) => self.longest >= known * 3 / 4,
-            None => self.longest >= self.base / 32 && self.longest > 0,
+            None => self.longest >= (self.base / 32).max(2 * self.noise) && self.longest > 0,
         };
         if !many && !full {
             // Nothing of a queue: take back what was lost, but no more than to what arrives anyway.
@@ -300,5 +329,65 @@ impl Congestion {
             crate::Corruption::Target => self.configured = 1,
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds of forty packets over an empty path of 50 ms whose delays vary by up to 3 ms; of some a packet is lost.
+    #[test]
+    fn delays_that_vary_are_not_taken_for_a_queue_for_long() {
+        let mut congestion = Congestion::new(60_000, 1_000);
+        let mut lowest = u64::MAX;
+        for round in 0..400u64 {
+            for packet in 0..40 {
+                let recent = |back: u64| (round * 40 + packet + back) * 7_919 % 3_000;
+                let delays = [recent(0), recent(1), recent(2), recent(3)];
+                let ack = Acked {
+                    bytes: 1_000,
+                    queue: delays.into_iter().min().unwrap(),
+                    longest: delays.into_iter().max().unwrap(),
+                    base: 50_000,
+                    rate: 800_000,
+                    limited: true,
+                    round: packet == 39,
+                    in_flight: 40_000,
+                };
+                if packet == 20 && round % 10 == 9 {
+                    congestion.lost(Time::from_millis(round * 50), 1_000);
+                }
+                congestion.acked(Time::from_millis(round * 50), &ack);
+            }
+            if round > 60 {
+                lowest = lowest.min(congestion.target());
+            }
+        }
+        assert!(lowest > 10_000, "the target is {lowest} us");
+    }
+
+    #[test]
+    fn after_a_timeout_the_window_begins_again_with_a_packet() {
+        let mut congestion = Congestion::new(60_000, 1_000);
+        let ack = Acked {
+            bytes: 1_000,
+            queue: 0,
+            longest: 0,
+            base: 50_000,
+            rate: 1_000_000,
+            limited: true,
+            round: false,
+            in_flight: 1_000,
+        };
+        (0..100).for_each(|_| congestion.acked(Time::from_millis(1), &ack));
+        let before = congestion.window();
+        assert!(before > 30_000, "{before}");
+        congestion.timed_out();
+        assert_eq!(congestion.window(), 1_000);
+        // By slow start up to the half of what it was, and then no faster than elsewhere.
+        (0..400).for_each(|_| congestion.acked(Time::from_millis(2), &ack));
+        assert_eq!(congestion.phase, Phase::Steady);
+        assert!(congestion.window() >= before / 2, "{}", congestion.window());
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::congestion::{Acked, Congestion};
-use crate::delay::Delay;
+use crate::delay::{Delay, Incoming};
 use crate::delivery_rate::DeliveryRate;
 use crate::multiplexer::ConnectionId;
 use crate::output::{CloseReason, Output, Statistics};
@@ -53,6 +53,7 @@ pub struct Connection {
     granted_before: u64,
     trip: RoundTrip,
     delay: Delay,
+    incoming: Incoming,
     rate: DeliveryRate,
     congestion: Congestion,
     pacing: Pacing,
@@ -116,6 +117,7 @@ impl Connection {
             granted_before: 0,
             trip: RoundTrip::new(config.min_retransmission_timeout),
             delay: Delay::new(),
+            incoming: Incoming::new(),
             rate: DeliveryRate::new(now),
             congestion: Congestion::new(config.target_delay, packet),
             pacing: Pacing::new(now),
@@ -225,6 +227,7 @@ impl Connection {
         self.heard_since_timeout = true;
         let shown = received.on_wire().wrapping_add(self.clock);
         self.difference = shown.wrapping_sub(packet.timestamp);
+        self.incoming.measured(received, self.difference);
         if packet.close_reason.is_some() {
             self.peer_code = packet.close_reason;
         }
@@ -351,6 +354,10 @@ impl Connection {
         self.mtu.datagram() - HEADER
     }
 
+    pub fn round_trip(&self) -> Option<u64> {
+        self.trip.is_measured().then(|| self.trip.smoothed())
+    }
+
     pub fn statistics(&self) -> Statistics {
         Statistics {
             congestion_window: self.congestion.window(),
@@ -358,6 +365,7 @@ impl Connection {
             round_trip: self.trip.smoothed(),
             queueing_delay: self.delay.queue(),
             target_delay: self.congestion.target(),
+            incoming_delay: self.incoming.queue(),
             datagram: self.mtu.datagram(),
             slow_downs: self.congestion.slow_downs,
             ..self.statistics

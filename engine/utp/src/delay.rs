@@ -59,6 +59,49 @@ impl Base {
     }
 }
 
+/// The last samples.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Recent {
+    samples: [u64; FILTER],
+    at: usize,
+    filled: usize,
+}
+
+impl Recent {
+    fn add(&mut self, sample: u64) {
+        self.samples[self.at] = sample;
+        self.at = (self.at + 1) % FILTER;
+        self.filled = (self.filled + 1).min(FILTER);
+    }
+
+    fn known(&self) -> impl Iterator<Item = u64> + '_ {
+        self.samples[..self.filled].iter().copied()
+    }
+}
+
+/// The queue of packets to us, by the clocks of both sides alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Incoming {
+    one_way: Base,
+    recent: Recent,
+}
+
+impl Incoming {
+    pub fn new() -> Self {
+        Self { one_way: Base::new(), recent: Recent::default() }
+    }
+
+    /// A packet to us was under way for that long by the clocks of both sides.
+    pub fn measured(&mut self, now: Time, one_way: u32) {
+        self.recent.add(self.one_way.above(now, one_way));
+    }
+
+    /// How long the queue takes, in microseconds.
+    pub fn queue(&self) -> u64 {
+        self.recent.known().min().unwrap_or(0)
+    }
+}
+
 /// The queue of one direction of a path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delay {
@@ -66,9 +109,7 @@ pub struct Delay {
     round_trip: Base,
     /// How far the last round trip lay above the shortest.
     round_trip_queue: u64,
-    recent: [u64; FILTER],
-    at: usize,
-    filled: usize,
+    recent: Recent,
     odd: u32,
 }
 
@@ -78,9 +119,7 @@ impl Delay {
             one_way: Base::new(),
             round_trip: Base::new(),
             round_trip_queue: 0,
-            recent: [0; FILTER],
-            at: 0,
-            filled: 0,
+            recent: Recent::default(),
             odd: 0,
         }
     }
@@ -105,19 +144,17 @@ impl Delay {
             self.odd = 0;
         }
         queue = queue.min(self.round_trip_queue);
-        self.recent[self.at] = queue;
-        self.at = (self.at + 1) % FILTER;
-        self.filled = (self.filled + 1).min(FILTER);
+        self.recent.add(queue);
     }
 
     /// How long the queue takes, in microseconds.
     pub fn queue(&self) -> u64 {
-        self.recent[..self.filled].iter().min().copied().unwrap_or(0)
+        self.recent.known().min().unwrap_or(0)
     }
 
     /// The longest among the last samples.
     pub fn longest(&self) -> u64 {
-        self.recent[..self.filled].iter().max().copied().unwrap_or(0)
+        self.recent.known().max().unwrap_or(0)
     }
 
     /// The round trip of the empty path in microseconds; zero before it is known.

@@ -199,6 +199,12 @@ impl Multiplexer {
         slot.connection.as_ref().map(Connection::statistics)
     }
 
+    /// The smoothed round trip of a connection in microseconds, once it has been measured.
+    pub fn round_trip(&self, id: ConnectionId) -> Option<u64> {
+        let slot = self.slots.get(id.slot as usize).filter(|it| it.generation == id.generation)?;
+        slot.connection.as_ref().and_then(Connection::round_trip)
+    }
+
     /// A datagram for which [`crate::is_utp`] holds. `received` is when it came, by the clock of `now` but before it:
     /// the kernel's time of arrival, where there is one.
     pub fn datagram(

@@ -109,6 +109,8 @@ pub struct Statistics {
     pub queueing_delay: u64,
     /// How long it is allowed to take, in microseconds.
     pub target_delay: u64,
+    /// How long the queue of packets to us takes, in microseconds. Clocks that drift are in it.
+    pub incoming_delay: u64,
     /// The largest datagram that is known to pass.
     pub datagram: usize,
     /// Packets of payload that were sent, repetitions too.

@@ -181,6 +181,35 @@ fn nobody_who_does_not_answer_is_waited_for_longer_than_half_a_minute() {
     assert_eq!(pair.sides[0].sent.1, 5);
 }
 
+/// 40 Mbit/s, 50 ms, delays that vary by 3 ms, and a packet in a thousand lost for no reason.
+#[test]
+fn losses_on_a_path_whose_delays_vary_do_not_slow_it_down_for_long() {
+    let weather = Weather {
+        rate: 5_000_000,
+        delay: 25_000_000,
+        buffer: 500_000,
+        loss: 1_000,
+        lateness: 30_000_000,
+        ..Weather::default()
+    };
+    let mut pair = pair(&weather, 13);
+    assert!(pair.run(SECOND));
+    pair.grant(1, 8 * MIB);
+    pair.offer(0, 40 * MIB);
+    // Half of what the path carries.
+    assert!(pair.run(17 * SECOND), "{} bytes", pair.sides[1].received);
+}
+
+/// A second and a half each way: a SYN is sent again before the answer comes, and that is all.
+#[test]
+fn a_path_of_three_seconds_is_connected_over() {
+    let far = Weather { delay: 3 * SECOND / 2, ..Weather::default() };
+    let mut pair = pair(&far, 12);
+    pair.offer(0, 20_000);
+    assert!(pair.run(60 * SECOND), "{} bytes", pair.sides[1].received);
+    assert_eq!(pair.sides[0].closed, None);
+}
+
 #[test]
 fn a_peer_that_falls_silent_is_given_up() {
     let mut pair = pair(&Weather::default(), 7);
