@@ -31,6 +31,7 @@ use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
+use crate::platform::most_open_files;
 use crate::recorder::{RecordTo, TraceFile};
 use crate::services::random_seed;
 use crate::stream::Stream;
@@ -267,6 +268,12 @@ impl Driver {
         &self.engine
     }
 
+    /// How names are looked up, by the rules of what is listened on.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        self.dns.names()
+    }
+
     /// Where other threads leave events for the engine. To wake it ends the wait of [`Self::turn`].
     #[must_use]
     pub fn mailbox(&self) -> &Mailbox {
@@ -443,9 +450,7 @@ fn network(options: Option<&ListenOptions>, config: &mut Config) -> (NetworkPoli
 
 /// How many files may be open: half of what the system allows, the rest being for sockets.
 fn open_files() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.unwrap_or(4096);
-    usize::try_from(limit / 2).unwrap_or(2048).clamp(16, 4096)
+    usize::try_from(most_open_files() / 2).unwrap_or(2048).clamp(16, 4096)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -96,11 +95,8 @@ impl NetworkPolicy {
         Ok(socket)
     }
 
-    /// Begins to connect to `remote`.
-    ///
-    /// # Errors
-    /// Whatever the system says at once; most failures come later, as events.
-    pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    /// A socket that begins to connect to `remote`.
+    fn begin(&self, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
         let socket = self.outgoing(remote, Type::STREAM)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&remote.into()) {
@@ -109,22 +105,26 @@ impl NetworkPolicy {
             {
                 Err(error)
             }
-            _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+            _ => Ok(socket.into()),
         }
     }
 
-    /// Connects to `remote` and waits for it, at most for the given time.
+    /// Begins to connect to `remote`.
+    ///
+    /// # Errors
+    /// Whatever the system says at once; most failures come later, as events.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+        self.begin(remote).map(mio::net::TcpStream::from_std)
+    }
+
+    /// Connects to `remote`, within tokio.
     ///
     /// # Errors
     /// Why there is no connection.
-    pub fn connect_within(
-        &self,
-        remote: SocketAddr,
-        patience: Duration,
-    ) -> io::Result<std::net::TcpStream> {
-        let socket = self.outgoing(remote, Type::STREAM)?;
-        socket.connect_timeout(&remote.into(), patience)?;
-        Ok(socket.into())
+    pub async fn connect_soon(&self, remote: SocketAddr) -> io::Result<tokio::net::TcpStream> {
+        let stream = tokio::net::TcpStream::from_std(self.begin(remote)?)?;
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(stream), Err)
     }
 
     /// A socket for datagrams to `remote`, from `port` or any.
@@ -190,17 +190,16 @@ mod tests {
             assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
         }
         assert!(policy.connect(six).is_err());
-        assert!(policy.connect_within(six, Duration::from_secs(1)).is_err());
         assert!(policy.datagrams_to(six, 0).is_err());
     }
 
-    #[test]
-    fn what_goes_out_comes_from_the_address() {
+    #[tokio::test]
+    async fn what_goes_out_comes_from_the_address() {
         let ours: IpAddr = Ipv4Addr::new(127, 0, 0, 77).into();
         let policy = NetworkPolicy::new(Some(ours), None);
         let (listener, _) = policy.listen(SocketAddr::new(ours, 0)).unwrap();
         let remote = listener.local_addr().unwrap();
-        let stream = policy.connect_within(remote, Duration::from_secs(5)).unwrap();
+        let stream = policy.connect_soon(remote).await.unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), ours);
         let stream = policy.connect(remote).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), ours);

@@ -97,3 +97,8 @@ pub fn dropped_datagrams(socket: impl AsFd) -> Option<u64> {
 pub fn dropped_datagrams(_: impl AsFd) -> Option<u64> {
     None
 }
+
+/// How many files and sockets this process may have open.
+pub fn most_open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(4096)
+}

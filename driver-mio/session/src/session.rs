@@ -35,8 +35,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 pub struct Session {
     /// The driver.
     pub driver: Driver,
-    /// How names of peers are looked up.
-    names: Names,
     items: Vec<Item>,
     /// When the run began.
     pub started: Instant,
@@ -93,7 +91,6 @@ impl Session {
     pub fn start(setup: Setup) -> Result<Self, DriverError> {
         let Setup { command, folder, store, listen, engine, limits, record, keep_executable } =
             setup;
-        let names = Names::new(listen.clone().unwrap_or_default().policy());
         // Resume data tells where the data is by this number.
         let home = Locations::number_of(&whole(&folder).to_string_lossy());
         let locations = Locations::default();
@@ -121,7 +118,6 @@ impl Session {
         }
         Ok(Self {
             driver,
-            names,
             items: Vec::new(),
             started: Instant::now(),
             folder,
@@ -146,7 +142,7 @@ impl Session {
     /// How names of peers are looked up.
     #[must_use]
     pub fn names(&self) -> &Names {
-        &self.names
+        self.driver.names()
     }
 
     /// The torrents, in the order given.
@@ -179,7 +175,7 @@ impl Session {
     pub fn add(&mut self, source: Source, options: AddOptions) -> Result<Sha1Hash, AddError> {
         let (folder, fresh, recheck) = (options.folder.clone(), options.fresh, options.recheck);
         let location = folder.as_deref().map(|folder| self.place(folder)).transpose()?;
-        let mut add = prepare(source, options, &self.names)?;
+        let mut add = prepare(source, options, self.driver.names())?;
         add.location = location.unwrap_or(self.home);
         // A file and a magnet of one torrent are one torrent.
         let hash = add.metainfo.info_hashes().wire();
