@@ -22,6 +22,7 @@ pub mod recorder;
 mod resolver;
 mod service_thread;
 pub mod services;
+pub mod standing;
 pub mod stream;
 pub mod utp_flows;
 pub mod utp_stream;
