@@ -3,6 +3,7 @@
 mod collect;
 mod perform;
 mod reads;
+mod uplink;
 mod utp;
 
 use std::collections::{BTreeSet, HashMap};
@@ -31,11 +32,13 @@ use crate::http::Http;
 use crate::listen::{ListenOptions, Listening, listen};
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
+use crate::platform::most_open_files;
 use crate::recorder::{RecordTo, TraceFile};
 use crate::services::random_seed;
 use crate::stream::Stream;
 use crate::utp_stream::UtpStream;
 use reads::Reads;
+use uplink::Uplink;
 
 const WAKER: Token = Token(0);
 /// The first of four UDP sockets.
@@ -110,6 +113,8 @@ pub struct Driver {
     dns: Dns,
     http: Http,
     policy: NetworkPolicy,
+    /// What is watched where not everything may be used.
+    uplink: Option<Uplink>,
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
     udp: [Option<Datagrams>; 4],
@@ -196,6 +201,7 @@ impl Driver {
             dns: Dns::start(&mailbox, names),
             http,
             mailbox,
+            uplink: None,
             policy,
             listeners: Vec::new(),
             udp: [None, None, None, None],
@@ -221,8 +227,22 @@ impl Driver {
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
-        options.iter().try_for_each(|options| driver.open_ports(options))?;
+        if let Some(options) = options {
+            driver.begin_listening(options)?;
+        }
         Ok(driver)
+    }
+
+    fn begin_listening(&mut self, options: ListenOptions) -> Result<(), DriverError> {
+        let standing = self.policy.look();
+        // An interface may have its address later; one that nobody has is a mistake.
+        let later =
+            standing.as_ref().is_some_and(|now| !now.is_open() && options.interface.is_some());
+        if !later {
+            self.open_ports(&options)?;
+        }
+        self.uplink = standing.map(|standing| Uplink::new(options, standing, !later));
+        Ok(())
     }
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
@@ -265,6 +285,12 @@ impl Driver {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// How names are looked up, by the rules of what is listened on.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        self.dns.names()
     }
 
     /// Where other threads leave events for the engine. To wake it ends the wait of [`Self::turn`].
@@ -360,7 +386,7 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
-        let wait = self.unless_work(wait).min(self.until_accept());
+        let wait = self.unless_work(wait).min(self.until_accept()).min(self.until_look());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         let wait = self.unless_left(wait);
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
@@ -376,6 +402,7 @@ impl Driver {
             self.messages.idle(wait);
         }
         self.collect_events();
+        self.look_at_network();
         let (now, events) = (self.clock.now(), self.events.drain(..));
         self.wakeup = match &mut self.trace {
             None => self.engine.step(now, events, &mut self.actions),
@@ -443,9 +470,7 @@ fn network(options: Option<&ListenOptions>, config: &mut Config) -> (NetworkPoli
 
 /// How many files may be open: half of what the system allows, the rest being for sockets.
 fn open_files() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.unwrap_or(4096);
-    usize::try_from(limit / 2).unwrap_or(2048).clamp(16, 4096)
+    usize::try_from(most_open_files() / 2).unwrap_or(2048).clamp(16, 4096)
 }
 
 #[cfg(test)]

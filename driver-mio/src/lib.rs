@@ -1,9 +1,8 @@
-//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on threads, and the worker threads of
+//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on a thread beside the loop, and the worker threads of
 //! [`eddyline_disk`]. It performs actions and reports what happened; it takes no protocol decision.
 
 #![deny(unsafe_code)]
 
-mod bound_names;
 pub mod buffers;
 pub mod ciphers;
 pub mod clock;
@@ -20,7 +19,10 @@ mod multicast;
 pub mod network;
 mod platform;
 pub mod recorder;
+mod resolver;
+mod service_thread;
 pub mod services;
+pub mod standing;
 pub mod stream;
 pub mod utp_flows;
 pub mod utp_stream;

@@ -1,12 +1,15 @@
-//! Jobs that wait in lines, one line for each host or name, for a bounded number of threads.
+//! Jobs that wait in lines, one line for each host or name, for one of a bounded number of places.
 //!
 //! No line gets more than its share, and those of whom nobody knows yet whether they answer at all
 //! leave a share to those that have answered. Of the rest, who has been silent for some seconds holds
 //! up nobody else who has not answered yet. So however many are silent, the others are served soon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
 
 /// Lines that are known for having answered.
 const MAX_PROVEN: usize = 10_000;
@@ -14,15 +17,11 @@ const MAX_PROVEN: usize = 10_000;
 const SILENT: Duration = Duration::from_secs(3);
 /// How often it is looked whether somebody who waits may run, though no job has ended.
 const LOOK: Duration = Duration::from_millis(500);
-/// A thread ends after this time without a job.
-const IDLE: Duration = Duration::from_secs(30);
-/// Memory of a thread's stack.
-const STACK: usize = 1 << 20;
 
 /// How many jobs run at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Shares {
-    /// In all: as many threads there are at the most.
+    /// In all.
     pub in_all: usize,
     /// Of those, of lines that have not answered yet, and that were begun within [`SILENT`].
     pub unproven: usize,
@@ -139,133 +138,130 @@ impl<J> Lines<J> {
     }
 }
 
-/// Threads that work at lines, as many as are needed.
+/// Jobs at lines, each a task of its own.
 #[derive(Debug)]
 pub struct Workshop<J> {
     shared: Arc<Shared<J>>,
 }
 
 #[derive(Debug)]
-struct Shared<J> {
-    state: Mutex<State<J>>,
-    more: Condvar,
-}
+struct Shared<J>(Mutex<State<J>>);
 
 #[derive(Debug)]
 struct State<J> {
     lines: Lines<J>,
-    threads: usize,
-    idle: usize,
-    /// A thread looks now and then whether somebody who waits may run.
+    /// A task looks now and then whether somebody who waits may run.
     watched: bool,
     closed: bool,
 }
 
 impl<J> Shared<J> {
     fn lock(&self) -> MutexGuard<'_, State<J>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those that wait behind a job in its line.
+#[derive(Debug)]
+pub struct Rest<J> {
+    shared: Arc<Shared<J>>,
+    line: String,
+}
+
+impl<J> Rest<J> {
+    /// Takes them all: what has ended answers them too.
+    #[must_use]
+    pub fn take(&self) -> Vec<J> {
+        self.shared.lock().lines.take_line(&self.line)
+    }
+}
+
+/// A job that runs. However it ends, its place is free then.
+struct Ending<J: Send + 'static> {
+    shared: Arc<Shared<J>>,
+    ended: Running<()>,
+    answered: bool,
+}
+
+impl<J: Send + 'static> Drop for Ending<J> {
+    fn drop(&mut self) {
+        self.shared.lock().lines.done(&self.ended, self.answered);
     }
 }
 
 impl<J: Send + 'static> Workshop<J> {
-    /// No thread runs yet.
+    /// Nothing runs yet.
     #[must_use]
     pub fn new(shares: Shares) -> Self {
-        let state =
-            State { lines: Lines::new(shares), threads: 0, idle: 0, watched: false, closed: false };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), more: Condvar::new() }) }
+        let state = State { lines: Lines::new(shares), watched: false, closed: false };
+        Self { shared: Arc::new(Shared(Mutex::new(state))) }
     }
 
-    /// Puts a job in line. `work` does it and those that wait behind it in the same line where it
-    /// asks for them with `take_line`, and says whether anybody answered.
-    pub fn push<W>(&self, line: String, job: J, work: &W)
+    /// Puts a job in line. `work` does it on `thread`, and says whether anybody answered.
+    pub fn push<W, F>(&self, thread: &Handle, line: String, job: J, work: W)
     where
-        W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+        W: Fn(J, Rest<J>) -> F + Clone + Send + 'static,
+        F: Future<Output = bool> + Send + 'static,
     {
+        self.shared.lock().lines.push(line, job);
+        begin(&self.shared, thread, &work);
         let mut state = self.shared.lock();
-        state.lines.push(line, job);
-        call_thread(&self.shared, &mut state, work);
-        if !state.watched && state.lines.next_turn(Instant::now()).is_none() {
-            let (shared, work) = (self.shared.clone(), work.clone());
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            state.watched = thread.spawn(move || watch(&shared, &work)).is_ok();
+        if !state.watched && !state.lines.turns.is_empty() {
+            state.watched = true;
+            thread.spawn(watch(self.shared.clone(), thread.clone(), work));
         }
+    }
+}
+
+/// Begins the jobs that may run.
+fn begin<J, W, F>(shared: &Arc<Shared<J>>, thread: &Handle, work: &W)
+where
+    J: Send + 'static,
+    W: Fn(J, Rest<J>) -> F + Clone + Send + 'static,
+    F: Future<Output = bool> + Send + 'static,
+{
+    let mut state = shared.lock();
+    while !state.closed
+        && let Some(Running { line, job, number }) = state.lines.take_next(Instant::now())
+    {
+        let rest = Rest { shared: shared.clone(), line: line.clone() };
+        let ended = Running { line, job: (), number };
+        let mut ending = Ending { shared: shared.clone(), ended, answered: false };
+        let (shared, next, work) = (shared.clone(), thread.clone(), work.clone());
+        thread.spawn(async move {
+            ending.answered = work(job, rest).await;
+            drop(ending);
+            // What waited for this line, or for a share, may run now.
+            begin(&shared, &next, &work);
+        });
     }
 }
 
 /// Lets those run for whom there is room because others have been silent for too long, while anybody
 /// waits.
-fn watch<J, W>(shared: &Arc<Shared<J>>, work: &W)
+async fn watch<J, W, F>(shared: Arc<Shared<J>>, thread: Handle, work: W)
 where
     J: Send + 'static,
-    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
+    W: Fn(J, Rest<J>) -> F + Clone + Send + 'static,
+    F: Future<Output = bool> + Send + 'static,
 {
     loop {
-        std::thread::sleep(LOOK);
-        let mut state = shared.lock();
-        if state.closed || state.lines.turns.is_empty() {
-            state.watched = false;
-            return;
+        tokio::time::sleep(LOOK).await;
+        {
+            let mut state = shared.lock();
+            if state.closed || state.lines.turns.is_empty() {
+                state.watched = false;
+                return;
+            }
         }
-        call_thread(shared, &mut state, work);
-    }
-}
-
-/// Has a thread look at the lines, if somebody waits there who may run. Whoever takes a job calls the
-/// next one: a thread that counts as idle may have been called for another job a moment ago.
-fn call_thread<J, W>(shared: &Arc<Shared<J>>, state: &mut State<J>, work: &W)
-where
-    J: Send + 'static,
-    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
-{
-    if state.lines.next_turn(Instant::now()).is_none() {
-        return;
-    }
-    if state.idle > 0 {
-        shared.more.notify_one();
-    } else if state.threads < state.lines.shares.in_all {
-        let (shared, work) = (shared.clone(), work.clone());
-        let thread = std::thread::Builder::new().stack_size(STACK);
-        let started = thread.spawn(move || run(&shared, &work));
-        state.threads += usize::from(started.is_ok());
+        begin(&shared, &thread, &work);
     }
 }
 
 impl<J> Drop for Workshop<J> {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.more.notify_all();
     }
-}
-
-fn run<J, W>(shared: &Arc<Shared<J>>, work: &W)
-where
-    J: Send + 'static,
-    W: Fn(J, &dyn Fn() -> Vec<J>) -> bool + Clone + Send + 'static,
-{
-    let mut state = shared.lock();
-    while !state.closed {
-        if let Some(Running { line, job, number }) = state.lines.take_next(Instant::now()) {
-            call_thread(shared, &mut state, work);
-            drop(state);
-            let rest = || shared.lock().lines.take_line(&line);
-            let answered = work(job, &rest);
-            let ended = Running { line: line.clone(), job: (), number };
-            state = shared.lock();
-            state.lines.done(&ended, answered);
-            // What waited for this line, or for a share, may run now: it is looked at next.
-            continue;
-        }
-        state.idle += 1;
-        let waited = shared.more.wait_timeout(state, IDLE);
-        let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        state = again;
-        state.idle -= 1;
-        if timeout.timed_out() && state.lines.turns.is_empty() {
-            break;
-        }
-    }
-    state.threads -= 1;
 }
 
 #[cfg(test)]
@@ -315,7 +311,7 @@ mod tests {
         assert_eq!(take(&mut lines, began + SILENT).len(), 6);
         let last = take(&mut lines, began + 2 * SILENT);
         assert!(last.len() == 1 && last[0].line == "unknown");
-        // Threads are bounded all the same.
+        // In all they are bounded all the same.
         (0..50).for_each(|job| lines.push(format!("more{job}"), job));
         assert_eq!(take(&mut lines, began + 9 * SILENT).len(), 6);
         assert_eq!(take(&mut lines, began + 99 * SILENT).len(), 1);
@@ -336,16 +332,29 @@ mod tests {
         assert!(lines.running.is_empty() && lines.in_all == 0 && lines.unproven.is_empty());
     }
 
-    #[test]
-    fn threads_come_as_they_are_needed_and_do_everything() {
+    #[tokio::test]
+    async fn everything_in_line_is_done_once_and_a_job_that_fails_gives_its_place_back() {
         let workshop = Workshop::new(SHARES);
-        let (done, results) = crossbeam_channel::unbounded();
-        let work = move |job: u32, _: &dyn Fn() -> Vec<u32>| done.send(job).is_ok();
-        (0..500).for_each(|job| workshop.push(format!("line{}", job % 7), job, &work));
-        let patience = Duration::from_secs(20);
-        let mut seen: Vec<u32> =
-            (0..500).map(|_| results.recv_timeout(patience).unwrap()).collect();
+        let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
+        let work = move |job: u32, _| {
+            let done = done.clone();
+            async move {
+                tokio::task::yield_now().await;
+                assert!(job % 50 != 7, "one that fails");
+                done.send(job).is_ok()
+            }
+        };
+        let here = Handle::current();
+        (0..500)
+            .for_each(|job| workshop.push(&here, format!("line{}", job % 7), job, work.clone()));
+        let mut seen = Vec::new();
+        while seen.len() < 490 {
+            seen.push(results.recv().await.unwrap());
+        }
         seen.sort_unstable();
-        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+        assert_eq!(seen, (0..500).filter(|job| job % 50 != 7).collect::<Vec<_>>());
+        // The last one may still be on its way out.
+        tokio::task::yield_now().await;
+        assert_eq!(workshop.shared.lock().lines.in_all, 0);
     }
 }

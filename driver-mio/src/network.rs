@@ -1,31 +1,64 @@
 //! What of the network may be used: the one place in which sockets are made.
 //!
-//! With an address, nothing leaves from any other, and nothing over the other address family; with
-//! an interface, nothing leaves by another one. What cannot be bound is not sent.
+//! With an address, nothing leaves from any other, nothing over the other address family, and nothing by another
+//! interface than the one that has it; with an interface, nothing leaves by another one, and nothing over a family of
+//! which it has no address. What cannot be bound is not sent.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::platform;
+use crate::standing::Standing;
 
+/// How long what was seen of the network counts.
+const FRESH: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted by us.
 const BACKLOG: i32 = 256;
 
-/// From where, and over which address families, anything may be sent.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// From where, and over which address families, anything may be sent. Clones share what they have seen of the network.
+#[derive(Clone, Debug, Default)]
 pub struct NetworkPolicy {
     address: Option<IpAddr>,
     interface: Option<String>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
+
+/// When something was seen, and what.
+type Seen = (Instant, Arc<Standing>);
 
 impl NetworkPolicy {
     /// Only from this address and this interface, each where it is given.
     #[must_use]
     pub fn new(address: Option<IpAddr>, interface: Option<String>) -> Self {
-        Self { address, interface }
+        Self { address, interface, seen: Arc::default() }
+    }
+
+    /// How what may be used stands at the moment; `None` where everything may be.
+    #[must_use]
+    pub fn look(&self) -> Option<Arc<Standing>> {
+        let now = match (&self.interface, self.address) {
+            (None, None) => return None,
+            (Some(name), _) => Standing::of_interface(name),
+            (None, Some(ip)) => Standing::of_address(ip, can_be_bound(ip)),
+        };
+        let now = Arc::new(now);
+        let seen = Some((Instant::now(), now.clone()));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        Some(now)
+    }
+
+    /// The same as it stood a second ago at the most.
+    #[must_use]
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match seen.filter(|(when, _)| when.elapsed() < FRESH) {
+            Some((_, standing)) => Some(standing),
+            None => self.look(),
+        }
     }
 
     /// Whether anything is forbidden.
@@ -75,6 +108,10 @@ impl NetworkPolicy {
         if !self.reaches(addr.ip()) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
+        let standing = self.standing();
+        if standing.as_ref().is_some_and(|standing| !standing.has(addr.is_ipv6())) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
         let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
         let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
         if addr.is_ipv6() {
@@ -83,6 +120,12 @@ impl NetworkPolicy {
         // So that it never falls back to another route.
         if let Some(name) = &self.interface {
             platform::tie_to_interface(&socket, name)?;
+        } else if let Some((name, _)) = standing.as_ref().and_then(|now| now.device.as_ref()) {
+            // Where the system does not let us, it is left to its routes.
+            match platform::tie_to_interface(&socket, name) {
+                Err(error) if !is_not_for_us(&error) => return Err(error),
+                _ => {}
+            }
         }
         Ok(socket)
     }
@@ -96,11 +139,8 @@ impl NetworkPolicy {
         Ok(socket)
     }
 
-    /// Begins to connect to `remote`.
-    ///
-    /// # Errors
-    /// Whatever the system says at once; most failures come later, as events.
-    pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    /// A socket that begins to connect to `remote`.
+    fn begin(&self, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
         let socket = self.outgoing(remote, Type::STREAM)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&remote.into()) {
@@ -109,22 +149,26 @@ impl NetworkPolicy {
             {
                 Err(error)
             }
-            _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+            _ => Ok(socket.into()),
         }
     }
 
-    /// Connects to `remote` and waits for it, at most for the given time.
+    /// Begins to connect to `remote`.
+    ///
+    /// # Errors
+    /// Whatever the system says at once; most failures come later, as events.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+        self.begin(remote).map(mio::net::TcpStream::from_std)
+    }
+
+    /// Connects to `remote`, within tokio.
     ///
     /// # Errors
     /// Why there is no connection.
-    pub fn connect_within(
-        &self,
-        remote: SocketAddr,
-        patience: Duration,
-    ) -> io::Result<std::net::TcpStream> {
-        let socket = self.outgoing(remote, Type::STREAM)?;
-        socket.connect_timeout(&remote.into(), patience)?;
-        Ok(socket.into())
+    pub async fn connect_soon(&self, remote: SocketAddr) -> io::Result<tokio::net::TcpStream> {
+        let stream = tokio::net::TcpStream::from_std(self.begin(remote)?)?;
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(stream), Err)
     }
 
     /// A socket for datagrams to `remote`, from `port` or any.
@@ -174,6 +218,25 @@ impl NetworkPolicy {
     }
 }
 
+/// Whether the system knows no such thing, or allows it to others only.
+fn is_not_for_us(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// Whether this machine has an address.
+fn can_be_bound(ip: IpAddr) -> bool {
+    let at = SocketAddr::new(ip, 0);
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP));
+    socket.is_ok_and(|socket| socket.bind(&at.into()).is_ok())
+}
+
+/// Whether this machine has a network interface of this name; where the system does not tell, any may be one.
+#[must_use]
+pub fn has_interface(name: &str) -> bool {
+    let found = platform::interfaces();
+    found.is_empty() || found.iter().any(|one| one.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of the policy.
@@ -190,22 +253,31 @@ mod tests {
             assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
         }
         assert!(policy.connect(six).is_err());
-        assert!(policy.connect_within(six, Duration::from_secs(1)).is_err());
         assert!(policy.datagrams_to(six, 0).is_err());
     }
 
-    #[test]
-    fn what_goes_out_comes_from_the_address() {
+    #[tokio::test]
+    async fn what_goes_out_comes_from_the_address() {
         let ours: IpAddr = Ipv4Addr::new(127, 0, 0, 77).into();
         let policy = NetworkPolicy::new(Some(ours), None);
         let (listener, _) = policy.listen(SocketAddr::new(ours, 0)).unwrap();
         let remote = listener.local_addr().unwrap();
-        let stream = policy.connect_within(remote, Duration::from_secs(5)).unwrap();
+        let stream = policy.connect_soon(remote).await.unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), ours);
         let stream = policy.connect(remote).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), ours);
         let socket = policy.datagrams_to(remote, 0).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), ours);
+    }
+
+    #[test]
+    fn an_address_that_this_machine_does_not_have_gets_nothing_out() {
+        let policy = NetworkPolicy::new("192.0.2.77".parse().ok(), None);
+        assert!(policy.look().is_some_and(|standing| !standing.is_open()));
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        assert!(policy.connect(remote).is_err() && policy.datagrams_to(remote, 0).is_err());
+        assert!(NetworkPolicy::default().look().is_none(), "everything may be used");
+        assert!(has_interface("lo") && !has_interface("no-such-if0"));
     }
 
     #[test]

@@ -39,6 +39,7 @@
 struct Readme;
 
 mod client;
+mod cut_off;
 mod dht_state;
 mod entries;
 mod events;

@@ -19,6 +19,7 @@ use eddyline_disk::{Kind, Locations, in_folder, links_on_the_way};
 use eddyline_mio::dns::Names;
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
+use crate::cut_off::CutOff;
 use crate::dht_state::SharedDht;
 use crate::item::{AddOptions, Item, Renames};
 use crate::prepare::prepare;
@@ -35,8 +36,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 pub struct Session {
     /// The driver.
     pub driver: Driver,
-    /// How names of peers are looked up.
-    names: Names,
     items: Vec<Item>,
     /// When the run began.
     pub started: Instant,
@@ -50,6 +49,7 @@ pub struct Session {
     warnings: Vec<Warning>,
     /// It was told that resume data is not kept, and that lasts.
     told_unkept: bool,
+    cut_off: CutOff,
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
@@ -93,7 +93,6 @@ impl Session {
     pub fn start(setup: Setup) -> Result<Self, DriverError> {
         let Setup { command, folder, store, listen, engine, limits, record, keep_executable } =
             setup;
-        let names = Names::new(listen.clone().unwrap_or_default().policy());
         // Resume data tells where the data is by this number.
         let home = Locations::number_of(&whole(&folder).to_string_lossy());
         let locations = Locations::default();
@@ -121,7 +120,6 @@ impl Session {
         }
         Ok(Self {
             driver,
-            names,
             items: Vec::new(),
             started: Instant::now(),
             folder,
@@ -130,6 +128,7 @@ impl Session {
             command,
             warnings: Vec::new(),
             told_unkept: false,
+            cut_off: CutOff::default(),
             places: HashMap::new(),
             ids: HashMap::new(),
             answers: Vec::new(),
@@ -146,7 +145,7 @@ impl Session {
     /// How names of peers are looked up.
     #[must_use]
     pub fn names(&self) -> &Names {
-        &self.names
+        self.driver.names()
     }
 
     /// The torrents, in the order given.
@@ -179,7 +178,7 @@ impl Session {
     pub fn add(&mut self, source: Source, options: AddOptions) -> Result<Sha1Hash, AddError> {
         let (folder, fresh, recheck) = (options.folder.clone(), options.fresh, options.recheck);
         let location = folder.as_deref().map(|folder| self.place(folder)).transpose()?;
-        let mut add = prepare(source, options, &self.names)?;
+        let mut add = prepare(source, options, self.driver.names())?;
         add.location = location.unwrap_or(self.home);
         // A file and a magnet of one torrent are one torrent.
         let hash = add.source.info_hashes().wire();
@@ -370,6 +369,7 @@ impl Session {
         let unkept = self.driver.unkept();
         let is_told = std::mem::replace(&mut self.told_unkept, unkept.is_some());
         self.warnings.extend(unkept.filter(|_| !is_told).map(Warning::ResumeNotKept));
+        self.warnings.extend(self.cut_off.look(&mut self.driver, self.ids.keys()));
         Ok(notices)
     }
 

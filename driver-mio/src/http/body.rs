@@ -2,16 +2,20 @@
 
 use std::io::{ErrorKind, Read};
 
+use brotli_decompressor::Decompressor;
 use eddyline::HttpFailure;
-use flate2::bufread::GzDecoder;
-use ureq::Body;
-use ureq::http::Response;
-use ureq::http::header::CONTENT_ENCODING;
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_ENCODING;
 
-/// How the one encoding that we ask for begins.
+/// How what `gzip` made begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Parts of a compressed body that are read; each costs something, however little is in it.
 const MAX_MEMBERS: usize = 64;
+/// How a stream of `br` begins that asks for more than the 16 MiB of memory that are allowed (RFC 7932, 9.1).
+const LARGE_WINDOW: u8 = 0x11;
 
 /// A body.
 #[derive(Debug, Default)]
@@ -23,16 +27,70 @@ pub(super) struct Received {
 }
 
 /// Reads a body of at most `most` bytes, on the wire and decoded.
-pub(super) fn read(response: &mut Response<Body>, most: u32) -> Result<Received, HttpFailure> {
+pub(super) async fn read(response: Response<Incoming>, most: u32) -> Result<Received, HttpFailure> {
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding = encoding.and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
-    let zipped = ["gzip", "x-gzip"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
-    let mut raw = Received { bytes: Vec::new(), whole: true };
-    raw.take_all(response.body_mut().as_reader(), most)?;
-    // Some say that they compress and do not.
-    if !zipped || !raw.bytes.starts_with(&GZIP) {
-        return Ok(raw);
+    let encoding = encoding.to_ascii_lowercase();
+    let raw = receive(response.into_body(), most).await?;
+    match encoding.as_str() {
+        // Some say that they compress and do not.
+        "gzip" | "x-gzip" if raw.bytes.starts_with(&GZIP) => unzip(&raw, most),
+        "deflate" if is_zlib(&raw.bytes) => {
+            decode(ZlibDecoder::new(&raw.bytes[..]), &raw, most).unwrap_or(Ok(raw))
+        }
+        // Some leave out what is around it.
+        "deflate" => decode(DeflateDecoder::new(&raw.bytes[..]), &raw, most).unwrap_or(Ok(raw)),
+        "br" if raw.bytes.first().is_some_and(|first| first & 0x7f != LARGE_WINDOW) => {
+            decode(Decompressor::new(&raw.bytes[..], 4096), &raw, most).unwrap_or(Ok(raw))
+        }
+        _ => Ok(raw),
     }
+}
+
+/// Takes what comes.
+async fn receive(mut body: Incoming, most: u32) -> Result<Received, HttpFailure> {
+    let mut raw = Received { bytes: Vec::new(), whole: true };
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => raw.bytes.extend(frame.into_data().unwrap_or_default()),
+            Err(error) if ended_early(&error) && !raw.bytes.is_empty() => {
+                raw.whole = false;
+                break;
+            }
+            Err(_) => return Err(HttpFailure::BadReply),
+        }
+        if raw.bytes.len() > most as usize {
+            return Err(HttpFailure::BadReply);
+        }
+    }
+    Ok(raw)
+}
+
+/// What the system said, where that is the reason.
+pub(super) fn system_error(error: &hyper::Error) -> Option<&std::io::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether the server hung up before everything had come.
+fn ended_early(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || system_error(error).is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof)
+}
+
+/// Whether something begins as zlib does (RFC 1950).
+fn is_zlib(bytes: &[u8]) -> bool {
+    let [method, flags, ..] = bytes else { return false };
+    method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
+}
+
+fn unzip(raw: &Received, most: u32) -> Result<Received, HttpFailure> {
     let mut body = Received { bytes: Vec::new(), whole: raw.whole };
     let mut rest = &raw.bytes[..];
     for _ in 0..MAX_MEMBERS {
@@ -46,10 +104,13 @@ pub(super) fn read(response: &mut Response<Body>, most: u32) -> Result<Received,
     Ok(body)
 }
 
-/// Whether a body ended because its time was over, whoever says so.
-fn is_time_out(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
-    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+/// What is in a body that nothing tells from a plain one; `None` where it is one, whatever was said of it.
+fn decode(from: impl Read, raw: &Received, most: u32) -> Option<Result<Received, HttpFailure>> {
+    let mut body = Received { bytes: Vec::new(), whole: raw.whole };
+    match body.take_all(from, most) {
+        Err(_) if body.bytes.len() <= most as usize => None,
+        result => Some(result.map(|()| body)),
+    }
 }
 
 impl Received {
@@ -63,7 +124,6 @@ impl Received {
                 self.whole = false;
                 Ok(())
             }
-            Err(error) if is_time_out(&error) => Err(HttpFailure::TimedOut),
             Err(_) => Err(HttpFailure::BadReply),
         }
     }

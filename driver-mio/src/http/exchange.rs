@@ -1,0 +1,163 @@
+//! One exchange: a request, and what comes back.
+
+use bytes::Bytes;
+use eddyline::{HttpFailure, HttpGet};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LOCATION, USER_AGENT};
+
+use super::body;
+use super::connect::Way;
+use super::kept::{Kept, Link};
+use super::places::Places;
+use super::target::Target;
+use super::{Reply, broken, trust};
+use crate::resolver::Resolver;
+
+/// Encodings that are understood.
+const ENCODINGS: &str = "gzip, deflate, br";
+
+/// What exchanges share.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) user_agent: String,
+    pub(super) places: Places,
+    pub(super) kept: Kept,
+}
+
+impl Client {
+    /// Performs one exchange, within its time.
+    pub(super) async fn fetch(
+        &self,
+        get: &HttpGet,
+        resolver: &Resolver,
+    ) -> Result<Reply, HttpFailure> {
+        let target = Target::parse(&get.url).ok_or(HttpFailure::BadUrl)?;
+        let reply = tokio::time::timeout(get.timeout, self.perform(&target, get, resolver)).await;
+        reply.unwrap_or(Err(HttpFailure::TimedOut))
+    }
+
+    async fn perform(
+        &self,
+        target: &Target,
+        get: &HttpGet,
+        resolver: &Resolver,
+    ) -> Result<Reply, HttpFailure> {
+        let standing = resolver.policy().standing();
+        if let Some(mut link) =
+            self.kept.take(&target.origin, get.ipv6, get.only, standing.as_deref())
+            && let Some(_place) = self.places.take(link.remote).await
+        {
+            match over(&mut link, target, get, &self.user_agent).await {
+                // The server has closed it meanwhile, as it may: it is asked again.
+                Err(HttpFailure::Closed) => {}
+                reply => return self.ended(target, link, reply),
+            }
+        }
+        let way = Way::find(target, get, resolver).await?;
+        let (mut link, _place) = way.connect(target, resolver.policy(), &self.places).await?;
+        link.standing = standing;
+        let reply = over(&mut link, target, get, &self.user_agent).await;
+        self.ended(target, link, reply)
+    }
+
+    /// Keeps the connection where everything has come.
+    fn ended(
+        &self,
+        target: &Target,
+        link: Link,
+        reply: Result<Reply, HttpFailure>,
+    ) -> Result<Reply, HttpFailure> {
+        if reply.as_ref().is_ok_and(|reply| reply.whole) {
+            self.kept.put(target.origin.clone(), link);
+        }
+        reply
+    }
+}
+
+/// Asks over a connection.
+pub(super) async fn over(
+    link: &mut Link,
+    target: &Target,
+    get: &HttpGet,
+    user_agent: &str,
+) -> Result<Reply, HttpFailure> {
+    let mut request = Request::get(target.path.clone())
+        .header(HOST, &target.host)
+        .header(USER_AGENT, user_agent)
+        .header(ACCEPT, "*/*")
+        .header(ACCEPT_ENCODING, ENCODINGS);
+    if let Some(authorization) = &target.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
+    let response = link.sender.send_request(request).await.map_err(|error| failure(&error))?;
+    let location = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .and_then(|location| absolute(&get.url, location.trim()));
+    let status = response.status().as_u16();
+    let body = body::read(response, get.max_body).await?;
+    Ok(Reply { status, location, scope: link.widest, body: body.bytes, whole: body.whole })
+}
+
+/// Why there is no head of a reply.
+fn failure(error: &hyper::Error) -> HttpFailure {
+    if error.is_parse() {
+        return HttpFailure::BadReply;
+    }
+    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
+        return HttpFailure::Closed;
+    }
+    match body::system_error(error) {
+        Some(error) => trust::failure(error).unwrap_or_else(|| broken(error)),
+        None => HttpFailure::BadReply,
+    }
+}
+
+/// The target of a redirect as an absolute URL.
+fn absolute(base: &str, location: &str) -> Option<String> {
+    if has_scheme(location) {
+        return Some(location.to_owned());
+    }
+    let scheme_end = base.find("://")? + 3;
+    if let Some(rest) = location.strip_prefix("//") {
+        return Some(format!("{}{rest}", &base[..scheme_end]));
+    }
+    let path = base[scheme_end..].find('/').map_or(base.len(), |at| scheme_end + at);
+    if location.starts_with('/') {
+        return Some(format!("{}{location}", &base[..path]));
+    }
+    let folder = base[..].split(['?', '#']).next()?.rfind('/').filter(|at| *at >= path)?;
+    Some(format!("{}/{location}", &base[..folder]))
+}
+
+/// Whether a reference begins with a scheme, as `https:` or `magnet:`. A colon further behind, as in
+/// a query, is no sign of one.
+fn has_scheme(reference: &str) -> bool {
+    let Some((scheme, _)) = reference.split_once(':') else { return false };
+    let mut bytes = scheme.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of redirects.
+
+    use super::absolute;
+
+    #[test]
+    fn redirect_targets_are_made_absolute() {
+        let base = "http://t.example:80/a/announce?x=/1";
+        let to = |location| absolute(base, location).unwrap();
+        assert_eq!(to("https://o/x"), "https://o/x");
+        assert_eq!(to("//o/x"), "http://o/x");
+        assert_eq!(to("/b"), "http://t.example:80/b");
+        assert_eq!(to("b"), "http://t.example:80/a/b");
+        assert_eq!(to("/b?next=http://x/"), "http://t.example:80/b?next=http://x/");
+        assert_eq!(to("b?next=http://x/"), "http://t.example:80/a/b?next=http://x/");
+        assert_eq!(to("magnet:?xt=urn:btih:00"), "magnet:?xt=urn:btih:00");
+    }
+}
