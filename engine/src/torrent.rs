@@ -317,9 +317,9 @@ fn contents_of(metainfo: &Metainfo, ctx: &mut Context) -> Contents {
 /// The trackers of a torrent, those that the user names behind its own.
 fn announcer(metainfo: &Metainfo, more: &[String], ctx: &mut Context) -> Announcer {
     if !ctx.config.trackers {
-        return Announcer::new(&[], &mut ctx.random.misc);
+        return Announcer::new(&[], ctx.config.announce, &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(metainfo.trackers(), &mut ctx.random.misc);
+    let mut announcer = Announcer::new(metainfo.trackers(), ctx.config.announce, &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

@@ -12,7 +12,7 @@ mod url;
 
 pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
 pub use client::{Around, Output, TrackerClient, UdpHost};
-pub use hosts::{Admission, Hosts};
+pub use hosts::{Admission, Hosts, Turned};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
 pub use udp_client::{ConversationId, UdpClient, UdpOutcome};
