@@ -63,8 +63,8 @@ pub enum Timer {
     Torrent(TorrentId),
     /// A torrent's next announce.
     Announce(TorrentId),
-    /// Retransmissions to UDP trackers.
-    UdpTrackers,
+    /// Turns at trackers, and retransmissions to them.
+    Trackers,
     /// Time-outs and upkeep of the DHT.
     Dht,
     /// Announcements on the local network.

@@ -384,7 +384,7 @@ fn reason(timer: Timer) -> WakeReason {
         Timer::ChokeRound => WakeReason::ChokeRound,
         Timer::Conn(_) | Timer::Keys | Timer::Utp => WakeReason::Connection,
         Timer::Torrent(_) => WakeReason::Torrent,
-        Timer::Announce(_) | Timer::UdpTrackers => WakeReason::Tracker,
+        Timer::Announce(_) | Timer::Trackers => WakeReason::Tracker,
         Timer::Dht => WakeReason::Dht,
         Timer::LocalDiscovery => WakeReason::LocalDiscovery,
         Timer::ShutDown => WakeReason::ShutDown,

@@ -4,11 +4,16 @@
 //! A torrent on standby becomes *wanted*: it is asked for, and comes back with `Command::Add`, or
 //! does not, and is asked for again later. Those that come only because an announce is due are
 //! *announce-only* until they rest again, and there are never many of them at a time.
+//!
+//! Where none of the hosts answers that an announce would go to, torrents stand in line for them: one comes back to
+//! ask whether a host answers again, and the others when it does.
 
+mod lines;
 #[cfg(test)]
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
+use lines::Lines;
 
 /// Torrents in memory, or asked for, only because they are due.
 const MAX_ANNOUNCE_ONLY: usize = 128;
@@ -28,12 +34,16 @@ const RETRY: Duration = Duration::from_secs(600);
 const MAX_PEERS: usize = 8;
 
 /// What a torrent goes on with when it comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Kept {
     /// When its trackers are to hear of it; `None` for never.
     pub announce: Option<Instant>,
     /// Which of the first 32 trackers know of it, as bits.
     pub told: u32,
+    /// How often each of its trackers has failed in a row, at the least.
+    pub failures: u32,
+    /// The hosts that have to answer before an announce makes sense; none where that is not known of all.
+    pub hosts: Vec<String>,
     /// When it has its turn in the DHT.
     pub dht: Option<Instant>,
     /// Payload received since trackers heard `started`.
@@ -45,7 +55,8 @@ pub struct Kept {
 impl Kept {
     /// When it has to come back if nobody wants it before.
     pub fn due(&self) -> Option<Instant> {
-        match (self.announce, self.dht) {
+        // Who waits for a host stands in line for it.
+        match (self.announce.filter(|_| self.hosts.is_empty()), self.dht) {
             (Some(announce), Some(dht)) => Some(announce.min(dht)),
             (one, other) => one.or(other),
         }
@@ -82,6 +93,8 @@ pub struct Standby {
     /// Those times, of all that are not wanted.
     due: BTreeSet<(Instant, Sha1Hash)>,
     wanted: BTreeMap<Sha1Hash, Called>,
+    /// Those that wait for hosts.
+    lines: Lines,
     announce_only: BTreeSet<TorrentId>,
 }
 
@@ -104,6 +117,9 @@ impl Standby {
     /// Puts a torrent on standby, to come back at `due` at the latest.
     pub fn put(&mut self, hash: Sha1Hash, kept: Kept, due: Option<Instant>) {
         self.remove(hash);
+        if let Some(at) = kept.announce {
+            kept.hosts.iter().for_each(|host| self.lines.join(host, hash, at));
+        }
         self.known.insert(hash, (kept, due));
         self.due.extend(due.map(|at| (at, hash)));
     }
@@ -115,6 +131,7 @@ impl Standby {
         if let (None, Some(at)) = (&wanted, due) {
             self.due.remove(&(at, hash));
         }
+        kept.hosts.iter().for_each(|host| self.lines.leave(host, hash));
         let announce_only = wanted.as_ref().is_some_and(|wanted| wanted.announce_only);
         let peers = wanted.map(|wanted| wanted.peers).unwrap_or_default();
         Some(Returned { kept, announce_only, peers })
@@ -141,9 +158,17 @@ impl Standby {
     }
 
     /// Torrents that the embedder should load now because an announce is due: as many as may be loaded for that
-    /// at the same time.
-    pub fn call(&mut self, now: Instant) -> Vec<Sha1Hash> {
+    /// at the same time. `is_back` says of a host whether it has answered since it failed, or until when it is left
+    /// alone.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        is_back: impl Fn(&str) -> Result<bool, Instant>,
+    ) -> Vec<Sha1Hash> {
         self.give_up(now);
+        for hash in self.lines.poll(now, is_back) {
+            self.come_due(hash, now);
+        }
         let mut called = Vec::new();
         while let Some((at, hash)) = self.due.first().copied()
             && at <= now
@@ -155,6 +180,23 @@ impl Standby {
             called.push(hash);
         }
         called
+    }
+
+    /// A torrent that stood in line is due now.
+    fn come_due(&mut self, hash: Sha1Hash, now: Instant) {
+        if let Some((kept, due)) = self.known.get_mut(&hash)
+            && !self.wanted.contains_key(&hash)
+        {
+            self.due.extend([(now, hash)]);
+            if let Some(before) = due.replace(now).filter(|before| *before != now) {
+                self.due.remove(&(before, hash));
+            }
+            kept.announce = Some(now);
+            // It stands in line again when it has been here and no host has answered.
+            for host in core::mem::take(&mut kept.hosts) {
+                self.lines.leave(&host, hash);
+            }
+        }
     }
 
     /// Those that did not come are asked for again later.
@@ -194,7 +236,8 @@ impl Standby {
     pub fn next_deadline(&self) -> Option<Instant> {
         let due = self.due.first().filter(|_| self.has_room()).map(|(at, _)| *at);
         let late = self.wanted.values().map(|wanted| wanted.until).min();
-        due.into_iter().chain(late).min()
+        let line = self.lines.next_deadline().filter(|_| self.has_room());
+        due.into_iter().chain(late).chain(line).min()
     }
 
     /// What must hold between two steps.
@@ -205,11 +248,13 @@ impl Standby {
         let turns = self.known.iter().filter(|(hash, _)| !self.wanted.contains_key(hash));
         let turns = turns.filter_map(|(hash, (_, due))| Some(((*due)?, *hash)));
         let wanted = self.wanted.keys().all(|hash| self.known.contains_key(hash));
-        if wanted && turns.collect::<BTreeSet<_>>() == self.due {
-            Ok(())
-        } else {
-            Err("what is on standby is either wanted or has its turn")
+        if !wanted || turns.collect::<BTreeSet<_>>() != self.due {
+            return Err("what is on standby is either wanted or has its turn");
         }
+        let named = self.known.iter().flat_map(|(hash, (kept, _))| {
+            kept.hosts.iter().filter(|_| kept.announce.is_some()).map(|host| (host, *hash))
+        });
+        self.lines.check(named)
     }
 }
 
@@ -221,7 +266,7 @@ impl Standby {
             "what is on standby is either wanted or has its turn" => {
                 self.due.insert((Instant::from_nanos(7), Sha1Hash([7; 20])));
             }
-            _ => return None,
+            _ => return self.lines.corrupt(rule),
         }
         Some(())
     }

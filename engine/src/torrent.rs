@@ -306,9 +306,10 @@ impl Torrent {
 /// The trackers of a torrent, those that the user names behind its own.
 fn announcer(source: &Source, more: &[String], ctx: &mut Context) -> Announcer {
     if !ctx.config.trackers {
-        return Announcer::new(&[], &mut ctx.random.misc);
+        return Announcer::new(&[], ctx.config.announce, &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(&source.trackers(), &mut ctx.random.misc);
+    let tiers = source.trackers();
+    let mut announcer = Announcer::new(&tiers, ctx.config.announce, &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

@@ -144,6 +144,19 @@ impl Encryption {
     }
 }
 
+/// Which trackers of a torrent are asked at the same time. In each group the next one is asked as well when one
+/// fails, is slow, or leaves a torrent without anybody to try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum AnnouncePolicy {
+    /// One of each tier.
+    #[default]
+    Tiers,
+    /// All of them.
+    All,
+    /// One, tier by tier, as BEP 12 has it.
+    First,
+}
+
 /// Configuration of an engine. `Default` suits a desktop machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
@@ -202,6 +215,8 @@ pub struct Config {
     pub ipv6: bool,
     /// Whether trackers are asked at all.
     pub trackers: bool,
+    /// Which trackers of a torrent are asked at the same time.
+    pub announce: AnnouncePolicy,
     /// Whether peers are told of peers (BEP 11).
     pub pex: bool,
     /// Whether peers that nobody can connect to are introduced to each other, and we to them (BEP 55): over µTP alone.
@@ -261,6 +276,7 @@ impl Default for Config {
             ipv4: true,
             ipv6: true,
             trackers: true,
+            announce: AnnouncePolicy::default(),
             pex: true,
             holepunch: true,
             dht: true,

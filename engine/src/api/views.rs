@@ -11,6 +11,7 @@ use super::error::TorrentError;
 use super::transport::Transport;
 use crate::base::bits::Bits;
 use crate::base::ids::{ConnId, TorrentId};
+use crate::base::time::Instant;
 use crate::metainfo::InfoHashes;
 
 /// Where a torrent is in its life.
@@ -115,6 +116,25 @@ impl TorrentView {
     }
 }
 
+/// How it stands with a tracker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrackerState {
+    /// It has not been asked yet.
+    Unasked,
+    /// Others are before us at its host.
+    Waiting,
+    /// It has been asked, and has not answered yet.
+    Asked,
+    /// It answered last time.
+    Working,
+    /// It failed last time.
+    Failing,
+    /// Its host answers nobody, so it was not asked.
+    HostFails,
+    /// It said that it does not want to be asked again.
+    Refusing,
+}
+
 /// One tracker of a torrent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TrackerView {
@@ -126,12 +146,20 @@ pub struct TrackerView {
     pub failures: u32,
     /// Whether the last announce succeeded.
     pub working: bool,
+    /// How it stands with it.
+    pub state: TrackerState,
+    /// When it is asked next, where that is known.
+    pub next_announce: Option<Instant>,
     /// What it said last, if it was a failure.
     pub message: Option<String>,
     /// Seeds it knows of.
     pub complete: Option<u32>,
     /// Leechers it knows of.
     pub incomplete: Option<u32>,
+    /// Downloads that it has counted.
+    pub downloaded: Option<u32>,
+    /// Peers that it named last.
+    pub named: u32,
 }
 
 /// One peer.

@@ -79,7 +79,8 @@ impl Engine {
             return;
         }
         if self.standby.next_deadline().is_some_and(|at| at <= now) {
-            let called = self.standby.call(now);
+            let trackers = &self.trackers;
+            let called = self.standby.call(now, |host| trackers.is_back(host, now));
             called.into_iter().for_each(|hash| self.ctx.notify(Notice::Wanted(hash)));
         }
         if let Some(at) = self.standby.next_deadline().filter(|at| *at > now) {
@@ -119,7 +120,8 @@ impl Engine {
         self.by_hash.remove(&hash);
         self.standby.not_announce_only(id);
         let kept = Kept { dht: self.dht.take_turn(id, self.ctx.now), ..torrent.kept() };
-        self.standby.put(hash, kept, kept.due());
+        let due = kept.due();
+        self.standby.put(hash, kept, due);
         self.ctx.notify(Notice::Rested(id, hash));
         // A peer that came while it was going to rest wakes it at once.
         if let Some((_, remote, _)) = self.parked(hash).first() {

@@ -15,7 +15,7 @@ impl Engine {
                 Timer::Torrent(id) | Timer::Announce(id) => {
                     self.ctx.agenda.touched.insert(id);
                 }
-                Timer::UdpTrackers => self.poll_udp_trackers(),
+                Timer::Trackers => self.poll_trackers(),
                 Timer::Dht => self.poll_dht(),
                 Timer::LocalDiscovery => self.announce_locally(),
                 Timer::Bandwidth | Timer::ShutDown | Timer::Standby | Timer::Utp => {}

@@ -24,16 +24,24 @@ impl Engine {
             let tracker = torrents.get(torrent)?.announcer.tracker(at)?;
             Some(tracker.url.clone())
         };
+        let waits = |torrent: TorrentId, at: TrackerRef| {
+            torrents.get(torrent).is_some_and(|torrent| torrent.announcer.is_in_line(at))
+        };
         let identity = &ctx.net.identity;
         let mut around = Around {
             now: ctx.now,
             http: [ctx.config.ipv4, ctx.config.ipv6],
             udp: [identity.udp4.is_some(), identity.udp6.is_some()],
             rng: &mut ctx.random.transactions,
+            waits: &waits,
             url: &url,
         };
         let mut out = Vec::new();
         let answer = asks(&mut self.trackers, &mut around, &mut out);
+        if let Some(at) = self.trackers.next_deadline() {
+            let (alarm, timers) = (&mut self.trackers_alarm, &mut self.ctx.timers);
+            alarm.set(timers, at, self.ctx.now, Timer::Trackers);
+        }
         out.into_iter().for_each(|output| self.follow_tracker(output));
         answer
     }
@@ -49,9 +57,6 @@ impl Engine {
                     ctx.out.actions.push(Action::SendDatagram { socket, to, data });
                 }
             }
-            Output::Wake(at) => {
-                self.trackers_alarm.set(&mut ctx.timers, at, ctx.now, Timer::UdpTrackers);
-            }
             Output::LookUp(UdpHost { announce, host, port, path }) => {
                 let name = host.clone();
                 self.look_up(Lookup::UdpTracker { announce, host, port, path }, name);
@@ -63,12 +68,13 @@ impl Engine {
                 // Whoever the tracker is: all of them have one voice.
                 ctx.net.identity.vote(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ip);
             }
-            Output::PutOff { torrent, tracker, host, admission } => {
+            Output::PutOff { torrent, tracker, admission } => {
                 if let Some(found) = self.torrents.get_mut(torrent) {
-                    found.announcer.put_off(tracker, &host, admission);
+                    found.announcer.put_off(tracker, admission);
                     ctx.agenda.touched.insert(torrent);
                 }
             }
+            Output::Turn { torrent, tracker, host } => self.takes_its_turn(torrent, tracker, host),
             Output::Answered { torrent, tracker, answer, peers, warning } => {
                 if let Some(torrent) = self.torrents.get_mut(torrent) {
                     torrent.tracker_answered(ctx, tracker, &answer, &peers, warning);
@@ -107,6 +113,17 @@ impl Engine {
         });
     }
 
+    /// A torrent is served that stood in line.
+    fn takes_its_turn(&mut self, id: TorrentId, tracker: TrackerRef, host: String) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let Some(order) = torrent.announcer.turn(tracker, self.ctx.now) else { return };
+        let params = torrent.announce_params(&self.ctx, &order);
+        self.ctx.agenda.touched.insert(id);
+        self.with_trackers(|trackers, around, out| {
+            trackers.admitted(id, &order, params, host, around, out);
+        });
+    }
+
     /// Something about an HTTP exchange.
     pub(super) fn http(&mut self, id: ExchangeId, event: HttpEvent) {
         if !self.with_trackers(|trackers, around, out| trackers.http(id, event, around, out)) {
@@ -119,7 +136,7 @@ impl Engine {
         self.with_trackers(|trackers, around, out| trackers.datagram(from, data, around, out));
     }
 
-    pub(super) fn poll_udp_trackers(&mut self) {
+    pub(super) fn poll_trackers(&mut self) {
         self.with_trackers(TrackerClient::poll);
     }
 

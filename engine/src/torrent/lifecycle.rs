@@ -400,7 +400,7 @@ impl Torrent {
     /// Trackers are to hear of it when they expect to, in the session that they know.
     fn go_on_announcing(&mut self, now: Instant) {
         let Some((at, kept)) = self.rest.take_session() else { return };
-        self.announcer.go_on(at, kept.told);
+        self.announcer.go_on(at, kept.told, kept.failures);
         self.traffic.down.carry(now, kept.received);
         self.traffic.up.carry(now, kept.sent);
     }
@@ -409,7 +409,9 @@ impl Torrent {
     pub(crate) fn kept(&self) -> Kept {
         let announce = self.announcer.next_of_all();
         let (received, sent) = (self.traffic.down.total(), self.traffic.up.total());
-        Kept { announce, told: self.announcer.told(), dht: None, received, sent }
+        let (told, failures) = (self.announcer.told(), self.announcer.least_failures());
+        let hosts = self.announcer.hosts_waited_for();
+        Kept { announce, told, failures, hosts, dht: None, received, sent }
     }
 
     /// Notes whether there is nothing to do.

@@ -11,6 +11,7 @@ use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction, Trans
 use crate::base::addr::{self, normalise, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
+use crate::base::time::Instant;
 use crate::candidates::Namer;
 use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
@@ -62,12 +63,22 @@ impl Torrent {
         if !self.is_running() || ctx.stopping {
             return;
         }
-        if let Some(order) = self.announcer.poll(ctx.now) {
+        self.announcer.starves(self.starves(ctx.now));
+        while let Some(order) = self.announcer.poll(ctx.now) {
             ctx.agenda.discovery.add(self.id, DiscoveryRequest::Announce(order));
-        } else if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
+        }
+        if let Some(at) = self.announcer.next_deadline().filter(|at| *at > ctx.now) {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
         }
+    }
+
+    /// Whether it needs peers, and nobody is connected, nor left to try now.
+    fn starves(&self, now: Instant) -> bool {
+        self.peers.is_empty()
+            && self.connecting == 0
+            && !self.contents.are_finished()
+            && self.candidates.next_deadline().is_none_or(|at| at > now)
     }
 
     /// A tracker answered.
@@ -79,7 +90,7 @@ impl Torrent {
         peers: &[SocketAddr],
         warning: Option<alloc::string::String>,
     ) {
-        self.announcer.succeeded(at, answer, ctx.now);
+        self.announcer.succeeded(at, answer, peers.len() as u32, ctx.now);
         let own = [ctx.net.identity.external(false), ctx.net.identity.external(true)];
         let others: Vec<_> = peers.iter().filter(|peer| !own.contains(peer)).copied().collect();
         for addr in &others {

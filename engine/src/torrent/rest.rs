@@ -44,7 +44,7 @@ impl Rest {
     pub(super) fn take_session(&mut self) -> Option<(Instant, Kept)> {
         let kept = self.kept.as_mut()?;
         let at = kept.announce.take()?;
-        Some((at, *kept))
+        Some((at, kept.clone()))
     }
 
     /// It takes part again. Returns whether it was on standby, and whether DHT and local network know of it.

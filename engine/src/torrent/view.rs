@@ -103,9 +103,13 @@ impl Torrent {
             tier: tracker.tier,
             failures: tracker.failures,
             working: tracker.working,
+            state: tracker.state(),
+            next_announce: tracker.next_at(),
             message: tracker.message.clone(),
             complete: tracker.counts.complete,
             incomplete: tracker.counts.incomplete,
+            downloaded: tracker.counts.downloaded,
+            named: tracker.named,
         };
         self.announcer.trackers().map(view).collect()
     }

@@ -1,8 +1,11 @@
 //! When to announce to whom (BEP 3, 12, 31): the trackers of one torrent.
 //!
-//! One tracker at a time is asked, tier by tier, until one answers; that one moves to the front of
-//! its tier. `started` is said once, `completed` once and only after a real download, `stopped` only
-//! where `started` was heard.
+//! Trackers are asked in groups, which [`AnnouncePolicy`] makes: each tier is one, or each tracker, or all of
+//! them. In a group one is asked, and the next where that one fails, is slow, or knows nobody for a torrent that
+//! starves. What has answered comes first in its tier. Each tracker that has heard `started` hears of the torrent
+//! in its own time from then on: `completed` once and only after a real download, `stopped` at the end.
+
+mod turns;
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -10,7 +13,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, AnnounceEvent, SwarmCounts, host_of};
+use super::{AnnounceEvent, SwarmCounts, host_of};
+use crate::api::{AnnouncePolicy, TrackerState};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -26,6 +30,12 @@ const MAX_BACKOFF: u64 = 3600;
 const MAX_RETRY: u64 = 24 * 3600;
 /// Trackers of one torrent that are kept; the largest lists that are passed around have some 200.
 const MAX_TRACKERS: usize = 500;
+/// How long a tracker has to answer until the next one of its group is asked as well.
+const SLOW: Duration = Duration::from_secs(3);
+/// Announces of one torrent that may be under way at the same time, or wait for their turn.
+const MAX_ASKED: usize = 32;
+/// Hosts that a torrent at rest waits for.
+const MAX_HOSTS_WAITED_FOR: usize = 8;
 
 /// A tracker of a torrent; stable for the life of the announcer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -51,6 +61,8 @@ pub struct Failure {
     pub message: String,
     /// When to try again, in minutes, if the tracker said; `None` inside for never (BEP 31).
     pub retry_in: Option<Option<u32>>,
+    /// Nobody at its host has answered as a tracker does.
+    pub host_fails: bool,
 }
 
 /// An announce to be made.
@@ -83,6 +95,8 @@ pub struct Tracker {
     pub message: Option<String>,
     /// Sizes of the swarm as it knows them.
     pub counts: SwarmCounts,
+    /// Peers that it named last.
+    pub named: u32,
     id: Option<Vec<u8>>,
     next_at: Instant,
     not_before: Instant,
@@ -93,7 +107,17 @@ pub struct Tracker {
     worked_before: bool,
     /// The user named it.
     trusted: bool,
-    /// Others are before us at its host, and it is waited for.
+    /// Its host answers nobody as a tracker does, or did not when it was last asked for anyone.
+    host_fails: bool,
+    asked: Option<Asked>,
+}
+
+/// An announce that is under way, or waits for its turn.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Asked {
+    event: AnnounceEvent,
+    since: Instant,
+    /// Others are before us at its host.
     in_line: bool,
 }
 
@@ -103,15 +127,19 @@ pub struct Announcer {
     trackers: Vec<Tracker>,
     /// The order in which to ask, tier by tier.
     order: Vec<TrackerRef>,
-    in_flight: Option<(TrackerRef, AnnounceEvent)>,
+    policy: AnnouncePolicy,
     /// The download finished in this run and someone may have to be told.
     completed: bool,
     running: bool,
+    /// Nobody is connected and nobody is left to try: no tracker that answers suffices.
+    starving: bool,
+    /// Nothing becomes due before; `None` where that has to be found out.
+    quiet_until: Option<Instant>,
 }
 
 impl Announcer {
     /// The trackers in `tiers`, shuffled inside each tier (BEP 12).
-    pub fn new(tiers: &[Vec<String>], rng: &mut Rng) -> Self {
+    pub fn new(tiers: &[Vec<String>], policy: AnnouncePolicy, rng: &mut Rng) -> Self {
         let mut trackers: Vec<Tracker> = Vec::new();
         let mut order = Vec::new();
         let mut known = BTreeSet::new();
@@ -126,7 +154,15 @@ impl Announcer {
             }
             rng.shuffle(&mut order[first..]);
         }
-        Self { trackers, order, in_flight: None, completed: false, running: false }
+        Self {
+            trackers,
+            order,
+            policy,
+            completed: false,
+            running: false,
+            starving: false,
+            quiet_until: None,
+        }
     }
 
     /// All trackers in the order in which they are asked.
@@ -141,6 +177,7 @@ impl Announcer {
 
     /// Adds a tracker as a tier of its own, unless it is there. `trusted`: the user named it.
     pub fn add(&mut self, url: &str, trusted: bool) {
+        self.quiet_until = None;
         if let Some(known) = self.trackers.iter_mut().find(|known| known.url == url) {
             known.trusted |= trusted;
             return;
@@ -182,19 +219,49 @@ impl Announcer {
         first.fold(0, |bits, (place, tracker)| bits | u32::from(tracker.started) << place)
     }
 
-    /// When trackers are to hear of a torrent that rests: those that know of it when they expect to,
-    /// and the others then; `None` for never.
+    /// When trackers are to hear of a torrent that rests: when the first of those expects to that work and know of
+    /// it, and none of them before its minimum interval; `None` for never.
     pub fn next_of_all(&self) -> Option<Instant> {
-        let told = self.trackers.iter().filter(|tracker| tracker.started && !tracker.never);
-        told.map(|tracker| tracker.next_at).max().or_else(|| self.next_deadline())
+        let told = || self.trackers.iter().filter(|tracker| tracker.started && !tracker.never);
+        let works = |tracker: &&Tracker| tracker.working;
+        let allowed = told().filter(works).map(|tracker| tracker.not_before).max();
+        let first = told().filter(works).map(|tracker| tracker.next_at).min();
+        let first = first.or_else(|| told().map(|tracker| tracker.next_at).min());
+        first
+            .map(|at| allowed.map_or(at, |allowed| at.max(allowed)))
+            .or_else(|| self.next_deadline())
+    }
+
+    /// The hosts that have to answer before an announce makes sense, where that is so of all trackers: a torrent
+    /// that rests need not come back before.
+    pub fn hosts_waited_for(&self) -> Vec<String> {
+        let mut hosts = Vec::new();
+        for tracker in self.trackers().filter(|tracker| !tracker.never) {
+            if !tracker.host_fails {
+                return Vec::new();
+            }
+            let host = host_of(&tracker.url);
+            if hosts.len() < MAX_HOSTS_WAITED_FOR && !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// Announces that failed, of the tracker that failed least: what a rest must not forget, or a tracker that
+    /// refuses would be asked again after the shortest wait each time.
+    pub fn least_failures(&self) -> u32 {
+        self.trackers.iter().map(|tracker| tracker.failures).min().unwrap_or(0)
     }
 
     /// Trackers that were `told` expect to hear of this torrent at `at`, in the session that they
-    /// know. The others are not asked earlier.
-    pub fn go_on(&mut self, at: Instant, told: u32) {
+    /// know. The others are not asked earlier. Each has failed at least as often as that.
+    pub fn go_on(&mut self, at: Instant, told: u32, failures: u32) {
+        self.quiet_until = None;
         for (place, tracker) in self.trackers.iter_mut().enumerate() {
             tracker.started = place < 32 && told >> place & 1 == 1;
             tracker.completed = tracker.started;
+            tracker.failures = tracker.failures.max(failures);
             (tracker.next_at, tracker.not_before) = (at, at);
         }
     }
@@ -204,19 +271,19 @@ impl Announcer {
         let untold = |tracker: &Tracker| {
             self.completed && tracker.started && !tracker.completed && !tracker.never
         };
-        !self.trackers.iter().any(untold)
-            && self.in_flight.is_none()
-            && !self.trackers.iter().any(|tracker| tracker.in_line)
+        !self.trackers.iter().any(|tracker| tracker.asked.is_some() || untold(tracker))
             && self.next_deadline().is_none_or(|at| at > now)
     }
 
     /// Begins to announce.
     pub fn start(&mut self) {
+        self.quiet_until = None;
         self.running = true;
     }
 
     /// The download has just finished.
     pub fn complete(&mut self) {
+        self.quiet_until = None;
         self.completed = true;
         let told = self.trackers.iter_mut().filter(|t| t.started && !t.completed);
         told.for_each(|tracker| tracker.next_at = Instant::ZERO);
@@ -224,6 +291,7 @@ impl Announcer {
 
     /// The user wants an announce now; minimum intervals still hold.
     pub fn force(&mut self) {
+        self.quiet_until = None;
         self.trackers.iter_mut().for_each(|tracker| tracker.next_at = tracker.not_before);
     }
 
@@ -231,10 +299,9 @@ impl Announcer {
     /// heard `started`.
     pub fn stop(&mut self) -> Vec<Order> {
         self.running = false;
-        self.in_flight = None;
         let mut orders = Vec::new();
         for (index, tracker) in self.trackers.iter_mut().enumerate() {
-            (tracker.next_at, tracker.in_line) = (Instant::ZERO, false);
+            (tracker.next_at, tracker.asked) = (Instant::ZERO, None);
             if core::mem::take(&mut tracker.started) {
                 let event = AnnounceEvent::Stopped;
                 orders.push(tracker.order(TrackerRef(index as u32), event));
@@ -243,85 +310,9 @@ impl Announcer {
         orders
     }
 
-    /// The announce that is due at `now`, if any. Its end is told by [`Self::succeeded`] or
-    /// [`Self::failed`]; until then there is no other.
-    pub fn poll(&mut self, now: Instant) -> Option<Order> {
-        if !self.running || self.in_flight.is_some() {
-            return None;
-        }
-        for at in &self.order {
-            let tracker = &self.trackers[at.0 as usize];
-            if tracker.never {
-                continue;
-            }
-            if tracker.next_at <= now {
-                let event = match (tracker.started, self.completed && !tracker.completed) {
-                    (false, _) => AnnounceEvent::Started,
-                    (true, true) => AnnounceEvent::Completed,
-                    (true, false) => AnnounceEvent::None,
-                };
-                self.in_flight = Some((*at, event));
-                let order = tracker.order(*at, event);
-                if let Some(tracker) = self.trackers.get_mut(at.0 as usize) {
-                    tracker.in_line = false;
-                }
-                return Some(order);
-            }
-            // A working tracker whose time has not come satisfies the torrent (BEP 12), and one at
-            // which we stand in line is waited for.
-            if tracker.working || tracker.in_line {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// When the next announce may become due; `None` for never, or while one is in flight.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        if !self.running || self.in_flight.is_some() {
-            return None;
-        }
-        let usable = self.order.iter().map(|at| &self.trackers[at.0 as usize]);
-        let mut deadline: Option<Instant> = None;
-        for tracker in usable.filter(|tracker| !tracker.never) {
-            deadline = Some(deadline.map_or(tracker.next_at, |d| d.min(tracker.next_at)));
-            if tracker.working || tracker.in_line {
-                break;
-            }
-        }
-        deadline
-    }
-
-    /// The host of a tracker cannot be asked now. One that is shunned is passed over meanwhile, and so
-    /// are all others at the same host.
-    pub fn put_off(&mut self, at: TrackerRef, host: &str, admission: Admission) {
-        if self.take_in_flight(at).is_none() {
-            return;
-        }
-        let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
-        (tracker.next_at, tracker.in_line) = match admission {
-            Admission::Go => return,
-            Admission::InLine(look) => (look, true),
-            Admission::Shunned(until) => (until, false),
-        };
-        tracker.working &= tracker.in_line;
-        if let Admission::Shunned(until) = admission {
-            let failures = tracker.failures;
-            for other in self.trackers.iter_mut().filter(|t| host_of(&t.url) == host) {
-                // What has failed more often comes behind what has not, or only the first of several
-                // would ever be tried.
-                let later = Duration::from_secs((other.failures > failures).into());
-                other.next_at = other.next_at.max(until + later);
-                (other.in_line, other.working) = (false, false);
-            }
-        }
-    }
-
-    /// A tracker answered.
-    pub fn succeeded(&mut self, at: TrackerRef, answer: &Answer, now: Instant) {
-        let Some(event) = self.take_in_flight(at) else { return };
-        // Nobody is waited for any more.
-        self.trackers.iter_mut().for_each(|tracker| tracker.in_line = false);
+    /// A tracker answered, and named so many peers.
+    pub fn succeeded(&mut self, at: TrackerRef, answer: &Answer, named: u32, now: Instant) {
+        let Some(event) = self.take_asked(at) else { return };
         let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
         let (least, most) = (LEAST_INTERVAL, LONGEST_INTERVAL);
         let min = answer.min_interval.unwrap_or(0).min(most);
@@ -329,6 +320,8 @@ impl Announcer {
         tracker.working = true;
         tracker.failures = 0;
         tracker.message = None;
+        tracker.host_fails = false;
+        tracker.named = named;
         tracker.next_at = now + Duration::from_secs(interval.into());
         tracker.not_before = now + Duration::from_secs(min.max(least).into());
         tracker.id = answer.tracker_id.clone().or_else(|| tracker.id.take());
@@ -355,13 +348,14 @@ impl Announcer {
         }
     }
 
-    /// A tracker failed; the next one in line is due at once.
+    /// A tracker failed; the next one of its group is due at once.
     pub fn failed(&mut self, at: TrackerRef, failure: &Failure, now: Instant) {
-        if self.take_in_flight(at).is_none() {
+        if self.take_asked(at).is_none() {
             return;
         }
         let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };
         tracker.working = false;
+        tracker.host_fails = failure.host_fails;
         tracker.failures = tracker.failures.saturating_add(1);
         tracker.message = Some(failure.message.clone());
         let fails = u64::from(tracker.failures.min(1000));
@@ -381,22 +375,24 @@ impl Announcer {
 
     /// Whether no tracker works, and at least one has failed.
     pub fn all_failed(&self) -> bool {
-        self.trackers.iter().all(|t| !t.working) && self.trackers.iter().any(|t| t.failures > 0)
+        let failed = |tracker: &Tracker| tracker.failures > 0 || tracker.host_fails;
+        self.trackers.iter().all(|t| !t.working) && self.trackers.iter().any(failed)
     }
 
-    fn take_in_flight(&mut self, at: TrackerRef) -> Option<AnnounceEvent> {
-        let (asked, event) = self.in_flight?;
-        (asked == at).then(|| {
-            self.in_flight = None;
-            event
-        })
+    fn take_asked(&mut self, at: TrackerRef) -> Option<AnnounceEvent> {
+        self.quiet_until = None;
+        let asked = self.trackers.get_mut(at.0 as usize)?.asked.take()?;
+        Some(asked.event)
     }
 
-    /// Moves a tracker that answered to the front of its tier.
+    /// Moves a tracker that answered to the front of its tier, behind those that answered before.
     fn promote(&mut self, at: TrackerRef) {
         let tier = self.trackers[at.0 as usize].tier;
-        let in_tier = |other: &TrackerRef| self.trackers[other.0 as usize].tier == tier;
-        let first = self.order.iter().position(in_tier);
+        let makes_room = |other: &TrackerRef| {
+            let tracker = &self.trackers[other.0 as usize];
+            tracker.tier == tier && (!tracker.working || *other == at)
+        };
+        let first = self.order.iter().position(makes_room);
         let place = self.order.iter().position(|other| *other == at);
         if let (Some(first), Some(place)) = (first, place) {
             self.order[first..=place].rotate_right(1);
@@ -413,6 +409,7 @@ impl Tracker {
             working: false,
             message: None,
             counts: SwarmCounts::default(),
+            named: 0,
             id: None,
             next_at: Instant::ZERO,
             not_before: Instant::ZERO,
@@ -421,8 +418,37 @@ impl Tracker {
             never: false,
             worked_before: false,
             trusted: false,
-            in_line: false,
+            host_fails: false,
+            asked: None,
         }
+    }
+
+    /// What the next announce to it is for.
+    fn event(&self, completed: bool) -> AnnounceEvent {
+        match (self.started, completed && !self.completed) {
+            (false, _) => AnnounceEvent::Started,
+            (true, true) => AnnounceEvent::Completed,
+            (true, false) => AnnounceEvent::None,
+        }
+    }
+
+    /// How it stands with it, in a word.
+    pub fn state(&self) -> TrackerState {
+        match &self.asked {
+            _ if self.never => TrackerState::Refusing,
+            Some(asked) if asked.in_line => TrackerState::Waiting,
+            Some(_) => TrackerState::Asked,
+            None if self.working => TrackerState::Working,
+            None if self.failures > 0 => TrackerState::Failing,
+            None if self.host_fails => TrackerState::HostFails,
+            None => TrackerState::Unasked,
+        }
+    }
+
+    /// When it may be asked next, where that is known.
+    pub fn next_at(&self) -> Option<Instant> {
+        let is_known = self.asked.is_none() && !self.never && self.next_at > Instant::ZERO;
+        is_known.then_some(self.next_at)
     }
 
     fn order(&self, tracker: TrackerRef, event: AnnounceEvent) -> Order {

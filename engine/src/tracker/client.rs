@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Admission, AnnounceEvent, AnnounceParams, Answer, Failure, Hosts, Order, SwarmCounts,
-    TrackerRef, UdpClient, host_of, is_web, may_be_near, split_udp_url,
+    TrackerRef, Turned, UdpClient, host_of, is_web, may_be_near, split_udp_url,
 };
 use crate::api::HttpGet;
 use crate::base::addr::Scope;
@@ -39,6 +39,8 @@ pub struct Around<'a> {
     pub udp: [bool; 2],
     /// For transactions over UDP.
     pub rng: &'a mut Rng,
+    /// Whether a torrent still waits for its turn at a tracker.
+    pub waits: &'a dyn Fn(TorrentId, TrackerRef) -> bool,
     /// The URL of a tracker of a torrent that is still there.
     pub url: &'a dyn Fn(TorrentId, TrackerRef) -> Option<String>,
 }
@@ -63,8 +65,6 @@ pub enum Output {
     Get(ExchangeId, HttpGet),
     /// This datagram is to be sent.
     Send(SocketAddr, Bytes),
-    /// [`TrackerClient::poll`] has something to do then.
-    Wake(Instant),
     /// A name is to be looked up, for [`TrackerClient::resolved`].
     LookUp(UdpHost),
     /// A tracker in that scope names a peer by host name.
@@ -86,10 +86,17 @@ pub enum Output {
         torrent: TorrentId,
         /// Which tracker.
         tracker: TrackerRef,
-        /// Its host, as [`host_of`] names it.
-        host: String,
         /// When it can be.
         admission: Admission,
+    },
+    /// It is a torrent's turn at a tracker that it waits for: [`TrackerClient::admitted`] comes next.
+    Turn {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// Which tracker.
+        tracker: TrackerRef,
+        /// What its host is called.
+        host: String,
     },
     /// A tracker answered.
     Answered {
@@ -188,7 +195,29 @@ impl TrackerClient {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
-        self.hosts.check()
+        let ordinary = |announce: &&Announce| announce.params.event != AnnounceEvent::Stopped;
+        self.hosts.check(self.announces.values().filter(ordinary).map(|announce| &announce.host))
+    }
+
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    #[cfg(feature = "corruption")]
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        self.hosts.corrupt(rule)
+    }
+
+    /// When [`Self::poll`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.udp.next_deadline(), self.hosts.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether the host of this name has answered since it failed, if it did; `Err` says until when it is left
+    /// alone.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn is_back(&self, host: &str, now: Instant) -> Result<bool, Instant> {
+        self.hosts.is_back(host, now)
     }
 
     /// The user wants to know whether the tracker of this URL is there, also where its host has failed.
@@ -205,16 +234,30 @@ impl TrackerClient {
         around: &mut Around,
         out: &mut Vec<Output>,
     ) {
-        let host = host_of(&order.url);
-        let admission = self.admit(order.event, &host, around.now);
-        if admission != Some(Admission::Go) {
-            let put_off = |admission| {
-                let tracker = order.tracker;
-                Output::PutOff { torrent, tracker, host, admission }
-            };
-            out.extend(admission.map(put_off));
+        let host = self.hosts.key(host_of(&order.url), around.now);
+        if order.event == AnnounceEvent::Stopped {
+            if self.hosts.last_word(&host, around.now) {
+                self.admitted(torrent, order, params, host, around, out);
+            }
             return;
         }
+        let tracker = order.tracker;
+        match self.hosts.begin(&host, (torrent, tracker), around.now) {
+            Admission::Go => self.admitted(torrent, order, params, host, around, out),
+            admission => out.push(Output::PutOff { torrent, tracker, admission }),
+        }
+    }
+
+    /// An announce may be made now, from the budget of this host.
+    pub fn admitted(
+        &mut self,
+        torrent: TorrentId,
+        order: &Order,
+        params: AnnounceParams,
+        host: String,
+        around: &mut Around,
+        out: &mut Vec<Output>,
+    ) {
         self.next += 1;
         let key = self.next;
         let announce = Announce {
@@ -239,16 +282,23 @@ impl TrackerClient {
             self.announce_http(key, order, params, around, out);
         } else {
             let why = "this kind of tracker is not supported";
-            self.leg_failed(key, Reach::Nowhere, why, None, around.now, out);
+            self.leg_failed(key, Reach::Nowhere, why, None, around, out);
         }
     }
 
-    /// Whether the host of a tracker may be asked now; `None` where nobody waits until it may.
-    fn admit(&mut self, event: AnnounceEvent, host: &str, now: Instant) -> Option<Admission> {
-        if event == AnnounceEvent::Stopped {
-            return self.hosts.last_word(host, now).then_some(Admission::Go);
+    /// Something has changed at a host: others may have their turn.
+    fn advance(&mut self, host: &str, around: &Around, out: &mut Vec<Output>) {
+        let mut turned = Vec::new();
+        self.hosts.advance(host, around.waits, around.now, &mut turned);
+        out.extend(turned.into_iter().map(|turned| output(turned, host)));
+    }
+
+    /// Lets those go whose turn has come; sends again what was not answered in time, and gives up.
+    pub fn poll(&mut self, around: &mut Around, out: &mut Vec<Output>) {
+        self.poll_udp(around, out);
+        for (host, turned) in self.hosts.poll(around.waits, around.now) {
+            out.extend(turned.into_iter().map(|turned| output(turned, &host)));
         }
-        Some(self.hosts.begin(host, now))
     }
 
     fn add_leg(&mut self, key: u64) {
@@ -270,7 +320,7 @@ impl TrackerClient {
         answer: Answer,
         peers: Vec<SocketAddr>,
         warning: Option<String>,
-        now: Instant,
+        around: &Around,
         out: &mut Vec<Output>,
     ) {
         if let Some(announce) = self.announces.get_mut(&key) {
@@ -278,7 +328,7 @@ impl TrackerClient {
             announce.peers.extend(peers);
             announce.warning = announce.warning.take().or(warning);
         }
-        self.leg_ended(key, now, out);
+        self.leg_ended(key, around, out);
     }
 
     fn leg_failed(
@@ -287,35 +337,50 @@ impl TrackerClient {
         reach: Reach,
         message: &str,
         retry_in: Option<Option<u32>>,
-        now: Instant,
+        around: &Around,
         out: &mut Vec<Output>,
     ) {
         if let Some(announce) = self.announces.get_mut(&key)
             && announce.failure.as_ref().is_none_or(|(other, _)| *other < reach)
         {
-            announce.failure = Some((reach, Failure { message: message.to_string(), retry_in }));
+            let (message, host_fails) = (message.to_string(), false);
+            announce.failure = Some((reach, Failure { message, retry_in, host_fails }));
         }
-        self.leg_ended(key, now, out);
+        self.leg_ended(key, around, out);
     }
 
     /// When the last leg has ended, an answer over either family is an answer.
-    fn leg_ended(&mut self, key: u64, now: Instant, out: &mut Vec<Output>) {
+    fn leg_ended(&mut self, key: u64, around: &Around, out: &mut Vec<Output>) {
         let Some(announce) = self.announces.get_mut(&key) else { return };
         announce.legs = announce.legs.saturating_sub(1);
         if announce.legs > 0 {
             return;
         }
         let Some(announce) = self.announces.remove(&key) else { return };
-        if announce.params.event != AnnounceEvent::Stopped {
-            self.hosts.ended(&announce.host, announce.began, announce.spoke, now);
-        }
-        let Announce { torrent, tracker, answer, peers, warning, failure, .. } = announce;
-        match (answer, failure) {
+        let Announce { torrent, tracker, spoke, host, .. } = announce;
+        match (announce.answer, announce.failure) {
             (Some(answer), _) => {
+                let (peers, warning) = (announce.peers, announce.warning);
                 out.push(Output::Answered { torrent, tracker, answer, peers, warning });
             }
-            (None, Some((_, failure))) => out.push(Output::Failed { torrent, tracker, failure }),
+            (None, Some((_, failure))) => {
+                let failure = Failure { host_fails: !spoke, ..failure };
+                out.push(Output::Failed { torrent, tracker, failure });
+            }
             (None, None) => {}
+        }
+        if announce.params.event != AnnounceEvent::Stopped {
+            self.hosts.ended(&host, announce.began, spoke, around.now);
+            self.advance(&host, around, out);
+        }
+    }
+}
+
+fn output(turned: Turned, host: &str) -> Output {
+    match turned {
+        Turned::Go((torrent, tracker)) => Output::Turn { torrent, tracker, host: host.to_string() },
+        Turned::PutOff((torrent, tracker), until) => {
+            Output::PutOff { torrent, tracker, admission: Admission::Shunned(until) }
         }
     }
 }

@@ -4,12 +4,21 @@
 //! name one that is none. So a host that has not answered as a tracker does gets few announces, one
 //! that fails is left alone for longer and longer, whoever would ask it, and all hosts that have not
 //! proven themselves have one budget together. One that has answered may be asked for many torrents.
+//!
+//! Who cannot be served at once stands in the host's line and is told when it is its turn. A host that fails has no
+//! line: one torrent asks whether it is back, and the others look again later, spread over time.
 
-use alloc::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::TrackerRef;
+use crate::base::ids::TorrentId;
 use crate::base::pace::{Pace, Taken};
 use crate::base::time::Instant;
 
@@ -27,11 +36,14 @@ const IN_FLIGHT_PROVEN: u32 = 8;
 const IN_FLIGHT_UNPROVEN: u32 = 4;
 /// Longest time that a host is left alone after failures, in seconds.
 const MAX_SHUN: u64 = 600;
-/// How soon somebody in line looks again, at the least and at the most, before they are spread.
-const CROWDED: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_secs(4);
-/// Milliseconds over which those who wait are spread when they try again.
-const SPREAD_MILLIS: u64 = 4000;
+/// How long an announce is waited for that asks whether a host is back.
+const PROBE: Duration = Duration::from_secs(30);
+/// How often hosts that nothing is known of any more are looked for, at the most.
+const SWEEP: Duration = Duration::from_secs(4);
+/// How far those lie apart who look again at a host that fails, and how many of them there are until they begin
+/// from the front.
+const APART: Duration = Duration::from_millis(5);
+const MOST_APART: u32 = 12_000;
 /// Last announces (`stopped`) that a host gets beyond what it gets anyway: those few seconds do not
 /// suffice for a line.
 const LAST_WORDS: Pace = Pace::new(200, 50);
@@ -43,11 +55,17 @@ const MAX_HOSTS: usize = 4000;
 pub enum Admission {
     /// Now; its end is told by [`Hosts::ended`].
     Go,
-    /// Others are before us: look again then.
-    InLine(Instant),
+    /// Others are before us; we are told when it is our turn.
+    InLine,
     /// It fails and is left alone until then.
     Shunned(Instant),
 }
+
+/// A tracker of a torrent.
+pub type Asker = (TorrentId, TrackerRef);
+
+/// Whether somebody still waits for its turn.
+pub type Waits<'a> = &'a dyn Fn(TorrentId, TrackerRef) -> bool;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Host {
@@ -57,6 +75,14 @@ struct Host {
     failures: u32,
     failed_at: Instant,
     shunned_until: Instant,
+    /// How often somebody was put off since it failed last.
+    put_off: u32,
+    /// Who waits, in the order in which they came. Those who do not wait any more stay until it is their turn.
+    line: VecDeque<Asker>,
+    /// When it is the turn of the first in line; `None` where another announce has to end before.
+    turn: Option<Instant>,
+    /// When the budget of all hosts that have not proven themselves has something for this one.
+    reserved: Option<Instant>,
 }
 
 impl Host {
@@ -77,9 +103,34 @@ impl Host {
         }
     }
 
-    fn is_idle(&self, now: Instant) -> bool {
-        self.in_flight == 0 && self.taken.is_free(now) && self.shunned_until <= now
+    /// Until when nobody else is to ask whether it is back.
+    fn fails_until(&self, now: Instant) -> Option<Instant> {
+        let probed = self.failures > 0 && self.in_flight > 0;
+        let until = if probed { now + PROBE } else { Instant::ZERO };
+        let until = until.max(self.shunned_until);
+        (until > now).then_some(until)
     }
+
+    /// When somebody looks again who cannot ask before `until`.
+    fn later(&mut self, until: Instant) -> Instant {
+        let at = until + APART * (self.put_off % MOST_APART);
+        self.put_off = self.put_off.wrapping_add(1);
+        at
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        let unused = self.in_flight == 0 && self.line.is_empty();
+        unused && self.taken.is_free(now) && self.shunned_until <= now
+    }
+}
+
+/// What has become of somebody who stood in line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turned {
+    /// It is its turn; the end of its announce is told by [`Hosts::ended`].
+    Go(Asker),
+    /// The host has failed; not before then.
+    PutOff(Asker, Instant),
 }
 
 /// All hosts.
@@ -88,69 +139,83 @@ pub struct Hosts {
     hosts: BTreeMap<String, Host>,
     strangers: Taken,
     swept_at: Instant,
-    spread: u32,
+    /// Everybody who stands in a line.
+    waiting: BTreeSet<Asker>,
+    /// The turns of lines that wait for nothing but time.
+    turns: BTreeSet<(Instant, String)>,
 }
 
 impl Hosts {
-    /// Whether `host` may be asked now.
-    pub fn begin(&mut self, host: &str, now: Instant) -> Admission {
-        let strangers = self.strangers.wait(STRANGERS, now);
-        let entry = self.entry(host, now);
-        if entry.shunned_until > now {
-            return Admission::Shunned(entry.shunned_until);
+    /// What a host is called here: by its name, or with all others where there are too many.
+    pub fn key(&mut self, host: String, now: Instant) -> String {
+        if self.hosts.len() >= MAX_HOSTS && now.since(self.swept_at) >= SWEEP {
+            self.hosts.retain(|_, entry| !entry.is_idle(now));
+            self.swept_at = now;
         }
-        let (proven, pace, most) = (entry.proven, entry.pace(), entry.most());
-        let wait = entry.taken.wait(pace, now).max(if proven { Duration::ZERO } else { strangers });
-        if wait.is_zero() && entry.in_flight < most {
+        let full = self.hosts.len() >= MAX_HOSTS && !self.hosts.contains_key(&host);
+        if full { String::new() } else { host }
+    }
+
+    /// Whether `key` may be asked now; where others are before, `asker` stands in line.
+    pub fn begin(&mut self, key: &str, asker: Asker, now: Instant) -> Admission {
+        let strangers = &mut self.strangers;
+        let entry = self.hosts.entry(key.to_string()).or_default();
+        if let Some(until) = entry.fails_until(now) {
+            return Admission::Shunned(entry.later(until));
+        }
+        let wait = entry.taken.wait(entry.pace(), now);
+        if entry.failures > 0 && !wait.is_zero() {
+            return Admission::Shunned(entry.later(now + wait));
+        }
+        let free = entry.line.is_empty() && entry.in_flight < entry.most() && wait.is_zero();
+        if free && (entry.proven || strangers.wait(STRANGERS, now).is_zero()) {
             entry.in_flight += 1;
-            self.charge(host, proven, now);
+            entry.taken.charge(entry.pace(), now);
+            if !entry.proven {
+                strangers.charge(STRANGERS, now);
+            }
             return Admission::Go;
         }
-        // Thousands in line do not look in the same moment.
-        self.spread = self.spread.wrapping_add(1);
-        let spread = Duration::from_millis(u64::from(self.spread) * 617 % SPREAD_MILLIS);
-        Admission::InLine(now + wait.clamp(CROWDED, LOOK_AGAIN) + spread)
-    }
-
-    fn charge(&mut self, host: &str, proven: bool, now: Instant) {
-        let entry = self.entry(host, now);
-        entry.taken.charge(entry.pace(), now);
-        if !proven {
-            self.strangers.charge(STRANGERS, now);
+        if self.waiting.insert(asker) {
+            entry.line.push_back(asker);
         }
+        if entry.line.len() == 1 {
+            self.set_turn(key, now);
+        }
+        Admission::InLine
     }
 
-    /// Whether one request more may go to `host` on the way of something that goes on anyway: another
+    /// Whether one request more may go to `key` on the way of something that goes on anyway: another
     /// address family, a scrape, a redirect. It counts.
-    pub fn another(&mut self, host: &str, now: Instant) -> bool {
-        let strangers = self.strangers;
-        let entry = self.entry(host, now);
+    pub fn another(&mut self, key: &str, now: Instant) -> bool {
+        let strangers = &mut self.strangers;
+        let entry = self.hosts.entry(key.to_string()).or_default();
         let pace = entry.pace();
         let free = entry.proven || strangers.wait(STRANGERS, now).is_zero();
-        let may = free && entry.shunned_until <= now && entry.taken.wait(pace, now).is_zero();
-        let proven = entry.proven;
-        if may {
-            self.charge(host, proven, now);
+        let may = free && entry.shunned_until <= now && entry.taken.take(pace, now);
+        if may && !entry.proven {
+            strangers.charge(STRANGERS, now);
         }
         may
     }
 
-    /// Whether the last announce of a torrent may go to `host`, which has heard its first.
-    pub fn last_word(&mut self, host: &str, now: Instant) -> bool {
-        self.entry(host, now).taken.take(LAST_WORDS, now)
+    /// Whether the last announce of a torrent may go to `key`, which has heard its first.
+    pub fn last_word(&mut self, key: &str, now: Instant) -> bool {
+        self.hosts.entry(key.to_string()).or_default().taken.take(LAST_WORDS, now)
     }
 
     /// An announce that began at `began` has ended: `spoke` says whether the host answered as a
-    /// tracker does, be it with a refusal.
-    pub fn ended(&mut self, host: &str, began: Instant, spoke: bool, now: Instant) {
-        let entry = self.entry(host, now);
-        entry.in_flight = entry.in_flight.saturating_sub(1);
-        self.request_ended(host, began, spoke, now);
+    /// tracker does, be it with a refusal. [`Self::advance`] comes next.
+    pub fn ended(&mut self, key: &str, began: Instant, spoke: bool, now: Instant) {
+        if let Some(entry) = self.hosts.get_mut(key) {
+            entry.in_flight = entry.in_flight.saturating_sub(1);
+        }
+        self.request_ended(key, began, spoke, now);
     }
 
-    /// A request that was let through by [`Self::another`] has ended.
-    pub fn request_ended(&mut self, host: &str, began: Instant, spoke: bool, now: Instant) {
-        let entry = self.entry(host, now);
+    /// A request that was let through by [`Self::another`] has ended. [`Self::advance`] comes next.
+    pub fn request_ended(&mut self, key: &str, began: Instant, spoke: bool, now: Instant) {
+        let entry = self.hosts.entry(key.to_string()).or_default();
         if spoke {
             if !entry.proven || entry.failures > 0 {
                 entry.taken = Taken::default();
@@ -165,7 +230,82 @@ impl Hosts {
             // What a torrent waits by itself after as many failures, up to a bound.
             let seconds = (5 + 5 * fails * fails * 5 / 2).min(MAX_SHUN);
             entry.shunned_until = now + Duration::from_secs(seconds);
+            entry.put_off = 0;
         }
+    }
+
+    /// Something has changed at `key`: whoever's turn it is goes, and where it fails nobody waits.
+    pub fn advance(&mut self, key: &str, waits: Waits, now: Instant, turned: &mut Vec<Turned>) {
+        let Some(entry) = self.hosts.get_mut(key) else { return };
+        if let Some(until) = entry.fails_until(now) {
+            while let Some(asker) = entry.line.pop_front() {
+                self.waiting.remove(&asker);
+                turned.push(Turned::PutOff(asker, entry.later(until)));
+            }
+        }
+        loop {
+            let Some(entry) = self.hosts.get_mut(key) else { return };
+            while let Some(asker) = entry.line.front().copied()
+                && !waits(asker.0, asker.1)
+            {
+                entry.line.pop_front();
+                self.waiting.remove(&asker);
+            }
+            self.set_turn(key, now);
+            let Some(entry) = self.hosts.get_mut(key) else { return };
+            if entry.turn.is_none_or(|at| at > now) {
+                return;
+            }
+            let Some(asker) = entry.line.pop_front() else { return };
+            self.waiting.remove(&asker);
+            entry.in_flight += 1;
+            entry.taken.charge(entry.pace(), now);
+            entry.reserved = None;
+            turned.push(Turned::Go(asker));
+        }
+    }
+
+    /// Notes when it is the turn of the first in line.
+    fn set_turn(&mut self, key: &str, now: Instant) {
+        let Some(entry) = self.hosts.get_mut(key) else { return };
+        if let Some(at) = entry.turn.take() {
+            self.turns.remove(&(at, key.to_string()));
+        }
+        if entry.line.is_empty() {
+            entry.reserved = None;
+        } else if entry.in_flight < entry.most() {
+            let mut at = now + entry.taken.wait(entry.pace(), now);
+            if !entry.proven {
+                let reserved = entry.reserved.get_or_insert_with(|| {
+                    let wait = self.strangers.wait(STRANGERS, now);
+                    self.strangers.charge(STRANGERS, now);
+                    now + wait
+                });
+                at = at.max(*reserved);
+            }
+            entry.turn = Some(at);
+            self.turns.insert((at, key.to_string()));
+        }
+    }
+
+    /// Lets those go whose turn has come. With each host that has one.
+    pub fn poll(&mut self, waits: Waits, now: Instant) -> Vec<(String, Vec<Turned>)> {
+        let mut all = Vec::new();
+        while let Some((at, key)) = self.turns.pop_first() {
+            if at > now {
+                self.turns.insert((at, key));
+                break;
+            }
+            let mut turned = Vec::new();
+            self.advance(&key, waits, now, &mut turned);
+            all.push((key, turned));
+        }
+        all
+    }
+
+    /// When [`Self::poll`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.turns.first().map(|(at, _)| *at)
     }
 
     /// The user wants to know whether `host` is there.
@@ -175,110 +315,71 @@ impl Hosts {
         }
     }
 
-    /// What must hold after every step.
+    /// Whether a host may be asked, by somebody who does not stand in its line: `Ok` says whether it has answered
+    /// since it failed, if it did, and `Err` until when it is left alone.
+    pub fn is_back(&self, host: &str, now: Instant) -> Result<bool, Instant> {
+        let Some(entry) = self.hosts.get(host) else { return Ok(false) };
+        match entry.fails_until(now) {
+            Some(until) => Err(until),
+            None => Ok(entry.failures == 0 && entry.proven),
+        }
+    }
+
+    /// What must hold after every step, `announces` being those in progress, each at its host.
     ///
     /// # Errors
     /// The name of the first rule that does not hold.
-    pub fn check(&self) -> Result<(), &'static str> {
+    pub fn check<'a>(
+        &self,
+        announces: impl Iterator<Item = &'a String>,
+    ) -> Result<(), &'static str> {
         if self.hosts.len() > MAX_HOSTS + 1 {
             return Err("addresses that strangers name are counted in bounded memory");
         }
-        Ok(())
-    }
-
-    fn entry(&mut self, host: &str, now: Instant) -> &mut Host {
-        if self.hosts.len() >= MAX_HOSTS && now.since(self.swept_at) >= LOOK_AGAIN {
-            self.hosts.retain(|_, entry| !entry.is_idle(now));
-            self.swept_at = now;
+        let mut in_flight: BTreeMap<&String, u32> = BTreeMap::new();
+        for host in announces {
+            *in_flight.entry(host).or_default() += 1;
         }
-        let full = self.hosts.len() >= MAX_HOSTS && !self.hosts.contains_key(host);
-        let name = if full { String::new() } else { host.to_string() };
-        self.hosts.entry(name).or_default()
+        let counted = self.hosts.iter().filter(|(_, entry)| entry.in_flight > 0);
+        if !counted.map(|(host, entry)| (host, entry.in_flight)).eq(in_flight) {
+            return Err("announces in progress at a host equal the recount");
+        }
+        let lines = self.hosts.values().flat_map(|entry| entry.line.iter().copied());
+        let turns = self.hosts.iter().filter_map(|(host, entry)| Some((entry.turn?, host.clone())));
+        let (stand, turns): (Vec<_>, BTreeSet<_>) = (lines.collect(), turns.collect());
+        if stand.len() != self.waiting.len() || turns != self.turns {
+            return Err(
+                "whoever waits for a tracker stands in one line, and each line has its turn",
+            );
+        }
+        let stuck = |entry: &Host| {
+            !entry.line.is_empty() && entry.turn.is_none() && entry.in_flight < entry.most()
+        };
+        if self.hosts.values().any(stuck) {
+            return Err("nobody waits for a tracker that could be asked");
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    //! Unit tests of budgets of hosts.
-
-    use alloc::vec;
-    use alloc::vec::Vec;
-
-    use super::*;
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_millis(1_000_000 + millis)
-    }
-
-    /// Ten thousand torrents ask whenever they may; the host takes 100 ms. Returns how often it was
-    /// asked in `seconds`.
-    fn asked(hosts: &mut Hosts, spoke: bool, seconds: u64) -> u32 {
-        let mut waiting = vec![at(0); 10_000];
-        let (mut running, mut count) = (Vec::new(), 0);
-        for tick in 0..seconds * 10 {
-            let now = at(tick * 100);
-            running.retain(|began| {
-                let over = now.millis_since(*began) >= 100;
-                over.then(|| hosts.ended("host", *began, spoke, now));
-                !over
-            });
-            for look in &mut waiting {
-                if *look > now {
-                    continue;
-                }
-                *look = match hosts.begin("host", now) {
-                    Admission::Go => {
-                        running.push(now);
-                        count += 1;
-                        now + Duration::from_secs(1800)
-                    }
-                    Admission::InLine(again) | Admission::Shunned(again) => again,
-                };
+#[cfg(feature = "corruption")]
+impl Hosts {
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        let (key, entry) = self.hosts.iter_mut().next()?;
+        match rule {
+            "announces in progress at a host equal the recount" => entry.in_flight += 1,
+            "whoever waits for a tracker stands in one line, and each line has its turn" => {
+                self.turns.insert((Instant::ZERO, key.clone()));
             }
-            hosts.check().unwrap();
+            "nobody waits for a tracker that could be asked" => {
+                let asker = (TorrentId::from_u64(7), TrackerRef(7));
+                let entry = self.hosts.entry("nobody".into()).or_default();
+                entry.line.push_back(asker);
+                self.waiting.insert(asker);
+            }
+            _ => return None,
         }
-        count
-    }
-
-    #[test]
-    fn a_host_that_is_no_tracker_is_left_alone_whoever_names_it() {
-        let count = asked(&mut Hosts::default(), false, 3600);
-        assert!((10..30).contains(&count), "{count} announces in an hour");
-    }
-
-    #[test]
-    fn a_tracker_is_asked_for_thousands_of_torrents_in_turn() {
-        let count = asked(&mut Hosts::default(), true, 1200);
-        assert_eq!(count, 10_000, "all of them have had their turn");
-    }
-
-    #[test]
-    fn thousands_of_names_have_one_budget_until_they_answer() {
-        let mut hosts = Hosts::default();
-        let begin = |hosts: &mut Hosts, n: u32, second: u64| {
-            hosts.begin(&alloc::format!("h{n}"), at(second * 1000)) == Admission::Go
-        };
-        assert_eq!((0..10_000).filter(|n| begin(&mut hosts, *n, 0)).count(), 60);
-        hosts.check().unwrap();
-        // One that answers depends on nobody else.
-        hosts.ended("h1", at(0), true, at(100));
-        assert!((0..8).all(|_| begin(&mut hosts, 1, 1)));
-    }
-
-    #[test]
-    fn failures_at_the_same_time_count_once_and_an_answer_ends_the_shunning() {
-        let mut hosts = Hosts::default();
-        for _ in 0..4 {
-            assert_eq!(hosts.begin("a", at(0)), Admission::Go);
-        }
-        (0..4).for_each(|_| hosts.ended("a", at(0), false, at(1000)));
-        assert_eq!(hosts.begin("a", at(2000)), Admission::Shunned(at(18_000)));
-        assert!(!hosts.another("a", at(2000)));
-        assert_eq!(hosts.begin("a", at(18_000)), Admission::Go);
-        hosts.ended("a", at(18_000), true, at(19_000));
-        assert_eq!(hosts.begin("a", at(19_000)), Admission::Go);
-        hosts.ended("a", at(19_000), false, at(20_000));
-        hosts.pardon("a");
-        assert_eq!(hosts.begin("a", at(21_000)), Admission::Go);
+        Some(())
     }
 }

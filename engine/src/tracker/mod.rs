@@ -19,14 +19,14 @@ pub use url::{host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect,
 pub(crate) use {
     announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
-    hosts::{Admission, Hosts},
+    hosts::{Admission, Hosts, Turned},
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 #[cfg(feature = "unstable")]
 pub use {
     announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
-    hosts::{Admission, Hosts},
+    hosts::{Admission, Hosts, Turned},
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 

@@ -3,8 +3,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use core::time::Duration;
 
 use super::*;
+use crate::api::AnnouncePolicy;
 use crate::base::rng::Seed;
 use crate::base::time::Instant;
 
@@ -121,7 +123,7 @@ fn no_tracker_names_a_wait_that_is_too_short_or_too_long() {
         let mut a = announcer(&[&["http://a"]]);
         let order = a.poll(secs(0)).unwrap();
         let answer = Answer { interval, min_interval, ..Answer::default() };
-        a.succeeded(order.tracker, &answer, secs(0));
+        a.succeeded(order.tracker, &answer, 0, secs(0));
         a.force();
         assert!(a.next_deadline().unwrap() >= secs(30));
     }
@@ -130,7 +132,8 @@ fn no_tracker_names_a_wait_that_is_too_short_or_too_long() {
 #[test]
 fn a_long_list_of_trackers_is_cut_and_read_in_one_pass() {
     let urls: Vec<String> = (0..100_000).map(|n| alloc::format!("http://t{}", n / 2)).collect();
-    let mut a = Announcer::new(&[urls], &mut Seed::from_u64(1).stream("t"));
+    let policy = AnnouncePolicy::default();
+    let mut a = Announcer::new(&[urls], policy, &mut Seed::from_u64(1).stream("t"));
     a.add("http://one-more", false);
     assert_eq!(a.trackers().count(), 500);
 }
@@ -150,15 +153,19 @@ fn udp_requests_survive_a_round_trip() {
 }
 
 fn announcer(tiers: &[&[&str]]) -> Announcer {
+    announcer_with(AnnouncePolicy::default(), tiers)
+}
+
+fn announcer_with(policy: AnnouncePolicy, tiers: &[&[&str]]) -> Announcer {
     let tiers: Vec<Vec<String>> =
         tiers.iter().map(|t| t.iter().map(ToString::to_string).collect()).collect();
-    let mut announcer = Announcer::new(&tiers, &mut Seed::from_u64(1).stream("t"));
+    let mut announcer = Announcer::new(&tiers, policy, &mut Seed::from_u64(1).stream("t"));
     announcer.start();
     announcer
 }
 
 fn refusal() -> Failure {
-    Failure { message: "no".into(), retry_in: None }
+    Failure { message: "no".into(), retry_in: None, host_fails: false }
 }
 
 fn secs(seconds: u64) -> Instant {
@@ -176,12 +183,12 @@ fn started_and_completed_are_said_once_and_stopped_only_after_started() {
     a.start();
     let order = a.poll(secs(100)).unwrap();
     assert_eq!(order.event, AnnounceEvent::Started);
-    a.succeeded(order.tracker, &Answer::default(), secs(101));
+    a.succeeded(order.tracker, &Answer::default(), 0, secs(101));
     assert_eq!(a.next_deadline(), Some(secs(101 + 1800)));
     a.complete();
     let order = a.poll(secs(102)).unwrap();
     assert_eq!(order.event, AnnounceEvent::Completed);
-    a.succeeded(order.tracker, &Answer::default(), secs(103));
+    a.succeeded(order.tracker, &Answer::default(), 0, secs(103));
     assert_eq!(a.poll(secs(1000)), None);
     assert_eq!(a.poll(secs(5000)).unwrap().event, AnnounceEvent::None);
     let stops = a.stop();
@@ -196,9 +203,138 @@ fn a_failing_tracker_hands_over_at_once_and_a_working_one_moves_to_the_front() {
     a.failed(first.tracker, &refusal(), secs(1));
     let second = a.poll(secs(1)).unwrap();
     assert_ne!(first.url, second.url);
-    a.succeeded(second.tracker, &Answer::default(), secs(1));
+    a.succeeded(second.tracker, &Answer::default(), 0, secs(1));
     assert_eq!(a.trackers().next().unwrap().url, second.url);
-    assert_eq!(a.poll(secs(60)), None, "the second tier is not needed");
+    assert_eq!(a.poll(secs(1)).unwrap().url, "http://c", "each tier is asked by itself");
+    assert_eq!(a.poll(secs(1)), None);
+    // As BEP 12 has it, the second tier is not needed.
+    let first = AnnouncePolicy::First;
+    let mut a = announcer_with(first, &[&["http://a", "http://b"], &["http://c"]]);
+    let first = a.poll(secs(1)).unwrap();
+    a.failed(first.tracker, &refusal(), secs(1));
+    let second = a.poll(secs(1)).unwrap();
+    a.succeeded(second.tracker, &Answer::default(), 0, secs(1));
+    assert_eq!(a.poll(secs(60)), None);
+}
+
+#[test]
+fn a_slow_tracker_is_not_given_up_and_the_next_of_its_tier_is_asked_meanwhile() {
+    let mut a = announcer(&[&["http://a", "http://b", "http://c"]]);
+    let slow = a.poll(secs(10)).unwrap();
+    assert_eq!((a.poll(secs(10)), a.next_deadline()), (None, Some(secs(13))));
+    let quick = a.poll(secs(13)).unwrap();
+    assert_eq!(a.poll(secs(15)), None, "it is not slow yet");
+    a.succeeded(quick.tracker, &Answer::default(), 5, secs(15));
+    assert_eq!(a.poll(secs(20)), None, "one that answers suffices");
+    a.succeeded(slow.tracker, &Answer::default(), 7, secs(25));
+    let order: Vec<_> = a.trackers().map(|tracker| (tracker.url.clone(), tracker.named)).collect();
+    assert_eq!(
+        order[..2],
+        [(quick.url.clone(), 5), (slow.url.clone(), 7)],
+        "who was first stays so"
+    );
+    // Both know of the torrent, so both hear of it in their time, and of its end.
+    a.complete();
+    let events = |a: &mut Announcer, now: u64| -> Vec<_> {
+        let orders = core::iter::from_fn(|| a.poll(secs(now))).collect::<Vec<_>>();
+        for order in &orders {
+            let interval = if order.url == quick.url { 600 } else { 900 };
+            let answer = Answer { interval: Some(interval), ..Answer::default() };
+            a.succeeded(order.tracker, &answer, 0, secs(now));
+        }
+        orders.into_iter().map(|order| (order.url, order.event)).collect()
+    };
+    let both = |event| [(quick.url.clone(), event), (slow.url.clone(), event)];
+    assert_eq!(events(&mut a, 30), both(AnnounceEvent::Completed));
+    assert_eq!(events(&mut a, 630), both(AnnounceEvent::None)[..1]);
+    assert_eq!(events(&mut a, 930), both(AnnounceEvent::None)[1..]);
+    let stops: Vec<_> = a.stop().into_iter().map(|order| order.event).collect();
+    assert_eq!(stops, [AnnounceEvent::Stopped; 2]);
+}
+
+#[test]
+fn a_torrent_that_starves_asks_further_trackers_whatever_the_working_one_says() {
+    for policy in [AnnouncePolicy::Tiers, AnnouncePolicy::First] {
+        let mut a = announcer_with(policy, &[&["http://a", "http://b", "http://c"]]);
+        a.starves(true);
+        let mut asked = Vec::new();
+        let day = Answer { interval: Some(86_400), ..Answer::default() };
+        while let Some(order) = a.poll(secs(5)) {
+            assert_eq!(a.poll(secs(5)), None, "one after the other");
+            a.succeeded(order.tracker, &day, 0, secs(5));
+            asked.push(order.url);
+        }
+        asked.sort();
+        assert_eq!(asked, ["http://a", "http://b", "http://c"]);
+        // Each of them is asked in its own time all the same.
+        assert_eq!(a.next_deadline(), Some(secs(5 + 86_400)));
+    }
+}
+
+#[test]
+fn all_trackers_are_asked_at_once_where_the_user_wants_that_and_few_of_a_long_list() {
+    let urls: Vec<String> = (0..100).map(|n| alloc::format!("http://t{n}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    for (policy, expected) in
+        [(AnnouncePolicy::All, 32), (AnnouncePolicy::Tiers, 1), (AnnouncePolicy::First, 1)]
+    {
+        let mut a = announcer_with(policy, &[&urls]);
+        let orders: Vec<_> = core::iter::from_fn(|| a.poll(secs(1))).collect();
+        assert_eq!(orders.len(), expected, "{policy:?}");
+        if policy == AnnouncePolicy::All {
+            a.failed(orders[3].tracker, &refusal(), secs(2));
+            assert!(a.poll(secs(2)).is_some() && a.poll(secs(2)).is_none());
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_in_line_takes_its_turn_and_asks_others_meanwhile() {
+    let mut a = announcer(&[&["http://a", "http://b"]]);
+    let first = a.poll(secs(1)).unwrap();
+    a.put_off(first.tracker, Admission::InLine);
+    assert!(a.is_in_line(first.tracker) && !a.is_at_rest(secs(1)));
+    assert!(a.poll(secs(3)).is_none());
+    let other = a.poll(secs(4)).unwrap();
+    assert_eq!(a.turn(other.tracker, secs(5)), None, "it is asked already");
+    assert_eq!(a.turn(first.tracker, secs(5)).unwrap().url, first.url);
+    assert_eq!(a.turn(first.tracker, secs(5)), None, "once");
+    a.put_off(other.tracker, Admission::InLine);
+    a.stop();
+    assert!(!a.is_in_line(other.tracker));
+}
+
+#[test]
+fn a_torrent_at_rest_comes_back_when_its_first_tracker_expects_it_and_not_before_any_allows() {
+    let mut a = announcer(&[&["http://a"], &["http://b"], &["http://c"]]);
+    let orders: Vec<_> = core::iter::from_fn(|| a.poll(secs(0))).collect();
+    for (order, (interval, min)) in orders.iter().zip([(1800, None), (3600, Some(2400))]) {
+        let answer = Answer { interval: Some(interval), min_interval: min, ..Answer::default() };
+        a.succeeded(order.tracker, &answer, 0, secs(0));
+    }
+    let never = Failure { retry_in: Some(None), host_fails: true, ..refusal() };
+    a.failed(orders[2].tracker, &never, secs(0));
+    assert_eq!((a.next_of_all(), a.told()), (Some(secs(2400)), 0b11));
+    assert!(a.hosts_waited_for().is_empty(), "some answer");
+}
+
+#[test]
+fn a_torrent_at_rest_waits_for_hosts_where_none_of_its_trackers_has_one_that_answers() {
+    let mut a = announcer(&[&["http://a:1/x"], &["http://a:2/x"], &["http://b"]]);
+    let orders: Vec<_> = core::iter::from_fn(|| a.poll(secs(0))).collect();
+    let dead = Failure { host_fails: true, ..refusal() };
+    a.failed(orders[0].tracker, &dead, secs(30));
+    a.put_off(orders[1].tracker, Admission::Shunned(secs(47)));
+    assert!(a.hosts_waited_for().is_empty());
+    a.failed(orders[2].tracker, &dead, secs(30));
+    assert_eq!(a.hosts_waited_for(), ["a", "b"]);
+    // What was refused that often is not tried as soon as at first after a rest.
+    assert_eq!(a.least_failures(), 0);
+    let mut b = announcer(&[&["http://b"]]);
+    b.go_on(secs(100), 0, 7);
+    let order = b.poll(secs(100)).unwrap();
+    b.failed(order.tracker, &refusal(), secs(100));
+    assert!(b.next_deadline().unwrap().since(secs(100)) > Duration::from_secs(700));
 }
 
 #[test]
@@ -222,7 +358,7 @@ fn intervals_are_respected_even_when_the_user_insists() {
     let mut a = announcer(&[&["http://a"]]);
     let order = a.poll(secs(0)).unwrap();
     let answer = Answer { interval: Some(900), min_interval: Some(300), ..Answer::default() };
-    a.succeeded(order.tracker, &answer, secs(0));
+    a.succeeded(order.tracker, &answer, 0, secs(0));
     a.force();
     assert_eq!(a.poll(secs(299)), None);
     assert!(a.poll(secs(300)).is_some());
@@ -246,11 +382,11 @@ fn the_tracker_id_is_echoed_until_another_one_comes() {
         tracker_id: id.map(<[u8]>::to_vec),
         ..Answer::default()
     };
-    a.succeeded(order.tracker, &named(Some(b"one")), secs(0));
+    a.succeeded(order.tracker, &named(Some(b"one")), 0, secs(0));
     for (now, said) in [(60, None), (120, Some(b"two".as_slice()))] {
         let order = a.poll(secs(now)).unwrap();
         assert_eq!(order.tracker_id.as_deref(), Some(b"one".as_slice()));
-        a.succeeded(order.tracker, &named(said), secs(now));
+        a.succeeded(order.tracker, &named(said), 0, secs(now));
     }
     assert_eq!(a.poll(secs(180)).unwrap().tracker_id.as_deref(), Some(b"two".as_slice()));
 }
@@ -340,7 +476,8 @@ fn trackers_that_answered_in_an_earlier_run_are_asked_first_in_their_tiers() {
     let tier = |urls: &[&str]| urls.iter().map(|url| (*url).to_string()).collect::<Vec<_>>();
     let tiers = [tier(&["http://a", "http://b", "http://c"]), tier(&["http://d", "http://e"])];
     for seed in 0..8 {
-        let mut announcer = Announcer::new(&tiers, &mut Seed::from_u64(seed).stream("t"));
+        let policy = AnnouncePolicy::default();
+        let mut announcer = Announcer::new(&tiers, policy, &mut Seed::from_u64(seed).stream("t"));
         let earlier = [("http://e".into(), None), ("http://c".into(), Some(b"x".to_vec()))];
         announcer.remember(&earlier);
         let order: Vec<&str> = announcer.trackers().map(|tracker| &tracker.url[7..]).collect();
@@ -357,7 +494,7 @@ fn of_several_trackers_at_one_host_each_has_its_turn() {
     let first = a.poll(secs(0)).unwrap();
     a.failed(first.tracker, &refusal(), secs(0));
     let second = a.poll(secs(0)).unwrap();
-    a.put_off(second.tracker, "a", Admission::Shunned(secs(17)));
+    a.put_off(second.tracker, Admission::Shunned(secs(17)));
     assert_eq!(a.poll(secs(16)), None);
     assert_eq!(a.poll(secs(17)).unwrap().url, second.url, "the first one has had its turn");
 }

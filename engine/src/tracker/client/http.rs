@@ -118,10 +118,10 @@ impl TrackerClient {
             }
             HttpEvent::Failed(why) => {
                 if let Some(exchange) = self.exchanges.remove(id) {
-                    self.arrived(&exchange, false, around.now);
+                    self.arrived(&exchange, false, around, out);
                     if let Purpose::Announce(key) = exchange.purpose {
                         let (reach, text) = (Reach::of(why), why.to_string());
-                        self.leg_failed(key, reach, &text, None, around.now, out);
+                        self.leg_failed(key, reach, &text, None, around, out);
                     }
                 }
             }
@@ -150,7 +150,7 @@ impl TrackerClient {
         }
         if !any {
             let why = "no usable address family";
-            self.leg_failed(key, Reach::Nowhere, why, None, around.now, out);
+            self.leg_failed(key, Reach::Nowhere, why, None, around, out);
         }
     }
 
@@ -170,13 +170,13 @@ impl TrackerClient {
     ) {
         let redirected = (300..400).contains(&exchange.status);
         if let Some(location) = exchange.location.take().filter(|_| redirected) {
-            return self.redirect(exchange, &location, around.now, out);
+            return self.redirect(exchange, &location, around, out);
         }
         match exchange.purpose {
             Purpose::Announce(key) => self.announce_finished(key, &exchange, around, out),
             Purpose::Scrape(torrent, tracker) => {
                 let reply = parse_scrape(&exchange.body).ok();
-                self.arrived(&exchange, reply.is_some(), around.now);
+                self.arrived(&exchange, reply.is_some(), around, out);
                 let scraped =
                     reply.map(|reply| Output::Scraped { torrent, tracker, files: reply.files });
                 out.extend(scraped);
@@ -185,9 +185,16 @@ impl TrackerClient {
     }
 
     /// What is known now of the hosts that redirects led to.
-    fn arrived(&mut self, exchange: &Exchange, spoke: bool, now: Instant) {
+    fn arrived(
+        &mut self,
+        exchange: &Exchange,
+        spoke: bool,
+        around: &Around,
+        out: &mut Vec<Output>,
+    ) {
         for (host, began) in &exchange.hops {
-            self.hosts.request_ended(host, *began, spoke, now);
+            self.hosts.request_ended(host, *began, spoke, around.now);
+            self.advance(host, around, out);
         }
     }
 
@@ -197,10 +204,11 @@ impl TrackerClient {
         &mut self,
         mut exchange: Exchange,
         location: &str,
-        now: Instant,
+        around: &Around,
         out: &mut Vec<Output>,
     ) {
-        let host = host_of(location);
+        let now = around.now;
+        let host = self.hosts.key(host_of(location), now);
         let why = match (is_web(location), exchange.redirects < MAX_REDIRECTS) {
             (false, _) => "the tracker redirects to what is no web address",
             (true, false) => "the tracker redirects too often",
@@ -219,9 +227,9 @@ impl TrackerClient {
             exchange.body.clear();
             return self.get(location, exchange, out);
         }
-        self.arrived(&exchange, false, now);
+        self.arrived(&exchange, false, around, out);
         if let Purpose::Announce(key) = exchange.purpose {
-            self.leg_failed(key, Reach::Reply, why, None, now, out);
+            self.leg_failed(key, Reach::Reply, why, None, around, out);
         }
     }
 
@@ -233,27 +241,26 @@ impl TrackerClient {
         out: &mut Vec<Output>,
     ) {
         let reply = parse_announce(&exchange.body);
-        let now = around.now;
         let spoke =
             reply.as_ref().is_ok_and(|reply| reply.failure.is_some() || exchange.status == 200);
-        self.arrived(exchange, spoke, now);
+        self.arrived(exchange, spoke, around, out);
         self.leg_spoke(key, spoke);
         match reply {
             Ok(reply) if reply.failure.is_some() => {
                 let why = reply.failure.filter(|why| !why.trim().is_empty());
                 let why = why.unwrap_or_else(|| "the tracker refuses, and gives no reason".into());
-                self.leg_failed(key, Reach::Tracker, &why, reply.retry_in, now, out);
+                self.leg_failed(key, Reach::Tracker, &why, reply.retry_in, around, out);
             }
             Ok(reply) if exchange.status == 200 => {
                 self.announce_answered(key, exchange, reply, around, out);
             }
             _ if exchange.status != 200 => {
                 let why = alloc::format!("HTTP status {}", exchange.status);
-                self.leg_failed(key, Reach::Reply, &why, None, now, out);
+                self.leg_failed(key, Reach::Reply, &why, None, around, out);
             }
             _ => {
                 let why = "the reply is not bencoded";
-                self.leg_failed(key, Reach::Reply, why, None, now, out);
+                self.leg_failed(key, Reach::Reply, why, None, around, out);
             }
         }
     }
@@ -277,7 +284,7 @@ impl TrackerClient {
             self.scrape(key, exchange, around, out);
         }
         let peers = self.addresses(key, reply.peers, exchange.scope, out);
-        self.leg_answered(key, answer, peers, reply.warning, around.now, out);
+        self.leg_answered(key, answer, peers, reply.warning, around, out);
     }
 
     /// Asks for the sizes of a swarm, once an announce, where the tracker's URL allows it.
@@ -296,7 +303,8 @@ impl TrackerClient {
         let hash = announce.params.info_hash;
         let url = (around.url)(torrent, tracker).and_then(|url| scrape_url(&url, &[hash]));
         if let Some(url) = url
-            && self.hosts.another(&host_of(&url), around.now)
+            && let host = self.hosts.key(host_of(&url), around.now)
+            && self.hosts.another(&host, around.now)
         {
             let purpose = Purpose::Scrape(torrent, tracker);
             self.get(&url, Exchange::new(purpose, announced.ipv6, HTTP_SECONDS, near), out);

@@ -6,7 +6,6 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::{Around, Output, Reach, TrackerClient, UdpHost};
 use crate::base::addr::{Scope, scope};
-use crate::base::time::Instant;
 use crate::tracker::{AnnounceEvent, Answer, UdpOutcome, url_data_option};
 
 /// Host names whose addresses are remembered for the last announce.
@@ -67,7 +66,7 @@ impl TrackerClient {
         if targets.is_empty() {
             let is_unknown = ips.is_empty();
             let why = if is_unknown { "host not found" } else { "the host has no usable address" };
-            return self.leg_failed(key, Reach::Nowhere, why, None, around.now, out);
+            return self.leg_failed(key, Reach::Nowhere, why, None, around, out);
         }
         let path = &host.path;
         let options = if path.is_empty() { Vec::new() } else { url_data_option(path) };
@@ -80,12 +79,11 @@ impl TrackerClient {
             let (now, options) = (around.now, options.clone());
             self.udp.announce(key, to, params, options, now, around.rng, &mut packets);
         }
-        self.send(packets, out);
+        Self::send(packets, out);
     }
 
-    fn send(&self, packets: Vec<(SocketAddr, Bytes)>, out: &mut Vec<Output>) {
+    fn send(packets: Vec<(SocketAddr, Bytes)>, out: &mut Vec<Output>) {
         out.extend(packets.into_iter().map(|(to, data)| Output::Send(to, data)));
-        out.extend(self.udp.next_deadline().map(Output::Wake));
     }
 
     /// A datagram came.
@@ -98,20 +96,20 @@ impl TrackerClient {
     ) {
         let mut packets = Vec::new();
         let ended = self.udp.datagram(from, data, around.now, around.rng, &mut packets);
-        self.send(packets, out);
+        Self::send(packets, out);
         if let Some((key, outcome)) = ended {
             self.leg_spoke(key, true);
-            self.udp_ended(key, outcome, scope(from.ip()), around.now, out);
+            self.udp_ended(key, outcome, scope(from.ip()), around, out);
         }
     }
 
     /// Sends again what was not answered in time, and gives up.
-    pub fn poll(&mut self, around: &mut Around, out: &mut Vec<Output>) {
+    pub(super) fn poll_udp(&mut self, around: &mut Around, out: &mut Vec<Output>) {
         let mut packets = Vec::new();
         let ended = self.udp.poll(around.now, around.rng, &mut packets);
-        self.send(packets, out);
+        Self::send(packets, out);
         for (key, outcome) in ended {
-            self.udp_ended(key, outcome, Scope::Public, around.now, out);
+            self.udp_ended(key, outcome, Scope::Public, around, out);
         }
     }
 
@@ -121,7 +119,7 @@ impl TrackerClient {
         key: u64,
         outcome: UdpOutcome,
         teller: Scope,
-        now: Instant,
+        around: &Around,
         out: &mut Vec<Output>,
     ) {
         match outcome {
@@ -130,13 +128,13 @@ impl TrackerClient {
                 let answer = Answer { interval, counts, ..Answer::default() };
                 let named = |peer: &SocketAddr| teller.may_name(scope(peer.ip()));
                 let peers = peers.into_iter().filter(named).collect();
-                self.leg_answered(key, answer, peers, None, now, out);
+                self.leg_answered(key, answer, peers, None, around, out);
             }
             UdpOutcome::Refused(why) => {
-                self.leg_failed(key, Reach::Tracker, &why, None, now, out);
+                self.leg_failed(key, Reach::Tracker, &why, None, around, out);
             }
             UdpOutcome::TimedOut => {
-                self.leg_failed(key, Reach::Silence, "timed out", None, now, out);
+                self.leg_failed(key, Reach::Silence, "timed out", None, around, out);
             }
         }
     }
