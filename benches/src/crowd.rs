@@ -73,7 +73,7 @@ impl Crowd {
             announces: Vec::new(),
         };
         let all: Vec<Metainfo> = (0..torrents).map(torrent).collect();
-        let adds = all.iter().map(|metainfo| AddTorrent::new(metainfo.clone().into()));
+        let adds = all.iter().map(|metainfo| AddTorrent::new(metainfo.clone()));
         let adds: Vec<Event> = adds.map(Event::from).collect();
         crowd.step(1, adds);
         // Opened, hashed, active, saved.
