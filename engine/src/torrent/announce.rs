@@ -19,6 +19,7 @@ impl Torrent {
             num_want: if stopped { 0 } else { self.peers_wanted(ctx) },
             // A tracker refuses port 0; port 1 says the same.
             port: ctx.net.identity.port.unwrap_or(1),
+            encryption: ctx.config.encryption.policy,
         }
     }
 

@@ -8,6 +8,7 @@ use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
 
 use super::{AnnounceEvent, AnnounceParams, SwarmCounts};
+use crate::api::EncryptionPolicy;
 use crate::base::addr::{compact_v4, compact_v6};
 use crate::base::hash::Sha1Hash;
 use crate::bencode::{Limits, Mode, ScanError, Value, scan};
@@ -73,16 +74,22 @@ pub fn percent_encode_bytes(bytes: &[u8]) -> String {
 /// it is; a fragment is cut off.
 pub fn announce_url(base: &str, params: &AnnounceParams, tracker_id: Option<&[u8]>) -> String {
     let mut url = with_query(base);
+    let encryption = match params.encryption {
+        EncryptionPolicy::Disable => "supportcrypto=0",
+        EncryptionPolicy::Prefer => "supportcrypto=1",
+        EncryptionPolicy::Require => "supportcrypto=1&requirecrypto=1",
+    };
     let _ = write!(
         url,
         "info_hash={}&peer_id={}&port={}&uploaded={}&downloaded={}&left={}\
-         &compact=1&no_peer_id=1&supportcrypto=0&numwant={}&key={:08X}",
+         &compact=1&no_peer_id=1&{}&numwant={}&key={:08X}",
         percent_encode_bytes(&params.info_hash.0),
         percent_encode_bytes(&params.peer_id.0),
         params.port,
         params.uploaded,
         params.downloaded,
         params.left,
+        encryption,
         params.num_want,
         params.key,
     );

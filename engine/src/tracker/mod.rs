@@ -30,6 +30,7 @@ pub use {
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 
+use crate::api::EncryptionPolicy;
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ pub struct AnnounceParams {
     pub num_want: u32,
     /// Where we listen.
     pub port: u16,
+    /// Whether encrypted connections are accepted, or no others. Only HTTP trackers are told.
+    pub encryption: EncryptionPolicy,
 }
 
 /// Counts that a tracker or a scrape gives.

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::api::AnnouncePolicy;
+use crate::api::EncryptionPolicy;
 use crate::base::rng::Seed;
 use crate::base::time::Instant;
 
@@ -21,7 +22,19 @@ pub(super) fn params(event: AnnounceEvent) -> AnnounceParams {
         key: 0xdead_beef,
         num_want: 50,
         port: 6881,
+        encryption: EncryptionPolicy::Disable,
     }
+}
+
+#[test]
+fn a_tracker_is_told_whether_connections_may_be_encrypted() {
+    let says = |encryption, what: &str| {
+        let params = AnnounceParams { encryption, ..params(AnnounceEvent::None) };
+        assert!(announce_url("http://t/announce", &params, None).contains(what));
+    };
+    says(EncryptionPolicy::Disable, "&supportcrypto=0&numwant");
+    says(EncryptionPolicy::Prefer, "&supportcrypto=1&numwant");
+    says(EncryptionPolicy::Require, "&supportcrypto=1&requirecrypto=1&numwant");
 }
 
 #[test]

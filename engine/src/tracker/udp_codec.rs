@@ -7,6 +7,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{AnnounceEvent, AnnounceParams, SwarmCounts};
+use crate::api::EncryptionPolicy;
 use crate::base::addr::{compact_v4, compact_v6};
 use crate::base::hash::Sha1Hash;
 use crate::wire::PeerId;
@@ -153,6 +154,7 @@ impl UdpRequest {
                     key: word(packet, 88)?,
                     num_want: word(packet, 92)?,
                     port: u16::from_be_bytes(packet.get(96..98)?.try_into().ok()?),
+                    encryption: EncryptionPolicy::Disable,
                 };
                 let ip = Ipv4Addr::from(word(packet, 84)?);
                 let options = packet[98..].to_vec();
