@@ -10,8 +10,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
-use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,8 +38,8 @@ struct Sockets {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or("usage: std_loop TORRENT FOLDER [HOST:PORT...]");
-    let mut add = AddTorrent::new(Arc::new(Metainfo::parse(&std::fs::read(next()?)?)?));
-    let dir = PathBuf::from(next()?);
+    let mut add = AddTorrent::new(Metainfo::parse(&std::fs::read(next()?)?)?);
+    let dir = std::path::PathBuf::from(next()?);
     for peer in arguments {
         add.peers.extend(peer.to_socket_addrs()?);
     }
@@ -73,6 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 Action::Notify(Notice::ShutDown) => break 'run,
                 Action::Notify(Notice::TorrentFailed(_, error)) => return Err(error.into()),
+                Action::Notify(Notice::CommandRejected { error, .. }) => return Err(error.into()),
                 Action::Stream(id, action) => sockets.perform(id, action),
                 Action::Refuse { socket } => drop(sockets.waiting.remove(&socket)),
                 // A datagram may be lost.

@@ -1,14 +1,11 @@
-//! A complete client in an event loop of one's own, here tokio's: it listens, asks trackers and the DHT, speaks TCP and
-//! µTP, encrypted or not, and keeps what is verified. Files, names and HTTP are [`Services`], a connection is a
-//! [`Flow`], and those over µTP are [`UtpFlows`]. Whatever happens is left in one mailbox, which wakes the loop.
+//! A complete client under tokio: it listens, asks trackers and the DHT, speaks TCP and µTP, encrypted or not, and keeps
+//! what is verified. Files, names and HTTP are [`Services`], a connection is a [`Flow`] or in [`UtpFlows`].
 //!
 //! ```sh
 //! cargo run --release -p eddyline-mio --example tokio_loop -- file.torrent FOLDER [HOST:PORT...]
 //! ```
 
 use std::collections::HashMap;
-use std::error::Error;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,11 +29,11 @@ type Waiting = Arc<Mutex<HashMap<SocketToken, TcpStream>>>;
 type Shared = Arc<(Mutex<Flow>, Notify)>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or("usage: tokio_loop TORRENT FOLDER [HOST:PORT...]");
-    let mut add = AddTorrent::new(Arc::new(Metainfo::parse(&std::fs::read(next()?)?)?));
-    let folder = PathBuf::from(next()?);
+    let mut add = AddTorrent::new(Metainfo::parse(&std::fs::read(next()?)?)?);
+    let folder = std::path::PathBuf::from(next()?);
     for peer in arguments {
         add.peers.extend(tokio::net::lookup_host(peer).await?);
     }
@@ -73,17 +70,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
                 Action::Notify(Notice::ShutDown) => break 'run,
                 Action::Notify(Notice::TorrentFailed(_, error)) => return Err(error.into()),
+                Action::Notify(Notice::CommandRejected { error, .. }) => return Err(error.into()),
                 Action::Stream(id, StreamAction::Connect { remote }) => {
-                    let (shared, mailbox) = (open.entry(id).or_default().clone(), mailbox.clone());
-                    tokio::spawn(async move {
-                        let dialled = timeout(Duration::from_secs(10), TcpStream::connect(remote));
-                        let Ok(Ok(stream)) = dialled.await else {
-                            let refused = StreamEvent::ConnectFailed(ConnectFailure::Refused);
-                            return mailbox.leave([Event::Stream(id, refused)]);
-                        };
-                        mailbox.leave([Event::Stream(id, StreamEvent::Connected)]);
-                        carry(id, stream, shared, mailbox).await;
-                    });
+                    let shared = open.entry(id).or_default().clone();
+                    tokio::spawn(call(id, remote, shared, mailbox.clone()));
                 }
                 Action::Stream(id, StreamAction::Adopt { socket }) => {
                     let stream = waiting.lock().unwrap().remove(&socket);
@@ -126,6 +116,16 @@ async fn receive(udp: Arc<UdpSocket>, mailbox: Mailbox) {
         let data = Bytes::copy_from_slice(&packet[..count]);
         mailbox.leave([Event::Datagram { socket: UdpSocketId(0), from, data, waited: 0 }]);
     }
+}
+
+async fn call(id: ConnId, remote: std::net::SocketAddr, shared: Shared, mailbox: Mailbox) {
+    let dialled = timeout(Duration::from_secs(10), TcpStream::connect(remote));
+    let Ok(Ok(stream)) = dialled.await else {
+        let refused = StreamEvent::ConnectFailed(ConnectFailure::Refused);
+        return mailbox.leave([Event::Stream(id, refused)]);
+    };
+    mailbox.leave([Event::Stream(id, StreamEvent::Connected)]);
+    carry(id, stream, shared, mailbox).await;
 }
 
 /// Writes and reads what a connection can, until it is over.

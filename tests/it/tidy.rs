@@ -223,13 +223,11 @@ fn long_functions(name: &str, text: &str) -> Vec<String> {
     let mut open: Option<(usize, usize, String)> = None;
     for (number, line) in text.lines().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        let is_function = {
-            let head = line.trim_start();
-            let head = head.strip_prefix("pub ").unwrap_or(head);
-            let head = head.strip_prefix("pub(crate) ").unwrap_or(head);
-            let head = head.strip_prefix("pub(super) ").unwrap_or(head);
-            head.starts_with("fn ") || head.starts_with("const fn ")
-        };
+        let is_before =
+            |word: &&str| word.starts_with("pub") || ["const", "async", "unsafe"].contains(word);
+        // `pub(in path)` is two words.
+        let mut words = line.split_whitespace().filter(|word| !word.ends_with(')'));
+        let is_function = words.find(|word| !is_before(word)) == Some("fn");
         if open.is_none() && is_function && !line.trim_end().ends_with(';') {
             open = Some((number, indent, line.trim().to_owned()));
         }
