@@ -55,10 +55,13 @@ pub enum SessionCommand {
     /// Hash the data of torrents again.
     ///
     /// Nothing is changed: the next `session run` downloads what is bad or missing, and cuts files that are too long.
-    #[command(after_long_help = below(
-        &[("One of them", "eddyline session verify NAME")],
-        &["1", "3", "32", "129", "130", "143"],
-    ))]
+    #[command(
+        after_long_help = below(
+            &[("One of them", "eddyline session verify NAME")],
+            &["1", "3", "32", "129", "130", "143"],
+        ),
+        mut_arg("json", |json| json.help("Print what was found, as a JSON array")),
+    )]
     Verify(ChangeArgs),
     Move(MoveArgs),
     Rename(RenameArgs),
