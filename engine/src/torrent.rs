@@ -319,7 +319,8 @@ fn announcer(metainfo: &Metainfo, more: &[String], ctx: &mut Context) -> Announc
     if !ctx.config.trackers {
         return Announcer::new(&[], ctx.config.announce, &mut ctx.random.misc);
     }
-    let mut announcer = Announcer::new(metainfo.trackers(), ctx.config.announce, &mut ctx.random.misc);
+    let mut announcer =
+        Announcer::new(metainfo.trackers(), ctx.config.announce, &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
 }

@@ -24,9 +24,9 @@ pub use command::{
 };
 pub(crate) use config::UTP_UNDER_WAY;
 pub use config::{
-    ASSEMBLY_SHARE, AnnouncePolicy, Config, Encryption, EncryptionLevel, EncryptionPolicy, IDLE_WINDOW,
-    MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD, MemoryBound,
-    READ_FLOOR, SeedChoking,
+    ASSEMBLY_SHARE, AnnouncePolicy, Config, Encryption, EncryptionLevel, EncryptionPolicy,
+    IDLE_WINDOW, MAX_KEYS_A_SECOND, MAX_KEYS_OF_A_HOST, MAX_REQUEST_LENGTH, MAX_SENDS, MAX_UNREAD,
+    MemoryBound, READ_FLOOR, SeedChoking,
 };
 pub use dht::DhtRequest;
 pub use eddyline_mse::{Method as EncryptionMethod, StreamCipher, StreamKey};
@@ -40,7 +40,9 @@ pub use read::{FileRange, ReadAhead, ReaderId};
 pub use resume::ResumeData;
 pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTask};
 pub use transport::{Reachability, Transport, Transports, UtpPacket};
-pub use views::{EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerState, TrackerView};
+pub use views::{
+    EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerState, TrackerView,
+};
 pub use wakeup::{WakeReason, Wakeup};
 
 // A step moves many of these; keep them within two cache lines.

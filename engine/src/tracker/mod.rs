@@ -10,7 +10,7 @@ mod udp_client;
 mod udp_codec;
 mod url;
 
-pub use announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef};
+pub use announcer::{Announcer, Answer, Failure, MAX_ASKED, Order, Tracker, TrackerRef};
 pub use client::{Around, Output, TrackerClient, UdpHost};
 pub use hosts::{Admission, Hosts, Turned};
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
