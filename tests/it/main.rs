@@ -15,6 +15,7 @@ mod input_costs;
 mod lifecycle;
 mod limits;
 mod magnets;
+mod many_trackers;
 mod mutations;
 mod peer_exchange;
 mod readers;

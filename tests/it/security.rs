@@ -5,6 +5,7 @@ use eddyline::base::work::{STEP_UNITS, TURN_UNITS};
 use eddyline::holepunch::{CALLS_FOR_OTHERS, INTRODUCTIONS};
 use eddyline::metainfo::{MAX_FILES, MAX_PATH_DEPTH, PATH_BYTES_FREE, PATH_BYTES_PER_BYTE};
 use eddyline::standing::STRIKES;
+use eddyline::tracker::MAX_ASKED;
 
 /// A number as people write it.
 fn grouped(number: u64) -> String {
@@ -38,6 +39,7 @@ fn the_limits_that_the_security_page_names_are_those_of_the_code() {
         format!("{} introductions to one host, then one in 3 s", INTRODUCTIONS.burst),
         format!("{} calls to strangers for each who names", CALLS_FOR_OTHERS.burst),
         format!("the longest metadata ({} MiB)", config.max_metadata >> 20),
+        format!("{MAX_ASKED} trackers of a torrent at once"),
         format!("{MAX_PATH_DEPTH} folders deep, {} files", grouped(MAX_FILES as u64)),
         format!("names of {} MiB and {PATH_BYTES_PER_BYTE} bytes", PATH_BYTES_FREE >> 20),
         format!("with {} connections and one torrent", config.max_connections),

@@ -214,7 +214,8 @@ fn of_the_trackers_of_one_tier_the_one_that_answers_is_kept_over_both_families()
         world.trackers.insert(dead.into(), Tracker { down: true, ..tracker(Reach::Both) });
         world.trackers.insert(alive.into(), tracker(Reach::Both));
         let node = world.add_node();
-        world.leech(node, &content, &[]);
+        // A seed: whoever lacks something and finds nobody asks the others too.
+        world.seed(node, &content);
         world.run(3600 + 60);
         let per_family =
             |ipv6| world.trackers[alive].announces.iter().filter(move |a| a.ipv6 == ipv6);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use eddyline::base::addr::Scope;
 use eddyline::base::hash::Sha1Hash;
@@ -94,6 +95,10 @@ pub struct Tracker {
     pub says: Option<Vec<u8>>,
     /// Whether it answers at all.
     pub down: bool,
+    /// How long it takes; one that takes longer than is waited for is silent.
+    pub takes: Duration,
+    /// Scrapes that it answered: how many torrents each was for.
+    pub scrapes: Vec<usize>,
     /// Which address families reach it.
     pub reach: Reach,
     /// Seeds that it tells of in a scrape.
@@ -105,15 +110,22 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Answers a scrape for the torrent in the query.
-    pub(crate) fn scrape(&self, url: &str) -> Vec<u8> {
-        let hash = url.split_once("info_hash=").map_or("", |(_, hash)| hash);
-        let bytes: Vec<u8> = percent_encoding::percent_decode_str(hash).collect();
+    /// Answers a scrape for the torrents in the query.
+    pub(crate) fn scrape(&mut self, url: &str) -> Vec<u8> {
+        let hashes = url.split("info_hash=").skip(1);
+        let hashes = hashes.map(|rest| rest.split('&').next().unwrap_or_default());
+        let decoded = |hash| percent_encoding::percent_decode_str(hash).collect();
+        let hashes: BTreeSet<Vec<u8>> = hashes.map(decoded).collect();
+        self.scrapes.push(hashes.len());
         let mut out = Encoder::default();
-        out.dict().bytes(b"files").dict().bytes(&bytes).dict();
-        out.bytes(b"complete").int(self.complete.into());
-        out.bytes(b"downloaded").int(0).bytes(b"incomplete").int(0);
-        out.end().end().end();
+        out.dict().bytes(b"files").dict();
+        for hash in &hashes {
+            out.bytes(hash).dict();
+            out.bytes(b"complete").int(self.complete.into());
+            out.bytes(b"downloaded").int(0).bytes(b"incomplete").int(0);
+            out.end();
+        }
+        out.end().end();
         out.finish()
     }
 
@@ -172,6 +184,10 @@ fn compact(peers: &[SocketAddr]) -> Vec<u8> {
 pub struct UdpTracker {
     /// When and what for it was announced to.
     pub announces: Vec<(Instant, Sha1Hash, AnnounceEvent)>,
+    /// Scrapes that it answered: how many torrents each was for.
+    pub scrapes: Vec<usize>,
+    /// How many connection ids it was asked for.
+    pub connects: u32,
     /// Names everyone who announced.
     pub registry: Registry,
     /// Whether it answers at all.
@@ -193,6 +209,7 @@ impl UdpTracker {
         }
         match UdpRequest::decode(data)? {
             UdpRequest::Connect { transaction } => {
+                self.connects += 1;
                 let id = self.connections.len() as u64 + 77;
                 self.connections.insert(id, (from, now));
                 let mut out = vec![0; 4];
@@ -223,7 +240,14 @@ impl UdpTracker {
                 out.extend(compact(&named));
                 Some(out)
             }
-            UdpRequest::Scrape { .. } => None,
+            UdpRequest::Scrape { transaction, info_hashes, .. } => {
+                self.scrapes.push(info_hashes.len());
+                let mut out = 2u32.to_be_bytes().to_vec();
+                out.extend(transaction.to_be_bytes());
+                let counts = [1u32, 7, 2].map(u32::to_be_bytes).concat();
+                info_hashes.iter().for_each(|_| out.extend(&counts));
+                Some(out)
+            }
         }
     }
 }

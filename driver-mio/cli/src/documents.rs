@@ -261,4 +261,31 @@ pub struct Listed<'a> {
     pub seed_ratio: Option<f64>,
     /// The seconds after which it does.
     pub seed_time: Option<u64>,
+    /// Its trackers, while a session runs and has it in memory.
+    pub trackers: Vec<ListedTracker<'a>>,
+}
+
+/// A tracker in [`Listed`].
+#[derive(Debug, Serialize)]
+pub struct ListedTracker<'a> {
+    /// Its URL, without passkeys unless they are asked for.
+    pub url: String,
+    /// Its tier, from 0 on.
+    pub tier: u32,
+    /// How it stands with it, in a word or two.
+    pub state: &'a str,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What was wrong last.
+    pub error: Option<&'a str>,
+    /// When it is asked next, in seconds since 1970.
+    pub next_announce: Option<u64>,
+    /// Peers that it named last.
+    pub peers: u32,
+    /// Seeds that it knows of.
+    pub seeds: Option<u32>,
+    /// Leechers that it knows of.
+    pub leechers: Option<u32>,
+    /// Downloads that it has counted.
+    pub downloads: Option<u32>,
 }

@@ -65,6 +65,7 @@ impl Setup {
         let (peers, network) = (&flags.peers, &flags.network);
         let mut engine = Config {
             trackers: !peers.no_trackers,
+            announce: peers.announce,
             pex: !peers.no_pex,
             holepunch: !peers.no_holepunch,
             dht: !peers.no_dht,

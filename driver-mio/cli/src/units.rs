@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// A number of things, with the noun as it stands behind that number.
+pub fn count(number: u32, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Reads `512`, `64K`, `1.5MiB`, `2G`: powers of 1000, or of 1024 with `i`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();

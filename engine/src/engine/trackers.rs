@@ -85,11 +85,9 @@ impl Engine {
                     torrent.tracker_failed(ctx, tracker, &failure);
                 }
             }
-            Output::Scraped { torrent, tracker, files } => {
-                if let Some(torrent) = self.torrents.get_mut(torrent)
-                    && let Some(counts) = files.get(&torrent.info_hash())
-                {
-                    torrent.announcer.counted(tracker, *counts);
+            Output::Scraped { torrent, tracker, counts } => {
+                if let Some(torrent) = self.torrents.get_mut(torrent) {
+                    torrent.announcer.counted(tracker, counts);
                 }
             }
         }

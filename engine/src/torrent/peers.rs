@@ -11,7 +11,6 @@ use crate::api::{CloseMode, CloseReason, Notice, PeerSource, StreamAction, Trans
 use crate::base::addr::{self, normalise, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
-use crate::base::time::Instant;
 use crate::candidates::Namer;
 use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
@@ -63,7 +62,9 @@ impl Torrent {
         if !self.is_running() || ctx.stopping {
             return;
         }
-        self.announcer.starves(self.starves(ctx.now));
+        let alone = self.peers.is_empty() && !self.contents.are_finished();
+        let later = self.candidates.next_deadline().is_none_or(|at| at > ctx.now);
+        self.announcer.looks_for_peers(alone, self.connecting == 0 && later, ctx.now);
         while let Some(order) = self.announcer.poll(ctx.now) {
             ctx.agenda.discovery.add(self.id, DiscoveryRequest::Announce(order));
         }
@@ -71,14 +72,6 @@ impl Torrent {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
         }
-    }
-
-    /// Whether it needs peers, and nobody is connected, nor left to try now.
-    fn starves(&self, now: Instant) -> bool {
-        self.peers.is_empty()
-            && self.connecting == 0
-            && !self.contents.are_finished()
-            && self.candidates.next_deadline().is_none_or(|at| at > now)
     }
 
     /// A tracker answered.

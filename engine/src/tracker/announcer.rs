@@ -32,8 +32,10 @@ const MAX_RETRY: u64 = 24 * 3600;
 const MAX_TRACKERS: usize = 500;
 /// How long a tracker has to answer until the next one of its group is asked as well.
 const SLOW: Duration = Duration::from_secs(3);
+/// How long nobody is connected until trackers that named others do not suffice.
+const ALONE: Duration = Duration::from_secs(30);
 /// Announces of one torrent that may be under way at the same time, or wait for their turn.
-const MAX_ASKED: usize = 32;
+pub const MAX_ASKED: usize = 32;
 /// Hosts that a torrent at rest waits for.
 const MAX_HOSTS_WAITED_FOR: usize = 8;
 
@@ -131,7 +133,9 @@ pub struct Announcer {
     /// The download finished in this run and someone may have to be told.
     completed: bool,
     running: bool,
-    /// Nobody is connected and nobody is left to try: no tracker that answers suffices.
+    /// Since when nobody is connected, where somebody is needed.
+    alone_since: Option<Instant>,
+    /// That has been so for long, or nobody is left to try: no tracker that answers suffices.
     starving: bool,
     /// Nothing becomes due before; `None` where that has to be found out.
     quiet_until: Option<Instant>,
@@ -160,6 +164,7 @@ impl Announcer {
             policy,
             completed: false,
             running: false,
+            alone_since: None,
             starving: false,
             quiet_until: None,
         }
@@ -310,7 +315,7 @@ impl Announcer {
         orders
     }
 
-    /// A tracker answered, and named so many peers.
+    /// A tracker answered, and `named` is the number of peers in its answer.
     pub fn succeeded(&mut self, at: TrackerRef, answer: &Answer, named: u32, now: Instant) {
         let Some(event) = self.take_asked(at) else { return };
         let Some(tracker) = self.trackers.get_mut(at.0 as usize) else { return };

@@ -5,6 +5,7 @@
 //! asked next, and when, is the [`Announcer`](super::Announcer)'s to say.
 
 mod http;
+mod scrapes;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -22,12 +23,12 @@ use super::{
 };
 use crate::api::HttpGet;
 use crate::base::addr::Scope;
-use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ExchangeId, TorrentId};
 use crate::base::rng::Rng;
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
 use http::Exchange;
+use scrapes::Scrapes;
 
 /// What others own, lent for a call.
 pub struct Around<'a> {
@@ -120,14 +121,14 @@ pub enum Output {
         /// Why.
         failure: Failure,
     },
-    /// A tracker told the sizes of swarms.
+    /// A tracker told the sizes of a swarm.
     Scraped {
-        /// For which torrent it was asked.
+        /// Of which torrent.
         torrent: TorrentId,
         /// Which tracker.
         tracker: TrackerRef,
         /// The sizes.
-        files: BTreeMap<Sha1Hash, SwarmCounts>,
+        counts: SwarmCounts,
     },
 }
 
@@ -179,6 +180,7 @@ pub struct TrackerClient {
     next: u64,
     hosts: Hosts,
     exchanges: SlotMap<ExchangeId, Exchange>,
+    scrapes: Scrapes,
     udp: UdpClient,
     /// Addresses of hosts of UDP trackers, for last announces.
     names: BTreeMap<String, Vec<IpAddr>>,
@@ -207,7 +209,8 @@ impl TrackerClient {
 
     /// When [`Self::poll`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.udp.next_deadline(), self.hosts.next_deadline()];
+        let udp = self.udp.next_deadline();
+        let deadlines = [udp, self.hosts.next_deadline(), self.scrapes.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -296,6 +299,7 @@ impl TrackerClient {
     /// Lets those go whose turn has come; sends again what was not answered in time, and gives up.
     pub fn poll(&mut self, around: &mut Around, out: &mut Vec<Output>) {
         self.poll_udp(around, out);
+        self.send_scrapes(around, out);
         for (host, turned) in self.hosts.poll(around.waits, around.now) {
             out.extend(turned.into_iter().map(|turned| output(turned, &host)));
         }

@@ -80,7 +80,7 @@ struct Host {
     /// Who waits, in the order in which they came. Those who do not wait any more stay until it is their turn.
     line: VecDeque<Asker>,
     /// When it is the turn of the first in line; `None` where another announce has to end before.
-    turn: Option<Instant>,
+    turn: Option<(Instant, u64)>,
     /// When the budget of all hosts that have not proven themselves has something for this one.
     reserved: Option<Instant>,
 }
@@ -141,8 +141,10 @@ pub struct Hosts {
     swept_at: Instant,
     /// Everybody who stands in a line.
     waiting: BTreeSet<Asker>,
-    /// The turns of lines that wait for nothing but time.
-    turns: BTreeSet<(Instant, String)>,
+    /// The turns of lines that wait for nothing but time, at the same time in the order in which they were made:
+    /// names of hosts must not decide.
+    turns: BTreeMap<(Instant, u64), String>,
+    made: u64,
 }
 
 impl Hosts {
@@ -253,7 +255,7 @@ impl Hosts {
             }
             self.set_turn(key, now);
             let Some(entry) = self.hosts.get_mut(key) else { return };
-            if entry.turn.is_none_or(|at| at > now) {
+            if entry.turn.is_none_or(|(at, _)| at > now) {
                 return;
             }
             let Some(asker) = entry.line.pop_front() else { return };
@@ -268,8 +270,8 @@ impl Hosts {
     /// Notes when it is the turn of the first in line.
     fn set_turn(&mut self, key: &str, now: Instant) {
         let Some(entry) = self.hosts.get_mut(key) else { return };
-        if let Some(at) = entry.turn.take() {
-            self.turns.remove(&(at, key.to_string()));
+        if let Some(turn) = entry.turn.take() {
+            self.turns.remove(&turn);
         }
         if entry.line.is_empty() {
             entry.reserved = None;
@@ -283,20 +285,19 @@ impl Hosts {
                 });
                 at = at.max(*reserved);
             }
-            entry.turn = Some(at);
-            self.turns.insert((at, key.to_string()));
+            self.made += 1;
+            entry.turn = Some((at, self.made));
+            self.turns.insert((at, self.made), key.to_string());
         }
     }
 
     /// Lets those go whose turn has come. With each host that has one.
     pub fn poll(&mut self, waits: Waits, now: Instant) -> Vec<(String, Vec<Turned>)> {
         let mut all = Vec::new();
-        while let Some((at, key)) = self.turns.pop_first() {
-            if at > now {
-                self.turns.insert((at, key));
-                break;
-            }
-            let mut turned = Vec::new();
+        while let Some(first) = self.turns.first_entry()
+            && first.key().0 <= now
+        {
+            let (key, mut turned) = (first.remove(), Vec::new());
             self.advance(&key, waits, now, &mut turned);
             all.push((key, turned));
         }
@@ -305,7 +306,7 @@ impl Hosts {
 
     /// When [`Self::poll`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.turns.first().map(|(at, _)| *at)
+        self.turns.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// The user wants to know whether `host` is there.
@@ -344,21 +345,20 @@ impl Hosts {
         if !counted.map(|(host, entry)| (host, entry.in_flight)).eq(in_flight) {
             return Err("announces in progress at a host equal the recount");
         }
-        let lines = self.hosts.values().flat_map(|entry| entry.line.iter().copied());
-        let turns = self.hosts.iter().filter_map(|(host, entry)| Some((entry.turn?, host.clone())));
-        let (stand, turns): (Vec<_>, BTreeSet<_>) = (lines.collect(), turns.collect());
-        if stand.len() != self.waiting.len() || turns != self.turns {
-            return Err(
-                "whoever waits for a tracker stands in one line, and each line has its turn",
-            );
-        }
         let stuck = |entry: &Host| {
             !entry.line.is_empty() && entry.turn.is_none() && entry.in_flight < entry.most()
         };
         if self.hosts.values().any(stuck) {
             return Err("nobody waits for a tracker that could be asked");
         }
-        Ok(())
+        let waiting: usize = self.hosts.values().map(|entry| entry.line.len()).sum();
+        let turns = self.hosts.iter().filter_map(|(host, entry)| Some((entry.turn?, host.clone())));
+        let turns: BTreeMap<_, _> = turns.collect();
+        if waiting == self.waiting.len() && turns == self.turns {
+            Ok(())
+        } else {
+            Err("whoever waits for a tracker stands in one line, and each line has its turn")
+        }
     }
 }
 
@@ -366,15 +366,14 @@ impl Hosts {
 impl Hosts {
     /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
-        let (key, entry) = self.hosts.iter_mut().next()?;
+        let entry = self.hosts.entry("nobody".into()).or_default();
         match rule {
             "announces in progress at a host equal the recount" => entry.in_flight += 1,
             "whoever waits for a tracker stands in one line, and each line has its turn" => {
-                self.turns.insert((Instant::ZERO, key.clone()));
+                self.turns.insert((Instant::ZERO, 0), "nobody".into());
             }
             "nobody waits for a tracker that could be asked" => {
                 let asker = (TorrentId::from_u64(7), TrackerRef(7));
-                let entry = self.hosts.entry("nobody".into()).or_default();
                 entry.line.push_back(asker);
                 self.waiting.insert(asker);
             }

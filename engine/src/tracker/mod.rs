@@ -17,14 +17,14 @@ pub use url::{host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect,
 
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
-    announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
+    announcer::{Announcer, Answer, Failure, MAX_ASKED, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
     hosts::{Admission, Hosts, Turned},
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 #[cfg(feature = "unstable")]
 pub use {
-    announcer::{Announcer, Answer, Failure, Order, Tracker, TrackerRef},
+    announcer::{Announcer, Answer, Failure, MAX_ASKED, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
     hosts::{Admission, Hosts, Turned},
     udp_client::{ConversationId, UdpClient, UdpOutcome},

@@ -269,7 +269,7 @@ fn a_slow_tracker_is_not_given_up_and_the_next_of_its_tier_is_asked_meanwhile() 
 fn a_torrent_that_starves_asks_further_trackers_whatever_the_working_one_says() {
     for policy in [AnnouncePolicy::Tiers, AnnouncePolicy::First] {
         let mut a = announcer_with(policy, &[&["http://a", "http://b", "http://c"]]);
-        a.starves(true);
+        a.looks_for_peers(true, true, secs(5));
         let mut asked = Vec::new();
         let day = Answer { interval: Some(86_400), ..Answer::default() };
         while let Some(order) = a.poll(secs(5)) {
@@ -282,6 +282,22 @@ fn a_torrent_that_starves_asks_further_trackers_whatever_the_working_one_says() 
         // Each of them is asked in its own time all the same.
         assert_eq!(a.next_deadline(), Some(secs(5 + 86_400)));
     }
+    // Somebody to call is not enough for long.
+    let mut a = announcer(&[&["http://a", "http://b"]]);
+    a.looks_for_peers(true, false, secs(5));
+    let first = a.poll(secs(5)).unwrap();
+    a.succeeded(first.tracker, &Answer::default(), 2000, secs(5));
+    assert_eq!((a.poll(secs(34)), a.next_deadline()), (None, Some(secs(35))));
+    a.looks_for_peers(true, false, secs(35));
+    assert!(a.poll(secs(35)).is_some());
+    // Whoever has a peer again is content with one tracker.
+    let mut a = announcer(&[&["http://a", "http://b"]]);
+    a.looks_for_peers(true, false, secs(5));
+    let first = a.poll(secs(5)).unwrap();
+    a.succeeded(first.tracker, &Answer::default(), 2000, secs(5));
+    a.looks_for_peers(false, false, secs(30));
+    a.looks_for_peers(true, false, secs(40));
+    assert_eq!(a.poll(secs(69)), None);
 }
 
 #[test]
@@ -442,6 +458,46 @@ fn udp_connects_then_announces_and_reuses_the_connection_for_a_minute() {
     client.announce(3, to, none, Vec::new(), secs(61), &mut rng, &mut out);
     let sent = UdpRequest::decode(&out.pop().unwrap().1);
     assert!(matches!(sent, Some(UdpRequest::Connect { .. })));
+}
+
+#[test]
+fn one_of_many_asks_for_a_connection_id_and_all_use_it() {
+    let mut client = UdpClient::default();
+    let mut rng = Seed::from_u64(1).stream("t");
+    let (to, mut out) = ("10.0.0.1:80".parse().unwrap(), Vec::new());
+    for id in 0..5 {
+        let params = params(AnnounceEvent::None);
+        client.announce(id, to, params, Vec::new(), secs(0), &mut rng, &mut out);
+    }
+    let hashes: Vec<_> = (0..74).map(|number| Sha1Hash([number; 20])).collect();
+    client.scrape(5, to, hashes.clone(), secs(0), &mut rng, &mut out);
+    let Some(UdpRequest::Connect { transaction }) = UdpRequest::decode(&out.pop().unwrap().1)
+    else {
+        panic!("no connect");
+    };
+    assert!(out.is_empty(), "once");
+    let reply = [0u32.to_be_bytes(), transaction.to_be_bytes(), [0; 4], 42u32.to_be_bytes()];
+    client.datagram(to, &reply.concat(), secs(1), &mut rng, &mut out);
+    let sent: Vec<_> = out.drain(..).filter_map(|(_, data)| UdpRequest::decode(&data)).collect();
+    assert_eq!(sent.len(), 6);
+    assert!(matches!(sent[..5], [UdpRequest::Announce { connection: 42, .. }, ..]));
+    let UdpRequest::Scrape { transaction, info_hashes, .. } = &sent[5] else { panic!("{sent:?}") };
+    assert_eq!(*info_hashes, hashes);
+    // It is answered for all of them at once, in this order.
+    let mut reply = [2u32.to_be_bytes(), transaction.to_be_bytes()].concat();
+    (0..74u32).for_each(|n| reply.extend([n, n + 1, n + 2].map(u32::to_be_bytes).concat()));
+    let (id, told) = client.datagram(to, &reply, secs(2), &mut rng, &mut out).unwrap();
+    let UdpOutcome::Scraped { files } = told else { panic!("{told:?}") };
+    assert_eq!((id, files.len(), files[7].downloaded), (5, 74, Some(8)));
+    // Who asks for an id and gets none is followed by another one.
+    let mut client = UdpClient::default();
+    let params = params(AnnounceEvent::None);
+    client.announce(0, to, params, Vec::new(), secs(0), &mut rng, &mut out);
+    client.announce(1, to, params, Vec::new(), secs(1), &mut rng, &mut out);
+    client.forget(0);
+    out.clear();
+    client.poll(secs(6), &mut rng, &mut out);
+    assert!(matches!(UdpRequest::decode(&out[0].1), Some(UdpRequest::Connect { .. })));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Conversations with UDP trackers (BEP 15): connection ids that live a minute, transactions that
-//! are matched by address and number, and retransmissions that do not keep fail-over waiting.
+//! are matched by address and number, and retransmissions that do not keep fail-over waiting. One of several
+//! conversations with a tracker asks for a connection id, and the others wait for that.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -10,6 +11,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{AnnounceParams, SwarmCounts, UdpRequest, UdpResponse};
+use crate::base::hash::Sha1Hash;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -36,20 +38,35 @@ pub enum UdpOutcome {
         /// Other peers.
         peers: Vec<SocketAddr>,
     },
+    /// The sizes of swarms, in the order in which they were asked for.
+    Scraped {
+        /// One for each torrent.
+        files: Vec<SwarmCounts>,
+    },
     /// The tracker refused.
     Refused(String),
     /// No answer.
     TimedOut,
 }
 
+/// What a tracker is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Asks {
+    /// An announce, with options behind it.
+    Announce(AnnounceParams, Vec<u8>),
+    /// The sizes of these swarms.
+    Scrape(Vec<Sha1Hash>),
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Conversation {
     id: ConversationId,
     to: SocketAddr,
-    params: AnnounceParams,
-    options: Vec<u8>,
-    /// The connection id that the announce in flight used; `None` while asking for one.
-    announcing: Option<u64>,
+    asks: Asks,
+    /// The connection id that the request in flight used; `None` while there is none.
+    asking: Option<u64>,
+    /// Another conversation asks for a connection id.
+    waits: bool,
     tries: usize,
     /// A connection id was refused once already.
     renewed: bool,
@@ -77,17 +94,22 @@ impl UdpClient {
         rng: &mut Rng,
         out: &mut Vec<(SocketAddr, Bytes)>,
     ) {
-        let conversation = Conversation {
-            id,
-            to,
-            params,
-            options,
-            announcing: None,
-            tries: 0,
-            renewed: false,
-            deadline: now,
-        };
-        self.transmit(conversation, now, rng, out);
+        let asks = Asks::Announce(params, options);
+        self.transmit(Conversation::new(id, to, asks, now), now, rng, out);
+    }
+
+    /// Asks the tracker at `to` for the sizes of swarms, at most 74 of them.
+    pub fn scrape(
+        &mut self,
+        id: ConversationId,
+        to: SocketAddr,
+        info_hashes: Vec<Sha1Hash>,
+        now: Instant,
+        rng: &mut Rng,
+        out: &mut Vec<(SocketAddr, Bytes)>,
+    ) {
+        let asks = Asks::Scrape(info_hashes);
+        self.transmit(Conversation::new(id, to, asks, now), now, rng, out);
     }
 
     /// Ends a conversation without an outcome.
@@ -111,18 +133,22 @@ impl UdpClient {
             return None;
         }
         let mut conversation = self.conversations.remove(&transaction)?;
-        match (response, conversation.announcing) {
+        match (response, conversation.asking) {
             (UdpResponse::Connect { connection, .. }, None) => {
                 if self.connections.len() >= MAX_CONNECTIONS {
                     self.connections.clear();
                 }
                 let until = now + Duration::from_secs(CONNECTION_SECONDS);
                 self.connections.insert(from, (connection, until));
-                conversation.tries = 0;
-                self.transmit(conversation, now, rng, out);
+                self.connected(conversation, now, rng, out);
                 None
             }
-            (UdpResponse::Announce { interval, counts, peers, .. }, Some(_)) => {
+            (UdpResponse::Scrape { files, .. }, Some(_)) if conversation.scrapes() => {
+                Some((conversation.id, UdpOutcome::Scraped { files }))
+            }
+            (UdpResponse::Announce { interval, counts, peers, .. }, Some(_))
+                if !conversation.scrapes() =>
+            {
                 let peers = peers.into_iter().take(2000).collect();
                 Some((conversation.id, UdpOutcome::Answered { interval, counts, peers }))
             }
@@ -160,7 +186,7 @@ impl UdpClient {
         let mut ended = Vec::new();
         for transaction in due {
             let Some(conversation) = self.conversations.remove(&transaction) else { continue };
-            if conversation.tries >= TIMEOUTS.len() {
+            if conversation.tries >= TIMEOUTS.len() || conversation.is_given_up() {
                 ended.push((conversation.id, UdpOutcome::TimedOut));
             } else {
                 self.transmit(conversation, now, rng, out);
@@ -184,6 +210,27 @@ impl UdpClient {
         self.conversations.is_empty()
     }
 
+    /// There is a connection id: `first`, and whoever waited for it, can go on.
+    fn connected(
+        &mut self,
+        first: Conversation,
+        now: Instant,
+        rng: &mut Rng,
+        out: &mut Vec<(SocketAddr, Bytes)>,
+    ) {
+        let to = first.to;
+        let waits = |(_, other): &(&u32, &Conversation)| other.to == to && other.waits;
+        let numbers = self.conversations.iter().filter(waits).map(|(number, _)| *number);
+        let numbers: Vec<u32> = numbers.collect();
+        let waited = numbers.iter().filter_map(|number| self.conversations.remove(number));
+        let mut waited: Vec<_> = waited.collect();
+        // In the order in which they came, whatever numbers were drawn for them.
+        waited.sort_by_key(|other| other.id);
+        for other in [first].into_iter().chain(waited) {
+            self.transmit(Conversation { tries: 0, ..other }, now, rng, out);
+        }
+    }
+
     /// Sends what the conversation needs next under a transaction number of its own.
     fn transmit(
         &mut self,
@@ -197,21 +244,47 @@ impl UdpClient {
             transaction = transaction.wrapping_add(1);
         }
         let known = self.connections.get(&conversation.to).filter(|(_, until)| now < *until);
-        conversation.announcing = known.map(|(connection, _)| *connection);
-        let request = match conversation.announcing {
-            None => UdpRequest::Connect { transaction },
-            Some(connection) => UdpRequest::Announce {
+        conversation.asking = known.map(|(connection, _)| *connection);
+        let asks_for_one = |other: &Conversation| {
+            other.to == conversation.to && other.asking.is_none() && !other.waits
+        };
+        conversation.waits =
+            conversation.asking.is_none() && self.conversations.values().any(asks_for_one);
+        let request = match (conversation.asking, &conversation.asks) {
+            (None, _) => UdpRequest::Connect { transaction },
+            (Some(connection), Asks::Announce(params, options)) => UdpRequest::Announce {
                 connection,
                 transaction,
-                params: conversation.params,
+                params: *params,
                 ip: Ipv4Addr::UNSPECIFIED,
-                options: conversation.options.clone(),
+                options: options.clone(),
             },
+            (Some(connection), Asks::Scrape(info_hashes)) => {
+                UdpRequest::Scrape { connection, transaction, info_hashes: info_hashes.clone() }
+            }
         };
-        out.push((conversation.to, request.encode().into()));
+        if !conversation.waits {
+            out.push((conversation.to, request.encode().into()));
+        }
         let wait = TIMEOUTS[conversation.tries.min(TIMEOUTS.len() - 1)];
         conversation.tries += 1;
         conversation.deadline = now + Duration::from_secs(wait);
         self.conversations.insert(transaction, conversation);
+    }
+}
+
+impl Conversation {
+    fn new(id: ConversationId, to: SocketAddr, asks: Asks, now: Instant) -> Self {
+        let (asking, waits, tries, renewed) = (None, false, 0, false);
+        Self { id, to, asks, asking, waits, tries, renewed, deadline: now }
+    }
+
+    fn scrapes(&self) -> bool {
+        matches!(self.asks, Asks::Scrape(_))
+    }
+
+    /// A tracker that does not answer a scrape may know none; it is not asked again.
+    fn is_given_up(&self) -> bool {
+        self.scrapes() && self.asking.is_some()
     }
 }

@@ -96,7 +96,9 @@ impl World {
     pub(super) fn http_get(&mut self, id: NodeId, exchange: ExchangeId, get: Box<HttpGet>) {
         let fault = self.fault(id, "Http");
         let delay = if fault == Some(Fault::Late) { LATE } else { Duration::ZERO };
-        let when = self.now + self.weather.latency * 2 + delay;
+        let base = get.url.split('?').next().unwrap_or_default();
+        let takes = self.trackers.get(base).map_or(Duration::ZERO, |tracker| tracker.takes);
+        let when = self.now + self.weather.latency * 2 + delay + takes.min(get.timeout);
         self.at_node(when, id, AtNode::Http(exchange, get, fault));
     }
 
@@ -145,11 +147,15 @@ impl World {
                 vec![head, HttpEvent::Finished]
             }
             Some(tracker) if !tracker.reach.admits(get.ipv6) => failed,
+            Some(tracker) if tracker.takes >= get.timeout => {
+                tracker.answer(url, now, get.ipv6 == Some(true), from);
+                vec![HttpEvent::Failed(HttpFailure::TimedOut)]
+            }
             Some(tracker) => match tracker.answer(url, now, get.ipv6 == Some(true), from) {
                 Some(body) => reply(200, vec![body]),
                 None => failed,
             },
-            None => match self.trackers.get(&scraped) {
+            None => match self.trackers.get_mut(&scraped) {
                 Some(tracker) if !tracker.down => reply(200, vec![tracker.scrape(url)]),
                 _ => failed,
             },

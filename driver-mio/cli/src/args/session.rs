@@ -225,6 +225,7 @@ impl Args for Said {
 #[command(after_long_help = below(
     &[
         ("What is not finished comes first", "eddyline session list --sort progress"),
+        ("How it stands with each tracker", "eddyline session list -v"),
         ("For a script", "eddyline session list --json"),
     ],
     &[],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, Args, ValueHint};
-use eddyline::{Allocation, EncryptionLevel, EncryptionPolicy, Transports};
+use eddyline::{Allocation, AnnouncePolicy, EncryptionLevel, EncryptionPolicy, Transports};
 
 use super::super::units::{parse_duration, parse_rate};
 use super::RecordFlags;
@@ -108,6 +108,21 @@ pub struct PeerFlags {
                      address. Can be given more than once."
     )]
     pub tracker: Vec<String>,
+    /// Which trackers to ask at once: tiers, all or first.
+    #[arg(
+        long,
+        value_name = "WHICH",
+        value_parser = one_of([
+            ("tiers", AnnouncePolicy::Tiers),
+            ("all", AnnouncePolicy::All),
+            ("first", AnnouncePolicy::First),
+        ]),
+        default_value = "tiers",
+        long_help = "Which trackers of a torrent to ask at once. tiers: one of each tier. all: each of them. \
+                     first: one alone, tier by tier. The next one is asked as well when one fails, is slow, or \
+                     names nobody who answers."
+    )]
+    pub announce: AnnouncePolicy,
     /// Do not announce to trackers.
     #[arg(long, long_help = "Do not announce to trackers, not even to those of --tracker.")]
     pub no_trackers: bool,

@@ -7,6 +7,7 @@ use super::super::clients::client_name;
 use super::super::output::tell_failure;
 use super::super::passkeys::without_passkey;
 use super::super::session::Session;
+use super::super::units::count;
 use super::Reporter;
 use super::events::{Event, PeerChange, TrackerAnswer, close_reason, reachability, source_words};
 
@@ -216,8 +217,4 @@ fn peer<'a>(
 ) -> Event<'a> {
     let (addr, transport) = (addr.to_string(), transport.into());
     Event::Peer { addr, client, transport, encrypted, change }
-}
-
-pub(super) fn count(number: u32, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

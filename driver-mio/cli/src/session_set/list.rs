@@ -16,6 +16,7 @@ use super::super::terminal::output_width;
 use super::super::units::{rate, size};
 use super::entries::{current_name, resume_of};
 use super::status::Status;
+use super::trackers::TrackerStatus;
 use super::{disk, folder_of};
 
 /// Fewest digits of a hash that are shown.
@@ -41,6 +42,7 @@ struct Row {
     moves: bool,
     /// How far that has come.
     moved: Option<(u64, u64)>,
+    trackers: Vec<TrackerStatus>,
 }
 
 /// `session list`.
@@ -50,9 +52,9 @@ pub(super) fn list(args: &ListArgs, general: General) -> Result<ExitCode, Failur
     let mut rows = rows(&set, &ResumeStore::at(&folder));
     sort(&mut rows, args.sort);
     if args.json {
-        print_json(&rows.iter().map(listed).collect::<Vec<_>>());
+        print_json(&rows.iter().map(|row| listed(row, general.verbose)).collect::<Vec<_>>());
     } else if !rows.is_empty() {
-        print_table(&rows, general.verbose > 0);
+        print_table(&rows, general.verbose);
         // Beside the table, which programs may read.
         let told = running_status(&ResumeStore::at(&folder));
         let words = told.status.reachability.filter(|_| told.running && !general.quiet);
@@ -72,7 +74,7 @@ pub(super) fn print_changed<'a>(
     let status = running_status(store);
     let entries = hashes.filter_map(|hash| set.get(hash));
     let rows: Vec<Row> = entries.map(|entry| row(set, store, &status, entry)).collect();
-    print_json(&rows.iter().map(listed).collect::<Vec<_>>());
+    print_json(&rows.iter().map(|row| listed(row, 0)).collect::<Vec<_>>());
 }
 
 fn rows(set: &SessionSet, store: &ResumeStore) -> Vec<Row> {
@@ -134,6 +136,7 @@ fn row(set: &SessionSet, store: &ResumeStore, told: &Told, entry: &Entry) -> Row
         pieces: have.map_or((0, 0), |have| (have.count(), have.len())),
         moves,
         moved,
+        trackers: live.map(|live| live.trackers.clone()).unwrap_or_default(),
         entry: entry.clone(),
     }
 }
@@ -165,7 +168,7 @@ fn sort(rows: &mut [Row], by: SortBy) {
     }
 }
 
-fn listed(row: &Row) -> Listed<'_> {
+fn listed(row: &Row, verbose: u8) -> Listed<'_> {
     let entry = &row.entry;
     let said = |limit: i64| u64::try_from(limit).ok();
     let positive = |limit: i64| said(limit).filter(|limit| *limit > 0);
@@ -194,11 +197,12 @@ fn listed(row: &Row) -> Listed<'_> {
         max_up: positive(entry.max_up),
         seed_ratio: said(entry.seed_ratio).map(|ratio| ratio as f64 / 1000.0),
         seed_time: said(entry.seed_time),
+        trackers: row.trackers.iter().map(|tracker| tracker.listed(verbose)).collect(),
     }
 }
 
-fn print_table(rows: &[Row], full_hash: bool) {
-    let digits = if full_hash { 40 } else { distinct(rows) };
+fn print_table(rows: &[Row], verbose: u8) {
+    let digits = if verbose > 0 { 40 } else { distinct(rows) };
     let mut cells: Vec<[String; 8]> =
         vec![["HASH", "STATE", "DONE", "SIZE", "DOWN", "UP", "NAME", "FOLDER"].map(str::to_owned)];
     let moving = |bytes: u64| if bytes == 0 { "-".to_owned() } else { rate(bytes) };
@@ -239,7 +243,9 @@ fn print_table(rows: &[Row], full_hash: bool) {
         }
         line(text.trim_end());
         let Some(row) = number.checked_sub(1).map(|number| &rows[number]) else { continue };
-        for text in row.error.iter().cloned().chain(move_told(row)) {
+        let trackers = row.trackers.iter().filter(|_| verbose > 0);
+        let trackers = trackers.map(|tracker| tracker.words(verbose));
+        for text in row.error.iter().cloned().chain(move_told(row)).chain(trackers) {
             line(&format!("{:digits$}  {}", "", printable(&text)));
         }
     }

@@ -10,6 +10,7 @@ mod run;
 mod set;
 mod shared;
 mod status;
+mod trackers;
 
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;

@@ -31,6 +31,7 @@ use super::entries::{
 };
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
+use super::trackers::TrackerStatus;
 use super::{Locked, disk, folder_of, lock};
 
 const FRAME: Duration = Duration::from_millis(200);
@@ -443,6 +444,7 @@ impl Run<'_> {
                 seeds: view.seeds,
                 error: self.session.failure_of(item).map(|failure| failure.message),
                 moved: item.id.and_then(|id| self.moved(id)),
+                trackers: TrackerStatus::all(&view.trackers, self.session.driver.engine().now()),
             };
             torrents.insert(item.hash().to_hex(), status);
         }

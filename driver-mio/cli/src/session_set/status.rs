@@ -8,6 +8,8 @@ use eddyline::TorrentState;
 use eddyline_disk::private;
 use serde::{Deserialize, Serialize};
 
+use super::trackers::TrackerStatus;
+
 /// How one torrent does.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct TorrentStatus {
@@ -27,6 +29,8 @@ pub(super) struct TorrentStatus {
     /// Bytes that a move has brought to where it goes, and all of them.
     #[serde(default)]
     pub moved: Option<(u64, u64)>,
+    #[serde(default)]
+    pub trackers: Vec<TrackerStatus>,
 }
 
 /// How all torrents do that have something to tell, by hash.

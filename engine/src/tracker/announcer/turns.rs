@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Announcer, Asked, MAX_ASKED, Order, SLOW, TrackerRef};
+use super::{ALONE, Announcer, Asked, MAX_ASKED, Order, SLOW, TrackerRef};
 use crate::api::AnnouncePolicy;
 use crate::base::time::Instant;
 use crate::tracker::{Admission, host_of};
@@ -11,11 +11,14 @@ use crate::tracker::{Admission, host_of};
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 impl Announcer {
-    /// Whether the torrent starves: nobody is connected, and nobody is left to try. Then trackers are asked that
-    /// would not be while another one answers.
-    pub fn starves(&mut self, starving: bool) {
-        if self.starving != starving {
-            (self.starving, self.quiet_until) = (starving, None);
+    /// Whether the torrent is `alone`, needing somebody, and whether nobody is left whom it could call now. It
+    /// starves if both are so, or if it has been alone for long, as with a tracker that knows only dead peers. Then
+    /// trackers are asked that would not be while another one answers.
+    pub fn looks_for_peers(&mut self, alone: bool, nobody_left: bool, now: Instant) {
+        let since = alone.then(|| self.alone_since.unwrap_or(now));
+        let starving = since.is_some_and(|since| nobody_left || now >= since + ALONE);
+        if (self.starving, self.alone_since) != (starving, since) {
+            (self.starving, self.alone_since, self.quiet_until) = (starving, since, None);
         }
     }
 
@@ -34,6 +37,9 @@ impl Announcer {
             }
         });
         let Some(at) = due.filter(|_| self.asked() < MAX_ASKED) else {
+            if let Some(since) = self.alone_since.filter(|_| !self.starving) {
+                next = next.min(since + ALONE);
+            }
             // Whoever is under way ends at some time.
             self.quiet_until = Some(next);
             return None;

@@ -7,22 +7,22 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::scrapes::Place;
 use super::{Around, Output, Reach, TrackerClient};
 use crate::api::{HttpEvent, HttpFailure, HttpGet};
 use crate::base::addr::{Scope, scope};
-use crate::base::ids::{ExchangeId, TorrentId};
+use crate::base::ids::ExchangeId;
 use crate::base::time::Instant;
 use crate::tracker::url::literal_family;
 use crate::tracker::{
-    AnnounceEvent, AnnounceParams, Answer, HttpAnnounceReply, Order, PeerHost, TrackerRef,
-    announce_url, host_of, is_web, may_be_near_by_redirect, parse_announce, parse_scrape,
-    scrape_url,
+    AnnounceEvent, AnnounceParams, Answer, HttpAnnounceReply, Order, PeerHost, announce_url,
+    host_of, is_web, may_be_near_by_redirect, parse_announce, parse_scrape, scrape_url,
 };
 
 /// Longest body of a tracker's reply.
 const MAX_BODY: u32 = 1 << 20;
 /// Seconds for an announce.
-const HTTP_SECONDS: u32 = 30;
+pub(super) const HTTP_SECONDS: u32 = 30;
 /// Seconds for the last one.
 const LAST_HTTP_SECONDS: u32 = 4;
 /// Redirects followed.
@@ -30,11 +30,11 @@ const MAX_REDIRECTS: u8 = 5;
 
 /// What an HTTP exchange is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-enum Purpose {
+pub(super) enum Purpose {
     /// A leg of this announce.
     Announce(u64),
-    /// The sizes of a swarm, where the announce did not tell (BEP 48).
-    Scrape(TorrentId, TrackerRef),
+    /// The sizes of swarms, where announces did not tell (BEP 48): this scrape.
+    Scrape(u64),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn new(purpose: Purpose, ipv6: Option<bool>, timeout: u32, near: bool) -> Self {
+    pub(super) fn new(purpose: Purpose, ipv6: Option<bool>, timeout: u32, near: bool) -> Self {
         Self {
             purpose,
             ipv6,
@@ -119,9 +119,14 @@ impl TrackerClient {
             HttpEvent::Failed(why) => {
                 if let Some(exchange) = self.exchanges.remove(id) {
                     self.arrived(&exchange, false, around, out);
-                    if let Purpose::Announce(key) = exchange.purpose {
-                        let (reach, text) = (Reach::of(why), why.to_string());
-                        self.leg_failed(key, reach, &text, None, around, out);
+                    match exchange.purpose {
+                        Purpose::Announce(key) => {
+                            let (reach, text) = (Reach::of(why), why.to_string());
+                            self.leg_failed(key, reach, &text, None, around, out);
+                        }
+                        Purpose::Scrape(key) => {
+                            self.scraped(key, |_, _| None, out);
+                        }
                     }
                 }
             }
@@ -154,7 +159,7 @@ impl TrackerClient {
         }
     }
 
-    fn get(&mut self, url: &str, exchange: Exchange, out: &mut Vec<Output>) {
+    pub(super) fn get(&mut self, url: &str, exchange: Exchange, out: &mut Vec<Output>) {
         let Exchange { ipv6, timeout, only, .. } = exchange;
         let id = self.exchanges.insert(exchange);
         let timeout = Duration::from_secs(timeout.into());
@@ -174,12 +179,11 @@ impl TrackerClient {
         }
         match exchange.purpose {
             Purpose::Announce(key) => self.announce_finished(key, &exchange, around, out),
-            Purpose::Scrape(torrent, tracker) => {
+            Purpose::Scrape(key) => {
                 let reply = parse_scrape(&exchange.body).ok();
                 self.arrived(&exchange, reply.is_some(), around, out);
-                let scraped =
-                    reply.map(|reply| Output::Scraped { torrent, tracker, files: reply.files });
-                out.extend(scraped);
+                let files = reply.map(|reply| reply.files).unwrap_or_default();
+                self.scraped(key, |_, hash| files.get(hash).copied(), out);
             }
         }
     }
@@ -228,8 +232,13 @@ impl TrackerClient {
             return self.get(location, exchange, out);
         }
         self.arrived(&exchange, false, around, out);
-        if let Purpose::Announce(key) = exchange.purpose {
-            self.leg_failed(key, Reach::Reply, why, None, around, out);
+        match exchange.purpose {
+            Purpose::Announce(key) => {
+                self.leg_failed(key, Reach::Reply, why, None, around, out);
+            }
+            Purpose::Scrape(key) => {
+                self.scraped(key, |_, _| None, out);
+            }
         }
     }
 
@@ -301,13 +310,10 @@ impl TrackerClient {
             return;
         }
         let hash = announce.params.info_hash;
-        let url = (around.url)(torrent, tracker).and_then(|url| scrape_url(&url, &[hash]));
-        if let Some(url) = url
-            && let host = self.hosts.key(host_of(&url), around.now)
-            && self.hosts.another(&host, around.now)
-        {
-            let purpose = Purpose::Scrape(torrent, tracker);
-            self.get(&url, Exchange::new(purpose, announced.ipv6, HTTP_SECONDS, near), out);
+        let url = (around.url)(torrent, tracker).filter(|url| scrape_url(url, &[]).is_some());
+        if let Some(url) = url {
+            let place = Place::Http(url, announced.ipv6, near);
+            self.count(place, (hash, torrent, tracker), around, out);
         }
     }
 

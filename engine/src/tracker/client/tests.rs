@@ -7,6 +7,7 @@ use super::super::UdpRequest;
 use super::super::tests::params;
 use super::*;
 use crate::api::{HttpEvent, HttpFailure};
+use crate::base::hash::Sha1Hash;
 use crate::base::rng::Seed;
 
 const TORRENT: TorrentId = TorrentId::from_u64(1);
@@ -188,16 +189,73 @@ fn a_reply_without_counts_is_followed_by_a_scrape_and_names_of_peers_are_to_be_l
     let first = gets(&bench.wants(0, url, AnnounceEvent::Started));
     let body = b"d8:intervali900e5:peersld2:ip9:p.example4:porti7eeee";
     let out = bench.replies(first[0].0, 200, body);
-    let scrape = gets(&out);
+    assert!(gets(&out).is_empty(), "others may join");
+    bench.second += 2;
+    let scrape = gets(&bench.asks(TrackerClient::poll).1);
     assert!(scrape[0].1.starts_with("http://t0.example/scrape?info_hash="), "{scrape:?}");
     assert!(out.iter().any(|output| matches!(output,
         Output::NamedPeer { host, port: 7, .. } if host == "p.example")));
     let hash = params(AnnounceEvent::None).info_hash;
     let reply = [b"d5:filesd20:", &hash.0[..], b"d8:completei5eeee"].concat();
     match &bench.replies(scrape[0].0, 200, &reply)[..] {
-        [Output::Scraped { files, .. }] => assert_eq!(files[&hash].complete, Some(5)),
+        [Output::Scraped { counts, .. }] => assert_eq!(counts.complete, Some(5)),
         other => panic!("{other:?}"),
     }
+}
+
+/// As many torrents announce to one tracker, which does not tell the sizes of their swarms. Returns the scrapes.
+fn many_announce(bench: &mut Bench, count: u8) -> Vec<(ExchangeId, String)> {
+    let mut scrapes = Vec::new();
+    for number in 0..count {
+        let (tracker, url) = (TrackerRef(0), "http://t0.example/announce".to_string());
+        let event = AnnounceEvent::None;
+        let order = Order { tracker, url, event, tracker_id: None, trusted: false };
+        let params = AnnounceParams { info_hash: Sha1Hash([number; 20]), ..params(event) };
+        let torrent = TorrentId::from_u64(number.into());
+        let wants = |client: &mut TrackerClient, around: &mut Around, out: &mut Vec<Output>| {
+            client.wanted(torrent, &order, params, around, out);
+        };
+        let (_, out) = bench.asks(wants);
+        let out = bench.replies(gets(&out)[0].0, 200, b"d8:intervali900e5:peers0:e");
+        scrapes.extend(gets(&out));
+    }
+    bench.second += 2;
+    scrapes.extend(gets(&bench.asks(TrackerClient::poll).1));
+    scrapes
+}
+
+#[test]
+fn many_torrents_at_one_tracker_are_counted_in_few_requests() {
+    let mut bench = Bench::new();
+    let scrapes = many_announce(&mut bench, 60);
+    let asked: Vec<_> = scrapes.iter().map(|(_, url)| url.matches("info_hash=").count()).collect();
+    assert_eq!(asked, [40, 20]);
+    assert!(scrapes.iter().all(|(_, url)| url.len() < 4096));
+    let mut reply = b"d5:filesd".to_vec();
+    for number in 0..40u8 {
+        reply.extend([b"20:", &[number; 20][..], b"d8:completei", &[b'0' + number % 10]].concat());
+        reply.extend(b"eee".iter().take(2));
+    }
+    reply.extend(b"ee");
+    let told = bench.replies(scrapes[0].0, 200, &reply);
+    assert_eq!(told.len(), 40);
+    for (number, output) in told.iter().enumerate() {
+        let Output::Scraped { torrent, counts, .. } = output else { panic!("{output:?}") };
+        assert_eq!(torrent.as_u64(), number as u64);
+        assert_eq!(counts.complete, Some(number as u32 % 10));
+    }
+    bench.fails(scrapes[1].0, HttpFailure::TimedOut);
+}
+
+#[test]
+fn a_tracker_that_counts_one_torrent_at_a_time_is_asked_for_each() {
+    let mut bench = Bench::new();
+    let scrapes = many_announce(&mut bench, 5);
+    assert_eq!(scrapes.len(), 1);
+    let one = [b"d5:filesd20:", &[2; 20][..], b"d8:completei5eeee"].concat();
+    assert_eq!(bench.replies(scrapes[0].0, 200, &one).len(), 1);
+    bench.second += 60;
+    assert_eq!(many_announce(&mut bench, 5).len(), 5);
 }
 
 #[test]

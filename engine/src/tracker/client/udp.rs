@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
+use super::scrapes::Place;
 use super::{Around, Output, Reach, TrackerClient, UdpHost};
 use crate::base::addr::{Scope, scope};
 use crate::tracker::{AnnounceEvent, Answer, UdpOutcome, url_data_option};
@@ -82,7 +83,7 @@ impl TrackerClient {
         Self::send(packets, out);
     }
 
-    fn send(packets: Vec<(SocketAddr, Bytes)>, out: &mut Vec<Output>) {
+    pub(super) fn send(packets: Vec<(SocketAddr, Bytes)>, out: &mut Vec<Output>) {
         out.extend(packets.into_iter().map(|(to, data)| Output::Send(to, data)));
     }
 
@@ -99,7 +100,26 @@ impl TrackerClient {
         Self::send(packets, out);
         if let Some((key, outcome)) = ended {
             self.leg_spoke(key, true);
+            self.count_by_udp(key, from, &outcome, around, out);
             self.udp_ended(key, outcome, scope(from.ip()), around, out);
+        }
+    }
+
+    /// An answer over UDP does not say how often a torrent was downloaded: that is asked once, for many together.
+    fn count_by_udp(
+        &mut self,
+        key: u64,
+        from: SocketAddr,
+        outcome: &UdpOutcome,
+        around: &mut Around,
+        out: &mut Vec<Output>,
+    ) {
+        let announce = self.announces.get(&key);
+        let first = announce.filter(|announce| announce.params.event == AnnounceEvent::Started);
+        if let (Some(announce), UdpOutcome::Answered { .. }) = (first, outcome) {
+            let counted = (announce.params.info_hash, announce.torrent, announce.tracker);
+            let place = Place::Udp(from, announce.host.clone());
+            self.count(place, counted, around, out);
         }
     }
 
@@ -122,7 +142,15 @@ impl TrackerClient {
         around: &Around,
         out: &mut Vec<Output>,
     ) {
+        let files = match &outcome {
+            UdpOutcome::Scraped { files } => files.as_slice(),
+            _ => &[],
+        };
+        if self.scraped(key, |place, _| files.get(place).copied(), out) {
+            return;
+        }
         match outcome {
+            UdpOutcome::Scraped { .. } => {}
             UdpOutcome::Answered { interval, counts, peers } => {
                 let interval = Some(interval);
                 let answer = Answer { interval, counts, ..Answer::default() };
