@@ -91,6 +91,7 @@ pub mod local_discovery;
 mod lookups;
 pub mod metadata_fetch;
 pub mod metainfo;
+mod mixed_mode;
 pub mod peer;
 pub mod peer_exchange;
 pub mod picker;
