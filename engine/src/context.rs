@@ -30,6 +30,7 @@ use crate::base::rng::Seed;
 use crate::base::time::Instant;
 use crate::base::timer_queue::TimerQueue;
 use crate::base::work::Work;
+use crate::mixed_mode::Way;
 
 pub use actions::Actions;
 pub use agenda::Agenda;
@@ -75,6 +76,8 @@ pub enum Timer {
     Standby,
     /// What µTP has to send or to give up.
     Utp,
+    /// How much TCP leaves to µTP is decided again.
+    MixedMode,
 }
 
 /// Shared by all parts of an engine.
@@ -113,6 +116,7 @@ impl Context {
         Self {
             now,
             budgets: Budgets::new(&config),
+            limits: Limits::new(&config, now),
             config,
             out: Actions::default(),
             work: Work::default(),
@@ -120,7 +124,6 @@ impl Context {
             disk: DiskLedger::default(),
             net: Network::new(Utp::new(&seed)),
             agenda: Agenda::default(),
-            limits: Limits::new(now),
             random: Randomness::new(seed),
             stopping: false,
         }
@@ -129,6 +132,15 @@ impl Context {
     /// Whether rate limits hold for what goes over a transport.
     pub const fn limits_hold(&self, transport: Transport) -> bool {
         self.config.limit_utp || matches!(transport, Transport::Tcp)
+    }
+
+    /// Bytes of a stream have come or gone.
+    pub fn carried(&mut self, way: Way, transport: Transport, bytes: u64) {
+        let utp = transport == Transport::Utp;
+        let due = self.limits.mixed.carried(self.now, way, utp, bytes);
+        if let Some(at) = due.filter(|_| self.config.mixed_mode) {
+            self.timers.schedule(at, Timer::MixedMode);
+        }
     }
 
     /// Asks for something about a connection.

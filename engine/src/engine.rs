@@ -31,6 +31,7 @@ mod flush;
 mod incoming;
 mod ingest;
 mod local;
+mod mixed_mode;
 mod snapshot;
 mod standby;
 mod strangers;
@@ -324,6 +325,8 @@ impl Engine {
             torrents: self.torrents.len() as u32,
             standby: self.standby.len(),
             connections: self.ctx.net.conns.len(),
+            utp: self.ctx.net.utp.len() as u32,
+            tcp_limits: self.ctx.limits.tcp_limits(),
             half_open: self.ctx.net.conns.half_open(),
             handshaking: self.ctx.net.conns.handshaking(),
             read_credit: self.ctx.budgets.credit.used(),
@@ -380,7 +383,7 @@ impl Engine {
 
 fn reason(timer: Timer) -> WakeReason {
     match timer {
-        Timer::Bandwidth => WakeReason::Bandwidth,
+        Timer::Bandwidth | Timer::MixedMode => WakeReason::Bandwidth,
         Timer::ChokeRound => WakeReason::ChokeRound,
         Timer::Conn(_) | Timer::Keys | Timer::Utp => WakeReason::Connection,
         Timer::Torrent(_) => WakeReason::Torrent,

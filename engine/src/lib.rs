@@ -96,6 +96,7 @@ mod engine;
 pub mod local_discovery;
 mod lookups;
 pub mod metainfo;
+mod mixed_mode;
 pub mod resume;
 mod standby;
 mod torrent;

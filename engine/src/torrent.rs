@@ -76,6 +76,7 @@ use crate::tracker::Announcer;
 
 use blame::Blame;
 pub(crate) use contents::Contents;
+pub(crate) use credit::Sharing;
 use goal::Goal;
 use have_log::HaveLog;
 pub(crate) use life::{Exit, Life, Stage};

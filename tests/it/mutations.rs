@@ -75,6 +75,7 @@ const IN_A_LEECHER: &[&str] = &[
     "the assembly budget is conserved",
     "disk budgets are conserved",
     "connections being made equal the recount",
+    "TCP is held to what is set and to what it leaves to µTP",
     "nothing is left to flush after a step",
     "no torrent is left to settle after a step",
     "no timer is due after a step",

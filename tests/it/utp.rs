@@ -1,5 +1,6 @@
 //! Whole engines over µTP: downloads through bad weather, which transport is spoken with whom, and strangers.
 
+mod mixed_mode;
 mod strangers;
 
 use std::time::Duration;
@@ -93,6 +94,26 @@ fn a_path_that_carries_less_than_is_usual_carries_a_download() {
     world.mtu = 1_280;
     let utp = config(Transports::Utp);
     fetch(&mut world, utp.clone(), utp, &content());
+}
+
+/// What is under way is held by the window that the receiver tells, and that follows the path: 5 MB/s and a round trip
+/// of 200 ms are a megabyte.
+#[test]
+fn a_long_path_is_filled_over_utp() {
+    let content = Content::new("long", 40 << 20, 1 << 18);
+    let mut world = World::new(45);
+    world.watch = false;
+    world.splits = false;
+    world.weather.latency = Duration::from_millis(100);
+    let utp = config(Transports::Utp);
+    let (seed, leech) = (world.add_node_with(utp.clone()), world.add_node_with(utp));
+    world.node_mut(seed).access.up = Some(5_000_000);
+    world.seed(seed, &content);
+    world.leech(leech, &content, &[seed]);
+    let began = world.now();
+    assert!(world.run_until(120, |world| world.is_complete(leech)));
+    let seconds = world.now().since(began).as_secs();
+    assert!(seconds <= 14, "{seconds} s, 8.4 are possible");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
 use eddyline::{Action, Command, Config, Encryption, Engine, Event, Transports};
 use eddyline_sim::direct::Direct;
-use eddyline_utp::packet::{Header, Kind, Packet};
+use eddyline_sim::{first_packet, packet};
+use eddyline_utp::packet::{Kind, Packet};
 
 use super::{REST, STRANGERS, config, known};
 
@@ -81,30 +82,6 @@ fn encrypted_handshakes_that_stop_half_way_stay_within_the_memory_bound() {
     }
 }
 
-fn packet(kind: Kind, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]) -> Bytes {
-    let header = Header {
-        kind,
-        connection_id: id,
-        timestamp: 1,
-        timestamp_difference: 1,
-        window: 1 << 20,
-        sequence,
-        acknowledged,
-        selective_ack: &[],
-        close_reason: None,
-        padding: 0,
-    };
-    [&header.encode()[..], payload].concat().into()
-}
-
-/// The first packet of who has read an answer: it shows the clock of the answer back.
-fn first(answer: &Packet, payload: &[u8]) -> Bytes {
-    let theirs = answer.sequence.wrapping_sub(1);
-    let mut bytes = packet(Kind::Data, 6, 2, theirs, payload).to_vec();
-    bytes[8..12].copy_from_slice(&1u32.wrapping_sub(answer.timestamp).to_be_bytes());
-    bytes.into()
-}
-
 /// An engine that hears datagrams only.
 struct Hearing {
     engine: Engine,
@@ -150,7 +127,7 @@ fn streams_over_utp_that_are_half_open_or_have_gaps_stay_within_the_memory_bound
                 let answer = hearing.hear(from, packet(Kind::Syn, 5, 1, 0, &[]));
                 let Some(answer) = answer.filter(|_| gaps && n < STRANGERS) else { continue };
                 let theirs = answer.sequence.wrapping_sub(1);
-                hearing.hear(from, first(&answer, &[19]));
+                hearing.hear(from, first_packet(6, 2, &answer, &[19]));
                 // All behind the third, which never comes.
                 for sequence in 4..200 {
                     hearing.hear(from, packet(Kind::Data, 6, sequence, theirs, &[1; 1400]));

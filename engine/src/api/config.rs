@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::command::RateLimits;
 use super::transport::{Transport, Transports};
 use crate::base::budget::Budget;
 use crate::base::time::whole_seconds;
@@ -247,6 +248,13 @@ pub struct Config {
     pub transports: Transports,
     /// Whether rate limits hold for what goes over µTP too, which gives way to others by itself.
     pub limit_utp: bool,
+    /// Limits on what goes over TCP and over µTP, of all torrents and beside those on both together.
+    pub tcp_limits: RateLimits,
+    /// The same for µTP; they hold whatever [`Self::limit_utp`] says.
+    pub utp_limits: RateLimits,
+    /// Whether TCP leaves room for µTP where both fill a line, in proportion to their peers. µTP gives way by itself,
+    /// so that peers which speak nothing else would get next to nothing.
+    pub mixed_mode: bool,
 }
 
 impl Default for Config {
@@ -288,6 +296,9 @@ impl Default for Config {
             encryption: Encryption::default(),
             transports: Transports::default(),
             limit_utp: true,
+            tcp_limits: RateLimits::default(),
+            utp_limits: RateLimits::default(),
+            mixed_mode: true,
         }
     }
 }

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use eddyline_mse::Method as EncryptionMethod;
 
-use super::command::PeerSource;
+use super::command::{PeerSource, RateLimits};
 use super::error::TorrentError;
 use super::transport::Transport;
 use crate::base::bits::Bits;
@@ -97,6 +97,10 @@ pub struct TorrentView {
     pub peers: u32,
     /// Connected peers that have everything.
     pub seeds: u32,
+    /// Connected peers over µTP.
+    pub utp: u32,
+    /// Connected peers with whom all bytes are encrypted.
+    pub encrypted: u32,
     /// Connections being made.
     pub connecting: u32,
     /// Addresses known.
@@ -214,6 +218,10 @@ pub struct EngineStats {
     pub standby: u32,
     /// Connections, those being made included.
     pub connections: u32,
+    /// Connections over µTP, those being made included.
+    pub utp: u32,
+    /// What TCP is held to in bytes per second, by a limit of its own or to leave room for µTP.
+    pub tcp_limits: RateLimits,
     /// Connections being made.
     pub half_open: u32,
     /// Connections that have not shaken hands.

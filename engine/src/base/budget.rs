@@ -30,6 +30,11 @@ impl Budget {
         self.used < self.limit
     }
 
+    /// What is left of what is common.
+    pub const fn room(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+
     /// Whether half of what is common is taken.
     pub const fn is_half_used(&self) -> bool {
         self.used >= self.limit / 2

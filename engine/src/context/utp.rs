@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use eddyline_utp::{ConnectionId, Multiplexer, Output, Time, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,18 @@ pub const ACCEPT_ROOM: u32 = 4096;
 /// Bytes of a stream that count as sent while they are on their way, as those do that a kernel has taken: of one
 /// connection, and of all together. The rest counts when it has arrived.
 const UNDER_WAY_OF_ONE: u64 = 8 << 20;
+
+/// From which delay on packets to us wait in a queue, in microseconds: below it is what radio does.
+const QUEUE: u64 = 5_000;
+
+/// Whether the packets of a connection wait at the bottleneck.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waits {
+    /// Those that come.
+    pub down: bool,
+    /// Those that go.
+    pub up: bool,
+}
 
 /// How the stream of one connection goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,6 +107,11 @@ impl Utp {
         }
     }
 
+    /// How many connections there are, those that are being made too.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Whether a connection is made over µTP, or is tried to.
     pub fn carries(&self, conn: ConnId) -> bool {
         self.lines.contains_key(&conn)
@@ -102,6 +120,19 @@ impl Utp {
     /// Whether it stands over µTP.
     pub fn has_opened(&self, conn: ConnId) -> bool {
         self.lines.get(&conn).is_some_and(|line| line.open)
+    }
+
+    /// Whether packets of a connection wait at the bottleneck, in both directions; `None` for one that is not over µTP.
+    pub fn waits(&self, conn: ConnId) -> Option<Waits> {
+        let said = self.machine.statistics(self.lines.get(&conn)?.id).unwrap_or_default();
+        let up = said.queueing_delay * 4 >= said.target_delay && said.target_delay > 0;
+        Some(Waits { down: said.incoming_delay >= QUEUE, up })
+    }
+
+    /// How long a round trip of a connection takes, once it is known.
+    pub fn round_trip(&self, conn: ConnId) -> Option<Duration> {
+        let micros = self.machine.round_trip(self.lines.get(&conn)?.id)?;
+        Some(Duration::from_micros(micros))
     }
 
     /// Begins a connection; `tcp` says that it is tried as well. False when there is no place for it.

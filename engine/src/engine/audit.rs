@@ -48,6 +48,7 @@ impl Engine {
                 check(torrent.check_full(&self.ctx))?;
             }
         }
+        check(self.ctx.limits.check(self.ctx.config.tcp_limits))?;
         check(self.standby.check())?;
         check(self.ctx.net.standing.check())?;
         check(self.ctx.net.holepunch.check())?;

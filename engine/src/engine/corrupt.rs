@@ -47,6 +47,7 @@ impl Engine {
         let damaged = ctx.net.conns.corrupt(rule).or_else(|| ctx.disk.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.utp.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.introductions.corrupt(rule));
+        let damaged = damaged.or_else(|| ctx.limits.corrupt(rule, ctx.now));
         let damaged = damaged.or_else(|| ctx.net.standing.corrupt(rule));
         let damaged = damaged.or_else(|| ctx.net.holepunch.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));

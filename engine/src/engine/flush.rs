@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Engine;
+use crate::api::Transport;
 use crate::bandwidth::TURN;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::time::Instant;
 use crate::context::{Context, Timer};
-use crate::torrent::Torrent;
+use crate::torrent::{Sharing, Torrent};
 
 impl Engine {
     pub(super) fn flush(&mut self) {
@@ -56,8 +57,10 @@ impl Engine {
             let Some((torrent, ctx)) = conn.and_then(|conn| self.torrent_of(conn)) else {
                 continue;
             };
-            if asked.replace(torrent.id) != Some(torrent.id) {
-                let wait = all.max(torrent.traffic.up_limit.until_turn(ctx.now));
+            let Some(peer) = conn.and_then(|conn| torrent.peers.get(&conn)) else { continue };
+            let asks = (torrent.id, peer.transport);
+            if asked.replace(asks) != Some(asks) {
+                let wait = all.max(torrent.traffic.until_upload_turn(ctx, peer.transport));
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }
             if least == Some(all) {
@@ -133,8 +136,8 @@ impl Engine {
     /// are left alone.
     fn grant_waiting(&mut self) -> Option<Duration> {
         let mut least: Option<Duration> = None;
-        // Peers that wait, of each torrent: what a torrent may have is shared by its own.
-        let mut of_torrents = None;
+        // What a torrent or a transport may have is shared by its own.
+        let mut counts: Option<Waiting> = None;
         for waiting in (1..=self.ctx.limits.starved_down.len() as u64).rev() {
             // Who is at the front stays there until there is something for it.
             if !self.ctx.limits.down.has_portion(self.ctx.now) {
@@ -142,15 +145,15 @@ impl Engine {
             }
             let Some(conn) = self.ctx.limits.starved_down.take_first() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
-            let mut sharing = waiting;
-            if torrent.traffic.down_limit.rate().is_some() {
-                let counts = of_torrents.get_or_insert_with(|| waiting_of_torrents(ctx, conn));
-                let own = counts.entry(torrent.id).or_insert(1);
-                sharing = *own;
-                *own = own.saturating_sub(1).max(1);
-            }
             let Some(peer) = torrent.peers.get_mut(&conn) else { continue };
-            if let Some(wait) = torrent.traffic.grant_share(ctx, peer, waiting, sharing) {
+            let mut sharing = Sharing { all: waiting, of_torrent: waiting, of_transport: waiting };
+            let lane = ctx.limits.lane(peer.transport).down.rate();
+            if lane.or(torrent.traffic.down_limit.rate()).is_some() {
+                let counts = counts.get_or_insert_with(|| Waiting::count(ctx, conn));
+                (sharing.of_torrent, sharing.of_transport) =
+                    counts.one_less(torrent.id, peer.transport);
+            }
+            if let Some(wait) = torrent.traffic.grant_share(ctx, peer, sharing) {
                 ctx.limits.starved_down.join(conn);
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }
@@ -159,14 +162,41 @@ impl Engine {
     }
 }
 
-/// How many peers of each torrent wait for credit: those in the line, and `first`, who has just left it.
-fn waiting_of_torrents(ctx: &mut Context, first: ConnId) -> BTreeMap<TorrentId, u64> {
-    let line = &ctx.limits.starved_down;
-    ctx.work.add_steps(line.len() as u64);
-    let conns = (0..line.len()).filter_map(|place| line.get(place)).chain([first]);
-    let mut waiting = BTreeMap::new();
-    for torrent in conns.filter_map(|conn| ctx.net.conns.get(conn)?.torrent) {
-        *waiting.entry(torrent).or_insert(0) += 1;
+/// How many peers of each torrent, and over each transport, wait for credit.
+#[derive(Default)]
+struct Waiting {
+    torrents: BTreeMap<TorrentId, u64>,
+    tcp: u64,
+    utp: u64,
+}
+
+impl Waiting {
+    /// Those in the line, and `first`, who has just left it.
+    fn count(ctx: &mut Context, first: ConnId) -> Self {
+        let line = &ctx.limits.starved_down;
+        ctx.work.add_steps(line.len() as u64);
+        let mut waiting = Self::default();
+        for conn in (0..line.len()).filter_map(|place| line.get(place)).chain([first]) {
+            let Some(entry) = ctx.net.conns.get(conn) else { continue };
+            *waiting.of_transport(entry.transport) += 1;
+            if let Some(torrent) = entry.torrent {
+                *waiting.torrents.entry(torrent).or_insert(0) += 1;
+            }
+        }
+        waiting
     }
-    waiting
+
+    fn of_transport(&mut self, transport: Transport) -> &mut u64 {
+        if transport == Transport::Utp { &mut self.utp } else { &mut self.tcp }
+    }
+
+    /// One of those has its turn: how many there were with it.
+    fn one_less(&mut self, torrent: TorrentId, transport: Transport) -> (u64, u64) {
+        let less = |count: &mut u64| {
+            let before = *count;
+            *count = before.saturating_sub(1).max(1);
+            before.max(1)
+        };
+        (less(self.torrents.entry(torrent).or_insert(1)), less(self.of_transport(transport)))
+    }
 }

@@ -12,12 +12,13 @@ use super::{Engine, ShutDown};
 use crate::api::CloseReason;
 use crate::api::{
     AddTorrent, Command, CommandError, DiskOutcome, Event, Notice, PeerSource, StreamEvent, Tag,
-    TorrentCommand, ViolatedRule,
+    TorrentCommand, Transport, ViolatedRule,
 };
 use crate::base::ids::{ConnId, DiskOpId, TorrentId};
 use crate::base::work::Payer;
 use crate::candidates::Namer;
 use crate::context::{DiskJob, Phase};
+use crate::mixed_mode::Way;
 use crate::torrent::{Exit, Torrent};
 
 /// On whose behalf an event is dealt with.
@@ -203,7 +204,11 @@ impl Engine {
             StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
             StreamEvent::Received(mut bytes) => {
                 let count = bytes.len() as u64;
-                if self.ctx.net.conns.get(conn).is_some_and(|entry| entry.residue.is_some()) {
+                let entry = self.ctx.net.conns.get(conn);
+                let residue = entry.is_some_and(|entry| entry.residue.is_some());
+                let transport = entry.map_or(Transport::Tcp, |entry| entry.transport);
+                self.ctx.carried(Way::Down, transport, count);
+                if residue {
                     bytes = self.ctx.net.conns.decipher(conn, bytes);
                     self.content.note_clear(&bytes);
                 }
@@ -223,6 +228,9 @@ impl Engine {
     }
 
     pub(super) fn sent(&mut self, conn: ConnId, torrent: Option<TorrentId>, count: u32) {
+        let entry = self.ctx.net.conns.get(conn);
+        let transport = entry.map_or(Transport::Tcp, |entry| entry.transport);
+        self.ctx.carried(Way::Up, transport, count.into());
         if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id))
             && torrent.peers.contains_key(&conn)
         {

@@ -18,6 +18,7 @@ impl Engine {
                 Timer::Trackers => self.poll_trackers(),
                 Timer::Dht => self.poll_dht(),
                 Timer::LocalDiscovery => self.announce_locally(),
+                Timer::MixedMode => self.share_lines(),
                 Timer::Bandwidth | Timer::ShutDown | Timer::Standby | Timer::Utp => {}
             }
         }

@@ -47,6 +47,7 @@ impl Engine {
         let count = bytes.len() as u32;
         let within = peer.granted.min(count);
         peer.granted -= within;
+        peer.receive_window.came(within);
         self.ctx.budgets.credit.give(within.into());
         peer.last_received = self.ctx.now;
         peer.assembler.push(bytes);

@@ -118,6 +118,10 @@ impl Engine {
     fn pay_for(&mut self, conn: ConnId, bytes: u64) {
         let torrent = self.ctx.net.conns.get(conn).and_then(|entry| entry.torrent);
         let Some(torrent) = torrent.filter(|_| bytes > 0) else { return };
+        self.ctx.limits.utp.up.take(bytes);
+        if !self.ctx.limits_hold(Transport::Utp) {
+            return;
+        }
         self.ctx.limits.up.take(bytes);
         if let Some(torrent) = self.torrents.get_mut(torrent) {
             torrent.traffic.up_limit.take(bytes);

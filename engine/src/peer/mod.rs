@@ -10,6 +10,7 @@ mod extensions;
 mod metadata;
 mod outbox;
 mod protocol;
+mod receive_window;
 mod requests;
 mod uploads;
 
@@ -41,6 +42,7 @@ pub use extensions::{Extensions, OUR_DONT_HAVE_ID, OUR_HOLEPUNCH_ID, OUR_METADAT
 pub use metadata::MetadataUploads;
 pub use outbox::{HAVES_MARK, Outbox};
 pub use protocol::PeerEvent;
+pub use receive_window::ReceiveWindow;
 pub use requests::{Outstanding, Requests};
 pub use uploads::{Uploads, Verdict};
 
@@ -127,6 +129,8 @@ pub struct Peer {
     pub haves_told: Option<u64>,
     /// Bytes granted and not received.
     pub granted: u32,
+    /// How many that may be, where the connection is over µTP.
+    pub receive_window: ReceiveWindow,
     /// Payload from it.
     pub down: RateMeter,
     /// Payload to it.
@@ -215,6 +219,7 @@ impl Peer {
             outbox: Outbox::new(pieces / 8, now),
             haves_told: None,
             granted,
+            receive_window: ReceiveWindow::default(),
             down: RateMeter::default(),
             up: RateMeter::default(),
             last_received: now,

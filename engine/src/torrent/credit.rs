@@ -4,13 +4,28 @@
 use core::time::Duration;
 
 use super::traffic::Traffic;
-use crate::api::{IDLE_WINDOW, READ_FLOOR, StreamAction};
+use crate::api::{IDLE_WINDOW, READ_FLOOR, StreamAction, Transport};
+use crate::bandwidth::TokenBucket;
 use crate::context::Context;
 use crate::peer::Peer;
 
+/// How many of those who wait for credit share a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Sharing {
+    /// That on everything.
+    pub(crate) all: u64,
+    /// That on the peer's torrent.
+    pub(crate) of_torrent: u64,
+    /// That on the peer's transport.
+    pub(crate) of_transport: u64,
+}
+
+/// The part of all credit that one peer over µTP may have at the most.
+const UTP_PART: u32 = 4;
+
 impl Traffic {
     /// How many bytes a peer should be allowed to send.
-    fn window(ctx: &mut Context, peer: &Peer) -> u32 {
+    fn window(ctx: &mut Context, peer: &mut Peer) -> u32 {
         // Its messages that wait in line are dealt with before it may send more.
         if peer.awaits_turn {
             return 0;
@@ -27,6 +42,14 @@ impl Traffic {
         }
         // The second half of the budget is for peers whose measured rate needs it.
         let least = if ctx.budgets.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
+        if peer.transport == Transport::Utp {
+            // No more than is left is granted at once, as of TCP, where that is a small window.
+            let left = u64::from(peer.granted) + ctx.budgets.credit.room();
+            let most = left.min(u64::from(ctx.config.read_credit / UTP_PART));
+            let most = u32::try_from(most).unwrap_or(u32::MAX).max(ctx.config.read_window);
+            let round_trip = ctx.net.utp.round_trip(peer.intro.conn);
+            return peer.receive_window.size(ctx.now, round_trip, least, most);
+        }
         // A quarter of a second of what it sends, within reason.
         let quarter = u32::try_from(peer.down.per_second(ctx.now) / 4).unwrap_or(u32::MAX);
         quarter.clamp(least, ctx.config.read_window.max(4 * READ_FLOOR))
@@ -35,54 +58,52 @@ impl Traffic {
     /// Grants credit up to the peer's window; `share` is what a rate limit leaves for it.
     pub(super) fn grant(&mut self, ctx: &mut Context, peer: &mut Peer, share: Option<u64>) {
         let window = Self::window(ctx, peer);
-        let limited = ctx.limits_hold(peer.transport)
-            && (ctx.limits.down.rate().is_some() || self.down_limit.rate().is_some());
-        let tokens = if limited { self.tokens(ctx) } else { u64::MAX };
+        let now = ctx.now;
+        let tokens = self.down_limits(ctx, peer.transport).map(|limit| limit.available(now)).min();
+        let limited = tokens.is_some();
         // Granted when half of the window is used up: few grants, and the peer never has to stop.
-        if peer.granted > window / 2 || window == 0 {
+        // Over µTP a window that is told in large parts is half a window.
+        let part = if peer.transport == Transport::Utp { window / 8 } else { window / 2 };
+        if peer.granted > window - part || window == 0 {
             return;
         }
         let mut amount = window - peer.granted;
         if limited && !peer.requests.is_empty() {
             // Outside of its turn a peer gets its whole window or nothing, and only if nobody waits.
-            let at_once = ctx.limits.starved_down.is_empty() && tokens >= amount.into();
+            let at_once = ctx.limits.starved_down.is_empty() && tokens >= Some(amount.into());
             let Some(share) = share.or(at_once.then_some(amount.into())) else {
                 ctx.limits.starved_down.join(peer.intro.conn);
                 peer.requests.hold();
                 return;
             };
             amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
-            ctx.limits.down.take(amount.into());
-            self.down_limit.take(amount.into());
+            self.down_limits(ctx, peer.transport).for_each(|limit| limit.take(amount.into()));
         }
         peer.granted += amount;
         ctx.budgets.credit.take(amount.into());
         ctx.stream(peer.intro.conn, StreamAction::GrantRead(amount));
     }
 
-    /// Bytes that both limits, of all torrents and of this one, allow now.
-    fn tokens(&mut self, ctx: &mut Context) -> u64 {
-        ctx.limits.down.available(ctx.now).min(self.down_limit.available(ctx.now))
-    }
-
-    /// A peer's turn under a rate limit has come, where `waiting` peers of all torrents share what all may
-    /// and `own` peers of this torrent what it may. Returns how long the peer has to wait for another turn
-    /// where there is less than a portion.
+    /// A peer's turn under a rate limit has come. Returns how long the peer has to wait for another turn where there is
+    /// less than a portion.
     pub(crate) fn grant_share(
         &mut self,
         ctx: &mut Context,
         peer: &mut Peer,
-        waiting: u64,
-        own: u64,
+        sharing: Sharing,
     ) -> Option<Duration> {
-        let now = ctx.now;
-        if !ctx.limits.down.has_portion(now) || !self.down_limit.has_portion(now) {
-            return Some(ctx.limits.down.until_turn(now).max(self.down_limit.until_turn(now)));
+        let (now, transport) = (ctx.now, peer.transport);
+        if !self.down_limits(ctx, transport).all(|limit| limit.has_portion(now)) {
+            return self.down_limits(ctx, transport).map(|limit| limit.until_turn(now)).max();
         }
-        let all = ctx.limits.down.available(now) / waiting.max(1);
-        let own = self.down_limit.available(now) / own.max(1);
-        let portion = self.down_limit.portion().min(ctx.limits.down.portion());
-        self.grant(ctx, peer, Some(own.min(all).max(portion)));
+        let portions = self.down_limits(ctx, transport).map(|limit| limit.portion());
+        let portion = portions.min().unwrap_or(u64::MAX);
+        let part = |limit: &mut TokenBucket, sharing: u64| limit.available(now) / sharing.max(1);
+        let lane = part(&mut ctx.limits.lane(transport).down, sharing.of_transport);
+        let both = part(&mut ctx.limits.down, sharing.all)
+            .min(part(&mut self.down_limit, sharing.of_torrent));
+        let share = if ctx.limits_hold(transport) { lane.min(both) } else { lane };
+        self.grant(ctx, peer, Some(share.max(portion)));
         None
     }
 }

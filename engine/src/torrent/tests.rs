@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::credit::Sharing;
 use super::traffic::Traffic;
 use super::{exchange, metadata, upload};
 use crate::api::{Action, Config, DiskOp, IDLE_WINDOW, PeerSource, RateLimits, StreamAction};
@@ -153,7 +154,8 @@ fn who_waits_under_a_limit_is_granted_its_share_in_its_turn() {
     limited.grant(&mut ctx, &mut giver, None);
     assert_eq!(giver.granted, 0);
     assert!(!ctx.limits.starved_down.is_empty(), "it waits in line");
-    assert!(limited.grant_share(&mut ctx, &mut giver, 1, 1).is_some(), "nothing is there for it");
-    assert_eq!(traffic.grant_share(&mut ctx, &mut giver, 1, 1), None);
+    let alone = Sharing { all: 1, of_torrent: 1, of_transport: 1 };
+    assert!(limited.grant_share(&mut ctx, &mut giver, alone).is_some(), "nothing is there for it");
+    assert_eq!(traffic.grant_share(&mut ctx, &mut giver, alone), None);
     assert!(giver.granted > 0);
 }

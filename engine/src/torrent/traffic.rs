@@ -1,11 +1,14 @@
 //! Payload of a torrent, and how fast it may be.
 
+use core::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::api::RateLimits;
+use crate::api::{RateLimits, Transport};
 use crate::bandwidth::TokenBucket;
 use crate::base::rate::RateMeter;
 use crate::base::time::Instant;
+use crate::context::{Context, Limits};
 
 /// What came and went.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +38,42 @@ impl Traffic {
             down_limit: TokenBucket::for_bytes(limits.down, now),
             up_limit: TokenBucket::for_blocks(limits.up, now),
         }
+    }
+
+    /// The limits that hold for what comes over a transport.
+    pub(super) fn down_limits<'a>(
+        &'a mut self,
+        ctx: &'a mut Context,
+        transport: Transport,
+    ) -> impl Iterator<Item = &'a mut TokenBucket> {
+        let holds = ctx.limits_hold(transport);
+        let Limits { down, tcp, utp, .. } = &mut ctx.limits;
+        let lane = if transport == Transport::Utp { utp } else { tcp };
+        let both = [down, &mut self.down_limit].into_iter().filter(move |_| holds);
+        both.chain([&mut lane.down]).filter(|limit| limit.rate().is_some())
+    }
+
+    /// The limits that hold for what goes over a transport.
+    pub(super) fn up_limits<'a>(
+        &'a mut self,
+        ctx: &'a mut Context,
+        transport: Transport,
+    ) -> impl Iterator<Item = &'a mut TokenBucket> {
+        let holds = ctx.limits_hold(transport);
+        let Limits { up, tcp, utp, .. } = &mut ctx.limits;
+        let lane = if transport == Transport::Utp { utp } else { tcp };
+        let both = [up, &mut self.up_limit].into_iter().filter(move |_| holds);
+        both.chain([&mut lane.up]).filter(|limit| limit.rate().is_some())
+    }
+
+    /// How long who waits to be served over a transport is best left alone.
+    pub(crate) fn until_upload_turn(
+        &mut self,
+        ctx: &mut Context,
+        transport: Transport,
+    ) -> Duration {
+        let now = ctx.now;
+        self.up_limits(ctx, transport).map(|limit| limit.until_turn(now)).max().unwrap_or_default()
     }
 
     /// Payload received in all runs.

@@ -374,9 +374,12 @@ impl Torrent {
 
     /// Reads blocks for a peer, as far as budgets and limits allow.
     pub(super) fn serve(&mut self, ctx: &mut Context, conn: ConnId) {
-        if ctx.limits.starved_up.is_empty() {
+        let Some(peer) = self.peers.get(&conn) else { return };
+        let free = self.traffic.up_limits(ctx, peer.transport).next().is_none()
+            && !ctx.limits.starved_of_room;
+        if ctx.limits.starved_up.is_empty() || free && ctx.budgets.sending.has_room() {
             while self.serve_one(ctx, conn) {}
-        } else if self.peers.get(&conn).is_some_and(|peer| peer.uploads.has_queued()) {
+        } else if peer.uploads.has_queued() {
             // Where there is not enough for all, everyone waits in one line.
             ctx.limits.starved_up.join(conn);
         }

@@ -64,9 +64,8 @@ impl Traffic {
         if many || backlog >= u64::from(ctx.config.send_backlog) {
             return false;
         }
-        let limited = ctx.limits_hold(peer.transport);
-        let tokens =
-            !limited || ctx.limits.up.has_portion(ctx.now) && self.up_limit.has_portion(ctx.now);
+        let now = ctx.now;
+        let tokens = self.up_limits(ctx, peer.transport).all(|limit| limit.has_portion(now));
         if !tokens || !ctx.budgets.sending.allows(backlog) {
             ctx.limits.starved_of_room |= tokens;
             ctx.limits.starved_up.join(conn);
@@ -74,10 +73,7 @@ impl Traffic {
         }
         let Some(request) = peer.uploads.start_next() else { return false };
         let cost = u64::from(request.length) + 13;
-        if limited {
-            ctx.limits.up.take(cost);
-            self.up_limit.take(cost);
-        }
+        self.up_limits(ctx, peer.transport).for_each(|limit| limit.take(cost));
         ctx.budgets.sending.take(request.length.into());
         let BlockRequest { piece, begin, length } = request;
         let op = DiskOp::ReadBlock { torrent, piece, begin, length };

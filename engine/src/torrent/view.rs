@@ -1,11 +1,13 @@
 //! What an embedder may see of a torrent.
 
 use alloc::vec::Vec;
+use eddyline_mse::Method;
 
 use super::{Stage, Torrent};
-use crate::api::{PeerView, Stall, TorrentState, TorrentView, TrackerView};
+use crate::api::{PeerView, Stall, TorrentState, TorrentView, TrackerView, Transport};
 use crate::base::time::Instant;
 use crate::context::Context;
+use crate::peer::Peer;
 use crate::picker::Picker;
 
 impl Torrent {
@@ -51,13 +53,19 @@ impl Torrent {
             down_rate: self.traffic.down.per_second(now),
             up_rate: self.traffic.up.per_second(now),
             peers: self.peers.len() as u32,
-            seeds: self.peers.values().filter(|peer| peer.is_seed()).count() as u32,
+            seeds: self.count(|peer| peer.is_seed()),
+            utp: self.count(|peer| peer.transport == Transport::Utp),
+            encrypted: self.count(|peer| peer.encryption == Some(Method::Rc4)),
             connecting: self.connecting,
             candidates: self.candidates.len(),
             partial_pieces: picker.map_or(0, Picker::partial_count),
             stall: self.stall(ctx),
             trackers: self.tracker_views(),
         }
+    }
+
+    fn count(&self, which: impl Fn(&Peer) -> bool) -> u32 {
+        self.peers.values().filter(|peer| which(peer)).count() as u32
     }
 
     /// Why nothing moves, in the order in which a person would look for the cause.

@@ -10,7 +10,8 @@ use eddyline::base::time::Instant;
 use eddyline::{
     Action, CheckDepth, Command, Config, Engine, Event, Seed, StreamAction, Transports,
 };
-use eddyline_utp::packet::{Header, Kind, Packet};
+use eddyline_sim::{first_packet, packet};
+use eddyline_utp::packet::{Kind, Packet};
 
 const SOCKET: UdpSocketId = UdpSocketId(0);
 
@@ -21,30 +22,6 @@ struct Victim {
     received: u64,
     sent: u64,
     open: BTreeSet<ConnId>,
-}
-
-fn packet(kind: Kind, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]) -> Bytes {
-    let header = Header {
-        kind,
-        connection_id: id,
-        timestamp: 1,
-        timestamp_difference: 1,
-        window: 1 << 20,
-        sequence,
-        acknowledged,
-        selective_ack: &[],
-        close_reason: None,
-        padding: 0,
-    };
-    [&header.encode()[..], payload].concat().into()
-}
-
-/// The first packet of who has read an answer: it shows the clock of the answer back.
-fn first(id: u16, sequence: u16, answer: &Packet, payload: &[u8]) -> Bytes {
-    let mut bytes =
-        packet(Kind::Data, id, sequence, answer.sequence.wrapping_sub(1), payload).to_vec();
-    bytes[8..12].copy_from_slice(&1u32.wrapping_sub(answer.timestamp).to_be_bytes());
-    bytes.into()
 }
 
 fn host(number: u32) -> SocketAddr {
@@ -96,7 +73,7 @@ impl Victim {
     fn connect(&mut self, from: SocketAddr, id: u16) {
         let answers = self.hear(from, packet(Kind::Syn, id, 1, 0, &[]));
         if let Some((_, answer)) = answers.first() {
-            self.hear(from, first(id.wrapping_add(1), 2, answer, &[19]));
+            self.hear(from, first_packet(id.wrapping_add(1), 2, answer, &[19]));
         }
     }
 

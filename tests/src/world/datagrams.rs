@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline::base::ids::UdpSocketId;
+use eddyline::base::time::Instant;
 use eddyline::local_discovery::GROUP_V4;
 use eddyline::{Command, Event};
 
@@ -75,8 +76,25 @@ impl World {
             let jitter = u32::try_from(self.weather.jitter.as_micros()).unwrap_or(u32::MAX);
             let jitter = Duration::from_micros(self.rng.below(jitter).into());
             let when = self.now + self.weather.latency + jitter + delay;
+            let Some(when) = self.downlink(to, when, data.len()) else { continue };
             self.at(when, Happening::Datagram { from, to, data: data.clone() });
         }
+    }
+
+    /// When a datagram that arrives at the receiver's line has gone through it; `None` when the queue is full.
+    fn downlink(&mut self, to: SocketAddr, when: Instant, length: usize) -> Option<Instant> {
+        let Some(Listener::Node(node)) = self.listener_at(to.ip()) else { return Some(when) };
+        let node = *node;
+        let node = &mut self.nodes[node];
+        let Some(rate) = node.access.down else { return Some(when) };
+        let took = Duration::from_nanos(length as u64 * 1_000_000_000 / rate.max(1));
+        let wait = node.downlink_free.since(when);
+        let queued = wait.as_nanos() as u64 / 1000 * rate / 1_000_000;
+        if node.access.queue.is_some_and(|most| queued > most) {
+            return None;
+        }
+        node.downlink_free = node.downlink_free.max(when) + took;
+        Some(node.downlink_free)
     }
 
     fn listener_at(&self, ip: IpAddr) -> Option<&Listener> {
