@@ -103,6 +103,11 @@ impl Datagrams {
         registry.register(&mut self.socket, token, Interest::READABLE)
     }
 
+    /// Leaves the poll, and is gone.
+    pub fn deregister(mut self, registry: &Registry) {
+        let _ = registry.deregister(&mut self.socket);
+    }
+
     /// What it has done so far.
     #[must_use]
     pub fn stats(&self) -> DatagramStats {

@@ -3,6 +3,7 @@
 mod collect;
 mod perform;
 mod reads;
+mod uplink;
 mod utp;
 
 use std::collections::{BTreeSet, HashMap};
@@ -37,6 +38,7 @@ use crate::services::random_seed;
 use crate::stream::Stream;
 use crate::utp_stream::UtpStream;
 use reads::Reads;
+use uplink::Uplink;
 
 const WAKER: Token = Token(0);
 /// The first of four UDP sockets.
@@ -111,6 +113,8 @@ pub struct Driver {
     dns: Dns,
     http: Http,
     policy: NetworkPolicy,
+    /// What is watched where not everything may be used.
+    uplink: Option<Uplink>,
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
     udp: [Option<Datagrams>; 4],
@@ -185,7 +189,7 @@ impl Driver {
             unhashed,
             keep_executable,
         };
-        let mut driver = Self {
+        let driver = Self {
             locations,
             blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
@@ -197,6 +201,7 @@ impl Driver {
             dns: Dns::start(&mailbox, names),
             http,
             mailbox,
+            uplink: None,
             policy,
             listeners: Vec::new(),
             udp: [None, None, None, None],
@@ -222,8 +227,21 @@ impl Driver {
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
-        options.iter().try_for_each(|options| driver.open_ports(options))?;
-        Ok(driver)
+        driver.listening(options)
+    }
+
+    /// With its ports open, where there are any to open.
+    fn listening(mut self, options: Option<ListenOptions>) -> Result<Self, DriverError> {
+        let Some(options) = options else { return Ok(self) };
+        let standing = self.policy.look();
+        // An interface may have its address later; one that nobody has is a mistake.
+        let later =
+            standing.as_ref().is_some_and(|now| !now.is_open() && options.interface.is_some());
+        if !later {
+            self.open_ports(&options)?;
+        }
+        self.uplink = standing.map(|standing| Uplink::new(options, standing, !later));
+        Ok(self)
     }
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
@@ -367,7 +385,7 @@ impl Driver {
     pub fn turn(&mut self, patience: Duration) -> io::Result<Vec<Notice>> {
         let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
-        let wait = self.unless_work(wait).min(self.until_accept());
+        let wait = self.unless_work(wait).min(self.until_accept()).min(self.until_look());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         let wait = self.unless_left(wait);
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
@@ -383,6 +401,7 @@ impl Driver {
             self.messages.idle(wait);
         }
         self.collect_events();
+        self.look_at_network();
         let (now, events) = (self.clock.now(), self.events.drain(..));
         self.wakeup = match &mut self.trace {
             None => self.engine.step(now, events, &mut self.actions),

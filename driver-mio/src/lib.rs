@@ -1,5 +1,5 @@
-//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on a thread beside the loop, and the worker threads of
-//! [`eddyline_disk`]. It performs actions and reports what happened; it takes no protocol decision.
+//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on a thread beside the loop, and the worker
+//! threads of [`eddyline_disk`]. It performs actions and reports what happened; it takes no protocol decision.
 
 #![deny(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod recorder;
 mod resolver;
 mod service_thread;
 pub mod services;
+pub mod standing;
 pub mod stream;
 pub mod utp_flows;
 pub mod utp_stream;

@@ -67,7 +67,13 @@ pub fn listen(options: &ListenOptions) -> io::Result<Listening> {
 fn listen_on(port: u16, options: &ListenOptions) -> io::Result<Listening> {
     let policy = options.policy();
     let mut listening = Listening { port, tcp: Vec::new(), udp4: None, udp6: None };
+    let standing = policy.standing();
     for ip in policy.listening_addresses() {
+        // A family of which an interface has no address is closed.
+        if options.address.is_none() && standing.as_ref().is_some_and(|now| !now.has(ip.is_ipv6()))
+        {
+            continue;
+        }
         let (tcp, udp) = match policy.listen(SocketAddr::new(ip, listening.port)) {
             Ok(sockets) => sockets,
             // A machine without IPv6 is no error.

@@ -1,30 +1,64 @@
 //! What of the network may be used: the one place in which sockets are made.
 //!
-//! With an address, nothing leaves from any other, and nothing over the other address family; with
-//! an interface, nothing leaves by another one. What cannot be bound is not sent.
+//! With an address, nothing leaves from any other, nothing over the other address family, and nothing by another
+//! interface than the one that has it; with an interface, nothing leaves by another one, and nothing over a family of
+//! which it has no address. What cannot be bound is not sent.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::platform;
+use crate::standing::Standing;
 
+/// How long what was seen of the network counts.
+const FRESH: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted by us.
 const BACKLOG: i32 = 256;
 
-/// From where, and over which address families, anything may be sent.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// From where, and over which address families, anything may be sent. Clones share what they have seen of the network.
+#[derive(Clone, Debug, Default)]
 pub struct NetworkPolicy {
     address: Option<IpAddr>,
     interface: Option<String>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
+
+/// When something was seen, and what.
+type Seen = (Instant, Arc<Standing>);
 
 impl NetworkPolicy {
     /// Only from this address and this interface, each where it is given.
     #[must_use]
     pub fn new(address: Option<IpAddr>, interface: Option<String>) -> Self {
-        Self { address, interface }
+        Self { address, interface, seen: Arc::default() }
+    }
+
+    /// How what may be used stands at the moment; `None` where everything may be.
+    #[must_use]
+    pub fn look(&self) -> Option<Arc<Standing>> {
+        let now = match (&self.interface, self.address) {
+            (None, None) => return None,
+            (Some(name), _) => Standing::of_interface(name),
+            (None, Some(ip)) => Standing::of_address(ip, can_be_bound(ip)),
+        };
+        let now = Arc::new(now);
+        let seen = Some((Instant::now(), now.clone()));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        Some(now)
+    }
+
+    /// The same as it stood a second ago at the most.
+    #[must_use]
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match seen.filter(|(when, _)| when.elapsed() < FRESH) {
+            Some((_, standing)) => Some(standing),
+            None => self.look(),
+        }
     }
 
     /// Whether anything is forbidden.
@@ -74,6 +108,10 @@ impl NetworkPolicy {
         if !self.reaches(addr.ip()) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
+        let standing = self.standing();
+        if standing.as_ref().is_some_and(|standing| !standing.has(addr.is_ipv6())) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
         let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
         let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
         if addr.is_ipv6() {
@@ -82,6 +120,12 @@ impl NetworkPolicy {
         // So that it never falls back to another route.
         if let Some(name) = &self.interface {
             platform::tie_to_interface(&socket, name)?;
+        } else if let Some((name, _)) = standing.as_ref().and_then(|now| now.device.as_ref()) {
+            // Where the system does not let us, it is left to its routes.
+            match platform::tie_to_interface(&socket, name) {
+                Err(error) if !is_not_for_us(&error) => return Err(error),
+                _ => {}
+            }
         }
         Ok(socket)
     }
@@ -174,6 +218,25 @@ impl NetworkPolicy {
     }
 }
 
+/// Whether the system knows no such thing, or allows it to others only.
+fn is_not_for_us(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// Whether this machine has an address.
+fn can_be_bound(ip: IpAddr) -> bool {
+    let at = SocketAddr::new(ip, 0);
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP));
+    socket.is_ok_and(|socket| socket.bind(&at.into()).is_ok())
+}
+
+/// Whether this machine has a network interface of this name; where the system does not tell, any may be one.
+#[must_use]
+pub fn has_interface(name: &str) -> bool {
+    let found = platform::interfaces();
+    found.is_empty() || found.iter().any(|one| one.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of the policy.
@@ -205,6 +268,16 @@ mod tests {
         assert_eq!(stream.local_addr().unwrap().ip(), ours);
         let socket = policy.datagrams_to(remote, 0).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), ours);
+    }
+
+    #[test]
+    fn an_address_that_this_machine_does_not_have_gets_nothing_out() {
+        let policy = NetworkPolicy::new("192.0.2.77".parse().ok(), None);
+        assert!(policy.look().is_some_and(|standing| !standing.is_open()));
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        assert!(policy.connect(remote).is_err() && policy.datagrams_to(remote, 0).is_err());
+        assert!(NetworkPolicy::default().look().is_none(), "everything may be used");
+        assert!(has_interface("lo") && !has_interface("no-such-if0"));
     }
 
     #[test]

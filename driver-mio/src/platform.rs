@@ -1,6 +1,7 @@
 //! What systems do differently with sockets. Nothing above this module asks which one it runs on.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
@@ -45,6 +46,52 @@ pub fn tie_to_interface(_: &Socket, _: &str) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub fn interface_index(_: &Socket, _: &str) -> io::Result<u32> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number, which is another one when it was gone and is back.
+    pub number: u32,
+    /// Somebody has switched it on.
+    pub up: bool,
+    /// It leads to this machine.
+    pub loopback: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The network interfaces, where the system tells.
+#[cfg(target_os = "linux")]
+pub fn interfaces() -> Vec<Interface> {
+    use nix::net::if_::{InterfaceFlags, if_nameindex};
+    let mut found: Vec<Interface> = Vec::new();
+    let index = if_nameindex();
+    for one in index.iter().flat_map(|all| all.iter()) {
+        let name = one.name().to_string_lossy().into_owned();
+        found.push(Interface { name, number: one.index(), ..Interface::default() });
+    }
+    for entry in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        let name = &entry.interface_name;
+        let Some(one) = found.iter_mut().find(|one| one.name == *name) else { continue };
+        one.up |= entry.flags.contains(InterfaceFlags::IFF_UP);
+        one.loopback |= entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        let Some(address) = entry.address else { continue };
+        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => v4.ip().into(),
+            (None, Some(v6)) => v6.ip().into(),
+            (None, None) => continue,
+        };
+        one.addresses.push(ip);
+    }
+    found
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn interfaces() -> Vec<Interface> {
+    Vec::new()
 }
 
 /// Where systemd's resolver, which listens on this machine, says whom it asks itself.

@@ -19,4 +19,5 @@ mod traces;
 mod trackerless;
 mod trackers;
 mod transfers;
+mod uplinks;
 mod utp;

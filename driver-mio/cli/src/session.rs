@@ -98,6 +98,10 @@ impl Session {
                 Warning::ResumeNotKept(why) => {
                     warn(&format!("{why}; how far transfers are is not kept until that is mended"));
                 }
+                Warning::CutOff(why) => {
+                    warn(&format!("{why}: nothing is sent until it can be used again"));
+                }
+                Warning::NoLongerCutOff => warn("what --bind names can be used again"),
                 Warning::DhtNotKept(error) => {
                     let state = self.store().map(ResumeStore::state).unwrap_or(Path::new(""));
                     let why = io_text(&error);

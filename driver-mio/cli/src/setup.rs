@@ -8,6 +8,7 @@ use eddyline::{Config, Encryption, RateLimits};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
+use eddyline_mio::network::has_interface;
 use eddyline_mio::recorder::RecordTo;
 use eddyline_session::engine_config;
 
@@ -110,7 +111,7 @@ fn listen_options(bind: Option<&str>, port: Option<u16>) -> Result<ListenOptions
     let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
     let interface = bind.filter(|_| address.is_none()).map(str::to_owned);
     if let Some(name) = &interface
-        && !Path::new("/sys/class/net").join(name).exists()
+        && !has_interface(name)
     {
         let text = format!("there is no network interface or address '{name}'");
         return Err(Failure::new(NETWORK, text));

@@ -34,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod client;
+mod cut_off;
 mod dht_state;
 mod entries;
 mod events;

@@ -19,6 +19,7 @@ use eddyline_disk::{Kind, Locations, in_folder, links_on_the_way};
 use eddyline_mio::dns::Names;
 use eddyline_mio::{Driver, DriverConfig, DriverError};
 
+use crate::cut_off::CutOff;
 use crate::dht_state::SharedDht;
 use crate::item::{AddOptions, Item, Renames};
 use crate::selected::Selected;
@@ -48,6 +49,7 @@ pub struct Session {
     warnings: Vec<Warning>,
     /// It was told that resume data is not kept, and that lasts.
     told_unkept: bool,
+    cut_off: CutOff,
     /// Where each is among the items, by hash and by id.
     places: HashMap<Sha1Hash, usize>,
     ids: HashMap<TorrentId, usize>,
@@ -126,6 +128,7 @@ impl Session {
             command,
             warnings: Vec::new(),
             told_unkept: false,
+            cut_off: CutOff::default(),
             places: HashMap::new(),
             ids: HashMap::new(),
             answers: Vec::new(),
@@ -353,6 +356,7 @@ impl Session {
         let unkept = self.driver.unkept();
         let is_told = std::mem::replace(&mut self.told_unkept, unkept.is_some());
         self.warnings.extend(unkept.filter(|_| !is_told).map(Warning::ResumeNotKept));
+        self.warnings.extend(self.cut_off.look(&mut self.driver, self.ids.keys()));
         Ok(notices)
     }
 

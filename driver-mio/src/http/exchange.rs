@@ -43,7 +43,9 @@ impl Client {
         get: &HttpGet,
         resolver: &Resolver,
     ) -> Result<Reply, HttpFailure> {
-        if let Some(mut link) = self.kept.take(&target.origin, get.ipv6, get.only)
+        let standing = resolver.policy().standing();
+        if let Some(mut link) =
+            self.kept.take(&target.origin, get.ipv6, get.only, standing.as_deref())
             && let Some(_place) = self.places.take(link.remote).await
         {
             match over(&mut link, target, get, &self.user_agent).await {
@@ -54,6 +56,7 @@ impl Client {
         }
         let way = Way::find(target, get, resolver).await?;
         let (mut link, _place) = way.connect(target, resolver.policy(), &self.places).await?;
+        link.standing = standing;
         let reply = over(&mut link, target, get, &self.user_agent).await;
         self.ended(target, link, reply)
     }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::target::Origin;
+use crate::standing::Standing;
 
 /// Connections that are kept: in all, to one origin, and to one address under whatever name.
 const MOST: usize = 64;
@@ -34,6 +35,8 @@ pub(super) struct Link {
     pub(super) remote: SocketAddr,
     /// The most public of the addresses that its host had.
     pub(super) widest: Scope,
+    /// How what may be used of the network stood when it was made.
+    pub(super) standing: Option<Arc<Standing>>,
     work: Work,
 }
 
@@ -62,7 +65,7 @@ impl Link {
         builder.max_headers(MAX_LINES).max_buf_size(MAX_HEAD).title_case_headers(true);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let work = Work(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender, remote, widest, work })
+        Ok(Self { sender, remote, widest, standing: None, work })
     }
 
     fn is_usable(&self) -> bool {
@@ -106,9 +109,12 @@ impl Kept {
         origin: &Origin,
         ipv6: Option<bool>,
         only: Option<Scope>,
+        standing: Option<&Standing>,
     ) -> Option<Link> {
         let mut shelf = self.lock();
         shelf.forget();
+        // Connections of an address that is gone lead nowhere.
+        shelf.links.retain(|(_, _, link)| link.standing.as_deref() == standing);
         let may = |link: &Link| {
             let ip = link.remote.ip();
             ipv6.is_none_or(|six| ip.is_ipv6() == six) && only.is_none_or(|only| scope(ip) <= only)
@@ -120,7 +126,7 @@ impl Kept {
 }
 
 impl Shelf {
-    /// Of those that are `alike`, only so many stay that there is room for one of `most`.
+    /// Of those that are `alike` the oldest go until one more makes `most`.
     fn let_go(&mut self, alike: impl Fn(&(Instant, Origin, Link)) -> bool, most: usize) {
         while self.links.iter().filter(|one| alike(one)).count() >= most {
             let Some(at) = self.links.iter().position(&alike) else { return };

@@ -158,7 +158,8 @@ pub struct NetworkFlags {
         value_name = "ADDR|IFACE",
         long_help = "Use only this address or network interface, and only its address family: for peers, \
                      trackers, the DHT, name look-ups and .torrent files that are fetched. Name servers on \
-                     this machine are not asked then."
+                     this machine are not asked then. While it is gone, or has no address, nothing is sent; \
+                     transfers go on when it is back, also with another address."
     )]
     pub bind: Option<String>,
     /// Speak to peers over tcp, utp or both.
