@@ -15,7 +15,7 @@ use crate::service_thread::ServiceThread;
 
 /// Look-ups at the same time. A name is looked up once for everybody who waits for it, and names
 /// that have never been found leave some room to those that have.
-const SHARES: Shares = Shares { in_all: 256, unproven: 128, each: 1 };
+const SHARES: Shares = Shares { in_all: 128, unproven: 48, each: 1 };
 
 /// What turns names into addresses, by the rules of a policy. Clones share what they have found.
 #[derive(Clone, Debug, Default)]

@@ -189,7 +189,7 @@ impl Driver {
             unhashed,
             keep_executable,
         };
-        let mut driver = Self {
+        let driver = Self {
             locations,
             blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
@@ -227,13 +227,12 @@ impl Driver {
             notices: Vec::new(),
             wakeup: Wakeup::Immediately,
         };
-        if let Some(options) = options {
-            driver.begin_listening(options)?;
-        }
-        Ok(driver)
+        driver.listening(options)
     }
 
-    fn begin_listening(&mut self, options: ListenOptions) -> Result<(), DriverError> {
+    /// With its ports open, where there are any to open.
+    fn listening(mut self, options: Option<ListenOptions>) -> Result<Self, DriverError> {
+        let Some(options) = options else { return Ok(self) };
         let standing = self.policy.look();
         // An interface may have its address later; one that nobody has is a mistake.
         let later =
@@ -242,7 +241,7 @@ impl Driver {
             self.open_ports(&options)?;
         }
         self.uplink = standing.map(|standing| Uplink::new(options, standing, !later));
-        Ok(())
+        Ok(self)
     }
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {

@@ -93,7 +93,7 @@ impl Http {
     }
 }
 
-/// How many exchanges there may be at the same time where so many files may be open.
+/// How many exchanges there may be at the same time, by how many files may be open.
 fn shares(files: u64) -> Shares {
     let in_all = usize::try_from(files / OF_FILES).unwrap_or(MOST.in_all).clamp(64, MOST.in_all);
     Shares { in_all, unproven: (in_all * 3 / 4).min(MOST.unproven), each: MOST.each }

@@ -1,5 +1,5 @@
-//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on a thread beside the loop, and the worker threads of
-//! [`eddyline_disk`]. It performs actions and reports what happened; it takes no protocol decision.
+//! A driver for the Eddyline engine: TCP and UDP with mio, names and HTTP on a thread beside the loop, and the worker
+//! threads of [`eddyline_disk`]. It performs actions and reports what happened; it takes no protocol decision.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! A host with two uplinks of which one may be used (namespaces, nftables): nothing leaves by the other, whatever happens.
+//! A host with two uplinks of which one may be used (namespaces, nftables): nothing leaves by the other, whatever
+//! happens.
 
 use std::process::{Command, Stdio};
 
@@ -47,12 +48,15 @@ fn check(output: &[String], told: &str) {
     assert!(wrong.len() == 3 && wrong.iter().all(|line| line.ends_with(": wrong 0")), "{wrong:?}");
     let has = |text: &str| output.iter().any(|line| line.contains(text));
     assert!(has("ended: 0") && has(told) && has("can be used again"), "{output:#?}");
+    assert!(has("\"usable\":false,") && has("\"usable\":true,"), "{output:#?}");
 }
 
 #[test]
 fn nothing_leaves_by_another_interface_while_it_is_there_gone_and_back_with_another_address() {
     let Some(output) = run("tun", "10.2.0.3") else { return };
     check(&output, "the network interface tun is gone");
+    // One that has no address yet is waited for.
+    assert!(output.iter().any(|line| line.contains("warning: tun has no address")), "{output:#?}");
 }
 
 #[test]

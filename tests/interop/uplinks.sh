@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A host with two uplinks, of which the routes prefer `wan`, and the program told to use `tun`: run by `unshare -rnm bash
-# uplinks.sh PROGRAM TORRENT SOURCE FOLDER BIND AGAIN`, where BIND is what --bind names and AGAIN the address that `tun` has when it comes
-# back. Prints what the program prints, and how many packets left by what.
+# A host with two uplinks, of which the routes prefer `wan`, and the program told to use `tun`: run by `unshare -rnm
+# bash uplinks.sh PROGRAM TORRENT SOURCE FOLDER BIND AGAIN`, where BIND is what --bind names and AGAIN the address that
+# `tun` has when it comes back. Prints what the program prints, and how many packets left by what.
 set -eu
 program=$1 torrent=$2 source=$3 folder=$4 bind=$5 again=$6
 here=$(dirname "$0")
@@ -88,6 +88,21 @@ echo "while it was gone: wrong $(packets wrong)"
 tun "$again"
 wait $download
 echo "ended: $?"
-"$program" --no-config info http://tracker.example/x.torrent --bind "$bind" >"$folder/info.log" 2>&1
+# Other commands that use the network, by the same uplink.
+rest() {
+    timeout -s INT 4 "$program" --no-config "$@" --bind "$bind" >>"$folder/rest.log" 2>&1 || [ $? = 124 ]
+}
+rest info http://tracker.example/x.torrent
+rest session add http://tracker.example/x.torrent --dir "$folder/fetched" --state-dir "$folder/session.state"
+rest session run --state-dir "$folder/session.state" --port 6883 --dht-bootstrap node.example:7001
+hash=$(sed -n 's/.*"info_hash_v1":"\([0-9a-f]*\)".*/\1/p' "$folder/seed.log" | head -n 1)
+rest download "$hash" --dir "$folder/magnet" --state-dir "$folder/magnet.state" --port 6884 \
+    --dht-bootstrap node.example:7001
+rest seed "$torrent" --dir "$folder/fetched" --state-dir "$folder/last.state" --port 6882 \
+    --dht-bootstrap node.example:7001
+# The interface is there and has no address: what is started waits for one, or ends.
+ip addr flush dev tun
+rest seed "$torrent" --dir "$folder/fetched" --state-dir "$folder/last.state" --port 6882 || true
 sleep 1
 echo "after the end: wrong $(packets wrong)"
+cat "$folder/rest.log"

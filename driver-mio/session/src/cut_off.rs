@@ -10,10 +10,12 @@ use crate::trouble::Warning;
 #[derive(Debug, Default)]
 pub(crate) struct CutOff {
     told: bool,
+    moves: u64,
 }
 
 impl CutOff {
-    /// What is to be told. When something can be sent again, trackers of `torrents` are asked at once: all peers are gone.
+    /// What is to be told. When something can be sent again, or from another address, trackers of `torrents` are asked
+    /// at once: peers are gone, and those that come know the address that was.
     pub(crate) fn look<'a>(
         &mut self,
         driver: &mut Driver,
@@ -21,12 +23,14 @@ impl CutOff {
     ) -> Option<Warning> {
         let why = driver.cut_off();
         let was = std::mem::replace(&mut self.told, why.is_some());
-        if was && why.is_none() {
+        if std::mem::replace(&mut self.moves, driver.moves()) != driver.moves() {
             for torrent in torrents {
                 driver.command(Command::Torrent(*torrent, TorrentCommand::Announce));
             }
-            return Some(Warning::NoLongerCutOff);
         }
-        why.filter(|_| !was).map(Warning::CutOff)
+        match why {
+            None => was.then_some(Warning::NoLongerCutOff),
+            Some(why) => (!was).then_some(Warning::CutOff(why)),
+        }
     }
 }

@@ -132,7 +132,8 @@ pub enum Warning {
     DamagedResume(String, ResumeError),
     /// Resume data is not kept since now: the file, and what the system says. Transfers go on, and it is tried again.
     ResumeNotKept(String),
-    /// What the session is bound to is gone, or has no address: nothing is sent and nobody can reach us until it is back.
+    /// What the session is bound to is gone, or has no address: nothing is sent and nobody can reach us until it is
+    /// back.
     CutOff(String),
     /// What the session is bound to can be used again.
     NoLongerCutOff,

@@ -20,13 +20,15 @@ pub(super) struct Uplink {
     seen: Arc<Standing>,
     /// The sockets that listen are there.
     open: bool,
+    /// How often something else could be used than before.
+    moves: u64,
     due: Instant,
 }
 
 impl Uplink {
     /// Watches what `options` allow, which stands so.
     pub(super) fn new(options: ListenOptions, seen: Arc<Standing>, open: bool) -> Self {
-        Self { options, seen, open, due: Instant::now() + LOOK }
+        Self { options, seen, open, moves: 0, due: Instant::now() + LOOK }
     }
 }
 
@@ -42,6 +44,12 @@ impl Driver {
             (None, Some(address)) => format!("this machine does not have the address {address}"),
             (None, None) => "the port cannot be had".into(),
         })
+    }
+
+    /// How often what may be used came back, or had other addresses than before: others have to be told of those.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.uplink.as_ref().map_or(0, |uplink| uplink.moves)
     }
 
     /// How long until it is looked again.
@@ -69,6 +77,9 @@ impl Driver {
         }
         self.drop_streams_from_elsewhere(&now, now.device == before.device);
         self.open_where_possible();
+        if let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.open) {
+            uplink.moves += 1;
+        }
     }
 
     /// Listens, where anything may be used.

@@ -1,5 +1,5 @@
-//! From a URL to a connection, by the rules of a policy and of the exchange: the addresses that were looked at are those
-//! that are connected to, and no name is looked up twice.
+//! From a URL to a connection, by the rules of a policy and of the exchange: the addresses that were looked at are
+//! those that are connected to, and no name is looked up twice.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};

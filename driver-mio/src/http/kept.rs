@@ -126,7 +126,7 @@ impl Kept {
 }
 
 impl Shelf {
-    /// Of those that are `alike`, only so many stay that there is room for one of `most`.
+    /// Of those that are `alike` the oldest go until one more makes `most`.
     fn let_go(&mut self, alike: impl Fn(&(Instant, Origin, Link)) -> bool, most: usize) {
         while self.links.iter().filter(|one| alike(one)).count() >= most {
             let Some(at) = self.links.iter().position(&alike) else { return };

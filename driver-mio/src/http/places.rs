@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_so_many_places_whatever_the_port() {
+    async fn an_address_has_eight_places_whatever_the_port() {
         let places = Places::new(8, Duration::from_secs(3));
         let take = async |text: &str| places.take(text.parse().unwrap()).await;
         let mut eight = Vec::new();

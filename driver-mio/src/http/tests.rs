@@ -194,7 +194,7 @@ fn deflate_with_and_without_its_frame_and_brotli_are_understood() {
     zlib.write_all(text).unwrap();
     let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     bare.write_all(text).unwrap();
-    // Not compressed, in a window of 64 KiB: so many bytes, and that this is the end.
+    // Not compressed, in a window of 64 KiB: 27 bytes, and that this is the end.
     let brotli = [&[0xa0, 0x01, 0x10][..], text, &[0x03]].concat();
     for (name, body) in [
         ("deflate", zlib.finish().unwrap()),

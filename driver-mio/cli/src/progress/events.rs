@@ -84,6 +84,9 @@ pub enum Event<'a> {
     /// address on the internet, where those who see it agree.
     #[cfg_attr(test, schemars(transform = of_no_torrent))]
     Reachability { state: Reach, address: Option<String> },
+    /// What `--bind` names is gone or has no address, so that nothing is sent (`why`), or it can be used again.
+    #[cfg_attr(test, schemars(transform = of_no_torrent))]
+    Network { usable: bool, why: Option<String> },
     /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the
     /// totals of all runs. Without `info_hash`: the sum of several torrents, or of a session that has nothing left to
     /// do, at the end.

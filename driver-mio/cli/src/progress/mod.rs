@@ -62,6 +62,8 @@ pub struct Reporter {
     /// Connections of which all bytes are encrypted.
     encrypted: BTreeSet<ConnId>,
     completed: bool,
+    /// It was told that nothing can be sent.
+    cut_off: bool,
     signal: Option<u8>,
 }
 
@@ -94,6 +96,7 @@ impl Reporter {
             clients: BTreeMap::new(),
             encrypted: BTreeSet::new(),
             completed: false,
+            cut_off: false,
             signal: None,
         }
     }
@@ -220,6 +223,7 @@ impl Reporter {
         for notice in notices {
             self.notice(session, notice);
         }
+        self.look_at_network(session);
         let now = Instant::now();
         self.look_for_checks(session, now);
         if self.fetching {
@@ -257,6 +261,14 @@ impl Reporter {
         } else if !self.json && !self.quiet && now.duration_since(self.last_line) >= LINE_EVERY {
             self.last_line = now;
             self.print_lines(&views);
+        }
+    }
+
+    /// Tells when nothing can be sent, and when something can be again; people are warned of it.
+    fn look_at_network(&mut self, session: &Session) {
+        let why = session.driver.cut_off();
+        if std::mem::replace(&mut self.cut_off, why.is_some()) != why.is_some() {
+            self.event(session, None, Event::Network { usable: why.is_none(), why });
         }
     }
 
