@@ -100,6 +100,7 @@ pub const SHAPES: &[Shape] = &[
     shape("http_replies", "chunks", programs::chunks),
     shape("http_replies", "further replies", programs::continues),
     shape("http_replies", "a long location", programs::location),
+    shape("http_replies", "a wide window", programs::wide_window),
     shape("part_files", "damage", programs::damage),
     shape("relocation", "arrangements", programs::arrangements),
     shape("session_journal", "torrents", programs::journal),

@@ -22,6 +22,13 @@ pub(super) fn location(length: usize) -> Vec<u8> {
     repeated(length, b"HTTP/1.1 302 Found\r\nLocation: ", b"\r\n\r\n", |_| b"/a".to_vec())
 }
 
+/// Compressed with brotli, in a window of 16 MiB, of which the one part has as many bytes; fewer come.
+pub(super) fn wide_window(length: usize) -> Vec<u8> {
+    let head = [OK, b"Content-Encoding: br\r\n\r\n"].concat();
+    let begins = [0xcf, 0xff, 0xff, 0xff];
+    [&head[..], &begins, &vec![b'x'; length.min(40_000)]].concat()
+}
+
 /// A record of the journal as the target wants it: its length in two bytes.
 fn record(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u16).to_be_bytes(), body].concat()
