@@ -51,6 +51,7 @@ impl Engine {
         let damaged = damaged.or_else(|| ctx.net.holepunch.corrupt(rule));
         let damaged = damaged.or_else(|| self.standby.corrupt(rule));
         let damaged = damaged.or_else(|| self.lookups.corrupt(rule));
+        let damaged = damaged.or_else(|| self.trackers.corrupt(rule));
         let damaged = damaged.or_else(|| self.dht.corrupt(rule));
         damaged.or_else(|| {
             let mut torrents = self.torrents.iter_mut();

@@ -188,12 +188,23 @@ impl TrackerClient {
     /// # Errors
     /// The name of the first rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
-        self.hosts.check()
+        self.hosts.check()?;
+        self.udp.check()
+    }
+
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    #[cfg(feature = "corruption")]
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        self.udp.corrupt(rule)
     }
 
     /// The user wants to know whether the tracker of this URL is there, also where its host has failed.
     pub fn insisted(&mut self, url: &str) {
         self.hosts.pardon(&host_of(url));
+        if let Some((host, port, _)) = split_udp_url(url) {
+            let known = self.known_addresses(&host);
+            known.into_iter().for_each(|ip| self.udp.pardon(SocketAddr::new(ip, port)));
+        }
     }
 
     /// A torrent wants an announce.
@@ -206,7 +217,12 @@ impl TrackerClient {
         out: &mut Vec<Output>,
     ) {
         let host = host_of(&order.url);
-        let admission = self.admit(order.event, &host, around.now);
+        let near = order.trusted || may_be_near(&order.url);
+        let crowded = self.crowded(order, near, around);
+        let admission = match crowded {
+            Some(_) => crowded,
+            None => self.admit(order.event, &host, around.now),
+        };
         if admission != Some(Admission::Go) {
             let put_off = |admission| {
                 let tracker = order.tracker;
@@ -224,7 +240,7 @@ impl TrackerClient {
             host,
             began: around.now,
             spoke: false,
-            near: order.trusted || may_be_near(&order.url),
+            near,
             trusted: order.trusted,
             legs: 0,
             answer: None,

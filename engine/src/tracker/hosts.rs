@@ -1,4 +1,5 @@
-//! How much is asked of whom: one budget for each host that trackers of any torrent are at.
+//! How much is asked of whom: one budget for each host that trackers of any torrent are at, and one for each address
+//! that names of UDP trackers lead to.
 //!
 //! A torrent may name any host as its tracker, as often as it likes, and thousands of torrents may
 //! name one that is none. So a host that has not answered as a tracker does gets few announces, one
@@ -92,8 +93,20 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Whether `host` may be asked now.
+    /// Whether `host` may be asked now. If so, it is being asked.
     pub fn begin(&mut self, host: &str, now: Instant) -> Admission {
+        let admission = self.look(host, now);
+        if admission == Admission::Go {
+            let entry = self.entry(host, now);
+            entry.in_flight += 1;
+            let proven = entry.proven;
+            self.charge(host, proven, now);
+        }
+        admission
+    }
+
+    /// Whether `host` could be asked now.
+    pub fn look(&mut self, host: &str, now: Instant) -> Admission {
         let strangers = self.strangers.wait(STRANGERS, now);
         let entry = self.entry(host, now);
         if entry.shunned_until > now {
@@ -102,8 +115,6 @@ impl Hosts {
         let (proven, pace, most) = (entry.proven, entry.pace(), entry.most());
         let wait = entry.taken.wait(pace, now).max(if proven { Duration::ZERO } else { strangers });
         if wait.is_zero() && entry.in_flight < most {
-            entry.in_flight += 1;
-            self.charge(host, proven, now);
             return Admission::Go;
         }
         // Thousands in line do not look in the same moment.
@@ -117,6 +128,16 @@ impl Hosts {
         entry.taken.charge(entry.pace(), now);
         if !proven {
             self.strangers.charge(STRANGERS, now);
+        }
+    }
+
+    /// An announce to `host` that has begun at `now` is not made after all.
+    pub fn not_asked(&mut self, host: &str, now: Instant) {
+        let entry = self.entry(host, now);
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        entry.taken.give_back(entry.pace());
+        if !entry.proven {
+            self.strangers.give_back(STRANGERS);
         }
     }
 
@@ -173,6 +194,11 @@ impl Hosts {
         if let Some(entry) = self.hosts.get_mut(host) {
             entry.shunned_until = Instant::ZERO;
         }
+    }
+
+    /// Announces in progress, at all hosts.
+    pub fn in_flight(&self) -> u32 {
+        self.hosts.values().map(|host| host.in_flight).sum()
     }
 
     /// What must hold after every step.

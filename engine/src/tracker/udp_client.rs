@@ -9,7 +9,10 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use super::{AnnounceParams, SwarmCounts, UdpRequest, UdpResponse};
+use super::url::address_key;
+use super::{
+    Admission, AnnounceEvent, AnnounceParams, Hosts, SwarmCounts, UdpRequest, UdpResponse,
+};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -48,6 +51,7 @@ struct Conversation {
     to: SocketAddr,
     params: AnnounceParams,
     options: Vec<u8>,
+    began: Instant,
     /// The connection id that the announce in flight used; `None` while asking for one.
     announcing: Option<u64>,
     tries: usize,
@@ -62,10 +66,22 @@ pub struct UdpClient {
     /// By transaction.
     conversations: BTreeMap<u32, Conversation>,
     connections: BTreeMap<SocketAddr, (u64, Instant)>,
+    /// What is asked of each address: names are free, and any number of them may lead to one.
+    addresses: Hosts,
 }
 
 impl UdpClient {
-    /// Begins to announce to the tracker at `to`; what has to be sent goes to `out`.
+    /// Whether the tracker at `to` could be asked now, by whatever name.
+    pub fn look(&mut self, to: SocketAddr, now: Instant) -> Admission {
+        self.addresses.look(&address_key(to), now)
+    }
+
+    /// The user wants to know whether a tracker is at `to`.
+    pub fn pardon(&mut self, to: SocketAddr) {
+        self.addresses.pardon(&address_key(to));
+    }
+
+    /// Begins to announce to the tracker at `to`, if that address may be asked now; what has to be sent goes to `out`.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing, used once")]
     pub fn announce(
         &mut self,
@@ -76,23 +92,40 @@ impl UdpClient {
         now: Instant,
         rng: &mut Rng,
         out: &mut Vec<(SocketAddr, Bytes)>,
-    ) {
+    ) -> Admission {
+        let address = address_key(to);
+        let admission = if params.event != AnnounceEvent::Stopped {
+            self.addresses.begin(&address, now)
+        } else if self.addresses.last_word(&address, now) {
+            Admission::Go
+        } else {
+            // Nobody waits until it may.
+            Admission::Shunned(now)
+        };
+        if admission != Admission::Go {
+            return admission;
+        }
         let conversation = Conversation {
             id,
             to,
             params,
             options,
+            began: now,
             announcing: None,
             tries: 0,
             renewed: false,
             deadline: now,
         };
         self.transmit(conversation, now, rng, out);
+        Admission::Go
     }
 
-    /// Ends a conversation without an outcome.
-    pub fn forget(&mut self, id: ConversationId) {
-        self.conversations.retain(|_, conversation| conversation.id != id);
+    /// A conversation has ended; `spoke` says whether a tracker has answered.
+    fn ended(&mut self, conversation: &Conversation, spoke: bool, now: Instant) {
+        if conversation.params.event != AnnounceEvent::Stopped {
+            let address = address_key(conversation.to);
+            self.addresses.ended(&address, conversation.began, spoke, now);
+        }
     }
 
     /// Takes in a packet. Returns the outcome if that ends a conversation.
@@ -124,6 +157,7 @@ impl UdpClient {
             }
             (UdpResponse::Announce { interval, counts, peers, .. }, Some(_)) => {
                 let peers = peers.into_iter().take(2000).collect();
+                self.ended(&conversation, true, now);
                 Some((conversation.id, UdpOutcome::Answered { interval, counts, peers }))
             }
             (UdpResponse::Error { message, .. }, used) => {
@@ -134,6 +168,7 @@ impl UdpClient {
                     self.transmit(conversation, now, rng, out);
                     return None;
                 }
+                self.ended(&conversation, true, now);
                 Some((conversation.id, UdpOutcome::Refused(message)))
             }
             _ => {
@@ -161,6 +196,7 @@ impl UdpClient {
         for transaction in due {
             let Some(conversation) = self.conversations.remove(&transaction) else { continue };
             if conversation.tries >= TIMEOUTS.len() {
+                self.ended(&conversation, false, now);
                 ended.push((conversation.id, UdpOutcome::TimedOut));
             } else {
                 self.transmit(conversation, now, rng, out);
@@ -172,6 +208,32 @@ impl UdpClient {
     /// When [`Self::poll`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.conversations.values().map(|conversation| conversation.deadline).min()
+    }
+
+    /// What must hold after every step.
+    ///
+    /// # Errors
+    /// The name of the first rule that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let counted = |c: &&Conversation| c.params.event != AnnounceEvent::Stopped;
+        let talking = self.conversations.values().filter(counted).count();
+        if talking != self.addresses.in_flight() as usize {
+            return Err("conversations with UDP trackers are counted by address");
+        }
+        self.addresses.check()
+    }
+
+    /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
+    #[cfg(feature = "corruption")]
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        match rule {
+            "conversations with UDP trackers are counted by address" => {
+                let nobody = SocketAddr::from(([1, 2, 3, 4], 5));
+                self.addresses.begin(&address_key(nobody), Instant::from_nanos(7));
+            }
+            _ => return None,
+        }
+        Some(())
     }
 
     /// Conversations in progress.

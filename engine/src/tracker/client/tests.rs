@@ -248,3 +248,114 @@ fn a_silent_udp_tracker_fails_when_it_was_asked_three_times() {
     }
     assert_eq!((told, bench.second), (vec![String::from("timed out")], 30));
 }
+
+/// What a UDP tracker named so wants, when all names lead to one address: whether a packet leaves.
+fn announces_at(bench: &mut Bench, tracker: u32, ip: IpAddr) -> (usize, Option<Admission>) {
+    let url = format!("udp://t{tracker}.example:{}", 1000 + tracker);
+    let mut out = bench.wants(tracker, &url, AnnounceEvent::Started);
+    while let Some(at) = out.iter().position(|output| matches!(output, Output::LookUp(_))) {
+        let Output::LookUp(host) = out.swap_remove(at) else { break };
+        out.extend(
+            bench.asks(|client, around, out| client.resolved(host, vec![ip], around, out)).1,
+        );
+    }
+    bench.client.check().unwrap();
+    let sent = out.iter().filter(|output| matches!(output, Output::Send(..))).count();
+    let put_off = out.iter().find_map(|output| match output {
+        Output::PutOff { admission, .. } => Some(*admission),
+        _ => None,
+    });
+    (sent, put_off)
+}
+
+/// Sends again what is due; how many packets left for there.
+fn polled(bench: &mut Bench, ip: IpAddr) -> usize {
+    let out = bench.asks(TrackerClient::poll).1;
+    let there = |output: &&Output| matches!(output, Output::Send(to, _) if to.ip() == ip);
+    out.iter().filter(there).count()
+}
+
+#[test]
+fn names_that_lead_to_one_address_are_one_udp_tracker_and_keep_no_other_waiting() {
+    let mut bench = Bench::new();
+    let victim: IpAddr = "203.0.113.7".parse().unwrap();
+    let mut due = vec![0u64; 256];
+    let mut sent = 0;
+    for second in 0..1800 {
+        bench.second = second;
+        for name in 0..256 {
+            if due[name] > second {
+                continue;
+            }
+            let (packets, put_off) = announces_at(&mut bench, name as u32, victim);
+            sent += packets;
+            due[name] = match put_off {
+                Some(Admission::InLine(at) | Admission::Shunned(at)) => {
+                    at.millis_since(Instant::from_millis(1_000_000)).div_ceil(1000)
+                }
+                // Under way: it fails at last, and comes again as soon as a torrent would.
+                _ => second + 48,
+            };
+        }
+        sent += polled(&mut bench, victim);
+        if second % 60 == 30 {
+            let other = 10_000 + second as u32;
+            let ip = IpAddr::from([198, 18, (second / 60) as u8, 1]);
+            assert_eq!(announces_at(&mut bench, other, ip).0, 1, "another is asked at once");
+        }
+    }
+    // Four names at first, each three times, and then one name every few minutes at the most.
+    assert!(sent < 50, "{sent} packets in half an hour to somebody who is no tracker");
+}
+
+#[test]
+fn a_udp_tracker_with_many_names_is_asked_under_all_of_them_once_it_has_answered() {
+    let mut bench = Bench::new();
+    let ip: IpAddr = "203.0.113.7".parse().unwrap();
+    let mut answered = 0;
+    let mut due = vec![0u64; 60];
+    for second in 0..60 {
+        bench.second = second;
+        for name in 0..60 {
+            if due[name] > second {
+                continue;
+            }
+            let url = format!("udp://t{name}.example:80");
+            let mut out = bench.wants(name as u32, &url, AnnounceEvent::Started);
+            due[name] = 1000;
+            while let Some(output) = out.pop() {
+                match output {
+                    Output::LookUp(host) => out.extend(
+                        bench.asks(|c, around, out| c.resolved(host, vec![ip], around, out)).1,
+                    ),
+                    Output::Send(to, data) => {
+                        let reply = match UdpRequest::decode(&data) {
+                            Some(UdpRequest::Connect { transaction }) => {
+                                [[0; 4], transaction.to_be_bytes(), [0; 4], [7; 4]].concat()
+                            }
+                            Some(UdpRequest::Announce { transaction, .. }) => [
+                                [0, 0, 0, 1],
+                                transaction.to_be_bytes(),
+                                1800u32.to_be_bytes(),
+                                [0; 4],
+                                [0; 4],
+                            ]
+                            .concat(),
+                            _ => panic!("it makes no sense"),
+                        };
+                        let heard =
+                            bench.asks(|c, around, out| c.datagram(to, &reply, around, out));
+                        out.extend(heard.1);
+                    }
+                    Output::PutOff { admission: Admission::InLine(at), .. } => {
+                        due[name] = at.millis_since(Instant::from_millis(1_000_000)).div_ceil(1000);
+                    }
+                    Output::Answered { .. } => answered += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert_eq!(answered, 60);
+    bench.client.check().unwrap();
+}
