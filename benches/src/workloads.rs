@@ -1,17 +1,22 @@
 //! What is measured in instructions: each workload does one thing a given number of times.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use eddyline::base::bits::Bits;
 use eddyline::base::payload::Payload;
 use eddyline::base::rng::Seed;
+use eddyline::base::time::Instant;
 use eddyline::base::work::TURN_UNITS;
 use eddyline::bencode::{Limits, Mode, scan};
+use eddyline::candidates::{Candidates, Namer};
 use eddyline::metainfo::Geometry;
 use eddyline::picker::{PeerPieces, PickMode, Picker};
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
 use eddyline_utp_sim::load::Load;
+
+use eddyline::PeerSource;
 
 use crate::Recording;
 use crate::crowd::Crowd;
@@ -39,6 +44,8 @@ pub const ALL: &[Workload] = &[
     Workload { name: "scan a file entry of a torrent", count: 5000, run: entries },
     Workload { name: "a have, 1,000 pieces", count: 5000, run: |n| haves(1000, n) },
     Workload { name: "a have, 100,000 pieces", count: 5000, run: |n| haves(100_000, n) },
+    Workload { name: "an address, 2,000 known", count: 5000, run: |n| addresses(2000, n) },
+    Workload { name: "an address, 32,000 known", count: 5000, run: |n| addresses(32_000, n) },
     Workload { name: "pick a piece, 1,000 pieces", count: 500, run: |n| picks(1000, n) },
     Workload { name: "pick a piece, 100,000 pieces", count: 500, run: |n| picks(100_000, n) },
     // What a step costs at most for messages of peers, whoever sends them: of the kinds that cost most.
@@ -156,6 +163,23 @@ pub fn crowd(pieces: u32, count: u32) -> (Picker, Vec<PeerPieces>) {
         peers.push(theirs);
     }
     (picker, peers)
+}
+
+/// Addresses are named for which a full list has no room.
+fn addresses(known: u32, count: u64) -> u64 {
+    let mut list = Candidates::default();
+    let now = Instant::from_millis(1_000);
+    let addr = |n: u64| SocketAddr::from(((0x1400_0000 + n as u32).to_be_bytes(), 6881));
+    for n in 0..u64::from(known) {
+        list.add(addr(n), Namer::all(PeerSource::User), n as u32, known, now);
+    }
+    for n in 0..count {
+        let peer = Namer::at(PeerSource::Pex, addr(n % 50).ip());
+        let namer = if n % 2 == 0 { Namer::tracker(2) } else { peer };
+        list.add(addr(100_000 + n), namer, 7, known, now);
+    }
+    assert_eq!(list.len(), known);
+    count
 }
 
 fn haves(pieces: u32, count: u64) -> u64 {

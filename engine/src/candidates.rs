@@ -8,6 +8,7 @@ mod calls;
 mod claim;
 mod introducers;
 mod left;
+mod order;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use calls::CALLS;
 use calls::Calls;
 use introducers::MAX_INTRODUCERS;
 use left::Left;
+use order::{Among, Order};
 use shares::Shares;
 pub use shares::{MAX_PORTS, Namer};
 
@@ -101,6 +103,7 @@ pub struct Candidates {
     ready: BTreeMap<Namer, BTreeSet<Rank>>,
     /// May be tried later.
     waiting: BTreeSet<(Instant, PeerKey)>,
+    order: Order,
     shares: Shares,
     calls: Calls,
     left: Left,
@@ -173,8 +176,8 @@ impl Candidates {
                 next_try = Instant::ZERO;
             }
             self.shares.passes(candidate.namer, namer);
-            (candidate.source, candidate.namer) = (source, namer);
         }
+        self.change(key, |candidate| (candidate.source, candidate.namer) = (source, namer));
         if !busy {
             self.list(key, next_try);
         }
@@ -204,13 +207,15 @@ impl Candidates {
     }
 
     fn set_busy(&mut self, key: PeerKey, busy: bool) {
-        let Some(candidate) = self.known.get_mut(&key) else { return };
+        let Some(candidate) = self.known.get(&key) else { return };
         if candidate.busy != busy {
-            candidate.busy = busy;
+            self.shares.count_busy(candidate.addr.ip(), busy);
             // How the last connection ended says nothing about this one: without that, an address that
             // was left as complete, failed later and waits for that would be recalled at once.
-            candidate.whole &= !busy;
-            self.shares.count_busy(candidate.addr.ip(), busy);
+            self.change(key, |candidate| {
+                candidate.whole &= !busy;
+                candidate.busy = busy;
+            });
         }
     }
 
@@ -233,15 +238,14 @@ impl Candidates {
             whole: false,
             named_at: Instant::ZERO,
         };
+        self.order.insert(self.next_key, &candidate);
         self.known.insert(self.next_key, candidate);
         self.by_addr.insert(addr, self.next_key);
         self.next_key
     }
 
     fn named(&mut self, key: PeerKey, now: Instant) {
-        if let Some(candidate) = self.known.get_mut(&key) {
-            candidate.named_at = now;
-        }
+        self.change(key, |candidate| candidate.named_at = now);
     }
 
     /// Whether there is room for an address of `host`; where a share or the list is full, something
@@ -249,34 +253,14 @@ impl Candidates {
     fn has_room_for(&mut self, namer: Namer, host: Prefix, limit: u32, now: Instant) -> bool {
         let shares = &self.shares;
         if namer.source != PeerSource::User && shares.is_crowded(host) {
-            self.make_room(namer, |c| Prefix::of(c.addr.ip()) == host, now)
+            self.make_room(namer, Among::Host(host), now)
         } else if shares.is_namer_full(namer, limit) {
-            self.make_room(namer, |c| c.namer == namer, now)
+            self.make_room(namer, Among::Namer, now)
         } else if shares.is_source_full(namer.source, limit) {
-            self.make_room(namer, |c| c.source == namer.source, now)
+            self.make_room(namer, Among::Source, now)
         } else {
-            self.known.len() < limit as usize || self.make_room(namer, |_| true, now)
+            self.known.len() < limit as usize || self.make_room(namer, Among::Everybody, now)
         }
-    }
-
-    /// Forgets, among such addresses, the one that failed most often, if any seems hopeless; else, for
-    /// a source that is trusted as much, the one that nobody has named for longest, if that is long;
-    /// else one of those whom the most were named by, if that is more than the newcomer's namer has.
-    fn make_room(&mut self, namer: Namer, such: impl Fn(&Candidate) -> bool, now: Instant) -> bool {
-        let idle = || self.known.iter().filter(|(_, c)| !c.busy && such(c));
-        let hopeless = idle().filter(|(_, c)| c.failures >= HOPELESS);
-        let worst = hopeless.max_by_key(|(key, c)| (c.failures, **key)).map(|(key, _)| *key);
-        let stale = || {
-            let stale =
-                idle().filter(|(_, c)| c.source <= namer.source && now.since(c.named_at) >= STALE);
-            stale.min_by_key(|(key, c)| (c.source, c.named_at, **key)).map(|(key, _)| *key)
-        };
-        let excess = || {
-            let fullest = self.shares.fullest_but(namer)?;
-            let theirs = idle().filter(|(_, c)| c.namer == fullest && c.source <= namer.source);
-            theirs.max_by_key(|(key, c)| Self::rank(**key, c)).map(|(key, _)| *key)
-        };
-        worst.or_else(stale).or_else(excess).is_some_and(|key| self.give_up(key, now))
     }
 
     /// Forgets an address for want of room. When it is named again, it waits as it does now: until its next
@@ -292,6 +276,7 @@ impl Candidates {
         self.unlist(key);
         self.set_busy(key, false);
         let Some(candidate) = self.known.remove(&key) else { return false };
+        self.order.remove(key, &candidate);
         if candidate.in_turn {
             self.calls.give_back(candidate.namer);
         }
@@ -397,11 +382,13 @@ impl Candidates {
     fn ended(&mut self, key: PeerKey, failed: bool, first: u64, limit: u32, now: Instant) {
         self.unlist(key);
         self.set_busy(key, false);
-        let Some(candidate) = self.known.get_mut(&key) else { return };
-        if !failed {
-            candidate.named_at = now;
-        }
-        candidate.failures = if failed { candidate.failures.saturating_add(1) } else { 0 };
+        self.change(key, |candidate| {
+            if !failed {
+                candidate.named_at = now;
+            }
+            candidate.failures = if failed { candidate.failures.saturating_add(1) } else { 0 };
+        });
+        let Some(candidate) = self.known.get(&key) else { return };
         let wait = first << candidate.failures.min(MAX_DOUBLINGS);
         self.keep(key, now + Duration::from_secs(wait), limit, now);
     }
@@ -463,13 +450,11 @@ impl Candidates {
         self.list(key, at);
         if self.shares.exceeds(namer, limit) {
             // Of those who came by themselves the ones that were here last are kept.
-            let same = self.known.iter().filter(|(_, c)| !c.busy && c.source == namer.source);
-            let oldest = same.min_by_key(|(key, c)| (c.named_at, **key)).map(|(key, _)| *key);
-            if let Some(key) = oldest {
+            if let Some(key) = self.order.oldest_of(namer.source) {
                 self.give_up(key, now);
             }
         }
-        if self.known.len() > limit as usize && !self.make_room(namer, |_| true, now) {
+        if self.known.len() > limit as usize && !self.make_room(namer, Among::Everybody, now) {
             self.give_up(key, now);
         }
     }
@@ -484,9 +469,7 @@ impl Candidates {
     /// A peer that has everything was left because we have everything too.
     pub fn left_whole(&mut self, key: PeerKey, limit: u32, now: Instant) {
         self.postpone(key, WHOLE_SECONDS, limit, now);
-        if let Some(candidate) = self.known.get_mut(&key) {
-            (candidate.whole, candidate.named_at) = (true, now);
-        }
+        self.change(key, |candidate| (candidate.whole, candidate.named_at) = (true, now));
     }
 
     /// Something is wanted again: those who have everything are of use now.
@@ -552,19 +535,23 @@ impl Candidates {
     /// The rule that does not.
     pub fn check(&self, limit: u32, connections: u32) -> Result<(), &'static str> {
         let bounded = self.known.len() <= limit.saturating_add(connections) as usize;
-        let mut shares = Shares::default();
-        for candidate in self.known.values() {
+        let (mut shares, mut order) = (Shares::default(), Order::default());
+        for (key, candidate) in &self.known {
+            order.insert(*key, candidate);
             let prefix = Prefix::of(candidate.addr.ip());
             shares.take(candidate.namer, prefix);
             if candidate.busy {
                 shares.count_busy(candidate.addr.ip(), true);
             }
         }
-        if bounded && shares == self.shares && self.calls.is_bounded() && self.left.is_bounded() {
-            Ok(())
-        } else {
-            Err("known addresses are bounded and counted, whoever names them")
+        let kept = self.calls.is_bounded() && self.left.is_bounded();
+        if !bounded || !kept || shares != self.shares {
+            return Err("known addresses are bounded and counted, whoever names them");
         }
+        if order != self.order {
+            return Err("it is known at any time which address makes room");
+        }
+        Ok(())
     }
 }
 
@@ -578,6 +565,11 @@ impl Candidates {
             }
             "known addresses are bounded and counted, whoever names them" => {
                 self.known.values_mut().next()?.busy ^= true;
+            }
+            "it is known at any time which address makes room" => {
+                let known = self.known.values().next()?.clone();
+                let nobody = Candidate { busy: false, ..known };
+                self.order.insert(PeerKey::MAX, &nobody);
             }
             _ => return None,
         }

@@ -120,6 +120,7 @@ const IN_A_LEECHER: &[&str] = &[
     "only suspects are hashed as suspects",
     "a private torrent knows only peers of its trackers",
     "known addresses are bounded and counted, whoever names them",
+    "it is known at any time which address makes room",
     "evidence is counted and bounded",
     "bans are enforced at once, and what is held against addresses is bounded",
     "requests on record equal those outstanding at peers",

@@ -2,6 +2,8 @@
 //! message, measured by an allocator that counts, against what `Config::memory_bound` promises.
 
 mod before;
+mod dht;
+mod unread;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use eddyline::base::bits::Bits;

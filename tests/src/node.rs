@@ -231,6 +231,7 @@ impl Node {
         let now = self.clock.at(world);
         let events = std::mem::take(&mut self.pending);
         if let Some(checks) = &mut self.checks {
+            self.engine.watch_content();
             checks.before_step(now, &events);
         }
         if let Some(journal) = &self.journal {

@@ -44,7 +44,12 @@ const PER_CONNECTION: u64 = 40 * 1024;
 /// The buffer of a driver that what is left of a read may hold on to until the next look at a peer.
 const READ_BUFFER: u64 = 128 * 1024;
 /// What is remembered of an address.
-const PER_CANDIDATE: u64 = 512;
+const PER_CANDIDATE: u64 = 1024;
+
+/// Connections that have not begun to shake hands, for each that may; and what is remembered of one, with what it may
+/// send until then.
+const WAITING_FOR_EACH: u32 = 3;
+const PER_WAITING: u64 = 8 * 1024;
 
 /// What is held against addresses, for all torrents: 10,000 bans, 10,000 lesser records, and what finds them.
 const STANDING: u64 = 20_000 * 256;
@@ -54,6 +59,14 @@ const INTRODUCTIONS: u64 = 5_000 * 96 + 100 * 128;
 const EVIDENCE: u64 = 65_536 * 2 * 32 + 4_096 * 256;
 /// Calls to what 1,000 namers have named, and 200 addresses that were forgotten and wait, of a torrent.
 const CALLS: u64 = 1_000 * 128 + 200 * 2 * 96;
+
+/// A node of the DHT: 50,000 peers and 2,000 torrents that announced themselves, 1,000 items with a value of a
+/// kilobyte, sixteen lookups and two more of its own with what they found, a thousand that wait and may carry an item,
+/// and what is counted of 2,000 hosts, 2,000 blocks and 2,000 that were asked, with the routing table.
+const DHT_NODE: u64 =
+    50_000 * 512 + 2_000 * 1024 + 1_000 * 2048 + 18 * (256 << 10) + 1_000 * 1536 + (1 << 20);
+/// When a torrent is looked for.
+const DHT_TURN: u64 = 256;
 
 /// Bytes of messages that are not complete which every connection may hold at any time: a block, or
 /// the bitfield of a hundred thousand pieces.
@@ -172,7 +185,8 @@ pub struct Config {
     /// Outgoing connections that are not established yet; with 0 none are made. A source of addresses has at
     /// most half of them while addresses of others wait; those that the user named may be four more.
     pub max_half_open: u32,
-    /// Incoming connections that have not sent a handshake yet.
+    /// Incoming connections that are shaking hands, in several messages where they are encrypted; those that have not
+    /// begun wait beside them ([`Self::max_waiting`]).
     pub max_handshaking: u32,
     /// Connections of one torrent to one address (of IPv6: to one /64), and connections from one
     /// that have not sent a handshake yet. This machine is exempt. Several people may share an
@@ -326,12 +340,14 @@ pub struct MemoryBound {
     pub blame: u64,
     /// What µTP holds: datagrams that came before their turn, and what was sent and has not arrived.
     pub utp: u64,
+    /// What nodes of the DHT keep for others, and of others.
+    pub dht: u64,
 }
 
 impl MemoryBound {
     /// The sum.
     pub const fn total(&self) -> u64 {
-        self.in_flight() + self.requests + self.peers + self.candidates + self.blame
+        self.in_flight() + self.requests + self.peers + self.candidates + self.blame + self.dht
     }
 
     /// What is on its way between sockets and disk, of all that.
@@ -362,6 +378,18 @@ impl Config {
             + sent * UTP_PACKETS
     }
 
+    /// What the DHT holds at the most: a node for each address family.
+    fn dht_bound(&self, torrents: u32) -> u64 {
+        let nodes = u64::from(self.ipv4) + u64::from(self.ipv6);
+        if self.dht { nodes * DHT_NODE + u64::from(torrents) * DHT_TURN } else { 0 }
+    }
+
+    /// How many connections may wait that have not begun to shake hands: more than may, for they take nothing but a
+    /// socket.
+    pub const fn max_waiting(&self) -> u32 {
+        self.max_handshaking.saturating_mul(WAITING_FOR_EACH)
+    }
+
     /// The part of the send budget that each connection has for itself.
     pub(crate) fn send_share(&self) -> u64 {
         u64::from(self.send_budget / self.max_connections.max(1))
@@ -390,11 +418,13 @@ impl Config {
             send: Budget::most(send, share, MAX_REQUEST_LENGTH.into(), connections),
             unread: connections * unread,
             requests: connections * queued * 2 * 16,
-            peers: connections * (PER_CONNECTION + 2 * bits),
+            peers: connections * (PER_CONNECTION + 2 * bits)
+                + u64::from(self.max_waiting()) * PER_WAITING,
             candidates: u64::from(torrents)
                 * (u64::from(self.max_candidates) * PER_CANDIDATE + CALLS),
             blame: STANDING + INTRODUCTIONS + u64::from(torrents) * EVIDENCE,
             utp: self.utp_bound(connections),
+            dht: self.dht_bound(torrents),
         }
     }
 }

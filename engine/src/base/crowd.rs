@@ -3,7 +3,7 @@
 //! Connections, ports and ids are free, and so are addresses to who has a block of them. So whatever strangers
 //! share is shared by host and by block, and where it is full those who have most of it give way.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,54 @@ impl<K: Ord + Copy> FromIterator<K> for Counts<K> {
             counts.add(key);
         }
         counts
+    }
+}
+
+/// Counts, and who has most, which is found at once however many there are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ranking<K: Ord> {
+    counts: Counts<K>,
+    by_count: BTreeSet<(u32, K)>,
+}
+
+impl<K: Ord> Default for Ranking<K> {
+    fn default() -> Self {
+        Self { counts: Counts::default(), by_count: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Copy> Ranking<K> {
+    /// One more.
+    pub fn add(&mut self, key: K) {
+        let before = self.counts.add(key);
+        self.by_count.remove(&(before, key));
+        self.by_count.insert((before + 1, key));
+    }
+
+    /// One less.
+    pub fn remove(&mut self, key: K) {
+        let before = self.counts.of(key);
+        self.counts.remove(key);
+        self.by_count.remove(&(before, key));
+        if before > 1 {
+            self.by_count.insert((before - 1, key));
+        }
+    }
+
+    /// How many there are.
+    pub fn of(&self, key: K) -> u32 {
+        self.counts.of(key)
+    }
+
+    /// The one with the most, and how many that are.
+    pub fn fullest(&self) -> Option<(u32, K)> {
+        self.by_count.last().copied()
+    }
+
+    /// Who makes room for one more of `key`: whoever has more, or else `key` itself.
+    pub fn who_gives_way_to(&self, key: K) -> K {
+        let fullest = self.fullest().filter(|(count, _)| *count > self.of(key));
+        fullest.map_or(key, |(_, fullest)| fullest)
     }
 }
 

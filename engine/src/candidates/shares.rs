@@ -1,10 +1,11 @@
 //! Who named how many of the known addresses, and how many of each host are known and connected.
 
+use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::api::PeerSource;
-use crate::base::crowd::{Counts, Crowd};
+use crate::base::crowd::{Counts, Crowd, Ranking};
 use crate::base::prefix::Prefix;
 
 /// Ports of one host that are known at a time, but for this machine and for what the user names.
@@ -49,7 +50,7 @@ impl Namer {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shares {
     by_source: Counts<PeerSource>,
-    by_namer: Counts<Namer>,
+    by_namer: BTreeMap<PeerSource, Ranking<Namer>>,
     /// Known of each host.
     known: Counts<Prefix>,
     /// Connected or being connected.
@@ -70,7 +71,7 @@ fn most_of(source: PeerSource, limit: u32) -> u32 {
 impl Shares {
     /// Whether a stranger who names others has used up its share of `limit` places.
     pub(super) fn is_namer_full(&self, namer: Namer, limit: u32) -> bool {
-        let count = self.by_namer.of(namer);
+        let count = self.named_by(namer);
         namer.from.is_some() && count >= (limit / NAMER_SHARE).max(1)
     }
 
@@ -92,7 +93,7 @@ impl Shares {
 
     pub(super) fn take(&mut self, namer: Namer, prefix: Prefix) {
         self.by_source.add(namer.source);
-        self.by_namer.add(namer);
+        self.by_namer.entry(namer.source).or_default().add(namer);
         self.known.add(prefix);
     }
 
@@ -103,14 +104,19 @@ impl Shares {
 
     fn give_name(&mut self, namer: Namer) {
         self.by_source.remove(namer.source);
-        self.by_namer.remove(namer);
+        if let Some(namers) = self.by_namer.get_mut(&namer.source) {
+            namers.remove(namer);
+            if namers.fullest().is_none() {
+                self.by_namer.remove(&namer.source);
+            }
+        }
     }
 
     /// An address counts as named by somebody else.
     pub(super) fn passes(&mut self, from: Namer, to: Namer) {
         self.give_name(from);
         self.by_source.add(to.source);
-        self.by_namer.add(to);
+        self.by_namer.entry(to.source).or_default().add(to);
     }
 
     pub(super) fn count_busy(&mut self, ip: IpAddr, busy: bool) {
@@ -130,11 +136,15 @@ impl Shares {
         self.busy.of_host(prefix)
     }
 
-    /// Who named most, if those are clearly more than what `namer` named.
+    /// How many addresses somebody named.
+    fn named_by(&self, namer: Namer) -> u32 {
+        self.by_namer.get(&namer.source).map_or(0, |namers| namers.of(namer))
+    }
+
+    /// Who named most, of those who are trusted no more than `namer`, if that is clearly more than it named.
     pub(super) fn fullest_but(&self, namer: Namer) -> Option<Namer> {
-        let own = self.by_namer.of(namer);
-        let others = self.by_namer.iter().filter(|(other, _)| other.source <= namer.source);
-        let (fullest, count) = others.max_by_key(|(other, count)| (*count, *other))?;
-        (count > own + 1).then_some(fullest)
+        let others = self.by_namer.range(..=namer.source);
+        let (count, fullest) = others.filter_map(|(_, namers)| namers.fullest()).max()?;
+        (count > self.named_by(namer) + 1).then_some(fullest)
     }
 }

@@ -1,7 +1,7 @@
 //! Unit tests of the list of addresses.
 
 use super::*;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 fn addr(n: u32) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from(0x1400_0000 + n).into(), 6881)
@@ -428,4 +428,70 @@ fn namers_take_turns_and_what_the_user_named_comes_first() {
     list.add(addr(301), Namer::all(User), 1, 100, at(0));
     assert!(list.is_users_turn());
     list.check(100, 0).unwrap();
+}
+
+/// Who makes room by the rules, found by looking at all addresses.
+fn looked_for(list: &Candidates, namer: Namer, among: Among, now: Instant) -> Option<PeerKey> {
+    let such = |c: &Candidate| match among {
+        Among::Host(host) => Prefix::of(c.addr.ip()) == host,
+        Among::Namer => c.namer == namer,
+        Among::Source => c.source == namer.source,
+        Among::Everybody => true,
+    };
+    let idle = || list.known.iter().filter(|(_, c)| !c.busy && such(c));
+    let hopeless = || idle().filter(|(_, c)| c.failures >= HOPELESS);
+    let worst = match among {
+        Among::Namer => hopeless().max_by_key(|(key, c)| Candidates::rank(**key, c)),
+        _ => hopeless().max_by_key(|(key, c)| (c.failures, **key)),
+    };
+    let stale = idle().filter(|(_, c)| c.source <= namer.source && now.since(c.named_at) >= STALE);
+    let stale = stale.min_by_key(|(key, c)| (c.source, c.named_at, **key));
+    let excess = || {
+        let fullest = list.shares.fullest_but(namer)?;
+        let theirs = idle().filter(|(_, c)| c.namer == fullest);
+        theirs.max_by_key(|(key, c)| Candidates::rank(**key, c))
+    };
+    worst.or(stale).or_else(excess).map(|(key, _)| *key)
+}
+
+quickcheck::quickcheck! {
+    fn whoever_makes_room_is_the_one_that_a_look_at_all_addresses_finds(seed: u64) -> bool {
+        let mut rng = crate::base::rng::Seed::from_u64(seed).stream("room");
+        let mut list = Candidates::default();
+        let sources =
+            [PeerSource::Pex, PeerSource::Dht, PeerSource::Tracker, PeerSource::Resume, PeerSource::User];
+        let (limit, mut now, mut found) = (24, 0, 0);
+        for _ in 0..600 {
+            now += u64::from(rng.below(4)) * u64::from(rng.below(60));
+            let source = sources[rng.below(5) as usize];
+            let from = IpAddr::from([20, 0, rng.below(3) as u8, 1]);
+            let namer = if source.is_hearsay() { Namer::at(source, from) } else { Namer::all(source) };
+            let among = [Among::Host(Prefix::of(addr(0).ip())), Among::Namer, Among::Source, Among::Everybody];
+            let among = among[rng.below(4) as usize];
+            let now = at(now);
+            match rng.below(10) {
+                0..4 => {
+                    let at = SocketAddr::new(addr(rng.below(3)).ip(), 1 + rng.below(20) as u16);
+                    list.add(at, namer, rng.below(3), limit, now);
+                }
+                4..6 => drop(list.next(few(8), anybody, now)),
+                6..8 => {
+                    let key = rng.below(list.next_key + 1);
+                    if list.known.get(&key).is_some_and(|c| c.busy) {
+                        list.closed(key, rng.below(4) > 0, limit, now);
+                    }
+                }
+                _ => {
+                    let expected = looked_for(&list, namer, among, now);
+                    let known: Vec<PeerKey> = list.known.keys().copied().collect();
+                    list.make_room(namer, among, now);
+                    let gone = known.into_iter().find(|key| !list.known.contains_key(key));
+                    assert_eq!(gone, expected, "{namer:?} {among:?}");
+                    found += u32::from(gone.is_some());
+                }
+            }
+            list.check(limit, 100).unwrap();
+        }
+        found > 0
+    }
 }

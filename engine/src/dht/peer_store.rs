@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bloom::Bloom;
 use super::node_id::NodeId;
-use crate::base::crowd::{Counts, Crowd};
+use crate::base::crowd::{Counts, Crowd, Ranking};
 use crate::base::prefix::Prefix;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -41,36 +41,6 @@ struct Swarm {
     holder: Prefix,
 }
 
-/// Counts, and who has most.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Ranking {
-    counts: Counts<Prefix>,
-    by_count: BTreeSet<(u32, Prefix)>,
-}
-
-impl Ranking {
-    fn add(&mut self, owner: Prefix) {
-        let before = self.counts.add(owner);
-        self.by_count.remove(&(before, owner));
-        self.by_count.insert((before + 1, owner));
-    }
-
-    fn remove(&mut self, owner: Prefix) {
-        let before = self.counts.of(owner);
-        self.counts.remove(owner);
-        self.by_count.remove(&(before, owner));
-        if before > 1 {
-            self.by_count.insert((before - 1, owner));
-        }
-    }
-
-    /// Who makes room for one more of `owner`: whoever has more, or else `owner` itself.
-    fn who_gives_way_to(&self, owner: Prefix) -> Prefix {
-        let fullest = self.by_count.last().filter(|(count, _)| *count > self.counts.of(owner));
-        fullest.map_or(owner, |(_, fullest)| *fullest)
-    }
-}
-
 /// Peers by torrent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PeerStore {
@@ -78,9 +48,9 @@ pub struct PeerStore {
     /// All peers by who may stand behind them, the oldest first.
     by_owner: BTreeSet<(Prefix, Instant, NodeId, SocketAddr)>,
     /// How many of them each has.
-    peers: Ranking,
+    peers: Ranking<Prefix>,
     /// How many torrents each holds.
-    held: Ranking,
+    held: Ranking<Prefix>,
 }
 
 impl PeerStore {

@@ -63,7 +63,7 @@ impl Engine {
     /// What events of the last step brought in encrypted connections for which the driver could not decipher it, as
     /// the protocol has it; nothing of an event that brought a part of the encrypted handshake only.
     #[cfg(feature = "trace")]
-    pub(crate) fn deciphered_events(&self) -> &[(u32, Bytes)] {
+    pub fn deciphered_events(&self) -> &[(u32, Bytes)] {
         &self.content.clear
     }
 

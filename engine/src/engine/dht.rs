@@ -118,14 +118,15 @@ impl Engine {
         let names = self.ctx.config.dht_bootstrap.clone();
         names.iter().for_each(|name| self.dht_contact(name));
         let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.contents.are_private());
-        let nodes = torrents
-            .flat_map(|(_, torrent)| torrent.contents.nodes().into_owned().into_iter().take(8));
-        let nodes: Vec<(String, u16)> =
-            nodes.take(64).map(|node| (node.host.clone(), node.port)).collect();
-        for (host, port) in nodes {
+        let nodes = torrents.flat_map(|(torrent, found)| {
+            let nodes = found.contents.nodes().into_owned().into_iter().take(8);
+            nodes.map(move |node| (torrent, node.host, node.port))
+        });
+        let nodes: Vec<(TorrentId, String, u16)> = nodes.take(64).collect();
+        for (torrent, host, port) in nodes {
             match host.parse::<IpAddr>() {
                 Ok(ip) => self.dht_named(SocketAddr::new(ip, port)),
-                Err(_) => self.look_up(Lookup::NamedNode { port }, host),
+                Err(_) => self.look_up(Lookup::NamedNode { torrent, port }, host),
             }
         }
         self.with_dht(DhtService::rejoin);

@@ -153,7 +153,7 @@ impl Engine {
         let mut ips = result.unwrap_or_default();
         match lookup {
             Lookup::DhtNode { port } => self.dht_resolved(&ips, port),
-            Lookup::NamedNode { port } => {
+            Lookup::NamedNode { port, .. } => {
                 let nodes = ips.into_iter().take(2).map(|ip| SocketAddr::new(ip, port));
                 nodes.for_each(|node| self.dht_named(node));
             }

@@ -100,7 +100,8 @@ impl Replayer {
     /// # Errors
     /// When the trace begins with a snapshot that cannot be restored.
     pub fn new(trace: Trace) -> Result<Self, TraceError> {
-        let engine = trace.header().origin.engine()?;
+        let mut engine = trace.header().origin.engine()?;
+        engine.watch_content();
         let first = Snapshot { engine: engine.clone(), chain: Chain::default(), bytes: 0 };
         let snapshots = BTreeMap::from([(0, first)]);
         Ok(Self {

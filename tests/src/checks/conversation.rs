@@ -57,6 +57,12 @@ struct Talk {
     garbled: bool,
     /// It began with an encrypted handshake.
     hidden: bool,
+    /// That is over on our side: what we send is what we say.
+    open: bool,
+    /// What the peer said in its encrypted handshake was not to be had, so what follows cannot be judged.
+    lost: bool,
+    /// The torrent that the peer named.
+    named_torrent: Option<Sha1Hash>,
     /// Of the last run of bytes: content and pieces of metadata that were asked for, peers named.
     wants: (u64, u64),
     named: Vec<SocketAddr>,
@@ -70,18 +76,18 @@ struct Talk {
 }
 
 impl Conversations {
-    pub(super) fn hear(&mut self, event: &Event) {
-        let Event::Stream(conn, event) = event else { return };
-        let Some(talk) = self.talks.get_mut(conn) else { return };
+    /// Takes in an event by its number in the step. Returns what is to be [unsealed](Self::unsealed) first, because it
+    /// is encrypted or may be.
+    pub(super) fn hear(&mut self, number: u32, event: &Event) -> Option<(u32, ConnId, Bytes)> {
+        let Event::Stream(conn, event) = event else { return None };
+        let talk = self.talks.get_mut(conn)?;
         match event {
             StreamEvent::Received(bytes) => {
                 talk.received += bytes.len() as u64;
-                talk.hear(bytes, self.settled);
-                if talk.wants != (0, 0) || !talk.named.is_empty() {
-                    let (content, metadata) = std::mem::take(&mut talk.wants);
-                    let named = std::mem::take(&mut talk.named);
-                    self.asked = Some(Asked { conn: *conn, content, metadata, named });
+                if talk.hidden || !talk.shaken[1] {
+                    return Some((number, *conn, bytes.clone()));
                 }
+                self.unsealed(*conn, bytes);
             }
             StreamEvent::Sent(count) => {
                 talk.taken += u64::from(*count);
@@ -91,6 +97,18 @@ impl Conversations {
                 self.talks.remove(conn);
             }
             StreamEvent::Connected | StreamEvent::Offered(_) => {}
+        }
+        None
+    }
+
+    /// What a peer said.
+    pub(super) fn unsealed(&mut self, conn: ConnId, bytes: &Bytes) {
+        let Some(talk) = self.talks.get_mut(&conn) else { return };
+        talk.hear(bytes, self.settled);
+        if talk.wants != (0, 0) || !talk.named.is_empty() {
+            let (content, metadata) = std::mem::take(&mut talk.wants);
+            let named = std::mem::take(&mut talk.named);
+            self.asked = Some(Asked { conn, content, metadata, named });
         }
     }
 
@@ -147,17 +165,19 @@ impl Conversations {
                     self.metadata = (metadata > 0).then_some((*conn, metadata));
                 }
             }
-            StreamAction::Encipher(_)
-            | StreamAction::Decipher(_)
-            | StreamAction::Deliver(_)
-            | StreamAction::Release(_) => {}
+            StreamAction::Encipher(_) => {
+                if let Some(talk) = self.talks.get_mut(conn) {
+                    talk.open = true;
+                }
+            }
+            StreamAction::Decipher(_) | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;
                     talk.untaken.push_back(bytes.len() as u64);
                     let wrong =
                         talk.owed.take().is_none_or(|(.., length)| length != bytes.len() as u32);
-                    if wrong && !talk.hidden {
+                    if wrong && !talk.lost {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
                 }
@@ -167,7 +187,7 @@ impl Conversations {
                     talk.sent += u64::from(block.length);
                     talk.untaken.push_back(u64::from(block.length));
                     let owed = talk.owed.take();
-                    if owed != Some((block.piece, block.begin, block.length)) && !talk.hidden {
+                    if owed != Some((block.piece, block.begin, block.length)) && !talk.lost {
                         return Err(format!("content follows its header at once ({conn:?})"));
                     }
                 }
@@ -206,7 +226,7 @@ impl Talk {
     }
 
     fn hear(&mut self, bytes: &Bytes, settled: u64) {
-        if self.garbled {
+        if self.garbled || bytes.is_empty() {
             return;
         }
         self.heard.push(bytes.clone());
@@ -215,9 +235,13 @@ impl Talk {
                 Ok(Some(handshake)) => {
                     self.shaken[1] = true;
                     self.fast[1] = handshake.reserved.fast();
+                    self.named_torrent = Some(handshake.info_hash);
                 }
                 Ok(None) => return,
-                Err(_) => self.garbled = true,
+                Err(_) => {
+                    self.garbled = true;
+                    return;
+                }
             }
         }
         loop {
@@ -281,10 +305,24 @@ impl Talk {
     }
 
     fn say(&mut self, bytes: &Bytes, model: &Model, settled: u64) -> Result<(), String> {
-        // An encrypted handshake holds the first messages of both sides, so what follows cannot be followed here.
         let first = !self.shaken[0] && self.said.buffered() == 0;
-        if self.hidden || first && recognise(bytes) == Opening::Encrypted {
-            (self.hidden, self.garbled) = (true, true);
+        let begins = recognise(bytes);
+        self.hidden |= first && begins == Opening::Encrypted;
+        if self.hidden && first {
+            if !self.open {
+                return Ok(());
+            }
+            // Nothing is said before the peer has shaken hands, so its handshake was heard, unless it waited for a key
+            // and came with no event.
+            self.lost = !self.shaken[1];
+            // Who calls has its handshake in the encrypted one.
+            if begins == Opening::Encrypted {
+                self.shaken[0] = true;
+                self.fast[0] = true;
+                self.torrent = self.named_torrent;
+            }
+        }
+        if self.lost {
             return Ok(());
         }
         self.said.push(bytes.clone());

@@ -7,12 +7,11 @@
 
 mod account;
 mod bounds;
-mod hidden;
 mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -49,8 +48,6 @@ pub struct Cost {
     accounts: BTreeMap<Stranger, Account>,
     sockets: BTreeMap<SocketToken, IpAddr>,
     conns: BTreeMap<ConnId, IpAddr>,
-    /// Those that are encrypted.
-    hidden: BTreeSet<ConnId>,
     exchanges: BTreeMap<ExchangeId, (String, Vec<u8>)>,
     /// Who named an address, or a host, last.
     namers: BTreeMap<SocketAddr, Stranger>,
@@ -71,7 +68,6 @@ impl Default for Cost {
             accounts: BTreeMap::new(),
             sockets: BTreeMap::new(),
             conns: BTreeMap::new(),
-            hidden: BTreeSet::new(),
             exchanges: BTreeMap::new(),
             namers: BTreeMap::new(),
             referrers: BTreeMap::new(),
@@ -148,9 +144,6 @@ impl Cost {
         match event {
             StreamEvent::Received(bytes) => {
                 self.gave(Stranger::Peer(ip), bytes.len() as u64, 0);
-                if self.hidden.contains(&conn) {
-                    self.may_have_asked(conn, hidden::could_ask_for(bytes.len() as u64));
-                }
             }
             StreamEvent::Connected => self.gave(Stranger::Peer(ip), OVERHEAD, 1),
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
@@ -275,31 +268,14 @@ impl Cost {
             StreamAction::Close(_) => {
                 self.ended.push(conn);
             }
-            StreamAction::Encipher(_) => {
-                self.hidden.insert(conn);
-                self.may_have_asked(conn, hidden::handshake_could_ask_for());
-            }
-            StreamAction::GrantRead(_)
+            StreamAction::Encipher(_)
+            | StreamAction::GrantRead(_)
             | StreamAction::Decipher(_)
             | StreamAction::Deliver(_)
             | StreamAction::Release(_) => {}
-            StreamAction::Send(bytes) => {
-                self.sent(conn, bytes.len() as u64, false);
-                if self.hidden.contains(&conn) {
-                    self.sent_metadata(conn, hidden::metadata_in(bytes));
-                }
-            }
+            StreamAction::Send(bytes) => self.sent(conn, bytes.len() as u64, false),
             StreamAction::SendBlock(bytes) => self.sent(conn, bytes.len() as u64, true),
             StreamAction::SendStored(block) => self.sent(conn, block.length.into(), true),
-        }
-    }
-
-    /// What an encrypted connection brought may have been requests.
-    fn may_have_asked(&mut self, conn: ConnId, (content, metadata): (u64, u64)) {
-        if let Some(ip) = self.conns.get(&conn).copied() {
-            let account = self.at(Stranger::Peer(ip));
-            account.asked += content;
-            account.asked_metadata += metadata;
         }
     }
 
@@ -361,7 +337,6 @@ impl Cost {
             }
         }
         for conn in self.ended.drain(..) {
-            self.hidden.remove(&conn);
             self.conns.remove(&conn);
         }
         for id in self.done.drain(..) {

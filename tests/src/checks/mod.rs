@@ -8,6 +8,8 @@ mod model;
 mod politeness;
 mod privacy;
 
+use bytes::Bytes;
+use eddyline::base::ids::ConnId;
 use eddyline::base::time::Instant;
 use eddyline::{Action, Engine, Event};
 
@@ -29,18 +31,37 @@ pub struct Checks {
     privacy: Privacy,
     pub(crate) cost: Cost,
     unchoked: u32,
+    /// What was heard of peers and is looked at when the engine has deciphered it.
+    sealed: Vec<(u32, ConnId, Bytes)>,
 }
 
 impl Checks {
     /// Sees what the engine is about to be told.
     pub(crate) fn before_step(&mut self, now: Instant, events: &[Event]) {
-        for event in events {
+        for (number, event) in events.iter().enumerate() {
             self.ids.hear(event);
             self.model.hear(event);
-            self.conversations.hear(event);
+            self.sealed.extend(self.conversations.hear(number as u32, event));
             self.politeness.hear(now, event);
             self.privacy.hear(event);
             self.cost.hear(now, event);
+            if let Some(heard) = self.conversations.take_heard() {
+                self.cost.heard(heard);
+            }
+        }
+    }
+
+    /// What was heard in the step behind encryption, or may have been, as the peer meant it.
+    fn unseal(&mut self, engine: &Engine) {
+        for (number, conn, bytes) in std::mem::take(&mut self.sealed) {
+            let clear = engine.deciphered_events().iter().filter(|(event, _)| *event == number);
+            let clear: Vec<&Bytes> = clear.map(|(_, bytes)| bytes).collect();
+            let bytes = match clear[..] {
+                [] => bytes,
+                [clear] => clear.clone(),
+                _ => clear.into_iter().flatten().copied().collect(),
+            };
+            self.conversations.unsealed(conn, &bytes);
             if let Some(heard) = self.conversations.take_heard() {
                 self.cost.heard(heard);
             }
@@ -57,6 +78,7 @@ impl Checks {
         engine: &Engine,
         actions: &[Action],
     ) -> Result<(), String> {
+        self.unseal(engine);
         for action in actions {
             self.ids.see(action)?;
             self.model.see(action)?;

@@ -6,8 +6,8 @@ use eddyline::base::payload::Payload;
 use eddyline::trace::{Replayer, Trace};
 use eddyline::wire::{BlockRequest, Message};
 use eddyline::{
-    Action, Config, ConnectFailure, DiskOp, DiskOutcome, Engine, Event, HttpAction, Notice,
-    ResumeData, StoredBlock, StreamAction, StreamEvent,
+    Action, Config, ConnectFailure, DiskOp, DiskOutcome, Encryption, EncryptionPolicy, Engine,
+    Event, HttpAction, Notice, ResumeData, StoredBlock, StreamAction, StreamEvent,
 };
 
 use super::{Checks, budgets};
@@ -22,11 +22,15 @@ fn content() -> Content {
     Content::tracked("checked", 500_000, 32_768, &[URL])
 }
 
-/// A download from a seed, a plain peer that wants to be served, and one that connects to us.
-fn history() -> Trace {
+/// A download from a seed, a plain peer that wants to be served, and one that connects to us; or, all connections being
+/// encrypted, from a seed that we call, with one more that calls us.
+fn history(encrypted: bool) -> Trace {
     let content = content();
     let mut world = World::new(21);
-    let (seed, leech) = (world.add_node(), world.add_node());
+    let policy = if encrypted { EncryptionPolicy::Require } else { EncryptionPolicy::Disable };
+    let encryption = Encryption { policy, ..Encryption::default() };
+    let config = Config { encryption, ..Config::default() };
+    let (seed, leech) = (world.add_node_with(config.clone()), world.add_node_with(config.clone()));
     world.node_mut(leech).record();
     world.trackers.insert(URL.into(), Tracker { interval: 60, ..Tracker::default() });
     world.node_mut(seed).access.up = Some(100_000);
@@ -35,8 +39,13 @@ fn history() -> Trace {
     world.run(1);
     let torrent = world.torrent(leech);
     world.command(leech, eddyline::TorrentCommand::SaveResume.of(torrent));
-    let plain = Puppet::new(&content, b'p').plain().opening(vec![Message::Interested]);
-    world.connect_script(leech, plain.boxed());
+    if encrypted {
+        let other = world.add_node_with(config);
+        world.leech(other, &content, &[leech]);
+    } else {
+        let plain = Puppet::new(&content, b'p').plain().opening(vec![Message::Interested]);
+        world.connect_script(leech, plain.boxed());
+    }
     world.run(70);
     assert!(world.is_complete(leech));
     Trace::parse(world.node_mut(leech).trace()).unwrap()
@@ -46,8 +55,8 @@ fn history() -> Trace {
 type Change<'a> = &'a mut dyn FnMut(u64, &mut Vec<Event>, &mut Vec<Action>);
 
 /// Runs the checkers over the history, each step changed by `change` on the way.
-fn check(change: Change<'_>) -> Result<(), String> {
-    let mut replayer = Replayer::new(history()).unwrap();
+fn check(encrypted: bool, change: Change<'_>) -> Result<(), String> {
+    let mut replayer = Replayer::new(history(encrypted)).unwrap();
     let mut checks = Checks::default();
     while replayer.forward().unwrap().is_some() {
         let last = replayer.last().unwrap();
@@ -63,10 +72,20 @@ fn check(change: Change<'_>) -> Result<(), String> {
 /// asserts that the rule fires.
 pub(super) fn assert_fires(
     rule: &str,
+    change: impl FnMut(&mut Vec<Event>, &mut Vec<Action>) -> bool,
+) {
+    assert_fires_in(false, rule, change);
+}
+
+fn assert_fires_in(
+    encrypted: bool,
+    rule: &str,
     mut change: impl FnMut(&mut Vec<Event>, &mut Vec<Action>) -> bool,
 ) {
     let mut done = false;
-    let outcome = check(&mut |_, events, actions| done = done || change(events, actions));
+    let outcome = check(encrypted, &mut |_, events, actions| {
+        done = done || change(events, actions);
+    });
     assert!(done, "{rule}: nothing was changed");
     let fired = outcome.expect_err(rule);
     assert!(fired.starts_with(rule), "{rule} was broken, and this fired: {fired}");
@@ -117,7 +136,8 @@ fn op() -> DiskOpId {
 
 #[test]
 fn a_healthy_history_passes() {
-    assert_eq!(check(&mut |_, _, _| ()), Ok(()));
+    assert_eq!(check(false, &mut |_, _, _| ()), Ok(()));
+    assert_eq!(check(true, &mut |_, _, _| ()), Ok(()));
 }
 
 #[test]
@@ -127,6 +147,40 @@ fn every_checker_fires_when_its_rule_is_broken() {
     requests();
     the_model();
     politeness();
+}
+
+#[test]
+fn what_is_said_behind_encryption_is_held_against_the_same_rules() {
+    let fires = |rule, change: &mut dyn FnMut(&mut Vec<Event>, &mut Vec<Action>) -> bool| {
+        assert_fires_in(true, rule, change);
+    };
+    fires("messages are sent whole", &mut |_, actions| {
+        let Some((at, conn)) = sender(actions, |bytes| says(bytes, 6)) else { return false };
+        let half = StreamAction::Send(Bytes::from_static(&[0, 0, 0, 13, 6]));
+        actions[at] = Action::Stream(conn, half);
+        true
+    });
+    fires("only what is verified is told", &mut say_after(6, Message::Have(15)));
+    fires("only who is interested is unchoked", &mut say_after(6, Message::Unchoke));
+    fires("only what is verified is served", &mut |_, actions| {
+        let Some((at, conn)) = sender(actions, |bytes| says(bytes, 6)) else { return false };
+        actions.insert(at + 1, Action::Stream(conn, StreamAction::Send(header(15))));
+        true
+    });
+    fires("content follows its header at once", &mut |_, actions| {
+        let Some((at, conn)) = sender(actions, |bytes| says(bytes, 6)) else { return false };
+        let block = StreamAction::SendBlock(Bytes::from_static(&[0; 16]));
+        actions.insert(at + 1, Action::Stream(conn, block));
+        true
+    });
+    // What a peer said is heard: who has said nothing but its handshake is asked for nothing.
+    fires("nothing is asked of who chokes us", &mut |_, actions| {
+        let fast = |bytes: &Bytes| says(bytes, 20) || says(bytes, 5) || says(bytes, 15);
+        let Some((at, conn)) = sender(actions, fast) else { return false };
+        let request = encode(&[Message::Request(BLOCK)]);
+        actions.insert(at + 1, Action::Stream(conn, StreamAction::Send(request)));
+        true
+    });
 }
 
 fn ids_and_links() {
@@ -431,7 +485,7 @@ fn a_link_that_makes_bytes_is_noticed() {
 #[test]
 fn events_that_nobody_asked_for_are_not_taken_for_faults_of_the_engine() {
     let mut once = false;
-    let outcome = check(&mut |_, events, _| {
+    let outcome = check(false, &mut |_, events, _| {
         if !std::mem::replace(&mut once, true) {
             let conn = ConnId::from_u64(5 << 32 | 60);
             let failed = StreamEvent::ConnectFailed(ConnectFailure::Refused);
