@@ -29,6 +29,12 @@ pub(super) fn title(entry: &Entry) -> String {
     }
 }
 
+/// The same, by the name that its file or folder has now.
+pub(super) fn called(store: &ResumeStore, entry: &Entry) -> String {
+    let name = current_name(entry, resume_of(store, entry).as_ref());
+    title(&Entry { name, ..entry.clone() })
+}
+
 /// How its file or folder is called now.
 pub(super) fn current_name(entry: &Entry, resume: Option<&ResumeData>) -> String {
     let renamed = resume.and_then(|resume| resume.renamed.values().next());

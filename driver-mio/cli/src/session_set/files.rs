@@ -33,7 +33,7 @@ use super::super::signals::Signals;
 use super::super::verify::good_of;
 use super::add::claims_of;
 use super::entries::{
-    current_name, move_failure, options_of, place_of, resume_of, source_of, title,
+    called, current_name, move_failure, options_of, place_of, resume_of, source_of, title,
 };
 use super::list::print_changed;
 use super::shared::stays_with_others;
@@ -117,13 +117,13 @@ impl Mover<'_> {
         let resume = resume_of(self.store, &entry);
         let entry = if entry.has_moved(resume.as_ref()) { entry.moved() } else { entry };
         if entry.folder == target {
-            let text = format!("{} is there already", title(&entry));
+            let text = format!("{} is there already", called(self.store, &entry));
             self.put(entry.not_moved())?;
             return Ok(text);
         }
         if self.set.torrent(&entry.hash).is_err() {
             // Nothing of it is on the disk yet.
-            let text = format!("{} will be in {target}", title(&entry));
+            let text = format!("{} will be in {target}", called(self.store, &entry));
             self.put(Entry { folder: target, ..entry }.not_moved())?;
             return Ok(text);
         }
@@ -151,7 +151,7 @@ impl Mover<'_> {
         Status::tell_move(self.store.state(), &entry.hash, None);
         match done {
             Ok(()) => {
-                let text = format!("moved {} to {target}", title(&entry));
+                let text = format!("moved {} to {target}", called(self.store, &entry));
                 Status::solved(self.store.state(), &entry.hash);
                 self.put(entry.moved())?;
                 Ok(text)
@@ -160,7 +160,7 @@ impl Mover<'_> {
             Err(failure) if self.signals.exit_code().is_some() => Err(failure),
             // Something else stands where its files would be, and nothing is to be brought along.
             Err(_) if self.has_nothing(&entry) => {
-                let text = format!("{} will be in {target}", title(&entry));
+                let text = format!("{} will be in {target}", called(self.store, &entry));
                 Status::solved(self.store.state(), &entry.hash);
                 self.put(Entry { folder: target, ..entry }.not_moved())?;
                 Ok(text)
@@ -271,10 +271,11 @@ impl Renamer<'_> {
         };
         let what = file.map_or(String::new(), |file| format!("file {file} of "));
         if is_called(&metainfo, resume_of(store, entry).as_ref(), &rename) {
-            return Ok(format!("{what}{} is called {name} already", title(entry)));
+            return Ok(format!("{what}{} is called {name} already", called(store, entry)));
         }
         stays_with_others(set, store, entry, &metainfo, "renamed")?;
         can_be_called(set, store, entry, &metainfo, &rename)?;
+        let before = called(store, entry);
         let rename = TorrentCommand::Rename(rename);
         let done = perform(self.session, entry, self.signals, &rename, |_, _| {});
         done.map_err(|why| match why.code {
@@ -282,7 +283,7 @@ impl Renamer<'_> {
             _ => why,
         })?;
         Status::solved(store.state(), &entry.hash);
-        Ok(format!("renamed {what}{} to {name}", title(entry)))
+        Ok(format!("renamed {what}{before} to {name}"))
     }
 }
 

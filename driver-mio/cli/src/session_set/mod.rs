@@ -23,7 +23,7 @@ use super::setup::{state_dir, store_failure};
 use eddyline_disk::locks::Lock;
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_session::session_store::{Entry, PAUSED, SessionSet, SessionStore};
-use entries::{current_name, resume_of, title};
+use entries::{called, current_name, resume_of};
 
 pub use add::spare_set;
 
@@ -146,7 +146,7 @@ fn set_paused(args: &ChangeArgs, paused: u8) -> Result<ExitCode, Failure> {
     if args.state.json {
         list::print_changed(&set, &store, hashes);
     } else {
-        entries.iter().for_each(|entry| line(&format!("{done} {}", title(entry))));
+        entries.iter().for_each(|entry| line(&format!("{done} {}", called(&store, entry))));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use super::super::documents::Removed;
 use super::super::exit::Failure;
 use super::super::found::path_in;
 use super::super::output::{json as print_json, line, say};
-use super::entries::{hash_of, place_of, resume_of, title};
+use super::entries::{called, hash_of, place_of, resume_of};
 use super::shared::shared;
 use super::{Locked, disk, lock, named, refused};
 
@@ -30,7 +30,7 @@ pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode, Failure> {
         if let Some(hash) = hash_of(&entry) {
             store.lock(hash, "session remove").map_err(|error| refused(&entry.name, error))?;
         }
-        let folder = PathBuf::from(&entry.folder);
+        let (folder, name) = (PathBuf::from(&entry.folder), called(&store, &entry));
         if args.with_data {
             delete_data(&set, &store, &entry).map_err(|error| disk(&folder, &error))?;
         }
@@ -39,7 +39,7 @@ pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode, Failure> {
         }
         set.remove(&entry.hash).map_err(|error| disk(&folder, &error))?;
         if !state.json {
-            line(&format!("removed {}", title(&entry)));
+            line(&format!("removed {name}"));
         }
         removed.push(Removed { info_hash: entry.hash, name: entry.name });
     }

@@ -27,7 +27,7 @@ use super::super::setup::Setup;
 use super::super::signals::Signals;
 use super::add::skipped;
 use super::entries::{
-    Here, hash_of, look, move_failure, options_of, place_of, resume_of, source_of, title,
+    Here, called, hash_of, look, move_failure, options_of, place_of, resume_of, source_of, title,
 };
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
@@ -148,7 +148,7 @@ impl Run<'_> {
         let all: Vec<Entry> = self.set.list().into_iter().cloned().collect();
         for entry in all.iter().filter(|entry| entry.paused == 0) {
             if let Some(holder) = hash_of(entry).and_then(|hash| store.holder(hash)) {
-                warn(&format!("{} is left out: {holder} works on it", title(entry)));
+                warn(&format!("{} is left out: {holder} works on it", called(store, entry)));
                 continue;
             }
             self.goals.track(entry, resume_of(store, entry).map_or(0, |resume| resume.uploaded));
@@ -185,7 +185,7 @@ impl Run<'_> {
                     Here::Changed => "its files have changed since; they are checked",
                     Here::Lacking => "some of it is missing now",
                 };
-                warn(&format!("{} was finished, and {what}", title(entry)));
+                warn(&format!("{} was finished, and {what}", called(store, entry)));
             }
             puts.push((Entry { paused: 0, ..entry.clone() }, None));
         }

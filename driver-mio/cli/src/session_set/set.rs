@@ -13,7 +13,7 @@ use super::super::output::line;
 use super::super::selection::check;
 use super::super::units::Limit;
 use super::add::{seconds, skipped};
-use super::entries::{lacks_wanted, resume_of, title};
+use super::entries::{called, lacks_wanted, resume_of};
 use super::list::print_changed;
 use super::status::Status;
 use super::{Locked, disk, lock, named};
@@ -49,7 +49,7 @@ pub(super) fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     if !args.select.is_empty() {
         hashes.iter().for_each(|hash| Status::solved(store.state(), hash));
     }
-    let titles: Vec<String> = changed.iter().map(title).collect();
+    let titles: Vec<String> = changed.iter().map(|entry| called(&store, entry)).collect();
     let puts = changed.into_iter().map(|entry| (entry, None));
     set.put(puts.collect()).map_err(|error| disk(store.state(), &error))?;
     if state.json {

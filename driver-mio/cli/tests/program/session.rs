@@ -126,14 +126,16 @@ fn files_are_renamed_inside_their_folder_and_the_list_has_current_names() {
     home.succeed(&["session", "rename", "set", "other"]);
     assert!(home.path().join("source/other/new.bin").exists());
     assert_eq!(home.listed()[0]["name"], "other");
-    home.succeed(&["session", "rename", "other", "other/deep/c", "--file", "3"]);
+    let told = home.succeed(&["session", "rename", "other", "other/deep/c", "--file", "3"]);
+    assert!(told.starts_with("renamed file 3 of other "), "{told}");
     assert!(home.path().join("source/other/deep/c").exists());
     for bad in ["../out", "/out", "other/../../out"] {
         home.refuse(2, &["session", "rename", "other", bad, "--file", "1"]);
     }
     home.refuse(2, &["session", "rename", "other", "x", "--file", "9"]);
     home.succeed(&["session", "verify", "other"]);
-    home.succeed(&["session", "remove", "other", "--with-data"]);
+    let told = home.succeed(&["session", "remove", "other", "--with-data"]);
+    assert!(told.starts_with("removed other "), "{told}");
     assert!(!home.path().join("source/other").exists());
 }
 
