@@ -291,6 +291,8 @@ impl Reporter {
             up_rate: progress.up_rate,
             peers: view.peers,
             seeds: view.seeds,
+            utp: view.utp,
+            encrypted: view.encrypted,
         };
         self.event(session, Some(item), event);
         self.told.entry(item.hash()).or_default().progress_told(progress);
@@ -510,6 +512,7 @@ fn row(item: &Item, view: &TorrentView, stall: Option<Stall>, with_map: bool) ->
         uploaded: view.uploaded,
         peers: view.peers,
         seeds: view.seeds,
+        utp: view.utp,
         note: stall.map(|stall| format!("nothing moves: {}", why(stall))),
         map: if with_map { map(&view.have) } else { Vec::new() },
     }

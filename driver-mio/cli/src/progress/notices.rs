@@ -123,7 +123,7 @@ impl Reporter {
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
                 self.manners.insert(*conn, (*transport, encrypted));
                 let change = PeerChange::Connected { source: (*source).into() };
-                let event = peer(addr, change, &client, (*transport, encrypted));
+                let event = peer(addr, change, &client, Some((*transport, encrypted)));
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
@@ -138,7 +138,7 @@ impl Reporter {
             }
             Notice::PeerClosed { torrent, conn, addr, reason } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let manner = self.manners.remove(conn).unwrap_or_default();
+                let manner = self.manners.remove(conn);
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
                 let event = peer(addr, PeerChange::Closed { reason }, &client, manner);
@@ -149,7 +149,7 @@ impl Reporter {
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    let event = peer(addr, PeerChange::Banned, "", Default::default());
+                    let event = peer(addr, PeerChange::Banned, "", None);
                     self.event(session, item, event);
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
@@ -210,9 +210,11 @@ fn peer<'a>(
     addr: &std::net::SocketAddr,
     change: PeerChange,
     client: &'a str,
-    (transport, encrypted): (Transport, bool),
+    manner: Option<(Transport, bool)>,
 ) -> Event<'a> {
-    let (addr, transport) = (addr.to_string(), transport.into());
+    let addr = addr.to_string();
+    let (transport, encrypted) =
+        manner.map(|(transport, encrypted)| (transport.into(), encrypted)).unzip();
     Event::Peer { addr, client, transport, encrypted, change }
 }
 

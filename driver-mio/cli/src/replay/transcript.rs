@@ -1,7 +1,7 @@
 //! A step in words: what came, what was asked for. Names are kept from step to step, so that a
 //! connection goes by its address, a reply by its address on the web, an outcome by its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -102,6 +102,8 @@ pub struct Transcript {
     sockets: BTreeMap<SocketToken, SocketAddr>,
     addrs: BTreeMap<ConnId, SocketAddr>,
     heard: BTreeMap<ConnId, (FrameAssembler, bool)>,
+    /// Connections whose bytes are deciphered before they are on record.
+    clear: BTreeSet<ConnId>,
     ops: BTreeMap<DiskOpId, (Option<u32>, String)>,
     exchanges: BTreeMap<ExchangeId, String>,
     lookups: BTreeMap<LookupId, String>,
@@ -214,7 +216,9 @@ impl Transcript {
                     said.push("handshake".to_owned());
                 }
                 Ok(None) => return ("part of a handshake".to_owned(), pieces),
-                Err(_) => return (format!("{length} that are no handshake"), pieces),
+                // Behind an encrypted one it may lie in what was deciphered elsewhere.
+                Err(_) if self.clear.contains(&conn) => return (length, pieces),
+                Err(_) => return (format!("{length} of an encrypted handshake"), pieces),
             }
         }
         loop {
@@ -262,7 +266,7 @@ impl Transcript {
                 Line::new(text, None, Vec::new())
             }
             Action::Transmit(_, packet) => {
-                let text = format!("send {} {} bytes by µTP", packet.to, packet.length());
+                let text = format!("send {} {} bytes over uTP", packet.to, packet.length());
                 Line::new(text, packet.stream, Vec::new())
             }
             Action::Refuse { socket } => {
@@ -288,6 +292,11 @@ impl Transcript {
         match what {
             StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
                 self.addrs.insert(conn, *remote);
+            }
+            StreamAction::Decipher(_) => {
+                // What comes from here on is as it was meant.
+                self.heard.remove(&conn);
+                self.clear.insert(conn);
             }
             StreamAction::Adopt { socket } => {
                 let addr = self.sockets.remove(socket);
