@@ -1,7 +1,10 @@
 //! The other clients, each as a seeder and as a leecher.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::lab::{Lab, Process, free_port, succeed, wait_until};
 
@@ -66,6 +69,11 @@ pub fn transmission_encrypted(lab: &Lab, dir: &Path, seeding: bool) -> Client {
 /// Transmission that speaks µTP too.
 pub fn transmission_utp(lab: &Lab, dir: &Path, seeding: bool) -> Client {
     transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, (0, "true"))
+}
+
+/// Transmission that requires encryption and speaks µTP too.
+pub fn transmission_utp_encrypted(lab: &Lab, dir: &Path, seeding: bool) -> Client {
+    transmission_that(lab, &lab.torrent.to_string_lossy(), dir, seeding, (2, "true"))
 }
 
 /// Transmission with what it says of encryption, and of µTP.
@@ -156,4 +164,71 @@ fn aria2_with(lab: &Lab, source: &str, dir: &Path, seeding: bool, flags: &[&str]
         std::fs::metadata(&target).is_ok_and(|meta| meta.len() == total) && !control.exists()
     });
     Client { process, port, done, name: "aria2" }
+}
+
+/// What qBittorrent speaks.
+pub struct Manner {
+    /// `Both`, `TCP` or `UTP`.
+    pub transport: &'static str,
+    /// Whether it speaks to those alone who encrypt.
+    pub encrypted: bool,
+}
+
+/// qBittorrent with a `.torrent` or a magnet, which finds peers by the torrent's tracker.
+pub fn qbittorrent(lab: &Lab, source: &str, dir: &Path, seeding: bool, manner: &Manner) -> Client {
+    let (port, web) = (free_port(), free_port());
+    let profile = lab.dir(&format!("qbittorrent-{port}"));
+    let config = profile.join("qBittorrent/config");
+    std::fs::create_dir_all(&config).unwrap();
+    let (encryption, transport) = (u8::from(manner.encrypted), manner.transport);
+    let settings = format!(
+        r"[LegalNotice]
+Accepted=true
+[BitTorrent]
+Session\Port={port}
+Session\BTProtocol={transport}
+Session\Encryption={encryption}
+Session\DHTEnabled=false
+Session\LSDEnabled=false
+Session\PeXEnabled=false
+Session\InterfaceAddress=127.0.0.1
+Session\MultiConnectionsPerIp=true
+Session\DefaultSavePath={}
+[Network]
+PortForwardingEnabled=false
+[Preferences]
+WebUI\LocalHostAuth=false
+WebUI\Address=127.0.0.1
+",
+        dir.display()
+    );
+    std::fs::write(config.join("qBittorrent.conf"), settings).unwrap();
+    let mut command = Command::new("qbittorrent-nox");
+    command.env("HOME", &profile).arg(format!("--profile={}", profile.display()));
+    let process = Process::start(command.arg(format!("--webui-port={web}")).arg(source));
+    let done = Box::new(move |_: &mut Process| {
+        let said = get(web, "/api/v2/torrents/info").unwrap_or_default();
+        said.contains("\"progress\":1,")
+            && ["\"stalledUP\"", "\"uploading\""].iter().any(|state| said.contains(state))
+    });
+    let mut client = Client { process, port, done, name: "qBittorrent" };
+    if seeding {
+        client.wait_done();
+    }
+    client
+}
+
+/// What qBittorrent's web interface answers: a list. It leaves the connection open.
+fn get(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    while !answer.ends_with(b"]") {
+        match stream.read(&mut part)? {
+            0 => break,
+            count => answer.extend_from_slice(&part[..count]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -10,6 +10,7 @@ mod encryption;
 mod hostile;
 mod lab;
 mod magnets;
+mod manners;
 mod recording_tracker;
 mod routers;
 mod scale;

@@ -137,6 +137,7 @@ impl HashingProgress {
             uploaded: 0,
             peers: 0,
             seeds: 0,
+            utp: 0,
             note: None,
             map: Vec::new(),
         }

@@ -62,7 +62,7 @@ impl Setup {
         flags: &TransferFlags,
         sources: &[String],
     ) -> Result<Self, Failure> {
-        let (peers, network) = (&flags.peers, &flags.network);
+        let (peers, network, limits) = (&flags.peers, &flags.network, &flags.limits);
         let mut engine = Config {
             trackers: !peers.no_trackers,
             announce: peers.announce,
@@ -73,6 +73,8 @@ impl Setup {
             encryption: Encryption { policy: network.encryption, level: network.encryption_level },
             transports: network.transport,
             limit_utp: !flags.limits.no_limit_utp,
+            tcp_limits: RateLimits { down: limits.max_down_tcp, up: limits.max_up_tcp },
+            utp_limits: RateLimits { down: limits.max_down_utp, up: limits.max_up_utp },
             ..engine_config()
         };
         if !peers.dht_bootstrap.is_empty() {

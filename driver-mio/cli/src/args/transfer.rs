@@ -55,6 +55,18 @@ pub struct LimitFlags {
         long_help = "Exempt uTP from --max-down and --max-up: it yields to other traffic by itself."
     )]
     pub no_limit_utp: bool,
+    /// Limit what comes over TCP, beside --max-down.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub max_down_tcp: Option<u64>,
+    /// Limit what goes over TCP, beside --max-up.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub max_up_tcp: Option<u64>,
+    /// Limit what comes over uTP.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub max_down_utp: Option<u64>,
+    /// Limit what goes over uTP.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub max_up_utp: Option<u64>,
     /// Limit the number of peers of each torrent [default: 100].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_peers: Option<u32>,

@@ -57,7 +57,18 @@ pub enum Event<'a> {
     /// How far the torrent is; at most once a second. Lengths are those of the selected files, rates are bytes per
     /// second.
     #[cfg_attr(test, schemars(transform = of_a_torrent))]
-    Progress { done: u64, length: u64, down_rate: u64, up_rate: u64, peers: u32, seeds: u32 },
+    Progress {
+        done: u64,
+        length: u64,
+        down_rate: u64,
+        up_rate: u64,
+        peers: u32,
+        seeds: u32,
+        /// Peers over uTP.
+        utp: u32,
+        /// Peers with whom all bytes are encrypted.
+        encrypted: u32,
+    },
     /// Data that is on the disk is hashed; at most once a second, and at its end.
     #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
     Checking { done: u64, length: u64 },
@@ -68,8 +79,10 @@ pub enum Event<'a> {
     Peer {
         addr: String,
         client: &'a str,
-        transport: Carrier,
-        encrypted: bool,
+        /// What carried the connection, or was to; null of an address that is banned.
+        transport: Option<Carrier>,
+        /// Whether all bytes are encrypted; null of one that never was a peer.
+        encrypted: Option<bool>,
         #[serde(flatten)]
         change: PeerChange,
     },

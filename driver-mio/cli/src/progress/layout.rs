@@ -43,6 +43,8 @@ pub struct Row {
     pub uploaded: u64,
     pub peers: u32,
     pub seeds: u32,
+    /// Peers over uTP.
+    pub utp: u32,
     /// Why nothing moves.
     pub note: Option<String>,
     /// Which parts are here, first to last, in eighths.
@@ -346,7 +348,8 @@ pub fn plain(row: &Row) -> String {
         Phase::Seeding => parts.push(format!("up {}", rate(row.up_rate))),
     }
     let (peers, seeds) = (plural(row.peers, "peer"), plural(row.seeds, "seed"));
-    parts.push(format!("{} {peers} ({} {seeds})", row.peers, row.seeds));
+    let utp = if row.utp > 0 { format!(", {} over uTP", row.utp) } else { String::new() };
+    parts.push(format!("{} {peers} ({} {seeds}{utp})", row.peers, row.seeds));
     parts.join(", ")
 }
 
@@ -373,6 +376,7 @@ pub fn summary(rows: &[Row], name: String) -> Row {
         uploaded: sum(|row| row.uploaded),
         peers: rows.iter().map(|row| row.peers).fold(0, u32::saturating_add),
         seeds: rows.iter().map(|row| row.seeds).fold(0, u32::saturating_add),
+        utp: rows.iter().map(|row| row.utp).fold(0, u32::saturating_add),
         note: None,
         map: Vec::new(),
     }

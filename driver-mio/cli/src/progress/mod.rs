@@ -11,7 +11,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use eddyline::base::bits::Bits;
@@ -59,8 +59,8 @@ pub struct Reporter {
     told: BTreeMap<Sha1Hash, Told>,
     /// Clients of peers that are connected; for those who want to know who went.
     clients: BTreeMap<ConnId, String>,
-    /// Connections of which all bytes are encrypted.
-    encrypted: BTreeSet<ConnId>,
+    /// Whether all bytes of a connection with a peer are encrypted.
+    encrypted: BTreeMap<ConnId, bool>,
     completed: bool,
     /// It was told that nothing can be sent.
     cut_off: bool,
@@ -94,7 +94,7 @@ impl Reporter {
             last_progress: now,
             told: BTreeMap::new(),
             clients: BTreeMap::new(),
-            encrypted: BTreeSet::new(),
+            encrypted: BTreeMap::new(),
             completed: false,
             cut_off: false,
             signal: None,
@@ -320,6 +320,8 @@ impl Reporter {
             up_rate: progress.up_rate,
             peers: view.peers,
             seeds: view.seeds,
+            utp: view.utp,
+            encrypted: view.encrypted,
         };
         self.event(session, Some(item), event);
         self.told.entry(item.hash()).or_default().progress_told(progress);
@@ -545,6 +547,7 @@ fn row(item: &Item, view: &TorrentView, stall: Option<Stall>, with_map: bool) ->
         uploaded: view.uploaded,
         peers: view.peers,
         seeds: view.seeds,
+        utp: view.utp,
         note: stall.map(|stall| format!("nothing moves: {}", why(stall))),
         map: if with_map { map(&view.have) } else { Vec::new() },
     }

@@ -122,11 +122,9 @@ impl Reporter {
                 self.clients.insert(*conn, client.clone());
                 let item = session.item(*torrent);
                 let encrypted = *encryption == Some(EncryptionMethod::Rc4);
-                if encrypted {
-                    self.encrypted.insert(*conn);
-                }
+                self.encrypted.insert(*conn, encrypted);
                 let change = PeerChange::Connected { source: (*source).into() };
-                let event = peer(addr, change, &client, (*transport, encrypted));
+                let event = peer(addr, change, &client, Some(*transport), Some(encrypted));
                 self.event(session, item, event);
                 let client = if client.is_empty() { "an unknown client".into() } else { client };
                 let hidden = match encryption {
@@ -141,10 +139,11 @@ impl Reporter {
             }
             Notice::PeerClosed { torrent, conn, addr, reason, transport } if self.verbose > 0 => {
                 let client = self.clients.remove(conn).unwrap_or_default();
-                let manner = (*transport, self.encrypted.remove(conn));
+                let encrypted = self.encrypted.remove(conn);
                 let item = torrent.and_then(|torrent| session.item(torrent));
                 let (reason, words) = close_reason(*reason);
-                let event = peer(addr, PeerChange::Closed { reason }, &client, manner);
+                let event =
+                    peer(addr, PeerChange::Closed { reason }, &client, Some(*transport), encrypted);
                 self.event(session, item, event);
                 let client = if client.is_empty() { client } else { format!(" ({client})") };
                 self.say_of(session, item, &format!("peer {addr}{client} closed: {words}"));
@@ -152,7 +151,7 @@ impl Reporter {
             Notice::PeerBanned(torrent, addr) => {
                 let item = session.item(*torrent);
                 if self.verbose > 0 {
-                    let event = peer(addr, PeerChange::Banned, "", Default::default());
+                    let event = peer(addr, PeerChange::Banned, "", None, None);
                     self.event(session, item, event);
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
@@ -213,8 +212,10 @@ fn peer<'a>(
     addr: &std::net::SocketAddr,
     change: PeerChange,
     client: &'a str,
-    (transport, encrypted): (Transport, bool),
+    transport: Option<Transport>,
+    encrypted: Option<bool>,
 ) -> Event<'a> {
-    let (addr, transport) = (addr.to_string(), transport.into());
+    let addr = addr.to_string();
+    let transport = transport.map(Into::into);
     Event::Peer { addr, client, transport, encrypted, change }
 }

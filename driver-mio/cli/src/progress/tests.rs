@@ -17,6 +17,7 @@ fn torrent(name: &str, phase: Phase) -> Row {
         uploaded: 2_415_919_104,
         peers: 34,
         seeds: 12,
+        utp: 3,
         note: None,
         map: vec![8, 4, 0, 8],
     }
@@ -103,6 +104,7 @@ fn columns_stay_where_they_are_whatever_the_numbers() {
         up_rate: 999_999_999,
         peers: 1,
         seeds: 0,
+        utp: 0,
         ..before.clone()
     };
     for columns in [40, 80, 120, 200] {
@@ -214,7 +216,7 @@ fn the_map_shows_shares_and_is_full_only_when_all_is_there() {
 fn a_plain_line_says_it_in_words() {
     assert_eq!(
         plain(&torrent("x", Phase::Downloading)),
-        "x, 26.6%, 1.2 GiB of 4.5 GiB, down 12.3 MiB/s, up 1.2 MiB/s, ETA 4:34, 34 peers (12 seeds)"
+        "x, 26.6%, 1.2 GiB of 4.5 GiB, down 12.3 MiB/s, up 1.2 MiB/s, ETA 4:34, 34 peers (12 seeds, 3 over uTP)"
     );
     assert!(plain(&torrent("x", Phase::Metadata)).contains("looking for the metadata"));
 }

@@ -87,8 +87,9 @@ impl Story {
 
     fn tell_notice(&mut self, notice: &Notice, now: Instant) {
         match notice {
-            Notice::PeerConnected { addr, client, .. } => {
-                self.peers.insert(*addr, words::known(client));
+            Notice::PeerConnected { addr, client, transport, encryption, .. } => {
+                let manner = words::manner(*transport, *encryption);
+                self.peers.insert(*addr, format!("{} {manner}", words::known(client)));
             }
             Notice::PieceVerified(_, piece) => {
                 self.first.get_or_insert((*piece, now));

@@ -1,7 +1,7 @@
 //! A step in words: what came, what was asked for. Names are kept from step to step, so that a
 //! connection goes by its address, a reply by its address on the web, an outcome by its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -102,6 +102,8 @@ pub struct Transcript {
     sockets: BTreeMap<SocketToken, SocketAddr>,
     addrs: BTreeMap<ConnId, SocketAddr>,
     heard: BTreeMap<ConnId, (FrameAssembler, bool)>,
+    /// Connections whose bytes are deciphered before they are on record.
+    clear: BTreeSet<ConnId>,
     ops: BTreeMap<DiskOpId, (Option<u32>, String)>,
     exchanges: BTreeMap<ExchangeId, String>,
     lookups: BTreeMap<LookupId, String>,
@@ -216,7 +218,9 @@ impl Transcript {
                     said.push("handshake".to_owned());
                 }
                 Ok(None) => return ("part of a handshake".to_owned(), pieces),
-                Err(_) => return (format!("{length} that are no handshake"), pieces),
+                // Behind an encrypted one it may lie in what was deciphered elsewhere.
+                Err(_) if self.clear.contains(&conn) => return (length, pieces),
+                Err(_) => return (format!("{length} of an encrypted handshake"), pieces),
             }
         }
         loop {
@@ -267,7 +271,7 @@ impl Transcript {
             }
             Action::Transmit(_, packet) => {
                 let length = count(packet.length(), "byte");
-                let text = format!("send {} {length} by µTP", packet.to);
+                let text = format!("send {} {length} over uTP", packet.to);
                 Line::new(text, packet.stream, Vec::new())
             }
             Action::Refuse { socket } => {
@@ -293,6 +297,11 @@ impl Transcript {
         match what {
             StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
                 self.addrs.insert(conn, *remote);
+            }
+            StreamAction::Decipher(_) => {
+                // What comes from here on is as it was meant.
+                self.heard.remove(&conn);
+                self.clear.insert(conn);
             }
             StreamAction::Adopt { socket } => {
                 let addr = self.sockets.remove(socket);

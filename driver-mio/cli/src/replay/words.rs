@@ -5,8 +5,9 @@ use eddyline::dht::krpc::Body;
 use eddyline::tracker::{UdpRequest, UdpResponse};
 use eddyline::wire::Message;
 use eddyline::{
-    CloseKind, CloseMode, CloseReason, Command, ConnectFailure, DiskOp, DiskOutcome, HttpEvent,
-    Notice, Priority, RateLimits, Rename, StreamKey, TorrentCommand, WakeReason,
+    CloseKind, CloseMode, CloseReason, Command, ConnectFailure, DiskOp, DiskOutcome,
+    EncryptionMethod, HttpEvent, Notice, Priority, RateLimits, Rename, StreamKey, TorrentCommand,
+    Transport, WakeReason,
 };
 
 use super::super::clients::client_name;
@@ -220,8 +221,9 @@ pub fn notice(notice: &Notice) -> String {
             format!("torrent failed: {}", kind_of(&format!("{error:?}")))
         }
         Notice::DiskFull(_) => "the disk is full".to_owned(),
-        Notice::PeerConnected { addr, client, .. } => {
-            format!("peer {addr} connected, it is {}", known(client))
+        Notice::PeerConnected { addr, client, transport, encryption, .. } => {
+            let manner = manner(*transport, *encryption);
+            format!("peer {addr} connected {manner}, it is {}", known(client))
         }
         Notice::PeerClosed { addr, reason, .. } => {
             format!("peer {addr} closed: {}", close_reason(*reason))
@@ -247,6 +249,17 @@ pub fn notice(notice: &Notice) -> String {
 /// A client by name, where its peer id says one.
 pub fn known(client: &str) -> String {
     if client.is_empty() { "an unknown client".to_owned() } else { client_name(client) }
+}
+
+/// What a connection with a peer goes over, and how it is encrypted.
+pub fn manner(transport: Transport, encryption: Option<EncryptionMethod>) -> String {
+    let carried = if transport == Transport::Utp { "over uTP" } else { "over TCP" };
+    let hidden = match encryption {
+        Some(EncryptionMethod::Rc4) => ", encrypted",
+        Some(EncryptionMethod::Plaintext) => ", with an encrypted handshake",
+        None => "",
+    };
+    format!("{carried}{hidden}")
 }
 
 /// A message of the peer protocol.
@@ -288,6 +301,9 @@ pub fn datagram(data: &[u8], ipv6: bool) -> String {
             UdpRequest::Scrape { .. } => "a scrape of a tracker".to_owned(),
         };
     }
+    if let Some(packet) = utp(data) {
+        return packet;
+    }
     match UdpResponse::decode(data, ipv6) {
         Some(UdpResponse::Connect { .. }) => "a tracker's greeting".to_owned(),
         Some(UdpResponse::Announce { peers, interval, .. }) => {
@@ -300,6 +316,19 @@ pub fn datagram(data: &[u8], ipv6: bool) -> String {
         }
         None => format!("{} of no known protocol", count(data.len(), "byte")),
     }
+}
+
+/// A packet of uTP (BEP 29): a kind and the version 1 in the first byte, and a header of twenty.
+fn utp(data: &[u8]) -> Option<String> {
+    let kind = match data.first()? {
+        0x01 => "data",
+        0x11 => "the end of a stream",
+        0x21 => "an ack",
+        0x31 => "a reset",
+        0x41 => "a call",
+        _ => return None,
+    };
+    (data.len() >= 20).then(|| format!("{kind} over uTP ({} bytes)", data.len()))
 }
 
 fn dht(packet: &Packet) -> String {
@@ -351,6 +380,8 @@ mod tests {
             "a tracker's refusal: no"
         );
         assert_eq!(datagram(b"xyz", false), "3 bytes of no known protocol");
+        assert_eq!(datagram(&[0x31; 20], false), "a reset over uTP (20 bytes)");
+        assert_eq!(datagram(&[0x01; 900], false), "data over uTP (900 bytes)");
     }
 
     #[test]
