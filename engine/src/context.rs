@@ -17,6 +17,7 @@ mod network;
 mod randomness;
 mod reach;
 mod utp;
+mod waiting_room;
 
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub use network::Network;
 pub use randomness::Randomness;
 pub use reach::Reach;
 pub use utp::{ACCEPT_ROOM, Utp};
+pub use waiting_room::WaitingRoom;
 
 /// What a timer wakes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -19,6 +19,8 @@ use crate::base::time::Instant;
 use crate::picker::PeerKey;
 use crate::wire::{FrameAssembler, Handshake};
 
+use super::WaitingRoom;
+
 /// How far a connection has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Phase {
@@ -98,6 +100,8 @@ pub struct Conn {
     pub residue: Option<Box<StreamCipher>>,
     /// Somebody is there and has said that nobody listens for TCP.
     pub refused: bool,
+    /// It came by itself and has not begun to shake hands: it waits where that takes nobody's place.
+    pub waits: bool,
 }
 
 impl Conn {
@@ -121,12 +125,13 @@ impl Conn {
             named_by: None,
             residue: None,
             refused: false,
+            waits: false,
         }
     }
 
-    /// Whether it came by itself and has not said yet what it wants.
+    /// Whether it came by itself, has begun to shake hands, and not said yet what it wants.
     pub fn is_stranger(&self) -> bool {
-        self.torrent.is_none()
+        self.torrent.is_none() && !self.waits
     }
 
     /// Whether its encrypted handshake cannot go on before there is a key for it.
@@ -148,23 +153,53 @@ pub struct ConnTable {
     /// Connections being made, by who named the address.
     half_open_by: Counts<NamedBy>,
     handshaking: u32,
+    /// Those who have not begun to shake hands. They are in none of the counts above.
+    waiting: WaitingRoom,
 }
 
 impl ConnTable {
     /// Adds a connection.
     pub fn insert(&mut self, conn: Conn) -> ConnId {
+        if conn.waits {
+            let (host, until) = (Prefix::of(conn.remote.ip()), conn.deadline);
+            let id = self.conns.insert(conn);
+            self.waiting.enter(id, host, until);
+            return id;
+        }
+        self.count_in(&conn);
+        self.conns.insert(conn)
+    }
+
+    fn count_in(&mut self, conn: &Conn) {
         self.crowd.add(conn.remote.ip());
         if conn.is_stranger() {
             self.strangers_from.add(Prefix::of(conn.remote.ip()));
             self.strangers += 1;
         }
         self.count(&conn.phase, conn.named_by, 1);
-        self.conns.insert(conn)
+    }
+
+    /// Somebody begins to shake hands, and has a place from now on.
+    pub fn begins(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.waits) else { return };
+        self.waiting.leave(id, Prefix::of(conn.remote.ip()), conn.deadline);
+        conn.waits = false;
+        let conn = conn.clone();
+        self.count_in(&conn);
+    }
+
+    /// Those who have not begun to shake hands.
+    pub const fn waiting(&self) -> &WaitingRoom {
+        &self.waiting
     }
 
     /// Takes a connection out.
     pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.conns.remove(id)?;
+        if conn.waits {
+            self.waiting.leave(id, Prefix::of(conn.remote.ip()), conn.deadline);
+            return Some(conn);
+        }
         self.count(&conn.phase, conn.named_by, -1);
         self.crowd.remove(conn.remote.ip());
         if conn.is_stranger() {
@@ -242,9 +277,9 @@ impl ConnTable {
         clear.freeze()
     }
 
-    /// Number of connections.
+    /// Number of connections, without those who have not begun to shake hands.
     pub fn len(&self) -> u32 {
-        self.conns.len() as u32
+        self.conns.len() as u32 - self.waiting.count()
     }
 
     /// Connections being made.
@@ -309,14 +344,19 @@ impl ConnTable {
     /// # Errors
     /// The name of the rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
+        let placed = || self.conns.iter().filter(|(_, conn)| !conn.waits);
         let count = |wanted: fn(&Phase) -> bool| {
-            self.conns.iter().filter(|(_, conn)| wanted(&conn.phase)).count() as u32
+            placed().filter(|(_, conn)| wanted(&conn.phase)).count() as u32
         };
+        let mut waiting = WaitingRoom::default();
+        for (id, conn) in self.conns.iter().filter(|(_, conn)| conn.waits) {
+            waiting.enter(id, Prefix::of(conn.remote.ip()), conn.deadline);
+        }
         let half_open = count(|phase| matches!(phase, Phase::Connecting));
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
         let named_by = self.conns.iter().filter(|(_, c)| matches!(c.phase, Phase::Connecting));
         let half_open_by: Counts<_> = named_by.filter_map(|(_, conn)| conn.named_by).collect();
-        let all = self.conns.iter().map(|(_, conn)| conn.remote.ip());
+        let all = placed().map(|(_, conn)| conn.remote.ip());
         let strangers = self.conns.iter().filter(|(_, conn)| conn.is_stranger());
         let strangers: Vec<Prefix> =
             strangers.map(|(_, conn)| Prefix::of(conn.remote.ip())).collect();
@@ -324,6 +364,7 @@ impl ConnTable {
             && half_open_by == self.half_open_by
             && strangers.len() as u32 == self.strangers
             && handshaking == self.handshaking
+            && waiting == self.waiting
             && strangers.into_iter().collect::<Counts<_>>() == self.strangers_from
             && all.collect::<Crowd>() == self.crowd;
         if same { Ok(()) } else { Err("connection counters equal the recount") }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use eddyline_mse::{
-    Agreed, Fault, Handshake as Exchange, Initiator, MAX_HELD, MAX_PAD, MseError, Need,
+    Agreed, Fault, Handshake as Exchange, Initiator, KEY_LEN, MAX_HELD, MAX_PAD, MseError, Need,
     Opening as Begins, PRIVATE_LEN, StreamCipher, recognise, torrent_hash,
 };
 use serde::{Deserialize, Serialize};
@@ -163,6 +163,12 @@ impl Engine {
             Opening::Unknown(mut first) => {
                 first.extend_from_slice(&bytes);
                 match recognise(&first) {
+                    // Before its key is here there is nothing to do for it, and it takes nobody's place.
+                    Begins::Encrypted if first.len() < KEY_LEN => {
+                        early.opening = Opening::Unknown(first);
+                        self.content.note_clear(&Bytes::new());
+                        Ok(Bytes::new())
+                    }
                     Begins::Undecided => {
                         early.opening = Opening::Unknown(first);
                         self.content.note_clear(&Bytes::new());
@@ -176,6 +182,7 @@ impl Engine {
                         self.content.note_clear(&first);
                         Ok(first)
                     }
+                    Begins::Encrypted if !self.take_place(conn) => Err(CloseReason::Limit),
                     Begins::Encrypted => {
                         let exchange = Exchange::respond(self.ctx.config.encryption.responder());
                         self.converse(conn, Box::new(exchange), &first)

@@ -39,17 +39,18 @@ impl Engine {
         self.ctx.stream(conn, StreamAction::GrantRead(HANDSHAKE_CREDIT));
     }
 
-    /// Somebody at `remote` came, by whatever transport: a place for it, if there is one.
+    /// Somebody at `remote` came, by whatever transport: it may wait until it has said enough, if there is room
+    /// for that.
     pub(super) fn greet(&mut self, remote: SocketAddr) -> Option<ConnId> {
         let banned = self.ctx.net.standing.refuses(remote, Way::In, self.ctx.now);
-        if self.shut_down != ShutDown::No || banned || !self.has_place_for(remote) {
+        if self.shut_down != ShutDown::No || banned || !self.may_come(remote) {
             return None;
         }
         let deadline = self.ctx.now + Duration::from_secs(HANDSHAKE_SECONDS);
         let opening = self.first_of_stranger();
         let early = Handshaking { granted: HANDSHAKE_CREDIT, opening, ..Handshaking::default() };
         let phase = Phase::Handshaking(Box::new(early));
-        let conn = Conn::new(remote, None, None, phase, deadline);
+        let conn = Conn { waits: true, ..Conn::new(remote, None, None, phase, deadline) };
         let id = self.ctx.net.conns.insert(conn);
         self.ctx.budgets.credit.take(HANDSHAKE_CREDIT.into());
         self.ctx.timers.schedule(deadline, Timer::Conn(id));
@@ -130,6 +131,14 @@ impl Engine {
             Ok(None) => return,
             Err(_) => return self.forget_early(conn, CloseReason::BadMessage, true),
         };
+        if !self.take_place(conn) {
+            return self.forget_early(conn, CloseReason::Limit, true);
+        }
+        let Some(Phase::Handshaking(early)) =
+            self.ctx.net.conns.get_mut(conn).map(|entry| &mut entry.phase)
+        else {
+            return;
+        };
         // The torrent of the handshake has to be the one that the encrypted handshake named.
         if matches!(early.opening, Opening::Agreed(hash) if hash != handshake.info_hash) {
             return self.forget_early(conn, CloseReason::BadMessage, true);
@@ -185,7 +194,7 @@ impl Engine {
         if let Phase::Handshaking(early) = &entry.phase {
             self.ctx.budgets.credit.give(early.granted.into());
         }
-        if entry.is_stranger()
+        if entry.torrent.is_none()
             && matches!(reason, CloseReason::HandshakeTimeout | CloseReason::Remote)
         {
             self.ctx.net.idlers.note(Prefix::of(entry.remote.ip()), self.ctx.now);

@@ -6,15 +6,52 @@ use core::time::Duration;
 use super::Engine;
 use super::incoming::HANDSHAKE_SECONDS;
 use crate::api::{CloseReason, Config};
+use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::context::{Conn, Phase};
 use crate::torrent::MANY_OF_BLOCK;
 
 impl Engine {
+    /// Whether somebody at `remote` may wait until it begins to shake hands. Where there is no room, of whom has most
+    /// there whoever has waited longest makes some; but not for a host that let a place go idle lately.
+    pub(super) fn may_come(&mut self, remote: SocketAddr) -> bool {
+        let host = Prefix::of(remote.ip());
+        let config = &self.ctx.config;
+        let (most, of_host) = (config.max_waiting(), config.max_connections_per_address);
+        let waiting = self.ctx.net.conns.waiting();
+        let gives_way = if !host.is_loopback() && waiting.of_host(host) >= of_host {
+            let conns = &self.ctx.net.conns;
+            let same = |id: &ConnId| {
+                conns.get(*id).is_some_and(|conn| Prefix::of(conn.remote.ip()) == host)
+            };
+            waiting.of_owner(Prefix::owner_of(remote.ip())).find(same)
+        } else if waiting.count() < most {
+            return true;
+        } else if self.ctx.net.idlers.contains(host, self.ctx.now) {
+            None
+        } else {
+            waiting.who_gives_way_to(host)
+        };
+        let Some(id) = gives_way else { return false };
+        self.forget_early(id, CloseReason::Limit, true);
+        true
+    }
+
+    /// Somebody who may have waited for it shakes hands: whether there is a place to do that in.
+    pub(super) fn take_place(&mut self, conn: ConnId) -> bool {
+        let waits = self.ctx.net.conns.get(conn).filter(|conn| conn.waits);
+        let Some(remote) = waits.map(|conn| conn.remote) else { return true };
+        let has_place = self.has_place_for(remote);
+        if has_place {
+            self.ctx.net.conns.begins(conn);
+        }
+        has_place
+    }
+
     /// Whether somebody at `remote` can be let in. Places are shared by host: strangers of the host that has most make
     /// room first, then those of a host that has let a place go idle before, then those who have been silent for
     /// longest.
-    pub(super) fn has_place_for(&mut self, remote: SocketAddr) -> bool {
+    fn has_place_for(&mut self, remote: SocketAddr) -> bool {
         let host = Prefix::of(remote.ip());
         let Config { max_connections, max_handshaking, max_connections_per_address, .. } =
             self.ctx.config;
@@ -41,10 +78,9 @@ impl Engine {
     /// Drops the connection that we began of which the handshake has been awaited for longest, if that is a second or
     /// more. Addresses that others name may be such as accept and say nothing.
     fn drop_idle_call(&mut self) -> bool {
-        let calls =
-            self.ctx.net.conns.iter().filter(|(_, conn)| {
-                !conn.is_stranger() && matches!(conn.phase, Phase::Handshaking(_))
-            });
+        let calls = self.ctx.net.conns.iter().filter(|(_, conn)| {
+            conn.torrent.is_some() && matches!(conn.phase, Phase::Handshaking(_))
+        });
         let oldest = calls.min_by_key(|(id, conn)| (conn.deadline, *id));
         let Some((id, _)) = oldest.filter(|(_, conn)| self.is_idle(conn)) else { return false };
         self.forget_early(id, CloseReason::HandshakeTimeout, true);
@@ -111,7 +147,8 @@ impl Engine {
 
     /// Closes a connection with somebody at such an address: one that is not a peer yet, or the peer that brings least.
     fn displace_one(&mut self, there: impl Fn(SocketAddr) -> bool) -> bool {
-        let unfinished = |conn: &Conn| there(conn.remote) && !matches!(conn.phase, Phase::Active);
+        let unfinished =
+            |conn: &Conn| there(conn.remote) && !conn.waits && !matches!(conn.phase, Phase::Active);
         let unfinished = self.ctx.net.conns.iter().find(|(_, conn)| unfinished(conn));
         if let Some(id) = unfinished.map(|(id, _)| id) {
             self.forget_early(id, CloseReason::Limit, true);

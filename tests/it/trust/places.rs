@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use eddyline::Encryption;
+
 use super::*;
 
 #[test]
@@ -135,6 +138,19 @@ impl Script for Mute {
     }
 }
 
+/// Says this at first, and nothing else.
+struct Begins(&'static [u8]);
+
+impl Script for Begins {
+    fn connected(&mut self) -> Vec<ScriptAction> {
+        vec![ScriptAction::Send(Bytes::from_static(self.0))]
+    }
+
+    fn received(&mut self, _: &[u8]) -> Vec<ScriptAction> {
+        Vec::new()
+    }
+}
+
 #[test]
 fn strangers_of_one_address_do_not_take_all_places_for_handshakes() {
     let content = content();
@@ -231,6 +247,31 @@ fn who_took_places_to_shake_hands_in_for_nothing_gives_way_to_anyone_else() {
     world.connect_script_from(node, addr("30.0.0.1:7"), honest(&content, 1));
     world.run_for(Duration::from_millis(500));
     assert!(met(&world, node, "30.0.0.1"), "one that shakes hands is let in at once");
+}
+
+#[test]
+fn a_thousand_fresh_callers_a_second_that_do_not_shake_hands_keep_out_nobody_who_does() {
+    for encrypted in [false, true] {
+        let content = content();
+        let policy = if encrypted { Encryption::PREFERRED } else { Encryption::default() };
+        let config = Config { encryption: policy, ..Config::default() };
+        let (mut world, node) = alone_with(17, &content, config);
+        for n in 0..4000u32 {
+            let from = addr(&format!("2{}.{}.{}.1:7", n % 10, n / 10 % 250, n / 2500));
+            // Half of them say nothing, and half begin and do not go on.
+            let first: &'static [u8] = if n % 2 == 0 { b"" } else { b"\x13Bit" };
+            world.connect_script_from(node, from, Box::new(Begins(first)));
+            // Each of these calls once.
+            if n % 400 == 200 {
+                let from = addr(&format!("30.0.{}.1:7", n / 400));
+                world.connect_script_from(node, from, idle(&content, n));
+            }
+            world.run_for(Duration::from_millis(1));
+        }
+        world.run(1);
+        let met = (0..10).filter(|n| met(&world, node, &format!("30.0.{n}.1"))).count();
+        assert_eq!(met, 10, "encrypted: {encrypted}");
+    }
 }
 
 #[test]

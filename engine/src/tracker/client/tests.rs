@@ -283,13 +283,13 @@ fn names_that_lead_to_one_address_are_one_udp_tracker_and_keep_no_other_waiting(
     let mut sent = 0;
     for second in 0..1800 {
         bench.second = second;
-        for name in 0..256 {
-            if due[name] > second {
+        for (name, due) in due.iter_mut().enumerate() {
+            if *due > second {
                 continue;
             }
             let (packets, put_off) = announces_at(&mut bench, name as u32, victim);
             sent += packets;
-            due[name] = match put_off {
+            *due = match put_off {
                 Some(Admission::InLine(at) | Admission::Shunned(at)) => {
                     at.millis_since(Instant::from_millis(1_000_000)).div_ceil(1000)
                 }
@@ -316,13 +316,13 @@ fn a_udp_tracker_with_many_names_is_asked_under_all_of_them_once_it_has_answered
     let mut due = vec![0u64; 60];
     for second in 0..60 {
         bench.second = second;
-        for name in 0..60 {
-            if due[name] > second {
+        for (name, due) in due.iter_mut().enumerate() {
+            if *due > second {
                 continue;
             }
             let url = format!("udp://t{name}.example:80");
             let mut out = bench.wants(name as u32, &url, AnnounceEvent::Started);
-            due[name] = 1000;
+            *due = 1000;
             while let Some(output) = out.pop() {
                 match output {
                     Output::LookUp(host) => out.extend(
@@ -348,7 +348,7 @@ fn a_udp_tracker_with_many_names_is_asked_under_all_of_them_once_it_has_answered
                         out.extend(heard.1);
                     }
                     Output::PutOff { admission: Admission::InLine(at), .. } => {
-                        due[name] = at.millis_since(Instant::from_millis(1_000_000)).div_ceil(1000);
+                        *due = at.millis_since(Instant::from_millis(1_000_000)).div_ceil(1000);
                     }
                     Output::Answered { .. } => answered += 1,
                     _ => {}
