@@ -124,7 +124,7 @@ fn rule_1_what_a_step_is_told_of_happened_at_or_before_its_time() {
         (std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap(), called)
     });
     let (begin, mut last) = (driver.engine().now(), driver.engine().now());
-    while driver.engine().stats().handshaking == 0 {
+    while driver.engine().stats().waiting == 0 {
         driver.turn(PATIENCE).unwrap();
         assert!(driver.engine().now() >= last, "time goes backwards");
         last = driver.engine().now();
@@ -424,7 +424,7 @@ fn a_whole_transfer() -> Vec<LastStep> {
     let end = Instant::now() + PATIENCE;
     let mut finished = false;
     // Until it is here, and no stranger is still shaking hands.
-    while (!finished || leech.engine().stats().handshaking > 0) && Instant::now() < end {
+    while (!finished || leech.engine().stats().waiting > 0) && Instant::now() < end {
         seed.turn(step).unwrap();
         let notices = leech.turn(step).unwrap();
         finished |= notices.iter().any(|notice| matches!(notice, Notice::Finished(_)));
@@ -437,6 +437,10 @@ fn a_whole_transfer() -> Vec<LastStep> {
         driver.engine().check_invariants(eddyline::CheckDepth::Full).unwrap();
     }
     assert!(std::fs::read(target.join("f")).unwrap() == bytes);
+    leech.command(eddyline::Command::ShutDown);
+    while !leech.turn(step).unwrap().contains(&Notice::ShutDown) {
+        assert!(Instant::now() < end, "it does not stop");
+    }
     leech.finish_recording().unwrap();
     history::steps(std::fs::read(trace_of(&target)).unwrap())
 }

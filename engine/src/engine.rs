@@ -328,6 +328,7 @@ impl Engine {
             utp: self.ctx.net.utp.len() as u32,
             tcp_limits: self.ctx.limits.tcp_limits(),
             half_open: self.ctx.net.conns.half_open(),
+            waiting: self.ctx.net.conns.waiting().count(),
             handshaking: self.ctx.net.conns.handshaking(),
             read_credit: self.ctx.budgets.credit.used(),
             disk_intake: self.ctx.disk.intake(),

@@ -224,7 +224,9 @@ pub struct EngineStats {
     pub tcp_limits: RateLimits,
     /// Connections being made.
     pub half_open: u32,
-    /// Connections that have not shaken hands.
+    /// Connections that have not begun to shake hands; they count among no others.
+    pub waiting: u32,
+    /// Connections that are shaking hands.
     pub handshaking: u32,
     /// Bytes granted and not received.
     pub read_credit: u64,
