@@ -1,5 +1,5 @@
-//! How much is asked of whom: one budget for each host that trackers of any torrent are at. Over UDP that is the address
-//! to which a name leads, once that is known: names are free, and any number of them may lead to one address.
+//! How much is asked of whom: one budget for each host that trackers of any torrent are at. Over UDP that
+//! is the address to which a name leads, once that is known: names are free, and many may lead to one.
 //!
 //! A torrent may name any host as its tracker, as often as it likes, and thousands of torrents may
 //! name one that is none. So a host that has not answered as a tracker does gets few announces, one
@@ -204,8 +204,8 @@ impl Hosts {
         may
     }
 
-    /// An announce that was let through to `from` leads to `to`: whether that may be asked now. What all strangers share
-    /// has been paid. [`Self::advance`] comes next for both.
+    /// An announce that was let through to `from` leads to `to`: whether that may be asked now. What all
+    /// strangers share has been paid. [`Self::advance`] comes next for both.
     pub fn moves(&mut self, from: &str, to: &str, asker: Asker, now: Instant) -> Admission {
         let Some(entry) = self.hosts.get_mut(from) else { return self.begin(to, asker, now) };
         entry.in_flight = entry.in_flight.saturating_sub(1);
