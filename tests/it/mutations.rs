@@ -148,6 +148,7 @@ const IN_A_NODE: &[&str] = &[
     "every query to the DHT ends at last",
     "addresses that strangers name are counted in bounded memory",
     "look-ups that strangers cause are counted and bounded",
+    "conversations with UDP trackers are counted by address",
     "every torrent has one turn in the DHT",
 ];
 

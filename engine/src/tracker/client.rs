@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Admission, AnnounceEvent, AnnounceParams, Answer, Failure, Hosts, Order, SwarmCounts,
-    TrackerRef, Turned, UdpClient, host_of, is_web, may_be_near, split_udp_url,
+    TrackerRef, Turned, UdpClient, Waits, host_of, is_web, may_be_near, split_udp_url, udp_host,
 };
 use crate::api::HttpGet;
 use crate::base::addr::Scope;
@@ -138,11 +138,9 @@ struct Announce {
     torrent: TorrentId,
     tracker: TrackerRef,
     params: AnnounceParams,
-    /// Whose budget it is made from, since when.
-    host: String,
+    /// Whose budgets it is made from, since when.
+    asked: Vec<Asked>,
     began: Instant,
-    /// Somebody there has answered as a tracker does.
-    spoke: bool,
     /// It may lead to this machine or into a local network.
     near: bool,
     /// The user named the tracker.
@@ -153,6 +151,20 @@ struct Announce {
     warning: Option<String>,
     /// Of the leg that came farthest.
     failure: Option<(Reach, Failure)>,
+}
+
+/// A host from whose budget an announce is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Asked {
+    host: String,
+    /// Somebody there has answered as a tracker does.
+    spoke: bool,
+}
+
+impl Asked {
+    fn new(host: String) -> Self {
+        Self { host, spoke: false }
+    }
 }
 
 /// How far a leg came before it failed. What is told of an announce is the failure of the leg that came
@@ -182,7 +194,7 @@ pub struct TrackerClient {
     exchanges: SlotMap<ExchangeId, Exchange>,
     scrapes: Scrapes,
     udp: UdpClient,
-    /// Addresses of hosts of UDP trackers, for last announces.
+    /// The addresses that hosts of UDP trackers had the last time, by what they are called.
     names: BTreeMap<String, Vec<IpAddr>>,
 }
 
@@ -198,13 +210,15 @@ impl TrackerClient {
     /// The name of the first rule that does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
         let ordinary = |announce: &&Announce| announce.params.event != AnnounceEvent::Stopped;
-        self.hosts.check(self.announces.values().filter(ordinary).map(|announce| &announce.host))
+        let asked = self.announces.values().filter(ordinary).flat_map(|announce| &announce.asked);
+        self.hosts.check(asked.map(|asked| &asked.host))?;
+        self.check_udp()
     }
 
     /// Breaks a rule that [`Self::check`] knows; `None` where there is nothing to break it with.
     #[cfg(feature = "corruption")]
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
-        self.hosts.corrupt(rule)
+        self.hosts.corrupt(rule).or_else(|| self.udp.corrupt(rule))
     }
 
     /// When [`Self::poll`] has something to do.
@@ -220,12 +234,21 @@ impl TrackerClient {
     /// # Errors
     /// It fails.
     pub fn is_back(&self, host: &str, now: Instant) -> Result<bool, Instant> {
-        self.hosts.is_back(host, now)
+        let known = self.names.get(host).into_iter().flatten();
+        let known = known.map(|ip| udp_host(SocketAddr::new(*ip, 0)));
+        let asked: Vec<String> = known.filter(|key| self.hosts.knows(key)).collect();
+        let best = self.hosts.best(&asked, now);
+        self.hosts.is_back(best.as_deref().unwrap_or(host), now)
     }
 
     /// The user wants to know whether the tracker of this URL is there, also where its host has failed.
     pub fn insisted(&mut self, url: &str) {
-        self.hosts.pardon(&host_of(url));
+        let host = host_of(url);
+        self.hosts.pardon(&host);
+        let port = split_udp_url(url).map_or(0, |(_, port, _)| port);
+        for ip in self.names.get(&host).into_iter().flatten() {
+            self.hosts.pardon(&udp_host(SocketAddr::new(*ip, port)));
+        }
     }
 
     /// A torrent wants an announce.
@@ -237,7 +260,7 @@ impl TrackerClient {
         around: &mut Around,
         out: &mut Vec<Output>,
     ) {
-        let host = self.hosts.key(host_of(&order.url), around.now);
+        let host = self.host_to_ask(order, around);
         if order.event == AnnounceEvent::Stopped {
             if self.hosts.last_word(&host, around.now) {
                 self.admitted(torrent, order, params, host, around, out);
@@ -267,10 +290,9 @@ impl TrackerClient {
             torrent,
             tracker: order.tracker,
             params,
-            host,
+            asked: [Asked::new(host)].into(),
             began: around.now,
-            spoke: false,
-            near: order.trusted || may_be_near(&order.url),
+            near: may_lead_near(order),
             trusted: order.trusted,
             legs: 0,
             answer: None,
@@ -291,8 +313,12 @@ impl TrackerClient {
 
     /// Something has changed at a host: others may have their turn.
     fn advance(&mut self, host: &str, around: &Around, out: &mut Vec<Output>) {
+        self.advance_those(host, around.waits, around.now, out);
+    }
+
+    fn advance_those(&mut self, host: &str, waits: Waits, now: Instant, out: &mut Vec<Output>) {
         let mut turned = Vec::new();
-        self.hosts.advance(host, around.waits, around.now, &mut turned);
+        self.hosts.advance(host, waits, now, &mut turned);
         out.extend(turned.into_iter().map(|turned| output(turned, host)));
     }
 
@@ -311,11 +337,10 @@ impl TrackerClient {
         }
     }
 
-    /// Whether somebody has answered this leg as a tracker does.
-    fn leg_spoke(&mut self, key: u64, spoke: bool) {
-        if let Some(announce) = self.announces.get_mut(&key) {
-            announce.spoke |= spoke;
-        }
+    /// Somebody at these of its hosts has answered an announce as a tracker does.
+    fn leg_spoke(&mut self, key: u64, there: impl Fn(&str) -> bool) {
+        let asked = self.announces.get_mut(&key).into_iter().flat_map(|it| &mut it.asked);
+        asked.filter(|asked| there(&asked.host)).for_each(|asked| asked.spoke = true);
     }
 
     fn leg_answered(
@@ -361,23 +386,31 @@ impl TrackerClient {
             return;
         }
         let Some(announce) = self.announces.remove(&key) else { return };
-        let Announce { torrent, tracker, spoke, host, .. } = announce;
+        let Announce { torrent, tracker, asked, .. } = announce;
         match (announce.answer, announce.failure) {
             (Some(answer), _) => {
                 let (peers, warning) = (announce.peers, announce.warning);
                 out.push(Output::Answered { torrent, tracker, answer, peers, warning });
             }
             (None, Some((_, failure))) => {
-                let failure = Failure { host_fails: !spoke, ..failure };
+                let host_fails = asked.iter().all(|asked| !asked.spoke);
+                let failure = Failure { host_fails, ..failure };
                 out.push(Output::Failed { torrent, tracker, failure });
             }
             (None, None) => {}
         }
         if announce.params.event != AnnounceEvent::Stopped {
-            self.hosts.ended(&host, announce.began, spoke, around.now);
-            self.advance(&host, around, out);
+            for Asked { host, spoke } in asked {
+                self.hosts.ended(&host, announce.began, spoke, around.now);
+                self.advance(&host, around, out);
+            }
         }
     }
+}
+
+/// Whether an announce may lead to this machine or into a local network.
+fn may_lead_near(order: &Order) -> bool {
+    order.trusted || may_be_near(&order.url)
 }
 
 fn output(turned: Turned, host: &str) -> Output {

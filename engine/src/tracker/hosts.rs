@@ -1,4 +1,5 @@
-//! How much is asked of whom: one budget for each host that trackers of any torrent are at.
+//! How much is asked of whom: one budget for each host that trackers of any torrent are at. Over UDP that
+//! is the address to which a name leads, once that is known: names are free, and many may lead to one.
 //!
 //! A torrent may name any host as its tracker, as often as it likes, and thousands of torrents may
 //! name one that is none. So a host that has not answered as a tracker does gets few announces, one
@@ -160,6 +161,11 @@ impl Hosts {
 
     /// Whether `key` may be asked now; where others are before, `asker` stands in line.
     pub fn begin(&mut self, key: &str, asker: Asker, now: Instant) -> Admission {
+        self.admit(key, asker, false, now)
+    }
+
+    /// The same; `paid` says whether what all strangers share was charged already.
+    fn admit(&mut self, key: &str, asker: Asker, paid: bool, now: Instant) -> Admission {
         let strangers = &mut self.strangers;
         let entry = self.hosts.entry(key.to_string()).or_default();
         if let Some(until) = entry.fails_until(now) {
@@ -170,10 +176,11 @@ impl Hosts {
             return Admission::Shunned(entry.later(now + wait));
         }
         let free = entry.line.is_empty() && entry.in_flight < entry.most() && wait.is_zero();
-        if free && (entry.proven || strangers.wait(STRANGERS, now).is_zero()) {
+        let paid = paid || entry.proven;
+        if free && (paid || strangers.wait(STRANGERS, now).is_zero()) {
             entry.in_flight += 1;
             entry.taken.charge(entry.pace(), now);
-            if !entry.proven {
+            if !paid {
                 strangers.charge(STRANGERS, now);
             }
             return Admission::Go;
@@ -187,8 +194,41 @@ impl Hosts {
         Admission::InLine
     }
 
-    /// Whether one request more may go to `key` on the way of something that goes on anyway: another
-    /// address family, a scrape, a redirect. It counts.
+    /// Whether an announce that goes to another address of a tracker may go to `key` too, for which nobody stands in
+    /// line. Its end is told by [`Self::ended`]. All strangers together have been charged for it already.
+    pub fn as_well(&mut self, key: &str, now: Instant) -> bool {
+        let entry = self.hosts.entry(key.to_string()).or_default();
+        let free = entry.line.is_empty() && entry.in_flight < entry.most();
+        let may = free && entry.fails_until(now).is_none() && entry.taken.take(entry.pace(), now);
+        entry.in_flight += u32::from(may);
+        may
+    }
+
+    /// An announce that was let through to `from` leads to `to`: whether that may be asked now. What all
+    /// strangers share has been paid. [`Self::advance`] comes next for both.
+    pub fn moves(&mut self, from: &str, to: &str, asker: Asker, now: Instant) -> Admission {
+        let Some(entry) = self.hosts.get_mut(from) else { return self.begin(to, asker, now) };
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        let paid = !entry.proven;
+        let admission = self.admit(to, asker, paid, now);
+        let is_proven = self.hosts.get(to).is_some_and(|entry| entry.proven);
+        if paid && (is_proven || admission != Admission::Go) {
+            self.strangers.give_back(STRANGERS);
+        }
+        admission
+    }
+
+    /// The name of `from` leads to `to`, and whoever waits for it waits there. [`Self::advance`] comes next for both.
+    pub fn leads(&mut self, from: &str, to: &str) {
+        let Some(entry) = self.hosts.get_mut(from) else { return };
+        // What may have failed is the look-up.
+        (entry.failures, entry.shunned_until) = (0, Instant::ZERO);
+        let line = core::mem::take(&mut entry.line);
+        self.hosts.entry(to.to_string()).or_default().line.extend(line);
+    }
+
+    /// Whether one request more may go to `key` on the way of something that goes on anyway: a scrape, a
+    /// redirect. It counts.
     pub fn another(&mut self, key: &str, now: Instant) -> bool {
         let strangers = &mut self.strangers;
         let entry = self.hosts.entry(key.to_string()).or_default();
@@ -314,6 +354,19 @@ impl Hosts {
         if let Some(entry) = self.hosts.get_mut(host) {
             entry.shunned_until = Instant::ZERO;
         }
+    }
+
+    /// Which of the hosts that a tracker is at is to be asked: the first that does not fail.
+    pub fn best(&self, keys: &[String], now: Instant) -> Option<String> {
+        let fails = |key: &&String| {
+            self.hosts.get(*key).is_some_and(|entry| entry.fails_until(now).is_some())
+        };
+        keys.iter().find(|key| !fails(key)).or(keys.first()).cloned()
+    }
+
+    /// Whether anything is known of a host.
+    pub fn knows(&self, key: &str) -> bool {
+        self.hosts.contains_key(key)
     }
 
     /// Whether a host may be asked, by somebody who does not stand in its line: `Ok` says whether it has answered

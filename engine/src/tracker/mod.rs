@@ -13,20 +13,22 @@ mod url;
 pub use http_codec::{HttpAnnounceReply, HttpScrapeReply, PeerHost, announce_url, scrape_url};
 pub use http_codec::{parse_announce, parse_scrape, percent_encode_bytes};
 pub use udp_codec::{UdpRequest, UdpResponse, url_data_option};
-pub use url::{host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect, split_udp_url};
+pub use url::{
+    host_of, is_web, literal_ip, may_be_near, may_be_near_by_redirect, split_udp_url, udp_host,
+};
 
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
     announcer::{Announcer, Answer, Failure, MAX_ASKED, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
-    hosts::{Admission, Hosts, Turned},
+    hosts::{Admission, Hosts, Turned, Waits},
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 #[cfg(feature = "unstable")]
 pub use {
     announcer::{Announcer, Answer, Failure, MAX_ASKED, Order, Tracker, TrackerRef},
     client::{Around, Output, TrackerClient, UdpHost},
-    hosts::{Admission, Hosts, Turned},
+    hosts::{Admission, Hosts, Turned, Waits},
     udp_client::{ConversationId, UdpClient, UdpOutcome},
 };
 

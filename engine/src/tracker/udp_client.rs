@@ -200,6 +200,38 @@ impl UdpClient {
         self.conversations.values().map(|conversation| conversation.deadline).min()
     }
 
+    /// The announces in progress, and where they go.
+    pub fn announces(&self) -> impl Iterator<Item = (ConversationId, SocketAddr)> {
+        let announces = self.conversations.values().filter(|conversation| !conversation.scrapes());
+        announces.map(|conversation| (conversation.id, conversation.to))
+    }
+
+    /// Breaks a rule that the parent knows; `None` where there is nothing to break it with.
+    #[cfg(feature = "corruption")]
+    pub fn corrupt(&mut self, rule: &str) -> Option<()> {
+        use super::{AnnounceEvent, EncryptionPolicy, PeerId};
+
+        if rule != "conversations with UDP trackers are counted by address" {
+            return None;
+        }
+        let params = AnnounceParams {
+            info_hash: Sha1Hash([7; 20]),
+            peer_id: PeerId([7; 20]),
+            uploaded: 0,
+            downloaded: 0,
+            left: 0,
+            event: AnnounceEvent::None,
+            key: 7,
+            num_want: 0,
+            port: 7,
+            encryption: EncryptionPolicy::default(),
+        };
+        let asks = Asks::Announce(params, Vec::new());
+        let nobody = SocketAddr::from(([1, 2, 3, 4], 5));
+        self.conversations.insert(7, Conversation::new(0, nobody, asks, Instant::ZERO));
+        Some(())
+    }
+
     /// Conversations in progress.
     pub fn len(&self) -> usize {
         self.conversations.len()

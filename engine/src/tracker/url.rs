@@ -3,7 +3,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::base::addr::{Scope, scope};
 use crate::base::pace::owner;
@@ -71,11 +71,22 @@ pub fn split_udp_url(url: &str) -> Option<(String, u16, String)> {
 pub fn host_of(url: &str) -> String {
     let text = host_text(url);
     let host = match text.parse::<IpAddr>() {
-        Ok(ip) if scope(ip) == Scope::Loopback => format!("{ip} {}", port(url).unwrap_or(0)),
-        Ok(ip) => owner(ip).to_string(),
+        Ok(ip) => address_key(SocketAddr::new(ip, port(url).unwrap_or(0))),
         Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
     };
     if is_udp(url) { format!("udp {host}") } else { host }
+}
+
+fn address_key(addr: SocketAddr) -> String {
+    match addr.ip() {
+        ip if scope(ip) == Scope::Loopback => format!("{ip} {}", addr.port()),
+        ip => owner(ip).to_string(),
+    }
+}
+
+/// What [`host_of`] says of a UDP tracker at this address.
+pub fn udp_host(addr: SocketAddr) -> String {
+    format!("udp {}", address_key(addr))
 }
 
 /// Whether a URL that a stranger gave may lead to this machine or into a local network: only where it

@@ -253,7 +253,9 @@ impl TrackerClient {
         let spoke =
             reply.as_ref().is_ok_and(|reply| reply.failure.is_some() || exchange.status == 200);
         self.arrived(exchange, spoke, around, out);
-        self.leg_spoke(key, spoke);
+        if spoke {
+            self.leg_spoke(key, |_| true);
+        }
         match reply {
             Ok(reply) if reply.failure.is_some() => {
                 let why = reply.failure.filter(|why| !why.trim().is_empty());

@@ -12,7 +12,7 @@ use super::{Around, Output, TrackerClient};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::TorrentId;
 use crate::base::time::Instant;
-use crate::tracker::{SwarmCounts, TrackerRef, host_of, scrape_url};
+use crate::tracker::{SwarmCounts, TrackerRef, host_of, scrape_url, udp_host};
 
 /// Torrents in one request: a URL should not grow beyond what servers take, 4 KiB.
 const MOST_BY_HTTP: usize = 40;
@@ -28,8 +28,8 @@ const MAX_PLACES: usize = 1000;
 pub(super) enum Place {
     /// The announce URL, the address family, and whether it may lead near us.
     Http(String, Option<bool>, bool),
-    /// The address of a UDP tracker, and what its host is called.
-    Udp(SocketAddr, String),
+    /// The address of a UDP tracker.
+    Udp(SocketAddr),
 }
 
 /// A torrent whose swarm is to be counted.
@@ -145,8 +145,9 @@ impl TrackerClient {
                     out,
                 );
             }
-            Place::Udp(to, host) => {
-                if !self.hosts.another(host, now) {
+            Place::Udp(to) => {
+                let host = self.hosts.key(udp_host(*to), now);
+                if !self.hosts.another(&host, now) {
                     return;
                 }
                 let mut packets = Vec::new();

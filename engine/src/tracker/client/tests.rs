@@ -307,3 +307,213 @@ fn a_silent_udp_tracker_fails_when_it_was_asked_three_times() {
     }
     assert_eq!((told, bench.second), (vec![String::from("timed out")], 30));
 }
+
+/// Names of UDP trackers that all lead to one address, each wanted by a torrent whenever it may be.
+struct Names {
+    bench: Bench,
+    /// When each is wanted next; `None` while it stands in line, or is asked.
+    next: Vec<Option<Instant>>,
+    /// Where the names lead.
+    ips: Vec<IpAddr>,
+    /// Whether a tracker is there.
+    answers: bool,
+    sent: usize,
+    looked_up: usize,
+    answered: usize,
+    scrapes: usize,
+    /// Look-ups in progress: they take a second.
+    held: Vec<UdpHost>,
+    url: fn(u32) -> String,
+}
+
+impl Names {
+    fn new(count: usize, ips: &[&str], answers: bool) -> Self {
+        let (bench, next) = (Bench::new(), vec![Some(Instant::ZERO); count]);
+        let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        Self {
+            bench,
+            next,
+            ips,
+            answers,
+            sent: 0,
+            looked_up: 0,
+            answered: 0,
+            scrapes: 0,
+            held: Vec::new(),
+            url: |name| format!("udp://t{name}.example:{}", 1000 + name % 2),
+        }
+    }
+
+    fn order(&self, tracker: TrackerRef) -> Order {
+        let url = (self.url)(tracker.0);
+        Order { tracker, url, event: AnnounceEvent::Started, tracker_id: None, trusted: false }
+    }
+
+    fn wants(&mut self, name: usize) {
+        self.next[name] = None;
+        let order = self.order(TrackerRef(name as u32));
+        let out = self.bench.wants(name as u32, &order.url, order.event);
+        self.follow(out);
+    }
+
+    fn follow(&mut self, out: Vec<Output>) {
+        let mut todo: alloc::collections::VecDeque<_> = out.into();
+        while let Some(output) = todo.pop_front() {
+            let now = self.bench.now();
+            match output {
+                Output::LookUp(host) => {
+                    self.looked_up += 1;
+                    self.held.push(host);
+                }
+                Output::Turn { tracker, host, .. } => {
+                    let (order, params) = (self.order(tracker), params(AnnounceEvent::Started));
+                    let turn = |c: &mut TrackerClient, around: &mut Around, out: &mut Vec<_>| {
+                        c.admitted(TORRENT, &order, params, host, around, out);
+                    };
+                    todo.extend(self.bench.asks(turn).1);
+                }
+                Output::Send(to, data) => {
+                    self.sent += 1;
+                    if let Some(reply) = self.answers.then(|| self.reply(&data)).flatten() {
+                        let hears =
+                            |c: &mut TrackerClient, around: &mut Around, out: &mut Vec<_>| {
+                                c.datagram(to, &reply, around, out);
+                            };
+                        todo.extend(self.bench.asks(hears).1);
+                    }
+                }
+                Output::PutOff { tracker, admission: Admission::Shunned(until), .. } => {
+                    self.next[tracker.0 as usize] = Some(until);
+                }
+                Output::Failed { tracker, .. } if tracker.0 < 1000 => {
+                    self.next[tracker.0 as usize] = Some(now + core::time::Duration::from_secs(15));
+                }
+                Output::Answered { .. } => self.answered += 1,
+                _ => {}
+            }
+        }
+        self.bench.client.check().unwrap();
+    }
+
+    fn reply(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        let head = |action: u32, transaction: u32| {
+            [action.to_be_bytes(), transaction.to_be_bytes()].concat()
+        };
+        match UdpRequest::decode(data)? {
+            UdpRequest::Connect { transaction } => {
+                Some([head(0, transaction), vec![7; 8]].concat())
+            }
+            UdpRequest::Announce { transaction, .. } => {
+                Some([head(1, transaction), 1800u32.to_be_bytes().to_vec(), vec![0; 8]].concat())
+            }
+            UdpRequest::Scrape { .. } => {
+                self.scrapes += 1;
+                None
+            }
+        }
+    }
+
+    /// Runs until that second. Each minute `each_minute` looks.
+    fn run(&mut self, to: u64, each_minute: impl Fn(&mut Self)) {
+        while self.bench.second < to {
+            let mut held = core::mem::take(&mut self.held);
+            for name in 0..self.next.len() {
+                if self.next[name].is_some_and(|at| at <= self.bench.now()) {
+                    self.wants(name);
+                }
+            }
+            for host in core::mem::take(&mut held) {
+                let ips = self.ips.clone();
+                let out = self.bench.asks(|c, around, out| c.resolved(host, ips, around, out)).1;
+                self.follow(out);
+            }
+            let out = self.bench.asks(TrackerClient::poll).1;
+            self.follow(out);
+            if self.bench.second % 60 == 30 {
+                each_minute(self);
+            }
+            self.bench.second += 1;
+        }
+    }
+}
+
+#[test]
+fn names_that_lead_to_one_address_are_one_udp_tracker_and_keep_no_other_waiting() {
+    let mut names = Names::new(256, &["203.0.113.7"], false);
+    names.run(1800, |names| {
+        let url = format!("udp://198.18.{}.1:6969", names.bench.second / 60);
+        let out = names.bench.wants(10_000, &url, AnnounceEvent::Started);
+        assert!(matches!(out[..], [Output::Send(..)]), "another is asked at once: {out:?}");
+    });
+    // Those of the others, each of which is silent too, are not counted here. Four names at first, each three
+    // times, and then one name every few minutes.
+    let others = 30 * 2;
+    assert!(names.sent < 60 + others, "{} packets in half an hour to no tracker", names.sent);
+    assert!(names.looked_up < 300, "{} look-ups: once, and then who has its turn", names.looked_up);
+}
+
+#[test]
+fn a_udp_tracker_with_many_names_is_asked_under_all_of_them_once_it_has_answered() {
+    let mut names = Names::new(300, &["203.0.113.7"], true);
+    // Until a name is looked up nobody knows whose it is: four in a second.
+    names.run(90, |_| {});
+    assert_eq!(names.answered, 300);
+    assert_eq!(names.next.iter().flatten().count(), 0, "nobody was put off");
+    // Two ports, and each torrent is one and the same here: few requests count them all.
+    assert!((1..100).contains(&names.scrapes), "{} scrapes", names.scrapes);
+}
+
+#[test]
+fn an_address_of_the_other_family_has_its_own_budget_whatever_stands_beside_it() {
+    // Each name has an address of IPv4 of its own, at which nobody is, and all have one of IPv6.
+    let mut bench = Bench::new();
+    let mut sent = 0;
+    for number in 0..50 {
+        let url = format!("udp://t{number}.example:6969");
+        let out = bench.wants(number, &url, AnnounceEvent::Started);
+        let [Output::LookUp(host)] = &out[..] else { panic!("{out:?}") };
+        let ips = vec![IpAddr::from([20, 0, number as u8, 9]), "2a00::7".parse().unwrap()];
+        let (_, out) = bench.asks(|client, around, out| {
+            around.udp = [true, true];
+            client.resolved(host.clone(), ips, around, out);
+        });
+        let to_v6 = |output: &&Output| matches!(output, Output::Send(to, _) if to.is_ipv6());
+        assert!(out.iter().any(|output| matches!(output, Output::Send(to, _) if to.is_ipv4())));
+        sent += out.iter().filter(to_v6).count();
+        bench.client.check().unwrap();
+    }
+    // Several that ask for a connection id at one port send one packet; no more than these wait for it.
+    assert_eq!(bench.client.udp.announces().filter(|(_, to)| to.is_ipv6()).count(), 4);
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn who_waits_for_the_name_of_a_udp_tracker_waits_at_its_address_once_that_is_known() {
+    let mut names = Names::new(200, &["203.0.113.7"], false);
+    names.url = |_| "udp://t.example:6969".to_string();
+    names.run(1, |_| {});
+    assert_eq!((names.held.len(), names.sent), (4, 0), "as many as a host is asked for at once");
+    // Nobody is there: all who wait are told so when the first find out.
+    names.run(40, |_| {});
+    assert_eq!(names.next.iter().flatten().count(), 200);
+    let host = "udp t.example";
+    assert!(names.bench.client.is_back(host, names.bench.now()).is_err());
+    names.bench.client.insisted("udp://t.example:6969");
+    assert_eq!(names.bench.client.is_back(host, names.bench.now()), Ok(false));
+    // A tracker comes: it is found, and everybody served as fast as by a tracker that was known all the time.
+    names.answers = true;
+    names.run(140, |_| {});
+    assert_eq!(names.answered, 200);
+    assert_eq!(names.bench.client.is_back(host, names.bench.now()), Ok(true));
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_now_is_asked_there_and_takes_nobody_along() {
+    let mut names = Names::new(2, &["203.0.113.7"], false);
+    names.run(40, |_| {});
+    assert!(names.bench.client.is_back("udp t0.example", names.bench.now()).is_err());
+    (names.ips, names.answers) = (vec![IpAddr::from([203, 0, 113, 8])], true);
+    names.run(120, |_| {});
+    assert_eq!(names.answered, 2);
+    assert_eq!(names.bench.client.is_back("udp t0.example", names.bench.now()), Ok(true));
+}

@@ -1,18 +1,57 @@
 //! Announces to UDP trackers.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::mem::replace;
 use core::net::{IpAddr, SocketAddr};
 
 use super::scrapes::Place;
-use super::{Around, Output, Reach, TrackerClient, UdpHost};
+use super::{Around, Asked, Output, Reach, TrackerClient, UdpHost, may_lead_near};
 use crate::base::addr::{Scope, scope};
-use crate::tracker::{AnnounceEvent, Answer, UdpOutcome, url_data_option};
+use crate::base::time::Instant;
+use crate::tracker::{
+    Admission, AnnounceEvent, Answer, Order, UdpOutcome, host_of, split_udp_url, udp_host,
+    url_data_option,
+};
 
-/// Host names whose addresses are remembered for the last announce.
+/// Host names whose addresses are remembered, for the last announce and to know whose budget the next one is made from.
 const MAX_NAMES: usize = 1000;
+/// Addresses of each of them.
+const MAX_ADDRESSES: usize = 8;
+
+/// The first address of each family that we have a socket for, and that may be asked.
+fn targets(ips: &[IpAddr], port: u16, near: bool, around: &Around) -> Vec<SocketAddr> {
+    let usable = |v6: bool| {
+        let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || scope(**ip) == Scope::Public);
+        around.udp[usize::from(v6)].then(|| ips.iter().find(fine).copied()).flatten()
+    };
+    let ips = usable(false).into_iter().chain(usable(true));
+    ips.map(|ip| SocketAddr::new(ip, port)).collect()
+}
+
+impl UdpHost {
+    /// What the name is called among hosts.
+    fn called(&self) -> String {
+        host_of(&format!("udp://{}", self.host))
+    }
+}
 
 impl TrackerClient {
+    /// From whose budget an announce is made: over UDP that of the address that the name had the last time. Where that
+    /// has been asked enough, the name is not even looked up.
+    pub(super) fn host_to_ask(&mut self, order: &Order, around: &Around) -> String {
+        let name = host_of(&order.url);
+        let known = self.names.get(&name).zip(split_udp_url(&order.url));
+        let known = known.map_or(Vec::new(), |(ips, (_, port, _))| {
+            targets(ips, port, may_lead_near(order), around)
+        });
+        let hosts: Vec<String> = known.into_iter().map(udp_host).collect();
+        let host = self.hosts.best(&hosts, around.now).unwrap_or(name);
+        self.hosts.key(host, around.now)
+    }
+
     pub(super) fn announce_udp(
         &mut self,
         host: UdpHost,
@@ -26,7 +65,7 @@ impl TrackerClient {
         let announce = self.announces.get(&host.announce);
         if announce.is_some_and(|a| a.params.event == AnnounceEvent::Stopped) {
             // The last announce waits for no resolver.
-            let known = self.names.get(&host.host).cloned().unwrap_or_default();
+            let known = self.names.get(&host.called()).cloned().unwrap_or_default();
             return self.udp_legs(&host, &known, around, out);
         }
         out.push(Output::LookUp(host));
@@ -36,15 +75,17 @@ impl TrackerClient {
     pub fn resolved(
         &mut self,
         host: UdpHost,
-        ips: Vec<IpAddr>,
+        mut ips: Vec<IpAddr>,
         around: &mut Around,
         out: &mut Vec<Output>,
     ) {
-        if self.names.len() >= MAX_NAMES {
+        let name = host.called();
+        if self.names.len() >= MAX_NAMES && !self.names.contains_key(&name) {
             self.names.pop_first();
         }
         self.udp_legs(&host, &ips, around, out);
-        self.names.insert(host.host, ips);
+        ips.truncate(MAX_ADDRESSES);
+        self.names.insert(name, ips);
     }
 
     /// Announces by UDP to the first address of each family that we have a socket for. The leg
@@ -58,29 +99,94 @@ impl TrackerClient {
     ) {
         let key = host.announce;
         let Some(announce) = self.announces.get(&key) else { return };
-        let (params, near) = (announce.params, announce.near);
-        let usable = |v6: bool| {
-            let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || scope(**ip) == Scope::Public);
-            around.udp[usize::from(v6)].then(|| ips.iter().find(fine).copied()).flatten()
-        };
-        let targets: Vec<IpAddr> = usable(false).into_iter().chain(usable(true)).collect();
+        let (params, targets) = (announce.params, targets(ips, host.port, announce.near, around));
         if targets.is_empty() {
             let is_unknown = ips.is_empty();
             let why = if is_unknown { "host not found" } else { "the host has no usable address" };
             return self.leg_failed(key, Reach::Nowhere, why, None, around, out);
         }
+        let called = |to: &SocketAddr| self.hosts.key(udp_host(*to), around.now);
+        let hosts: Vec<String> = targets.iter().map(called).collect();
+        if !self.leads_to(host, &hosts, around, out) {
+            return;
+        }
         let path = &host.path;
         let options = if path.is_empty() { Vec::new() } else { url_data_option(path) };
-        let mut packets = Vec::new();
-        for (index, ip) in targets.into_iter().enumerate() {
-            if index > 0 {
-                self.add_leg(key);
+        let (mut packets, mut begun) = (Vec::new(), 0);
+        for (to, called) in targets.into_iter().zip(hosts) {
+            if self.asks_at(key, called, around.now) {
+                let (now, options) = (around.now, options.clone());
+                self.udp.announce(key, to, params, options, now, around.rng, &mut packets);
+                begun += 1;
             }
-            let to = SocketAddr::new(ip, host.port);
-            let (now, options) = (around.now, options.clone());
-            self.udp.announce(key, to, params, options, now, around.rng, &mut packets);
         }
+        (1..begun).for_each(|_| self.add_leg(key));
         Self::send(packets, out);
+    }
+
+    /// Makes an announce from the budget of one of the addresses that its name leads to. Where that has been asked
+    /// enough, under whatever names, the torrent stands in line there or is put off; `false` then.
+    fn leads_to(
+        &mut self,
+        name: &UdpHost,
+        hosts: &[String],
+        around: &Around,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(announce) = self.announces.get_mut(&name.announce) else { return false };
+        let (torrent, tracker) = (announce.torrent, announce.tracker);
+        let Some(asked) = announce.asked.first_mut() else { return false };
+        let Some(to) = self.hosts.best(hosts, around.now) else { return false };
+        if hosts.contains(&asked.host) {
+            return true;
+        }
+        let from = replace(&mut asked.host, to.clone());
+        if announce.params.event == AnnounceEvent::Stopped {
+            return true;
+        }
+        let admission = self.hosts.moves(&from, &to, (torrent, tracker), around.now);
+        if from == name.called() {
+            self.hosts.leads(&from, &to);
+        }
+        if admission != Admission::Go {
+            self.announces.remove(&name.announce);
+            out.push(Output::PutOff { torrent, tracker, admission });
+        }
+        // The torrent does not know yet that it waits.
+        let waits = |t, at| (t, at) == (torrent, tracker) || (around.waits)(t, at);
+        self.advance_those(&from, &waits, around.now, out);
+        self.advance_those(&to, &waits, around.now, out);
+        admission == Admission::Go
+    }
+
+    /// Whether an announce is made from the budget of that host, or may be from now on.
+    fn asks_at(&mut self, key: u64, host: String, now: Instant) -> bool {
+        let Some(announce) = self.announces.get_mut(&key) else { return false };
+        if announce.asked.iter().any(|asked| asked.host == host) {
+            return true;
+        }
+        let may = match announce.params.event {
+            AnnounceEvent::Stopped => self.hosts.last_word(&host, now),
+            _ => self.hosts.as_well(&host, now),
+        };
+        if may {
+            announce.asked.push(Asked::new(host));
+        }
+        may
+    }
+
+    /// Every announce over UDP is made from the budget of the address to which it goes.
+    pub(super) fn check_udp(&self) -> Result<(), &'static str> {
+        let counted = |(key, to): (u64, SocketAddr)| {
+            let called = udp_host(to);
+            let mut asked = self.announces.get(&key).into_iter().flat_map(|it| &it.asked);
+            asked.any(|asked| asked.host == called || asked.host.is_empty())
+        };
+        if self.udp.announces().all(counted) {
+            Ok(())
+        } else {
+            Err("conversations with UDP trackers are counted by address")
+        }
     }
 
     pub(super) fn send(packets: Vec<(SocketAddr, Bytes)>, out: &mut Vec<Output>) {
@@ -99,7 +205,8 @@ impl TrackerClient {
         let ended = self.udp.datagram(from, data, around.now, around.rng, &mut packets);
         Self::send(packets, out);
         if let Some((key, outcome)) = ended {
-            self.leg_spoke(key, true);
+            let called = udp_host(from);
+            self.leg_spoke(key, |host| host == called || host.is_empty());
             self.count_by_udp(key, from, &outcome, around, out);
             self.udp_ended(key, outcome, scope(from.ip()), around, out);
         }
@@ -118,8 +225,7 @@ impl TrackerClient {
         let first = announce.filter(|announce| announce.params.event == AnnounceEvent::Started);
         if let (Some(announce), UdpOutcome::Answered { .. }) = (first, outcome) {
             let counted = (announce.params.info_hash, announce.torrent, announce.tracker);
-            let place = Place::Udp(from, announce.host.clone());
-            self.count(place, counted, around, out);
+            self.count(Place::Udp(from), counted, around, out);
         }
     }
 
