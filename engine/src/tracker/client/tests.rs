@@ -17,13 +17,15 @@ struct Bench {
     client: TrackerClient,
     rng: Rng,
     http: [bool; 2],
+    udp: [bool; 2],
     second: u64,
 }
 
 impl Bench {
     fn new() -> Self {
         let rng = Seed([1; 32]).stream("trackers");
-        Self { client: TrackerClient::default(), rng, http: [true, false], second: 0 }
+        let [http, udp] = [[true, false]; 2];
+        Self { client: TrackerClient::default(), rng, http, udp, second: 0 }
     }
 
     fn now(&self) -> Instant {
@@ -37,7 +39,7 @@ impl Bench {
         let now = self.now();
         let url = |_, at: TrackerRef| Some(format!("http://t{}.example/announce", at.0));
         let (http, rng, mut out) = (self.http, &mut self.rng, Vec::new());
-        let (udp, waits) = ([true, false], &|_, _| true);
+        let (udp, waits) = (self.udp, &|_, _| true);
         let mut around = Around { now, http, udp, rng, waits, url: &url };
         (asks(&mut self.client, &mut around, &mut out), out)
     }
@@ -315,8 +317,9 @@ struct Names {
     next: Vec<Option<Instant>>,
     /// Where the names lead.
     ips: Vec<IpAddr>,
-    /// Whether a tracker is there.
+    /// Whether a tracker is there, but for this address.
     answers: bool,
+    silent: Option<IpAddr>,
     sent: usize,
     looked_up: usize,
     answered: usize,
@@ -335,6 +338,7 @@ impl Names {
             next,
             ips,
             answers,
+            silent: None,
             sent: 0,
             looked_up: 0,
             answered: 0,
@@ -374,7 +378,8 @@ impl Names {
                 }
                 Output::Send(to, data) => {
                     self.sent += 1;
-                    if let Some(reply) = self.answers.then(|| self.reply(&data)).flatten() {
+                    let answers = self.answers && self.silent != Some(to.ip());
+                    if let Some(reply) = answers.then(|| self.reply(&data)).flatten() {
                         let hears =
                             |c: &mut TrackerClient, around: &mut Around, out: &mut Vec<_>| {
                                 c.datagram(to, &reply, around, out);
@@ -467,6 +472,7 @@ fn a_udp_tracker_with_many_names_is_asked_under_all_of_them_once_it_has_answered
 fn an_address_of_the_other_family_has_its_own_budget_whatever_stands_beside_it() {
     // Each name has an address of IPv4 of its own, at which nobody is, and all have one of IPv6.
     let mut bench = Bench::new();
+    bench.udp = [true, true];
     let mut sent = 0;
     for number in 0..50 {
         let url = format!("udp://t{number}.example:6969");
@@ -474,7 +480,6 @@ fn an_address_of_the_other_family_has_its_own_budget_whatever_stands_beside_it()
         let [Output::LookUp(host)] = &out[..] else { panic!("{out:?}") };
         let ips = vec![IpAddr::from([20, 0, number as u8, 9]), "2a00::7".parse().unwrap()];
         let (_, out) = bench.asks(|client, around, out| {
-            around.udp = [true, true];
             client.resolved(host.clone(), ips, around, out);
         });
         let to_v6 = |output: &&Output| matches!(output, Output::Send(to, _) if to.is_ipv6());
@@ -516,4 +521,21 @@ fn a_name_that_leads_elsewhere_now_is_asked_there_and_takes_nobody_along() {
     names.run(120, |_| {});
     assert_eq!(names.answered, 2);
     assert_eq!(names.bench.client.is_back("udp t0.example", names.bench.now()), Ok(true));
+}
+
+#[test]
+fn a_udp_tracker_of_which_one_address_is_dead_is_asked_at_the_other() {
+    let mut names = Names::new(40, &["203.0.113.7", "2a00::7"], true);
+    (names.bench.udp, names.silent) = ([true, true], Some(names.ips[0]));
+    names.url = |_| "udp://t.example:6969".to_string();
+    names.run(40, |_| {});
+    // The first ones wait for both. Then it is known which of them fails: one torrent asks whether it is back, and
+    // the others need not wait for that.
+    let before = names.answered;
+    names.run(70, |_| {});
+    assert_eq!(names.answered, 39);
+    names.run(120, |_| {});
+    assert!((1..40).contains(&before), "{before}");
+    assert_eq!(names.answered, 40);
+    assert_eq!(names.bench.client.is_back("udp t.example", names.bench.now()), Ok(true));
 }
