@@ -1,5 +1,5 @@
-//! A complete client under tokio: it listens, asks trackers and the DHT, speaks TCP and µTP, encrypted or not, and keeps
-//! what is verified. Files, names and HTTP are [`Services`], a connection is a [`Flow`] or in [`UtpFlows`].
+//! A complete client under tokio: it listens, asks trackers and the DHT, speaks TCP and µTP, encrypted or not, and
+//! keeps what is verified. Files, names and HTTP are [`Services`], a connection is a [`Flow`] or in [`UtpFlows`].
 //!
 //! ```sh
 //! cargo run --release -p eddyline-mio --example tokio_loop -- file.torrent FOLDER [HOST:PORT...]

@@ -90,15 +90,16 @@ impl ClientBuilder {
     }
 
     /// The folder for what one run tells the next of data: what is verified, and nodes of the DHT. Torrents are not
-    /// kept: the embedder adds them again. Several clients and programs may share it. Without one, data that is there is checked when its torrent is added.
+    /// kept: the embedder adds them again. Several clients and programs may share it. Without one, data that is there
+    /// is checked when its torrent is added.
     #[must_use]
     pub fn resume_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         (self.state, self.keeps_set) = (Some(folder.into()), false);
         self
     }
 
-    /// The same folder for a client that also keeps its torrents: those of the last run are there when it is built, each with
-    /// its folder, limits and choice of files, and paused where it was. It is the set that `eddyline session` has in
+    /// The same folder for a client that also keeps its torrents: those of the last run are there when it is built,
+    /// each with its folder, limits and choice of files, and paused where it was. It is the set that `eddyline session` has in
     /// this folder, and belongs to one client or program at a time; goals of seeding are that program's business, and
     /// a magnet for which files were chosen in words there waits for [`Torrent::select`] and [`Torrent::resume`].
     /// Priorities other than to skip a file, and how files are made, are not kept.

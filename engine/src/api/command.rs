@@ -185,7 +185,8 @@ pub enum Command {
     Dht(Box<DhtRequest>),
     /// A torrent is complete and can be loaded at any time: it need not be in memory. It is asked for
     /// with `Notice::Wanted` when somebody wants it. It works without
-    /// [`Config::rest_after`](crate::Config::rest_after); only with that does a torrent that was loaded go back to standby.
+    /// [`Config::rest_after`](crate::Config::rest_after); only with that does a torrent that was loaded go back to
+    /// standby.
     StandBy {
         /// Which.
         info_hash: Sha1Hash,

@@ -199,8 +199,8 @@ pub const BOUNDS: &[Bound] = &[
         (20 * MIB, 4),
         (400_000, 6),
         (500, 1_000),
-        "buffers of the client and a body of 50,000 bytes; the reply is copied once; what is compressed with brotli may \
-         name a window of 16 MiB; each head, also that of a 100, has room for 128 lines",
+        "buffers of the client and a body of 50,000 bytes; the reply is copied once; what is compressed with brotli \
+         may name a window of 16 MiB; each head, also that of a 100, has room for 128 lines",
     ),
     bound(
         "part_files",

@@ -104,8 +104,8 @@ pub struct ChangeArgs {
 
 /// Add torrents.
 ///
-/// Torrents that are in the session already stay unchanged. Where both goals are given, whichever is reached first ends the seeding of a
-/// torrent.
+/// Torrents that are in the session already stay unchanged. Where both goals are given, whichever is reached first
+/// ends the seeding of a torrent.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[
