@@ -138,9 +138,12 @@ impl Context {
 
     /// Bytes of a stream have come or gone.
     pub fn carried(&mut self, way: Way, transport: Transport, bytes: u64) {
+        // Where there is one transport, nothing is shared.
+        if !self.config.mixed_mode || self.config.transports != Transports::Both {
+            return;
+        }
         let utp = transport == Transport::Utp;
-        let due = self.limits.mixed.carried(self.now, way, utp, bytes);
-        if let Some(at) = due.filter(|_| self.config.mixed_mode) {
+        if let Some(at) = self.limits.mixed.carried(self.now, way, utp, bytes) {
             self.timers.schedule(at, Timer::MixedMode);
         }
     }

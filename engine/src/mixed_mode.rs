@@ -127,18 +127,25 @@ pub struct MixedMode {
 impl MixedMode {
     /// Bytes were carried. Returns when a round is due, if none was.
     pub fn carried(&mut self, now: Instant, way: Way, utp: bool, bytes: u64) -> Option<Instant> {
-        if !self.is_due && now.since(self.since) >= ROUND {
-            self.begin(now);
+        if self.count(way, utp, bytes) || self.is_due {
+            return None;
         }
-        let direction = self.direction(way);
-        let count = if utp { &mut direction.utp } else { &mut direction.tcp };
-        *count = count.saturating_add(bytes);
-        let both = direction.tcp > 0 && direction.utp > 0;
-        if self.is_due || !both {
+        // Time is looked at here alone: mostly there is one of the two.
+        if now.since(self.since) >= ROUND {
+            self.begin(now);
+            self.count(way, utp, bytes);
             return None;
         }
         self.is_due = true;
         Some(self.since + ROUND)
+    }
+
+    /// Returns whether only one of the two has carried anything.
+    fn count(&mut self, way: Way, utp: bool, bytes: u64) -> bool {
+        let direction = self.direction(way);
+        let count = if utp { &mut direction.utp } else { &mut direction.tcp };
+        *count = count.saturating_add(bytes);
+        direction.tcp == 0 || direction.utp == 0
     }
 
     fn begin(&mut self, now: Instant) {
@@ -251,9 +258,14 @@ mod tests {
         let at = Instant::from_millis;
         assert_eq!(mixed.carried(at(10_000), Way::Down, false, 1), None);
         assert_eq!(mixed.carried(at(10_100), Way::Up, true, 1), None, "another direction");
-        assert_eq!(mixed.carried(at(10_500), Way::Down, true, 1), Some(at(12_000)));
-        assert_eq!(mixed.carried(at(10_600), Way::Up, false, 1), None, "it is due already");
-        assert_eq!(mixed.round(at(12_000), crowd(1, 1), crowd(0, 0)), Some(at(14_000)));
-        assert_eq!(mixed.round(at(14_000), crowd(1, 0), crowd(0, 1)), None);
+        assert_eq!(
+            mixed.carried(at(10_500), Way::Down, true, 1),
+            None,
+            "the other may be long ago"
+        );
+        assert_eq!(mixed.carried(at(10_600), Way::Down, false, 1), Some(at(12_500)));
+        assert_eq!(mixed.carried(at(10_700), Way::Up, false, 1), None, "it is due already");
+        assert_eq!(mixed.round(at(12_500), crowd(1, 1), crowd(0, 0)), Some(at(14_500)));
+        assert_eq!(mixed.round(at(14_500), crowd(1, 0), crowd(0, 1)), None);
     }
 }

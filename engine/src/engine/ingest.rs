@@ -195,7 +195,8 @@ impl Engine {
         // An event for a connection that we closed is a normal race.
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let active = matches!(entry.phase, Phase::Active);
-        let torrent = entry.torrent;
+        let (torrent, transport) = (entry.torrent, entry.transport);
+        let is_hidden = entry.residue.is_some();
         match event {
             StreamEvent::Connected => {
                 self.ctx.net.utp.give_up(conn);
@@ -204,11 +205,8 @@ impl Engine {
             StreamEvent::ConnectFailed(_) => self.lost(conn, CloseReason::ConnectFailed),
             StreamEvent::Received(mut bytes) => {
                 let count = bytes.len() as u64;
-                let entry = self.ctx.net.conns.get(conn);
-                let residue = entry.is_some_and(|entry| entry.residue.is_some());
-                let transport = entry.map_or(Transport::Tcp, |entry| entry.transport);
                 self.ctx.carried(Way::Down, transport, count);
-                if residue {
+                if is_hidden {
                     bytes = self.ctx.net.conns.decipher(conn, bytes);
                     self.content.note_clear(&bytes);
                 }
@@ -218,7 +216,7 @@ impl Engine {
                 }
                 self.utp_returned(conn, count);
             }
-            StreamEvent::Sent(count) => self.sent(conn, torrent, count),
+            StreamEvent::Sent(count) => self.sent(conn, torrent, transport, count),
             StreamEvent::Closed(_) => {
                 self.ctx.net.utp.dropped(conn);
                 self.lost(conn, CloseReason::Remote);
@@ -227,9 +225,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn sent(&mut self, conn: ConnId, torrent: Option<TorrentId>, count: u32) {
-        let entry = self.ctx.net.conns.get(conn);
-        let transport = entry.map_or(Transport::Tcp, |entry| entry.transport);
+    pub(super) fn sent(
+        &mut self,
+        conn: ConnId,
+        torrent: Option<TorrentId>,
+        transport: Transport,
+        count: u32,
+    ) {
         self.ctx.carried(Way::Up, transport, count.into());
         if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id))
             && torrent.peers.contains_key(&conn)

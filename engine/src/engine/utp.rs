@@ -130,7 +130,7 @@ impl Engine {
 
     fn utp_sent(&mut self, conn: ConnId, count: u64) {
         let torrent = self.ctx.net.conns.get(conn).and_then(|entry| entry.torrent);
-        self.sent(conn, torrent, u32::try_from(count).unwrap_or(u32::MAX));
+        self.sent(conn, torrent, Transport::Utp, u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Somebody's connection over µTP came about.
