@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::bits::{Bits, NOTHING};
 use crate::base::rng::Rng;
 use crate::metadata_fetch::MetadataFetch;
-use crate::metainfo::{FileEntry, Geometry, InfoHashes, Magnet, Metainfo, Node, Source};
+#[cfg(feature = "dht")]
+use crate::metainfo::Node;
+use crate::metainfo::{FileEntry, Geometry, InfoHashes, Magnet, Metainfo, Source};
 use crate::picker::Picker;
 
 /// What is known of the contents of a torrent.
@@ -102,6 +104,7 @@ impl Contents {
     }
 
     /// DHT nodes that were named with the torrent (BEP 5).
+    #[cfg(feature = "dht")]
     pub(crate) fn nodes(&self) -> Cow<'_, [Node]> {
         match self {
             Self::Known(metainfo, _) => metainfo.nodes().into(),
