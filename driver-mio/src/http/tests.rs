@@ -216,6 +216,8 @@ fn a_server_that_falls_silent_in_the_middle_of_a_body_is_late_and_not_wrong() {
     let url = format!("http://{}/a.torrent", listener.local_addr().unwrap());
     let silent = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nd8:announce";
         stream.write_all(head).unwrap();
         // It stays connected for as long as somebody waits.
