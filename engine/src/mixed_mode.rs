@@ -107,7 +107,7 @@ impl Direction {
             hold.rate = slower.min(hold.rate);
         } else if !starves {
             self.failed = 0;
-            // Above its part µTP gives back at once, otherwise by and by.
+            // TCP gets an eighth more in each round while µTP is above its part, and a 32nd otherwise.
             let part = if utp > of_utp + of_utp / 8 { 8 } else { 32 };
             hold.rate = hold.rate.max(tcp).saturating_add(hold.rate / part);
         }

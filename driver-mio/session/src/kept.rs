@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Source;
-use eddyline::{Notice, StorageTask, TorrentCommand};
+use eddyline::{LocationId, Notice, StorageTask};
 use eddyline_disk::Locations;
 use eddyline_disk::locks::Lock;
 use eddyline_disk::resume_store::{RUNNING, ResumeStore};
@@ -96,6 +96,12 @@ impl KeptSet {
         }
     }
 
+    /// Where a torrent was being moved to when the last run ended.
+    pub(crate) fn moving_to(&self, hash: Sha1Hash) -> Option<LocationId> {
+        let entry = self.set.get(&hash.to_hex())?;
+        (!entry.moving_to.is_empty()).then(|| Locations::number_of(&entry.moving_to))
+    }
+
     /// A torrent is not in the set any more.
     pub(crate) fn remove(&mut self, hash: Sha1Hash) -> io::Result<()> {
         match self.set.get(&hash.to_hex()) {
@@ -114,16 +120,6 @@ impl KeptSet {
 
     fn take_in(&mut self, session: &mut Session, notice: &Notice) -> io::Result<()> {
         match notice {
-            Notice::TorrentAdded { torrent: id, info_hashes, .. } => {
-                // A move that the last run began goes on.
-                let entry = self.set.get(&info_hashes.wire().to_hex());
-                let to = entry.map(|entry| &entry.moving_to).filter(|folder| !folder.is_empty());
-                if let Some(to) = to {
-                    let to = Locations::number_of(to);
-                    session.driver.command(TorrentCommand::Move(to).of(*id));
-                }
-                Ok(())
-            }
             Notice::MetadataReady(id) => self.metadata_came(session, *id),
             Notice::StorageDone { torrent: id, task: StorageTask::Move(to), .. } => {
                 let to = *to;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Source;
-use eddyline::{CommandError, Notice, Tag, TorrentCommand};
+use eddyline::{CommandError, LocationId, Notice, Tag, TorrentCommand};
 use eddyline_mio::DriverError;
 
 use crate::client::Error;
@@ -20,7 +20,7 @@ use crate::kept::KeptSet;
 use crate::reply::Promise;
 use crate::session::Session;
 use crate::session_store::Entry;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, Warning};
 
 /// How long a turn may wait for something to happen. Whoever asks for something wakes the loop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,9 +115,13 @@ impl Worker {
         let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let moving_to = whole.to_string_lossy().into_owned();
         self.change(hash, |entry| Entry { moving_to, ..entry })?;
+        Ok(self.begin_move(hash, id, place))
+    }
+
+    fn begin_move(&mut self, hash: Sha1Hash, id: TorrentId, place: LocationId) -> Tag {
         let tag = self.session.driver.command(TorrentCommand::Move(place).of(id));
         self.moves.push((tag, hash));
-        Ok(tag)
+        tag
     }
 
     fn keep(&mut self, keep: impl FnOnce(&mut KeptSet) -> io::Result<()>) -> Result<(), Error> {
@@ -186,11 +190,17 @@ impl Worker {
         }
         for notice in &notices {
             match notice {
+                Notice::TorrentAdded { torrent: id, info_hashes, .. } => {
+                    // A move that the last run began goes on.
+                    let hash = info_hashes.wire();
+                    let place = self.kept.as_ref().and_then(|kept| kept.moving_to(hash));
+                    place.map(|place| self.begin_move(hash, *id, place));
+                }
                 Notice::TorrentRemoved(id) => self.removed(*id),
                 Notice::StorageDone { tag, .. } | Notice::StorageFailed { tag, .. } => {
                     self.moves.retain(|(moving, _)| moving != tag);
                 }
-                Notice::CommandRejected { tag, .. } => self.rejected(*tag)?,
+                Notice::CommandRejected { tag, .. } => self.rejected(*tag),
                 _ => {}
             }
         }
@@ -203,12 +213,11 @@ impl Worker {
     }
 
     /// A move that the engine refuses is not begun in the next run either.
-    fn rejected(&mut self, tag: Tag) -> io::Result<()> {
-        let Some(at) = self.moves.iter().position(|(moving, _)| *moving == tag) else {
-            return Ok(());
-        };
+    fn rejected(&mut self, tag: Tag) {
+        let Some(at) = self.moves.iter().position(|(moving, _)| *moving == tag) else { return };
         let (_, hash) = self.moves.swap_remove(at);
-        self.kept.as_mut().map_or(Ok(()), |kept| kept.change(hash, Entry::not_moved))
+        let kept = self.kept.as_mut().map_or(Ok(()), |kept| kept.change(hash, Entry::not_moved));
+        kept.unwrap_or_else(|error| self.session.warn(Warning::SetNotKept(error)));
     }
 
     fn removed(&mut self, id: TorrentId) {

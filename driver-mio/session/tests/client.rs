@@ -17,7 +17,7 @@ use eddyline::{
 };
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::recorder::RecordTo;
-use eddyline_session::session_store::{Entry, SessionSet};
+use eddyline_session::session_store::{Entry, SessionSet, SessionStore};
 use eddyline_session::{
     AddOptions, Client, Data, EntryError, Error, EventKind, Torrent, TorrentSnapshot, Trouble,
     Warning, engine_config,
@@ -31,10 +31,14 @@ fn content() -> Vec<u8> {
 }
 
 fn torrent(content: &[u8]) -> Metainfo {
-    let options =
-        CreateOptions { name: "file".into(), piece_length: PIECE, ..CreateOptions::default() };
     let file = InputFile { path: vec![], length: content.len() as u64, executable: false };
-    let mut creator = Creator::new(options, vec![file]).unwrap();
+    made_of("file", vec![file], content)
+}
+
+fn made_of(name: &str, files: Vec<InputFile>, content: &[u8]) -> Metainfo {
+    let options =
+        CreateOptions { name: name.into(), piece_length: PIECE, ..CreateOptions::default() };
+    let mut creator = Creator::new(options, files).unwrap();
     for need in creator.needs().collect::<Vec<_>>() {
         if let CreateNeed::Piece { index } = need {
             let start = (index * PIECE) as usize;
@@ -133,6 +137,38 @@ fn one_move_at_a_time_and_the_next_run_knows_the_folder_in_which_the_data_is() {
 }
 
 #[test]
+fn a_move_that_the_last_run_began_is_one_move_as_well() {
+    let (content, places, state) =
+        (content(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = |name| places.path().join(name);
+    std::fs::create_dir(folder("first")).unwrap();
+    std::fs::write(folder("first").join("file"), &content).unwrap();
+    let client = keeper(&folder("first"), state.path()).unwrap();
+    client.add(torrent(&content)).wait().unwrap().completed().wait().unwrap();
+    end(client);
+    let entry = set(state.path()).pop().unwrap();
+    let moving_to = folder("second").to_string_lossy().into_owned();
+    SessionStore::open(state.path())
+        .unwrap()
+        .put(vec![(Entry { moving_to, ..entry }, None)])
+        .unwrap();
+    let client = keeper(&folder("first"), state.path()).unwrap();
+    let kept = client.torrents().wait().unwrap().pop().unwrap();
+    // Refused while the other is under way, and done after it.
+    let busy = Trouble::Refused(CommandError::Busy);
+    while let Err(error) = kept.move_to(folder("third")).wait() {
+        assert!(matches!(&error, Error::Trouble(why) if *why == busy), "{error:?}");
+        std::thread::yield_now();
+    }
+    kept.completed().wait().unwrap();
+    drop(kept);
+    end(client);
+    let entry = set(state.path()).pop().unwrap();
+    assert_eq!((Path::new(&entry.folder), entry.moving_to.as_str()), (&*folder("third"), ""));
+    assert_eq!(std::fs::read(folder("third").join("file")).unwrap(), content);
+}
+
+#[test]
 fn what_the_engine_refuses_is_answered_with_the_reason() {
     let content = content();
     let (_files, seed) = seed(&content);
@@ -151,19 +187,9 @@ fn what_the_engine_refuses_is_answered_with_the_reason() {
 
 /// Three files of which each shares a piece with the next.
 fn several(content: &[u8]) -> Metainfo {
-    let options =
-        CreateOptions { name: "several".into(), piece_length: PIECE, ..CreateOptions::default() };
     let third = content.len() as u64 / 3;
     let file = |name: &str| InputFile { path: vec![name.into()], length: third, executable: false };
-    let mut creator = Creator::new(options, ["a", "b", "c"].map(file).into()).unwrap();
-    for need in creator.needs().collect::<Vec<_>>() {
-        if let CreateNeed::Piece { index } = need {
-            let start = (index * PIECE) as usize;
-            let end = (start + PIECE as usize).min(content.len());
-            creator.provide_piece(index, Sha1Hash::of(&content[start..end]));
-        }
-    }
-    Metainfo::parse(&creator.finish().unwrap()).unwrap()
+    made_of("several", ["a", "b", "c"].map(file).into(), content)
 }
 
 /// A client that has all of [`several`].
