@@ -101,7 +101,8 @@ impl ClientBuilder {
     /// The same folder for a client that also keeps its torrents: those of the last run are there when it is built,
     /// each with its folder, limits and choice of files, and paused where it was. It is the set that
     /// `eddyline session` has in this folder, and belongs to one client or program at a time; goals of seeding are
-    /// that program's business, and a magnet for which files were chosen in words there waits for [`Torrent::select`] and [`Torrent::resume`].
+    /// that program's business, and a magnet for which files were chosen in words there waits for
+    /// [`Torrent::select`] and [`Torrent::resume`].
     /// Priorities other than to skip a file, and how files are made, are not kept.
     ///
     /// A torrent that cannot be brought back stays in the set, and [`Session::take_warnings`] tells why.
