@@ -366,6 +366,10 @@ impl Torrent {
     /// Disk operations end in any order, so each waits for those before it: first whatever is in
     /// progress, then a save of what that left, then the files are closed.
     pub(crate) fn go_on_closing(&mut self, ctx: &mut Context) {
+        // Asked after every disk operation.
+        if !self.life.is_closing() {
+            return;
+        }
         let (torrent, info_hash) = (self.id, self.info_hash());
         let Stage::Closing { exit, save, last } = self.life.stage_mut() else { return };
         if last.is_some() || ctx.disk.is_busy_with(torrent) {

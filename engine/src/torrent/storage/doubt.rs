@@ -21,6 +21,9 @@ pub(in crate::torrent) struct Doubt {
     files: Box<[FileStatus]>,
     /// Pieces written since the last sync began.
     written: BTreeSet<u32>,
+    /// The one of them that was written last: its next block need not look for it in the set.
+    #[serde(skip)]
+    last_written: Option<u32>,
     /// Pieces written before the sync in progress, or before one that failed.
     syncing: BTreeSet<u32>,
     /// Verified pieces to be hashed again before anybody is served from them.
@@ -44,12 +47,21 @@ impl Doubt {
 
     /// A block of a piece was written.
     pub(in crate::torrent) fn wrote(&mut self, piece: u32) {
-        self.written.insert(piece);
+        if self.last_written != Some(piece) {
+            self.last_written = Some(piece);
+            self.written.insert(piece);
+        }
+    }
+
+    fn take_written(&mut self) -> BTreeSet<u32> {
+        self.last_written = None;
+        core::mem::take(&mut self.written)
     }
 
     /// A sync begins: it covers what was written up to now.
     pub(in crate::torrent) fn sync_begins(&mut self) {
-        self.syncing.append(&mut self.written);
+        let mut written = self.take_written();
+        self.syncing.append(&mut written);
     }
 
     /// Whether everything written is durable.
@@ -187,7 +199,7 @@ impl Doubt {
         have: &Bits,
         files: &[FileStatus],
     ) -> BTreeSet<u32> {
-        let mut unsure = core::mem::take(&mut self.written);
+        let mut unsure = self.take_written();
         unsure.append(&mut self.syncing);
         unsure.retain(|piece| have.has(*piece));
         unsure.append(&mut self.compare(metainfo, have, files));
