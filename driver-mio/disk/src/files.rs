@@ -85,7 +85,7 @@ impl FileCache {
         open.replaced += 1;
     }
 
-    /// A file is not the one of its name any more: it is opened anew where it is needed.
+    /// A file is not the one of its name any more: it is opened again where it is needed.
     pub(super) fn close_file(&self, key: FileKey) {
         let mut open = self.open();
         open.files.pop(&key);
