@@ -232,7 +232,7 @@ fn a_file_that_is_nothing_but_a_hole_is_nobodys_unless_it_is_too_long() {
     let ask = |first: FileStatus| {
         let (mut adoption, files) = (Adoption::new(false), [first, whole()[1]]);
         adoption.ask_for_proof(&metainfo(), &files, Before::default());
-        verdict(&mut adoption, &[1], &files, false)
+        verdict(&mut adoption, &[2], &files, false)
     };
     let length = whole()[0].length.unwrap();
     assert_eq!(ask(hole(length)), Verdict::Ours);
