@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::platform;
+pub use crate::platform::{Interface, interfaces};
 use crate::standing::Standing;
 
 /// How long what was seen of the network counts.
@@ -187,6 +188,16 @@ impl NetworkPolicy {
         Ok(socket.into())
     }
 
+    /// The address that something to `remote` would leave from. Nothing is sent.
+    ///
+    /// # Errors
+    /// When nothing would: there is no way, or it is not allowed.
+    pub fn source_to(&self, remote: SocketAddr) -> io::Result<IpAddr> {
+        let socket = self.datagrams_to(remote, 0)?;
+        socket.connect(remote)?;
+        Ok(socket.local_addr()?.ip())
+    }
+
     /// A TCP listener and a socket for datagrams on one port number of `local`.
     ///
     /// # Errors
@@ -268,6 +279,7 @@ mod tests {
         assert_eq!(stream.local_addr().unwrap().ip(), ours);
         let socket = policy.datagrams_to(remote, 0).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), ours);
+        assert_eq!(policy.source_to(remote).unwrap(), ours);
     }
 
     #[test]

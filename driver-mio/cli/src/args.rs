@@ -2,6 +2,7 @@
 //! of `config_file.rs` nothing knows how a command line is taken apart.
 
 mod create;
+mod doctor;
 mod pages;
 mod replay;
 mod session;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::create::{ContentFlags, CreateArgs, TorrentFlags};
+pub use self::doctor::DoctorArgs;
 pub use self::pages::{completions, man};
 pub use self::replay::{LookFlags, ReplayArgs};
 pub use self::session::{
@@ -61,6 +63,7 @@ pub enum Command {
     Info(InfoArgs),
     Verify(VerifyArgs),
     Magnet(MagnetArgs),
+    Doctor(DoctorArgs),
     Demo(DemoArgs),
     Replay(ReplayArgs),
     Completions(CompletionsArgs),

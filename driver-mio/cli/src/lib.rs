@@ -9,6 +9,7 @@ mod config_file;
 mod create;
 mod demo;
 mod demo_tracker;
+mod doctor;
 mod documents;
 mod exit;
 mod folders;
@@ -72,6 +73,7 @@ fn dispatch(line: &CommandLine) -> Result<ExitCode, Failure> {
         Command::Create(args) => create::create(args, general),
         Command::Info(args) => info::info(args, general),
         Command::Magnet(args) => info::magnet(args),
+        Command::Doctor(args) => doctor::doctor(args, general),
         Command::Verify(args) => verify::verify(args, general),
         Command::Demo(args) => demo::demo(args, general),
         Command::Session(args) => session_set::session(args, general),

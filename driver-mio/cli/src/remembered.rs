@@ -20,19 +20,37 @@ pub fn remember(store: &ResumeStore, item: &Item) {
 /// magnet says: peers, trackers beyond those that are known, and which files are wanted.
 pub fn remembered(session: &Session, source: &Source) -> Option<(Arc<Metainfo>, AddOptions)> {
     let Source::Magnet(magnet) = source else { return None };
-    let (store, hash) = (session.store()?, magnet.v1?);
-    store.load(hash)?;
-    let metainfo = Metainfo::parse(&store.load_torrent(hash)?).ok()?;
-    if metainfo.info_hashes().v1 != Some(hash) || !is_same(magnet, &metainfo) {
-        return None;
-    }
-    let known = |url: &&String| !metainfo.trackers().iter().flatten().any(|other| other == *url);
-    let trackers = magnet.trackers.iter().filter(known).cloned().collect();
+    let metainfo = led_to(session.store()?, magnet)?;
+    let trackers = new_trackers(magnet, &metainfo);
     let named = magnet.named_peers.iter().filter_map(|peer| resolve(peer, session.names()).ok());
     let peers = magnet.peers.iter().copied().chain(named.flatten()).collect();
     let priorities = selected(magnet, metainfo.layout().files().len() as u32);
     let options = AddOptions { trackers, peers, priorities, ..AddOptions::default() };
     Some((metainfo.into(), options))
+}
+
+/// What an earlier run found a magnet to lead to, with the trackers of both; and which files the magnet wants.
+pub fn remembered_torrent(
+    store: &ResumeStore,
+    magnet: &Magnet,
+) -> Option<(Metainfo, Vec<Priority>)> {
+    let metainfo = led_to(store, magnet)?;
+    let more = new_trackers(magnet, &metainfo).into_iter().map(|url| vec![url]);
+    let tiers = metainfo.trackers().iter().cloned().chain(more).collect();
+    let priorities = selected(magnet, metainfo.layout().files().len() as u32);
+    Some((metainfo.with_trackers(tiers), priorities))
+}
+
+fn led_to(store: &ResumeStore, magnet: &Magnet) -> Option<Metainfo> {
+    let hash = magnet.v1?;
+    let metainfo = Metainfo::parse(&store.load_torrent(hash)?).ok()?;
+    (metainfo.info_hashes().v1 == Some(hash) && is_same(magnet, &metainfo)).then_some(metainfo)
+}
+
+/// Trackers that a magnet names and its torrent does not.
+fn new_trackers(magnet: &Magnet, metainfo: &Metainfo) -> Vec<String> {
+    let known = |url: &&String| !metainfo.trackers().iter().flatten().any(|other| other == *url);
+    magnet.trackers.iter().filter(known).cloned().collect()
 }
 
 /// Whether a magnet that has a v2 hash beside the other means this torrent by both.

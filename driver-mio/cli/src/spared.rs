@@ -5,11 +5,10 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use eddyline::ResumeData;
 use eddyline::base::hash::Sha1Hash;
 use eddyline::metainfo::{FileEntry, Metainfo};
-use eddyline_disk::PartTag;
 use eddyline_disk::resume_store::ResumeStore;
+use eddyline_disk::{Locations, PartTag};
 use eddyline_session::session_store::SessionSet;
 use eddyline_session::{Renames, Source};
 
@@ -80,7 +79,7 @@ impl<'a> Spared<'a> {
     /// When it is one.
     pub fn torrent(&self, metainfo: &Metainfo, folder: &Path) -> Result<(), Failure> {
         let hash = metainfo.info_hashes().wire();
-        let renames = self.renames(hash);
+        let renames = self.renames(hash, folder);
         let at = |path: &[String]| path.iter().fold(folder.to_owned(), |way, part| way.join(part));
         let files = (0u32..).zip(metainfo.layout().files());
         let stored = files.filter(|(_, file)| file.is_stored() || file.symlink.is_some());
@@ -98,9 +97,10 @@ impl<'a> Spared<'a> {
     }
 
     /// What an earlier run called files.
-    fn renames(&self, hash: Sha1Hash) -> Renames {
-        let data = self.state.and_then(|state| ResumeStore::at(state).load(hash));
-        let resume = data.and_then(|data| ResumeData::decode(&data).ok());
+    fn renames(&self, hash: Sha1Hash, folder: &Path) -> Renames {
+        let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let here = Locations::number_of(&whole.to_string_lossy());
+        let resume = self.state.and_then(|state| ResumeStore::at(state).load_in(hash, here));
         resume.map(|resume| resume.renamed).unwrap_or_default()
     }
 

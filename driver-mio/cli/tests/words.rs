@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "info",
     "verify",
     "magnet",
+    "doctor",
     "demo",
     "replay",
     "completions",

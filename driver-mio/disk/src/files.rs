@@ -1,5 +1,6 @@
 //! Open files: a bounded cache shared by all torrents, and errors as the engine knows them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,6 +83,20 @@ impl FileCache {
         let mut open = self.open();
         open.files.pop(&(torrent, file, false));
         open.replaced += 1;
+    }
+
+    /// A file is not the one of its name any more: it is opened again where it is needed.
+    pub(super) fn close_file(&self, key: FileKey) {
+        let mut open = self.open();
+        open.files.pop(&key);
+        open.replaced += 1;
+    }
+
+    /// The files of a torrent that are open.
+    pub(super) fn open_of(&self, torrent: TorrentId) -> BTreeSet<u32> {
+        let open = self.open();
+        let own = open.files.iter().filter(|((owner, ..), _)| *owner == torrent);
+        own.map(|((_, file, _), _)| *file).collect()
     }
 
     /// The file under `key`, if it is open and nobody holds the cache.

@@ -105,6 +105,10 @@ pub trait StoredFile: Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says.
     fn found(&self) -> io::Result<Found>;
+    /// Whether nothing was ever written to it, though it may have a length; `false` where nobody can tell.
+    fn is_hole(&self) -> bool {
+        false
+    }
 }
 
 /// A place that holds files.

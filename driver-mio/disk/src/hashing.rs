@@ -1,5 +1,6 @@
 //! Hashing what is on disk: one piece, its blocks, or many pieces side by side.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use eddyline::base::hash::Sha1Hash;
@@ -145,11 +146,12 @@ pub fn side_by_side<H: LaneHash, E>(
 }
 
 impl TorrentFiles {
-    /// SHA-1 of a whole piece.
+    /// SHA-1 of a whole piece, of the files that have their names now.
     ///
     /// # Errors
     /// As [`Self::read_into`].
     pub fn hash_piece(&self, piece: u32, buffer: &mut HashBuffer) -> io::Result<Sha1Hash> {
+        self.look_for_files(&[piece]);
         self.hash_with(piece, buffer, |at, into| self.read_into(piece, at, into))
     }
 
@@ -188,15 +190,26 @@ impl TorrentFiles {
         buffer: &mut HashBuffer,
     ) -> Vec<io::Result<Sha1Hash>> {
         let size = |piece: &u32| self.metainfo().geometry().piece_size(*piece);
+        self.look_for_files(pieces);
         let mut out = Vec::with_capacity(pieces.len());
         for group in pieces.chunk_by(|a, b| size(a) == size(b)).flat_map(|run| run.chunks(LANES)) {
             if group.len() >= WORTHWHILE && lanes::are_fast::<Sha1>() {
                 out.extend(self.hash_side_by_side(group, size(&group[0]) as usize, buffer));
             } else {
-                out.extend(group.iter().map(|piece| self.hash_piece(*piece, buffer)));
+                let read = |piece: u32| move |at, into: &mut [u8]| self.read_into(piece, at, into);
+                out.extend(group.iter().map(|piece| self.hash_with(*piece, buffer, read(*piece))));
             }
         }
         out
+    }
+
+    /// Files that pieces lie in and that are open are closed where another one has their name, or none.
+    fn look_for_files(&self, pieces: &[u32]) {
+        let size = |piece: u32| self.metainfo().geometry().piece_size(piece);
+        let files = pieces.iter().flat_map(|piece| self.files_of(*piece, 0, size(*piece)));
+        let files: BTreeSet<u32> = files.collect();
+        let arranged = self.read_lock();
+        files.into_iter().for_each(|file| self.close_if_gone(&arranged, file));
     }
 
     /// Up to sixteen pieces of one size.

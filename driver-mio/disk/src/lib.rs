@@ -27,6 +27,7 @@ mod part_file;
 mod part_tag;
 mod platform;
 mod pool;
+mod present;
 pub mod private;
 mod queue;
 mod read_cache;

@@ -216,6 +216,9 @@ impl TorrentFiles {
             all = arranged.status(files)?;
         }
         self.watch.begin(&all, arranged.fs.dates_late());
+        if !self.read_only && new {
+            self.mark_holes(&arranged, &mut all);
+        }
         Ok(all)
     }
 
@@ -449,6 +452,8 @@ impl TorrentFiles {
         }
         let mut files = arranged.status(self.metainfo.layout().files())?;
         self.watch.mark_shared(dirty, &mut files);
+        let open = self.cache.open_of(self.id);
+        open.into_iter().for_each(|index| self.close_if_gone(&arranged, index));
         Ok(files)
     }
 

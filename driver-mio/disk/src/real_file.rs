@@ -101,6 +101,10 @@ impl StoredFile for RealFile {
     fn found(&self) -> io::Result<Found> {
         Ok(found(&rustix::fs::fstat(&self.0)?))
     }
+
+    fn is_hole(&self) -> bool {
+        platform::is_hole(&self.0)
+    }
 }
 
 /// How a file is, links followed, as resume data has it; nothing where there is no file.

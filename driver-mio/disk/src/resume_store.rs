@@ -1,14 +1,19 @@
-//! The state folder: resume data, one file a torrent, replaced at once or not at all; what is known of
+//! The state folder: resume data, replaced at once or not at all; what is known of
 //! the DHT; and the locks that keep processes out of each other's way. Several processes share it: each
 //! holds the locks of the torrents that it works on.
+//!
+//! A record is about a torrent in a folder. The usual one of a torrent is `HASH.resume`, that of the set where the
+//! torrent is in it. Who works on the same torrent in another folder has a record of its own, `HASH-FOLDER.resume`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use eddyline::Fault;
 use eddyline::base::hash::Sha1Hash;
+use eddyline::{Fault, LocationId, ResumeData};
 
 use crate::locks::{Holder, Lock, LockError};
 use crate::private;
@@ -26,6 +31,8 @@ pub struct ResumeStore {
     state: PathBuf,
     folder: PathBuf,
     locks: TorrentLocks,
+    /// Torrents that are worked on in another folder than the usual record is about.
+    apart: Mutex<BTreeMap<Sha1Hash, LocationId>>,
 }
 
 /// Why a state folder, or a torrent in it, cannot be used.
@@ -79,7 +86,7 @@ impl ResumeStore {
     #[must_use]
     pub fn at(path: &Path) -> Self {
         let locks = TorrentLocks::new(path.join("locks"));
-        Self { state: path.to_owned(), folder: path.join("resume"), locks }
+        Self { state: path.to_owned(), folder: path.join("resume"), locks, apart: Mutex::default() }
     }
 
     /// Where the state folder is.
@@ -154,7 +161,85 @@ impl ResumeStore {
 
     /// Where the resume data of a torrent is.
     pub(crate) fn path(&self, hash: Sha1Hash) -> PathBuf {
+        match self.apart().get(&hash) {
+            Some(folder) => self.path_apart(hash, *folder),
+            None => self.usual_path(hash),
+        }
+    }
+
+    fn apart(&self) -> MutexGuard<'_, BTreeMap<Sha1Hash, LocationId>> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn usual_path(&self, hash: Sha1Hash) -> PathBuf {
         self.folder.join(format!("{}.resume", hash.to_hex()))
+    }
+
+    fn path_apart(&self, hash: Sha1Hash, folder: LocationId) -> PathBuf {
+        self.folder.join(format!("{}-{:08x}.resume", hash.to_hex(), folder.0))
+    }
+
+    /// From now on a torrent is worked on in `folder`, and the usual record is about another one: that stays as it is,
+    /// and what is loaded and stored of the torrent is the record of this folder.
+    pub fn keep_apart(&self, hash: Sha1Hash, folder: LocationId) {
+        self.apart().insert(hash, folder);
+    }
+
+    /// The record of a torrent in a folder, if there is one.
+    #[must_use]
+    pub fn load_in(&self, hash: Sha1Hash, folder: LocationId) -> Option<ResumeData> {
+        let usual = private::read(&self.usual_path(hash), private::MAX_STATE).ok();
+        let usual = usual.and_then(|data| ResumeData::decode(&data).ok());
+        if let Some(usual) = usual.filter(|usual| usual.location == folder) {
+            return Some(usual);
+        }
+        let apart = private::read(&self.path_apart(hash, folder), private::MAX_STATE).ok()?;
+        ResumeData::decode(&apart).ok().filter(|apart| apart.location == folder)
+    }
+
+    /// The folder that the usual record of a torrent is about. Early records tell none, and damaged ones nothing.
+    #[must_use]
+    pub fn usual_folder(&self, hash: Sha1Hash) -> Option<LocationId> {
+        let usual = private::read(&self.usual_path(hash), private::MAX_STATE).ok()?;
+        let folder = ResumeData::decode(&usual).ok()?.location;
+        (folder != LocationId::default()).then_some(folder)
+    }
+
+    /// The usual record of a torrent is to be about `folder`: one about another folder goes aside, and the one about
+    /// this comes in its place, if there is one.
+    ///
+    /// # Errors
+    /// When the disk refuses. Nothing is lost then.
+    pub fn make_usual(&self, hash: Sha1Hash, folder: LocationId) -> io::Result<()> {
+        let Some(other) = self.usual_folder(hash).filter(|usual| *usual != folder) else {
+            return Ok(());
+        };
+        let (usual, aside) = (self.usual_path(hash), self.path_apart(hash, other));
+        let own = self.path_apart(hash, folder);
+        // Folders first: who finds a record finds them beside it.
+        for beside in ["folders", "resume"] {
+            let at = |path: &Path| path.with_extension(beside);
+            for (from, to) in [(&usual, &aside), (&own, &usual)] {
+                match fs::rename(at(from), at(to)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Whether there is a record of a torrent besides the one that is being worked on.
+    fn has_other_record(&self, hash: Sha1Hash) -> io::Result<bool> {
+        let own = self.path(hash);
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&hash.to_hex()) && name.ends_with(".resume") && path != own {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The resume data of a torrent.
@@ -180,7 +265,7 @@ impl ResumeStore {
     /// The `.torrent` of one that came as a magnet.
     #[must_use]
     pub fn load_torrent(&self, hash: Sha1Hash) -> Option<Vec<u8>> {
-        private::read(&self.path(hash).with_extension("torrent"), private::MAX_STATE).ok()
+        private::read(&self.usual_path(hash).with_extension("torrent"), private::MAX_STATE).ok()
     }
 
     /// Stores it durably: the next run needs nobody to tell it what the magnet leads to.
@@ -188,13 +273,13 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses; what was there is then there still.
     pub fn store_torrent(&self, hash: Sha1Hash, data: &[u8]) -> io::Result<()> {
-        replace(&self.path(hash).with_extension("torrent"), data)
+        replace(&self.usual_path(hash).with_extension("torrent"), data)
     }
 
     /// What tells the part file of a torrent from any other file.
     #[must_use]
     pub(crate) fn load_tag(&self, hash: Sha1Hash) -> Option<[u8; 16]> {
-        private::read(&self.path(hash).with_extension("tag"), private::MAX_STATE)
+        private::read(&self.usual_path(hash).with_extension("tag"), private::MAX_STATE)
             .ok()?
             .try_into()
             .ok()
@@ -205,7 +290,7 @@ impl ResumeStore {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn store_tag(&self, hash: Sha1Hash, tag: [u8; 16]) -> io::Result<()> {
-        replace(&self.path(hash).with_extension("tag"), &tag)
+        replace(&self.usual_path(hash).with_extension("tag"), &tag)
     }
 
     /// What tells the part file of a torrent from any other file, for whoever only looks and needs no lock.
@@ -233,14 +318,17 @@ impl ResumeStore {
         self.state.join("dht.dat")
     }
 
-    /// Forgets a torrent, durably.
+    /// Forgets a torrent, durably. What was kept of it in other folders stays.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self, hash: Sha1Hash) -> io::Result<()> {
-        for beside in ["folders", "tag", "torrent"] {
-            let _ = fs::remove_file(self.path(hash).with_extension(beside));
+        if !self.has_other_record(hash)? {
+            for beside in ["tag", "torrent"] {
+                let _ = fs::remove_file(self.usual_path(hash).with_extension(beside));
+            }
         }
+        let _ = fs::remove_file(self.path(hash).with_extension("folders"));
         match fs::remove_file(self.path(hash)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::open(&self.folder)?.sync_all(),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::TorrentId;
 use eddyline::metainfo::Metainfo;
-use eddyline::{Allocation, DiskError, LocationId, Placement, Renamed};
+use eddyline::{Allocation, DiskError, FileStatus, LocationId, Placement, Renamed};
 use eddyline_disk::{
     Access, FileCache, FileOptions, FileSystem, HashBuffer, Kind, LocationError, Locations, Memory,
     PartTag, ReadCache, Scoped, TorrentFiles, disk_error,
@@ -482,4 +482,56 @@ fn pieces_hashed_side_by_side_are_as_they_are_one_by_one() {
         let gone = (10..=22).contains(piece);
         assert_eq!(hash.is_err(), gone, "piece {piece}");
     }
+}
+
+#[test]
+fn what_is_hashed_are_the_files_that_have_their_names_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+    let (metainfo, bytes) = torrent(&[4 * u64::from(PIECE)]);
+    let files = open(&metainfo, &fs, &Placement::default()).unwrap();
+    let all = [0, 1, 2, 3];
+    write(&files, &bytes, &all);
+    assert_right(&files, &all, "as it was written");
+    let path = files.path(0).iter().fold(dir.path().to_owned(), |way, part| way.join(part));
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    assert_eq!(disk_error(&hash_piece(&files, 0).unwrap_err()), DiskError::Missing);
+    let many = files.hash_pieces(&all, &mut HashBuffer::default());
+    assert!(many.iter().all(Result::is_err), "also side by side");
+    // Another file has the name.
+    std::fs::write(&path, vec![1; bytes.len()]).unwrap();
+    assert_ne!(hash_piece(&files, 0).ok(), metainfo.piece_hash(0));
+    std::fs::rename(&aside, &path).unwrap();
+    assert_right(&files, &all, "when it is back");
+    // After a look at all files, what is written goes where the name is.
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(files.sync(&[]).unwrap()[0].length, None);
+    write(&files, &bytes, &all);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_that_nobody_has_written_to_is_told_where_nothing_is_on_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(Scoped::open(dir.path()).unwrap());
+    let (metainfo, bytes) = torrent(&[100_000, 100_000, 100_000]);
+    let files = open(&metainfo, &fs, &Placement::default()).unwrap();
+    let path =
+        |file| files.path(file).iter().fold(dir.path().to_owned(), |way, part| way.join(part));
+    for file in 0..3 {
+        std::fs::create_dir_all(path(file).parent().unwrap()).unwrap();
+        std::fs::File::create(path(file)).unwrap().set_len(100_000).unwrap();
+    }
+    std::fs::write(path(1), vec![0; 100_000]).unwrap();
+    let room = std::fs::OpenOptions::new().write(true).open(path(2)).unwrap();
+    rustix::fs::fallocate(&room, rustix::fs::FallocateFlags::empty(), 0, 100_000).unwrap();
+    let holes = |new| -> Vec<bool> {
+        let all = files.open(new).unwrap();
+        all.iter().map(|status| status.modified == FileStatus::HOLE).collect()
+    };
+    assert_eq!(holes(true), [true, false, true], "zeros are something; room is nothing");
+    assert_eq!(holes(false), [false; 3]);
+    files.write(0, 0, &[&bytes[..1000]]).unwrap();
+    assert!(!holes(true)[0]);
 }

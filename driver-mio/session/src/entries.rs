@@ -94,11 +94,14 @@ impl Entry {
     /// What the last run left of it.
     #[must_use]
     pub fn resume(&self, store: &ResumeStore) -> Option<ResumeData> {
-        let resume = ResumeData::decode(&store.load(self.info_hash()?)?).ok()?;
+        let hash = self.info_hash()?;
         // A run in another folder says nothing of this one. Early records tell no folder.
         let here = [&self.folder, &self.moving_to].map(|folder| Locations::number_of(folder));
-        let here = here.contains(&resume.location) || resume.location == LocationId::default();
-        here.then_some(resume)
+        let usual = store.load(hash).and_then(|data| ResumeData::decode(&data).ok());
+        let is_here = |resume: &ResumeData| {
+            here.contains(&resume.location) || resume.location == LocationId::default()
+        };
+        usual.filter(is_here).or_else(|| store.load_in(hash, here[0]))
     }
 
     /// Whether the data lies already where the set says that it is being moved to: a run that was killed did
@@ -175,7 +178,13 @@ impl Session {
             }
         }
         let limit = |rate: i64| u64::try_from(rate).ok().filter(|rate| *rate > 0);
+        // What the magnet leads to may have been known already: its peers are known from it alone.
+        let magnet = match source {
+            Source::Torrent(_) => Magnet::parse(&entry.magnet).ok(),
+            Source::Magnet(_) => None,
+        };
         Ok(AddOptions {
+            peers: magnet.map(|magnet| magnet.peers).unwrap_or_default(),
             priorities,
             sequential: entry.sequential != 0,
             paused: entry.paused != 0,

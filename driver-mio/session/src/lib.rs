@@ -49,6 +49,7 @@ mod handle;
 mod item;
 mod kept;
 mod prepare;
+mod records;
 mod reply;
 mod selected;
 mod session;

@@ -183,6 +183,9 @@ impl Session {
         // A file and a magnet of one torrent are one torrent.
         let hash = add.source.info_hashes().wire();
         self.claim(hash, &add.source.name())?;
+        if !self.places.contains_key(&hash) {
+            self.settle_record(hash, add.location);
+        }
         if !fresh {
             add.resume = self.load_resume(&add.source);
         }

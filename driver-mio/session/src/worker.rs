@@ -160,6 +160,10 @@ impl Worker {
 
     pub(crate) fn run(mut self) {
         let mut failed = None;
+        // Who asks something of a torrent of the last run would hear that it was removed before the engine has it.
+        while failed.is_none() && !self.has_begun() {
+            failed = self.turn().err().map(|error| DriverError::System(error.into()));
+        }
         while failed.is_none() && !self.stopping {
             while let Ok(Request(request)) = self.inbox.try_recv() {
                 request(&mut self);
@@ -180,6 +184,11 @@ impl Worker {
             return;
         }
         ends.for_each(|end| end.keep(Ok(())));
+    }
+
+    /// Whether the engine has taken or refused every torrent that was there when the client began.
+    fn has_begun(&self) -> bool {
+        self.session.items().iter().all(|item| item.id.is_some() || item.trouble.is_some())
     }
 
     fn turn(&mut self) -> std::io::Result<()> {

@@ -109,8 +109,15 @@ pub struct FileStatus {
     /// Length in bytes; `None` when the file is not there.
     pub length: Option<u64>,
     /// Time of the last change, in an unit of the driver's choice; only compared for equality. Of
-    /// a file that is not there and has parts in the part file: the time of that one, never 0.
+    /// a file that is not there and has parts in the part file: the time of that one, never 0. Of one in which
+    /// nothing was ever written: [`Self::HOLE`], where the driver knows that.
     pub modified: i64,
+}
+
+impl FileStatus {
+    /// What stands in the place of the time of change of a file that is nothing but a hole: it has a length, and nobody
+    /// has written a byte to it. There is nothing in it that could be lost.
+    pub const HOLE: i64 = i64::MAX;
 }
 
 /// How a disk operation ended.

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::api::LocationId;
+use crate::api::{FileStatus, LocationId};
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
 use crate::metainfo::Masks;
@@ -129,7 +129,7 @@ impl StandIns {
     pub(super) fn moment(&mut self, moment: i64) -> i64 {
         let number = self.moments.len() as i64 + 1;
         match moment {
-            0 => 0,
+            0 | FileStatus::HOLE => moment,
             _ => *self.moments.entry(moment).or_insert(number),
         }
     }

@@ -398,7 +398,7 @@ pub struct SeedArgs {
 /// Flags on peers and on the network matter with --files only.
 #[derive(Args, Debug)]
 #[command(
-    mut_args = for_info,
+    mut_args = for_one_document,
     after_long_help = below(
         &[
             ("What is in a torrent", "eddyline info x.torrent"),
@@ -425,8 +425,9 @@ pub struct InfoArgs {
     pub stop_timeout: Option<Duration>,
 }
 
-/// A flag of all transfers as `info` has it: how peers are found is as with `download`, and the rest has no meaning.
-fn for_info(arg: Arg) -> Arg {
+/// A flag of all transfers for a command that prints one document: how peers are found is as with `download`, and the
+/// rest has no meaning.
+pub(super) fn for_one_document(arg: Arg) -> Arg {
     if arg.get_id() == "json" {
         return arg.help("Print one JSON object").help_heading(None::<&'static str>);
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eddyline::Priority;
 use eddyline::metainfo::Metainfo;
-use eddyline::{Priority, ResumeData};
 use eddyline_disk::Locations;
 use eddyline_disk::claims::Claims;
 use eddyline_disk::resume_store::ResumeStore;
@@ -18,6 +18,7 @@ use super::super::exit::{Failure, USAGE};
 use super::super::found::take_paths;
 use super::super::goal::thousandths;
 use super::super::output::line;
+use super::super::remembered::remembered_torrent;
 use super::super::selection::{check, select};
 use super::super::setup::names;
 use super::super::source::load;
@@ -38,14 +39,13 @@ pub(super) type Put = (Entry, Option<Vec<u8>>);
 pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failure> {
     let folder = whole(&args.dir)?;
     let names = names(args.bind.as_deref())?;
-    let mut candidates = Vec::new();
-    for text in &args.source {
-        candidates.push(candidate(load(text, &names)?, &folder.to_string_lossy(), args)?);
-    }
+    let sources = args.source.iter().map(|text| load(text, &names));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
     let said = args.state.place.state_dir.as_deref();
     let Locked { mut set, store, _session } = lock(said, "session add")?;
     let (mut puts, mut told) = (Vec::new(), Vec::new());
-    for candidate in candidates {
+    for source in sources {
+        let candidate = candidate(source, &store, &folder.to_string_lossy(), args)?;
         let old = set.get(&candidate.entry.hash).cloned();
         let hash = candidate.entry.hash.clone();
         match old {
@@ -116,25 +116,44 @@ pub fn spare_set(state: Option<&Path>, metainfo: &Metainfo, folder: &Path) -> Re
     let Some((state, set)) = set.filter(|(_, set)| !set.list().is_empty()) else { return Ok(()) };
     let (store, folder) = (ResumeStore::at(state), whole(folder)?);
     let wire = metainfo.info_hashes().wire();
-    let resume = store.load(wire).and_then(|data| ResumeData::decode(&data).ok());
-    let here = Locations::number_of(&folder.to_string_lossy());
-    let resume = resume.filter(|resume| resume.location == here);
+    let resume = store.load_in(wire, Locations::number_of(&folder.to_string_lossy()));
     let renames = resume.map(|resume| resume.renamed).unwrap_or_default();
     let claims = claims_of(&set, &store, &folder, &[], Some(&wire.to_hex()));
     take_paths(&claims, metainfo, &folder, &renames)
 }
 
-fn candidate(source: Source, folder: &str, args: &AddArgs) -> Result<NewEntry, Failure> {
+/// What is to be added. What an earlier run found a magnet to lead to is known.
+fn candidate(
+    source: Source,
+    store: &ResumeStore,
+    folder: &str,
+    args: &AddArgs,
+) -> Result<NewEntry, Failure> {
     let selections = args.select.as_slice();
-    let (length, magnet, skipped, select) = match &source {
+    let magnet = match &source {
+        Source::Magnet(magnet) => magnet.to_string(),
+        Source::Torrent(_) => String::new(),
+    };
+    let known = match &source {
+        Source::Magnet(magnet) => remembered_torrent(store, magnet),
+        Source::Torrent(_) => None,
+    };
+    let (source, wanted) = match known {
+        Some((metainfo, wanted)) => (Source::Torrent(metainfo.into()), wanted),
+        None => (source, Vec::new()),
+    };
+    let (length, skipped, select) = match &source {
         Source::Torrent(metainfo) => {
-            let length = metainfo.layout().payload_length();
-            (length, String::new(), skipped(metainfo, selections)?, Vec::new())
+            let skipped = match selections {
+                [] => numbers_of_skipped(&wanted),
+                _ => skipped(metainfo, selections)?,
+            };
+            (metainfo.layout().payload_length(), skipped, Vec::new())
         }
         // Which files there are is not known yet.
-        Source::Magnet(magnet) => {
+        Source::Magnet(_) => {
             check(selections)?;
-            (0, magnet.to_string(), Vec::new(), selections.to_vec())
+            (0, Vec::new(), selections.to_vec())
         }
     };
     let rate = |limit: Option<u64>| limit.map_or(0, |rate| i64::try_from(rate).unwrap_or(i64::MAX));
@@ -168,9 +187,12 @@ pub(super) fn seconds(time: Duration) -> i64 {
 
 /// Numbers of the files that are not selected.
 pub(super) fn skipped(metainfo: &Metainfo, selections: &[String]) -> Result<Vec<u32>, Failure> {
-    let priorities = select(metainfo, selections)?;
-    let numbered = priorities.iter().enumerate();
-    Ok(numbered.filter(|(_, p)| **p == Priority::Skip).map(|(n, _)| n as u32).collect())
+    Ok(numbers_of_skipped(&select(metainfo, selections)?))
+}
+
+fn numbers_of_skipped(priorities: &[Priority]) -> Vec<u32> {
+    let numbered = (0u32..).zip(priorities);
+    numbered.filter(|(_, priority)| **priority == Priority::Skip).map(|(n, _)| n).collect()
 }
 
 /// A torrent that is there already: what it is to be is not changed by the way. A magnet gets its

@@ -195,3 +195,75 @@ fn a_directory_that_is_not_there_is_told_by_whoever_only_reads() {
         assert!(told.contains("absent: no such file"), "{told}");
     }
 }
+
+#[test]
+fn a_record_belongs_to_a_torrent_in_a_folder() {
+    let home = Home::new();
+    let torrent = set_of_three(&home);
+    let (_seeder, peer) = home.seed(&[&torrent]);
+    home.succeed(&["session", "add", &torrent, "--dir", "one", "--seed-time", "0s"]);
+    home.succeed(&run(&["--peer", &peer]));
+    home.succeed(&["session", "rename", "set", "other"]);
+    home.succeed(&["session", "rename", "other", "a.old", "--file", "1"]);
+    let record = home.listed()[0].clone();
+    assert_eq!(pick(&record, &["state", "name"]), json!(["finished", "other"]));
+    // The same torrent elsewhere: it has its own names, and the record of the session stays.
+    let elsewhere = |more: &[&str]| {
+        let usual =
+            ["download", &torrent, "--dir", "two", "--no-trackers", "--stop-timeout", "20s"];
+        let all: Vec<&str> = usual.iter().chain(&ALONE).chain(more).copied().collect();
+        let output = home.run(&all);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        told
+    };
+    elsewhere(&["--peer", &peer]);
+    assert_eq!(std::fs::read(home.at("two/set/b")).unwrap(), content("b", 50_000));
+    assert_eq!(home.listed()[0], record);
+    home.succeed(&["session", "verify", "other"]);
+    assert!(!String::from_utf8_lossy(&home.run(&run(&[])).stderr).contains("warning"));
+    // Each is believed where it is, and nobody is asked.
+    assert!(elsewhere(&[]).contains("was there already"));
+    home.succeed(&["session", "remove", "other"]);
+    assert!(elsewhere(&[]).contains("was there already"));
+    // Who comes into the set with the folder of that record has it.
+    home.succeed(&["session", "add", &torrent, "--dir", "two", "--seed-time", "0s"]);
+    let told = home.run(&run(&[]));
+    let told = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(home.listed()[0]["state"], "finished", "{told}");
+}
+
+#[test]
+fn a_magnet_that_was_downloaded_is_added_to_the_session_with_what_it_led_to() {
+    let home = Home::new();
+    let torrent = set_of_three(&home);
+    let (seeder, peer) = home.seed(&[&torrent]);
+    let magnet = format!("magnet:?xt=urn:btih:{}&so=0,2&x.pe={peer}", home.hash(&torrent));
+    home.succeed(&download(&magnet, &[]));
+    home.succeed(&["session", "add", &magnet, "--dir", "set", "--paused"]);
+    let entry = home.listed()[0].clone();
+    assert_eq!(pick(&entry, &["name", "length"]), json!(["set", 17]), "{entry}");
+    // Its peer is asked, in a folder of which nothing is known.
+    home.succeed(&["session", "resume", "set"]);
+    home.succeed(&["session", "set", "set", "--select", "1-3", "--seed-time", "0s"]);
+    home.succeed(&run(&[]));
+    assert_eq!(std::fs::read(home.at("set/set/b")).unwrap(), content("b", 50_000));
+    drop(seeder);
+}
+
+#[test]
+fn a_file_that_is_nothing_but_a_hole_is_in_nobodys_way() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 40_000);
+    let (_seeder, peer) = home.seed(&[&torrent]);
+    std::fs::create_dir(home.at("got")).unwrap();
+    let file = std::fs::File::create(home.at("got/a.bin")).unwrap();
+    file.set_len(40_000).unwrap();
+    home.succeed(&download(&torrent, &["--peer", &peer]));
+    assert_eq!(std::fs::read(home.at("got/a.bin")).unwrap(), content("a.bin", 40_000));
+    // Zeros that somebody has written are somebody's.
+    std::fs::create_dir(home.at("zeros")).unwrap();
+    std::fs::write(home.at("zeros/a.bin"), [0; 40_000]).unwrap();
+    home.refuse(13, &download(&torrent, &["--dir", "zeros", "--peer", &peer]));
+    assert_eq!(std::fs::read(home.at("zeros/a.bin")).unwrap(), [0; 40_000]);
+}

@@ -3,6 +3,7 @@
 mod again;
 mod apart;
 mod care;
+mod doctor;
 mod events;
 mod home;
 mod selection;

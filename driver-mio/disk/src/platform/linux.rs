@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use eddyline::metainfo::Naming;
-use rustix::fs::{Advice, FallocateFlags, IFlags, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{
+    Advice, FallocateFlags, IFlags, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, Stat,
+};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{FolderNames, send_copied};
@@ -40,6 +42,12 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLIN
 pub(in super::super) fn read_at_once(file: &File, into: &mut [u8], offset: u64) -> Option<usize> {
     let mut slices = [IoSliceMut::new(into)];
     rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT).ok()
+}
+
+/// Whether a file is nothing but a hole: blocks may be set aside for it, and nobody has written to them.
+pub(in super::super) fn is_hole(file: &File) -> bool {
+    // A file system that cannot tell says that all of it is data.
+    rustix::fs::seek(file, SeekFrom::Data(0)) == Err(Errno::NXIO)
 }
 
 /// Asks for bytes to be in memory soon.

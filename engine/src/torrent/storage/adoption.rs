@@ -71,7 +71,8 @@ impl Adoption {
     }
 
     /// Notes which of the existing files have to be proven ours: not those that are unchanged since the record, nor,
-    /// where that is of this place, those without bytes, of which no piece can show it; and none after a crash.
+    /// where that is of this place, those without bytes, of which no piece can show it; and none after a crash. A file
+    /// that is nothing but a hole of the right length at most is nobody's: there is nothing in it.
     pub(in crate::torrent) fn ask_for_proof(
         &mut self,
         metainfo: &Metainfo,
@@ -83,7 +84,8 @@ impl Adoption {
             let there = file.is_stored() && is.length.is_some_and(|length| length > 0);
             let was = before.files.get(*index);
             let was_empty = file.length == 0 && was.is_some_and(|was| was.length == Some(0));
-            let ours = before.crashed || was == Some(is) || (before.here && was_empty);
+            let hole = is.modified == FileStatus::HOLE && is.length <= Some(file.length);
+            let ours = before.crashed || was == Some(is) || (before.here && was_empty) || hole;
             there && !ours
         });
         self.unproven = unproven.map(|(index, _)| index as u32).collect();

@@ -227,6 +227,22 @@ fn a_file_without_a_good_piece_is_somebody_elses_unless_the_record_has_it_as_it_
 }
 
 #[test]
+fn a_file_that_is_nothing_but_a_hole_is_nobodys_unless_it_is_too_long() {
+    let hole = |length: u64| FileStatus { length: Some(length), modified: FileStatus::HOLE };
+    let ask = |first: FileStatus| {
+        let (mut adoption, files) = (Adoption::new(false), [first, whole()[1]]);
+        adoption.ask_for_proof(&metainfo(), &files, Before::default());
+        verdict(&mut adoption, &[2], &files, false)
+    };
+    let length = whole()[0].length.unwrap();
+    assert_eq!(ask(hole(length)), Verdict::Ours);
+    assert_eq!(ask(hole(1)), Verdict::Ours);
+    let foreign = Verdict::InTheWay(TorrentError::Foreign(0));
+    assert_eq!(ask(hole(length + 1)), foreign);
+    assert_eq!(ask(file(length)), foreign, "somebody has written zeros to it");
+}
+
+#[test]
 fn a_file_that_is_too_long_is_cut_when_all_of_it_is_there_and_never_where_nothing_is_written() {
     let long = [file(30_000), whole()[1]];
     let mut adoption = Adoption::new(false);
