@@ -94,7 +94,7 @@ impl Crowd {
         let remote = ([10, a, b, c], 50_000).into();
         let socket = SocketToken(u64::from(number) + 1);
         self.now = self.now + Duration::from_micros(100);
-        self.engine.step(self.now, [Event::Incoming { socket, remote }], &mut self.actions);
+        let _ = self.engine.step(self.now, [Event::Incoming { socket, remote }], &mut self.actions);
         let adopted = self.actions.iter().find_map(|action| match action {
             Action::Stream(conn, StreamAction::Adopt { .. }) => Some(*conn),
             _ => None,
@@ -121,7 +121,7 @@ impl Crowd {
         let mut all = std::mem::take(&mut self.events);
         all.extend(events);
         let start = std::time::Instant::now();
-        self.engine.step(self.now, all, &mut self.actions);
+        let _ = self.engine.step(self.now, all, &mut self.actions);
         let spent = start.elapsed();
         self.answer();
         spent

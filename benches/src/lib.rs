@@ -74,7 +74,7 @@ impl Recording {
         for _ in 0..2 {
             feed.now += 100_000;
             let events = std::mem::take(&mut feed.events);
-            feed.engine.step(Instant::from_nanos(feed.now), events, &mut feed.actions);
+            let _ = feed.engine.step(Instant::from_nanos(feed.now), events, &mut feed.actions);
             feed.answer_all();
         }
         let fresh = feed.engine.clone();
@@ -104,7 +104,7 @@ impl Recording {
         for (index, (now, events)) in self.steps.iter().enumerate() {
             let mut events = events.clone();
             let mut step = || {
-                engine.step(*now, events.drain(..), &mut actions);
+                let _ = engine.step(*now, events.drain(..), &mut actions);
             };
             if index < WARM_UP {
                 step()

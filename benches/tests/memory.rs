@@ -34,7 +34,7 @@ fn a_torrent_on_standby_costs_some_two_hundred_bytes() {
                 Event::from(Command::StandBy { info_hash: Sha1Hash(hash), announce: false })
             };
             for number in 0..count {
-                engine.step(now, [stand_by(number)], &mut Vec::new());
+                let _ = engine.step(now, [stand_by(number)], &mut Vec::new());
             }
             engine
         })

@@ -305,7 +305,7 @@ fn what_answers_a_command_carries_the_tag_that_the_caller_gave_it() {
     let mut engine = Engine::new(Config::default(), Seed([5; 32]), at(1));
     let mut told = |second: u64, tag: u64, command: Command| -> Vec<Notice> {
         let mut actions = Vec::new();
-        engine.step(at(second), [Event::Command(Tag(tag), command)], &mut actions);
+        let _ = engine.step(at(second), [Event::Command(Tag(tag), command)], &mut actions);
         let notices = actions.into_iter().filter_map(|action| match action {
             Action::Notify(notice) => Some(notice),
             _ => None,

@@ -64,7 +64,7 @@ fn seed() -> Engine {
     let range = FileRange { file: 0, offset: 1_000_000, length: 500_000 };
     let ahead = Some(ReadAhead { range, within: Duration::from_secs(30), rate: None });
     let read = TorrentCommand::SetReader { reader: ReaderId(1), ahead };
-    engine.step(world.now(), [read.of(world.torrent(seed)).into()], &mut Vec::new());
+    let _ = engine.step(world.now(), [read.of(world.torrent(seed)).into()], &mut Vec::new());
     engine
 }
 

@@ -246,7 +246,7 @@ fn told_of_legs(failures: [(bool, HttpFailure); 2]) -> String {
         Magnet { v1: Some(Sha1Hash([7; 20])), trackers: vec![URL.into()], ..Magnet::default() };
     let add = Command::Add(AddTorrent::new(magnet).into());
     let mut actions = Vec::new();
-    engine.step(Instant::from_millis(1001), [add.into()], &mut actions);
+    let _ = engine.step(Instant::from_millis(1001), [add.into()], &mut actions);
     let legs: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {
@@ -258,7 +258,7 @@ fn told_of_legs(failures: [(bool, HttpFailure); 2]) -> String {
     for (ipv6, failure) in failures {
         let (id, _) = legs.iter().find(|leg| leg.1 == ipv6).unwrap();
         let event = Event::Http(*id, HttpEvent::Failed(failure));
-        engine.step(Instant::from_millis(1002), [event], &mut actions);
+        let _ = engine.step(Instant::from_millis(1002), [event], &mut actions);
     }
     let told = actions.iter().find_map(|action| match action {
         Action::Notify(Notice::TrackerFailed { error, .. }) => Some(error.clone()),

@@ -104,7 +104,7 @@ impl Hearing {
     fn step(&mut self, event: Event) -> Option<Packet> {
         let mut actions = Vec::new();
         self.now = self.now + Duration::from_micros(10);
-        self.engine.step(self.now, [event], &mut actions);
+        let _ = self.engine.step(self.now, [event], &mut actions);
         for action in &actions {
             match action {
                 Action::Stream(_, StreamAction::OpenUtp { .. }) => self.open += 1,

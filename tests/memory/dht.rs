@@ -58,7 +58,7 @@ impl Node {
     /// Steps, and returns what was sent at last.
     fn step(&mut self, event: Event) -> Option<Vec<u8>> {
         let mut actions = Vec::new();
-        self.engine.step(self.now, [event], &mut actions);
+        let _ = self.engine.step(self.now, [event], &mut actions);
         let sent = actions.into_iter().filter_map(|action| match action {
             Action::SendDatagram { data, .. } => Some(data.to_vec()),
             _ => None,

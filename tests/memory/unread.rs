@@ -78,7 +78,7 @@ impl Holder {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let mut actions = Vec::new();
-            self.engine.step(self.now, [event], &mut actions);
+            let _ = self.engine.step(self.now, [event], &mut actions);
             for action in actions {
                 match action {
                     Action::Disk(id, op) => events.push_back(Event::Disk(id, disk(&op))),

@@ -1,5 +1,6 @@
 //! A client: the loop on a thread of its own, and handles to it that any thread or task may hold.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -208,8 +209,14 @@ impl Drop for Shared {
 /// A BitTorrent client. It can be cloned and shared; all clones are one client, which stops tidily when the last
 /// of them, and the last [`Torrent`], is dropped. A program that ends then at once leaves it no time for that:
 /// [`Self::stop`] is what waits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client(Arc<Shared>);
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("port", &self.0.port).finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// A client to be made, with everything as is usual.
@@ -312,7 +319,8 @@ impl Client {
     }
 
     /// Does something with the session, between two turns of its loop: for what has no method here. Who takes long
-    /// holds up all torrents.
+    /// holds up all torrents; who panics ends the loop, and from then on everything is answered with
+    /// [`Error::Stopped`].
     pub fn with<T: Send + 'static>(
         &self,
         does: impl FnOnce(&mut Session) -> T + Send + 'static,

@@ -1,5 +1,6 @@
 //! A torrent of a client.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,10 +34,16 @@ pub enum Data {
 
 /// A torrent of a client. It can be cloned and shared; the torrent goes on without handles as long as there is
 /// one to the client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Torrent {
     hash: Sha1Hash,
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Torrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Torrent").field(&self.hash).finish()
+    }
 }
 
 impl Torrent {

@@ -9,6 +9,7 @@ use crate::trouble::Trouble;
 
 /// How a client is at a moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Its torrents, in the order in which they were added.
     pub torrents: Vec<TorrentSnapshot>,
@@ -29,6 +30,7 @@ impl Snapshot {
 
 /// How a torrent is at a moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TorrentSnapshot {
     /// Which it is: the v1 hash.
     pub info_hash: Sha1Hash,

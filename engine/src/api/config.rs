@@ -319,6 +319,7 @@ impl Default for Config {
 
 /// The most memory that peers can make the engine and its driver hold, in bytes, part by part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct MemoryBound {
     /// Granted to sockets and not parsed.
     pub receive: u64,

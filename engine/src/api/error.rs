@@ -226,6 +226,7 @@ impl TorrentError {
 
 /// A rule of the driver contract that the embedder broke. It is counted and does no harm; it is a bug of the driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ViolatedRule {
     /// Rule 1: `now` went backwards.
     TimeWentBackwards,

@@ -62,6 +62,7 @@ pub enum Stall {
 
 /// One torrent.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TorrentView {
     /// Its id.
     pub id: TorrentId,
@@ -168,6 +169,7 @@ pub struct TrackerView {
 
 /// One peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct PeerView {
     /// Connection.
     pub conn: ConnId,
@@ -211,6 +213,7 @@ pub struct PeerView {
 
 /// The whole engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct EngineStats {
     /// Torrents in memory.
     pub torrents: u32,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Returned by every step. Calling earlier is harmless, calling
 /// later costs quality and never correctness.
+#[must_use = "it says when the engine has to be called again"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wakeup {
     /// At once: messages of peers are left that did not fit into the work of one step.

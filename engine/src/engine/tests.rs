@@ -17,8 +17,8 @@ fn an_engine_without_torrents_sleeps_until_an_event() {
 #[test]
 fn time_that_goes_backwards_is_clamped_and_counted() {
     let mut engine = Engine::new(Config::default(), Seed::from_u64(1), Instant::ZERO);
-    engine.step(Instant::from_millis(5), [], &mut Vec::new());
-    engine.step(Instant::from_millis(3), [], &mut Vec::new());
+    let _ = engine.step(Instant::from_millis(5), [], &mut Vec::new());
+    let _ = engine.step(Instant::from_millis(3), [], &mut Vec::new());
     assert_eq!(engine.now(), Instant::from_millis(5));
     assert_eq!(engine.stats().violations, 1);
 }

@@ -118,8 +118,8 @@ pub fn redact(trace: &Trace) -> Result<Redacted, RedactError> {
         let seen = clear.apply(number, step.events.clone());
         let events: Vec<Event> = seen.iter().map(|event| writer.rewrite(event)).collect();
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        original.step(step.now, step.events, &mut before);
-        recorder.step(&mut engine, step.now, events, &mut after);
+        let _ = original.step(step.now, step.events, &mut before);
+        let _ = recorder.step(&mut engine, step.now, events, &mut after);
         pair_transactions(writer.stand_ins, &before, &after);
         writer.answers.pair(&before, &after);
         if differences.len() < MAX_TOLD
@@ -162,7 +162,7 @@ impl Cleartext {
             let Some(step) = trace.step(number)? else { break };
             let brought = step.events.iter().map(content_of).sum();
             left = left.checked_sub(brought).ok_or(TraceError::TooMuch(number))?;
-            engine.step(step.now, step.events, &mut actions);
+            let _ = engine.step(step.now, step.events, &mut actions);
             actions.clear();
             let said = engine.deciphered_events().iter();
             clear.extend(said.map(|(event, bytes)| ((number, *event), bytes.clone())));

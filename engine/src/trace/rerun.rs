@@ -75,7 +75,7 @@ impl Plan {
             steps.push((step.now, planned));
             let (mut actions, mut events) = (Vec::new(), step.events);
             let mut run = || {
-                engine.step(step.now, core::mem::take(&mut events), &mut actions);
+                let _ = engine.step(step.now, core::mem::take(&mut events), &mut actions);
             };
             if !guard(&mut run) {
                 break;
@@ -284,7 +284,7 @@ impl<'a> Rerun<'a> {
             }
         }
         self.actions.clear();
-        match recorder {
+        let _ = match recorder {
             None => self.engine.step(*now, events, &mut self.actions),
             Some(recorder) => recorder.step(&mut self.engine, *now, events, &mut self.actions),
         };

@@ -29,7 +29,7 @@ const MAX_BACKOFF: u64 = 3600;
 /// Longest wait that a tracker may ask for when it refuses, in seconds.
 const MAX_RETRY: u64 = 24 * 3600;
 /// Trackers of one torrent that are kept; the largest lists that are passed around have some 200.
-const MAX_TRACKERS: usize = 500;
+const MAX_KEPT_TRACKERS: usize = 500;
 /// How long a tracker has to answer until the next one of its group is asked as well.
 const SLOW: Duration = Duration::from_secs(3);
 /// How long nobody is connected until trackers that named others do not suffice.
@@ -150,7 +150,7 @@ impl Announcer {
         for (tier, urls) in tiers.iter().enumerate() {
             let first = order.len();
             for url in urls {
-                if trackers.len() >= MAX_TRACKERS || !known.insert(url) {
+                if trackers.len() >= MAX_KEPT_TRACKERS || !known.insert(url) {
                     continue;
                 }
                 order.push(TrackerRef(trackers.len() as u32));
@@ -187,7 +187,7 @@ impl Announcer {
             known.trusted |= trusted;
             return;
         }
-        if self.trackers.len() >= MAX_TRACKERS && !trusted {
+        if self.trackers.len() >= MAX_KEPT_TRACKERS && !trusted {
             return;
         }
         let tier = self.trackers.iter().map(|tracker| tracker.tier + 1).max().unwrap_or(0);

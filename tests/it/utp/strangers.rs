@@ -42,7 +42,7 @@ impl Victim {
     /// Steps, and returns the headers that were sent.
     fn step(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<(SocketAddr, Packet)> {
         let mut actions = Vec::new();
-        self.engine.step(self.now, events, &mut actions);
+        let _ = self.engine.step(self.now, events, &mut actions);
         self.engine.check_invariants(CheckDepth::Full).unwrap();
         let mut sent = Vec::new();
         for action in actions {

@@ -504,7 +504,7 @@ fn privacy(event: Event, action: Action, config: Config) -> Result<(), String> {
     let mut engine = Engine::new(config, seed, now);
     let mut checks = Checks::default();
     checks.before_step(now, std::slice::from_ref(&event));
-    engine.step(now, [event], &mut Vec::new());
+    let _ = engine.step(now, [event], &mut Vec::new());
     checks.after_step(now, &engine, &[action])
 }
 
