@@ -37,7 +37,7 @@ pub(super) type Put = (Entry, Option<Vec<u8>>);
 /// `session add SOURCE…`.
 pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failure> {
     let folder = whole(&args.dir)?;
-    let names = names(args.bind.as_deref())?;
+    let names = names(&args.way)?;
     let mut candidates = Vec::new();
     for text in &args.source {
         candidates.push(candidate(load(text, &names)?, &folder.to_string_lossy(), args)?);
