@@ -44,7 +44,6 @@ use crate::services::random_seed;
 use crate::stream::Stream;
 use crate::utp_stream::UtpStream;
 use reads::Reads;
-use relay::Relay;
 use tunnel::Tunnels;
 use uplink::Uplink;
 
@@ -131,7 +130,6 @@ pub struct Driver {
     listeners: Vec<TcpListener>,
     /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each. The last leads to a proxy.
     udp: [Option<Datagrams>; 5],
-    relay: Option<Relay>,
     tunnels: Tunnels,
     port: Option<u16>,
     /// By the slot of the connection's id.
@@ -190,8 +188,6 @@ impl Driver {
         let (poll, clock) = (Poll::new().map_err(system)?, Clock::start());
         let mailbox = mailbox_of(Waker::new(poll.registry(), WAKER).map_err(system)?);
         let (policy, names) = network(options.as_ref(), &mut engine_config);
-        let relay = policy.any_gate().and_then(Relay::new);
-        let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let origin = || Origin::New(Box::new((engine_config.clone(), seed, began)));
         let trace = record.map(|to| trace(to, origin())).transpose()?;
@@ -206,6 +202,8 @@ impl Driver {
             keep_executable,
         };
         let driver = Self {
+            tunnels: Tunnels::new(policy.any_gate()),
+            http: Http::start(&mailbox, &engine_config.client, names.clone()),
             locations,
             blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
@@ -215,14 +213,11 @@ impl Driver {
             ready: Events::with_capacity(1024),
             disk: DiskPool::start(pool, mailbox.clone()),
             dns: Dns::start(&mailbox, names),
-            http,
             mailbox,
             uplink: None,
             policy,
             listeners: Vec::new(),
             udp: [const { None }; 5],
-            relay,
-            tunnels: Tunnels::default(),
             port: None,
             streams: Vec::new(),
             utp: Vec::new(),

@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use eddyline::Fault;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
@@ -63,6 +64,14 @@ pub enum ProxyError {
     /// User or password are longer than the protocol can say.
     #[error("user and password of a proxy are at most 255 bytes each")]
     TooLong,
+}
+
+impl ProxyError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        Fault::Caller
+    }
 }
 
 impl FromStr for Proxy {

@@ -235,7 +235,10 @@ fn a_peer_is_called_through_the_proxy_and_what_it_says_behind_the_grant_is_its_o
     let called = requests.iter().find(|request| request[1] == 1).unwrap();
     assert_eq!(called[..], [5, 1, 0, 1, 203, 0, 113, 9, 0x1a, 0xe1]);
     until(&mut driver, "they shake hands", |_| shaken.try_recv().is_ok());
+    // It hangs up when it is asked to pass datagrams on, which is no fault of it otherwise.
+    until(&mut driver, "it is told", |driver| driver.relay_trouble().is_some());
     assert_eq!(driver.proxy_trouble(), None);
+    assert!(driver.relay_trouble().is_some_and(|why| why.contains("carries no UDP")));
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Relay {
 impl Driver {
     /// How long until something is to be done for the association.
     pub(super) fn until_relay(&self) -> Duration {
-        let due = self.relay.as_ref().and_then(Relay::due);
+        let due = self.tunnels.relay.as_ref().and_then(Relay::due);
         due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
     }
 
@@ -121,7 +121,7 @@ impl Driver {
     /// Why datagrams do not go through a proxy that does not carry any.
     #[must_use]
     pub fn relay_trouble(&self) -> Option<String> {
-        self.relay.as_ref()?.trouble.and_then(|why| self.of_proxy(why))
+        self.tunnels.relay.as_ref()?.trouble.and_then(|why| self.of_proxy(why))
     }
 
     fn of_proxy(&self, why: &str) -> Option<String> {
@@ -130,7 +130,7 @@ impl Driver {
 
     /// Does what is due.
     pub(super) fn look_after_relay(&mut self) {
-        let Some(relay) = &self.relay else { return };
+        let Some(relay) = &self.tunnels.relay else { return };
         if relay.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
@@ -149,14 +149,14 @@ impl Driver {
         }
         let control = Control { socket, remote, readable: false, writable: false };
         let handshake = Box::new(Handshake::new(&gate.proxy, &Wish::Associate));
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.tunnels.relay {
             relay.state = State::Asks(control, handshake, Instant::now() + PATIENCE);
         }
     }
 
     /// The poll tells of its TCP connection.
     pub(super) fn relay_is_ready(&mut self, reads: bool, writes: bool) {
-        let Some(relay) = &mut self.relay else { return };
+        let Some(relay) = &mut self.tunnels.relay else { return };
         if let State::Asks(control, ..) | State::Stands(control, _) = &mut relay.state {
             control.readable |= reads;
             control.writable |= writes;
@@ -180,13 +180,10 @@ impl Driver {
                             relay.gate.refuses(why);
                             self.relay_broken();
                         }
-                        Progress::Refused(_) => {
+                        // Some hang up instead.
+                        Progress::Refused(_) | Progress::Broken => {
                             relay.trouble =
                                 Some("it carries no UDP: no DHT, no uTP, no UDP tracker");
-                            self.relay_broken();
-                        }
-                        Progress::Broken => {
-                            relay.gate.seen(Some("it has closed the connection".into()));
                             self.relay_broken();
                         }
                     }
@@ -210,7 +207,7 @@ impl Driver {
 
     /// The proxy passes datagrams on from now on.
     fn relay_opens(&mut self) {
-        let Some(relay) = &mut self.relay else { return };
+        let Some(relay) = &mut self.tunnels.relay else { return };
         let State::Asks(control, handshake, _) = &relay.state else { return };
         let Some(to) = handshake.bound().and_then(|bound| place_of(bound, control.remote)) else {
             relay.trouble = Some("it names no port for UDP");
@@ -240,7 +237,7 @@ impl Driver {
 
     /// There is no association, for a while.
     pub(super) fn relay_broken(&mut self) {
-        let Some(relay) = &mut self.relay else { return };
+        let Some(relay) = &mut self.tunnels.relay else { return };
         let was_open = std::mem::replace(&mut relay.hopes, false) || relay.stands_at().is_some();
         relay.held = Vec::new();
         let rests = State::Rests(Instant::now() + relay.rest);
@@ -260,7 +257,8 @@ impl Driver {
 
     /// Tells the engine what there is.
     pub(super) fn tell_of_ports(&mut self) {
-        let relayed = self.relay.as_ref().is_some_and(Relay::is_open) && self.policy.hides_peers();
+        let relayed =
+            self.tunnels.relay.as_ref().is_some_and(Relay::is_open) && self.policy.hides_peers();
         let id = |index: usize| {
             (relayed || self.udp[index].is_some()).then_some(UdpSocketId(index as u32))
         };
@@ -288,7 +286,7 @@ impl Driver {
         if !through {
             return Way::Direct;
         }
-        let relay = self.relay.as_ref().filter(|relay| relay.is_open());
+        let relay = self.tunnels.relay.as_ref().filter(|relay| relay.is_open());
         let target = relay.and_then(|_| either.names.meaning(to));
         target.map_or(Way::Nowhere, Way::Through)
     }
@@ -301,7 +299,7 @@ impl Driver {
         length: usize,
         fill: impl FnOnce(&mut Vec<u8>) -> bool,
     ) {
-        let Some(relay) = &mut self.relay else { return };
+        let Some(relay) = &mut self.tunnels.relay else { return };
         let (Some(to), Some(socket)) = (relay.stands_at(), &mut self.udp[RELAY]) else {
             let mut data = Vec::new();
             if relay.hopes && relay.held.len() < MOST_HELD && fill(&mut data) {
@@ -319,7 +317,7 @@ impl Driver {
 
     /// What came from the proxy, as if it had come from whoever sent it there.
     pub(super) fn relayed(&self, arrival: Arrival) -> Option<Event> {
-        let relay = self.relay.as_ref()?;
+        let relay = self.tunnels.relay.as_ref()?;
         if relay.stands_at().map(normalise) != Some(normalise(arrival.from)) {
             return None;
         }

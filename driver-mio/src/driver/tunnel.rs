@@ -12,6 +12,7 @@ use mio::net::TcpStream;
 
 use super::Driver;
 use super::perform::slot_of;
+use super::relay::Relay;
 use crate::platform::QUIET;
 use crate::proxy::handshake::{Handshake, Refusal, Wish};
 use crate::proxy::{Gate, Traffic};
@@ -20,12 +21,22 @@ use crate::stream::Stream;
 /// How often the name of a proxy that nobody finds, or that does not answer, is looked up.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Calls that wait until it is known where the proxy is.
+/// What leads through a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
+    /// The way of datagrams.
+    pub(super) relay: Option<Relay>,
+    /// Calls that wait until it is known where the proxy is.
     waiting: Vec<(ConnId, SocketAddr)>,
     /// When the proxy was looked for last.
     looked: Option<Instant>,
+}
+
+impl Tunnels {
+    /// Those of a proxy, where there is one.
+    pub(super) fn new(gate: Option<&Arc<Gate>>) -> Self {
+        Self { relay: gate.and_then(Relay::new), ..Self::default() }
+    }
 }
 
 /// How it goes on with a proxy.

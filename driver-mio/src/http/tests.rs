@@ -9,7 +9,6 @@ use eddyline::base::addr::Scope;
 use eddyline::{HttpFailure, HttpGet};
 
 use super::exchange::Client;
-use super::kept::Kept;
 use super::places::Places;
 use super::{Names, fetch};
 use crate::network::NetworkPolicy;
