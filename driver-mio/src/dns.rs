@@ -10,6 +10,7 @@ use eddyline_disk::mailbox::Mailbox;
 
 use crate::lines::{Shares, Workshop};
 use crate::network::NetworkPolicy;
+use crate::proxy::Traffic;
 use crate::resolver::Resolver;
 use crate::service_thread::ServiceThread;
 
@@ -49,11 +50,16 @@ impl Names {
         &self.0.thread
     }
 
-    /// Addresses of `name` in the families that are allowed. Waits, up to tens of seconds.
+    /// Addresses of the peer `name` in the families that are allowed. Waits, up to tens of seconds. Where peers are
+    /// reached through a proxy, it looks the name up, and an address is returned that stands for it.
     ///
     /// # Errors
     /// When there is none.
     pub fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if let Some(gate) = self.policy().gate(Traffic::Peers) {
+            // The proxy looks it up when it is called.
+            return gate.names.of(name).map(|ip| vec![ip]).ok_or(io::ErrorKind::NotFound.into());
+        }
         let (resolver, name) = (self.0.resolver.clone(), name.to_owned());
         let (done, result) = crossbeam_channel::bounded(1);
         self.0.thread.handle()?.spawn(async move {

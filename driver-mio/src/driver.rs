@@ -3,11 +3,14 @@
 mod collect;
 mod perform;
 mod reads;
+mod relay;
+mod tunnel;
 mod uplink;
 mod utp;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +18,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
 use eddyline::trace::Origin;
-use eddyline::{Action, Command, Config, Engine, Event, Fault, Notice, Tag, Transport, Wakeup};
+use eddyline::{
+    Action, Command, Config, Engine, Event, Fault, Notice, Tag, Transport, Transports, Wakeup,
+};
 use eddyline_disk::mailbox::Mailbox;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_disk::{
@@ -33,17 +38,24 @@ use crate::listen::{ListenOptions, Listening, listen};
 use crate::multicast::join_groups;
 use crate::network::NetworkPolicy;
 use crate::platform::most_open_files;
+use crate::proxy::Traffic;
 use crate::recorder::{RecordTo, TraceFile};
 use crate::services::random_seed;
 use crate::stream::Stream;
 use crate::utp_stream::UtpStream;
 use reads::Reads;
+use tunnel::Tunnels;
 use uplink::Uplink;
 
 const WAKER: Token = Token(0);
-/// The first of four UDP sockets.
+/// The first of the UDP sockets.
 const UDP: usize = 1;
+/// Of those the first for local discovery, and the one that leads to a proxy.
+const LOCAL: usize = 2;
+const RELAY: usize = 4;
 const LISTENERS: usize = 8;
+/// The TCP connection of an association with a proxy.
+const RELAY_CONTROL: usize = 32;
 const FIRST_STREAM: usize = 64;
 /// How long bytes of a file get to come into memory before they are looked for again.
 const COLD_WAIT: Duration = Duration::from_millis(2);
@@ -116,8 +128,9 @@ pub struct Driver {
     /// What is watched where not everything may be used.
     uplink: Option<Uplink>,
     listeners: Vec<TcpListener>,
-    /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each.
-    udp: [Option<Datagrams>; 4],
+    /// For trackers and the DHT, then for local discovery; IPv4 and IPv6 each. The last leads to a proxy.
+    udp: [Option<Datagrams>; 5],
+    tunnels: Tunnels,
     port: Option<u16>,
     /// By the slot of the connection's id.
     streams: Vec<Option<Stream>>,
@@ -175,7 +188,6 @@ impl Driver {
         let (poll, clock) = (Poll::new().map_err(system)?, Clock::start());
         let mailbox = mailbox_of(Waker::new(poll.registry(), WAKER).map_err(system)?);
         let (policy, names) = network(options.as_ref(), &mut engine_config);
-        let http = Http::start(&mailbox, &engine_config.client, names.clone());
         let (seed, began) = (random_seed().map_err(system)?, clock.now());
         let origin = || Origin::New(Box::new((engine_config.clone(), seed, began)));
         let trace = record.map(|to| trace(to, origin())).transpose()?;
@@ -190,6 +202,8 @@ impl Driver {
             keep_executable,
         };
         let driver = Self {
+            tunnels: Tunnels::new(policy.any_gate()),
+            http: Http::start(&mailbox, &engine_config.client, names.clone()),
             locations,
             blocks: Gather::new(u64::from(engine_config.disk_intake) / 4),
             engine: Engine::new(engine_config, seed, began),
@@ -199,12 +213,11 @@ impl Driver {
             ready: Events::with_capacity(1024),
             disk: DiskPool::start(pool, mailbox.clone()),
             dns: Dns::start(&mailbox, names),
-            http,
             mailbox,
             uplink: None,
             policy,
             listeners: Vec::new(),
-            udp: [None, None, None, None],
+            udp: [const { None }; 5],
             port: None,
             streams: Vec::new(),
             utp: Vec::new(),
@@ -245,10 +258,31 @@ impl Driver {
     }
 
     fn open_ports(&mut self, options: &ListenOptions) -> Result<(), DriverError> {
+        if self.policy.hides_peers() {
+            return self.open_without_peers().map_err(|error| DriverError::Listen(error.into()));
+        }
         let listening = listen(options).map_err(|error| DriverError::Listen(error.into()))?;
         let lsd = self.engine.config().lsd;
         let local = if lsd { join_groups(&self.policy) } else { [None, None] };
         self.register(listening, local).map_err(|error| DriverError::System(error.into()))
+    }
+
+    /// Where peers are reached through a proxy nothing is listened on: who came that way would see our address. UDP
+    /// trackers that are asked directly are asked from sockets of their own.
+    fn open_without_peers(&mut self) -> io::Result<()> {
+        if self.policy.gate(Traffic::Trackers).is_none() {
+            for (index, ip) in self.policy.listening_addresses().into_iter().enumerate() {
+                let any = SocketAddr::new(ip, 0);
+                let index = if ip.is_ipv6() { 1 } else { index };
+                // A machine without IPv6 is no error.
+                let Ok(socket) = self.policy.datagrams_to(any, 0) else { continue };
+                let mut socket = Datagrams::new(UdpSocket::from_std(socket))?;
+                socket.register(self.poll.registry(), Token(UDP + index))?;
+                self.udp[index] = Some(socket);
+            }
+        }
+        self.tell_of_ports();
+        Ok(())
     }
 
     fn register(&mut self, listening: Listening, local: [Option<UdpSocket>; 2]) -> io::Result<()> {
@@ -267,9 +301,9 @@ impl Driver {
             ours.insert(Datagrams::new(socket)?).register(registry, Token(UDP + index))?;
         }
         self.port = Some(listening.port);
+        self.tell_of_ports();
         let id = |index: usize| self.udp[index].is_some().then_some(UdpSocketId(index as u32));
-        let (udp4, udp6, local4, local6) = (id(0), id(1), id(2), id(3));
-        self.command(Command::ListenOn { port: self.port, udp4, udp6 });
+        let (local4, local6) = (id(LOCAL), id(LOCAL + 1));
         self.command(Command::ListenLocally { udp4: local4, udp6: local6 });
         Ok(())
     }
@@ -386,6 +420,7 @@ impl Driver {
         let busy = !self.events.is_empty() || !self.hot.is_empty() || self.has_pending();
         let wait = if busy { Duration::ZERO } else { self.until_wakeup().min(patience) };
         let wait = self.unless_work(wait).min(self.until_accept()).min(self.until_look());
+        let wait = wait.min(self.until_relay());
         let wait = if self.cold.is_empty() { wait } else { wait.min(COLD_WAIT) };
         let wait = self.unless_left(wait);
         if let Some(trace) = self.trace.as_mut().filter(|_| wait >= LONG_WAIT) {
@@ -461,8 +496,17 @@ fn mailbox_of(waker: Waker) -> Mailbox {
 /// What of the network may be used; the engine asks for nothing that would be refused.
 fn network(options: Option<&ListenOptions>, config: &mut Config) -> (NetworkPolicy, Names) {
     let policy = options.map(ListenOptions::policy).unwrap_or_default();
-    config.ipv4 &= policy.allows(false);
-    config.ipv6 &= policy.allows(true);
+    if let Some(gate) = policy.gate(Traffic::Peers) {
+        // Neighbours would be told our address, and by which of its addresses a proxy goes on is not ours to say.
+        config.lsd = false;
+        if !gate.proxy.carries_datagrams() {
+            config.dht = false;
+            config.transports = Transports::Tcp;
+        }
+    } else {
+        config.ipv4 &= policy.allows(false);
+        config.ipv6 &= policy.allows(true);
+    }
     let names = Names::new(policy.clone());
     (policy, names)
 }

@@ -8,6 +8,7 @@ mod places;
 mod target;
 #[cfg(test)]
 mod tests;
+mod through;
 mod trust;
 
 use std::io::{self, ErrorKind};
@@ -36,6 +37,8 @@ const MOST: Shares = Shares { in_all: 2048, unproven: 1024, each: 4 };
 const OF_FILES: u64 = 4;
 /// Exchanges at the same time at one address (of IPv6: one /64), under however many names.
 const AT_ONE_ADDRESS: usize = 8;
+/// The same at a proxy, which leads to many.
+const AT_A_PROXY: usize = 128;
 /// How long an exchange waits for one of those.
 const FOR_A_PLACE: Duration = Duration::from_secs(3);
 
@@ -52,11 +55,7 @@ impl Http {
     /// A client that leaves its results in `mailbox`, and goes out by the rules of `names`.
     #[must_use]
     pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
-        let client = Arc::new(Client {
-            user_agent: user_agent.to_owned(),
-            places: Places::new(AT_ONE_ADDRESS, FOR_A_PLACE),
-            kept: Kept::default(),
-        });
+        let client = Arc::new(Client::new(user_agent));
         let workshop = Workshop::new(shares(platform::most_open_files()));
         Self { workshop, names, client, mailbox: mailbox.clone() }
     }
@@ -90,6 +89,17 @@ impl Http {
             }
         };
         self.workshop.push(&thread, line_of(&get.url), (id, get), work);
+    }
+}
+
+impl Client {
+    fn new(user_agent: &str) -> Self {
+        Self {
+            user_agent: user_agent.to_owned(),
+            places: Places::new(AT_ONE_ADDRESS, FOR_A_PLACE),
+            at_proxies: Places::new(AT_A_PROXY, FOR_A_PLACE),
+            kept: Kept::default(),
+        }
     }
 }
 
@@ -135,11 +145,7 @@ pub struct Reply {
 pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
     let thread = names.thread().handle().map_err(|_| HttpFailure::Connect)?;
     let (get, resolver) = (get.clone(), names.resolver().clone());
-    let client = Client {
-        user_agent: user_agent.to_owned(),
-        places: Places::new(AT_ONE_ADDRESS, FOR_A_PLACE),
-        kept: Kept::default(),
-    };
+    let client = Client::new(user_agent);
     let (done, reply) = crossbeam_channel::bounded(1);
     thread.spawn(async move {
         let _ = done.send(client.fetch(&get, &resolver).await);

@@ -18,6 +18,7 @@ pub mod listen;
 mod multicast;
 pub mod network;
 mod platform;
+pub mod proxy;
 pub mod recorder;
 mod resolver;
 mod service_thread;

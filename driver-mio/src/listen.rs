@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::{TcpListener, UdpSocket};
 
 use crate::network::NetworkPolicy;
+use crate::proxy::Proxies;
 
 /// First port tried when none is asked for.
 const DEFAULT_PORT: u16 = 6881;
@@ -21,13 +22,15 @@ pub struct ListenOptions {
     pub address: Option<IpAddr>,
     /// Only this network interface.
     pub interface: Option<String>,
+    /// Through these proxies. Where peers are reached through one, nothing is listened on.
+    pub proxies: Proxies,
 }
 
 impl ListenOptions {
     /// What of the network may be used.
     #[must_use]
     pub fn policy(&self) -> NetworkPolicy {
-        NetworkPolicy::new(self.address, self.interface.clone())
+        NetworkPolicy::new(self.address, self.interface.clone()).through(self.proxies.clone())
     }
 }
 

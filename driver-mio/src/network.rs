@@ -9,10 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use eddyline::base::addr::is_placeholder;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::platform;
 pub use crate::platform::{Interface, interfaces};
+use crate::proxy::{Environment, Gate, Proxies, Proxy, Traffic};
 use crate::standing::Standing;
 
 /// How long what was seen of the network counts.
@@ -20,12 +22,15 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted by us.
 const BACKLOG: i32 = 256;
 
-/// From where, and over which address families, anything may be sent. Clones share what they have seen of the network.
+/// From where, over which address families and through which proxy anything may be sent. Clones share what they have
+/// seen of the network.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkPolicy {
     address: Option<IpAddr>,
     interface: Option<String>,
     seen: Arc<Mutex<Option<Seen>>>,
+    gate: Option<Arc<Gate>>,
+    environment: Arc<Environment>,
 }
 
 /// When something was seen, and what.
@@ -35,7 +40,37 @@ impl NetworkPolicy {
     /// Only from this address and this interface, each where it is given.
     #[must_use]
     pub fn new(address: Option<IpAddr>, interface: Option<String>) -> Self {
-        Self { address, interface, seen: Arc::default() }
+        Self { address, interface, ..Self::default() }
+    }
+
+    /// What goes through a proxy goes through these, from where the policy lets anything leave.
+    #[must_use]
+    pub fn through(mut self, proxies: Proxies) -> Self {
+        self.gate = proxies.chosen.map(|(proxy, serves)| Gate::new(proxy, serves));
+        self.environment = Arc::new(proxies.environment);
+        self
+    }
+
+    /// The chosen proxy, where that goes through it.
+    pub(crate) fn gate(&self, what: Traffic) -> Option<&Arc<Gate>> {
+        self.gate.as_ref().filter(|gate| gate.is_for(what))
+    }
+
+    /// The proxy that the environment names for a server, where no other is chosen for trackers.
+    pub(crate) fn environments(&self, tls: bool, host: &str) -> Option<&Proxy> {
+        self.environment.proxy_for(tls, host)
+    }
+
+    /// What is wrong with the chosen proxy, as it was seen last.
+    #[must_use]
+    pub fn proxy_trouble(&self) -> Option<String> {
+        self.gate.as_ref()?.trouble()
+    }
+
+    /// Whether peers are reached through a proxy: then nobody can reach us.
+    #[must_use]
+    pub fn hides_peers(&self) -> bool {
+        self.gate(Traffic::Peers).is_some()
     }
 
     /// How what may be used stands at the moment; `None` where everything may be.
@@ -142,6 +177,10 @@ impl NetworkPolicy {
 
     /// A socket that begins to connect to `remote`.
     fn begin(&self, remote: SocketAddr) -> io::Result<std::net::TcpStream> {
+        // What stands for a name leads nowhere.
+        if self.gate.is_some() && is_placeholder(remote.ip()) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
         let socket = self.outgoing(remote, Type::STREAM)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&remote.into()) {
@@ -154,12 +193,31 @@ impl NetworkPolicy {
         }
     }
 
-    /// Begins to connect to `remote`.
+    /// Begins to connect to a peer.
     ///
     /// # Errors
-    /// Whatever the system says at once; most failures come later, as events.
+    /// Whatever the system says at once; most failures come later, as events. Always, where peers are reached through
+    /// a proxy.
     pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+        if self.hides_peers() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
         self.begin(remote).map(mio::net::TcpStream::from_std)
+    }
+
+    /// Begins to connect to a proxy.
+    pub(crate) fn connect_to_proxy(&self, proxy: SocketAddr) -> io::Result<mio::net::TcpStream> {
+        self.begin(proxy).map(mio::net::TcpStream::from_std)
+    }
+
+    /// The chosen proxy, whatever it is for.
+    pub(crate) fn any_gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
+    }
+
+    /// The shared one of the chosen proxy.
+    pub(crate) fn same_gate(&self, gate: &Gate) -> Option<Arc<Gate>> {
+        self.gate.clone().filter(|ours| std::ptr::eq(&raw const **ours, gate))
     }
 
     /// Connects to `remote`, within tokio.

@@ -19,6 +19,7 @@ use rustix::net::SendAncillaryBuffer;
 use crate::buffers::Buffers;
 use crate::ciphers::Ciphers;
 use crate::platform::{QUIET, QUIET_MORE};
+use crate::proxy::handshake::Handshake;
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;
@@ -44,6 +45,8 @@ pub struct Stream {
     pub closing: bool,
     /// The next to be sent is not in memory: to be tried again a little later.
     pub cold: bool,
+    /// What is said to a proxy before that.
+    pub(crate) tunnel: Option<Box<Handshake>>,
     /// The poll does not tell of bytes that come.
     deaf: bool,
     ciphers: Ciphers,
@@ -84,6 +87,7 @@ impl Stream {
             writable: connected,
             closing: false,
             cold: false,
+            tunnel: None,
             deaf: false,
             ciphers: Ciphers::default(),
             queue: VecDeque::new(),

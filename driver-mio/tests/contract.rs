@@ -90,8 +90,12 @@ fn collect(mailbox: &Mailbox, count: usize) -> Vec<Event> {
 
 /// A driver of the torrents in `folder`, which records what it does beside it.
 fn driver(folder: &std::path::Path) -> Driver {
-    let listen =
-        ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
+    let listen = ListenOptions {
+        port: Some(0),
+        address: Some(Ipv4Addr::LOCALHOST.into()),
+        interface: None,
+        ..ListenOptions::default()
+    };
     let config = DriverConfig {
         // Nothing leaves this machine.
         engine: Config { dht: false, lsd: false, ..Config::default() },

@@ -110,6 +110,11 @@ impl Lookups {
         Some(self.lookups.insert(lookup))
     }
 
+    /// What a name that is being looked up is for.
+    pub fn get(&self, id: LookupId) -> Option<&Lookup> {
+        self.lookups.get(id)
+    }
+
     /// A look-up has ended, well or not. Returns what it was for; `None` where there is none of that id.
     pub fn ended(&mut self, id: LookupId) -> Option<Lookup> {
         let lookup = self.lookups.remove(id)?;

@@ -11,6 +11,7 @@ mod hostile;
 mod lab;
 mod magnets;
 mod manners;
+mod proxies;
 mod recording_tracker;
 mod routers;
 mod scale;

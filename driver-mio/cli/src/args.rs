@@ -10,6 +10,7 @@ mod single;
 mod text;
 mod transfer;
 mod values;
+mod way;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub use self::session::{
 pub use self::single::{CompletionsArgs, DemoArgs, MagnetArgs, ManArgs, VerifyArgs};
 use self::text::{all_codes, below};
 pub use self::transfer::{DownloadArgs, GoalFlags, InfoArgs, SeedArgs, TransferFlags};
+pub use self::way::{Served, WayFlags};
 
 /// A BitTorrent client.
 ///

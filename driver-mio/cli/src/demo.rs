@@ -190,6 +190,7 @@ fn session(
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
+            proxies: Default::default(),
         }),
         // Nothing leaves this machine.
         engine: Config { dht: false, lsd: false, ..engine_config() },

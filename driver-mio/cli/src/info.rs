@@ -21,7 +21,7 @@ use super::units::size;
 /// Prints what a source says; with `--files` what is behind a magnet, too.
 pub fn info(args: &InfoArgs, general: General) -> Result<ExitCode, Failure> {
     let as_json = args.transfer.json;
-    let mut source = load(&args.source, &names(args.transfer.network.bind.as_deref())?)?;
+    let mut source = load(&args.source, &names(&args.transfer.network.way)?)?;
     if args.files && matches!(source, Source::Magnet(_)) {
         source = match fetch(source, args, general)? {
             Ended::Done(metainfo) => Source::Torrent(metainfo),

@@ -102,6 +102,10 @@ impl Session {
                     warn(&format!("{why}: nothing is sent until it can be used again"));
                 }
                 Warning::NoLongerCutOff => warn("what --bind names can be used again"),
+                Warning::ProxyFails(why) => {
+                    warn(&format!("{why}; what is to go through it is not sent"));
+                }
+                Warning::ProxyWorks => warn("the proxy can be used again"),
                 Warning::DhtNotKept(error) => {
                     let state = self.store().map(ResumeStore::state).unwrap_or(Path::new(""));
                     let why = io_text(&error);

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eddyline::{Config, Encryption, RateLimits};
+use eddyline::{Config, Encryption, RateLimits, Transport};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::network::has_interface;
+use eddyline_mio::proxy::{Environment, Proxies, Proxy, ProxyFor};
 use eddyline_mio::recorder::RecordTo;
 use eddyline_session::engine_config;
 
-use super::args::TransferFlags;
-use super::exit::{Failure, NETWORK, UNEXPECTED};
+use super::args::{Served, TransferFlags, WayFlags};
+use super::exit::{Failure, NETWORK, UNEXPECTED, USAGE};
 use super::folders;
 use super::output::warn;
 use super::output_file::record_to;
@@ -85,12 +86,14 @@ impl Setup {
             engine.max_connections_per_torrent = peers;
             engine.max_connections = engine.max_connections.max(peers);
         }
+        let listen = listen_options(&network.way, network.port)?;
+        look_at_proxy(&listen, &engine)?;
         Ok(Self {
             command,
             folder: ".".into(),
             state: state_dir(flags.state.state_dir.as_deref()),
             keeps: true,
-            listen: Some(listen_options(network.bind.as_deref(), network.port)?),
+            listen: Some(listen),
             engine,
             limits: RateLimits { down: flags.limits.max_down, up: flags.limits.max_up },
             // A download prints nothing on stdout without --json.
@@ -105,12 +108,49 @@ pub fn state_dir(said: Option<&Path>) -> Option<PathBuf> {
     said.map(Path::to_owned).or_else(folders::state)
 }
 
-/// How names are looked up under the rules of `--bind`.
-pub fn names(bind: Option<&str>) -> Result<Names, Failure> {
-    Ok(Names::new(listen_options(bind, None)?.policy()))
+/// How names are looked up under the rules of `--bind` and `--proxy`.
+pub fn names(way: &WayFlags) -> Result<Names, Failure> {
+    Ok(Names::new(listen_options(way, None)?.policy()))
 }
 
-fn listen_options(bind: Option<&str>, port: Option<u16>) -> Result<ListenOptions, Failure> {
+/// The proxies that the flags and the environment name.
+fn proxies(way: &WayFlags) -> Result<Proxies, Failure> {
+    let environment = Environment::read(|name| std::env::var(name).ok());
+    let environment = environment.map_err(|(name, error)| {
+        Failure::new(USAGE, format!("{name} in the environment: {error}"))
+    })?;
+    let given = way.proxy.as_ref().map(|given| given.0.as_str()).filter(|given| !given.is_empty());
+    let chosen = given.map(str::parse::<Proxy>).transpose();
+    let chosen = chosen.map_err(|error| Failure::new(USAGE, format!("--proxy: {error}")))?;
+    let is_for =
+        |what: Served| way.proxy_for.iter().any(|for_it| [what, Served::All].contains(for_it));
+    let serves = ProxyFor { peers: is_for(Served::Peers), trackers: is_for(Served::Trackers) };
+    Ok(Proxies { chosen: chosen.map(|proxy| (proxy, serves)), environment })
+}
+
+/// What a proxy without UDP keeps from being used, which was asked for.
+fn look_at_proxy(listen: &ListenOptions, engine: &Config) -> Result<(), Failure> {
+    let Some((proxy, serves)) = &listen.proxies.chosen else { return Ok(()) };
+    if proxy.carries_datagrams() {
+        return Ok(());
+    }
+    if serves.peers && !engine.transports.include(Transport::Tcp) {
+        return Err(Failure::new(
+            USAGE,
+            "an HTTP proxy carries no UDP, and so no uTP: use --transport tcp",
+        ));
+    }
+    let lost = match (serves.peers, serves.trackers) {
+        (true, true) => "no DHT, no uTP and no UDP tracker is",
+        (true, false) => "no DHT and no uTP is",
+        (false, _) => "no UDP tracker is",
+    };
+    warn(&format!("{proxy} carries no UDP: {lost} used"));
+    Ok(())
+}
+
+fn listen_options(way: &WayFlags, port: Option<u16>) -> Result<ListenOptions, Failure> {
+    let bind = way.bind.as_deref();
     let address = bind.and_then(|bind| bind.parse::<IpAddr>().ok());
     let interface = bind.filter(|_| address.is_none()).map(str::to_owned);
     if let Some(name) = &interface
@@ -119,7 +159,7 @@ fn listen_options(bind: Option<&str>, port: Option<u16>) -> Result<ListenOptions
         let text = format!("there is no network interface or address '{name}'");
         return Err(Failure::new(NETWORK, text));
     }
-    Ok(ListenOptions { port, address, interface })
+    Ok(ListenOptions { port, address, interface, proxies: proxies(way)? })
 }
 
 /// The state folder; `None`, with a word, where there is none or it cannot be made: a transfer does without.

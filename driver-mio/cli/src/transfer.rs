@@ -43,7 +43,7 @@ pub fn download(args: &DownloadArgs, general: General) -> Result<ExitCode, Failu
 fn run_download(args: &DownloadArgs, general: General) -> Result<Outcome, Failure> {
     let (files, flags, patience) = (&args.files, &args.transfer, args.stop_timeout);
     let output = metadata_output(args)?;
-    let names = names(flags.network.bind.as_deref())?;
+    let names = names(&flags.network.way)?;
     let torrents = args.source.iter().map(|text| load(text, &names));
     let torrents = torrents.collect::<Result<Vec<_>, _>>()?;
     let signals = listen_for_signals()?;
@@ -362,7 +362,7 @@ fn run_seed(args: &SeedArgs, general: General) -> Result<Outcome, Failure> {
     if let Some(error) = absent.filter(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return Err(Failure::io(&args.dir, &error));
     }
-    let names = names(flags.network.bind.as_deref())?;
+    let names = names(&flags.network.way)?;
     for text in &args.torrent {
         torrents.push(Source::Torrent(load_torrent(text, &names)?));
     }

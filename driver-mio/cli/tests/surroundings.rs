@@ -190,6 +190,36 @@ fn an_address_that_this_machine_does_not_have_is_called_so() {
     assert_eq!(home.shell(&format!("{run} nowhere0")).0, 6);
 }
 
+#[test]
+fn a_proxy_that_cannot_be_used_is_wrong_usage_and_its_password_is_not_repeated() {
+    let home = Home::new();
+    let run = format!("eddyline download p.torrent --dir there {ALONE}");
+    for (before, behind, told) in [
+        ("", "--proxy socks4://someone:secret@h", "--proxy: only socks5://"),
+        ("", "--proxy someone:secret@h", "--proxy: a proxy is given as socks5://HOST:PORT"),
+        ("EDDYLINE_PROXY=x://a:secret@h", "", "--proxy: a proxy is given as"),
+        ("http_proxy=https://a:secret@h", "", "http_proxy in the environment: only socks5://"),
+        ("", "--proxy http://a:secret@127.0.0.1 --transport utp", "use --transport tcp"),
+        ("", "--proxy socks5://a:secret@h --proxy-for all,trees", "invalid value 'trees'"),
+    ] {
+        let (code, news) = home.shell(&format!("{before} {run} {behind}"));
+        assert!(code == 2 && news.contains(told) && !news.contains("secret"), "{code} {news}");
+    }
+    // An empty one is none.
+    let (code, news) = home.shell(&format!("{run} --dir here --proxy ''"));
+    assert!(code == 0 && !news.contains("proxy"), "{code} {news}");
+    // Help shows no value from anywhere.
+    std::fs::create_dir_all(home.0.path().join(".config/eddyline")).unwrap();
+    let config = home.0.path().join(".config/eddyline/config.toml");
+    std::fs::write(&config, "proxy = 'socks5://someone:secret@127.0.0.1:9'").unwrap();
+    let help = "eddyline download --help >&2";
+    let (code, news) = home.shell(&format!("EDDYLINE_PROXY_FOR=peers {help}"));
+    assert!(code == 0 && news.contains("--proxy <URL>") && !news.contains("secret"), "{news}");
+    // Where nobody is behind it, it is told, without the password, and nothing is fetched otherwise.
+    let (code, news) = home.shell("eddyline info http://127.0.0.1:1/x.torrent");
+    assert!(code == 6 && !news.contains("secret"), "{code} {news}");
+}
+
 /// As in a container that was entered from outside: the leaders of the group and of the session have no
 /// number there. Where namespaces are not permitted, the program is at least run.
 #[test]

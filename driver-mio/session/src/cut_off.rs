@@ -11,6 +11,7 @@ use crate::trouble::Warning;
 pub(crate) struct CutOff {
     told: bool,
     moves: u64,
+    proxy: Option<String>,
 }
 
 impl CutOff {
@@ -32,5 +33,15 @@ impl CutOff {
             None => was.then_some(Warning::NoLongerCutOff),
             Some(why) => (!was).then_some(Warning::CutOff(why)),
         }
+    }
+
+    /// The same of the proxy.
+    pub(crate) fn look_at_proxy(&mut self, driver: &Driver) -> Option<Warning> {
+        let why = driver.proxy_trouble().or_else(|| driver.relay_trouble());
+        if self.proxy == why {
+            return None;
+        }
+        self.proxy.clone_from(&why);
+        Some(why.map_or(Warning::ProxyWorks, Warning::ProxyFails))
     }
 }

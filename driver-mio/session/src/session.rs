@@ -373,6 +373,7 @@ impl Session {
         let is_told = std::mem::replace(&mut self.told_unkept, unkept.is_some());
         self.warnings.extend(unkept.filter(|_| !is_told).map(Warning::ResumeNotKept));
         self.warnings.extend(self.cut_off.look(&mut self.driver, self.ids.keys()));
+        self.warnings.extend(self.cut_off.look_at_proxy(&self.driver));
         Ok(notices)
     }
 

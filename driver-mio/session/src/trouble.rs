@@ -137,6 +137,10 @@ pub enum Warning {
     CutOff(String),
     /// What the session is bound to can be used again.
     NoLongerCutOff,
+    /// The proxy does not do what it is to do, or not all of it: what it would have to carry is not sent.
+    ProxyFails(String),
+    /// The proxy does what it is to do.
+    ProxyWorks,
     /// What is known of the DHT is not kept for the next run.
     DhtNotKept(io::Error),
     /// The torrent with this name is in the set, and is left out of this run.

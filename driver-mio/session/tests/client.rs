@@ -52,7 +52,8 @@ fn made_of(name: &str, files: Vec<InputFile>, content: &[u8]) -> Metainfo {
 /// A client that nobody but its like on this machine can reach.
 fn client(folder: &Path) -> Client {
     let address = Some(Ipv4Addr::LOCALHOST.into());
-    let listen = ListenOptions { port: Some(0), address, interface: None };
+    let listen =
+        ListenOptions { port: Some(0), address, interface: None, ..ListenOptions::default() };
     let engine = Config { dht: false, lsd: false, ..engine_config() };
     Client::builder().folder(folder).listen(Some(listen)).engine(engine).build().unwrap()
 }
@@ -260,8 +261,12 @@ fn what_a_client_does_can_be_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.trace");
     let to = RecordTo { path: path.clone(), replace: false };
-    let listen =
-        ListenOptions { port: Some(0), address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
+    let listen = ListenOptions {
+        port: Some(0),
+        address: Some(Ipv4Addr::LOCALHOST.into()),
+        interface: None,
+        ..ListenOptions::default()
+    };
     let engine = Config { dht: false, lsd: false, ..engine_config() };
     let builder = Client::builder().folder(folder.path()).listen(Some(listen));
     let client = builder.engine(engine).record(to).build().unwrap();
@@ -274,7 +279,8 @@ fn what_a_client_does_can_be_recorded() {
 /// A client that keeps its torrents.
 fn keeper(folder: &Path, state: &Path) -> Result<Client, Error> {
     let address = Some(Ipv4Addr::LOCALHOST.into());
-    let listen = ListenOptions { port: Some(0), address, interface: None };
+    let listen =
+        ListenOptions { port: Some(0), address, interface: None, ..ListenOptions::default() };
     let engine = Config { dht: false, lsd: false, ..engine_config() };
     let builder = Client::builder().folder(folder).state_dir(state);
     builder.listen(Some(listen)).engine(engine).build()

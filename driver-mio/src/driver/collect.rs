@@ -4,12 +4,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use eddyline::base::addr::normalise;
-use eddyline::base::ids::{SocketToken, UdpSocketId};
+use eddyline::base::ids::{ConnId, SocketToken, UdpSocketId};
 use eddyline::{CloseKind, ConnectFailure, Event, StreamEvent};
 use mio::net::TcpStream;
 use mio::{Events, Token};
 
-use super::{Driver, FIRST_STREAM, LISTENERS, UDP, WAKER};
+use super::relay::is_of_tracker;
+use super::tunnel::{Progress, failure_of};
+use super::{Driver, FIRST_STREAM, LISTENERS, LOCAL, RELAY, RELAY_CONTROL, UDP, WAKER};
+use crate::proxy::Traffic;
 use crate::stream::{ReadOutcome, Stream};
 
 /// Datagrams after which no more are taken from one socket in one turn. The rest comes with the next turn, which
@@ -30,6 +33,10 @@ impl Driver {
         for event in &ready {
             match event.token() {
                 WAKER => {}
+                Token(RELAY_CONTROL) => {
+                    let reads = event.is_readable() || event.is_read_closed() || event.is_error();
+                    self.relay_is_ready(reads, event.is_writable());
+                }
                 Token(token) if token < FIRST_STREAM => {
                     self.pending.insert(token);
                     if event.is_writable() {
@@ -48,6 +55,8 @@ impl Driver {
             }
         }
         self.ready = ready;
+        self.look_after_relay();
+        self.make_waiting_calls();
         self.serve_doors();
         self.disk.turn_begins();
         self.mailbox.collect(&mut self.events);
@@ -106,14 +115,14 @@ impl Driver {
         if !stream.connected && (stream.writable || stream.readable) {
             match finished_connecting(&stream.socket) {
                 Some(Ok(())) => {
-                    stream.connected = true;
-                    let _ = stream.socket.set_nodelay(true);
-                    self.events.push(Event::Stream(conn, StreamEvent::Connected));
+                    if !self.connected(slot, conn) {
+                        return;
+                    }
                 }
                 Some(Err(failure)) => {
+                    let tunnelled = stream.tunnel.is_some();
                     self.drop_stream(slot);
-                    let event = StreamEvent::ConnectFailed(failure);
-                    return self.events.push(Event::Stream(conn, event));
+                    return self.never_connected(conn, failure, tunnelled);
                 }
                 None => return,
             }
@@ -136,6 +145,34 @@ impl Driver {
             ReadOutcome::End => self.closed(slot, CloseKind::Eof),
             ReadOutcome::Broken => self.closed(slot, CloseKind::Reset),
         }
+    }
+
+    /// A socket has connected. Returns whether whoever was called is at the other end.
+    fn connected(&mut self, slot: usize, conn: ConnId) -> bool {
+        let failure = match self.negotiate(slot) {
+            Progress::Done => {
+                let Some(Some(stream)) = self.streams.get_mut(slot) else { return false };
+                stream.connected = true;
+                let _ = stream.socket.set_nodelay(true);
+                self.events.push(Event::Stream(conn, StreamEvent::Connected));
+                return true;
+            }
+            Progress::Waits => return false,
+            Progress::Refused(why) => failure_of(why),
+            Progress::Broken => ConnectFailure::Unreachable,
+        };
+        self.drop_stream(slot);
+        self.call_failed(conn, failure);
+        false
+    }
+
+    /// A socket could not connect; where it was to a proxy, that says nothing of whoever was called.
+    fn never_connected(&mut self, conn: ConnId, failure: ConnectFailure, tunnelled: bool) {
+        if let Some(gate) = self.policy.gate(Traffic::Peers).filter(|_| tunnelled) {
+            gate.fails(&io::ErrorKind::ConnectionRefused.into());
+        }
+        let failure = if tunnelled { ConnectFailure::Unreachable } else { failure };
+        self.call_failed(conn, failure);
     }
 
     /// Writes what is queued. Returns false when the stream is gone.
@@ -210,6 +247,9 @@ impl Driver {
 
     /// Takes datagrams. Returns whether there may be more.
     fn receive_datagrams(&mut self, index: usize) -> bool {
+        if index == RELAY || index < LOCAL && self.policy.hides_peers() {
+            return self.receive_for_some(index);
+        }
         let Some(Some(socket)) = self.udp.get_mut(index) else { return false };
         let (mut taken, mut errors) = (0, 0);
         while taken < MAX_DATAGRAMS && errors < MAX_ERRORS {
@@ -232,6 +272,33 @@ impl Driver {
         true
     }
 
+    /// Takes datagrams where not all are for us: those of a proxy, and where peers are reached through one, those of
+    /// trackers that are not.
+    fn receive_for_some(&mut self, index: usize) -> bool {
+        let (mut arrivals, mut errors) = (Vec::new(), 0);
+        let mut more = true;
+        while more && arrivals.len() < MAX_DATAGRAMS && errors < MAX_ERRORS {
+            let Some(Some(socket)) = self.udp.get_mut(index) else { return false };
+            match socket.receive(&mut self.messages, |arrival| arrivals.push(arrival)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => more = false,
+                Err(_) => errors += 1,
+            }
+        }
+        for arrival in arrivals {
+            let event = if index == RELAY {
+                self.relayed(arrival)
+            } else {
+                let (socket, from) = (UdpSocketId(index as u32), normalise(arrival.from));
+                let waited = arrival.waited.as_micros() as u32;
+                let asked = is_of_tracker(&arrival.data) && self.engine.asks_tracker_at(from);
+                asked.then_some(Event::Datagram { socket, from, data: arrival.data, waited })
+            };
+            self.events.extend(event);
+        }
+        more
+    }
+
     /// A socket for datagrams has room again.
     fn resume_sending(&mut self, token: usize) {
         let socket = token.checked_sub(UDP).and_then(|index| self.udp.get_mut(index)?.as_mut());
@@ -243,7 +310,7 @@ impl Driver {
 }
 
 /// Whether a connection attempt has ended, and how.
-fn finished_connecting(socket: &TcpStream) -> Option<Result<(), ConnectFailure>> {
+pub(super) fn finished_connecting(socket: &TcpStream) -> Option<Result<(), ConnectFailure>> {
     match socket.take_error() {
         Ok(None) => {}
         Ok(Some(error)) | Err(error) => {

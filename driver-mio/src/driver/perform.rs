@@ -4,16 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use eddyline::base::ids::{ConnId, DiskOpId, TorrentId};
+use eddyline::base::ids::{ConnId, DiskOpId, LookupId, TorrentId, UdpSocketId};
 use eddyline::{
-    Action, CloseKind, CloseMode, ConnectFailure, DiskOp, Engine, Event, HttpAction, StreamAction,
-    StreamEvent,
+    Action, CloseKind, CloseMode, ConnectFailure, DiskOp, Engine, Event, HttpAction, LookupError,
+    StreamAction, StreamEvent,
 };
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::reads::BlockRead;
-use super::{Driver, FIRST_STREAM, UDP};
+use super::relay::Way;
+use super::{Driver, FIRST_STREAM, LOCAL, UDP};
+use crate::proxy::Traffic;
 use crate::stream::Stream;
 
 /// How long a piece waits for others, if the engine has nothing against it.
@@ -41,18 +43,10 @@ impl Driver {
             match action {
                 Action::Stream(conn, action) => self.stream(conn, action),
                 Action::Refuse { socket } => drop(self.waiting.remove(&socket)),
-                Action::SendDatagram { socket, to, data } => {
-                    if let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) {
-                        let whole = data.len() <= PASSES;
-                        socket.send(to, whole, data.len(), |datagram| {
-                            datagram.extend_from_slice(&data);
-                            true
-                        });
-                    }
-                }
+                Action::SendDatagram { socket, to, data } => self.send_datagram(socket, to, &data),
                 Action::Transmit(socket, packet) => self.transmit(socket, &packet),
                 Action::Disk(id, op) => self.disk_op(id, op),
-                Action::Resolve(id, name) => self.dns.resolve(id, name),
+                Action::Resolve(id, name) => self.resolve(id, name),
                 Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
                 Action::Notify(notice) => self.notices.push(notice),
             }
@@ -70,6 +64,33 @@ impl Driver {
         if !self.writes.is_empty() {
             self.disk.write(self.writes.drain(..));
         }
+    }
+
+    fn send_datagram(&mut self, socket: UdpSocketId, to: SocketAddr, data: &[u8]) {
+        let (index, whole) = (socket.0 as usize, data.len() <= PASSES);
+        let fill = |datagram: &mut Vec<u8>| {
+            datagram.extend_from_slice(data);
+            true
+        };
+        // What is for the local network passes no proxy.
+        match if index < LOCAL { self.way(to, Some(data)) } else { Way::Direct } {
+            Way::Nowhere => {}
+            Way::Through(target) => self.send_through(&target, whole, data.len(), fill),
+            Way::Direct => {
+                if let Some(Some(socket)) = self.udp.get_mut(index) {
+                    socket.send(to, whole, data.len(), fill);
+                }
+            }
+        }
+    }
+
+    /// Looks a name up, or lets a proxy do so when it is called.
+    fn resolve(&mut self, id: LookupId, name: String) {
+        let for_tracker = self.engine.looks_up_for_tracker(id);
+        let what = if for_tracker { Traffic::Trackers } else { Traffic::Peers };
+        let Some(gate) = self.policy.gate(what) else { return self.dns.resolve(id, name) };
+        let stands_for_it = gate.names.of(&name).map(|ip| vec![ip]);
+        self.events.push(Event::Resolved(id, stands_for_it.ok_or(LookupError::NotFound)));
     }
 
     /// Sends the datagrams that were gathered.
@@ -125,6 +146,7 @@ impl Driver {
                 return;
             }
             StreamAction::Close(CloseMode::Now) => {
+                self.forget_call(conn);
                 // Tries once to send what is queued: a choke, a reject, a goodbye.
                 let ours = self.streams.get(slot).and_then(Option::as_ref);
                 if ours.is_some_and(|stream| stream.conn == conn) {
@@ -168,6 +190,9 @@ impl Driver {
     }
 
     fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
+        if let Some(gate) = self.policy.gate(Traffic::Peers).cloned() {
+            return self.connect_through(conn, remote, &gate);
+        }
         match self.policy.connect(remote) {
             Ok(socket) => self.add_stream(conn, socket, false),
             Err(error) => {
@@ -180,7 +205,7 @@ impl Driver {
         }
     }
 
-    fn add_stream(&mut self, conn: ConnId, mut socket: TcpStream, connected: bool) {
+    pub(super) fn add_stream(&mut self, conn: ConnId, mut socket: TcpStream, connected: bool) {
         let slot = slot_of(conn);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Token(FIRST_STREAM + slot);

@@ -109,6 +109,7 @@ impl Driver {
             }
         }
         self.pending.retain(|token| *token >= FIRST_STREAM);
+        self.relay_broken();
     }
 
     /// Connections from an address that is gone, or over an interface that is, lead nowhere: peers are not waited for.

@@ -5,6 +5,7 @@ use eddyline::{CloseKind, Event, StreamAction, StreamEvent, UtpPacket};
 
 use super::Driver;
 use super::perform::slot_of;
+use super::relay::Way;
 use crate::utp_stream::UtpStream;
 
 impl Driver {
@@ -67,16 +68,27 @@ impl Driver {
 
     /// Puts a packet into the train to its address.
     pub(super) fn transmit(&mut self, socket: UdpSocketId, packet: &UtpPacket) {
-        let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) else { return };
         let UtpPacket { to, header, stream, whole, .. } = packet;
+        let (way, length) = (self.way(*to, None), packet.length() as usize);
+        let utp = std::mem::take(&mut self.utp);
         let stream = stream.and_then(|conn| {
-            let stream = self.utp.get(slot_of(conn)).and_then(Option::as_ref);
+            let stream = utp.get(slot_of(conn)).and_then(Option::as_ref);
             stream.filter(|stream| stream.conn == conn)
         });
-        socket.send(*to, *whole, packet.length() as usize, |datagram| {
+        let fill = |datagram: &mut Vec<u8>| {
             datagram.extend_from_slice(header);
             packet.payload.is_empty() || stream.is_some_and(|it| it.read(packet, datagram))
-        });
+        };
+        match way {
+            Way::Nowhere => {}
+            Way::Through(target) => self.send_through(&target, *whole, length, fill),
+            Way::Direct => {
+                if let Some(Some(socket)) = self.udp.get_mut(socket.0 as usize) {
+                    socket.send(*to, *whole, length, fill);
+                }
+            }
+        }
+        self.utp = utp;
     }
 
     /// Tells the engine what came of the streams to which something happened in this turn.

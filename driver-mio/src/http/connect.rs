@@ -22,7 +22,7 @@ use crate::network::NetworkPolicy;
 use crate::resolver::Resolver;
 
 /// Addresses of a name that are tried.
-const MAX_ADDRESSES: usize = 8;
+pub(super) const MAX_ADDRESSES: usize = 8;
 /// How long one address gets to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// After how long the next address is tried besides (RFC 8305).
@@ -69,19 +69,28 @@ impl Way {
     ) -> Result<(Link, Place), HttpFailure> {
         let (stream, place) =
             race(self.addrs, policy, places).await.map_err(|error| broken(&error))?;
-        let Origin { tls, host, .. } = &target.origin;
-        let remote = stream.peer_addr().map_err(|error| broken(&error))?;
-        let link = if *tls {
-            let config = trust::config().map_err(|_| HttpFailure::Tls)?;
-            let secured = TlsConnector::from(config).connect(name_of(host)?, stream).await;
-            let secured = secured
-                .map_err(|error| trust::failure(&error).unwrap_or_else(|| broken(&error)))?;
-            Link::over(secured, remote, self.widest).await
-        } else {
-            Link::over(stream, remote, self.widest).await
-        };
-        Ok((link.map_err(|_| HttpFailure::Connect)?, place))
+        Ok((link_over(stream, target, self.widest).await?, place))
     }
+}
+
+/// HTTP over a connection that leads to a target.
+pub(super) async fn link_over(
+    stream: TcpStream,
+    target: &Target,
+    widest: Scope,
+) -> Result<Link, HttpFailure> {
+    let Origin { tls, host, .. } = &target.origin;
+    let remote = stream.peer_addr().map_err(|error| broken(&error))?;
+    let link = if *tls {
+        let config = trust::config().map_err(|_| HttpFailure::Tls)?;
+        let secured = TlsConnector::from(config).connect(name_of(host)?, stream).await;
+        let secured =
+            secured.map_err(|error| trust::failure(&error).unwrap_or_else(|| broken(&error)))?;
+        Link::over(secured, remote, widest).await
+    } else {
+        Link::over(stream, remote, widest).await
+    };
+    link.map_err(|_| HttpFailure::Connect)
 }
 
 /// Whom the certificate must be for.
@@ -95,7 +104,7 @@ fn name_of(host: &Host<String>) -> Result<ServerName<'static>, HttpFailure> {
 }
 
 /// Tries addresses one after another, and the next one besides where the last is slow.
-async fn race(
+pub(super) async fn race(
     addrs: Vec<SocketAddr>,
     policy: &NetworkPolicy,
     places: &Places,

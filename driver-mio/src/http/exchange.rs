@@ -4,14 +4,16 @@ use bytes::Bytes;
 use eddyline::{HttpFailure, HttpGet};
 use http_body_util::Empty;
 use hyper::Request;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LOCATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+};
 
 use super::body;
 use super::connect::Way;
 use super::kept::{Kept, Link};
 use super::places::Places;
 use super::target::Target;
-use super::{Reply, broken, trust};
+use super::{Reply, broken, through, trust};
 use crate::resolver::Resolver;
 
 /// Encodings that are understood.
@@ -22,6 +24,8 @@ const ENCODINGS: &str = "gzip, deflate, br";
 pub(super) struct Client {
     pub(super) user_agent: String,
     pub(super) places: Places,
+    /// Of proxies, each of which leads to many.
+    pub(super) at_proxies: Places,
     pub(super) kept: Kept,
 }
 
@@ -46,7 +50,7 @@ impl Client {
         let standing = resolver.policy().standing();
         if let Some(mut link) =
             self.kept.take(&target.origin, get.ipv6, get.only, standing.as_deref())
-            && let Some(_place) = self.places.take(link.remote).await
+            && let Some(_place) = self.places_of(&link).take(link.remote).await
         {
             match over(&mut link, target, get, &self.user_agent).await {
                 // The server has closed it meanwhile, as it may: it is asked again.
@@ -54,11 +58,20 @@ impl Client {
                 reply => return self.ended(target, link, reply),
             }
         }
-        let way = Way::find(target, get, resolver).await?;
-        let (mut link, _place) = way.connect(target, resolver.policy(), &self.places).await?;
+        let (mut link, _place) = match through::proxy_for(target, resolver.policy()) {
+            Some(way) => way.connect(target, get, resolver, &self.at_proxies).await?,
+            None => {
+                let way = Way::find(target, get, resolver).await?;
+                way.connect(target, resolver.policy(), &self.places).await?
+            }
+        };
         link.standing = standing;
         let reply = over(&mut link, target, get, &self.user_agent).await;
         self.ended(target, link, reply)
+    }
+
+    fn places_of(&self, link: &Link) -> &Places {
+        if link.behind.is_some() { &self.at_proxies } else { &self.places }
     }
 
     /// Keeps the connection where everything has come.
@@ -82,13 +95,18 @@ pub(super) async fn over(
     get: &HttpGet,
     user_agent: &str,
 ) -> Result<Reply, HttpFailure> {
-    let mut request = Request::get(target.path.clone())
+    let asks = link.behind.as_ref().and_then(|behind| behind.asks.clone());
+    let whole = asks.is_some().then(|| target.whole().ok_or(HttpFailure::BadUrl)).transpose()?;
+    let mut request = Request::get(whole.unwrap_or_else(|| target.path.clone()))
         .header(HOST, &target.host)
         .header(USER_AGENT, user_agent)
         .header(ACCEPT, "*/*")
         .header(ACCEPT_ENCODING, ENCODINGS);
     if let Some(authorization) = &target.authorization {
         request = request.header(AUTHORIZATION, authorization);
+    }
+    if let Some(login) = asks.flatten() {
+        request = request.header(PROXY_AUTHORIZATION, login);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
     let response = link.sender.send_request(request).await.map_err(|error| failure(&error))?;

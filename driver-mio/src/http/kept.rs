@@ -1,7 +1,7 @@
 //! Connections, and those that are kept for the next exchange with the same server.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use eddyline::base::addr::{Scope, scope};
 use eddyline::base::prefix::Prefix;
 use http_body_util::Empty;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -31,13 +32,24 @@ const MAX_LINES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) sender: SendRequest<Empty<Bytes>>,
-    /// Where it leads.
+    /// Where it leads; that is a proxy where there is one.
     pub(super) remote: SocketAddr,
     /// The most public of the addresses that its host had.
     pub(super) widest: Scope,
+    /// What is known of whom a proxy leads to.
+    pub(super) behind: Option<Behind>,
     /// How what may be used of the network stood when it was made.
     pub(super) standing: Option<Arc<Standing>>,
     work: Work,
+}
+
+/// Who is behind a proxy.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Behind {
+    /// Its address, where its URL has one. Otherwise only the proxy knows.
+    pub(super) ip: Option<IpAddr>,
+    /// The proxy asks for us, and is told the whole URL; with what it wants of user and password.
+    pub(super) asks: Option<Option<HeaderValue>>,
 }
 
 /// What moves the bytes of a connection, which ends with it.
@@ -65,7 +77,7 @@ impl Link {
         builder.max_headers(MAX_LINES).max_buf_size(MAX_HEAD).title_case_headers(true);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let work = Work(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender, remote, widest, standing: None, work })
+        Ok(Self { sender, remote, widest, behind: None, standing: None, work })
     }
 
     fn is_usable(&self) -> bool {
@@ -116,8 +128,12 @@ impl Kept {
         // Connections of an address that is gone lead nowhere.
         shelf.links.retain(|(_, _, link)| link.standing.as_deref() == standing);
         let may = |link: &Link| {
-            let ip = link.remote.ip();
-            ipv6.is_none_or(|six| ip.is_ipv6() == six) && only.is_none_or(|only| scope(ip) <= only)
+            let (ip, nearest) = match &link.behind {
+                None => (Some(link.remote.ip()), scope(link.remote.ip())),
+                Some(behind) => (behind.ip, link.widest),
+            };
+            ipv6.is_none_or(|six| ip.is_some_and(|ip| ip.is_ipv6()) == six)
+                && only.is_none_or(|only| nearest <= only)
         };
         // The one that was used last lives longest.
         let at = shelf.links.iter().rposition(|(_, other, link)| other == origin && may(link))?;

@@ -20,6 +20,16 @@ pub(super) struct Target {
     pub(super) authorization: Option<HeaderValue>,
 }
 
+impl Target {
+    /// The whole URL, as a proxy is told it that asks for us.
+    pub(super) fn whole(&self) -> Option<Uri> {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        let authority = self.host.to_str().ok()?;
+        let path = self.path.path_and_query()?.clone();
+        Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()
+    }
+}
+
 /// Who is asked, and how.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Origin {

@@ -9,7 +9,6 @@ use eddyline::base::addr::Scope;
 use eddyline::{HttpFailure, HttpGet};
 
 use super::exchange::Client;
-use super::kept::Kept;
 use super::places::Places;
 use super::{Names, fetch};
 use crate::network::NetworkPolicy;
@@ -68,11 +67,7 @@ fn one_address_has_eight_exchanges_under_however_many_names() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde");
         }
     });
-    let client = Arc::new(Client {
-        user_agent: "test".into(),
-        places: Places::new(8, Duration::ZERO),
-        kept: Kept::default(),
-    });
+    let client = client();
     let (names, (done, results)) = (names(), crossbeam_channel::unbounded());
     for host in ["127.0.0.1", "localhost"].repeat(8) {
         let get = HttpGet { ipv6: Some(false), ..get(format!("http://{host}:{port}/announce")) };
@@ -160,8 +155,7 @@ fn ask(client: &Arc<Client>, names: &Names, get: HttpGet) -> Result<String, Http
 }
 
 fn client() -> Arc<Client> {
-    let places = Places::new(8, Duration::ZERO);
-    Arc::new(Client { user_agent: "test".into(), places, kept: Kept::default() })
+    Arc::new(Client { places: Places::new(8, Duration::ZERO), ..Client::new("test") })
 }
 
 #[test]

@@ -100,6 +100,20 @@ pub fn is_reserved(ip: IpAddr) -> bool {
     }
 }
 
+/// The first of the addresses that stand for a name which somebody else looks up: a proxy of the driver, or one on the
+/// way that answers for every name (198.18.0.0/15, as all of these use it). Nobody is there.
+pub const PLACEHOLDERS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+
+/// True for an address that stands for a name. Whoever answers there has another one.
+pub fn is_placeholder(ip: IpAddr) -> bool {
+    matches!(ip.to_canonical(), IpAddr::V4(v4) if matches!(v4.octets(), [198, 18 | 19, ..]))
+}
+
+/// Whether somebody may lead us to `ip` by a name: as [`Scope::may_name`], and to what stands for one.
+pub fn may_lead_to(teller: Scope, ip: IpAddr) -> bool {
+    is_placeholder(ip) || teller.may_name(scope(ip))
+}
+
 /// True for an address one could connect to at all.
 pub fn is_dialable(addr: SocketAddr) -> bool {
     addr.port() != 0 && !is_reserved(addr.ip())
@@ -110,6 +124,24 @@ mod tests {
     //! Unit tests of scopes.
 
     use super::*;
+
+    #[test]
+    fn what_stands_for_a_name_may_be_led_to_and_not_be_named() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (text, stands, led) in [
+            ("198.18.0.1", true, true),
+            ("198.19.255.255", true, true),
+            ("::ffff:198.18.0.1", true, true),
+            ("198.17.255.255", false, true),
+            ("198.20.0.0", false, true),
+            ("10.0.0.1", false, false),
+            ("::1", false, false),
+        ] {
+            assert_eq!(is_placeholder(ip(text)), stands, "{text}");
+            assert_eq!(may_lead_to(Scope::Public, ip(text)), led, "{text}");
+            assert!(!stands || !Scope::Public.may_name(scope(ip(text))), "{text}");
+        }
+    }
 
     #[test]
     fn every_range_has_its_scope_and_tunnels_have_that_of_their_end() {

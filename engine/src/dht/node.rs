@@ -22,7 +22,7 @@ use super::node_id::NodeId;
 use super::peer_store::PeerStore;
 use super::table::{BUCKET, Table};
 use super::tokens::Tokens;
-use crate::base::addr::is_dialable;
+use crate::base::addr::{is_dialable, is_placeholder};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use limits::{
@@ -410,10 +410,12 @@ impl DhtNode {
     /// The transaction that an answer from `from` belongs to: id and address have to fit.
     fn take_transaction(&mut self, from: SocketAddr, t: &[u8]) -> Option<Transaction> {
         let t = u32::from_be_bytes(t.try_into().ok()?);
-        if self.transactions.get(&t)?.to != from {
+        let asked = self.transactions.get(&t)?.to;
+        // Whoever stands behind a name answers from an address that we were not told.
+        if asked != from && !is_placeholder(asked.ip()) {
             return None;
         }
-        self.courtesy.answered(from.ip());
+        self.courtesy.answered(asked.ip());
         self.transactions.remove(&t)
     }
 

@@ -334,6 +334,23 @@ fn answers_are_taken_only_from_who_was_asked() {
 }
 
 #[test]
+fn who_stands_behind_a_name_answers_from_the_address_that_it_has() {
+    let mut node = DhtNode::new(NodeConfig::default(), None, rng(), now());
+    let mut out = Output::default();
+    node.meet("198.18.0.7:6881".parse().unwrap(), now(), &mut out);
+    let (_, query) = out.packets.pop().unwrap();
+    let t = Packet::decode(&query).unwrap().t;
+    let body = Body::Reply(Reply::new(contact(1, &mut rng()).id));
+    let other = Bytes::from_static(b"none");
+    let forged = Packet { t: other, v: None, ip: None, read_only: false, body: body.clone() };
+    node.datagram(addr(2), &forged.encode(), None, now(), &mut out);
+    assert!(node.table().is_empty(), "the number of the question is not known");
+    let answer = Packet { t, v: None, ip: None, read_only: false, body };
+    node.datagram(addr(1), &answer.encode(), None, now(), &mut out);
+    assert_eq!(node.known(), [contact(1, &mut rng())]);
+}
+
+#[test]
 fn an_id_that_the_address_does_not_allow_is_changed() {
     let mut node = DhtNode::new(NodeConfig::default(), Some(NodeId([0; 20])), rng(), now());
     let ip = addr(7).ip();

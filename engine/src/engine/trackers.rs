@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Engine;
 use crate::api::{Action, HttpAction, HttpEvent, LookupError, ViolatedRule};
-use crate::base::addr::scope;
+use crate::base::addr::may_lead_to;
 use crate::base::ids::{ExchangeId, LookupId, TorrentId};
 use crate::context::Timer;
 use crate::lookups::Lookup;
@@ -145,6 +145,16 @@ impl Engine {
         }
     }
 
+    /// Whether a name is looked up for a tracker.
+    pub fn looks_up_for_tracker(&self, id: LookupId) -> bool {
+        matches!(self.lookups.get(id), Some(Lookup::UdpTracker { .. }))
+    }
+
+    /// Whether a UDP tracker at that address is being asked.
+    pub fn asks_tracker_at(&self, addr: SocketAddr) -> bool {
+        self.trackers.asks_at_address(addr)
+    }
+
     /// A name was looked up.
     pub(super) fn resolved(&mut self, id: LookupId, result: Result<Vec<IpAddr>, LookupError>) {
         let Some(lookup) = self.lookups.ended(id) else {
@@ -158,7 +168,7 @@ impl Engine {
                 nodes.for_each(|node| self.dht_named(node));
             }
             Lookup::Peer { torrent, port, teller } => {
-                ips.retain(|ip| teller.may_name(scope(*ip)));
+                ips.retain(|ip| may_lead_to(teller, *ip));
                 if let Some(torrent) = self.torrents.get_mut(torrent) {
                     torrent.peer_resolved(&mut self.ctx, &ips, port);
                 }

@@ -567,3 +567,23 @@ fn of_several_trackers_at_one_host_each_has_its_turn() {
     assert_eq!(a.poll(secs(16)), None);
     assert_eq!(a.poll(secs(17)).unwrap().url, second.url, "the first one has had its turn");
 }
+
+#[test]
+fn a_udp_tracker_behind_a_name_answers_from_the_address_that_it_has() {
+    let (mut client, mut rng) = (UdpClient::default(), Seed::from_u64(1).stream("t"));
+    let (to, real) = ("198.18.0.7:80".parse().unwrap(), "203.0.113.9:80".parse().unwrap());
+    let (mut out, none) = (Vec::new(), params(AnnounceEvent::None));
+    client.announce(1, to, none, Vec::new(), secs(0), &mut rng, &mut out);
+    assert!(client.asks_at(to) && !client.asks_at(real));
+    let Some(UdpRequest::Connect { transaction }) = UdpRequest::decode(&out.pop().unwrap().1)
+    else {
+        panic!("no connect");
+    };
+    let reply = |number: u32| [[0; 4], number.to_be_bytes(), [0; 4], 42u32.to_be_bytes()].concat();
+    client.datagram(real, &reply(transaction ^ 1), secs(1), &mut rng, &mut out);
+    assert!(out.is_empty(), "the number must match");
+    client.datagram(real, &reply(transaction), secs(1), &mut rng, &mut out);
+    let (again, sent) = out.pop().unwrap();
+    let sent = UdpRequest::decode(&sent);
+    assert!(matches!(sent, Some(UdpRequest::Announce { connection: 42, .. })) && again == to);
+}

@@ -11,6 +11,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{AnnounceParams, SwarmCounts, UdpRequest, UdpResponse};
+use crate::base::addr::is_placeholder;
 use crate::base::hash::Sha1Hash;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -117,6 +118,19 @@ impl UdpClient {
         self.conversations.retain(|_, conversation| conversation.id != id);
     }
 
+    /// The address that was asked what this packet from `from` answers: another one where that stands for a name.
+    pub fn asked_by(&self, packet: &[u8], from: SocketAddr) -> SocketAddr {
+        let number =
+            packet.get(4..8).and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
+        let asked = number.and_then(|number| self.conversations.get(&number));
+        asked.map(|asked| asked.to).filter(|to| is_placeholder(to.ip())).unwrap_or(from)
+    }
+
+    /// Whether a conversation goes to that address.
+    pub fn asks_at(&self, addr: SocketAddr) -> bool {
+        self.conversations.values().any(|conversation| conversation.to == addr)
+    }
+
     /// Takes in a packet. Returns the outcome if that ends a conversation.
     pub fn datagram(
         &mut self,
@@ -129,6 +143,7 @@ impl UdpClient {
         let response = UdpResponse::decode(packet, from.is_ipv6())?;
         let transaction = response.transaction();
         // A reply from any other address is a forgery, whatever its number.
+        let from = self.asked_by(packet, from);
         if self.conversations.get(&transaction)?.to != from {
             return None;
         }

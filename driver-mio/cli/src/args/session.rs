@@ -10,8 +10,9 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum, ValueHint};
 
 use super::super::units::{Limit, or_none, parse_duration, parse_rate};
 use super::text::below;
-use super::transfer::{END, FILES, KeepExecutable, LIMITS, NETWORK, OUTPUT, STATE, TransferFlags};
+use super::transfer::{END, FILES, KeepExecutable, LIMITS, OUTPUT, STATE, TransferFlags};
 use super::values::parse_ratio;
+use super::way::WayFlags;
 
 /// What any change of the set may end with.
 const CHANGE: &[&str] = &["1", "3"];
@@ -107,14 +108,18 @@ pub struct ChangeArgs {
 /// Torrents that are in the session already stay unchanged. Where both goals are given, whichever is reached first
 /// ends the seeding of a torrent.
 #[derive(Args, Debug)]
-#[command(after_long_help = below(
-    &[
-        ("Two torrents into a folder", "eddyline session add x.torrent MAGNET -d Films"),
-        ("Some of the files", "eddyline session add x.torrent -s 1-3,7"),
-        ("Seed to a ratio of 2", "eddyline session add x.torrent --seed-ratio 2"),
-    ],
-    &["1", "3", "6", "7", "13", "25", "26", "27"],
-))]
+#[command(
+    mut_arg("bind", |arg| arg.help("Fetch .torrent files from this address or interface only")),
+    mut_arg("proxy", |arg| arg.help("Fetch .torrent files through this proxy: socks5:// or http://")),
+    after_long_help = below(
+        &[
+            ("Two torrents into a folder", "eddyline session add x.torrent MAGNET -d Films"),
+            ("Some of the files", "eddyline session add x.torrent -s 1-3,7"),
+            ("Seed to a ratio of 2", "eddyline session add x.torrent --seed-ratio 2"),
+        ],
+        &["1", "3", "6", "7", "13", "25", "26", "27"],
+    )
+)]
 pub struct AddArgs {
     // The first: what is read after it is taken out of what was parsed.
     #[command(flatten)]
@@ -161,9 +166,8 @@ pub struct AddArgs {
     /// Seed each for this long after completion, as in 2h.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = END)]
     pub seed_time: Option<Duration>,
-    /// Fetch .torrent files from this address or interface only.
-    #[arg(long, value_name = "ADDR|IFACE", help_heading = NETWORK)]
-    pub bind: Option<String>,
+    #[command(flatten)]
+    pub way: WayFlags,
     #[command(flatten)]
     pub state: StateFlags,
 }

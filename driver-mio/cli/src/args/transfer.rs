@@ -12,6 +12,7 @@ use super::text::{TRANSFER, below};
 use super::values::{
     one_explained, one_of, parse_address, parse_bootstrap, parse_ratio, parse_tracker,
 };
+use super::way::WayFlags;
 
 pub(super) const FILES: &str = "Files";
 pub(super) const LIMITS: &str = "Limits";
@@ -177,16 +178,8 @@ pub struct NetworkFlags {
                      or the next one that is free."
     )]
     pub port: Option<u16>,
-    /// Use only this address or network interface.
-    #[arg(
-        long,
-        value_name = "ADDR|IFACE",
-        long_help = "Use only this address or network interface, and only its address family: for peers, \
-                     trackers, the DHT, name look-ups and .torrent files that are fetched. Name servers on \
-                     this machine are not asked then. While it is gone, or has no address, nothing is sent; \
-                     transfers go on when it is back, also with another address."
-    )]
-    pub bind: Option<String>,
+    #[command(flatten)]
+    pub way: WayFlags,
     /// Speak to peers over tcp, utp or both.
     #[arg(
         long,

@@ -30,7 +30,7 @@ use run::Run;
 /// Looks at everything, and says how it is.
 pub fn doctor(args: &DoctorArgs, general: General) -> Result<ExitCode, Failure> {
     let flags = &args.transfer;
-    let allowed = names(flags.network.bind.as_deref())?;
+    let allowed = names(&flags.network.way)?;
     let source = args.source.as_deref().map(|text| load(text, &allowed)).transpose()?;
     let signals = Signals::listen()
         .map_err(|error| Failure::new(UNEXPECTED, format!("cannot listen for signals: {error}")))?;

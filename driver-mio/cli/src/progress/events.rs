@@ -97,7 +97,8 @@ pub enum Event<'a> {
     /// address on the internet, where those who see it agree.
     #[cfg_attr(test, schemars(transform = of_no_torrent))]
     Reachability { state: Reach, address: Option<String> },
-    /// What `--bind` names is gone or has no address, so that nothing is sent (`why`), or it can be used again.
+    /// What `--bind` names is gone or has no address, so that nothing is sent (`why`), or it can be used again. The
+    /// same of the proxy.
     #[cfg_attr(test, schemars(transform = of_no_torrent))]
     Network { usable: bool, why: Option<String> },
     /// Everything that is selected is here. `seconds`, `downloaded`, `uploaded` and `wasted` are of this run, the

@@ -266,7 +266,7 @@ impl Reporter {
 
     /// Tells when nothing can be sent, and when something can be again; people are warned of it.
     fn look_at_network(&mut self, session: &Session) {
-        let why = session.driver.cut_off();
+        let why = session.driver.cut_off().or_else(|| session.driver.proxy_trouble());
         if std::mem::replace(&mut self.cut_off, why.is_some()) != why.is_some() {
             self.event(session, None, Event::Network { usable: why.is_none(), why });
         }

@@ -38,7 +38,7 @@ pub(super) type Put = (Entry, Option<Vec<u8>>);
 /// `session add SOURCE…`.
 pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failure> {
     let folder = whole(&args.dir)?;
-    let names = names(args.bind.as_deref())?;
+    let names = names(&args.way)?;
     let sources = args.source.iter().map(|text| load(text, &names));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     let said = args.state.place.state_dir.as_deref();

@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::scrapes::Place;
 use super::{Around, Asked, Output, Reach, TrackerClient, UdpHost, may_lead_near};
-use crate::base::addr::{Scope, scope};
+use crate::base::addr::{Scope, may_lead_to, scope};
 use crate::base::time::Instant;
 use crate::tracker::{
     Admission, AnnounceEvent, Answer, Order, UdpOutcome, host_of, split_udp_url, udp_host,
@@ -24,7 +24,7 @@ const MAX_ADDRESSES: usize = 8;
 /// The first address of each family that we have a socket for, and that may be asked.
 fn targets(ips: &[IpAddr], port: u16, near: bool, around: &Around) -> Vec<SocketAddr> {
     let usable = |v6: bool| {
-        let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || scope(**ip) == Scope::Public);
+        let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || may_lead_to(Scope::Public, **ip));
         around.udp[usize::from(v6)].then(|| ips.iter().find(fine).copied()).flatten()
     };
     let ips = usable(false).into_iter().chain(usable(true));
@@ -175,6 +175,11 @@ impl TrackerClient {
         may
     }
 
+    /// Whether somebody at that address is being asked.
+    pub fn asks_at_address(&self, addr: SocketAddr) -> bool {
+        self.udp.asks_at(addr)
+    }
+
     /// Every announce over UDP is made from the budget of the address to which it goes.
     pub(super) fn check_udp(&self) -> Result<(), &'static str> {
         let counted = |(key, to): (u64, SocketAddr)| {
@@ -202,12 +207,14 @@ impl TrackerClient {
         out: &mut Vec<Output>,
     ) {
         let mut packets = Vec::new();
+        // Whoever stands behind a name answers from an address that we were not told.
+        let to = self.udp.asked_by(data, from);
         let ended = self.udp.datagram(from, data, around.now, around.rng, &mut packets);
         Self::send(packets, out);
         if let Some((key, outcome)) = ended {
-            let called = udp_host(from);
+            let called = udp_host(to);
             self.leg_spoke(key, |host| host == called || host.is_empty());
-            self.count_by_udp(key, from, &outcome, around, out);
+            self.count_by_udp(key, to, &outcome, around, out);
             self.udp_ended(key, outcome, scope(from.ip()), around, out);
         }
     }
