@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eddyline::{CloseReason, Config, FilePriority, Notice, Priority, TorrentCommand};
+use eddyline::{CloseReason, Config, FilePriority, Notice, Priority, TorrentCommand, Transports};
 use eddyline_sim::{Content, World};
 
 #[test]
@@ -53,6 +53,26 @@ fn an_engine_does_not_talk_to_itself() {
     assert!(world.node(node).engine.peers(torrent).is_empty());
     let stats = world.node(node).engine.stats();
     assert_eq!((stats.connections, stats.violations), (0, 0));
+}
+
+#[test]
+fn an_address_that_turns_out_to_be_our_own_is_called_once() {
+    for transports in [Transports::Tcp, Transports::Utp, Transports::Both] {
+        let content = Content::new("self", 100_000, 16_384);
+        let mut world = World::new(15);
+        let node = world.add_node_with(Config { transports, ..Config::default() });
+        world.leech(node, &content, &[node]);
+        world.run(600);
+        let notices = &world.node(node).notices;
+        let closed = notices.iter().filter_map(|notice| match notice {
+            Notice::PeerClosed { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        // Of both ends of one connection.
+        let closed: Vec<CloseReason> = closed.collect();
+        let expected = [CloseReason::Ourselves; 2];
+        assert!(!closed.is_empty() && expected.starts_with(&closed), "{transports:?}: {closed:?}");
+    }
 }
 
 #[test]

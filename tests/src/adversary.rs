@@ -10,21 +10,24 @@ mod packets;
 mod peer;
 mod search;
 mod server;
+mod veil;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::content::Content;
 use crate::entropy::Entropy;
 use crate::node::NodeId;
+use crate::scripted::Script;
 use crate::world::World;
 
-pub use arena::{Arena, Damage, Harm};
+pub use arena::{Arena, Damage, Harm, Surroundings};
 pub use search::{Found, Search, adversary_table, worsened};
 
 use moves::Kind;
 use packets::PacketPlan;
 use peer::{Common, HostilePeer, PeerPlan, Shared};
 use server::ServerPlan;
+use veil::Veiled;
 
 /// What a foe tries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -130,13 +133,21 @@ pub struct Foe {
     peer: PeerPlan,
     packets: PacketPlan,
     server: ServerPlan,
+    /// Whether its connections begin with an encrypted handshake.
+    veiled: bool,
+    /// Whether it connects over µTP.
+    utp: bool,
+    /// The other torrent that it goes for, of those who have two.
+    aside: Option<Content>,
     made: u32,
     shared: Shared,
     chance: Entropy,
 }
 
-/// How many addresses a foe can have at the most.
+/// How many addresses a foe can have at the most, and how many all foes can by their further genes: nearly as many as a
+/// torrent has places. Whoever has more of them, in as many networks, is the swarm.
 const MAX_ADDRESSES: u32 = 16;
+const MANY_ADDRESSES: u32 = 96;
 
 impl Foe {
     /// Draws one; its number makes its addresses.
@@ -162,9 +173,53 @@ impl Foe {
             peer: PeerPlan::draw(strategy, entropy),
             packets: PacketPlan::draw(strategy, entropy),
             server: ServerPlan::draw(entropy),
+            veiled: false,
+            utp: false,
+            aside: None,
             made: 0,
             shared: Common::share(1),
             chance: Entropy::seeded(entropy.seed()),
+        }
+    }
+
+    /// Draws what not every foe has: blocks of addresses, encryption, another torrent, a taste for what it is
+    /// served, and µTP. Where nothing is left to draw from it stays as it is.
+    fn vary(mut self, entropy: &mut Entropy, number: u8, count: u32, around: Surroundings) -> Self {
+        // A number of blocks, and a number of addresses in each.
+        let blocks = entropy.choose(&[0, 0, 1, 4, 32]);
+        if blocks > 0 {
+            let most = MANY_ADDRESSES / count.max(1);
+            let blocks = blocks.min(most);
+            let each = (most / blocks).min(1 + entropy.below(32));
+            let addr = |n: u32| {
+                let (block, host) = ((n % blocks) as u8, (n / blocks) as u8 + 1);
+                IpAddr::V4(Ipv4Addr::new(100 + number % 10, number, block, host))
+            };
+            self.addrs = (0..blocks * each).map(addr).collect();
+        }
+        self.veiled = entropy.below(4) == 1;
+        self.aside = (entropy.below(2) == 1 && around.two_torrents).then(arena::aside);
+        self.peer.fetches = entropy.below(4) == 1;
+        self.utp = entropy.below(3) == 1 && around.utp;
+        self
+    }
+
+    /// As many honest newcomers at the same addresses, each of which fetches what it would: they take as much of what
+    /// the swarm can give.
+    fn tamed(mut self) -> Self {
+        self.most = self.addrs.len() as u32;
+        self.peer = PeerPlan::tamed();
+        self.veiled = false;
+        self
+    }
+
+    /// How it makes what it is on one connection.
+    fn maker(&self, content: &Content, ip: IpAddr) -> impl Fn() -> Box<dyn Script> + use<> {
+        let content = self.aside.as_ref().unwrap_or(content).clone();
+        let (plan, shared, veiled) = (self.peer.clone(), self.shared.clone(), self.veiled);
+        move || {
+            let peer = HostilePeer::boxed(&plan, &content, &shared, ip);
+            if veiled { Veiled::boxed(peer, content.hash()) } else { peer }
         }
     }
 
@@ -192,11 +247,11 @@ impl Foe {
         let mut listening = Vec::new();
         if self.strategy.is_peer() && self.listens {
             for ip in &self.addrs {
-                let (plan, shared) = (self.peer.clone(), self.shared.clone());
-                let (content, ip) = (content.clone(), *ip);
-                let make = move || HostilePeer::boxed(&plan, &content, &shared, ip);
-                let addr = SocketAddr::new(ip, 6881);
-                world.add_script_at(addr, make);
+                let addr = SocketAddr::new(*ip, 6881);
+                world.add_script_at(addr, self.maker(content, *ip));
+                if self.utp {
+                    world.add_utp_script_at(addr, self.maker(content, *ip));
+                }
                 listening.push(addr);
             }
         }
@@ -220,8 +275,13 @@ impl Foe {
                 let node = target(&mut self.chance);
                 let port = 20_000 + (self.made % 40_000) as u16;
                 self.made += 1;
-                let script = HostilePeer::boxed(&self.peer, content, &self.shared, ip);
-                world.connect_script_from(node, SocketAddr::new(ip, port), script);
+                let script = self.maker(content, ip)();
+                if self.utp {
+                    // All calls of an address from one socket.
+                    world.connect_utp_script_from(node, SocketAddr::new(ip, 6881), script);
+                } else {
+                    world.connect_script_from(node, SocketAddr::new(ip, port), script);
+                }
             }
             return;
         }

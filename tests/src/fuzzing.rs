@@ -333,7 +333,7 @@ pub fn adversary(data: &[u8]) {
     let Some((first, genome)) = data.split_first() else { return };
     let number = usize::from(*first) % Strategy::ALL.len();
     let arena = Arena { strategy: Strategy::ALL[number] };
-    assert_eq!(arena.run(Some(genome)).broken, None);
+    assert_eq!(arena.run(genome).broken, None);
 }
 
 /// Whatever bytes decide a scenario, everything holds in it.

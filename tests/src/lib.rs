@@ -63,7 +63,9 @@ mod tamper;
 mod tracker;
 mod world;
 
-pub use adversary::{Arena, Damage, Foe, Found, Harm, Search, Strategy, adversary_table, worsened};
+pub use adversary::{
+    Arena, Damage, Foe, Found, Harm, Search, Strategy, Surroundings, adversary_table, worsened,
+};
 pub use checks::{Account, Cost, Measure, Strain, Stranger};
 pub use content::Content;
 pub use dht_world::{DhtManner, DhtWorld, LookupReport, dht_table};

@@ -12,6 +12,7 @@ mod strangers;
 mod streams;
 mod troubles;
 mod utp;
+mod utp_strangers;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -39,6 +40,7 @@ use crate::tracker::{Tracker, UdpTracker};
 
 pub(crate) use strangers::Responder;
 pub(crate) use utp::UtpStream;
+pub(crate) use utp_strangers::UtpStranger;
 
 /// The port at which every node listens, for TCP and UDP.
 pub(crate) const PORT: u16 = 6881;
@@ -91,6 +93,8 @@ pub(crate) enum Happening {
         to: SocketAddr,
         data: Bytes,
     },
+    /// The machine of a stranger who speaks µTP has a turn.
+    UtpTurn(SocketAddr),
 }
 
 /// What happens in the driver of one node.
@@ -149,6 +153,7 @@ pub struct World {
     pub(crate) wires: Vec<Wire>,
     pub(crate) scripts: Vec<Box<dyn Script>>,
     pub(crate) listeners: BTreeMap<SocketAddr, Listener>,
+    pub(crate) utp_strangers: BTreeMap<SocketAddr, UtpStranger>,
     /// HTTP trackers by the URL that torrents name, without the query.
     pub trackers: BTreeMap<String, Tracker>,
     /// UDP trackers by the address at which they listen.
@@ -206,6 +211,7 @@ impl World {
             wires: Vec::new(),
             scripts: Vec::new(),
             listeners: BTreeMap::new(),
+            utp_strangers: BTreeMap::new(),
             trackers: BTreeMap::new(),
             udp_trackers: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -468,6 +474,7 @@ impl World {
             }
             Happening::Deliver { wire, from } => self.deliver(wire, from),
             Happening::Finish { wire, from } => self.finish(wire, from),
+            Happening::UtpTurn(addr) => self.serve_utp_stranger(addr),
             Happening::Break { wire } => self.break_wire(wire),
             Happening::Datagram { from, to, data } => self.datagram(from, to, data),
         }

@@ -168,11 +168,14 @@ impl Engine {
             return Err(CloseReason::UnknownTorrent);
         }
         let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
-        torrent.admit(&mut self.ctx, remote, outgoing, handshake)?;
+        let admitted = torrent.admit(&mut self.ctx, remote, outgoing, handshake);
         let us = (torrent.info_hash(), torrent.persona.peer_id);
-        if !outgoing {
+        // Where we have called ourselves, the side that called learns it too, and calls there no more.
+        let answers = !matches!(admitted, Err(reason) if reason != CloseReason::Ourselves);
+        if answers && !outgoing {
             self.send_early(conn, Bytes::copy_from_slice(&self.handshake(us).encode()));
         }
+        admitted?;
         let early = match self.ctx.net.conns.set_phase(conn, Phase::Active) {
             Some(Phase::Handshaking(early)) => *early,
             _ => Handshaking::default(),
@@ -201,7 +204,9 @@ impl Engine {
             self.ctx.net.idlers.note(Prefix::of(entry.remote.ip()), self.ctx.now);
         }
         if tell {
-            self.ctx.stream(conn, StreamAction::Close(CloseMode::Now));
+            let answered = reason == CloseReason::Ourselves;
+            let mode = if answered { CloseMode::Flush } else { CloseMode::Now };
+            self.ctx.stream(conn, StreamAction::Close(mode));
         }
         let utp_alone = entry.introduced || self.ctx.config.transports == Transports::Utp;
         let transport = match &entry.phase {

@@ -270,6 +270,10 @@ impl Torrent {
         handshake: &Handshake,
     ) -> Result<(), CloseReason> {
         if handshake.peer_id == self.persona.peer_id {
+            // A call of ours to that address, which is ours or of somebody who says so, ends and is the last one.
+            let same = |conn: &Conn| !outgoing && conn.key.is_some() && conn.remote == remote;
+            let pending = self.pending(ctx, same);
+            self.hang_up(ctx, CloseReason::Ourselves, &pending);
             return Err(CloseReason::Ourselves);
         }
         if !self.is_running() || ctx.stopping {

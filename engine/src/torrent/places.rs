@@ -74,8 +74,8 @@ impl Torrent {
     }
 
     /// Who makes room for a peer at `remote`, of whose host `here` are connected: one of the host
-    /// that has most; one that is idle, of the block that has most; one that wants nothing and has
-    /// nothing that we want; or the one with the lowest BEP 40 priority, if that of `remote` is
+    /// that has most; one that is idle, of the block that has most; one that moves nothing and has no claim
+    /// to its place; or the one with the lowest BEP 40 priority, if that of `remote` is
     /// higher, and its block is no less crowded than that of `remote`.
     fn who_gives_way(&self, ctx: &Context, remote: SocketAddr, here: u32) -> Option<ConnId> {
         let now = ctx.now;
@@ -91,18 +91,19 @@ impl Torrent {
                 return Some(conn);
             }
         }
-        // A peer that wants nothing and has nothing for us. Otherwise silent peers from as many hosts as there
-        // are places could keep everybody else out, even of a seed.
+        // Otherwise silent peers from as many hosts as there are places could keep everybody else out, even of a
+        // seed. A newcomer from a crowded block of addresses replaces a peer from a less crowded one only where that
+        // one wants nothing and has nothing.
+        let as_crowded = |peer: &Peer| all.of_block_around(peer.intro.addr.ip()) >= near;
         let idle = |peer: &Peer| {
-            !peer.peer_interested && peer.interesting == 0 && self.is_useless(now, peer.intro.conn)
+            let apart = !peer.peer_interested && peer.interesting == 0;
+            self.has_no_claim(now, peer) && (apart || as_crowded(peer))
         };
         if let Some(conn) = self.least(now, idle) {
             return Some(conn);
         }
         let rank = priority(remote, ctx.net.identity.external(remote.is_ipv6()));
-        // A newcomer from a crowded block of addresses never replaces a peer from a less crowded one.
-        let may_go = |peer: &&Peer| all.of_block_around(peer.intro.addr.ip()) >= near;
-        let others = self.peers.values().map(|peer| &**peer).filter(may_go);
+        let others = self.peers.values().map(|peer| &**peer).filter(|peer| as_crowded(peer));
         let lowest = others.min_by_key(|peer| (peer.intro.priority, peer.intro.conn));
         lowest.filter(|peer| peer.intro.priority < rank).map(|peer| peer.intro.conn)
     }
@@ -139,6 +140,14 @@ impl Torrent {
         })
     }
 
+    /// Whether a peer that moves nothing has no claim to its place either: it wants nothing of us, or had its turn and
+    /// asked for nothing; and it has nothing for us, or gives as little of it as all others do.
+    fn has_no_claim(&self, now: Instant, peer: &Peer) -> bool {
+        let waits = peer.peer_interested && !peer.missed_turn && !peer.is_idle(now);
+        let brings = peer.interesting > 0 && self.traffic.down.per_second(now) > 0;
+        self.is_useless(now, peer.intro.conn) && !waits && !brings
+    }
+
     /// Whether a peer that brings nothing, and takes nothing, keeps out somebody who might: all
     /// places are taken, and addresses wait. Otherwise a few silent peers could stop a download.
     /// One of several from one host has less time.
@@ -157,7 +166,12 @@ impl Torrent {
             && self.candidates.busy_at(host) > FEW
             && ctx.now.millis_since(peer.connected_at) >= CROWDING_MILLIS
             && rate(peer, ctx.now) == 0;
-        crowding || (!finished && self.is_useless(ctx.now, conn))
+        let useless = if finished {
+            self.has_no_claim(ctx.now, peer)
+        } else {
+            self.is_useless(ctx.now, conn)
+        };
+        crowding || useless
     }
 }
 

@@ -291,6 +291,48 @@ fn addresses_that_wait_get_the_places_of_an_idle_crowd() {
     assert!(world.run_until(50, |world| world.is_complete(node)));
 }
 
+/// A node with 16 places, in which peers from as many blocks of addresses are that say this and nothing else.
+fn taken(seed: u64, content: &Content, has_content: bool, says: &[Message]) -> (World, NodeId) {
+    let config = Config { max_connections_per_torrent: 16, ..Config::default() };
+    let mut world = World::new(seed);
+    let node = world.add_node_with(config);
+    world.add(node, content, PeerOptions { has_content, ..PeerOptions::default() });
+    world.run(1);
+    for n in 0..40 {
+        let puppet = Puppet::new(content, b'i').called(id(n)).opening(says.to_vec());
+        world.connect_script_from(node, addr(&format!("2{}.{n}.0.1:7", n % 10)), puppet.boxed());
+        world.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(connected(&world, node).len(), 16);
+    (world, node)
+}
+
+#[test]
+fn peers_that_are_interested_and_ask_for_nothing_do_not_keep_others_from_a_seed() {
+    let content = content();
+    let says = [Message::HaveNone, Message::Interested];
+    let (mut world, seed) = taken(18, &content, true, &says);
+    world.run(120);
+    let leechers: Vec<NodeId> = (0..5).map(|_| world.add_node()).collect();
+    for leecher in &leechers {
+        world.leech(*leecher, &content, &[seed]);
+    }
+    let done = |world: &World| leechers.iter().all(|leecher| world.is_complete(*leecher));
+    assert!(world.run_until(120, done));
+}
+
+#[test]
+fn peers_that_have_everything_and_give_nothing_keep_nobody_out_who_gives() {
+    let content = content();
+    for n in 0..5 {
+        let (mut world, node) = taken(19 + n, &content, false, &[Message::HaveAll]);
+        world.run(90);
+        let from = addr(&format!("3{n}.0.0.1:7"));
+        world.connect_script_from(node, from, honest(&content, 999));
+        assert!(world.run_until(60, |world| world.is_complete(node)), "from {from}");
+    }
+}
+
 #[test]
 fn one_block_of_addresses_does_not_take_all_connections_of_an_engine() {
     let content = content();

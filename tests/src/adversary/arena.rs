@@ -1,5 +1,7 @@
 //! An honest swarm, once by itself and once beside foes: what they cost it.
 
+use eddyline::{Config, Encryption, Transports};
+
 use super::{FOUL_TRACKER, Foe, Strategy};
 use crate::checks::{Measure, Strain};
 use crate::content::Content;
@@ -115,6 +117,25 @@ impl Damage {
     }
 }
 
+/// What the swarm is like, by a genome.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Surroundings {
+    /// Encrypted connections are taken.
+    pub encrypted: bool,
+    /// Each of the honest has another torrent as well.
+    pub two_torrents: bool,
+    /// They speak µTP as well as TCP.
+    pub utp: bool,
+}
+
+impl Surroundings {
+    /// The first byte says it, beside how many foes there are.
+    pub fn of(genome: &[u8]) -> Self {
+        let first = genome.first().copied().unwrap_or(0);
+        Self { encrypted: first & 4 > 0, two_torrents: first & 8 > 0, utp: first & 16 > 0 }
+    }
+}
+
 /// A place where foes of one strategy meet an honest swarm.
 #[derive(Clone, Copy, Debug)]
 pub struct Arena {
@@ -123,17 +144,38 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Runs the swarm beside the foes that follow from `genome`, or by itself.
-    pub fn run(self, genome: Option<&[u8]>) -> Damage {
+    /// Runs the swarm beside the foes that follow from `genome`.
+    pub fn run(self, genome: &[u8]) -> Damage {
+        self.run_with(self.foes(genome), Surroundings::of(genome))
+    }
+
+    /// Runs the swarm by itself.
+    pub fn alone(self, surroundings: Surroundings) -> Damage {
+        self.run_with(Vec::new(), surroundings)
+    }
+
+    /// What the foes of a genome are held against, which is the swarm by itself. Where they take what they are served,
+    /// it may last as long as beside as many honest newcomers: to be served is nobody's fault.
+    pub fn fair(self, genome: &[u8], mut alone: Damage) -> Damage {
+        let foes: Vec<Foe> = self.foes(genome).into_iter().filter(|foe| foe.peer.fetches).collect();
+        if self.strategy.is_peer() && !foes.is_empty() {
+            let crowd = foes.into_iter().map(Foe::tamed).collect();
+            let crowd = self.run_with(crowd, Surroundings::of(genome));
+            alone.finished =
+                alone.finished.zip(crowd.finished).map(|(alone, crowd)| alone.max(crowd));
+        }
+        alone
+    }
+
+    fn run_with(self, mut foes: Vec<Foe>, surroundings: Surroundings) -> Damage {
         let content = self.content();
         let mut world = World::new(140);
         world.trackerless = self.strategy.wants_trackerless();
-        let mut foes = genome.map(|genome| self.foes(genome)).unwrap_or_default();
         let named = foes.iter().flat_map(|foe| foe.settle_in(&mut world, &content)).collect();
         let registry = Some(Registry::default());
         let tracker = Tracker { registry, peers: named, forgetful: true, ..Tracker::default() };
         world.trackers.insert(TRACKER.into(), tracker);
-        self.populate(&mut world, &content);
+        self.populate(&mut world, &content, surroundings);
         let began = world.now();
         let (mut finished, mut held) = (None, 0);
         let mut broken = None;
@@ -179,14 +221,21 @@ impl Arena {
     fn foes(self, genome: &[u8]) -> Vec<Foe> {
         let (count, rest) = genome.split_first().map_or((0, genome), |(n, rest)| (*n, rest));
         let count = [1, 1, 3, 8][usize::from(count % 4)];
-        let foe = |number| Foe::draw(self.strategy, &mut Entropy::given(rest), number);
+        let foe = |number| {
+            let mut entropy = Entropy::given(rest);
+            let foe = Foe::draw(self.strategy, &mut entropy, number);
+            foe.vary(&mut entropy, number, count.into(), Surroundings::of(genome))
+        };
         (1..=count).map(foe).map(|foe| foe.among_equals(count.into())).collect()
     }
 
-    fn populate(self, world: &mut World, content: &Content) {
+    fn populate(self, world: &mut World, content: &Content, surroundings: Surroundings) {
+        let Surroundings { encrypted, two_torrents, utp } = surroundings;
+        let transports = if utp { Transports::Both } else { Transports::Tcp };
+        let encryption = if encrypted { Encryption::PREFERRED } else { Encryption::default() };
         for id in 0..=LEECHERS {
             let dht_bootstrap = vec!["10.0.0.1:6881".into()];
-            let config = eddyline::Config { dht_bootstrap, ..eddyline::Config::default() };
+            let config = Config { dht_bootstrap, encryption, transports, ..Config::default() };
             let node = world.add_node_with(config);
             world.node_mut(node).access = Access { up: Some(LINE), ..Access::default() };
             // Who is asked for peers by hostile means only has to know somebody.
@@ -198,8 +247,17 @@ impl Arena {
             } else {
                 world.add(node, content, options);
             }
+            if two_torrents {
+                let options = PeerOptions { has_content: true, ..PeerOptions::default() };
+                world.add(node, &aside(), options);
+            }
         }
     }
+}
+
+/// The other torrent that all of them have.
+pub(super) fn aside() -> Content {
+    Content::new("aside", 300_000, 4096)
 }
 
 fn is_done(world: &World) -> bool {

@@ -63,6 +63,10 @@ impl Move {
         Self { kind: entropy.choose(kinds), stride: entropy.choose(&[0, 1, 1, 7]) }
     }
 
+    pub(super) fn still(kind: Kind) -> Self {
+        Self { kind, stride: 0 }
+    }
+
     /// What is said the `n`th time.
     pub(super) fn bytes(self, content: &Content, n: u32) -> Bytes {
         let pieces = content.metainfo.geometry().pieces().max(1);

@@ -12,7 +12,7 @@ use eddyline::wire::{
     Reserved,
 };
 
-use super::moves::{Move, handshake};
+use super::moves::{Kind, Move, handshake};
 use super::{Strategy, kinds};
 use crate::content::Content;
 use crate::entropy::Entropy;
@@ -73,7 +73,14 @@ pub(super) struct PeerPlan {
     service: Service,
     /// Answers after which it hangs up; 0 for never.
     hangs_up: u32,
+    /// Whether it takes what it is served, and asks for more as long as it is.
+    pub(super) fetches: bool,
+    /// Whether it is content when it has been served everything once.
+    modest: bool,
 }
+
+/// Requests that one who fetches has out.
+const AHEAD: u32 = 4;
 
 impl PeerPlan {
     pub(super) fn draw(strategy: Strategy, entropy: &mut Entropy) -> Self {
@@ -100,6 +107,26 @@ impl PeerPlan {
             per_second: entropy.choose(&[0, 1, 50, 2000]),
             service: if poisons { entropy.choose(&wanted) } else { choice },
             hangs_up: entropy.choose(&[0, 0, 1, 5, 30]),
+            fetches: false,
+            modest: false,
+        }
+    }
+
+    /// What an honest newcomer is that fetches the same.
+    pub(super) fn tamed() -> Self {
+        Self {
+            fast: true,
+            poses: false,
+            borrows_ids: false,
+            reads: true,
+            opening: vec![Move::still(Kind::HaveNone)],
+            cycle: Vec::new(),
+            per_hearing: 0,
+            per_second: 0,
+            service: Service::Silent,
+            hangs_up: 0,
+            fetches: true,
+            modest: true,
         }
     }
 }
@@ -115,6 +142,7 @@ pub(super) struct HostilePeer {
     garbled: bool,
     said: u32,
     answers: u32,
+    fetched: u32,
 }
 
 impl HostilePeer {
@@ -137,6 +165,7 @@ impl HostilePeer {
             garbled: false,
             said: 0,
             answers: 0,
+            fetched: 0,
         })
     }
 
@@ -144,7 +173,7 @@ impl HostilePeer {
     fn rounds(&mut self, rounds: u32, out: &mut BytesMut) {
         for _ in 0..rounds {
             for at in 0..self.plan.cycle.len() {
-                if out.len() as u64 > self.shared.borrow().left {
+                if out.len() as u64 >= self.shared.borrow().left {
                     return;
                 }
                 let bytes = self.plan.cycle[at].bytes(&self.content, self.said);
@@ -186,6 +215,29 @@ impl HostilePeer {
                 Some(Message::Extended { id: OUR_METADATA_ID, payload: answer.encode().into() })
             }
             _ => None,
+        }
+    }
+
+    /// Asks for more, where it is served: it keeps an upload slot by using it.
+    fn fetch(&mut self, message: &Message, out: &mut BytesMut) {
+        let count = match message {
+            Message::Unchoke => AHEAD,
+            Message::Piece { .. } => 1,
+            Message::Have(_) | Message::HaveAll | Message::Bitfield(_) => {
+                return out.extend_from_slice(&encode(&[Message::Interested]));
+            }
+            _ => return,
+        };
+        let geometry = self.content.metainfo.geometry();
+        if self.plan.modest && self.fetched >= geometry.pieces() {
+            return out.extend_from_slice(&encode(&[Message::NotInterested]));
+        }
+        for _ in 0..count {
+            let piece = self.fetched % geometry.pieces().max(1);
+            self.fetched += 1;
+            let length = geometry.block_size(piece, 0);
+            let request = Message::Request(BlockRequest { piece, begin: 0, length });
+            out.extend_from_slice(&encode(&[request]));
         }
     }
 
@@ -257,7 +309,10 @@ impl Script for HostilePeer {
                 break;
             };
             let Some(message) = message else { break };
-            if out.len() as u64 <= self.shared.borrow().left
+            if self.plan.fetches && (out.len() as u64) < self.shared.borrow().left {
+                self.fetch(&message, &mut out);
+            }
+            if (out.len() as u64) < self.shared.borrow().left
                 && let Some(answer) = self.answer(&message)
             {
                 out.extend_from_slice(&encode(&[answer]));

@@ -6,10 +6,10 @@ use std::fmt::Write;
 use eddyline::base::rng::{Rng, Seed};
 
 use super::Strategy;
-use super::arena::{Arena, Damage, Harm};
+use super::arena::{Arena, Damage, Harm, Surroundings};
 
 /// Bytes of a genome; what is drawn behind its end is zero.
-const GENOME: usize = 48;
+const GENOME: usize = 64;
 /// Genomes drawn at random before the first is changed.
 const FRESH: u32 = 3;
 /// The rounds and the seed of the committed table.
@@ -39,7 +39,7 @@ impl Search {
     /// Searches among the foes of one strategy.
     pub fn run(self, strategy: Strategy) -> Found {
         let arena = Arena { strategy };
-        let without = arena.run(None);
+        let mut without: BTreeMap<Surroundings, Damage> = BTreeMap::new();
         let mut rng = Seed::from_u64(self.seed).stream(strategy.name());
         let mut found = Found { strategy, worst: BTreeMap::new(), broken: BTreeMap::new() };
         for round in 0..self.rounds {
@@ -48,7 +48,10 @@ impl Search {
                 Some((_, parent)) if round >= FRESH => child(parent, &mut rng),
                 _ => (0..GENOME).map(|_| rng.below(256) as u8).collect(),
             };
-            found.note(&arena.run(Some(&genome)), &without, &genome);
+            let around = Surroundings::of(&genome);
+            let alone = without.entry(around).or_insert_with(|| arena.alone(around));
+            let fair = arena.fair(&genome, alone.clone());
+            found.note(&arena.run(&genome), &fair, &genome);
         }
         found
     }

@@ -1,6 +1,7 @@
 //! Nobody is bothered more often than is polite: trackers, and addresses that do not want us.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::take;
 use std::net::SocketAddr;
 
 use eddyline::base::hash::Sha1Hash;
@@ -26,7 +27,9 @@ type Place = (String, Option<bool>);
 #[derive(Clone, Debug, Default)]
 pub struct Politeness {
     dialled: BTreeMap<ConnId, SocketAddr>,
-    ended: BTreeMap<SocketAddr, Instant>,
+    /// As many of the last ends as there are torrents: each of those may call an address.
+    ended: BTreeMap<SocketAddr, VecDeque<Instant>>,
+    torrents: BTreeSet<Sha1Hash>,
     /// Addresses that the user named, and those of them that refused the last connection.
     named: BTreeSet<SocketAddr>,
     refused: BTreeSet<SocketAddr>,
@@ -41,13 +44,16 @@ impl Politeness {
         if let Event::Stream(conn, StreamEvent::ConnectFailed(_) | StreamEvent::Closed(_)) = event
             && let Some(addr) = self.dialled.remove(conn)
         {
-            self.ended.insert(addr, now);
+            self.over(addr, now);
             if let Event::Stream(_, StreamEvent::ConnectFailed(ConnectFailure::Refused)) = event {
                 self.refused.insert(addr);
             }
         }
         match event {
-            Event::Command(_, Command::Add(add)) => self.named.extend(&add.peers),
+            Event::Command(_, Command::Add(add)) => {
+                self.named.extend(&add.peers);
+                self.torrents.insert(add.source.info_hashes().wire());
+            }
             Event::Command(_, Command::Torrent(_, TorrentCommand::AddPeers { peers, source }))
                 if *source == PeerSource::User =>
             {
@@ -87,10 +93,18 @@ impl Politeness {
                 | Command::Torrent(_, TorrentCommand::Remove | TorrentCommand::RemoveWithData),
             ) => {
                 // What the user adds again or removes starts without a history.
-                let named = std::mem::take(&mut self.named);
-                *self = Self { named, ..Self::default() };
+                let (named, torrents) = (take(&mut self.named), take(&mut self.torrents));
+                *self = Self { named, torrents, ..Self::default() };
             }
             _ => {}
+        }
+    }
+
+    fn over(&mut self, addr: SocketAddr, now: Instant) {
+        let ended = self.ended.entry(addr).or_default();
+        ended.push_back(now);
+        while ended.len() > self.torrents.len().max(1) {
+            ended.pop_front();
         }
     }
 
@@ -98,7 +112,10 @@ impl Politeness {
         match action {
             Action::Stream(conn, StreamAction::Connect { remote }) => {
                 self.dialled.insert(*conn, *remote);
-                let soon = self.ended.get(remote).map(|ended| now.since(*ended).as_secs());
+                let ended =
+                    self.ended.get(remote).filter(|ended| ended.len() >= self.torrents.len());
+                let first = ended.and_then(VecDeque::front);
+                let soon = first.map(|ended| now.since(*ended).as_secs());
                 let named = self.named.contains(remote) && self.refused.remove(remote);
                 let least = if named { REDIAL_NAMED } else { REDIAL };
                 if soon.is_some_and(|seconds| seconds < least) {
@@ -107,7 +124,7 @@ impl Politeness {
             }
             Action::Stream(conn, StreamAction::Close(_)) => {
                 if let Some(addr) = self.dialled.remove(conn) {
-                    self.ended.insert(addr, now);
+                    self.over(addr, now);
                 }
             }
             // A torrent that turns out private forgets whom it knew by hearsay; its tracker may

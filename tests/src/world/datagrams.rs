@@ -67,7 +67,13 @@ impl World {
     }
 
     /// Puts a datagram on its way; the weather decides what becomes of it.
-    fn launch(&mut self, from: SocketAddr, to: SocketAddr, data: Bytes, delay: Duration) {
+    pub(super) fn launch(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: Bytes,
+        delay: Duration,
+    ) {
         if self.rng.below(1000) < self.weather.loss {
             return;
         }
@@ -116,6 +122,7 @@ impl World {
             }
             return;
         }
+        let Some(data) = self.utp_stranger_hears(from, to, data) else { return };
         // A mapping for one destination leads to the same node as the usual port.
         let listener = self.listener_at(to.ip());
         let Some(Listener::Node(node)) = listener else { return };

@@ -57,11 +57,13 @@ impl World {
                 }
             }
         }
+        self.prompt_utp_strangers();
     }
 
     /// Whoever is at such an address is gone: connections break, and nobody listens there.
     pub fn drive_out(&mut self, such: impl Fn(IpAddr) -> bool) {
         self.listeners.retain(|addr, _| !such(addr.ip()));
+        self.utp_strangers.retain(|addr, _| !such(addr.ip()));
         for wire in 0..self.wires.len() {
             if self.wires[wire].addrs.iter().any(|ip| such(*ip)) {
                 self.break_wire(wire);
