@@ -110,7 +110,7 @@ impl Driver {
             return None;
         }
         self.tunnels.looked = Some(Instant::now());
-        let Some(gate) = self.policy.same_gate(gate) else { return None };
+        let gate = self.policy.same_gate(gate)?;
         let names = self.dns.names();
         let (resolver, mailbox) = (names.resolver().clone(), self.mailbox.clone());
         let work = async move {
