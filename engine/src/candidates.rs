@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::api::{PeerSource, Transport};
-use crate::base::addr::{is_dialable, normalise};
+use crate::base::addr::{is_dialable, is_lasting, normalise};
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
 use crate::picker::PeerKey;
@@ -525,6 +525,7 @@ impl Candidates {
     /// Addresses that were reached before and can be again, for resume data.
     pub fn worth_keeping(&self) -> Vec<SocketAddr> {
         let good = self.known.values().filter(|c| c.dialable && c.failures == 0);
+        let good = good.filter(|c| is_lasting(c.addr));
         good.map(|c| c.addr).take(100).collect()
     }
 

@@ -113,8 +113,8 @@ impl ClientBuilder {
         self
     }
 
-    /// What to listen on, and what of the network is used at all; port 6881 or one behind it unless given. `None`
-    /// for nothing.
+    /// What to listen on, what of the network is used at all, and through which proxies; port 6881 or one behind it,
+    /// and no proxy, unless given. `None` for nothing to listen on.
     #[must_use]
     pub fn listen(mut self, listen: Option<ListenOptions>) -> Self {
         self.listen = listen;

@@ -156,6 +156,45 @@ fn http_connect_reads_its_head_to_the_last_byte_and_no_further() {
 }
 
 #[test]
+fn whatever_a_proxy_says_ends_or_is_waited_for_and_little_of_it_is_read() {
+    let mut state = 42_u64;
+    let mut draw = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let proxies = ["socks5://h", "socks5://user:pass@h", "http://h"].map(proxy);
+    let words: [&[u8]; 8] = [
+        &[5, 0],
+        &[5, 2, 1, 0],
+        &[5, 0, 0, 1],
+        &[5, 0, 0, 3, 9],
+        &[5, 0, 0, 4],
+        b"HTTP/1.1 200",
+        b"\r\n",
+        b"\r\n\r\n",
+    ];
+    let (mut done, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut says = Vec::new();
+        for _ in 0..draw(8) {
+            match draw(3) {
+                0 => says.push(draw(256) as u8),
+                _ => says.extend_from_slice(words[draw(8) as usize]),
+            }
+        }
+        says.extend([0; 24].iter().take(draw(25) as usize));
+        let wish = if draw(2) == 0 { Wish::Associate } else { Wish::Connect(peer()) };
+        let shake = Handshake::new(&proxies[draw(3) as usize], &wish);
+        let (end, _, read) = talk(shake, &says, 1 + draw(5) as usize);
+        assert!(read <= says.len());
+        done += u32::from(end == Ok(true));
+        refused += u32::from(end.is_err());
+    }
+    assert!(done > 100 && refused > 1000, "{done} {refused}");
+}
+
+#[test]
 fn passwords_are_never_printed() {
     let text = "socks5://someone:secret@h.example:9";
     let (given, proxies) =

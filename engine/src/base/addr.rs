@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use super::scope::{
-    PLACEHOLDERS, Scope, is_dialable, is_placeholder, is_reserved, may_lead_to, scope,
+    PLACEHOLDERS, Scope, is_dialable, is_lasting, is_placeholder, is_reserved, may_lead_to, scope,
 };
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is, so that one peer has one name.

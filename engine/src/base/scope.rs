@@ -119,6 +119,11 @@ pub fn is_dialable(addr: SocketAddr) -> bool {
     addr.port() != 0 && !is_reserved(addr.ip())
 }
 
+/// True for an address that means the same to others and in another run.
+pub fn is_lasting(addr: SocketAddr) -> bool {
+    is_dialable(addr) && !is_placeholder(addr.ip())
+}
+
 #[cfg(test)]
 mod tests {
     //! Unit tests of scopes.
@@ -139,6 +144,7 @@ mod tests {
         ] {
             assert_eq!(is_placeholder(ip(text)), stands, "{text}");
             assert_eq!(may_lead_to(Scope::Public, ip(text)), led, "{text}");
+            assert_eq!(is_lasting(SocketAddr::new(ip(text), 9)), !stands, "{text}");
             assert!(!stands || !Scope::Public.may_name(scope(ip(text))), "{text}");
         }
     }

@@ -495,3 +495,13 @@ quickcheck::quickcheck! {
         found > 0
     }
 }
+
+#[test]
+fn what_stands_for_a_name_is_not_kept_for_the_next_run() {
+    let mut list = Candidates::default();
+    let placeholder = "198.18.0.1:6881".parse().unwrap();
+    for at_addr in [addr(1), placeholder] {
+        assert!(list.add(at_addr, Namer::all(PeerSource::User), 1, 20, at(0)).is_some());
+    }
+    assert_eq!(list.worth_keeping(), [addr(1)]);
+}

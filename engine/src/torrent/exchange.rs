@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::api::Transport;
-use crate::base::addr::{is_dialable, normalise, scope};
+use crate::base::addr::{is_lasting, normalise, scope};
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::peer::{Misbehaviour, Peer, PeerError};
@@ -21,7 +21,7 @@ pub(super) fn list(journal: &mut Journal, peer: &mut Peer) {
         (true, Some(port)) => SocketAddr::new(addr.ip(), port),
         (true, None) => return,
     };
-    if peer.pex.listed_as.is_some() || !is_dialable(addr) {
+    if peer.pex.listed_as.is_some() || !is_lasting(addr) {
         return;
     }
     peer.pex.listed_as = Some(addr);
