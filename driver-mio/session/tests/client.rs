@@ -501,3 +501,17 @@ fn bytes_that_somebody_waits_for_come_first_and_can_be_read_from_the_file() {
     let refused = fetched.wait_for(beyond, Duration::ZERO).wait();
     assert!(matches!(refused, Err(Error::Trouble(Trouble::Refused(CommandError::UnknownFile)))));
 }
+
+#[test]
+fn a_file_that_was_removed_while_it_was_open_does_not_pass_a_check() {
+    let content = content();
+    let (files, seed) = seed(&content);
+    let torrent = seed.torrents().wait().unwrap().pop().unwrap();
+    let checked = |torrent: &Torrent| {
+        torrent.verify().wait().unwrap();
+        until(torrent, |now| now.state != Some(TorrentState::Checking))
+    };
+    assert_eq!(checked(&torrent).done, content.len() as u64);
+    std::fs::remove_file(files.path().join("file")).unwrap();
+    assert_eq!(checked(&torrent).done, 0);
+}

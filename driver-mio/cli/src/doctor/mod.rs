@@ -40,10 +40,13 @@ pub fn doctor(args: &DoctorArgs, general: General) -> Result<ExitCode, Failure> 
         let seconds = args.timeout.as_secs();
         say(&format!("asking the network, for {seconds} s at most; Ctrl-C stops"));
     }
-    match ask(args, general, source, &policy, &signals)? {
-        Ended::Done(found) => checks.extend(found),
+    let run = match ask(args, general, source, &policy, &signals)? {
+        Ended::Done((run, found)) => {
+            checks.extend(found);
+            run
+        }
         Ended::BySignal(code) => return Ok(ExitCode::from(code)),
-    }
+    };
     checks.push(clock::check());
     checks.push(disk::check(&args.dir));
     checks.push(limits::check());
@@ -53,23 +56,25 @@ pub fn doctor(args: &DoctorArgs, general: General) -> Result<ExitCode, Failure> 
     } else {
         report.lines(general.verbose).iter().for_each(|text| line(text));
     }
+    // Trackers that are silent may take seconds to hear that we leave: nobody has to wait for the report meanwhile.
+    run.map_or(Ok(()), Run::stop)?;
     Ok(ExitCode::from(report.code()))
 }
 
-/// What only shows when the network is used.
+/// What only shows when the network is used; and the run, which is to be stopped.
 fn ask(
     args: &DoctorArgs,
     general: General,
     source: Option<Source>,
     policy: &NetworkPolicy,
     signals: &Signals,
-) -> Result<Ended<Vec<Check>>, Failure> {
+) -> Result<Ended<(Option<Run>, Vec<Check>)>, Failure> {
     let sources: Vec<String> = args.source.iter().cloned().collect();
     let setup = Setup::from_flags("doctor", &args.transfer, &sources)?;
     let mut run = match Run::start(setup, args, source)? {
         Ok(run) => run,
         // Without a port nothing else can be asked.
-        Err(failure) => return Ok(Ended::Done(vec![port::closed(&failure)])),
+        Err(failure) => return Ok(Ended::Done((None, vec![port::closed(&failure)]))),
     };
     let asked = names::Asked::ask(&run, args.timeout);
     if let Ended::BySignal(code) = run.wait(signals, args.timeout)? {
@@ -82,6 +87,5 @@ fn ask(
         dht::check(&run, policy),
         trackers::check(&run, general.verbose),
     ];
-    run.stop()?;
-    Ok(Ended::Done(checks.into_iter().flatten().collect()))
+    Ok(Ended::Done((Some(run), checks.into_iter().flatten().collect())))
 }

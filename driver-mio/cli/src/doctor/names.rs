@@ -74,6 +74,10 @@ fn of(found: Vec<(String, Answer)>) -> Option<Check> {
     let good = parts.iter().filter(|part| part.verdict == Verdict::Ok).count();
     let check = match good {
         _ if all == 0 => return None,
+        // It may be the name that is no good.
+        0 if all == 1 => {
+            Check::new("names", NETWORK, Verdict::Warning, "the only name is not found")
+        }
         0 => Check::new("names", NETWORK, Verdict::Bad, "no name is found")
             .advise("look at the name servers of this machine (/etc/resolv.conf)"),
         good if good == all => {
@@ -122,6 +126,8 @@ mod tests {
         assert_eq!(verdict([found(), found()]), Some(Verdict::Ok));
         assert_eq!(verdict([found(), lost()]), Some(Verdict::Warning));
         assert_eq!(verdict([None, lost()]), Some(Verdict::Bad));
+        let one = of(vec![("gone.example".to_owned(), lost())]).unwrap();
+        assert_eq!((one.verdict, one.advice), (Verdict::Warning, None));
     }
 
     #[test]

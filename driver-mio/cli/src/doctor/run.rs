@@ -127,6 +127,12 @@ impl Run {
         self.has_torrent
     }
 
+    /// Whether it is known that peers of the torrent are named by its trackers alone.
+    pub fn is_private(&self) -> bool {
+        let mut known = self.session.items().iter().filter_map(|item| item.metainfo());
+        known.any(|metainfo| metainfo.is_private())
+    }
+
     /// By whom the DHT is joined; nobody where it is not used.
     pub fn bootstrap(&self) -> &[String] {
         let config = self.session.driver.engine().config();

@@ -13,7 +13,14 @@ use super::run::Run;
 /// What is known when the run has ended; nothing where no torrent was given.
 pub fn check(run: &Run, verbose: u8) -> Option<Check> {
     let views = run.trackers()?;
-    Some(of(&views, |url| run.answered_after(url), verbose))
+    let check = of(&views, |url| run.answered_after(url), verbose);
+    Some(match check.verdict {
+        Verdict::Bad if run.is_private() => {
+            check.advise("nobody is found without a tracker: the torrent is private")
+        }
+        Verdict::Bad => check.advise("peers are found by the DHT alone, if at all"),
+        _ => check,
+    })
 }
 
 /// Whether it is known how it stands with a tracker.
@@ -38,7 +45,7 @@ fn of(views: &[TrackerView], took: impl Fn(&str) -> Option<Duration>, verbose: u
         _ if all == 0 => {
             Check::new("trackers", NETWORK, Verdict::Ok, "the torrent names no tracker")
         }
-        0 => new(Verdict::Bad).advise("peers are found by the DHT alone, if at all"),
+        0 => new(Verdict::Bad),
         good if good == all => new(Verdict::Ok),
         _ => new(Verdict::Warning),
     };

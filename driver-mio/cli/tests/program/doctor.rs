@@ -67,20 +67,26 @@ fn doctor_tells_tracker_by_tracker_and_fetches_nothing() {
     let with =
         ["create", "source/a.bin", "-o", "t.torrent", "--tracker", &url, "--tracker", &silent_url];
     home.succeed(&with);
-    let before = std::fs::read_dir(home.path()).unwrap().count();
+    let count = || std::fs::read_dir(home.path()).unwrap().count();
+    let before = count();
     let report = report(&home, 6, &doctor(&["t.torrent", "--no-dht"]));
+    assert_eq!(count(), before, "nothing was made here");
     let trackers = check(&report, "trackers");
     assert_eq!(trackers["verdict"], "warning", "{trackers}");
     assert_eq!(trackers["values"]["working"], 1);
     let parts = trackers["parts"].as_array().unwrap();
     assert!(parts[0]["detail"].as_str().unwrap().contains("knows 5 seeds and 2 leechers"));
     assert!(parts[0]["seconds"].is_number() && parts[1]["verdict"] == "warning", "{parts:?}");
-    // It was told that we come and that we leave.
+    let private =
+        ["create", "source/a.bin", "-o", "p.torrent", "--private", "--tracker", &silent_url];
+    home.succeed(&private);
+    let output = home.run(&doctor(&["p.torrent", "--no-dht", "--timeout", "1s"]));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("the torrent is private"));
+    // The tracker was told that we come and that we leave.
     let events: Vec<String> = requests.try_iter().collect();
     assert!(events.first().unwrap().contains("event=started"), "{events:?}");
     assert!(events.last().unwrap().contains("event=stopped"), "{events:?}");
     assert!(!events.iter().any(|event| event.contains("completed")), "{events:?}");
-    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), before, "nothing was made here");
     assert!(!report["checks"].to_string().contains("\"dht\""), "it was not to be asked");
     // On this machine alone nothing leads to the internet.
     assert_eq!(check(&report, "families")["verdict"], "bad");
