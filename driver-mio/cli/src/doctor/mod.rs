@@ -61,14 +61,17 @@ pub fn doctor(args: &DoctorArgs, general: General) -> Result<ExitCode, Failure> 
     Ok(ExitCode::from(report.code()))
 }
 
-/// What only shows when the network is used; and the run, which is to be stopped.
+/// What was found by a run, and the run, which is to be stopped; there is none where it could not begin.
+type Asked = (Option<Run>, Vec<Check>);
+
+/// Finds out what only shows when the network is used.
 fn ask(
     args: &DoctorArgs,
     general: General,
     source: Option<Source>,
     policy: &NetworkPolicy,
     signals: &Signals,
-) -> Result<Ended<(Option<Run>, Vec<Check>)>, Failure> {
+) -> Result<Ended<Asked>, Failure> {
     let sources: Vec<String> = args.source.iter().cloned().collect();
     let setup = Setup::from_flags("doctor", &args.transfer, &sources)?;
     let mut run = match Run::start(setup, args, source)? {
