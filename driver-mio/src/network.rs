@@ -61,6 +61,12 @@ impl NetworkPolicy {
         self.environment.proxy_for(tls, host)
     }
 
+    /// Whether a proxy was chosen. One that the environment names is for HTTP alone, and does not count.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// What is wrong with the chosen proxy, as it was seen last.
     #[must_use]
     pub fn proxy_trouble(&self) -> Option<String> {

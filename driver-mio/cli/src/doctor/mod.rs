@@ -9,6 +9,7 @@ mod interfaces;
 mod limits;
 mod names;
 mod port;
+mod proxy;
 mod report;
 mod run;
 mod trackers;
@@ -88,6 +89,7 @@ fn ask(
         asked.check(),
         Some(port::check(&run)),
         dht::check(&run, policy),
+        proxy::check(run.names().policy()),
         trackers::check(&run, general.verbose),
     ];
     Ok(Ended::Done((Some(run), checks.into_iter().flatten().collect())))

@@ -138,3 +138,17 @@ fn doctor_says_what_is_in_the_way_with_the_code_of_that() {
     };
     assert_eq!(check(&report, "disk")["verdict"], "bad");
 }
+
+#[test]
+fn doctor_says_that_a_proxy_does_not_serve_and_that_no_port_is_open_behind_it() {
+    let home = Home::new();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = format!("socks5://user:secret@{closed}");
+    let node = ["--dht-bootstrap", "192.0.2.1:6881", "--proxy", &proxy];
+    let output = home.run(&doctor(&node));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_valid(&report);
+    assert_eq!(check(&report, "proxy")["verdict"], "bad", "{report}");
+    assert!(!report.to_string().contains("secret"), "{report}");
+    assert!(check(&report, "port")["summary"].as_str().unwrap().contains("through a proxy"));
+}
