@@ -1,10 +1,12 @@
-//! HTTP for trackers, on the thread of the services: one request each, redirects left to the engine.
+//! HTTP on the thread of the services, redirects left to the engine: for trackers one request each, for web seeds
+//! ranges of files as far as there is credit.
 
 mod body;
 mod connect;
 mod exchange;
 mod kept;
 mod places;
+mod ranges;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline::base::addr::{Scope, scope};
-use eddyline::base::ids::ExchangeId;
-use eddyline::{Event, HttpEvent, HttpFailure, HttpGet};
+use eddyline::base::ids::{ConnId, ExchangeId};
+use eddyline::{Event, HttpEvent, HttpFailure, HttpGet, StreamAction, StreamEvent};
 use eddyline_disk::mailbox::Mailbox;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Host;
@@ -24,6 +26,7 @@ use url::Host;
 use self::exchange::Client;
 use self::kept::{Kept, Link};
 use self::places::Places;
+use self::ranges::{Asking, Ranges};
 use self::target::Target;
 use crate::dns::Names;
 use crate::lines::{Shares, Workshop};
@@ -38,6 +41,8 @@ const OF_FILES: u64 = 4;
 const AT_ONE_ADDRESS: usize = 8;
 /// How long an exchange waits for one of those.
 const FOR_A_PLACE: Duration = Duration::from_secs(3);
+/// The same of a request to a web seed.
+const FOR_A_RANGE: Duration = Duration::from_secs(15);
 
 /// The HTTP client.
 #[derive(Debug)]
@@ -46,19 +51,44 @@ pub struct Http {
     names: Names,
     client: Arc<Client>,
     mailbox: Mailbox,
+    /// Requests to web seeds, which take no places from trackers.
+    ranges: Ranges,
+    asking: Arc<Asking>,
 }
 
 impl Http {
     /// A client that leaves its results in `mailbox`, and goes out by the rules of `names`.
     #[must_use]
     pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
-        let client = Arc::new(Client {
+        let client = |patience| Client {
             user_agent: user_agent.to_owned(),
-            places: Places::new(AT_ONE_ADDRESS, FOR_A_PLACE),
+            places: Places::new(AT_ONE_ADDRESS, patience),
             kept: Kept::default(),
-        });
+        };
+        let (asking, client) = (client(FOR_A_RANGE), Arc::new(client(FOR_A_PLACE)));
+        let mailbox = mailbox.clone();
+        let (names, own) = (names.clone(), mailbox.clone());
+        let asking = Arc::new(Asking { client: asking, names: names.clone(), mailbox: own });
         let workshop = Workshop::new(shares(platform::most_open_files()));
-        Self { workshop, names, client, mailbox: mailbox.clone() }
+        let ranges = Ranges::default();
+        Self { workshop, names, client, mailbox, ranges, asking }
+    }
+
+    /// Performs an action on a request to a web seed. Gives it back where it is for another kind of connection.
+    pub fn stream(&self, conn: ConnId, action: StreamAction) -> Option<StreamAction> {
+        self.ranges.perform(conn, action, || match self.names.thread().handle() {
+            Ok(thread) => Some((self.asking.clone(), thread)),
+            Err(_) => {
+                let failed = StreamEvent::NotFetched(HttpFailure::Connect);
+                self.mailbox.leave([Event::Stream(conn, failed)]);
+                None
+            }
+        })
+    }
+
+    /// Takes out of `events`, from one on, what is about requests that the engine has closed meanwhile.
+    pub fn sift(&self, events: &mut Vec<Event>, from: usize) {
+        self.ranges.sift(events, from);
     }
 
     /// Begins an exchange.

@@ -22,3 +22,4 @@ mod trackers;
 mod transfers;
 mod uplinks;
 mod utp;
+mod web_seeds;
