@@ -62,7 +62,7 @@ impl Flow {
             | StreamAction::OpenUtp { .. }
             | StreamAction::Deliver(_)
             | StreamAction::Release(_) => self.over = true,
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
+            StreamAction::Connect { .. } | StreamAction::Adopt { .. } | StreamAction::Fetch(_) => {}
         }
     }
 

@@ -1,10 +1,12 @@
-//! HTTP for trackers, on the thread of the services: one request each, redirects left to the engine.
+//! HTTP on the thread of the services, redirects left to the engine: for trackers one request each, for web seeds
+//! ranges of files as far as there is credit.
 
 mod body;
 mod connect;
 mod exchange;
 mod kept;
 mod places;
+mod ranges;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -16,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline::base::addr::{Scope, scope};
-use eddyline::base::ids::ExchangeId;
-use eddyline::{Event, HttpEvent, HttpFailure, HttpGet};
+use eddyline::base::ids::{ConnId, ExchangeId};
+use eddyline::{Event, HttpEvent, HttpFailure, HttpGet, StreamAction, StreamEvent};
 use eddyline_disk::mailbox::Mailbox;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Host;
@@ -25,6 +27,7 @@ use url::Host;
 use self::exchange::Client;
 use self::kept::{Kept, Link};
 use self::places::Places;
+use self::ranges::{Asking, Ranges};
 use self::target::Target;
 use crate::dns::Names;
 use crate::lines::{Shares, Workshop};
@@ -41,6 +44,8 @@ const AT_ONE_ADDRESS: usize = 8;
 const AT_A_PROXY: usize = 128;
 /// How long an exchange waits for one of those.
 const FOR_A_PLACE: Duration = Duration::from_secs(3);
+/// The same of a request to a web seed.
+const FOR_A_RANGE: Duration = Duration::from_secs(15);
 
 /// The HTTP client.
 #[derive(Debug)]
@@ -49,15 +54,40 @@ pub struct Http {
     names: Names,
     client: Arc<Client>,
     mailbox: Mailbox,
+    /// Requests to web seeds, which take no places from trackers.
+    ranges: Ranges,
+    asking: Arc<Asking>,
 }
 
 impl Http {
     /// A client that leaves its results in `mailbox`, and goes out by the rules of `names`.
     #[must_use]
     pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
-        let client = Arc::new(Client::new(user_agent));
+        let client = |patience| Client::new(user_agent, patience);
+        let (asking, client) = (client(FOR_A_RANGE), Arc::new(client(FOR_A_PLACE)));
+        let mailbox = mailbox.clone();
+        let (names, own) = (names.clone(), mailbox.clone());
+        let asking = Arc::new(Asking { client: asking, names: names.clone(), mailbox: own });
         let workshop = Workshop::new(shares(platform::most_open_files()));
-        Self { workshop, names, client, mailbox: mailbox.clone() }
+        let ranges = Ranges::default();
+        Self { workshop, names, client, mailbox, ranges, asking }
+    }
+
+    /// Performs an action on a request to a web seed. Gives it back where it is for another kind of connection.
+    pub fn stream(&self, conn: ConnId, action: StreamAction) -> Option<StreamAction> {
+        self.ranges.perform(conn, action, || match self.names.thread().handle() {
+            Ok(thread) => Some((self.asking.clone(), thread)),
+            Err(_) => {
+                let failed = StreamEvent::NotFetched(HttpFailure::Connect);
+                self.mailbox.leave([Event::Stream(conn, failed)]);
+                None
+            }
+        })
+    }
+
+    /// Takes out of `events`, from one on, what is about requests that the engine has closed meanwhile.
+    pub fn sift(&self, events: &mut Vec<Event>, from: usize) {
+        self.ranges.sift(events, from);
     }
 
     /// Begins an exchange.
@@ -93,11 +123,11 @@ impl Http {
 }
 
 impl Client {
-    fn new(user_agent: &str) -> Self {
+    fn new(user_agent: &str, patience: Duration) -> Self {
         Self {
             user_agent: user_agent.to_owned(),
-            places: Places::new(AT_ONE_ADDRESS, FOR_A_PLACE),
-            at_proxies: Places::new(AT_A_PROXY, FOR_A_PLACE),
+            places: Places::new(AT_ONE_ADDRESS, patience),
+            at_proxies: Places::new(AT_A_PROXY, patience),
             kept: Kept::default(),
         }
     }
@@ -145,7 +175,7 @@ pub struct Reply {
 pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
     let thread = names.thread().handle().map_err(|_| HttpFailure::Connect)?;
     let (get, resolver) = (get.clone(), names.resolver().clone());
-    let client = Client::new(user_agent);
+    let client = Client::new(user_agent, FOR_A_PLACE);
     let (done, reply) = crossbeam_channel::bounded(1);
     thread.spawn(async move {
         let _ = done.send(client.fetch(&get, &resolver).await);

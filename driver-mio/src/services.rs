@@ -74,15 +74,21 @@ impl Services {
     /// Takes what has happened, at the beginning of a turn of the loop.
     pub fn collect(&self, into: &mut Vec<Event>) {
         self.disk.turn_begins();
+        let from = into.len();
         self.mailbox.collect(into);
+        self.http.sift(into, from);
     }
 
-    /// Performs an action on files, names or HTTP. Any other, on a socket or for the embedder, is given back.
+    /// Performs an action on files, names or HTTP, requests to web seeds among them. Any other, on a socket or for the
+    /// embedder, is given back.
     pub fn perform(&self, action: Action) -> Option<Action> {
         match action {
             Action::Disk(id, op) => self.disk.submit(vec![(id, op)]),
             Action::Resolve(id, name) => self.dns.resolve(id, name),
             Action::Http(id, HttpAction::Get(get)) => self.http.get(id, *get),
+            Action::Stream(id, action) => {
+                return self.http.stream(id, action).map(|action| Action::Stream(id, action));
+            }
             other => return Some(other),
         }
         None

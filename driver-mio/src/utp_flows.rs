@@ -84,7 +84,8 @@ impl UtpFlows {
             }
             StreamAction::Connect { .. }
             | StreamAction::Adopt { .. }
-            | StreamAction::OpenUtp { .. } => {}
+            | StreamAction::OpenUtp { .. }
+            | StreamAction::Fetch(_) => {}
         }
         if self.busy.last() != Some(&conn) {
             self.busy.push(conn);

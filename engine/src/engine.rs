@@ -53,7 +53,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Action, Config, EngineStats, Event, Notice, PeerView, Reachability, TorrentState, TorrentView,
-    ViolatedRule, WakeReason, Wakeup,
+    ViolatedRule, WakeReason, Wakeup, WebSeedView,
 };
 use crate::base::digest::Digest;
 use crate::base::hash::Sha1Hash;
@@ -286,8 +286,9 @@ impl Engine {
     /// send more, before it is known that it is bad. Costs as much as the piece has blocks.
     pub fn may_wait(&self, id: TorrentId, piece: u32) -> bool {
         self.torrents.get(id).is_some_and(|torrent| {
-            torrent.peers.values().any(|peer| !peer.requests.is_empty())
-                && torrent.is_of_proven_peers(piece)
+            let comes = torrent.web.is_busy()
+                || torrent.peers.values().any(|peer| !peer.requests.is_empty());
+            comes && torrent.is_of_proven_peers(piece)
         })
     }
 
@@ -315,6 +316,11 @@ impl Engine {
     /// The peers of a torrent.
     pub fn peers(&self, id: TorrentId) -> Vec<PeerView> {
         self.torrents.get(id).map(|torrent| torrent.peer_views(self.ctx.now)).unwrap_or_default()
+    }
+
+    /// The web seeds of a torrent.
+    pub fn web_seeds(&self, id: TorrentId) -> Vec<WebSeedView> {
+        self.torrents.get(id).map(|torrent| torrent.web.views(self.ctx.now)).unwrap_or_default()
     }
 
     /// The engine as a whole.

@@ -43,7 +43,7 @@
 //!    kernel took.
 //! 4. Never deliver more bytes than were granted; remember that a socket is still readable.
 //! 5. Bytes of one connection are delivered in order; how they are split means nothing.
-//! 6. Every `Connect`, disk operation, look-up and exchange ends with exactly one event.
+//! 6. Every `Connect`, `Fetch`, disk operation, look-up and exchange ends with exactly one event.
 //! 7. After `Closed`, or after performing `Close`, nothing more is reported for that id.
 //! 8. Disk operations may end in any order. A hash is asked for only when all writes have ended.
 //! 9. Payload is returned unchanged. A driver may hash while it writes.
@@ -51,6 +51,11 @@
 //!     decision.
 //!
 //! [`Engine::violations`] counts what the engine sees of a driver that breaks them.
+//!
+//! # What a driver does for web seeds
+//!
+//! [`StreamAction::Fetch`] makes a connection that is a request for a range of a file: the driver speaks HTTP on it, or
+//! answers with [`StreamEvent::NotFetched`] where it does not. Credit and order are as of any other.
 //!
 //! # What a driver does for UDP, and for µTP
 //!
@@ -123,6 +128,8 @@ mod peer_exchange;
 mod picker;
 #[cfg(not(feature = "unstable"))]
 mod standing;
+#[cfg(not(feature = "unstable"))]
+mod webseed;
 
 #[cfg(feature = "unstable")]
 pub mod bandwidth;
@@ -142,6 +149,8 @@ pub mod peer_exchange;
 pub mod picker;
 #[cfg(feature = "unstable")]
 pub mod standing;
+#[cfg(feature = "unstable")]
+pub mod webseed;
 
 pub use api::*;
 pub use base::fault::Fault;

@@ -1,12 +1,13 @@
 //! One torrent: its pieces, peers, trackers and data, from the moment it is added until it is gone.
 //!
-//! The struct owns machines and ledgers, none of which sees another or the torrent. Five modules below change it:
+//! The struct owns machines and ledgers, none of which sees another or the torrent. Six modules below change it:
 //! what happens is told to the machine that it concerns, and what that says is done:
 //! - `lifecycle`: metadata, opening, checking, pausing, finishing, resting, leaving;
 //! - `files`: what happens to its files, and what `storage` says;
 //! - `peers`: where addresses come from, whom to connect to, who joins, who leaves;
 //! - `messages`: what peers say, and what time makes of them;
-//! - `transfer`: what is asked for, what comes, what is verified, what is served.
+//! - `transfer`: what is asked for, what comes, what is verified, what is served;
+//! - `web`: what web seeds are asked for, and what of that comes.
 //!
 //! Machines and ledgers:
 //! - `contents`: its pieces, or the search for the info dictionary that says which there are;
@@ -52,6 +53,7 @@ mod transfer;
 mod upload;
 mod urgency;
 mod view;
+mod web;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -73,6 +75,7 @@ use crate::peer::Peer;
 use crate::peer_exchange::Journal;
 use crate::picker::PeerKey;
 use crate::tracker::Announcer;
+use crate::webseed::WebSeeds;
 
 use blame::Blame;
 pub(crate) use contents::Contents;
@@ -101,6 +104,7 @@ struct Alarms {
     announce: Alarm,
     metadata: Alarm,
     candidates: Alarm,
+    web: Alarm,
 }
 
 /// One torrent of an engine.
@@ -131,6 +135,8 @@ pub(crate) struct Torrent {
     undecided: Undecided,
     alarms: Alarms,
     pub(crate) traffic: Traffic,
+    /// Servers that have its files.
+    pub(crate) web: WebSeeds,
 }
 
 impl Torrent {
@@ -160,6 +166,7 @@ impl Torrent {
             undecided: Undecided::default(),
             alarms: Alarms::default(),
             traffic: Traffic::new(add.limits, ctx.now),
+            web: web_seeds(&add.source, &add.mirrors),
             contents: Contents::new(add.source, ctx.config.max_metadata, &mut ctx.random.picks),
         };
         torrent.apply_readers();
@@ -280,6 +287,7 @@ impl Torrent {
     pub(crate) fn settle(&mut self, ctx: &mut Context) {
         self.tell_haves(ctx);
         self.look_for_room(ctx);
+        self.ask_web_seeds(ctx);
         self.offer_reopened(&mut ctx.work);
         for conn in core::mem::take(&mut self.undecided.touched) {
             self.update_interest(&mut ctx.agenda, conn);
@@ -313,4 +321,12 @@ fn announcer(source: &Source, more: &[String], ctx: &mut Context) -> Announcer {
     let mut announcer = Announcer::new(&tiers, ctx.config.announce, &mut ctx.random.misc);
     more.iter().for_each(|url| announcer.add(url, true));
     announcer
+}
+
+/// The web seeds of a torrent, and those that the user names.
+fn web_seeds(source: &Source, mirrors: &[String]) -> WebSeeds {
+    let mut web = WebSeeds::default();
+    mirrors.iter().for_each(|url| web.add(url, true));
+    source.web_seeds().iter().for_each(|url| web.add(url, false));
+    web
 }

@@ -23,3 +23,4 @@ mod trackers;
 mod transfers;
 mod uplinks;
 mod utp;
+mod web_seeds;

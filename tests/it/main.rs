@@ -37,6 +37,7 @@ mod trust;
 mod upload;
 mod utp;
 mod vectors;
+mod web_seeds;
 mod world;
 /// Counts what each test takes.
 #[global_allocator]

@@ -9,8 +9,10 @@ use eddyline::{CheckDepth, Config, Engine, FileRange, ReadAhead, ReaderId, Torre
 use eddyline_sim::{Content, Tamper, World};
 
 mod seeker;
+mod web;
 
 use seeker::{IN_A_SEEKER, seeker};
+use web::{FROM_THE_WEB, from_the_web};
 
 /// What can only be broken with a block in a certain state: open, asked for, written.
 const BLOCKS_IN_ALL_STATES: [&str; 3] = [
@@ -201,6 +203,7 @@ fn every_invariant_fires_when_it_is_broken() {
         (seeker(), IN_A_SEEKER),
         (node(), IN_A_NODE),
         (over_utp(), OVER_UTP),
+        (from_the_web(), FROM_THE_WEB),
     ];
     for (engine, rules) in &states {
         assert_eq!(engine.check_invariants(CheckDepth::Full), Ok(()));
@@ -231,7 +234,7 @@ fn the_table_of_mutations_is_complete() {
     let shape = ["every list of a picker has its length", "every list of a torrent has its length"];
     let mut rules = rules_in("engine/src");
     rules.retain(|rule| !shape.contains(&rule.as_str()));
-    let tried = [IN_A_LEECHER, IN_A_SEED, IN_A_SEEKER, IN_A_NODE, OVER_UTP].concat();
+    let tried = [IN_A_LEECHER, IN_A_SEED, IN_A_SEEKER, IN_A_NODE, OVER_UTP, FROM_THE_WEB].concat();
     let tried: BTreeSet<_> = tried.iter().map(|rule| (*rule).to_owned()).collect();
     assert_eq!(rules, tried, "rules in the sources, and rules that are broken on purpose");
     let missing: Vec<_> = rules.difference(&listed).collect();

@@ -314,7 +314,7 @@ fn recorded(config: &Config, steps: impl IntoIterator<Item = Vec<Event>>) -> Tra
     let mut recorder = Recorder::new(Origin::New(Box::new((config.clone(), seed, began))));
     for (number, events) in steps.into_iter().enumerate() {
         let now = Instant::from_millis(1_000 + 100 * number as u64);
-        recorder.step(&mut engine, now, events, &mut Vec::<Action>::new());
+        let _ = recorder.step(&mut engine, now, events, &mut Vec::<Action>::new());
     }
     Trace::parse(recorder.take().into()).unwrap()
 }

@@ -116,7 +116,7 @@ fn a_changed_event_is_noticed_at_the_step_in_which_it_matters() {
     let mut recorder = Recorder::new(Origin::New(Box::new((config.clone(), seed, now))));
     let mut engine = Engine::new(config, seed, now);
     let step = trace.step(1).unwrap().unwrap();
-    recorder.step(&mut engine, step.now, step.events, &mut Vec::new());
+    let _ = recorder.step(&mut engine, step.now, step.events, &mut Vec::new());
     // Its header says so; with the header of the original it must differ somewhere.
     let mut forged = recorded().to_vec();
     let place = forged.windows(8).position(|w| w == b"Eddyline").unwrap();
@@ -294,7 +294,7 @@ fn a_trace_may_begin_with_a_snapshot() {
     let mut recorder = Recorder::new(Origin::Snapshot(engine.snapshot().into()));
     for number in 61..=trace.len() {
         let step = trace.step(number).unwrap().unwrap();
-        recorder.step(&mut engine, step.now, step.events, &mut Vec::new());
+        let _ = recorder.step(&mut engine, step.now, step.events, &mut Vec::new());
     }
     assert_eq!(replay(recorder.take().into()).unwrap().0, trace.len() - 60);
 }
@@ -330,12 +330,12 @@ fn a_step_that_brings_the_engine_down_is_in_the_trace() {
     let mut engine = Engine::new(config.clone(), seed, began);
     let mut recorder = Recorder::new(Origin::New(Box::new((config, seed, began))));
     let command = |command| Event::from(command);
-    recorder.step(&mut engine, began, [], &mut Vec::<Action>::new());
+    let _ = recorder.step(&mut engine, began, [], &mut Vec::<Action>::new());
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         // The events of an iterator are taken before the engine sees them.
         let mut broken = Engine::new(Config::default(), seed, began);
         std::mem::swap(&mut broken, &mut engine);
-        recorder.step(&mut broken, began, [command(Command::ShutDown)], &mut Vec::new());
+        let _ = recorder.step(&mut broken, began, [command(Command::ShutDown)], &mut Vec::new());
         panic!("after the step");
     }));
     assert!(outcome.is_err());

@@ -10,7 +10,7 @@ use eddyline::{
 };
 use eddyline_sim::{
     Access, Content, DiskSpeed, FAULT_TABLE, FaultRates, LargeSwarm, Manner, Nat, Partition,
-    PeerOptions, Tracker, UdpTracker, Weather, World,
+    PeerOptions, Tracker, UdpTracker, Weather, WebServer, World,
 };
 
 const HTTP: &str = "http://tracker.example/announce";
@@ -70,6 +70,12 @@ fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
         for fault in *faults {
             let content = Content::tracked("faults", 3_000_000, 1 << 20, &[UDP, HTTP]);
             let mut world = World::new(31);
+            let web =
+                if *action == "Fetch" { vec!["http://web.example/".to_owned()] } else { vec![] };
+            let content = content.naming_web_seeds(&web);
+            for url in web {
+                world.web.servers.insert(url, WebServer::new(&content).at_rate(100_000));
+            }
             add_udp_tracker(&mut world);
             world.trackers.insert(HTTP.into(), Tracker { interval: 60, ..Tracker::default() });
             let (seed, leech) = (world.add_node(), world.add_node());

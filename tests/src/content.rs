@@ -91,6 +91,15 @@ impl Content {
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 
+    /// The same with web seeds that the torrent names, which changes no hash.
+    pub fn naming_web_seeds(&self, urls: &[String]) -> Self {
+        let mut magnet = self.metainfo.magnet();
+        magnet.web_seeds = urls.to_vec();
+        let metainfo = magnet.with_info(self.metainfo.info()).expect("it is of this torrent");
+        let metainfo = metainfo.with_trackers(self.metainfo.trackers().to_vec());
+        Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
+    }
+
     /// The hash by which peers and trackers know it.
     pub fn hash(&self) -> Sha1Hash {
         self.metainfo.info_hashes().wire()

@@ -49,6 +49,7 @@ pub const TABLE: &[(&str, &[Fault])] = &[
     ("SendBlock", &[Fault::Late, Fault::Broken]),
     ("SendStored", &[Fault::Late, Fault::Broken]),
     ("Close", &[Fault::Late]),
+    ("Fetch", &[Fault::Failed, Fault::ServerError, Fault::Broken, Fault::Late]),
     ("SendDatagram", &[Fault::Lost, Fault::Doubled, Fault::Late]),
     ("Open", &[Fault::Failed, Fault::Late]),
     ("WriteBlock", &[Fault::Failed, Fault::Full, Fault::Late]),

@@ -61,6 +61,7 @@ mod scenarios;
 mod scripted;
 mod tamper;
 mod tracker;
+mod web_server;
 mod world;
 
 pub use adversary::{
@@ -86,4 +87,5 @@ pub use scenarios::scenario_digests;
 pub use scripted::{Script, ScriptAction};
 pub use tamper::Tamper;
 pub use tracker::{Announce, Reach, Registry, Tracker, UdpTracker};
+pub use web_server::{Manners, Web, WebServer};
 pub use world::{PeerOptions, World};

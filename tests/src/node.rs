@@ -20,6 +20,7 @@ use crate::disk::SyntheticDisk;
 use crate::journal::Journal;
 use crate::net::{Access, Nat, NatState, NodeClock};
 use crate::tamper::Tamper;
+use crate::web_server::Download;
 use crate::world::UtpStream;
 
 /// Names a node of a world.
@@ -80,6 +81,8 @@ pub struct Node {
     /// Connections over µTP.
     pub(crate) streams: BTreeMap<ConnId, UtpStream>,
     pub(crate) wires: BTreeMap<ConnId, (usize, usize)>,
+    /// Requests to web servers.
+    pub(crate) downloads: BTreeMap<ConnId, Download>,
     pub(crate) torrents: Vec<TorrentId>,
     pub(crate) uplink_free: Instant,
     pub(crate) downlink_free: Instant,
@@ -124,6 +127,7 @@ impl Node {
             wakeup: None,
             streams: BTreeMap::new(),
             wires: BTreeMap::new(),
+            downloads: BTreeMap::new(),
             torrents: Vec::new(),
             uplink_free: Instant::ZERO,
             downlink_free: Instant::ZERO,
@@ -196,6 +200,7 @@ impl Node {
         self.pending.clear();
         self.wires.clear();
         self.streams.clear();
+        self.downloads.clear();
         self.torrents.clear();
         self.wakeup = None;
         if self.recorder.is_some() {

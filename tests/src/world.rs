@@ -13,6 +13,7 @@ mod streams;
 mod troubles;
 mod utp;
 mod utp_strangers;
+mod web;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -27,7 +28,7 @@ use eddyline::base::ids::{
 use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
-    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource,
+    Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource, RangeGet,
     RateLimits, Tag, TorrentCommand,
 };
 
@@ -37,6 +38,7 @@ use crate::net::{Partition, Weather, Wire};
 use crate::node::{Node, NodeId};
 use crate::scripted::Script;
 use crate::tracker::{Tracker, UdpTracker};
+use crate::web_server::Web;
 
 pub(crate) use strangers::Responder;
 pub(crate) use utp::UtpStream;
@@ -104,6 +106,9 @@ pub(crate) enum AtNode {
     Http(ExchangeId, Box<HttpGet>, Option<Fault>),
     Resolved(LookupId, String, Option<Fault>),
     Tell(Event),
+    /// A request comes to a web server; the next part of a body to who asked for it.
+    Fetch(ConnId, Box<RangeGet>, Option<Fault>),
+    Part(ConnId),
     Wake,
     /// The engine asked to be called at this time, unless it has changed its mind since.
     Timer(Instant),
@@ -158,6 +163,8 @@ pub struct World {
     pub trackers: BTreeMap<String, Tracker>,
     /// UDP trackers by the address at which they listen.
     pub udp_trackers: BTreeMap<SocketAddr, UdpTracker>,
+    /// Web servers.
+    pub web: Web,
     /// Host names and what they resolve to.
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// How the network behaves.
@@ -214,6 +221,7 @@ impl World {
             utp_strangers: BTreeMap::new(),
             trackers: BTreeMap::new(),
             udp_trackers: BTreeMap::new(),
+            web: Web::default(),
             names: BTreeMap::new(),
             weather: Weather::default(),
             mtu: 1_472,
@@ -486,6 +494,8 @@ impl World {
             AtNode::Connect(conn, remote, fault) => self.connect(node, conn, remote, fault),
             AtNode::Http(exchange, get, fault) => self.http(node, exchange, &get, fault),
             AtNode::Resolved(lookup, name, fault) => self.resolved(node, lookup, &name, fault),
+            AtNode::Fetch(conn, get, fault) => self.fetch(node, conn, &get, fault),
+            AtNode::Part(conn) => self.part(node, conn),
             AtNode::Tell(event) => self.tell(node, event),
             AtNode::Wake => self.wake_now(node),
             AtNode::Timer(at) => {

@@ -31,7 +31,7 @@ const LASTING: &[&str] = &["session add", "session set"];
 
 /// Flags that may be given several times and whose values have no spaces: a variable has several with spaces
 /// between them.
-const ADDRESSES: &[&str] = &["peer", "tracker", "dht-bootstrap", "web-seed"];
+const ADDRESSES: &[&str] = &["peer", "tracker", "mirror", "dht-bootstrap", "web-seed"];
 
 /// Longest configuration file that is read: reading one takes fifty times its bytes.
 const MAX_BYTES: u64 = 1 << 20;

@@ -67,6 +67,7 @@ impl Session {
         mut options: AddOptions,
     ) -> Result<(), Failure> {
         options.trackers.extend(flags.peers.tracker.iter().cloned());
+        options.mirrors.extend(flags.peers.mirror.iter().cloned());
         for peer in &flags.peers.peer {
             let found = eddyline_session::resolve(peer, self.names());
             options.peers.extend(found.map_err(|error| unreachable(peer, error))?);

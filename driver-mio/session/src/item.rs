@@ -158,6 +158,8 @@ pub struct AddOptions {
     pub read_only: bool,
     /// Trackers beyond its own.
     pub trackers: Vec<String>,
+    /// Web seeds beyond its own: the user names them, so they may be of a local network.
+    pub mirrors: Vec<String>,
     /// Peers to connect to at once.
     pub peers: Vec<SocketAddr>,
     /// Ignore what an earlier run left, and check the data.

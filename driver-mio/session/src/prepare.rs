@@ -36,6 +36,7 @@ pub(crate) fn prepare(
     add.read_only = options.read_only;
     add.allocation = options.allocation;
     add.trackers = options.trackers;
+    add.mirrors = options.mirrors;
     add.peers.extend(options.peers);
     Ok(add)
 }

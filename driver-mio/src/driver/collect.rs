@@ -59,7 +59,9 @@ impl Driver {
         self.make_waiting_calls();
         self.serve_doors();
         self.disk.turn_begins();
+        let from = self.events.len();
         self.mailbox.collect(&mut self.events);
+        self.http.sift(&mut self.events, from);
         self.warm_up();
         let mut hot = std::mem::take(&mut self.hot);
         hot.sort_unstable();

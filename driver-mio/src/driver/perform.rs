@@ -135,6 +135,7 @@ impl Driver {
         if self.is_utp(conn) {
             return self.utp_stream(conn, action);
         }
+        let Some(action) = self.http.stream(conn, action) else { return };
         match action {
             StreamAction::OpenUtp { .. } => return self.open_utp(conn),
             StreamAction::Connect { remote } => return self.connect(conn, remote),
@@ -181,7 +182,7 @@ impl Driver {
             StreamAction::Decipher(key) => stream.decipher(&key),
             StreamAction::Close(_) => stream.closing = true,
             StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
-            StreamAction::Connect { .. } | StreamAction::Adopt { .. } => {}
+            StreamAction::Connect { .. } | StreamAction::Adopt { .. } | StreamAction::Fetch(_) => {}
         }
         let readable = stream.readable && stream.credit > 0;
         if readable || stream.wants_write() || stream.closing {

@@ -59,7 +59,8 @@ impl Driver {
             StreamAction::Close(_)
             | StreamAction::Connect { .. }
             | StreamAction::Adopt { .. }
-            | StreamAction::OpenUtp { .. } => return,
+            | StreamAction::OpenUtp { .. }
+            | StreamAction::Fetch(_) => return,
         }
         if self.utp_busy.last() != Some(&slot) {
             self.utp_busy.push(slot);

@@ -121,7 +121,7 @@ pub(super) async fn over(
 }
 
 /// Why there is no head of a reply.
-fn failure(error: &hyper::Error) -> HttpFailure {
+pub(super) fn failure(error: &hyper::Error) -> HttpFailure {
     if error.is_parse() {
         return HttpFailure::BadReply;
     }
@@ -135,7 +135,7 @@ fn failure(error: &hyper::Error) -> HttpFailure {
 }
 
 /// The target of a redirect as an absolute URL.
-fn absolute(base: &str, location: &str) -> Option<String> {
+pub(super) fn absolute(base: &str, location: &str) -> Option<String> {
     if has_scheme(location) {
         return Some(location.to_owned());
     }

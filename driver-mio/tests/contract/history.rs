@@ -123,12 +123,21 @@ impl Reader {
                 rest.is_none().then_some("rule 3: more than there was to send")
             }
             StreamEvent::Offered(_) => None,
+            StreamEvent::Answered(_) => {
+                let again = std::mem::replace(&mut open.is_connected, true);
+                again.then_some("rule 6: it was answered")
+            }
+            StreamEvent::NotFetched(_) => open.is_connected.then_some("rule 6: it was answered"),
             StreamEvent::Closed(_) => {
                 self.ends.by_peer += 1;
                 None
             }
         };
-        if matches!(event, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)) {
+        let over = matches!(
+            event,
+            StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) | StreamEvent::NotFetched(_)
+        );
+        if over {
             self.open.remove(&conn);
         }
         self.faults.extend(fault.map(|fault| format!("{fault}: {conn:?} {event:?}")));
@@ -146,7 +155,9 @@ impl Reader {
     }
 
     fn asked_of(&mut self, conn: ConnId, action: &StreamAction) {
-        if let StreamAction::Connect { .. } | StreamAction::Adopt { .. } = action {
+        if let StreamAction::Connect { .. } | StreamAction::Adopt { .. } | StreamAction::Fetch(_) =
+            action
+        {
             let is_connected = matches!(action, StreamAction::Adopt { .. });
             self.open.insert(conn, Open { is_connected, ..Open::default() });
         }
@@ -164,6 +175,7 @@ impl Reader {
             StreamAction::OpenUtp { .. }
             | StreamAction::Deliver(_)
             | StreamAction::Release(_)
+            | StreamAction::Fetch(_)
             | StreamAction::Connect { .. }
             | StreamAction::Adopt { .. }
             | StreamAction::Encipher(_)

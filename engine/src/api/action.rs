@@ -125,6 +125,30 @@ pub enum StreamAction {
     /// What lies before this position of the outgoing stream of a connection over µTP, in bytes from its beginning,
     /// has arrived: no `Transmit` will ask for it again.
     Release(u64),
+    /// This connection is one request to a web server, for a range of a file: GET without following redirects, and
+    /// without asking for any encoding of the body. Answered by [`StreamEvent::Answered`], then by as much of the body
+    /// as `GrantRead` allows, undecoded, as [`StreamEvent::Received`], and by `Closed` at the end of it; or by
+    /// [`StreamEvent::NotFetched`]. Nothing is sent on it; `Close` gives it up. What is not wanted of a body is read or
+    /// not as the driver likes, and so is whether the connection below is kept for the next request.
+    ///
+    /// [`StreamEvent::Answered`]: crate::StreamEvent::Answered
+    /// [`StreamEvent::Received`]: crate::StreamEvent::Received
+    /// [`StreamEvent::NotFetched`]: crate::StreamEvent::NotFetched
+    Fetch(Box<RangeGet>),
+}
+
+/// A request for a range of a file on a web server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RangeGet {
+    /// Absolute URL, to be sent byte for byte. What stands before `@` in it is sent as `Authorization`.
+    pub url: String,
+    /// Reach only addresses of this scope or a wider one, checked after the name was looked up; `None`
+    /// for any.
+    pub only: Option<Scope>,
+    /// First byte.
+    pub first: u64,
+    /// Last byte.
+    pub last: u64,
 }
 
 /// The content of a block on disk.
@@ -157,6 +181,7 @@ impl core::fmt::Debug for StreamAction {
             Self::OpenUtp { remote } => write!(f, "OpenUtp {remote}"),
             Self::Deliver(payload) => write!(f, "Deliver({} bytes)", payload.len()),
             Self::Release(up_to) => write!(f, "Release {up_to}"),
+            Self::Fetch(get) => write!(f, "Fetch {get:?}"),
         }
     }
 }

@@ -90,6 +90,8 @@ pub struct AddTorrent {
     pub peers: Vec<SocketAddr>,
     /// Trackers beyond those in the metainfo, each a tier of its own.
     pub trackers: Vec<String>,
+    /// Web seeds beyond those in the metainfo (BEP 19). The user names them: they may be of a local network.
+    pub mirrors: Vec<String>,
     /// Limits of this torrent.
     pub limits: RateLimits,
     /// Of a magnet: numbers of the files to fetch, once they are known (BEP 53); numbers beyond
@@ -128,6 +130,7 @@ impl AddTorrent {
             priorities: Vec::new(),
             peers,
             trackers: Vec::new(),
+            mirrors: Vec::new(),
             limits: RateLimits::default(),
             select,
             hold_metadata: false,

@@ -78,6 +78,38 @@ pub enum StreamEvent {
     /// `Connected`, `ConnectFailed`, `Sent` and `Closed` is told of such a connection, but where a stored block is
     /// gone: then it is `Closed`.
     Offered(u32),
+    /// A web server answers a [`Fetch`](crate::StreamAction::Fetch): the head of its reply.
+    Answered(Box<HttpHead>),
+    /// It does not, and there will be no more of this.
+    NotFetched(HttpFailure),
+}
+
+/// The head of a web server's reply to a [`Fetch`](crate::StreamAction::Fetch).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HttpHead {
+    /// HTTP status.
+    pub status: u16,
+    /// Absolute URL of a redirect.
+    pub location: Option<String>,
+    /// Whether the server's address is public.
+    pub scope: Scope,
+    /// The range that it says it sends; `None` where it names none, or several.
+    pub range: Option<SentRange>,
+    /// Bytes of the body, where it says.
+    pub length: Option<u64>,
+    /// Seconds after which it wants to be asked again, where it says.
+    pub retry_after: Option<u32>,
+}
+
+/// `Content-Range`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SentRange {
+    /// First byte.
+    pub first: u64,
+    /// Last byte.
+    pub last: u64,
+    /// Bytes of the whole file, where it says.
+    pub total: Option<u64>,
 }
 
 impl core::fmt::Debug for StreamEvent {
@@ -90,6 +122,8 @@ impl core::fmt::Debug for StreamEvent {
             Self::Sent(count) => write!(f, "Sent({count})"),
             Self::Closed(kind) => write!(f, "Closed({kind:?})"),
             Self::Offered(count) => write!(f, "Offered({count})"),
+            Self::Answered(head) => write!(f, "Answered({head:?})"),
+            Self::NotFetched(why) => write!(f, "NotFetched({why:?})"),
         }
     }
 }

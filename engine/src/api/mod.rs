@@ -18,7 +18,9 @@ mod transport;
 mod views;
 mod wakeup;
 
-pub use action::{Action, CloseMode, DiskOp, HttpAction, HttpGet, StoredBlock, StreamAction};
+pub use action::{
+    Action, CloseMode, DiskOp, HttpAction, HttpGet, RangeGet, StoredBlock, StreamAction,
+};
 pub use command::{
     AddTorrent, Command, FilePriority, PeerSource, Priority, RateLimits, Tag, TorrentCommand,
 };
@@ -34,7 +36,9 @@ pub use eddyline_utp::OutgoingStream;
 pub use error::{
     CommandError, ConnectFailure, DiskError, HttpFailure, LookupError, TorrentError, ViolatedRule,
 };
-pub use event::{CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, StreamEvent};
+pub use event::{
+    CloseKind, DiskOutcome, Event, FileStatus, HttpEvent, HttpHead, SentRange, StreamEvent,
+};
 pub use notice::{CloseReason, Notice};
 pub use read::{FileRange, ReadAhead, ReaderId};
 pub use resume::ResumeData;
@@ -42,6 +46,7 @@ pub use storage::{Allocation, LocationId, Placement, Rename, Renamed, StorageTas
 pub use transport::{Reachability, Transport, Transports, UtpPacket};
 pub use views::{
     EngineStats, PeerView, Stall, TorrentState, TorrentView, TrackerState, TrackerView,
+    WebSeedState, WebSeedView,
 };
 pub use wakeup::{WakeReason, Wakeup};
 

@@ -14,6 +14,7 @@ use super::error::{CommandError, DiskError, TorrentError};
 use super::read::FileRange;
 use super::storage::StorageTask;
 use super::transport::{Reachability, Transport};
+use super::views::WebSeedView;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::metainfo::InfoHashes;
@@ -229,4 +230,7 @@ pub enum Notice {
     Wanted(Sha1Hash),
     /// These files were longer than they should be, and everything behind that was cut off.
     Trimmed(TorrentId, Vec<u32>),
+    /// A web seed has brought something for the first time since it was added or failed, or failed itself, or is not
+    /// asked any more.
+    WebSeed(TorrentId, Box<WebSeedView>),
 }

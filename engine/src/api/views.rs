@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 
 use eddyline_mse::Method as EncryptionMethod;
 
@@ -102,6 +103,8 @@ pub struct TorrentView {
     pub utp: u32,
     /// Connected peers with whom all bytes are encrypted.
     pub encrypted: u32,
+    /// Web seeds of which something is asked.
+    pub web_seeds: u32,
     /// Connections being made.
     pub connecting: u32,
     /// Addresses known.
@@ -209,6 +212,40 @@ pub struct PeerView {
     pub encryption: Option<EncryptionMethod>,
     /// What carries the connection.
     pub transport: Transport,
+}
+
+/// What a web seed is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WebSeedState {
+    /// Nothing is asked of it.
+    Idle,
+    /// Something is.
+    Active,
+    /// It failed, or has enough to do, and is left alone until then.
+    Waiting(Instant),
+    /// It is not asked any more.
+    GivenUp,
+}
+
+/// A server that has the files of a torrent (BEP 19).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WebSeedView {
+    /// Its address, as it was given: it may hold a user and a password.
+    pub url: String,
+    /// Whether the user named it.
+    pub by_user: bool,
+    /// What it is doing.
+    pub state: WebSeedState,
+    /// Requests in progress.
+    pub requests: u32,
+    /// Payload bytes per second from it.
+    pub down_rate: u64,
+    /// Payload from it.
+    pub downloaded: u64,
+    /// How often it has failed in a row.
+    pub failures: u32,
+    /// What was wrong last.
+    pub message: Option<String>,
 }
 
 /// The whole engine.

@@ -30,6 +30,8 @@ pub enum Phase {
     Handshaking(Box<Handshaking>),
     /// It is a peer of its torrent.
     Active,
+    /// It is a request to a web seed: no stranger, and from nowhere.
+    Fetching,
 }
 
 /// What is needed until the handshake has come.
@@ -153,6 +155,8 @@ pub struct ConnTable {
     /// Connections being made, by who named the address.
     half_open_by: Counts<NamedBy>,
     handshaking: u32,
+    /// Requests to web seeds.
+    fetching: u32,
     /// Those who have not begun to shake hands. They are in none of the counts above.
     waiting: WaitingRoom,
 }
@@ -171,6 +175,10 @@ impl ConnTable {
     }
 
     fn count_in(&mut self, conn: &Conn) {
+        if matches!(conn.phase, Phase::Fetching) {
+            self.fetching += 1;
+            return;
+        }
         self.crowd.add(conn.remote.ip());
         if conn.is_stranger() {
             self.strangers_from.add(Prefix::of(conn.remote.ip()));
@@ -198,6 +206,10 @@ impl ConnTable {
         let conn = self.conns.remove(id)?;
         if conn.waits {
             self.waiting.leave(id, Prefix::of(conn.remote.ip()), conn.deadline);
+            return Some(conn);
+        }
+        if matches!(conn.phase, Phase::Fetching) {
+            self.fetching -= 1;
             return Some(conn);
         }
         self.count(&conn.phase, conn.named_by, -1);
@@ -237,7 +249,7 @@ impl ConnTable {
                 }
             }
             Phase::Handshaking(_) => self.handshaking = self.handshaking.saturating_add_signed(by),
-            Phase::Active => {}
+            Phase::Active | Phase::Fetching => {}
         }
     }
 
@@ -280,6 +292,11 @@ impl ConnTable {
     /// Number of connections, without those who have not begun to shake hands.
     pub fn len(&self) -> u32 {
         self.conns.len() as u32 - self.waiting.count()
+    }
+
+    /// Requests to web seeds.
+    pub const fn fetching(&self) -> u32 {
+        self.fetching
     }
 
     /// Connections being made.
@@ -356,7 +373,9 @@ impl ConnTable {
         let handshaking = count(|phase| matches!(phase, Phase::Handshaking(_)));
         let named_by = self.conns.iter().filter(|(_, c)| matches!(c.phase, Phase::Connecting));
         let half_open_by: Counts<_> = named_by.filter_map(|(_, conn)| conn.named_by).collect();
-        let all = placed().map(|(_, conn)| conn.remote.ip());
+        let fetching = count(|phase| matches!(phase, Phase::Fetching));
+        let from = placed().filter(|(_, conn)| !matches!(conn.phase, Phase::Fetching));
+        let all = from.map(|(_, conn)| conn.remote.ip());
         let strangers = self.conns.iter().filter(|(_, conn)| conn.is_stranger());
         let strangers: Vec<Prefix> =
             strangers.map(|(_, conn)| Prefix::of(conn.remote.ip())).collect();
@@ -364,6 +383,7 @@ impl ConnTable {
             && half_open_by == self.half_open_by
             && strangers.len() as u32 == self.strangers
             && handshaking == self.handshaking
+            && fetching == self.fetching
             && waiting == self.waiting
             && strangers.into_iter().collect::<Counts<_>>() == self.strangers_from
             && all.collect::<Crowd>() == self.crowd;
@@ -377,6 +397,12 @@ impl ConnTable {
     pub fn corrupt(&mut self, rule: &str) -> Option<()> {
         match rule {
             "connection counters equal the recount" => self.half_open += 1,
+            "every request to a web seed is a connection, and the other way round" => {
+                let place = self.conns.iter().find(|(_, c)| matches!(c.phase, Phase::Fetching));
+                let (id, conn) = place.map(|(id, conn)| (id, conn.clone()))?;
+                self.insert(conn);
+                self.get(id)?;
+            }
             "every peer is a connection of its torrent" => {
                 self.conns.iter_mut().for_each(|(_, conn)| conn.torrent = None);
             }

@@ -79,6 +79,19 @@ impl Engine {
     fn check_budgets(&self) -> Result<(), &'static str> {
         let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
         let mut granted: u64 = peers().map(|peer| u64::from(peer.granted)).sum();
+        let web = || self.torrents.iter().map(|(_, torrent)| &torrent.web);
+        granted += web().map(|web| web.granted()).sum::<u64>();
+        let mut fetching = web().flat_map(|web| web.conns());
+        let is_fetch = |conn| {
+            let conn = self.ctx.net.conns.get(conn);
+            conn.is_some_and(|conn| matches!(conn.phase, Phase::Fetching))
+        };
+        if !fetching.all(is_fetch)
+            || web().map(|web| web.conns().len()).sum::<usize>()
+                != self.ctx.net.conns.fetching() as usize
+        {
+            return Err("every request to a web seed is a connection, and the other way round");
+        }
         let mut sending: u64 = peers().map(|peer| peer.outbox.blocks()).sum();
         let assembling: u64 = peers().map(|peer| peer.assembling).sum();
         let mut connecting = 0u64;
@@ -119,7 +132,7 @@ impl Engine {
             let Some(cipher) = &conn.residue else { continue };
             let peer = conn.torrent.and_then(|torrent| self.torrents.get(torrent)?.peers.get(&id));
             let granted = match &conn.phase {
-                Phase::Connecting => 0,
+                Phase::Connecting | Phase::Fetching => 0,
                 Phase::Handshaking(early) => early.granted,
                 Phase::Active => peer.map_or(0, |peer| peer.granted),
             };

@@ -33,7 +33,7 @@ impl Engine {
 
     fn meet_ban(&mut self, conn: ConnId, torrent: Option<TorrentId>) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
-        let active = matches!(entry.phase, Phase::Active);
+        let active = matches!(entry.phase, Phase::Active | Phase::Fetching);
         let way = if entry.key.is_some() { Way::Out } else { Way::In };
         if !active {
             if self.ctx.net.standing.refuses(entry.remote, way, self.ctx.now) {

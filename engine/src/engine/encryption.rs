@@ -140,7 +140,7 @@ impl Engine {
     fn handshaking(&mut self, conn: ConnId) -> Option<&mut Handshaking> {
         match &mut self.ctx.net.conns.get_mut(conn)?.phase {
             Phase::Handshaking(early) => Some(early),
-            Phase::Connecting | Phase::Active => None,
+            Phase::Connecting | Phase::Active | Phase::Fetching => None,
         }
     }
 

@@ -145,15 +145,14 @@ impl Engine {
             }
             let Some(conn) = self.ctx.limits.starved_down.take_first() else { break };
             let Some((torrent, ctx)) = self.torrent_of(conn) else { continue };
-            let Some(peer) = torrent.peers.get_mut(&conn) else { continue };
+            let Some(transport) = torrent.transport_of(conn) else { continue };
             let mut sharing = Sharing { all: waiting, of_torrent: waiting, of_transport: waiting };
-            let lane = ctx.limits.lane(peer.transport).down.rate();
+            let lane = ctx.limits.lane(transport).down.rate();
             if lane.or(torrent.traffic.down_limit.rate()).is_some() {
                 let counts = counts.get_or_insert_with(|| Waiting::count(ctx, conn));
-                (sharing.of_torrent, sharing.of_transport) =
-                    counts.one_less(torrent.id, peer.transport);
+                (sharing.of_torrent, sharing.of_transport) = counts.one_less(torrent.id, transport);
             }
-            if let Some(wait) = torrent.traffic.grant_share(ctx, peer, sharing) {
+            if let Some(wait) = torrent.grant_share(ctx, conn, sharing) {
                 ctx.limits.starved_down.join(conn);
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }

@@ -235,7 +235,8 @@ impl Engine {
 
     /// Closes every connection that is no peer yet.
     pub(super) fn close_unshaken(&mut self) {
-        let early = self.ctx.net.conns.iter().filter(|(_, c)| !matches!(c.phase, Phase::Active));
+        let early = self.ctx.net.conns.iter();
+        let early = early.filter(|(_, c)| !matches!(c.phase, Phase::Active | Phase::Fetching));
         let early: Vec<ConnId> = early.map(|(id, _)| id).collect();
         early.into_iter().for_each(|id| self.forget_early(id, CloseReason::Stopped, true));
     }

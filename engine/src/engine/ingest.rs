@@ -176,6 +176,8 @@ impl Engine {
             tiers.iter().flatten().for_each(|url| torrent.announcer.add(url, false));
             add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
         }
+        add.mirrors.iter().for_each(|url| torrent.web.add(url, true));
+        add.source.web_seeds().iter().for_each(|url| torrent.web.add(url, false));
         for addr in &add.peers {
             torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
         }
@@ -183,7 +185,11 @@ impl Engine {
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
-        if matches!(event, StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_)) {
+        let over = matches!(
+            event,
+            StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) | StreamEvent::NotFetched(_)
+        );
+        if over {
             // Actions of this step for the connection are dropped: it has ended.
             self.ctx.out.withdraw(conn);
         }
@@ -194,6 +200,9 @@ impl Engine {
         }
         // An event for a connection that we closed is a normal race.
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
+        if matches!(entry.phase, Phase::Fetching) {
+            return self.fetch(conn, event);
+        }
         let active = matches!(entry.phase, Phase::Active);
         let (torrent, transport) = (entry.torrent, entry.transport);
         let is_hidden = entry.residue.is_some();
@@ -222,6 +231,27 @@ impl Engine {
                 self.lost(conn, CloseReason::Remote);
             }
             StreamEvent::Offered(count) => self.utp_offered(conn, count),
+            // No peer is asked with HTTP.
+            StreamEvent::Answered(_) | StreamEvent::NotFetched(_) => {
+                self.violated(ViolatedRule::UnknownCompletion);
+            }
+        }
+    }
+
+    /// Something about a request to a web seed.
+    fn fetch(&mut self, conn: ConnId, event: StreamEvent) {
+        if let StreamEvent::Received(bytes) = &event {
+            let count = bytes.len() as u64;
+            self.ctx.carried(Way::Down, Transport::Tcp, count);
+            self.ctx.work.add_steps(1 + count / 16_384);
+            // Whatever a web seed sends is content, or is passed over unread.
+            if self.content.on {
+                self.content.note(0, bytes.len() as u32);
+            }
+        }
+        let Some((torrent, ctx)) = self.torrent_of(conn) else { return };
+        if !torrent.web_event(ctx, conn, event) {
+            self.violated(ViolatedRule::MoreThanGranted);
         }
     }
 

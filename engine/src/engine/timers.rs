@@ -33,6 +33,11 @@ impl Engine {
                     torrent.tick(&mut self.ctx, conn);
                 }
             }
+            Phase::Fetching => {
+                if let Some((torrent, ctx)) = self.torrent_of(conn) {
+                    torrent.web_due(ctx, conn);
+                }
+            }
             // The deadline moves when a connection goes from connecting to shaking hands.
             Phase::Connecting if self.ctx.now < entry.deadline => {
                 self.try_otherwise(conn);

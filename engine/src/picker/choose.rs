@@ -15,7 +15,7 @@ const RANDOM_FIRST: u32 = 4;
 /// Pieces looked at in the buckets before falling back to comparing bit fields.
 const PROBES: usize = 128;
 /// Peers asked for one block in the endgame.
-const ENDGAME_COPIES: usize = 3;
+pub(super) const ENDGAME_COPIES: usize = 3;
 
 /// What kind of peer is to be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -136,7 +136,7 @@ impl Picker {
     }
 
     /// Takes open blocks of `piece`, beginning it if need be.
-    fn take(
+    pub(super) fn take(
         &mut self,
         peer: PeerKey,
         piece: u32,
@@ -160,7 +160,7 @@ impl Picker {
         self.refresh_open(piece);
     }
 
-    fn next_piece(
+    pub(super) fn next_piece(
         &mut self,
         peer: PeerKey,
         pieces: &PeerPieces,
@@ -298,7 +298,7 @@ impl Picker {
 }
 
 /// Whether `peer` may be asked for blocks of a piece that others may have begun.
-fn allowed(partial: &Partial, peer: PeerKey, mode: PickMode<'_>) -> bool {
+pub(super) fn allowed(partial: &Partial, peer: PeerKey, mode: PickMode<'_>) -> bool {
     match partial.only {
         Some(owner) => owner == peer,
         None => !mode.parole || partial.is_untouched(),

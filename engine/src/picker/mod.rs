@@ -11,6 +11,7 @@ mod choose;
 mod open;
 mod partial;
 mod readers;
+mod run;
 
 #[cfg(test)]
 mod tests;

@@ -96,11 +96,16 @@ impl Partial {
         }
     }
 
-    /// Takes the first open block for `peer`.
-    pub(super) fn take_open(&mut self, peer: PeerKey) -> Option<u32> {
+    /// The first open block.
+    pub(super) fn next_open(&self) -> Option<u32> {
         let from = self.first_open as usize;
         let found = self.blocks[from..].iter().position(|b| b.state == BlockState::Open)?;
-        let block = (from + found) as u32;
+        Some((from + found) as u32)
+    }
+
+    /// Takes the first open block for `peer`.
+    pub(super) fn take_open(&mut self, peer: PeerKey) -> Option<u32> {
+        let block = self.next_open()?;
         self.first_open = block + 1;
         self.set(block, BlockState::Requested);
         self.blocks[block as usize].peers.push(peer);
@@ -144,6 +149,12 @@ impl Partial {
         let asked = asked
             .filter(|block| block.state == BlockState::Requested && !block.peers.contains(&peer));
         asked.map(|block| block.peers.push(peer)).is_some()
+    }
+
+    /// The same, where fewer than `limit` were asked.
+    pub(super) fn ask_too_below(&mut self, block: u32, peer: PeerKey, limit: usize) -> bool {
+        let asked = self.blocks.get(block as usize).map_or(limit, |block| block.peers.len());
+        asked < limit && self.ask_too(block, peer)
     }
 
     pub(super) fn forget_requester(&mut self, block: u32, peer: PeerKey) {

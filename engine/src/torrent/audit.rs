@@ -56,6 +56,7 @@ impl Torrent {
         }
         self.storage.check(ctx.now, self.blocks_asked())?;
         self.blame.check()?;
+        self.web.check()?;
         if let Some(fetch) = self.contents.fetch() {
             fetch.check()?;
         }
@@ -74,6 +75,7 @@ impl Torrent {
         }
         let fits = self.contents.picker().is_none_or(|picker| picker.geometry() == geometry)
             && (!self.is_known() || self.goal.priorities.len() == self.contents.files().len())
+            && self.web.fits(self.contents.metainfo().map(|metainfo| &**metainfo))
             && self.peers.values().all(|peer| match &peer.pieces {
                 PeerPieces::All => true,
                 PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => {
@@ -110,6 +112,7 @@ impl Torrent {
                 return Err("interest equals the recount of bit fields");
             }
         }
+        outstanding.extend(self.web.requests());
         let on_record: BTreeSet<_> = picker.requests().into_iter().collect();
         if outstanding != on_record {
             return Err("requests on record equal those outstanding at peers");

@@ -48,6 +48,7 @@ impl Torrent {
             .or_else(|| self.candidates.corrupt(rule))
             .or_else(|| self.storage.corrupt(rule))
             .or_else(|| self.blame.corrupt(rule))
+            .or_else(|| self.web.corrupt(rule))
     }
 
     fn corrupt_peer(&mut self, ctx: &mut Context, rule: &str) -> Option<()> {

@@ -6,8 +6,10 @@ use core::time::Duration;
 use super::traffic::Traffic;
 use crate::api::{IDLE_WINDOW, READ_FLOOR, StreamAction, Transport};
 use crate::bandwidth::TokenBucket;
+use crate::base::ids::ConnId;
 use crate::context::Context;
 use crate::peer::Peer;
+use crate::webseed::Flow;
 
 /// How many of those who wait for credit share a limit.
 #[derive(Clone, Copy)]
@@ -84,17 +86,64 @@ impl Traffic {
         ctx.stream(peer.intro.conn, StreamAction::GrantRead(amount));
     }
 
-    /// A peer's turn under a rate limit has come. Returns how long the peer has to wait for another turn where there is
-    /// less than a portion.
-    pub(crate) fn grant_share(
+    /// How much more a web seed may send for a request, within its window and what limits leave.
+    pub(super) fn fetch_grant(
         &mut self,
         ctx: &mut Context,
-        peer: &mut Peer,
+        conn: ConnId,
+        flow: Flow,
+        share: Option<u64>,
+    ) -> Option<u32> {
+        let window = Self::fetch_window(ctx, conn, flow);
+        if flow.granted > window / 2 || window == 0 {
+            return None;
+        }
+        let now = ctx.now;
+        let mut amount = window - flow.granted;
+        let limits = self.down_limits(ctx, Transport::Tcp);
+        if let Some(tokens) = limits.map(|limit| limit.available(now)).min() {
+            let at_once = ctx.limits.starved_down.is_empty() && tokens >= u64::from(amount);
+            let Some(share) = share.or(at_once.then_some(amount.into())) else {
+                ctx.limits.starved_down.join(conn);
+                return None;
+            };
+            amount = amount.min(u32::try_from(share).unwrap_or(u32::MAX));
+            self.down_limits(ctx, Transport::Tcp).for_each(|limit| limit.take(amount.into()));
+        }
+        ctx.budgets.credit.take(amount.into());
+        ctx.stream(conn, StreamAction::GrantRead(amount));
+        Some(amount)
+    }
+
+    /// How many bytes a web seed should be allowed to send: as a peer, and no more than are left.
+    fn fetch_window(ctx: &mut Context, conn: ConnId, flow: Flow) -> u32 {
+        let left = u32::try_from(flow.left).unwrap_or(u32::MAX);
+        if left <= flow.granted {
+            return 0;
+        }
+        if ctx.disk_is_behind() {
+            ctx.limits.awaiting_disk.insert(conn);
+            return 0;
+        }
+        if !ctx.budgets.credit.has_room() {
+            return READ_FLOOR.min(left);
+        }
+        let least = if ctx.budgets.credit.is_half_used() { READ_FLOOR } else { 4 * READ_FLOOR };
+        let quarter = u32::try_from(flow.rate / 4).unwrap_or(u32::MAX);
+        quarter.clamp(least, ctx.config.read_window.max(4 * READ_FLOOR)).min(left)
+    }
+
+    /// How long one who waits for credit has to wait for a turn, or else what it gets of what there is.
+    pub(super) fn share(
+        &mut self,
+        ctx: &mut Context,
+        transport: Transport,
         sharing: Sharing,
-    ) -> Option<Duration> {
-        let (now, transport) = (ctx.now, peer.transport);
+    ) -> Result<u64, Option<Duration>> {
+        let now = ctx.now;
         if !self.down_limits(ctx, transport).all(|limit| limit.has_portion(now)) {
-            return self.down_limits(ctx, transport).map(|limit| limit.until_turn(now)).max();
+            let waits = self.down_limits(ctx, transport).map(|limit| limit.until_turn(now));
+            return Err(waits.max());
         }
         let portions = self.down_limits(ctx, transport).map(|limit| limit.portion());
         let portion = portions.min().unwrap_or(u64::MAX);
@@ -103,7 +152,21 @@ impl Traffic {
         let both = part(&mut ctx.limits.down, sharing.all)
             .min(part(&mut self.down_limit, sharing.of_torrent));
         let share = if ctx.limits_hold(transport) { lane.min(both) } else { lane };
-        self.grant(ctx, peer, Some(share.max(portion)));
+        Ok(share.max(portion))
+    }
+
+    /// A peer's turn under a rate limit has come. Returns how long the peer has to wait for another turn where there is
+    /// less than a portion.
+    pub(crate) fn grant_share(
+        &mut self,
+        ctx: &mut Context,
+        peer: &mut Peer,
+        sharing: Sharing,
+    ) -> Option<Duration> {
+        match self.share(ctx, peer.transport, sharing) {
+            Ok(share) => self.grant(ctx, peer, Some(share)),
+            Err(wait) => return wait,
+        }
         None
     }
 }

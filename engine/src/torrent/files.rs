@@ -9,7 +9,7 @@ use super::storage::{Around, Output, Outputs, Storage, error_of};
 use super::{Stage, Torrent};
 use crate::api::{DiskError, DiskOp, DiskOutcome, LocationId, Notice, Rename, Tag, TorrentError};
 use crate::base::ids::ConnId;
-use crate::context::{Agenda, Context, DiskJob, HashPurpose, Timer};
+use crate::context::{Context, DiskJob, HashPurpose, Timer};
 use crate::picker::BlockRef;
 use crate::resume::ResumeData;
 use crate::wire::{Message, dont_have};
@@ -50,6 +50,7 @@ impl Torrent {
             Output::Opened(belief, resume) => self.opened(ctx, belief, resume),
             Output::GoOnChecking => self.go_on_checking(ctx),
             Output::LookedAtAgain => {
+                self.leave_web_seeds(ctx);
                 self.forget_pieces(ctx);
                 self.life.enter(Stage::Opening);
             }
@@ -68,7 +69,7 @@ impl Torrent {
                 ctx.agenda.touched.insert(self.id);
             }
             Output::Lost(piece) => self.withdraw_piece(ctx, piece),
-            Output::Hold => self.withdraw_all_requests(&mut ctx.agenda),
+            Output::Hold => self.withdraw_all_requests(ctx),
             Output::GoOn => self.touch_interested(&mut ctx.agenda),
             Output::Store(data) => self.store(ctx, *data),
         }
@@ -254,9 +255,9 @@ impl Torrent {
         self.storage.room_for_requests(ctx.now, || self.blocks_asked())
     }
 
-    /// Blocks that peers are asked for.
+    /// Blocks that peers and web seeds are asked for.
     pub(super) fn blocks_asked(&self) -> u32 {
-        self.peers.values().map(|peer| peer.requests.len()).sum()
+        self.peers.values().map(|peer| peer.requests.len()).sum::<u32>() + self.web.blocks_asked()
     }
 
     /// The time to try a full disk again may have come.
@@ -267,8 +268,9 @@ impl Torrent {
         }
     }
 
-    fn withdraw_all_requests(&mut self, agenda: &mut Agenda) {
+    fn withdraw_all_requests(&mut self, ctx: &mut Context) {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-        conns.into_iter().for_each(|conn| self.withdraw_requests(agenda, conn));
+        conns.into_iter().for_each(|conn| self.withdraw_requests(&mut ctx.agenda, conn));
+        self.leave_web_seeds(ctx);
     }
 }

@@ -60,6 +60,7 @@ impl Torrent {
         if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
+        metainfo.web_seeds().iter().for_each(|url| self.web.add(url, false));
         self.contents = Contents::known(metainfo, &mut ctx.random.picks);
         self.apply_readers();
         self.goal.learn_files(self.contents.files().len());
@@ -432,6 +433,7 @@ impl Torrent {
             && self.goal.finished
             && self.peers.is_empty()
             && self.connecting == 0
+            && !self.web.is_busy()
             && self.candidates.next_deadline().is_none_or(|at| at > ctx.now)
             && self.storage.is_at_rest()
             && self.announcer.is_at_rest(ctx.now)

@@ -522,7 +522,9 @@ impl Torrent {
 
     /// Hands a peer's messages to the driver and grants it credit.
     pub(crate) fn flush(&mut self, ctx: &mut Context, conn: ConnId) {
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return self.grant_fetch(ctx, conn, None);
+        };
         if peer.outbox.is_overfull() {
             return self.close_peer(ctx, conn, CloseReason::NotReading, true);
         }

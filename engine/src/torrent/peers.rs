@@ -498,6 +498,7 @@ impl Torrent {
         for conn in peers {
             self.close_peer(ctx, conn, reason, true);
         }
+        self.leave_web_seeds(ctx);
         self.close_pending(ctx, reason, |_| true);
     }
 
@@ -519,8 +520,8 @@ impl Torrent {
     /// Connections of this torrent that are no peers yet.
     fn pending(&self, ctx: &Context, such: impl Fn(&Conn) -> bool) -> Vec<ConnId> {
         let pending = ctx.net.conns.iter().filter(|(_, conn)| {
-            let active = matches!(conn.phase, Phase::Active);
-            conn.torrent == Some(self.id) && !active && such(conn)
+            let early = !matches!(conn.phase, Phase::Active | Phase::Fetching);
+            conn.torrent == Some(self.id) && early && such(conn)
         });
         pending.map(|(id, _)| id).collect()
     }
@@ -538,6 +539,9 @@ impl Torrent {
 
     /// Bans a peer that is proven to have sent bad data, and closes it if it is still there.
     pub(super) fn ban(&mut self, ctx: &mut Context, key: PeerKey) {
+        if self.web.is_server(key) {
+            return self.ban_web_seed(ctx, key);
+        }
         let listens = self.candidates.get(key).map(|candidate| candidate.addr);
         let sender = self.blame.sender(key, self.here(key));
         if let Some(addr) = sender.map(|(addr, _)| addr).or(listens) {

@@ -126,7 +126,7 @@ impl Torrent {
                 peer.useful_at = ctx.now;
                 self.remember_sender(conn);
                 for key in also_asked {
-                    self.cancel_at(&mut ctx.agenda, key, at);
+                    self.cancel_at(ctx, key, at);
                 }
                 self.write(ctx, at, payload);
             }
@@ -135,7 +135,7 @@ impl Torrent {
         Ok(())
     }
 
-    fn write(&mut self, ctx: &mut Context, at: BlockRef, payload: Payload) {
+    pub(super) fn write(&mut self, ctx: &mut Context, at: BlockRef, payload: Payload) {
         let generation = self.contents.picker().and_then(|picker| picker.generation_of(at.piece));
         let Some(generation) = generation else { return };
         let torrent = self.id;
@@ -147,15 +147,17 @@ impl Torrent {
     }
 
     /// Another peer was faster: a request to `key` is not needed any more.
-    fn cancel_at(&mut self, agenda: &mut Agenda, key: u32, at: BlockRef) {
-        let Some(conn) = self.by_key.get(&key).copied() else { return };
+    pub(super) fn cancel_at(&mut self, ctx: &mut Context, key: PeerKey, at: BlockRef) {
+        let Some(conn) = self.by_key.get(&key).copied() else {
+            return self.cancel_at_web_seed(ctx, key, at);
+        };
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         if peer.requests.cancel(at) {
             let length = self.contents.geometry().block_size(at.piece, at.block);
             let begin = at.block * BLOCK_LENGTH;
             peer.send(&Message::Cancel(BlockRequest { piece: at.piece, begin, length }));
-            agenda.flush.insert(conn);
-            self.touch(agenda, conn);
+            ctx.agenda.flush.insert(conn);
+            self.touch(&mut ctx.agenda, conn);
         }
     }
 
@@ -310,6 +312,7 @@ impl Torrent {
             if let Some((addr, _)) = self.blame.sender(key, self.here(key)) {
                 ctx.net.standing.suspect(addr.ip(), ctx.now);
             }
+            self.web.suspect(key);
             let conn = self.by_key.get(&key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.parole = true;
@@ -329,6 +332,7 @@ impl Torrent {
             if last.replace(key) == Some(key) {
                 continue;
             }
+            self.web.trust(key);
             let conn = self.by_key.get(&key);
             if let Some(peer) = conn.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.verified = peer.verified.saturating_add(1);
@@ -357,7 +361,8 @@ impl Torrent {
             let same = key.is_some() && key == last;
             last = key;
             let peer = || self.by_key.get(&key?).and_then(|conn| self.peers.get(conn));
-            same || peer().is_some_and(|peer| peer.verified > 0 && !peer.parole)
+            let proven = || peer().is_some_and(|peer| peer.verified > 0 && !peer.parole);
+            same || proven() || key.is_some_and(|key| self.web.is_trusted(key))
         })
     }
 

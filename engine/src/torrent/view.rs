@@ -56,6 +56,7 @@ impl Torrent {
             seeds: self.count(|peer| peer.is_seed()),
             utp: self.count(|peer| peer.transport == Transport::Utp),
             encrypted: self.count(|peer| peer.encryption == Some(Method::Rc4)),
+            web_seeds: self.web.active(),
             connecting: self.connecting,
             candidates: self.candidates.len(),
             partial_pieces: picker.map_or(0, Picker::partial_count),
@@ -78,6 +79,9 @@ impl Torrent {
         }
         if self.traffic.down.per_second(ctx.now) > 0 {
             return Stall::None;
+        }
+        if self.web.is_busy() {
+            return if ctx.disk_is_behind() { Stall::Disk } else { Stall::Waiting };
         }
         if self.peers.is_empty() {
             return match (self.candidates.is_empty(), self.announcer.all_failed()) {

@@ -55,7 +55,7 @@ impl ActionMark {
 }
 
 const KINDS: [&str; 16] = [
-    "Connect or OpenUtp",
+    "Connect, OpenUtp or Fetch",
     "Adopt, a key or Release",
     "GrantRead or Deliver",
     "Send",
@@ -76,7 +76,10 @@ const KINDS: [&str; 16] = [
 fn kind(action: &Action) -> u8 {
     use crate::api::{DiskOp, StreamAction};
     match action {
-        Action::Stream(_, StreamAction::Connect { .. } | StreamAction::OpenUtp { .. }) => 0,
+        Action::Stream(
+            _,
+            StreamAction::Connect { .. } | StreamAction::OpenUtp { .. } | StreamAction::Fetch(_),
+        ) => 0,
         Action::Stream(
             _,
             StreamAction::Adopt { .. }

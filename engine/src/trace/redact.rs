@@ -13,6 +13,7 @@
 //! bits of an address (BEP 40 priority, allowed-fast sets); where something turns out differently, the
 //! result says so.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -30,7 +31,7 @@ use super::stand_ins::StandIns;
 use super::survey::{Patches, Survey};
 use crate::api::{
     Action, Config, DiskOp, DiskOutcome, Encryption, EncryptionPolicy, Event, FileStatus,
-    HttpEvent, StreamAction, StreamEvent,
+    HttpEvent, HttpHead, StreamAction, StreamEvent,
 };
 use crate::base::fault::Fault;
 use crate::base::ids::ConnId;
@@ -209,6 +210,9 @@ fn shape(action: &Action) -> String {
     match action {
         Action::Stream(conn, StreamAction::Connect { .. }) => format!("{conn:?} Connect"),
         Action::Stream(conn, StreamAction::OpenUtp { .. }) => format!("{conn:?} OpenUtp"),
+        Action::Stream(conn, StreamAction::Fetch(get)) => {
+            format!("{conn:?} Fetch {}-{}", get.first, get.last)
+        }
         Action::Stream(conn, StreamAction::Send(bytes)) => {
             format!("{conn:?} Send({} bytes)", bytes.len())
         }
@@ -287,6 +291,19 @@ impl Writer<'_> {
             StreamEvent::Sent(count) => StreamEvent::Sent(*count),
             StreamEvent::Closed(kind) => StreamEvent::Closed(*kind),
             StreamEvent::Offered(count) => StreamEvent::Offered(*count),
+            StreamEvent::Answered(head) => {
+                let HttpHead { status, location, scope, range, length, retry_after } = &**head;
+                let location = location.as_ref().map(|url| self.stand_ins.url(url));
+                StreamEvent::Answered(Box::new(HttpHead {
+                    status: *status,
+                    location,
+                    scope: *scope,
+                    range: *range,
+                    length: *length,
+                    retry_after: *retry_after,
+                }))
+            }
+            StreamEvent::NotFetched(failure) => StreamEvent::NotFetched(*failure),
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Origination {
     Accepted(u64),
     /// A connection made to this address, and how many were before it.
     Dialled(SocketAddr, u32),
+    /// A request to a web server for a file from this byte on, and how many were before it.
+    Fetch(String, u64, u32),
     /// A disk operation: what it does, to which torrent and block, and how many were before it.
     Disk(u8, Sha1Hash, u32, u32, u32),
     /// A look-up of this name, and how many were before it.
@@ -145,6 +147,11 @@ impl Names {
         match action {
             Action::Stream(conn, StreamAction::Connect { remote }) => {
                 let name = self.name(|n| Origination::Dialled(*remote, n));
+                self.conns.insert(*conn, name);
+            }
+            Action::Stream(conn, StreamAction::Fetch(get)) => {
+                let (base, first) = (get.url.split('?').next().unwrap_or_default(), get.first);
+                let name = self.name(|n| Origination::Fetch(base.to_string(), first, n));
                 self.conns.insert(*conn, name);
             }
             Action::Stream(conn, StreamAction::Adopt { socket }) => {
@@ -408,7 +415,8 @@ impl<'a> Rerun<'a> {
             }
             StreamEvent::Connected => StreamEvent::Connected,
             StreamEvent::Offered(count) => StreamEvent::Offered(count),
-            StreamEvent::ConnectFailed(_) | StreamEvent::Closed(_) => {
+            StreamEvent::Answered(_) => event,
+            StreamEvent::ConnectFailed(_) | StreamEvent::NotFetched(_) | StreamEvent::Closed(_) => {
                 self.lines.remove(&conn);
                 self.live.remove(name);
                 event

@@ -74,6 +74,9 @@ impl Survey {
             }
             Event::Http(_, HttpEvent::Head { location: Some(url), .. }) => names.meet_in_url(url),
             Event::Command(_, command) => self.command(command),
+            Event::Stream(_, StreamEvent::Answered(head)) => {
+                head.location.iter().for_each(|url| names.meet_in_url(url));
+            }
             Event::Stream(conn, StreamEvent::Received(bytes)) => self.add_bytes(*conn, bytes),
             Event::Stream(..) | Event::Resolved(_, Err(_)) | Event::Disk(..) | Event::Http(..) => {}
         }
@@ -88,7 +91,7 @@ impl Survey {
                 let resumed = add.resume.iter().flat_map(|resume| &resume.peers);
                 resumed.for_each(|peer| names.meet(peer.ip()));
                 let (source, tiers) = (&add.source, add.source.trackers());
-                let trackers = tiers.iter().flatten().chain(&add.trackers);
+                let trackers = tiers.iter().flatten().chain(&add.trackers).chain(&add.mirrors);
                 let http = source.metainfo().map_or(&[][..], |metainfo| metainfo.http_seeds());
                 let seeds = source.web_seeds().iter().chain(http);
                 trackers.chain(seeds).for_each(|url| names.meet_in_url(url));

@@ -96,7 +96,10 @@ impl Conversations {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.talks.remove(conn);
             }
-            StreamEvent::Connected | StreamEvent::Offered(_) => {}
+            StreamEvent::Connected
+            | StreamEvent::Offered(_)
+            | StreamEvent::Answered(_)
+            | StreamEvent::NotFetched(_) => {}
         }
         None
     }
@@ -170,7 +173,10 @@ impl Conversations {
                     talk.open = true;
                 }
             }
-            StreamAction::Decipher(_) | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
+            StreamAction::Decipher(_)
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_)
+            | StreamAction::Fetch(_) => {}
             StreamAction::SendBlock(bytes) => {
                 if let Some(talk) = self.talks.get_mut(conn) {
                     talk.sent += bytes.len() as u64;

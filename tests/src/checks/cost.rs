@@ -49,6 +49,8 @@ pub struct Cost {
     sockets: BTreeMap<SocketToken, IpAddr>,
     conns: BTreeMap<ConnId, IpAddr>,
     exchanges: BTreeMap<ExchangeId, (String, Vec<u8>)>,
+    /// Requests to web seeds, and their hosts.
+    fetches: BTreeMap<ConnId, String>,
     /// Who named an address, or a host, last.
     namers: BTreeMap<SocketAddr, Stranger>,
     referrers: BTreeMap<String, Stranger>,
@@ -69,6 +71,7 @@ impl Default for Cost {
             sockets: BTreeMap::new(),
             conns: BTreeMap::new(),
             exchanges: BTreeMap::new(),
+            fetches: BTreeMap::new(),
             namers: BTreeMap::new(),
             referrers: BTreeMap::new(),
             shares: Vec::new(),
@@ -140,6 +143,9 @@ impl Cost {
     }
 
     fn hear_stream(&mut self, conn: ConnId, event: &StreamEvent) {
+        if let Some(host) = self.fetches.get(&conn).cloned() {
+            return self.hear_fetch(conn, host, event);
+        }
         let Some(ip) = self.conns.get(&conn).copied() else { return };
         match event {
             StreamEvent::Received(bytes) => {
@@ -149,7 +155,28 @@ impl Cost {
             StreamEvent::Closed(_) | StreamEvent::ConnectFailed(_) => {
                 self.ended.push(conn);
             }
-            StreamEvent::Sent(_) | StreamEvent::Offered(_) => {}
+            StreamEvent::Sent(_)
+            | StreamEvent::Offered(_)
+            | StreamEvent::Answered(_)
+            | StreamEvent::NotFetched(_) => {}
+        }
+    }
+
+    /// A web server says something.
+    fn hear_fetch(&mut self, conn: ConnId, host: String, event: &StreamEvent) {
+        let server = Stranger::Server(host);
+        match event {
+            StreamEvent::Answered(head) => {
+                if let Some(url) = &head.location {
+                    self.referrers.insert(host_of(url).to_owned(), server.clone());
+                }
+                self.gave(server, OVERHEAD, 1);
+            }
+            StreamEvent::Received(bytes) => self.gave(server, bytes.len() as u64, 0),
+            _ => {
+                self.gave(server, OVERHEAD, 1);
+                self.ended.push(conn);
+            }
         }
     }
 
@@ -256,6 +283,9 @@ impl Cost {
                 self.conns.insert(conn, remote.ip());
                 self.charge(*remote, &Stranger::Peer(remote.ip()));
             }
+            StreamAction::Fetch(get) => {
+                self.fetches.insert(conn, host_of(&get.url).to_owned());
+            }
             StreamAction::OpenUtp { remote } => {
                 self.conns.insert(conn, remote.ip());
                 self.gave(Stranger::Peer(remote.ip()), OVERHEAD, 1);
@@ -322,7 +352,10 @@ impl Cost {
         for (payer, units) in work.spent().iter().filter(|(_, units)| *units > 0) {
             let stranger = match payer {
                 Payer::Engine => None,
-                Payer::Conn(conn) => self.conns.get(conn).map(|ip| Stranger::Peer(*ip)),
+                Payer::Conn(conn) => {
+                    let server = self.fetches.get(conn).cloned().map(Stranger::Server);
+                    server.or_else(|| self.conns.get(conn).map(|ip| Stranger::Peer(*ip)))
+                }
                 Payer::Datagram(from) => {
                     let local = Stranger::Local(from.ip());
                     let shouts = self.shares.iter().any(|(stranger, _)| *stranger == local);
@@ -338,6 +371,7 @@ impl Cost {
         }
         for conn in self.ended.drain(..) {
             self.conns.remove(&conn);
+            self.fetches.remove(&conn);
         }
         for id in self.done.drain(..) {
             self.exchanges.remove(&id);

@@ -22,7 +22,10 @@ impl Ids {
             Event::Incoming { socket, .. } => {
                 self.sockets.insert(*socket);
             }
-            Event::Stream(conn, StreamEvent::ConnectFailed(_) | StreamEvent::Closed(_)) => {
+            Event::Stream(
+                conn,
+                StreamEvent::ConnectFailed(_) | StreamEvent::NotFetched(_) | StreamEvent::Closed(_),
+            ) => {
                 self.conns.remove(conn);
                 self.ended.insert(*conn);
             }
@@ -41,9 +44,12 @@ impl Ids {
 
     pub(super) fn see(&mut self, action: &Action) -> Result<(), String> {
         let fresh = match action {
-            Action::Stream(conn, StreamAction::Connect { .. } | StreamAction::OpenUtp { .. }) => {
-                self.begin(*conn)
-            }
+            Action::Stream(
+                conn,
+                StreamAction::Connect { .. }
+                | StreamAction::OpenUtp { .. }
+                | StreamAction::Fetch(_),
+            ) => self.begin(*conn),
             Action::Stream(conn, StreamAction::Adopt { socket }) => {
                 self.sockets.remove(socket) && self.begin(*conn)
             }

@@ -7,6 +7,7 @@ mod ids;
 mod model;
 mod politeness;
 mod privacy;
+mod web;
 
 use bytes::Bytes;
 use eddyline::base::ids::ConnId;
@@ -20,6 +21,7 @@ pub use ids::Ids;
 pub use model::Model;
 pub use politeness::Politeness;
 pub use privacy::Privacy;
+pub use web::WebRequests;
 
 /// All checkers of one node.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,7 @@ pub struct Checks {
     conversations: Conversations,
     politeness: Politeness,
     privacy: Privacy,
+    web: WebRequests,
     pub(crate) cost: Cost,
     unchoked: u32,
     /// What was heard of peers and is looked at when the engine has deciphered it.
@@ -44,6 +47,7 @@ impl Checks {
             self.sealed.extend(self.conversations.hear(number as u32, event));
             self.politeness.hear(now, event);
             self.privacy.hear(event);
+            self.web.hear(event);
             self.cost.hear(now, event);
             if let Some(heard) = self.conversations.take_heard() {
                 self.cost.heard(heard);
@@ -85,6 +89,7 @@ impl Checks {
             self.conversations.see(action, &self.model)?;
             self.politeness.see(now, action)?;
             self.privacy.see(action, engine)?;
+            self.web.see(action)?;
             self.cost.see(action);
             if let Some((conn, bytes)) = self.conversations.take_metadata() {
                 self.cost.sent_metadata(conn, bytes);

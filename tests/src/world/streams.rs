@@ -92,6 +92,7 @@ impl World {
     }
 
     pub(super) fn stream(&mut self, id: NodeId, conn: ConnId, action: StreamAction) {
+        let Some(action) = self.web_action(id, conn, action) else { return };
         match action {
             StreamAction::Connect { remote } => {
                 self.nodes[id].tcp_calls += 1;
@@ -139,7 +140,10 @@ impl World {
                 }
             },
             // Those of connections over µTP are performed elsewhere.
-            StreamAction::OpenUtp { .. } | StreamAction::Deliver(_) | StreamAction::Release(_) => {}
+            StreamAction::OpenUtp { .. }
+            | StreamAction::Deliver(_)
+            | StreamAction::Release(_)
+            | StreamAction::Fetch(_) => {}
             StreamAction::Close(mode) => {
                 if let Some((wire, end)) = self.nodes[id].wires.remove(&conn) {
                     let late = self.fault(id, "Close").is_some();

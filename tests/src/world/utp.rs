@@ -98,7 +98,8 @@ impl World {
             StreamAction::Close(_) => drop(self.nodes[id].streams.remove(&conn)),
             StreamAction::Connect { .. }
             | StreamAction::Adopt { .. }
-            | StreamAction::OpenUtp { .. } => {}
+            | StreamAction::OpenUtp { .. }
+            | StreamAction::Fetch(_) => {}
         }
         None
     }

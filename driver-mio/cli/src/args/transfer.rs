@@ -10,7 +10,7 @@ use super::super::units::{parse_duration, parse_rate};
 use super::RecordFlags;
 use super::text::{TRANSFER, below};
 use super::values::{
-    one_explained, one_of, parse_address, parse_bootstrap, parse_ratio, parse_tracker,
+    one_explained, one_of, parse_address, parse_bootstrap, parse_mirror, parse_ratio, parse_tracker,
 };
 use super::way::WayFlags;
 
@@ -111,6 +111,16 @@ pub struct PeerFlags {
                      host.example:6881. Can be given more than once."
     )]
     pub peer: Vec<String>,
+    /// Fetch from this web server too.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = parse_mirror,
+        long_help = "Fetch from this web server too, as if the torrent named it as a web seed: the http or https \
+                     address of the file, or, with a slash at its end, of the folder that the torrent's file or \
+                     folder is in. It may be of a local network. Can be given more than once."
+    )]
+    pub mirror: Vec<String>,
     /// Announce to this tracker too.
     #[arg(
         long,

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use eddyline::base::host_name::parse_host_port;
 use eddyline::tracker::split_udp_url;
 use http::Uri;
+use url::Url;
 
 /// A peer, or a node of the DHT: a numeric address or a name, with a port.
 pub(super) fn parse_address(text: &str) -> Result<String, String> {
@@ -20,6 +21,18 @@ pub(super) fn parse_address(text: &str) -> Result<String, String> {
 /// The same for a node to join the DHT through; nothing stands for none.
 pub(super) fn parse_bootstrap(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Ok(String::new()) } else { parse_address(text) }
+}
+
+/// The address of a web server.
+pub(super) fn parse_mirror(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let host = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+    let host = host.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    if host.is_empty() || blank {
+        return Err("a web server's address is like https://host/folder/".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// The address of a tracker that this program can ask.

@@ -75,7 +75,7 @@ pub enum Event<'a> {
     /// A piece was verified; with -v.
     #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
     Piece { index: u32 },
-    /// A peer connected, was closed or banned; with -v.
+    /// A peer connected, was closed or banned; with -v. A web seed is one with an address of HTTP.
     Peer {
         addr: String,
         client: &'a str,
@@ -132,13 +132,14 @@ pub enum PeerChange {
     Banned,
 }
 
-/// What carries a connection.
+/// What carries a connection; http, requests to a web seed.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(JsonSchema))]
 pub enum Carrier {
     Tcp,
     Utp,
+    Http,
 }
 
 impl From<Transport> for Carrier {
@@ -214,6 +215,7 @@ pub enum Source {
     Lsd,
     Resume,
     User,
+    Torrent,
 }
 
 impl From<PeerSource> for Source {
@@ -264,6 +266,7 @@ pub enum Reason {
     Stopped,
     EncryptionUnsuited,
     NotReading,
+    Failed,
     Other,
 }
 

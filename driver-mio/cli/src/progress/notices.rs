@@ -1,7 +1,7 @@
 //! What the engine tells, in words and as events.
 
 use eddyline::base::ids::TorrentId;
-use eddyline::{EncryptionMethod, Notice, Reachability, Transport};
+use eddyline::{EncryptionMethod, Notice, Reachability, Transport, WebSeedState, WebSeedView};
 
 use super::super::clients::client_name;
 use super::super::output::tell_failure;
@@ -9,7 +9,10 @@ use super::super::passkeys::without_passkey;
 use super::super::session::Session;
 use super::super::units::count;
 use super::Reporter;
-use super::events::{Event, PeerChange, TrackerAnswer, close_reason, reachability, source_words};
+use super::events::{
+    Carrier, Event, PeerChange, Reason, Source, TrackerAnswer, close_reason, reachability,
+    source_words,
+};
 
 impl Reporter {
     /// Tells one notice.
@@ -156,7 +159,34 @@ impl Reporter {
                 }
                 self.say_of(session, item, &format!("peer {addr} sent bad data and is banned"));
             }
+            Notice::WebSeed(torrent, seed) => self.web_seed(session, *torrent, seed),
             _ => {}
+        }
+    }
+
+    /// A web seed works, or does not.
+    fn web_seed(&mut self, session: &Session, torrent: TorrentId, seed: &WebSeedView) {
+        let item = session.item(torrent);
+        let url = without_passkey(&seed.url, self.verbose);
+        let source = if seed.by_user { Source::User } else { Source::Torrent };
+        let (change, text) = match (&seed.message, seed.state) {
+            (Some(why), WebSeedState::GivenUp) => {
+                (PeerChange::Banned, format!("web seed {url} is not asked any more: {why}"))
+            }
+            (Some(why), _) => {
+                let reason = Reason::Failed;
+                (PeerChange::Closed { reason }, format!("web seed {url}: {why}"))
+            }
+            (None, _) => (PeerChange::Connected { source }, format!("web seed {url} works")),
+        };
+        let works = seed.message.is_none();
+        if self.verbose > 0 {
+            let transport = Some(Carrier::Http);
+            let event = Event::Peer { addr: url, client: "", transport, encrypted: None, change };
+            self.event(session, item, event);
+        }
+        if self.verbose > 0 || !works {
+            self.say_of(session, item, &text);
         }
     }
 

@@ -31,7 +31,10 @@ impl Progress {
 pub fn rates(view: &TorrentView) -> (u64, u64) {
     let fetched = matches!(view.state, TorrentState::Downloading | TorrentState::Metadata);
     let (down, up) = (view.down_rate, view.up_rate);
-    (if fetched && view.peers > 0 { down } else { 0 }, if view.peers > 0 { up } else { 0 })
+    (
+        if fetched && view.peers + view.web_seeds > 0 { down } else { 0 },
+        if view.peers > 0 { up } else { 0 },
+    )
 }
 
 /// What was told of one torrent.

@@ -101,6 +101,8 @@ pub struct Transcript {
     pub raw: bool,
     sockets: BTreeMap<SocketToken, SocketAddr>,
     addrs: BTreeMap<ConnId, SocketAddr>,
+    /// What web seeds are asked for, by its address.
+    servers: BTreeMap<ConnId, String>,
     heard: BTreeMap<ConnId, (FrameAssembler, bool)>,
     /// Connections whose bytes are deciphered before they are on record.
     clear: BTreeSet<ConnId>,
@@ -143,6 +145,7 @@ impl Transcript {
 
     fn who(&self, conn: ConnId) -> String {
         let addr = self.addrs.get(&conn).map(ToString::to_string);
+        let addr = addr.or_else(|| self.servers.get(&conn).cloned());
         addr.unwrap_or_else(|| format!("connection {conn:?}"))
     }
 
@@ -197,6 +200,8 @@ impl Transcript {
             StreamEvent::Offered(at_hand) => {
                 format!("{} for {who} at hand", count(*at_hand, "byte"))
             }
+            StreamEvent::Answered(head) => format!("{who} {}", words::http_head(head)),
+            StreamEvent::NotFetched(why) => format!("{who} gives no reply: {why}"),
         };
         Line::new(text, Some(conn), pieces)
     }
@@ -298,6 +303,11 @@ impl Transcript {
             StreamAction::Connect { remote } | StreamAction::OpenUtp { remote } => {
                 self.addrs.insert(conn, *remote);
             }
+            StreamAction::Fetch(get) => {
+                let url = without_passkey(&get.url, 0);
+                let url = printable(url.split('?').next().unwrap_or_default());
+                self.servers.insert(conn, url);
+            }
             StreamAction::Decipher(_) => {
                 // What comes from here on is as it was meant.
                 self.heard.remove(&conn);
@@ -313,6 +323,9 @@ impl Transcript {
         let mut pieces = Vec::new();
         let text = match what {
             StreamAction::Connect { .. } => format!("connect to {who}"),
+            StreamAction::Fetch(get) => {
+                format!("ask {who} for its bytes {} to {}", get.first, get.last)
+            }
             StreamAction::Adopt { .. } => format!("let {who} in"),
             StreamAction::GrantRead(room) => {
                 format!("read up to {} more from {who}", count(*room, "byte"))

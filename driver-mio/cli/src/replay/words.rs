@@ -6,8 +6,8 @@ use eddyline::tracker::{UdpRequest, UdpResponse};
 use eddyline::wire::Message;
 use eddyline::{
     CloseKind, CloseMode, CloseReason, Command, ConnectFailure, DiskOp, DiskOutcome,
-    EncryptionMethod, HttpEvent, Notice, Priority, RateLimits, Rename, StreamKey, TorrentCommand,
-    Transport, WakeReason,
+    EncryptionMethod, HttpEvent, HttpHead, Notice, Priority, RateLimits, Rename, StreamKey,
+    TorrentCommand, Transport, WakeReason,
 };
 
 use super::super::clients::client_name;
@@ -200,6 +200,18 @@ pub fn http(event: &HttpEvent) -> String {
         HttpEvent::Body(bytes) => format!("sends {}", count(bytes.len(), "byte")),
         HttpEvent::Finished => "has sent all of its reply".to_owned(),
         HttpEvent::Failed(why) => format!("gives no reply: {why}"),
+    }
+}
+
+/// The head of a web seed's reply.
+pub fn http_head(head: &HttpHead) -> String {
+    let text = match &head.location {
+        Some(to) => format!("sends us to {}", without_passkey(to, 0)),
+        None => format!("answers with status {}", head.status),
+    };
+    match head.range {
+        Some(range) => format!("{text}, and bytes {} to {}", range.first, range.last),
+        None => text,
     }
 }
 

@@ -1,0 +1,292 @@
+//! Ranges of files from web servers (BEP 19): each is a task that says what comes, as far as it is allowed to.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use eddyline::base::ids::ConnId;
+use eddyline::{
+    CloseKind, Event, HttpFailure, HttpGet, HttpHead, RangeGet, SentRange, StreamAction,
+    StreamEvent,
+};
+use eddyline_disk::mailbox::Mailbox;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HOST,
+    HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Request, Response};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::connect::Way;
+use super::exchange::{Client, absolute, failure};
+use super::kept::Link;
+use super::places::Place;
+use super::target::Target;
+use crate::dns::Names;
+use crate::resolver::Resolver;
+
+/// How long a server has to begin its reply. The engine is less patient.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Requests in progress.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(Mutex<BTreeMap<ConnId, Running>>);
+
+#[derive(Debug)]
+struct Running {
+    credit: Arc<Credit>,
+    /// `None` where there is no thread for it.
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Bytes that may be given to the engine.
+#[derive(Debug, Default)]
+struct Credit {
+    amount: AtomicU64,
+    more: Notify,
+}
+
+impl Credit {
+    fn grant(&self, count: u64) {
+        self.amount.fetch_add(count, Ordering::AcqRel);
+        self.more.notify_one();
+    }
+
+    /// Takes up to `most`, and waits until there is some.
+    async fn take(&self, most: u64) -> u64 {
+        loop {
+            // Only this task takes any.
+            let count = self.amount.load(Ordering::Acquire).min(most);
+            if count > 0 {
+                self.amount.fetch_sub(count, Ordering::AcqRel);
+                return count;
+            }
+            self.more.notified().await;
+        }
+    }
+}
+
+impl Ranges {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnId, Running>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Performs an action on a request, or begins one. Gives it back where it is for another kind of connection.
+    pub(super) fn perform(
+        &self,
+        conn: ConnId,
+        action: StreamAction,
+        begin: impl FnOnce() -> Option<(Arc<Asking>, tokio::runtime::Handle)>,
+    ) -> Option<StreamAction> {
+        match action {
+            StreamAction::Fetch(get) => {
+                let credit = Arc::new(Credit::default());
+                let task = begin().map(|(asking, thread)| {
+                    thread.spawn(asking.ask(conn, *get, credit.clone())).abort_handle()
+                });
+                self.lock().insert(conn, Running { credit, task });
+            }
+            StreamAction::GrantRead(count) => {
+                let running = self.lock();
+                let Some(running) = running.get(&conn) else { return Some(action) };
+                running.credit.grant(count.into());
+            }
+            StreamAction::Close(_) => {
+                if self.lock().remove(&conn).is_none() {
+                    return Some(action);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Takes out of `events`, from one on, what is about requests that the engine has closed meanwhile.
+    pub(super) fn sift(&self, events: &mut Vec<Event>, from: usize) {
+        let mut running = self.lock();
+        let mut number = 0;
+        events.retain(|event| {
+            number += 1;
+            let Event::Stream(conn, event) = event else { return true };
+            let over = matches!(event, StreamEvent::Closed(_) | StreamEvent::NotFetched(_));
+            number <= from
+                || if over { running.remove(conn).is_some() } else { running.contains_key(conn) }
+        });
+    }
+}
+
+/// What requests are made with.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) client: Client,
+    pub(super) names: Names,
+    pub(super) mailbox: Mailbox,
+}
+
+impl Asking {
+    /// Makes a request and tells what comes of it.
+    async fn ask(self: Arc<Self>, conn: ConnId, get: RangeGet, credit: Arc<Credit>) {
+        let tell = |event| self.mailbox.leave([Event::Stream(conn, event)]);
+        let resolver = self.names.resolver();
+        let answer = tokio::time::timeout(PATIENCE, self.client.ask_range(&get, resolver)).await;
+        let Answer { target, link, response, place } = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => return tell(StreamEvent::NotFetched(why)),
+            Err(_) => return tell(StreamEvent::NotFetched(HttpFailure::TimedOut)),
+        };
+        let head = head_of(&response, &get, &link);
+        if head.status < 300 && is_encoded(response.headers()) {
+            return tell(StreamEvent::NotFetched(HttpFailure::BadReply));
+        }
+        tell(StreamEvent::Answered(Box::new(head)));
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return tell(StreamEvent::Closed(CloseKind::Reset)) };
+            let mut bytes = frame.into_data().unwrap_or_default();
+            while !bytes.is_empty() {
+                let count = credit.take(bytes.len() as u64).await;
+                tell(StreamEvent::Received(bytes.split_to(count as usize)));
+            }
+        }
+        drop(place);
+        self.client.kept.put(target.origin, link);
+        tell(StreamEvent::Closed(CloseKind::Eof));
+    }
+}
+
+/// A reply that has begun.
+struct Answer {
+    target: Target,
+    link: Link,
+    response: Response<Incoming>,
+    place: Place,
+}
+
+impl Client {
+    /// Asks for a range, over a connection that was kept or another one.
+    async fn ask_range(&self, get: &RangeGet, resolver: &Resolver) -> Result<Answer, HttpFailure> {
+        let target = Target::parse(&get.url).ok_or(HttpFailure::BadUrl)?;
+        let standing = resolver.policy().standing();
+        if let Some(mut link) = self.kept.take(&target.origin, None, get.only, standing.as_deref())
+            && let Some(place) = self.places.take(link.remote).await
+        {
+            match self.send_range(&mut link, &target, get).await {
+                // The server has closed it meanwhile, as it may: it is asked again.
+                Err(HttpFailure::Closed) => {}
+                response => return Ok(Answer { response: response?, target, link, place }),
+            }
+        }
+        let (url, timeout) = (get.url.clone(), PATIENCE);
+        let way = HttpGet { url, ipv6: None, only: get.only, max_body: 0, timeout };
+        let way = Way::find(&target, &way, resolver).await?;
+        let (mut link, place) = way.connect(&target, resolver.policy(), &self.places).await?;
+        link.standing = standing;
+        let response = self.send_range(&mut link, &target, get).await?;
+        Ok(Answer { target, link, response, place })
+    }
+
+    async fn send_range(
+        &self,
+        link: &mut Link,
+        target: &Target,
+        get: &RangeGet,
+    ) -> Result<Response<Incoming>, HttpFailure> {
+        let mut request = Request::get(target.path.clone())
+            .header(HOST, &target.host)
+            .header(USER_AGENT, &self.user_agent)
+            .header(ACCEPT, "*/*")
+            // A range of what is compressed is of no use.
+            .header(ACCEPT_ENCODING, "identity")
+            .header(RANGE, format!("bytes={}-{}", get.first, get.last));
+        if let Some(authorization) = &target.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
+        link.sender.send_request(request).await.map_err(|error| failure(&error))
+    }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    text(headers, CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
+}
+
+fn head_of(response: &Response<Incoming>, get: &RangeGet, link: &Link) -> HttpHead {
+    let headers = response.headers();
+    let location = headers
+        .get(LOCATION)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .and_then(|location| absolute(&get.url, location.trim()));
+    HttpHead {
+        status: response.status().as_u16(),
+        location,
+        scope: link.widest,
+        range: text(headers, CONTENT_RANGE).and_then(range),
+        length: text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        retry_after: text(headers, RETRY_AFTER).and_then(|after| after.parse().ok()),
+    }
+}
+
+/// `bytes FIRST-LAST/TOTAL`, the last of which may be `*`.
+fn range(text: &str) -> Option<SentRange> {
+    let (unit, rest) = text.split_once(' ')?;
+    let (range, total) = rest.trim().split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = match total.trim() {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    let range =
+        SentRange { first: first.trim().parse().ok()?, last: last.trim().parse().ok()?, total };
+    unit.eq_ignore_ascii_case("bytes").then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Unit tests of ranges.
+
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_as_servers_write_it() {
+        let sent = |first, last, total| Some(SentRange { first, last, total });
+        assert_eq!(range("bytes 0-499/1234"), sent(0, 499, Some(1234)));
+        assert_eq!(range("Bytes  5-6/*"), sent(5, 6, None));
+        for text in ["", "bytes */100", "bytes 1-2", "items 1-2/3", "bytes 1-x/3", "bytes -1-2/3"] {
+            assert_eq!(range(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_than_was_granted_and_who_finds_nothing_waits() {
+        let credit = Arc::new(Credit::default());
+        credit.grant(10);
+        assert_eq!(credit.take(7).await, 7);
+        assert_eq!(credit.take(7).await, 3);
+        let waiting = tokio::spawn({
+            let credit = credit.clone();
+            async move { credit.take(7).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        credit.grant(2);
+        assert_eq!(waiting.await.unwrap(), 2);
+    }
+}

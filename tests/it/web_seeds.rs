@@ -1,0 +1,258 @@
+//! Web seeds: servers that have the files of a torrent (BEP 19), honest and otherwise.
+
+use eddyline::base::addr::Scope;
+use eddyline::trace::{Replayer, Trace};
+use eddyline::{
+    AddTorrent, Command, Notice, RateLimits, TorrentCommand, WebSeedState, WebSeedView,
+};
+use eddyline_sim::{Content, Manners, NodeId, WebServer, World};
+
+const HOST: &str = "http://web.example/";
+
+fn one_file() -> Content {
+    Content::new("file", 20_000_000, 262_144)
+}
+
+fn many_files() -> Content {
+    let lengths = [700_000, 1, 300_001, 0, 16_384, 5_000_000, 12, 40_000, 2_000_000];
+    Content::with_files("folder", &lengths, 65_536, &[])
+}
+
+/// A world in which a node fetches a torrent from these servers, and nobody else.
+fn world(content: &Content, servers: &[(&str, WebServer)]) -> (World, NodeId) {
+    let mut world = World::new(1);
+    let node = world.add_node();
+    for (base, server) in servers {
+        world.web.servers.insert((*base).to_owned(), server.clone());
+    }
+    let bases: Vec<String> = servers.iter().map(|(base, _)| (*base).to_owned()).collect();
+    add(&mut world, node, content, &bases, &[]);
+    (world, node)
+}
+
+/// Adds a torrent that names these web seeds, and these that the user names.
+fn add(world: &mut World, node: NodeId, content: &Content, seeds: &[String], mirrors: &[String]) {
+    world.know(content);
+    let mut add = AddTorrent::new(content.naming_web_seeds(seeds).metainfo);
+    add.mirrors = mirrors.to_vec();
+    add.overwrite = true;
+    world.command(node, Command::Add(Box::new(add)));
+}
+
+fn seeds(world: &World, node: NodeId) -> Vec<WebSeedView> {
+    let node = world.node(node);
+    node.engine.web_seeds(node.torrents()[0])
+}
+
+fn wasted(world: &World, node: NodeId) -> u64 {
+    let node = world.node(node);
+    node.engine.torrent(node.torrents()[0]).expect("there").wasted
+}
+
+#[test]
+fn a_torrent_is_fetched_from_a_web_seed_with_no_peer_at_all() {
+    for content in [one_file(), many_files()] {
+        let (mut world, node) = world(&content, &[(HOST, WebServer::new(&content))]);
+        assert!(world.run_until(60, |world| world.is_complete(node)));
+        let server = &world.web.servers[HOST];
+        // Whole runs: few requests, and every byte once.
+        assert_eq!(server.sent, content.metainfo.layout().payload_length());
+        assert!(server.asked.len() < 30, "{} requests", server.asked.len());
+        assert_eq!(wasted(&world, node), 0);
+        assert!(server.most_open >= 2, "more is asked at once as it gets faster");
+    }
+}
+
+#[test]
+fn a_server_and_peers_bring_what_they_can_together() {
+    let content = one_file();
+    let mut world = World::new(2);
+    let (seed, node) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    let server = WebServer::new(&content).at_rate(2_000_000);
+    world.web.servers.insert(HOST.to_owned(), server);
+    let peers = vec![world.node(seed).addr];
+    let limits = RateLimits { down: Some(6_000_000), up: None };
+    add(&mut world, node, &content, &[HOST.to_owned()], &[]);
+    world.run(1);
+    let id = world.node(node).torrents()[0];
+    let source = eddyline::PeerSource::User;
+    world.command(node, TorrentCommand::AddPeers { peers, source }.of(id));
+    world.command(node, TorrentCommand::SetLimits(limits).of(id));
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+    let sent = world.web.servers[HOST].sent;
+    assert!(sent > 2_000_000 && sent < 18_000_000, "the web seed brought {sent}");
+}
+
+#[test]
+fn a_limit_holds_for_web_seeds_as_for_peers() {
+    let content = Content::new("file", 4_000_000, 262_144);
+    let mut world = World::new(3);
+    let node = world.add_node();
+    world.web.servers.insert(HOST.to_owned(), WebServer::new(&content));
+    world.command(node, Command::SetLimits(RateLimits { down: Some(200_000), up: None }));
+    add(&mut world, node, &content, &[HOST.to_owned()], &[]);
+    assert!(!world.run_until(18, |world| world.is_complete(node)));
+    assert!(world.run_until(6, |world| world.is_complete(node)));
+}
+
+#[test]
+fn who_lies_is_given_up_when_the_bad_block_is_pinned_on_it() {
+    let content = one_file();
+    let (liar, honest) = ("http://liar.example/", HOST);
+    let servers =
+        [(liar, WebServer::new(&content).with(Manners::Lying)), (honest, WebServer::new(&content))];
+    let (mut world, node) = world(&content, &servers);
+    assert!(world.run_until(120, |world| world.is_complete(node)));
+    let views = seeds(&world, node);
+    let of = |url: &str| views.iter().find(|view| view.url == url).expect("known");
+    assert_eq!(of(liar).state, WebSeedState::GivenUp);
+    assert_eq!(of(liar).message.as_deref(), Some("the server sends bad data"));
+    assert_ne!(of(honest).state, WebSeedState::GivenUp);
+    let told = |notice: &Notice| matches!(notice, Notice::WebSeed(_, seed) if seed.url == liar);
+    assert!(world.node(node).notices.iter().any(told));
+}
+
+#[test]
+fn a_liar_among_peers_is_found_and_no_honest_peer_is_banned() {
+    let content = one_file();
+    let mut world = World::new(4);
+    let (seed, node) = (world.add_node(), world.add_node());
+    world.seed(seed, &content);
+    let server = WebServer::new(&content).with(Manners::Lying).at_rate(500_000);
+    world.web.servers.insert(HOST.to_owned(), server);
+    add(&mut world, node, &content, &[HOST.to_owned()], &[]);
+    world.run(1);
+    let (id, peers) = (world.node(node).torrents()[0], vec![world.node(seed).addr]);
+    let source = eddyline::PeerSource::User;
+    world.command(node, TorrentCommand::AddPeers { peers, source }.of(id));
+    assert!(world.run_until(120, |world| world.is_complete(node)));
+    assert_eq!(seeds(&world, node)[0].state, WebSeedState::GivenUp);
+    let banned = |notice: &Notice| matches!(notice, Notice::PeerBanned(..));
+    assert!(!world.node(node).notices.iter().any(banned));
+}
+
+#[test]
+fn dead_and_odd_servers_do_not_slow_a_good_one() {
+    let content = one_file();
+    let alone = {
+        let (mut world, node) = world(&content, &[(HOST, WebServer::new(&content))]);
+        assert!(world.run_until(60, |world| world.is_complete(node)));
+        world.now()
+    };
+    let names: Vec<String> = (0..40).map(|n| format!("http://odd{n}.example/")).collect();
+    let manners = [
+        Manners::Silent,
+        Manners::Stuck,
+        Manners::Status(500),
+        Manners::Status(404),
+        Manners::WrongRange,
+        Manners::Endless,
+        Manners::Busy(9, 30),
+        Manners::CutShort(100),
+    ];
+    let mut servers: Vec<(&str, WebServer)> = Vec::new();
+    for (name, manners) in names.iter().zip(manners.iter().cycle()) {
+        servers.push((name, WebServer::new(&content).with(manners.clone())));
+    }
+    servers.push((HOST, WebServer::new(&content)));
+    let (mut world, node) = world(&content, &servers);
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+    let (took, alone) = (world.now().as_millis() - 1000, alone.as_millis() - 1000);
+    assert!(took <= 2 * alone + 15_000, "{took} ms, and {alone} ms alone");
+}
+
+#[test]
+fn what_is_cut_short_is_fetched_in_parts() {
+    let content = Content::new("file", 3_000_000, 65_536);
+    let server = WebServer::new(&content).with(Manners::CutShort(200_000));
+    let (mut world, node) = world(&content, &[(HOST, server)]);
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+    assert_eq!(world.web.servers[HOST].sent, 3_000_000);
+}
+
+#[test]
+fn a_server_that_knows_no_ranges_sends_no_more_than_twice_what_is_taken() {
+    for content in [Content::new("file", 3_000_000, 65_536), many_files()] {
+        let server = WebServer::new(&content).with(Manners::NoRanges);
+        let (mut world, node) = world(&content, &[(HOST, server)]);
+        world.run_until(200, |world| world.is_complete(node));
+        let sent = world.web.servers[HOST].sent;
+        let view = world.node(node).engine.torrent(world.node(node).torrents()[0]).unwrap();
+        assert!(view.done > 0 && sent <= 2 * view.done + 600_000, "{sent} for {}", view.done);
+    }
+}
+
+#[test]
+fn a_file_that_one_server_lacks_comes_from_another() {
+    let content = many_files();
+    let servers = [
+        (HOST, WebServer::new(&content).with(Manners::Lacks(5))),
+        ("http://other.example/", WebServer::new(&content).with(Manners::Lacks(0))),
+    ];
+    let (mut world, node) = world(&content, &servers);
+    assert!(world.run_until(120, |world| world.is_complete(node)));
+}
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    let server = WebServer::new(&content).with(Manners::Busy(1, 40));
+    let (mut world, node) = world(&content, &[(HOST, server)]);
+    assert!(!world.run_until(39, |world| world.is_complete(node)));
+    assert!(world.run_until(5, |world| world.is_complete(node)));
+}
+
+#[test]
+fn no_torrent_and_no_redirect_leads_into_a_private_network_and_the_user_may_go_there() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    let near = "http://near.example/";
+    let mut local = WebServer::new(&content);
+    local.scope = Scope::Local;
+    let to_near = WebServer::new(&content).with(Manners::Moved("http://near.example".into()));
+    let (mut world, node) = world(&content, &[(near, local.clone()), (HOST, to_near)]);
+    world.run(120);
+    assert!(!world.is_complete(node));
+    assert!(world.web.servers[near].asked.is_empty());
+    let mut world = World::new(7);
+    let node = world.add_node();
+    world.web.servers.insert(near.to_owned(), local);
+    add(&mut world, node, &content, &[], &[near.to_owned()]);
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+}
+
+#[test]
+fn a_download_that_pauses_asks_web_seeds_for_nothing_and_goes_on_where_it_was() {
+    let content = one_file();
+    let (mut world, node) = world(&content, &[(HOST, WebServer::new(&content))]);
+    world.run(2);
+    let id = world.node(node).torrents()[0];
+    world.command(node, TorrentCommand::Pause.of(id));
+    world.run(1);
+    assert_eq!(world.web.servers[HOST].open, 0);
+    let sent = world.web.servers[HOST].sent;
+    world.run(10);
+    assert_eq!(world.web.servers[HOST].sent, sent);
+    world.command(node, TorrentCommand::Resume.of(id));
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+    assert!(world.web.servers[HOST].sent < 20_000_000 + 3_000_000);
+}
+
+#[test]
+fn a_run_with_web_seeds_replays_and_its_trace_has_no_content() {
+    let content = one_file();
+    let mut world = World::new(9);
+    let node = world.add_node();
+    world.node_mut(node).record();
+    world.web.servers.insert(HOST.to_owned(), WebServer::new(&content));
+    add(&mut world, node, &content, &[HOST.to_owned()], &[]);
+    assert!(world.run_until(60, |world| world.is_complete(node)));
+    let digest = world.node(node).digest();
+    let bytes = world.node_mut(node).trace();
+    assert!(bytes.len() < 300_000, "{} bytes", bytes.len());
+    let mut replayer = Replayer::new(Trace::parse(bytes).expect("whole")).expect("it begins");
+    while let Some(repeated) = replayer.forward().expect("whole") {
+        repeated.same().expect("it goes the same way");
+    }
+    assert_eq!(replayer.chain().value(), digest);
+}

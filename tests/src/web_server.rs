@@ -1,0 +1,202 @@
+//! Simulated web servers that have the files of a torrent, or say so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use eddyline::base::addr::Scope;
+use eddyline::{HttpHead, RangeGet, SentRange};
+
+use crate::content::Content;
+
+/// How a server behaves.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Manners {
+    /// As it should.
+    #[default]
+    Honest,
+    /// It sends whole files whatever is asked for.
+    NoRanges,
+    /// It sends other bytes.
+    Lying,
+    /// It hangs up after this many bytes of a body.
+    CutShort(u64),
+    /// It never stops sending.
+    Endless,
+    /// It takes requests and says nothing.
+    Silent,
+    /// It says that it will send, and does not.
+    Stuck,
+    /// It sends another range than was asked for, and says which.
+    WrongRange,
+    /// It has all files but this one.
+    Lacks(usize),
+    /// It has enough to do for this many requests, and says for how many seconds.
+    Busy(u32, u32),
+    /// Everything is somewhere else.
+    Moved(String),
+    /// It fails with this status.
+    Status(u16),
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct WebServer {
+    content: Content,
+    /// How it behaves.
+    pub manners: Manners,
+    /// Bytes a second for each request.
+    pub rate: u64,
+    /// Where it is.
+    pub scope: Scope,
+    /// All that was asked for.
+    pub asked: Vec<RangeGet>,
+    /// Bytes of bodies that it sent.
+    pub sent: u64,
+    /// Requests that are being answered, now and at the most at the same time.
+    pub open: u32,
+    /// The most that there were.
+    pub most_open: u32,
+}
+
+impl WebServer {
+    /// An honest server on the internet that has `content`.
+    pub fn new(content: &Content) -> Self {
+        Self {
+            content: content.clone(),
+            manners: Manners::Honest,
+            rate: 5_000_000,
+            scope: Scope::Public,
+            asked: Vec::new(),
+            sent: 0,
+            open: 0,
+            most_open: 0,
+        }
+    }
+
+    /// The same with other manners.
+    #[must_use]
+    pub fn with(mut self, manners: Manners) -> Self {
+        self.manners = manners;
+        self
+    }
+
+    /// The same with another rate.
+    #[must_use]
+    pub fn at_rate(mut self, rate: u64) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// The file at what stands behind its address, with its number.
+    fn file(&self, path: &str) -> Option<(usize, Bytes)> {
+        let mut files = self.content.metainfo.layout().files().iter().enumerate();
+        let named = |path: &str, parts: &[String]| path == parts.join("/") || path.is_empty();
+        let (index, file) = files.find(|(_, file)| {
+            file.is_stored() && named(path.trim_start_matches('/'), &file.path)
+        })?;
+        let begin = file.offset as usize;
+        Some((index, self.content.bytes.slice(begin..begin + file.length as usize)))
+    }
+
+    /// What it answers: the head, the body, and whether the connection ends well behind that; `None` for nothing.
+    pub(crate) fn answer(&mut self, path: &str, get: &RangeGet) -> Option<Reply> {
+        self.asked.push(get.clone());
+        let found = self.file(path).filter(|(index, _)| self.manners != Manners::Lacks(*index));
+        let Some((_, whole)) = found else { return Some(self.plain(404)) };
+        let length = whole.len() as u64;
+        if get.first >= length || get.last < get.first {
+            return Some(self.plain(416));
+        }
+        let last = get.last.min(length - 1);
+        let mut range = SentRange { first: get.first, last, total: Some(length) };
+        let mut body = whole.slice(get.first as usize..last as usize + 1);
+        let mut whole_body = true;
+        match &mut self.manners {
+            Manners::Silent => return None,
+            Manners::Status(status) => return Some(reply(*status, self.scope)),
+            Manners::Busy(left, seconds) if *left > 0 => {
+                *left -= 1;
+                let mut busy = reply(503, self.scope);
+                busy.head.retry_after = Some(*seconds);
+                return Some(busy);
+            }
+            Manners::Moved(to) => {
+                let mut moved = reply(302, self.scope);
+                moved.head.location = Some(format!("{to}{path}"));
+                return Some(moved);
+            }
+            Manners::NoRanges => {
+                let head = HttpHead { length: Some(length), ..reply(200, self.scope).head };
+                return Some(Reply { head, body: whole, whole: true });
+            }
+            Manners::Lying => body = body.iter().map(|byte| byte ^ 1).collect(),
+            Manners::CutShort(most) => {
+                whole_body = body.len() as u64 <= *most;
+                body.truncate(usize::try_from(*most).unwrap_or(usize::MAX));
+            }
+            Manners::Endless => body = [body, Bytes::from(vec![1; 1 << 20])].concat().into(),
+            Manners::Stuck => body.clear(),
+            Manners::WrongRange => range.first += 1,
+            _ => {}
+        }
+        let head = HttpHead { range: Some(range), ..reply(206, self.scope).head };
+        let whole = whole_body && self.manners != Manners::Stuck;
+        Some(Reply { head, body, whole })
+    }
+
+    fn plain(&self, status: u16) -> Reply {
+        reply(status, self.scope)
+    }
+
+    /// Whether it leaves a connection open though it has nothing to send.
+    pub(crate) fn hangs(&self) -> bool {
+        self.manners == Manners::Stuck
+    }
+}
+
+/// A reply.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: HttpHead,
+    pub(crate) body: Bytes,
+    /// The connection ends as it should.
+    pub(crate) whole: bool,
+}
+
+fn reply(status: u16, scope: Scope) -> Reply {
+    let (location, range, length, retry_after) = (None, None, None, None);
+    let head = HttpHead { status, location, scope, range, length, retry_after };
+    Reply { head, body: Bytes::new(), whole: true }
+}
+
+/// A request on its way, in the driver of a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Download {
+    pub(crate) server: String,
+    pub(crate) body: Bytes,
+    pub(crate) whole: bool,
+    pub(crate) credit: u64,
+    pub(crate) answered: bool,
+    pub(crate) hangs: bool,
+    /// Its next part is on its way.
+    pub(crate) scheduled: bool,
+}
+
+/// All servers, by the beginning of their addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Web {
+    /// The servers.
+    pub servers: BTreeMap<String, WebServer>,
+}
+
+impl Web {
+    /// The server of an address, and what stands behind its own part of it.
+    pub(crate) fn find<'a>(&self, url: &'a str) -> Option<(String, &'a str)> {
+        let found = self.servers.keys().rev().find(|base| url.starts_with(base.as_str()))?;
+        Some((found.clone(), &url[found.len()..]))
+    }
+}
+
+/// How long a part of a body takes.
+pub(crate) const PART: Duration = Duration::from_millis(20);
