@@ -1,9 +1,9 @@
 //! Web seeds that nginx serves.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::lab::{Lab, Process, bytes, eddyline, free_port, succeed, wait_until};
+use crate::lab::{Lab, Process, bytes, free_port, wait_until};
 
 /// Writes a configuration by which nginx serves `root` at `address`, as one process that needs no rights.
 fn configure(lab: &Lab, root: &Path, address: &str) -> PathBuf {
@@ -58,36 +58,4 @@ fn a_file_and_a_folder_are_fetched_from_nginx_with_no_peer_at_all() {
         let has = |text: &str| output.iter().any(|line| line.contains(text));
         assert!(has("\"transport\":\"http\"") && has("\"state\":\"connected\""), "{output:#?}");
     }
-}
-
-#[test]
-fn a_torrent_made_with_a_web_seed_is_fetched_from_there() {
-    // Such an address leads to the internet only, so this host has one: in a network of its own.
-    let runs = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["-rn", "sh", "-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !runs("ip link set lo up && ip addr add 20.1.1.1/32 dev lo") {
-        return eprintln!("not tried here: no network namespaces, or no `ip`");
-    }
-    let lab = Lab::with_file(5_000_003, &[]);
-    let torrent = lab.dir("made").join("x.torrent");
-    let mut create = eddyline();
-    create.arg("create").arg(&lab.payload).arg("-o").arg(&torrent);
-    succeed(create.args(["--web-seed", "http://20.1.1.1:8080/"]));
-    let info = succeed(eddyline().arg("info").arg(&torrent)).stdout;
-    assert!(String::from_utf8_lossy(&info).contains("http://20.1.1.1:8080/"));
-    let conf = configure(&lab, lab.source(), "20.1.1.1:8080");
-    let script = "ip link set lo up && ip addr add 20.1.1.1/32 dev lo && \
-                  { nginx -c \"$1\" -e stderr & server=$!; }; shift; \"$@\"; code=$?; kill $server; exit $code";
-    let program = lab.download("fetched");
-    let mut command = Command::new("unshare");
-    command.args(["-rn", "sh", "-c", script, "sh"]).arg(conf).arg(program.get_program());
-    command.arg("--no-config").arg("download").arg(&torrent).arg("--dir").arg(lab.dir("fetched"));
-    command.args(["--port", "0", "--stop-timeout", "60s", "-v", "--no-dht", "--no-lsd"]);
-    command.arg("--state-dir").arg(lab.dir("state"));
-    let mut download = Process::start(&mut command);
-    assert_eq!(download.wait(), 0, "{:#?}", download.output());
-    lab.assert_same("fetched");
 }

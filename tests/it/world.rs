@@ -64,18 +64,24 @@ fn disturb_storage(world: &mut World, action: &str, nodes: [usize; 2], second: u
     }
 }
 
+/// What is fetched from a web server where requests to one shall fail.
+fn with_web_seed(world: &mut World, action: &str, content: Content) -> Content {
+    if action != "Fetch" {
+        return content;
+    }
+    let url = "http://web.example/".to_owned();
+    let content = content.naming_web_seeds(std::slice::from_ref(&url));
+    world.web.servers.insert(url, WebServer::new(&content).at_rate(100_000));
+    content
+}
+
 #[test]
 fn every_kind_of_fault_happens_and_none_keeps_a_download_from_its_end() {
     for (action, faults) in FAULT_TABLE {
         for fault in *faults {
             let content = Content::tracked("faults", 3_000_000, 1 << 20, &[UDP, HTTP]);
             let mut world = World::new(31);
-            let web =
-                if *action == "Fetch" { vec!["http://web.example/".to_owned()] } else { vec![] };
-            let content = content.naming_web_seeds(&web);
-            for url in web {
-                world.web.servers.insert(url, WebServer::new(&content).at_rate(100_000));
-            }
+            let content = with_web_seed(&mut world, action, content);
             add_udp_tracker(&mut world);
             world.trackers.insert(HTTP.into(), Tracker { interval: 60, ..Tracker::default() });
             let (seed, leech) = (world.add_node(), world.add_node());
