@@ -313,12 +313,14 @@ fn peers_that_are_interested_and_ask_for_nothing_do_not_keep_others_from_a_seed(
     let says = [Message::HaveNone, Message::Interested];
     let (mut world, seed) = taken(18, &content, true, &says);
     world.run(120);
-    let leechers: Vec<NodeId> = (0..5).map(|_| world.add_node()).collect();
-    for leecher in &leechers {
-        world.leech(*leecher, &content, &[seed]);
+    // Whatever rank their addresses have.
+    for n in 0..10 {
+        let puppet = Puppet::new(&content, b'n').called(id(500 + n)).opening(says.to_vec());
+        world.connect_script_from(seed, addr(&format!("3{n}.0.0.1:7")), puppet.boxed());
+        world.run(1);
     }
-    let done = |world: &World| leechers.iter().all(|leecher| world.is_complete(*leecher));
-    assert!(world.run_until(120, done));
+    let welcome = (0..10).filter(|n| from_host(&world, seed, &format!("3{n}.0.0.1")) == 1).count();
+    assert_eq!(welcome, 10);
 }
 
 #[test]
