@@ -155,7 +155,7 @@ fn ask(client: &Arc<Client>, names: &Names, get: HttpGet) -> Result<String, Http
 }
 
 fn client() -> Arc<Client> {
-    Arc::new(Client { places: Places::new(8, Duration::ZERO), ..Client::new("test") })
+    Arc::new(Client { places: Places::new(8, Duration::ZERO), ..Client::new("test", Duration::ZERO) })
 }
 
 #[test]
