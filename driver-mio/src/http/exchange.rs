@@ -109,7 +109,7 @@ pub(super) async fn over(
         request = request.header(PROXY_AUTHORIZATION, login);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
-    let response = link.sender.send_request(request).await.map_err(|error| failure(&error))?;
+    let response = link.ask(request).await?;
     let location = response
         .headers()
         .get(LOCATION)

@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use eddyline::HttpFailure;
 use eddyline::base::addr::{Scope, scope};
 use eddyline::base::prefix::Prefix;
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::HeaderValue;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use super::before_head::BeforeHead;
+use super::exchange::failure;
 use super::target::Origin;
 use crate::standing::Standing;
 
@@ -31,7 +36,8 @@ const MAX_LINES: usize = 128;
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Empty<Bytes>>,
+    before_head: BeforeHead,
     /// Where it leads; that is a proxy where there is one.
     pub(super) remote: SocketAddr,
     /// The most public of the addresses that its host had.
@@ -75,9 +81,24 @@ impl Link {
         builder.allow_obsolete_multiline_headers_in_responses(true);
         builder.ignore_invalid_headers_in_responses(true);
         builder.max_headers(MAX_LINES).max_buf_size(MAX_HEAD).title_case_headers(true);
+        let (before_head, stream) = BeforeHead::over(stream);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let work = Work(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender, remote, widest, behind: None, standing: None, work })
+        Ok(Self { sender, before_head, remote, widest, behind: None, standing: None, work })
+    }
+
+    /// Sends a request, and waits for the head of the answer.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, HttpFailure> {
+        self.before_head.asked();
+        let answer = self.sender.send_request(request).await;
+        if self.before_head.is_used_up() {
+            return Err(HttpFailure::BadReply);
+        }
+        self.before_head.answered();
+        answer.map_err(|error| failure(&error))
     }
 
     fn is_usable(&self) -> bool {

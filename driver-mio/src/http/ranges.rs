@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connect::Way;
-use super::exchange::{Client, absolute, failure};
+use super::exchange::{Client, absolute};
 use super::kept::Link;
 use super::places::Place;
 use super::target::Target;
@@ -215,7 +215,7 @@ impl Client {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
-        link.sender.send_request(request).await.map_err(|error| failure(&error))
+        link.ask(request).await
     }
 }
 

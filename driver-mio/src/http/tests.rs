@@ -155,7 +155,10 @@ fn ask(client: &Arc<Client>, names: &Names, get: HttpGet) -> Result<String, Http
 }
 
 fn client() -> Arc<Client> {
-    Arc::new(Client { places: Places::new(8, Duration::ZERO), ..Client::new("test", Duration::ZERO) })
+    Arc::new(Client {
+        places: Places::new(8, Duration::ZERO),
+        ..Client::new("test", Duration::ZERO)
+    })
 }
 
 #[test]
@@ -220,4 +223,21 @@ fn a_server_that_falls_silent_in_the_middle_of_a_body_is_late_and_not_wrong() {
     let get = HttpGet { timeout: Duration::from_secs(1), ..get(url) };
     assert!(matches!(fetch(&get, "test", &names()), Err(HttpFailure::TimedOut)));
     silent.join().unwrap();
+}
+
+#[test]
+fn a_server_that_says_without_end_that_one_may_go_on_is_cut_off() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    let flood = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        let sent = (0..).take_while(|_| stream.write_all(&interim).is_ok()).count();
+        sent * interim.len()
+    });
+    let get = HttpGet { timeout: Duration::from_secs(60), ..get(url) };
+    assert!(matches!(fetch(&get, "test", &names()), Err(HttpFailure::BadReply)));
+    // What the kernel had room for was sent as well.
+    let sent = flood.join().unwrap();
+    assert!(sent < 32 << 20, "{sent} bytes");
 }
