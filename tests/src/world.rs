@@ -29,7 +29,7 @@ use eddyline::base::rng::{Rng, Seed};
 use eddyline::base::time::Instant;
 use eddyline::{
     Action, AddTorrent, Command, Config, DiskOp, Event, HttpAction, HttpGet, PeerSource, RangeGet,
-    RateLimits, Tag, TorrentCommand,
+    Tag, TorrentCommand,
 };
 
 use crate::content::Content;
@@ -40,6 +40,7 @@ use crate::scripted::Script;
 use crate::tracker::{Tracker, UdpTracker};
 use crate::web_server::Web;
 
+pub use embedder::PeerOptions;
 pub(crate) use strangers::Responder;
 pub(crate) use utp::UtpStream;
 pub(crate) use utp_strangers::UtpStranger;
@@ -48,21 +49,6 @@ pub(crate) use utp_strangers::UtpStranger;
 pub(crate) const PORT: u16 = 6881;
 /// The UDP socket of every node.
 pub(crate) const UDP: UdpSocketId = UdpSocketId(0);
-
-/// How a torrent is added to a node.
-#[derive(Clone, Debug, Default)]
-pub struct PeerOptions {
-    /// Peers to connect to.
-    pub peers: Vec<SocketAddr>,
-    /// Fetch in order.
-    pub sequential: bool,
-    /// Limits of the torrent.
-    pub limits: RateLimits,
-    /// The disk holds the content already.
-    pub has_content: bool,
-    /// Files in which nothing of the torrent is found are left alone.
-    pub careful: bool,
-}
 
 pub(crate) enum Happening {
     /// For the driver of a node, unless its power has failed since.

@@ -1,14 +1,30 @@
-//! What an embedder does with what its engine tells it.
+//! What an embedder asks of its engine, and does with what that tells it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use eddyline::Notice;
+use eddyline::{Notice, RateLimits};
 
 use super::{AtNode, World};
 use crate::node::NodeId;
 
 /// Longest time that an embedder takes to load a torrent.
 const LOADING: Duration = Duration::from_millis(200);
+
+/// How a torrent is added to a node.
+#[derive(Clone, Debug, Default)]
+pub struct PeerOptions {
+    /// Peers to connect to.
+    pub peers: Vec<SocketAddr>,
+    /// Fetch in order.
+    pub sequential: bool,
+    /// Limits of the torrent.
+    pub limits: RateLimits,
+    /// The disk holds the content already.
+    pub has_content: bool,
+    /// Files in which nothing of the torrent is found are left alone.
+    pub careful: bool,
+}
 
 impl World {
     pub(super) fn noticed(&mut self, id: NodeId, notice: Notice) {

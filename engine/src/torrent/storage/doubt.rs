@@ -22,7 +22,6 @@ pub(in crate::torrent) struct Doubt {
     /// Pieces written since the last sync began.
     written: BTreeSet<u32>,
     /// The one of them that was written last: its next block need not look for it in the set.
-    #[serde(skip)]
     last_written: Option<u32>,
     /// Pieces written before the sync in progress, or before one that failed.
     syncing: BTreeSet<u32>,
