@@ -7,6 +7,7 @@ use hyper::Request;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
 };
+use hyper::http::request::Builder;
 
 use super::body;
 use super::connect::Way;
@@ -70,7 +71,7 @@ impl Client {
         self.ended(target, link, reply)
     }
 
-    fn places_of(&self, link: &Link) -> &Places {
+    pub(super) fn places_of(&self, link: &Link) -> &Places {
         if link.behind.is_some() { &self.at_proxies } else { &self.places }
     }
 
@@ -95,19 +96,7 @@ pub(super) async fn over(
     get: &HttpGet,
     user_agent: &str,
 ) -> Result<Reply, HttpFailure> {
-    let asks = link.behind.as_ref().and_then(|behind| behind.asks.clone());
-    let whole = asks.is_some().then(|| target.whole().ok_or(HttpFailure::BadUrl)).transpose()?;
-    let mut request = Request::get(whole.unwrap_or_else(|| target.path.clone()))
-        .header(HOST, &target.host)
-        .header(USER_AGENT, user_agent)
-        .header(ACCEPT, "*/*")
-        .header(ACCEPT_ENCODING, ENCODINGS);
-    if let Some(authorization) = &target.authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    if let Some(login) = asks.flatten() {
-        request = request.header(PROXY_AUTHORIZATION, login);
-    }
+    let request = request_over(link, target, user_agent)?.header(ACCEPT_ENCODING, ENCODINGS);
     let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
     let response = link.ask(request).await?;
     let location = response
@@ -118,6 +107,27 @@ pub(super) async fn over(
     let status = response.status().as_u16();
     let body = body::read(response, get.max_body).await?;
     Ok(Reply { status, location, scope: link.widest, body: body.bytes, whole: body.whole })
+}
+
+/// A request to a target over a connection: the head that all have.
+pub(super) fn request_over(
+    link: &Link,
+    target: &Target,
+    user_agent: &str,
+) -> Result<Builder, HttpFailure> {
+    let asks = link.behind.as_ref().and_then(|behind| behind.asks.clone());
+    let whole = asks.is_some().then(|| target.whole().ok_or(HttpFailure::BadUrl)).transpose()?;
+    let mut request = Request::get(whole.unwrap_or_else(|| target.path.clone()))
+        .header(HOST, &target.host)
+        .header(USER_AGENT, user_agent)
+        .header(ACCEPT, "*/*");
+    if let Some(authorization) = &target.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    if let Some(login) = asks.flatten() {
+        request = request.header(PROXY_AUTHORIZATION, login);
+    }
+    Ok(request)
 }
 
 /// Why there is no head of a reply.

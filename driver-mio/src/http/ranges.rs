@@ -1,6 +1,6 @@
 //! Ranges of files from web servers (BEP 19): each is a task that says what comes, as far as it is allowed to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,20 +13,21 @@ use eddyline::{
 };
 use eddyline_disk::mailbox::Mailbox;
 use http_body_util::{BodyExt, Empty};
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HOST,
-    HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName,
+    LOCATION, RANGE, RETRY_AFTER,
 };
-use hyper::{Request, Response};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connect::Way;
-use super::exchange::{Client, absolute};
+use super::exchange::{Client, absolute, request_over};
 use super::kept::Link;
 use super::places::Place;
 use super::target::Target;
+use super::through;
 use crate::dns::Names;
 use crate::resolver::Resolver;
 
@@ -34,8 +35,15 @@ use crate::resolver::Resolver;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Requests in progress.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ranges(Arc<Mutex<Requests>>);
+
 #[derive(Debug, Default)]
-pub(super) struct Ranges(Mutex<BTreeMap<ConnId, Running>>);
+struct Requests {
+    running: BTreeMap<ConnId, Running>,
+    /// Closed by the engine since events were collected last: some of theirs may be among those.
+    closed: BTreeSet<ConnId>,
+}
 
 #[derive(Debug)]
 struct Running {
@@ -80,7 +88,7 @@ impl Credit {
 }
 
 impl Ranges {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnId, Running>> {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,36 +102,54 @@ impl Ranges {
         match action {
             StreamAction::Fetch(get) => {
                 let credit = Arc::new(Credit::default());
+                // Held until it is on record: what is told of a request that is not goes nowhere.
+                let mut requests = self.lock();
                 let task = begin().map(|(asking, thread)| {
-                    thread.spawn(asking.ask(conn, *get, credit.clone())).abort_handle()
+                    let ranges = self.clone();
+                    let asks = asking.ask(conn, *get, credit.clone(), ranges);
+                    thread.spawn(asks).abort_handle()
                 });
-                self.lock().insert(conn, Running { credit, task });
+                requests.running.insert(conn, Running { credit, task });
             }
             StreamAction::GrantRead(count) => {
-                let running = self.lock();
-                let Some(running) = running.get(&conn) else { return Some(action) };
+                let requests = self.lock();
+                let Some(running) = requests.running.get(&conn) else { return Some(action) };
                 running.credit.grant(count.into());
             }
             StreamAction::Close(_) => {
-                if self.lock().remove(&conn).is_none() {
+                let mut requests = self.lock();
+                if requests.running.remove(&conn).is_none() {
                     return Some(action);
                 }
+                requests.closed.insert(conn);
             }
             other => return Some(other),
         }
         None
     }
 
-    /// Takes out of `events`, from one on, what is about requests that the engine has closed meanwhile.
+    /// Leaves what happened to a request, unless the engine has closed it.
+    fn tell(&self, mailbox: &Mailbox, conn: ConnId, event: StreamEvent) {
+        let requests = self.lock();
+        if requests.running.contains_key(&conn) {
+            mailbox.leave([Event::Stream(conn, event)]);
+        }
+    }
+
+    /// Takes out of `events`, from one on, what is about requests that the engine has closed meanwhile. Events of
+    /// other connections are left alone.
     pub(super) fn sift(&self, events: &mut Vec<Event>, from: usize) {
-        let mut running = self.lock();
+        let mut requests = self.lock();
+        let closed = std::mem::take(&mut requests.closed);
         let mut number = 0;
         events.retain(|event| {
             number += 1;
             let Event::Stream(conn, event) = event else { return true };
-            let over = matches!(event, StreamEvent::Closed(_) | StreamEvent::NotFetched(_));
-            number <= from
-                || if over { running.remove(conn).is_some() } else { running.contains_key(conn) }
+            if number > from && matches!(event, StreamEvent::Closed(_) | StreamEvent::NotFetched(_))
+            {
+                requests.running.remove(conn);
+            }
+            number <= from || !closed.contains(conn)
         });
     }
 }
@@ -138,8 +164,14 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Makes a request and tells what comes of it.
-    async fn ask(self: Arc<Self>, conn: ConnId, get: RangeGet, credit: Arc<Credit>) {
-        let tell = |event| self.mailbox.leave([Event::Stream(conn, event)]);
+    async fn ask(
+        self: Arc<Self>,
+        conn: ConnId,
+        get: RangeGet,
+        credit: Arc<Credit>,
+        ranges: Ranges,
+    ) {
+        let tell = |event| ranges.tell(&self.mailbox, conn, event);
         let resolver = self.names.resolver();
         let answer = tokio::time::timeout(PATIENCE, self.client.ask_range(&get, resolver)).await;
         let Answer { target, link, response, place } = match answer {
@@ -181,7 +213,7 @@ impl Client {
         let target = Target::parse(&get.url).ok_or(HttpFailure::BadUrl)?;
         let standing = resolver.policy().standing();
         if let Some(mut link) = self.kept.take(&target.origin, None, get.only, standing.as_deref())
-            && let Some(place) = self.places.take(link.remote).await
+            && let Some(place) = self.places_of(&link).take(link.remote).await
         {
             match self.send_range(&mut link, &target, get).await {
                 // The server has closed it meanwhile, as it may: it is asked again.
@@ -191,8 +223,13 @@ impl Client {
         }
         let (url, timeout) = (get.url.clone(), PATIENCE);
         let way = HttpGet { url, ipv6: None, only: get.only, max_body: 0, timeout };
-        let way = Way::find(&target, &way, resolver).await?;
-        let (mut link, place) = way.connect(&target, resolver.policy(), &self.places).await?;
+        let (mut link, place) = match through::proxy_for(&target, resolver.policy()) {
+            Some(proxy) => proxy.connect(&target, &way, resolver, &self.at_proxies).await?,
+            None => {
+                let way = Way::find(&target, &way, resolver).await?;
+                way.connect(&target, resolver.policy(), &self.places).await?
+            }
+        };
         link.standing = standing;
         let response = self.send_range(&mut link, &target, get).await?;
         Ok(Answer { target, link, response, place })
@@ -204,16 +241,10 @@ impl Client {
         target: &Target,
         get: &RangeGet,
     ) -> Result<Response<Incoming>, HttpFailure> {
-        let mut request = Request::get(target.path.clone())
-            .header(HOST, &target.host)
-            .header(USER_AGENT, &self.user_agent)
-            .header(ACCEPT, "*/*")
+        let request = request_over(link, target, &self.user_agent)?
             // A range of what is compressed is of no use.
             .header(ACCEPT_ENCODING, "identity")
             .header(RANGE, format!("bytes={}-{}", get.first, get.last));
-        if let Some(authorization) = &target.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
         let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
         link.ask(request).await
     }
@@ -262,6 +293,8 @@ fn range(text: &str) -> Option<SentRange> {
 mod tests {
     //! Unit tests of ranges.
 
+    use eddyline::CloseMode;
+
     use super::*;
 
     #[test]
@@ -288,5 +321,41 @@ mod tests {
         assert!(!waiting.is_finished());
         credit.grant(2);
         assert_eq!(waiting.await.unwrap(), 2);
+    }
+
+    #[test]
+    fn what_is_told_of_other_connections_is_left_alone_and_of_closed_requests_nothing() {
+        let (ranges, mailbox) = (Ranges::default(), Mailbox::new(|| ()));
+        let get = || {
+            let (url, only) = ("http://127.0.0.1:9/".to_owned(), None);
+            StreamAction::Fetch(Box::new(RangeGet { url, only, first: 0, last: 9 }))
+        };
+        let [kept, closed, other] = [1, 2, 3].map(ConnId::from_u64);
+        for conn in [kept, closed] {
+            assert!(ranges.perform(conn, get(), || None).is_none());
+            ranges.tell(&mailbox, conn, StreamEvent::Received(Bytes::from_static(b"x")));
+        }
+        assert!(ranges.perform(other, StreamAction::GrantRead(5), || None).is_some());
+        assert!(ranges.perform(closed, StreamAction::GrantRead(5), || None).is_none());
+        mailbox.leave([Event::Stream(other, StreamEvent::Connected)]);
+        let close = || StreamAction::Close(CloseMode::Now);
+        let Some(_) = ranges.perform(other, close(), || None) else {
+            panic!("it is not a request")
+        };
+        assert!(ranges.perform(closed, close(), || None).is_none());
+        ranges.tell(&mailbox, closed, StreamEvent::Closed(CloseKind::Eof));
+        ranges.tell(&mailbox, kept, StreamEvent::Closed(CloseKind::Eof));
+        let mut events = Vec::new();
+        mailbox.collect(&mut events);
+        ranges.sift(&mut events, 0);
+        let of = events.iter().map(|event| match event {
+            Event::Stream(conn, _) => *conn,
+            event => panic!("{event:?}"),
+        });
+        assert_eq!(of.collect::<Vec<_>>(), [kept, other, kept]);
+        assert!(
+            ranges.perform(kept, StreamAction::GrantRead(5), || None).is_some(),
+            "it has ended"
+        );
     }
 }
