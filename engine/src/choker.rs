@@ -121,7 +121,7 @@ impl Choker {
     }
 
     /// Keeps the optimistic unchokes for some rounds, then gives the turn to others: those who
-    /// waited longest, newcomers three times as likely; of a crowd in which others have slots come last.
+    /// waited longest, newcomers of a download three times as likely; of a crowd in which others have slots come last.
     fn choose_optimistic(
         &mut self,
         rest: &[&Contender],
@@ -141,8 +141,10 @@ impl Choker {
         let kept = rest.iter().filter(|c| self.optimistic.contains(&c.conn));
         crowds.count_all(kept.map(|c| c.ip));
         let order = |c: &Contender| {
-            let since = c.choked_at.max(c.connected_at);
-            let newcomer = c.unchoked_at == Instant::ZERO;
+            // Who has a slot now waits for none: it would else keep it, as the one that was choked least lately.
+            let since = if c.unchoked { now } else { c.choked_at.max(c.connected_at) };
+            // Of a seed nobody gets more for being new: who comes back after its turn is new as well.
+            let newcomer = !c.seeding && c.unchoked_at == Instant::ZERO;
             let waited = now.millis_since(since) * if newcomer { 3 } else { 1 };
             (c.missed_turn, core::cmp::Reverse(waited / 1000), c.conn)
         };
@@ -188,7 +190,10 @@ fn rank(c: &Contender, policy: SeedChoking, now: Instant) -> (u8, u64) {
     match policy {
         SeedChoking::RoundRobin => {
             let turn_left = c.unchoked && now.millis_since(c.unchoked_at) < SEED_TURN_MILLIS;
-            if turn_left { (1, 0) } else { (1, 1 + c.unchoked_at.as_millis()) }
+            // Who had no turn yet has waited since it came. One that hangs up after its turn and comes back would
+            // else stand in front of all who wait.
+            let waits_since = c.unchoked_at.max(c.connected_at);
+            if turn_left { (1, 0) } else { (1, 1 + waits_since.as_millis()) }
         }
         SeedChoking::FastestUpload => (1, u64::MAX - c.up_rate),
         SeedChoking::AntiLeech => (1, u64::from(500 - c.progress.abs_diff(500).min(500))),

@@ -184,11 +184,17 @@ impl Foe {
 
     /// Draws what not every foe has: blocks of addresses, encryption, another torrent, a taste for what it is
     /// served, and µTP. Where nothing is left to draw from it stays as it is.
-    fn vary(mut self, entropy: &mut Entropy, number: u8, count: u32, around: Surroundings) -> Self {
+    pub fn vary(
+        mut self,
+        entropy: &mut Entropy,
+        number: u8,
+        count: u32,
+        around: Surroundings,
+    ) -> Self {
         // A number of blocks, and a number of addresses in each.
         let blocks = entropy.choose(&[0, 0, 1, 4, 32]);
         if blocks > 0 {
-            let most = MANY_ADDRESSES / count.max(1);
+            let most = (MANY_ADDRESSES / count.max(1)).max(1);
             let blocks = blocks.min(most);
             let each = (most / blocks).min(1 + entropy.below(32));
             let addr = |n: u32| {

@@ -12,6 +12,8 @@ use crate::world::{PeerOptions, World};
 const LEECHERS: usize = 16;
 const SIZE: u64 = 8 << 20;
 const PIECE: u32 = 128 << 10;
+/// Runs of each kind, from as many seeds: one alone is off by up to a tenth, by chance.
+const RUNS: u64 = 8;
 
 /// A kind of swarm.
 struct Kind {
@@ -72,8 +74,9 @@ const KINDS: &[Kind] = &[
 pub fn swarm_table() -> String {
     let mut out = String::from(
         "16 leechers, 8 MiB, 20 ms; seconds until done; share of all bytes that the seed sent;\n\
-         share of the capacity of all lines that was used until the last was done\n\n",
+         share of the capacity of all lines that was used until the last was done; means of ",
     );
+    let _ = writeln!(out, "{RUNS} runs\n");
     let head = "kind             first  half  last  riders  copies  seed %  lines %  waste %";
     let _ = writeln!(out, "{head}");
     for kind in KINDS {
@@ -82,9 +85,41 @@ pub fn swarm_table() -> String {
     out
 }
 
+/// What one run came to.
+struct Run {
+    /// Seconds until the first, the middle and the last of those who give were done.
+    times: [f64; 3],
+    /// Seconds until the last that gives nothing was.
+    riders: Option<f64>,
+    /// Bytes that the seed sent, that all sent, that were sent in vain, and that lines could have carried.
+    sent: [u64; 4],
+}
+
 fn row(kind: &Kind) -> String {
     let content = Content::new("table", SIZE, PIECE);
-    let mut world = World::new(2026);
+    let runs: Vec<Run> = (0..RUNS).map(|seed| measure(kind, world(kind, &content, seed))).collect();
+    let mean = |of: &dyn Fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / RUNS as f64;
+    let sent = |which: usize| mean(&|run| run.sent[which] as f64);
+    let [seed, all, wasted, capacity] = [sent(0), sent(1), sent(2), sent(3)];
+    let ridden = match runs[0].riders {
+        Some(_) => format!("{:.1}", mean(&|run| run.riders.unwrap_or_default())),
+        None => "-".to_owned(),
+    };
+    format!(
+        "{:15} {:6.1} {:5.1} {:5.1} {ridden:>7} {:7.2} {:7.1} {:8.1} {:8.1}\n",
+        kind.name,
+        mean(&|run| run.times[0]),
+        mean(&|run| run.times[1]),
+        mean(&|run| run.times[2]),
+        seed / content.bytes.len() as f64,
+        seed * 100.0 / all,
+        all * 100.0 / capacity,
+        wasted * 100.0 / all,
+    )
+}
+
+fn world(kind: &Kind, content: &Content, seed: u64) -> World {
+    let mut world = World::new(2026 + seed);
     world.watch = false;
     let nodes: Vec<_> = (0..=LEECHERS)
         .map(|n| {
@@ -98,17 +133,17 @@ fn row(kind: &Kind) -> String {
             node
         })
         .collect();
-    world.seed(nodes[0], &content);
+    world.seed(nodes[0], content);
     let addrs: Vec<_> = nodes.iter().map(|node| world.node(*node).addr).collect();
     for node in &nodes[1..] {
         let peers = addrs.iter().filter(|addr| **addr != world.node(*node).addr).copied().collect();
         let options = PeerOptions { peers, sequential: kind.sequential, ..PeerOptions::default() };
-        world.add(*node, &content, options);
+        world.add(*node, content, options);
     }
-    measure(kind, &content, world)
+    world
 }
 
-fn measure(kind: &Kind, content: &Content, mut world: World) -> String {
+fn measure(kind: &Kind, mut world: World) -> Run {
     let began = world.now();
     let mut done = vec![None; LEECHERS + 1];
     while done[1..].iter().any(Option::is_none) {
@@ -139,18 +174,10 @@ fn measure(kind: &Kind, content: &Content, mut world: World) -> String {
         .filter(|n| *n == 0 || !(kind.rides_free)(n - 1))
         .map(|n| if n == 0 { kind.seed_up } else { (kind.leecher_up)(n - 1) })
         .sum();
-    let tenths = |part: u64, whole: u64| (part as f64 * 100.0 / whole.max(1) as f64).round();
-    let second = |millis: u64| millis as f64 / 1000.0;
-    let ridden = riders.iter().max().map_or("-".to_owned(), |t| format!("{:.1}", second(*t)));
-    format!(
-        "{:15} {:6.1} {:5.1} {:5.1} {ridden:>7} {:7.2} {:7} {:8} {:8}\n",
-        kind.name,
-        second(times[0]),
-        second(times[times.len() / 2]),
-        second(times[times.len() - 1]),
-        sent[0] as f64 / content.bytes.len() as f64,
-        tenths(sent[0], total),
-        tenths(total, capacity * last / 1000),
-        tenths(wasted, total),
-    )
+    let second = |millis: &u64| *millis as f64 / 1000.0;
+    Run {
+        times: [&times[0], &times[times.len() / 2], &times[times.len() - 1]].map(second),
+        riders: riders.iter().max().map(second),
+        sent: [sent[0], total, wasted, capacity * last / 1000],
+    }
 }

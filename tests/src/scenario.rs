@@ -19,7 +19,7 @@ use eddyline::{
     RateLimits, ReadAhead, ReaderId, Rename, TorrentCommand, TorrentState, Transports,
 };
 
-use crate::adversary::{Foe, Strategy};
+use crate::adversary::{Foe, Strategy, Surroundings};
 use crate::checks::Strain;
 use crate::content::Content;
 use crate::entropy::Entropy;
@@ -93,6 +93,8 @@ pub struct Scenario {
     seconds: u32,
     /// Strangers whose aim is damage, each with the seed of what it does.
     foes: Vec<(Strategy, u64)>,
+    /// The seed of what some foes have beside that: blocks of addresses, encryption, µTP, a taste for what is served.
+    further: Option<u64>,
     /// How each node encrypts its connections; no node does where it is empty.
     encryption: Vec<Encryption>,
     /// What each node speaks; TCP alone where it is empty.
@@ -195,6 +197,7 @@ impl Scenario {
             seconds: entropy.between(5, 120),
             seed: 0,
             foes: Vec::new(),
+            further: None,
             encryption: Vec::new(),
             transports: Vec::new(),
         };
@@ -231,6 +234,9 @@ impl Scenario {
         if entropy.below(4) == 3 {
             self.blows.extend(draw_reads(entropy, self.seconds, nodes));
             self.blows.sort_by_key(|(when, _)| *when);
+        }
+        if self.has_foes() && entropy.below(2) == 1 {
+            self.further = Some(entropy.seed());
         }
     }
 
@@ -395,9 +401,20 @@ impl Scenario {
 
     fn foes(&self) -> Vec<Foe> {
         let count = self.foes.len() as u32;
+        let around = Surroundings {
+            encrypted: !self.encryption.is_empty(),
+            utp: !self.transports.is_empty(),
+            two_torrents: false,
+        };
+        let mut further = self.further.map(Entropy::seeded);
         let foes = self.foes.iter().zip(1..);
         foes.map(|((strategy, seed), number)| {
-            Foe::draw(*strategy, &mut Entropy::seeded(*seed), number).among(count)
+            let foe = Foe::draw(*strategy, &mut Entropy::seeded(*seed), number);
+            let foe = match &mut further {
+                Some(entropy) => foe.vary(entropy, number, count, around),
+                None => foe,
+            };
+            foe.among(count)
         })
         .collect()
     }

@@ -47,26 +47,32 @@ fn whoever_snubs_us_loses_its_claim() {
     assert!(!chosen[..4].contains(&7));
 }
 
+/// Lets the peers have what a round decided.
+fn apply(peers: &mut [Contender], chosen: &[u64], at: u64) {
+    let at = Instant::from_millis(at);
+    for p in peers {
+        let unchoke = chosen.contains(&p.conn.as_u64());
+        match (p.unchoked, unchoke) {
+            (false, true) => p.unchoked_at = at,
+            (true, false) => p.choked_at = at,
+            _ => {}
+        }
+        p.unchoked = unchoke;
+    }
+}
+
 #[test]
-fn everyone_gets_an_optimistic_turn() {
+fn the_optimistic_turn_goes_round_and_nobody_keeps_it() {
     let mut choker = Choker::default();
     let mut peers: Vec<_> = (0..12).map(|n| peer(n, if n < 4 { 1000 } else { 0 })).collect();
-    let mut served = alloc::collections::BTreeSet::new();
-    for turn in 1..60 {
-        let now = turn * 10_000;
+    let mut turns = [0u32; 12];
+    for now in (1..=240).map(|number| number * 10_000) {
         let chosen = round(&mut choker, &peers, SeedChoking::RoundRobin, now);
-        for p in &mut peers {
-            let unchoke = chosen.contains(&p.conn.as_u64());
-            match (p.unchoked, unchoke) {
-                (false, true) => p.unchoked_at = Instant::from_millis(now),
-                (true, false) => p.choked_at = Instant::from_millis(now),
-                _ => {}
-            }
-            p.unchoked = unchoke;
-        }
-        served.extend(chosen);
+        apply(&mut peers, &chosen, now);
+        chosen.iter().for_each(|n| turns[*n as usize] += 1);
     }
-    assert_eq!(served.len(), 12);
+    // A slot for 240 rounds, eight who wait for it.
+    assert!(turns[4..].iter().all(|turns| (15..=60).contains(turns)), "{turns:?}");
 }
 
 #[test]
@@ -83,6 +89,35 @@ fn seeding_policies_differ_as_they_should() {
     assert_eq!(first(SeedChoking::RoundRobin), [19, 18, 17, 16]);
     assert_eq!(first(SeedChoking::FastestUpload), [19, 18, 17, 16]);
     assert_eq!(first(SeedChoking::AntiLeech), [0, 1, 19, 2]);
+}
+
+#[test]
+fn who_hangs_up_after_its_turn_and_comes_back_waits_like_all_others() {
+    let mut choker = Choker::default();
+    let mut peers: Vec<_> = (0..20).map(|n| Contender { seeding: true, ..peer(n, 0) }).collect();
+    let mut turns = [0; 20];
+    let mut next_conn = 20;
+    for round_number in 1..=180u64 {
+        let now = round_number * 10_000;
+        let chosen = round(&mut choker, &peers, SeedChoking::RoundRobin, now);
+        apply(&mut peers, &chosen, now);
+        for (index, (p, turns)) in peers.iter_mut().zip(&mut turns).enumerate() {
+            *turns += u32::from(p.unchoked);
+            let at = Instant::from_millis(now);
+            // Ten of them hang up whenever they have lost their slot, and come back at once.
+            if index < 10 && p.choked_at == at {
+                let ip = p.ip;
+                *p = Contender { seeding: true, ip, connected_at: at, ..peer(next_conn, 0) };
+                next_conn += 1;
+            }
+        }
+    }
+    let of = |some: core::ops::Range<usize>| some.map(|n| turns[n]).sum::<u32>();
+    let (back, waiting) = (of(0..10), of(10..20));
+    assert!(
+        back * 10 <= waiting * 13,
+        "{back} turns for those who come back, {waiting} for the others"
+    );
 }
 
 #[test]
