@@ -273,7 +273,7 @@ impl Engine {
 
     /// What a torrent is; `None` for one that is added by a magnet, until [`Notice::MetadataReady`].
     pub fn metainfo(&self, id: TorrentId) -> Option<&Arc<Metainfo>> {
-        self.torrents.get(id).and_then(|torrent| torrent.contents.metainfo())
+        self.torrents.get(id).and_then(|torrent| torrent.contents().metainfo())
     }
 
     /// What a file of a torrent is called at its location now, by index.
@@ -286,8 +286,8 @@ impl Engine {
     /// send more, before it is known that it is bad. Costs as much as the piece has blocks.
     pub fn may_wait(&self, id: TorrentId, piece: u32) -> bool {
         self.torrents.get(id).is_some_and(|torrent| {
-            let comes = torrent.web.is_busy()
-                || torrent.peers.values().any(|peer| !peer.requests.is_empty());
+            let comes = torrent.web().is_busy()
+                || torrent.peers().values().any(|peer| !peer.requests.is_empty());
             comes && torrent.is_of_proven_peers(piece)
         })
     }
@@ -295,7 +295,7 @@ impl Engine {
     /// Whether a peer of a torrent lacks pieces: it may wait for what was fetched to be verified.
     pub fn has_takers(&self, id: TorrentId) -> bool {
         let torrent = self.torrents.get(id);
-        torrent.is_some_and(|t| t.peers.values().any(|peer| !peer.is_upload_only()))
+        torrent.is_some_and(|t| t.peers().values().any(|peer| !peer.is_upload_only()))
     }
 
     /// Bytes of blocks that the disk was given and has not written.
@@ -320,13 +320,13 @@ impl Engine {
 
     /// The web seeds of a torrent.
     pub fn web_seeds(&self, id: TorrentId) -> Vec<WebSeedView> {
-        self.torrents.get(id).map(|torrent| torrent.web.views(self.ctx.now)).unwrap_or_default()
+        self.torrents.get(id).map(|torrent| torrent.web().views(self.ctx.now)).unwrap_or_default()
     }
 
     /// The engine as a whole.
     pub fn stats(&self) -> EngineStats {
-        let unchoked = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
-        let unread = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
+        let unchoked = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers().values());
+        let unread = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers().values());
         EngineStats {
             torrents: self.torrents.len() as u32,
             standby: self.standby.len(),

@@ -1,9 +1,9 @@
 //! One torrent: its pieces, peers, trackers and data, from the moment it is added until it is gone.
 //!
-//! The struct owns machines and ledgers, none of which sees another or the torrent. Six modules below change it:
+//! The struct owns machines and ledgers, none of which sees another or the torrent. Six modules below change it, and nothing else can:
 //! what happens is told to the machine that it concerns, and what that says is done:
-//! - `lifecycle`: metadata, opening, checking, pausing, finishing, resting, leaving;
-//! - `files`: what happens to its files, and what `storage` says;
+//! - `lifecycle`: metadata, opening, checking, pausing, finishing, resting, leaving; the decisions of each step;
+//! - `files`: what happens to its files, and what `storage` says; what is wanted of them;
 //! - `peers`: where addresses come from, whom to connect to, who joins, who leaves;
 //! - `messages`: what peers say, and what time makes of them;
 //! - `transfer`: what is asked for, what comes, what is verified, what is served;
@@ -110,23 +110,23 @@ struct Alarms {
 /// One torrent of an engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Torrent {
-    pub(crate) id: TorrentId,
+    id: TorrentId,
     /// Who we are to its peers and trackers.
-    pub(crate) persona: Persona,
-    pub(crate) life: Life,
+    persona: Persona,
+    life: Life,
     /// What is wanted of it, and how far that is.
-    pub(crate) goal: Goal,
+    goal: Goal,
     /// Its pieces, or the search for the info dictionary.
-    pub(crate) contents: Contents,
+    contents: Contents,
     /// Its files.
-    pub(crate) storage: Storage,
+    storage: Storage,
     /// Each by itself: nodes of a tree are half empty where ids only grow.
-    pub(crate) peers: BTreeMap<ConnId, Box<Peer>>,
+    peers: BTreeMap<ConnId, Box<Peer>>,
     by_key: BTreeMap<PeerKey, ConnId>,
-    pub(crate) candidates: Candidates,
+    candidates: Candidates,
     /// Connections being made or shaking hands.
-    pub(crate) connecting: u32,
-    pub(crate) announcer: Announcer,
+    connecting: u32,
+    announcer: Announcer,
     journal: Journal,
     /// Pieces verified, to be told to peers.
     haves: HaveLog,
@@ -134,9 +134,9 @@ pub(crate) struct Torrent {
     rest: Rest,
     undecided: Undecided,
     alarms: Alarms,
-    pub(crate) traffic: Traffic,
+    traffic: Traffic,
     /// Servers that have its files.
-    pub(crate) web: WebSeeds,
+    web: WebSeeds,
 }
 
 impl Torrent {
@@ -199,116 +199,54 @@ impl Torrent {
         self.contents.have()
     }
 
-    /// Fetches pieces in order from now on, or not.
-    pub(crate) fn set_sequential(&mut self, on: bool) {
-        self.goal.sequential = on;
-        if let Some(picker) = self.contents.picker_mut() {
-            picker.set_sequential(on);
-        }
+    /// Its number in the engine.
+    pub(crate) fn id(&self) -> TorrentId {
+        self.id
     }
 
-    /// A reader needs something else than before.
-    pub(crate) fn set_reader(
-        &mut self,
-        ctx: &mut Context,
-        tag: Tag,
-        reader: ReaderId,
-        ahead: Option<&ReadAhead>,
-    ) {
-        let Contents::Known(metainfo, picker) = &mut self.contents else {
-            return ctx.reject(tag, CommandError::NoMetadata);
-        };
-        match self.goal.reads.set(reader, ahead, metainfo, ctx.now) {
-            Ok((number, window)) => picker.set_reader(number, window),
-            Err(error) => ctx.reject(tag, error),
-        }
-        self.touch_interested(&mut ctx.agenda);
+    /// Who we are to its peers and trackers.
+    pub(crate) fn persona(&self) -> &Persona {
+        &self.persona
     }
 
-    /// Somebody waits for a range.
-    pub(crate) fn read_ahead(
-        &mut self,
-        ctx: &mut Context,
-        tag: Tag,
-        range: FileRange,
-        within: Duration,
-    ) {
-        let Contents::Known(metainfo, picker) = &mut self.contents else {
-            return ctx.reject(tag, CommandError::NoMetadata);
-        };
-        // The first piece of a file may come with the one before, and lie elsewhere than in the file.
-        let wanted = self.goal.wants(range.file);
-        let comes = |piece| wanted && (picker.have().has(piece) || picker.is_missing(piece));
-        match self.goal.reads.wait(tag, range, within, metainfo, ctx.now, comes) {
-            Ok((number, window)) => picker.set_reader(number, Some(window)),
-            Err(error) => ctx.reject(tag, error),
-        }
-        ctx.agenda.touched.insert(self.id);
-        self.touch_interested(&mut ctx.agenda);
+    /// Whether it is alive, and what it is doing.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 
-    /// The picker is a new one: it learns who reads.
-    fn apply_readers(&mut self) {
-        let Some(picker) = self.contents.picker_mut() else { return };
-        picker.set_sequential(self.goal.sequential);
-        for (reader, window) in self.goal.reads.windows() {
-            picker.set_reader(reader, Some(window));
-        }
+    /// Its pieces, or the search for the info dictionary.
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
-    /// Tells who waited for what is there now.
-    fn answer_reads(&mut self, ctx: &mut Context) {
-        if !self.goal.reads.none_waits() && self.life.is_active() {
-            let ready = self.goal.reads.take_ready(self.contents.have());
-            self.end_reads(ctx, ready, true);
-        }
+    /// Its peers.
+    pub(crate) fn peers(&self) -> &BTreeMap<ConnId, Box<Peer>> {
+        &self.peers
     }
 
-    fn end_reads(&mut self, ctx: &mut Context, ended: Vec<Answered>, ready: bool) {
-        for Answered { tag, range, reader } in ended {
-            if let Some(picker) = self.contents.picker_mut() {
-                picker.set_reader(reader, None);
-            }
-            let torrent = self.id;
-            ctx.notify(match ready {
-                true => Notice::ReadReady { tag, torrent, range },
-                false => Notice::ReadFailed { tag, torrent, range },
-            });
-        }
+    /// The addresses that it knows.
+    pub(crate) fn candidates(&self) -> &Candidates {
+        &self.candidates
     }
 
-    /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
-    pub(crate) fn touch(&mut self, agenda: &mut Agenda, conn: ConnId) {
-        self.undecided.touched.insert(conn);
-        agenda.touched.insert(self.id);
+    /// Connections being made or shaking hands.
+    pub(crate) fn connecting(&self) -> u32 {
+        self.connecting
     }
 
-    /// Takes the decisions that the events of this step call for.
-    pub(crate) fn settle(&mut self, ctx: &mut Context) {
-        self.tell_haves(ctx);
-        self.look_for_room(ctx);
-        self.ask_web_seeds(ctx);
-        self.offer_reopened(&mut ctx.work);
-        for conn in core::mem::take(&mut self.undecided.touched) {
-            self.update_interest(&mut ctx.agenda, conn);
-            self.fill_requests(ctx, conn);
-            self.serve(ctx, conn);
-            self.part_when_both_complete(ctx, conn);
-            if let Some(peer) = self.peers.get_mut(&conn) {
-                metadata::send(ctx, &mut self.traffic.up_limit, self.contents.info(), peer);
-            }
-        }
-        self.poll_metadata(ctx);
-        self.tell_storage(ctx, Storage::settle);
-        if self.awaits_hash() {
-            ctx.agenda.awaiting_hash.insert(self.id);
-        }
-        self.connect_more(ctx);
-        self.finish_if_done(&mut ctx.agenda);
-        self.answer_reads(ctx);
-        self.poll_announces(ctx);
-        self.save_if_due(ctx);
-        self.look_for_rest(ctx);
+    /// Its trackers.
+    pub(crate) fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    /// Its payload, and how fast that may be.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Servers that have its files.
+    pub(crate) fn web(&self) -> &WebSeeds {
+        &self.web
     }
 }
 

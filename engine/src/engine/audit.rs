@@ -77,9 +77,9 @@ impl Engine {
 
     /// Every budget is a conservation law: what was taken is held by somebody.
     fn check_budgets(&self) -> Result<(), &'static str> {
-        let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers.values());
+        let peers = || self.torrents.iter().flat_map(|(_, torrent)| torrent.peers().values());
         let mut granted: u64 = peers().map(|peer| u64::from(peer.granted)).sum();
-        let web = || self.torrents.iter().map(|(_, torrent)| &torrent.web);
+        let web = || self.torrents.iter().map(|(_, torrent)| torrent.web());
         granted += web().map(|web| web.granted()).sum::<u64>();
         let mut fetching = web().flat_map(|web| web.conns());
         let is_fetch = |conn| {
@@ -119,7 +119,7 @@ impl Engine {
         self.check_residues()?;
         self.ctx.disk.check()?;
         let counted: u64 =
-            self.torrents.iter().map(|(_, torrent)| u64::from(torrent.connecting)).sum();
+            self.torrents.iter().map(|(_, torrent)| u64::from(torrent.connecting())).sum();
         if counted != connecting {
             return Err("connections being made equal the recount");
         }
@@ -130,7 +130,8 @@ impl Engine {
     fn check_residues(&self) -> Result<(), &'static str> {
         for (id, conn) in self.ctx.net.conns.iter() {
             let Some(cipher) = &conn.residue else { continue };
-            let peer = conn.torrent.and_then(|torrent| self.torrents.get(torrent)?.peers.get(&id));
+            let peer =
+                conn.torrent.and_then(|torrent| self.torrents.get(torrent)?.peers().get(&id));
             let granted = match &conn.phase {
                 Phase::Connecting | Phase::Fetching => 0,
                 Phase::Handshaking(early) => early.granted,
@@ -154,7 +155,7 @@ impl Engine {
         if self.ctx.timers.next_deadline().is_some_and(|(at, _)| at <= self.ctx.now) {
             return Err("no timer is due after a step");
         }
-        let peers = self.torrents.iter().flat_map(|(_, torrent)| &torrent.peers);
+        let peers = self.torrents.iter().flat_map(|(_, torrent)| torrent.peers());
         let awaits_turn: BTreeSet<_> =
             peers.filter(|(_, peer)| peer.awaits_turn).map(|(conn, _)| *conn).collect();
         let alive = |conn: &ConnId| self.ctx.net.conns.get(*conn).is_some();

@@ -26,7 +26,7 @@ impl Engine {
             let (standing, now) = (&self.ctx.net.standing, self.ctx.now);
             for (_, torrent) in self.torrents.iter_mut() {
                 let gone = |addr| standing.refuses(addr, Way::Out, now);
-                torrent.candidates.forget_at(prefix, gone);
+                torrent.forget_candidates(prefix, gone);
             }
         }
     }

@@ -26,7 +26,7 @@ impl Engine {
         let now = self.ctx.now;
         let mut all = Vec::new();
         for (id, torrent) in self.torrents.iter().filter(|(_, t)| t.is_transferring()) {
-            let wanting = torrent.peers.values().filter(|peer| peer.peer_interested);
+            let wanting = torrent.peers().values().filter(|peer| peer.peer_interested);
             all.extend(wanting.map(|peer| (id, contender(torrent, peer, now))));
         }
         all
@@ -50,7 +50,7 @@ impl Engine {
         let mut spare = (slots as usize).saturating_sub(chosen.len());
         let mut changed = Vec::new();
         for (id, torrent) in self.torrents.iter() {
-            for (conn, peer) in &torrent.peers {
+            for (conn, peer) in torrent.peers() {
                 let keeps = !peer.am_choking && !peer.peer_interested && spare > 0;
                 spare -= usize::from(keeps);
                 if (chosen.contains(conn) || keeps) == peer.am_choking {
@@ -115,7 +115,7 @@ impl Engine {
         let mut changed: Vec<_> = waiting.iter().map(|(id, c)| (*id, c.conn, false)).collect();
         // Those who want nothing any more make room for them.
         let idle = self.torrents.iter().flat_map(|(id, torrent)| {
-            let idle = torrent.peers.iter().filter(|(_, p)| !p.am_choking && !p.peer_interested);
+            let idle = torrent.peers().iter().filter(|(_, p)| !p.am_choking && !p.peer_interested);
             idle.map(move |(conn, _)| (id, *conn, true))
         });
         let idle: Vec<_> = idle.collect();
@@ -135,11 +135,11 @@ impl Engine {
 }
 
 fn contender(torrent: &Torrent, peer: &Peer, now: crate::base::time::Instant) -> Contender {
-    let pieces = u64::from(torrent.contents.geometry().pieces()).max(1);
+    let pieces = u64::from(torrent.contents().geometry().pieces()).max(1);
     Contender {
         conn: peer.intro.conn,
         ip: peer.intro.addr.ip(),
-        seeding: torrent.contents.lack_nothing(),
+        seeding: torrent.contents().lack_nothing(),
         unchoked: !peer.am_choking,
         snubbed: peer.requests.is_snubbed(),
         down_rate: peer.down.per_second(now),

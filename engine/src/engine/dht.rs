@@ -72,7 +72,7 @@ impl Engine {
         if self.ctx.config.rest_after.is_some() {
             self.ctx.agenda.touched.insert(id);
         }
-        if torrent.peers.is_empty() && torrent.is_running() && !torrent.is_complete() {
+        if torrent.peers().is_empty() && torrent.is_running() && !torrent.is_complete() {
             self.dht.is_lonely(id, self.ctx.now);
         }
         let (peers, nodes) = (outcome.peers.len() as u32, outcome.stored_at);
@@ -117,9 +117,10 @@ impl Engine {
     fn bootstrap_dht(&mut self) {
         let names = self.ctx.config.dht_bootstrap.clone();
         names.iter().for_each(|name| self.dht_contact(name));
-        let torrents = self.torrents.iter().filter(|(_, torrent)| !torrent.contents.are_private());
+        let torrents =
+            self.torrents.iter().filter(|(_, torrent)| !torrent.contents().are_private());
         let nodes = torrents.flat_map(|(torrent, found)| {
-            let nodes = found.contents.nodes().into_owned().into_iter().take(8);
+            let nodes = found.contents().nodes().into_owned().into_iter().take(8);
             nodes.map(move |node| (torrent, node.host, node.port))
         });
         let nodes: Vec<(TorrentId, String, u16)> = nodes.take(64).collect();
@@ -181,7 +182,7 @@ impl Engine {
         while let Some(id) = self.dht.next_turn(now) {
             let Some(torrent) = self.torrents.get(id) else { continue };
             // Whoever stands still, or is private, asks for a turn again when that changes.
-            if self.ctx.stopping || !torrent.is_running() || torrent.contents.are_private() {
+            if self.ctx.stopping || !torrent.is_running() || torrent.contents().are_private() {
                 continue;
             }
             let target = NodeId::from(torrent.info_hash());

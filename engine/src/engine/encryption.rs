@@ -111,7 +111,7 @@ impl Engine {
         let called = || {
             let entry = self.ctx.net.conns.get(conn)?;
             let torrent = self.torrents.get(entry.torrent?)?;
-            Some(torrent.candidates.is_called_encrypted(entry.key?))
+            Some(torrent.candidates().is_called_encrypted(entry.key?))
         };
         match policy {
             EncryptionPolicy::Disable => false,

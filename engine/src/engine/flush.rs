@@ -57,10 +57,10 @@ impl Engine {
             let Some((torrent, ctx)) = conn.and_then(|conn| self.torrent_of(conn)) else {
                 continue;
             };
-            let Some(peer) = conn.and_then(|conn| torrent.peers.get(&conn)) else { continue };
-            let asks = (torrent.id, peer.transport);
+            let Some(peer) = conn.and_then(|conn| torrent.peers().get(&conn)) else { continue };
+            let asks = (torrent.id(), peer.transport);
             if asked.replace(asks) != Some(asks) {
-                let wait = all.max(torrent.traffic.until_upload_turn(ctx, peer.transport));
+                let wait = all.max(torrent.until_upload_turn(ctx, peer.transport));
                 least = Some(least.map_or(wait, |least| least.min(wait)));
             }
             if least == Some(all) {
@@ -148,9 +148,10 @@ impl Engine {
             let Some(transport) = torrent.transport_of(conn) else { continue };
             let mut sharing = Sharing { all: waiting, of_torrent: waiting, of_transport: waiting };
             let lane = ctx.limits.lane(transport).down.rate();
-            if lane.or(torrent.traffic.down_limit.rate()).is_some() {
+            if lane.or(torrent.traffic().down_limit.rate()).is_some() {
                 let counts = counts.get_or_insert_with(|| Waiting::count(ctx, conn));
-                (sharing.of_torrent, sharing.of_transport) = counts.one_less(torrent.id, transport);
+                (sharing.of_torrent, sharing.of_transport) =
+                    counts.one_less(torrent.id(), transport);
             }
             if let Some(wait) = torrent.grant_share(ctx, conn, sharing) {
                 ctx.limits.starved_down.join(conn);

@@ -62,7 +62,8 @@ impl Engine {
     pub(super) fn connected(&mut self, conn: ConnId) {
         let Some(entry) = self.ctx.net.conns.get(conn) else { return };
         let torrent = entry.torrent.and_then(|id| self.torrents.get(id));
-        let Some(us) = torrent.map(|torrent| (torrent.info_hash(), torrent.persona.peer_id)) else {
+        let Some(us) = torrent.map(|torrent| (torrent.info_hash(), torrent.persona().peer_id))
+        else {
             return;
         };
         let early = Handshaking { granted: HANDSHAKE_CREDIT, ..Handshaking::default() };
@@ -169,7 +170,7 @@ impl Engine {
         }
         let torrent = self.torrents.get_mut(id).ok_or(CloseReason::UnknownTorrent)?;
         let admitted = torrent.admit(&mut self.ctx, remote, outgoing, handshake);
-        let us = (torrent.info_hash(), torrent.persona.peer_id);
+        let us = (torrent.info_hash(), torrent.persona().peer_id);
         // Where we have called ourselves, the side that called learns it too, and calls there no more.
         let answers = !matches!(admitted, Err(reason) if reason != CloseReason::Ourselves);
         if answers && !outgoing {
@@ -180,13 +181,10 @@ impl Engine {
             Some(Phase::Handshaking(early)) => *early,
             _ => Handshaking::default(),
         };
-        if let Some(torrent) = self.torrents.get_mut(id) {
-            if outgoing {
-                torrent.connecting = torrent.connecting.saturating_sub(1);
-            }
-            if torrent.join(&mut self.ctx, conn, handshake, early) {
-                self.turns.wait(conn);
-            }
+        if let Some(torrent) = self.torrents.get_mut(id)
+            && torrent.join(&mut self.ctx, conn, handshake, early)
+        {
+            self.turns.wait(conn);
         }
         Ok(())
     }
@@ -244,6 +242,6 @@ impl Engine {
     /// The source by which a peer is known, for an embedder's own book-keeping.
     pub fn source_of(&self, conn: ConnId) -> Option<PeerSource> {
         let torrent = self.ctx.net.conns.get(conn)?.torrent?;
-        self.torrents.get(torrent)?.peers.get(&conn).map(|peer| peer.intro.source)
+        self.torrents.get(torrent)?.peers().get(&conn).map(|peer| peer.intro.source)
     }
 }

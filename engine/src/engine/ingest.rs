@@ -94,7 +94,7 @@ impl Engine {
         match command {
             Asked::Remove => torrent.close(ctx, Exit::Remove { data: false }),
             Asked::RemoveWithData => torrent.close(ctx, Exit::Remove { data: true }),
-            _ if torrent.life.is_going_to_rest() => ctx.reject(tag, CommandError::Busy),
+            _ if torrent.life().is_going_to_rest() => ctx.reject(tag, CommandError::Busy),
             Asked::Move(to) => torrent.move_to(ctx, tag, to),
             Asked::Rename(rename) => torrent.rename(ctx, tag, &rename),
             Asked::Pause => torrent.pause(ctx),
@@ -108,11 +108,7 @@ impl Engine {
                 torrent.set_reader(ctx, tag, reader, ahead.as_ref())
             }
             Asked::Read { range, within } => torrent.read_ahead(ctx, tag, range, within),
-            Asked::SetLimits(limits) => {
-                torrent.traffic.down_limit.set_rate(limits.down, ctx.now);
-                torrent.traffic.up_limit.set_rate(limits.up, ctx.now);
-                ctx.limits.tokens_at = ctx.now;
-            }
+            Asked::SetLimits(limits) => torrent.set_limits(ctx, limits),
             Asked::AddPeers { peers, source } => {
                 for addr in peers {
                     torrent.add_candidate(ctx, addr, Namer::all(source));
@@ -135,8 +131,8 @@ impl Engine {
         };
         if let Some(error) = refused {
             let torrent = known.filter(|_| error == CommandError::Duplicate);
-            if let Some(id) = torrent {
-                self.merge(id, &add);
+            if let Some(known) = torrent.and_then(|id| self.torrents.get_mut(id)) {
+                known.merge(&mut self.ctx, &add);
             }
             return self.ctx.notify(Notice::CommandRejected { tag, error, torrent });
         }
@@ -160,28 +156,6 @@ impl Engine {
         for addr in peers {
             torrent.add_candidate(ctx, addr, Namer::all(PeerSource::User));
         }
-    }
-
-    /// What is added a second time is one torrent: what the second source knows is of use to it.
-    fn merge(&mut self, id: TorrentId, add: &AddTorrent) {
-        let (Some(torrent), ctx) = (self.torrents.get_mut(id), &mut self.ctx) else { return };
-        if torrent.life.is_going_to_rest() {
-            return;
-        }
-        if let Some(metainfo) = add.source.metainfo() {
-            torrent.adopt_metainfo(ctx, metainfo.clone());
-        }
-        if ctx.config.trackers {
-            let tiers = add.source.trackers();
-            tiers.iter().flatten().for_each(|url| torrent.announcer.add(url, false));
-            add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
-        }
-        add.mirrors.iter().for_each(|url| torrent.web.add(url, true));
-        add.source.web_seeds().iter().for_each(|url| torrent.web.add(url, false));
-        for addr in &add.peers {
-            torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
-        }
-        ctx.agenda.touched.insert(id);
     }
 
     fn stream(&mut self, conn: ConnId, event: StreamEvent) {
@@ -264,7 +238,7 @@ impl Engine {
     ) {
         self.ctx.carried(Way::Up, transport, count.into());
         if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id))
-            && torrent.peers.contains_key(&conn)
+            && torrent.peers().contains_key(&conn)
         {
             if !torrent.sent(&mut self.ctx, conn, count) {
                 self.violated(ViolatedRule::MoreThanSent);
@@ -332,7 +306,7 @@ impl Engine {
     /// The files of a torrent are closed: it is gone, or at rest.
     fn closed(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        match torrent.life.closed() {
+        match torrent.closed() {
             Some(Exit::Rest) => self.rested(id),
             // It was removed on its way to rest: what is on disk goes too.
             None => torrent.go_on_closing(&mut self.ctx),

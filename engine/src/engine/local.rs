@@ -82,7 +82,7 @@ impl Engine {
         // Private torrents never (BEP 27).
         let open = self.torrents.iter();
         let open =
-            open.filter(|(_, torrent)| torrent.is_running() && !torrent.contents.are_private());
+            open.filter(|(_, torrent)| torrent.is_running() && !torrent.contents().are_private());
         let open: Vec<(TorrentId, Sha1Hash, Instant)> = open
             .map(|(id, torrent)| {
                 let last = self.local.announced.get(&id).copied();

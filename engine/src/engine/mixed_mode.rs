@@ -12,8 +12,8 @@ impl Engine {
         let limits = &ctx.limits.utp;
         let (mut down, mut up) = (crowd(limits.down.rate()), crowd(limits.up.rate()));
         for (_, torrent) in self.torrents.iter() {
-            ctx.work.add_steps(torrent.peers.len() as u64);
-            for (conn, peer) in &torrent.peers {
+            ctx.work.add_steps(torrent.peers().len() as u64);
+            for (conn, peer) in torrent.peers() {
                 let waits = ctx.net.utp.waits(*conn);
                 if !peer.requests.is_empty() && !peer.requests.is_snubbed() {
                     down.add(waits.map(|waits| waits.down));

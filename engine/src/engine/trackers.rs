@@ -21,11 +21,11 @@ impl Engine {
     ) -> T {
         let (torrents, ctx) = (&self.torrents, &mut self.ctx);
         let url = |torrent: TorrentId, at: TrackerRef| {
-            let tracker = torrents.get(torrent)?.announcer.tracker(at)?;
+            let tracker = torrents.get(torrent)?.announcer().tracker(at)?;
             Some(tracker.url.clone())
         };
         let waits = |torrent: TorrentId, at: TrackerRef| {
-            torrents.get(torrent).is_some_and(|torrent| torrent.announcer.is_in_line(at))
+            torrents.get(torrent).is_some_and(|torrent| torrent.announcer().is_in_line(at))
         };
         let identity = &ctx.net.identity;
         let mut around = Around {
@@ -70,8 +70,7 @@ impl Engine {
             }
             Output::PutOff { torrent, tracker, admission } => {
                 if let Some(found) = self.torrents.get_mut(torrent) {
-                    found.announcer.put_off(tracker, admission);
-                    ctx.agenda.touched.insert(torrent);
+                    found.announce_put_off(ctx, tracker, admission);
                 }
             }
             Output::Turn { torrent, tracker, host } => self.takes_its_turn(torrent, tracker, host),
@@ -87,7 +86,7 @@ impl Engine {
             }
             Output::Scraped { torrent, tracker, counts } => {
                 if let Some(torrent) = self.torrents.get_mut(torrent) {
-                    torrent.announcer.counted(tracker, counts);
+                    torrent.scraped(tracker, counts);
                 }
             }
         }
@@ -96,9 +95,8 @@ impl Engine {
     /// The user wants an announce now: also one at a host that has failed.
     pub(super) fn announce_now(&mut self, id: TorrentId) {
         if let Some(torrent) = self.torrents.get_mut(id) {
-            torrent.announcer.trackers().for_each(|tracker| self.trackers.insisted(&tracker.url));
-            torrent.announcer.force();
-            self.ctx.agenda.touched.insert(id);
+            torrent.announcer().trackers().for_each(|tracker| self.trackers.insisted(&tracker.url));
+            torrent.announce_now(&mut self.ctx.agenda);
         }
     }
 
@@ -114,9 +112,8 @@ impl Engine {
     /// A torrent is served that stood in line.
     fn takes_its_turn(&mut self, id: TorrentId, tracker: TrackerRef, host: String) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        let Some(order) = torrent.announcer.turn(tracker, self.ctx.now) else { return };
+        let Some(order) = torrent.announce_turn(&mut self.ctx, tracker) else { return };
         let params = torrent.announce_params(&self.ctx, &order);
-        self.ctx.agenda.touched.insert(id);
         self.with_trackers(|trackers, around, out| {
             trackers.admitted(id, &order, params, host, around, out);
         });

@@ -9,6 +9,7 @@ use super::Engine;
 use crate::api::ViolatedRule;
 use crate::base::ids::{ConnId, TorrentId};
 use crate::base::work::{Payer, STEP_UNITS};
+use crate::wire::FrameAssembler;
 
 /// The line of connections in whose buffers complete messages wait.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,26 +44,21 @@ impl Engine {
     ) {
         self.ctx.net.received += bytes.len() as u64;
         let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(id)) else { return };
-        let Some(peer) = torrent.peers.get_mut(&conn) else { return };
-        let count = bytes.len() as u32;
-        let within = peer.granted.min(count);
-        peer.granted -= within;
-        peer.receive_window.came(within);
-        self.ctx.budgets.credit.give(within.into());
-        peer.last_received = self.ctx.now;
-        peer.assembler.push(bytes);
-        if self.content.on {
-            for range in peer.assembler.content_in_tail(count as usize) {
-                self.content.note(range.start, range.end);
+        let (count, watch) = (bytes.len(), &mut self.content);
+        let content = |assembler: &FrameAssembler| {
+            if watch.on {
+                for range in assembler.content_in_tail(count) {
+                    watch.note(range.start, range.end);
+                }
             }
-        }
-        // A peer in line acts on its messages when its turn comes.
-        if peer.awaits_turn {
-            torrent.account_for_waiting(&mut self.ctx, conn);
-        } else if torrent.act_on_messages(&mut self.ctx, conn) {
+        };
+        let Some(taken) = torrent.bytes_received(&mut self.ctx, conn, bytes, content) else {
+            return;
+        };
+        if taken.awaits_turn {
             self.turns.wait(conn);
         }
-        if within < count {
+        if taken.too_many {
             self.violated(ViolatedRule::MoreThanGranted);
         }
     }

@@ -124,7 +124,7 @@ impl Engine {
         }
         self.ctx.limits.up.take(bytes);
         if let Some(torrent) = self.torrents.get_mut(torrent) {
-            torrent.traffic.up_limit.take(bytes);
+            torrent.pay_for_resent(bytes);
         }
     }
 

@@ -1,13 +1,17 @@
 //! The files of a torrent, seen from the torrent: what happens to them is told to `storage`, and what that says is
-//! done here, with peers, picker and embedder.
+//! done here, with peers, picker and embedder; which of them are wanted, by whom, and in which order.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::reads::Answered;
 use super::storage::{Around, Output, Outputs, Storage, error_of};
-use super::{Stage, Torrent};
-use crate::api::{DiskError, DiskOp, DiskOutcome, LocationId, Notice, Rename, Tag, TorrentError};
+use super::{Contents, Stage, Torrent};
+use crate::api::{
+    CommandError, DiskError, DiskOp, DiskOutcome, FilePriority, FileRange, LocationId, Notice,
+    ReadAhead, ReaderId, Rename, Tag, TorrentError,
+};
 use crate::base::ids::ConnId;
 use crate::context::{Context, DiskJob, HashPurpose, Timer};
 use crate::picker::BlockRef;
@@ -272,5 +276,121 @@ impl Torrent {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         conns.into_iter().for_each(|conn| self.withdraw_requests(&mut ctx.agenda, conn));
         self.leave_web_seeds(ctx);
+    }
+
+    /// Fetches pieces in order from now on, or not.
+    pub(crate) fn set_sequential(&mut self, on: bool) {
+        self.goal.sequential = on;
+        if let Some(picker) = self.contents.picker_mut() {
+            picker.set_sequential(on);
+        }
+    }
+
+    /// A reader needs something else than before.
+    pub(crate) fn set_reader(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        reader: ReaderId,
+        ahead: Option<&ReadAhead>,
+    ) {
+        let Contents::Known(metainfo, picker) = &mut self.contents else {
+            return ctx.reject(tag, CommandError::NoMetadata);
+        };
+        match self.goal.reads.set(reader, ahead, metainfo, ctx.now) {
+            Ok((number, window)) => picker.set_reader(number, window),
+            Err(error) => ctx.reject(tag, error),
+        }
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// Somebody waits for a range.
+    pub(crate) fn read_ahead(
+        &mut self,
+        ctx: &mut Context,
+        tag: Tag,
+        range: FileRange,
+        within: Duration,
+    ) {
+        let Contents::Known(metainfo, picker) = &mut self.contents else {
+            return ctx.reject(tag, CommandError::NoMetadata);
+        };
+        // The first piece of a file may come with the one before, and lie elsewhere than in the file.
+        let wanted = self.goal.wants(range.file);
+        let comes = |piece| wanted && (picker.have().has(piece) || picker.is_missing(piece));
+        match self.goal.reads.wait(tag, range, within, metainfo, ctx.now, comes) {
+            Ok((number, window)) => picker.set_reader(number, Some(window)),
+            Err(error) => ctx.reject(tag, error),
+        }
+        ctx.agenda.touched.insert(self.id);
+        self.touch_interested(&mut ctx.agenda);
+    }
+
+    /// The picker is a new one: it learns who reads.
+    pub(super) fn apply_readers(&mut self) {
+        let Some(picker) = self.contents.picker_mut() else { return };
+        picker.set_sequential(self.goal.sequential);
+        for (reader, window) in self.goal.reads.windows() {
+            picker.set_reader(reader, Some(window));
+        }
+    }
+
+    /// Tells who waited for what is there now.
+    pub(super) fn answer_reads(&mut self, ctx: &mut Context) {
+        if !self.goal.reads.none_waits() && self.life.is_active() {
+            let ready = self.goal.reads.take_ready(self.contents.have());
+            self.end_reads(ctx, ready, true);
+        }
+    }
+
+    pub(super) fn end_reads(&mut self, ctx: &mut Context, ended: Vec<Answered>, ready: bool) {
+        for Answered { tag, range, reader } in ended {
+            if let Some(picker) = self.contents.picker_mut() {
+                picker.set_reader(reader, None);
+            }
+            let torrent = self.id;
+            ctx.notify(match ready {
+                true => Notice::ReadReady { tag, torrent, range },
+                false => Notice::ReadFailed { tag, torrent, range },
+            });
+        }
+    }
+
+    /// Changes priorities of files.
+    pub(crate) fn set_priorities(&mut self, ctx: &mut Context, tag: Tag, changes: &[FilePriority]) {
+        self.goal.prioritise(changes, self.is_known());
+        if !self.is_known() {
+            return;
+        }
+        self.apply_priorities();
+        let picker = self.contents.picker();
+        let comes = |piece| picker.is_some_and(|it| it.have().has(piece) || it.is_missing(piece));
+        let hopeless = self.goal.take_hopeless_reads(comes);
+        self.end_reads(ctx, hopeless, false);
+        let skipped = self.goal.skipped_files();
+        self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));
+        self.recount_interest();
+        if !self.life.is_active() {
+            return;
+        }
+        if self.goal.finished && !self.contents.are_finished() {
+            self.goal.finished = false;
+            self.candidates.recall_whole(ctx.now);
+        }
+        self.goal.was_incomplete |= !self.is_complete();
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.touch(&mut ctx.agenda, conn);
+        }
+        self.storage.mark();
+        ctx.agenda.touched.insert(self.id);
+    }
+
+    /// A piece is wanted as much as the most wanted file that has a part in it.
+    pub(super) fn apply_priorities(&mut self) {
+        let Contents::Known(metainfo, picker) = &mut self.contents else { return };
+        for (piece, level) in self.goal.levels(metainfo).into_iter().enumerate() {
+            picker.set_priority(piece as u32, level);
+        }
     }
 }

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::storage::{Belief, Storage};
-use super::{Contents, Exit, Stage, Torrent};
+use super::{Contents, Exit, Stage, Torrent, metadata};
 use crate::api::{
-    CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
+    AddTorrent, CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
 };
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
@@ -176,7 +176,7 @@ impl Torrent {
 
     /// What is missing has changed in more than one place: recounts for every peer how much of it
     /// it has.
-    fn recount_interest(&mut self) {
+    pub(super) fn recount_interest(&mut self) {
         let Some(picker) = self.contents.picker() else { return };
         for peer in self.peers.values_mut() {
             peer.interesting = picker.interesting(&peer.pieces);
@@ -478,41 +478,62 @@ impl Torrent {
         peer.send(&Message::Extended { id: 0, payload: handshake.encode().into() });
     }
 
-    /// Changes priorities of files.
-    pub(crate) fn set_priorities(&mut self, ctx: &mut Context, tag: Tag, changes: &[FilePriority]) {
-        self.goal.prioritise(changes, self.is_known());
-        if !self.is_known() {
+    /// What is added a second time is one torrent: what the second source knows is of use to it.
+    pub(crate) fn merge(&mut self, ctx: &mut Context, add: &AddTorrent) {
+        if self.life.is_going_to_rest() {
             return;
         }
-        self.apply_priorities();
-        let picker = self.contents.picker();
-        let comes = |piece| picker.is_some_and(|it| it.have().has(piece) || it.is_missing(piece));
-        let hopeless = self.goal.take_hopeless_reads(comes);
-        self.end_reads(ctx, hopeless, false);
-        let skipped = self.goal.skipped_files();
-        self.tell_storage(ctx, |storage, around, out| storage.select(around, tag, skipped, out));
-        self.recount_interest();
-        if !self.life.is_active() {
-            return;
+        if let Some(metainfo) = add.source.metainfo() {
+            self.adopt_metainfo(ctx, metainfo.clone());
         }
-        if self.goal.finished && !self.contents.are_finished() {
-            self.goal.finished = false;
-            self.candidates.recall_whole(ctx.now);
+        if ctx.config.trackers {
+            add.source.trackers().iter().flatten().for_each(|url| self.announcer.add(url, false));
+            add.trackers.iter().for_each(|url| self.announcer.add(url, true));
         }
-        self.goal.was_incomplete |= !self.is_complete();
-        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
-        for conn in conns {
-            self.touch(&mut ctx.agenda, conn);
+        add.mirrors.iter().for_each(|url| self.web.add(url, true));
+        add.source.web_seeds().iter().for_each(|url| self.web.add(url, false));
+        for addr in &add.peers {
+            self.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
         }
-        self.storage.mark();
         ctx.agenda.touched.insert(self.id);
     }
 
-    /// A piece is wanted as much as the most wanted file that has a part in it.
-    pub(super) fn apply_priorities(&mut self) {
-        let Contents::Known(metainfo, picker) = &mut self.contents else { return };
-        for (piece, level) in self.goal.levels(metainfo).into_iter().enumerate() {
-            picker.set_priority(piece as u32, level);
+    /// Its files are closed: it is at rest, gone, or removed on its way to rest (`None`).
+    pub(crate) fn closed(&mut self) -> Option<Exit> {
+        self.life.closed()
+    }
+
+    /// Marks a peer, and with it the torrent, for the decisions at the end of the step.
+    pub(crate) fn touch(&mut self, agenda: &mut Agenda, conn: ConnId) {
+        self.undecided.touched.insert(conn);
+        agenda.touched.insert(self.id);
+    }
+
+    /// Takes the decisions that the events of this step call for.
+    pub(crate) fn settle(&mut self, ctx: &mut Context) {
+        self.tell_haves(ctx);
+        self.look_for_room(ctx);
+        self.ask_web_seeds(ctx);
+        self.offer_reopened(&mut ctx.work);
+        for conn in core::mem::take(&mut self.undecided.touched) {
+            self.update_interest(&mut ctx.agenda, conn);
+            self.fill_requests(ctx, conn);
+            self.serve(ctx, conn);
+            self.part_when_both_complete(ctx, conn);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                metadata::send(ctx, &mut self.traffic.up_limit, self.contents.info(), peer);
+            }
         }
+        self.poll_metadata(ctx);
+        self.tell_storage(ctx, Storage::settle);
+        if self.awaits_hash() {
+            ctx.agenda.awaiting_hash.insert(self.id);
+        }
+        self.connect_more(ctx);
+        self.finish_if_done(&mut ctx.agenda);
+        self.answer_reads(ctx);
+        self.poll_announces(ctx);
+        self.save_if_due(ctx);
+        self.look_for_rest(ctx);
     }
 }

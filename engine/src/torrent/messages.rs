@@ -18,8 +18,8 @@ use crate::metainfo::BLOCK_LENGTH;
 use crate::peer::{Misbehaviour, Peer, PeerError, PeerEvent};
 use crate::picker::{BlockRef, PeerKey, PeerPieces, Picker, STEPS_TO_INDEX};
 use crate::wire::{
-    BlockRequest, ExtendedHandshake, HolepunchKind, HolepunchMessage, Message, MetadataMessage,
-    PexFlags, PexMessage,
+    BlockRequest, ExtendedHandshake, FrameAssembler, HolepunchKind, HolepunchMessage, Message,
+    MetadataMessage, PexFlags, PexMessage,
 };
 
 /// Milliseconds without a byte from a peer after which it is closed: keep-alives come every two minutes.
@@ -40,6 +40,14 @@ const MAX_EARLY_BITFIELD: u64 = 256 * 1024;
 /// The block that a request, reject or cancel of ours names. Ours are always block-aligned.
 pub(super) fn block_of(request: &BlockRequest) -> BlockRef {
     BlockRef { piece: request.piece, block: request.begin / BLOCK_LENGTH }
+}
+
+/// What came of bytes of a peer.
+pub(crate) struct Taken {
+    /// Messages are left for a turn that it has to wait for from now on.
+    pub(crate) awaits_turn: bool,
+    /// There were more than it was granted.
+    pub(crate) too_many: bool,
 }
 
 /// What is left of a peer's bytes when its turn is over.
@@ -77,6 +85,36 @@ fn account(peer: &mut Peer, assembling: &mut Budget) -> bool {
 }
 
 impl Torrent {
+    /// Bytes came from a peer: they are taken out of its credit, and wait for its turn, or for the rest of a message.
+    /// `None` for one that is no peer of this torrent.
+    #[inline]
+    pub(crate) fn bytes_received(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnId,
+        bytes: Bytes,
+        content: impl FnOnce(&FrameAssembler),
+    ) -> Option<Taken> {
+        let peer = self.peers.get_mut(&conn)?;
+        let count = bytes.len() as u32;
+        let within = peer.granted.min(count);
+        peer.granted -= within;
+        peer.receive_window.came(within);
+        ctx.budgets.credit.give(within.into());
+        peer.last_received = ctx.now;
+        peer.assembler.push(bytes);
+        content(&peer.assembler);
+        let more = match peer.awaits_turn {
+            // A peer in line acts on its messages when its turn comes.
+            true => {
+                self.account_for_waiting(ctx, conn);
+                false
+            }
+            false => self.act_on_messages(ctx, conn),
+        };
+        Some(Taken { awaits_turn: more, too_many: within < count })
+    }
+
     /// A peer has its turn: acts on the complete messages in its assembler, as far as a turn and the
     /// work of a step go. Returns whether some are left for another turn.
     pub(crate) fn act_on_messages(&mut self, ctx: &mut Context, conn: ConnId) -> bool {

@@ -12,11 +12,11 @@ use crate::base::addr::{self, normalise, priority, scope};
 use crate::base::ids::ConnId;
 use crate::base::prefix::Prefix;
 use crate::candidates::Namer;
-use crate::context::{Conn, Context, DiscoveryRequest, Handshaking, Phase, Timer};
+use crate::context::{Agenda, Conn, Context, DiscoveryRequest, Handshaking, Phase, Timer};
 use crate::peer::{Introduction, Peer};
 use crate::picker::PeerKey;
 use crate::standing::Way;
-use crate::tracker::{Answer, Failure, TrackerRef};
+use crate::tracker::{Admission, Answer, Failure, Order, SwarmCounts, TrackerRef};
 use crate::wire::{Handshake, HolepunchKind, HolepunchMessage};
 
 /// Seconds that a connection may take to be established.
@@ -29,8 +29,6 @@ const FIRST_TICK_MILLIS: u64 = 2_000;
 const OTHER_TRANSPORT: Duration = Duration::from_millis(500);
 /// Seconds until an address is tried again for which the transport had no place.
 const NO_PLACE_SECONDS: u64 = 60;
-/// Connections that may be made to addresses which the user named while there is no place for others.
-const USERS_PLACES: u32 = 4;
 
 impl Torrent {
     /// Adds an address to the list of candidates, unless it may not be called.
@@ -72,6 +70,35 @@ impl Torrent {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.announce.set(queue, at, now, Timer::Announce(self.id));
         }
+    }
+
+    /// All trackers are asked now.
+    pub(crate) fn announce_now(&mut self, agenda: &mut Agenda) {
+        self.announcer.force();
+        agenda.touched.insert(self.id);
+    }
+
+    /// The turn of a tracker that stood in line: what is announced, if anything still is.
+    pub(crate) fn announce_turn(&mut self, ctx: &mut Context, at: TrackerRef) -> Option<Order> {
+        let order = self.announcer.turn(at, ctx.now)?;
+        ctx.agenda.touched.insert(self.id);
+        Some(order)
+    }
+
+    /// An announce waits for its host.
+    pub(crate) fn announce_put_off(&mut self, ctx: &mut Context, at: TrackerRef, why: Admission) {
+        self.announcer.put_off(at, why);
+        ctx.agenda.touched.insert(self.id);
+    }
+
+    /// A tracker told how many there are.
+    pub(crate) fn scraped(&mut self, at: TrackerRef, counts: SwarmCounts) {
+        self.announcer.counted(at, counts);
+    }
+
+    /// Addresses of a block are not called any more.
+    pub(crate) fn forget_candidates(&mut self, at: Prefix, gone: impl Fn(SocketAddr) -> bool) {
+        self.candidates.forget_at(at, gone);
     }
 
     /// A tracker answered.
@@ -116,25 +143,6 @@ impl Torrent {
         }
     }
 
-    /// Whether more peers are wanted. A seed also calls: it, or the others, may be behind a NAT that lets no
-    /// connection in.
-    fn wants_peers(&self) -> bool {
-        self.is_running()
-    }
-
-    /// How many peers a tracker should name.
-    pub(super) fn peers_wanted(&self, ctx: &Context) -> u32 {
-        let room = ctx.config.max_connections_per_torrent.saturating_sub(self.peers.len() as u32);
-        if self.wants_peers() && room > 0 { 80 } else { 0 }
-    }
-
-    /// Whether there is a place to make a connection in. Behind those for all there are some for the user's own.
-    fn may_call(&self, ctx: &Context) -> bool {
-        let (half_open, most) = (ctx.net.conns.half_open(), ctx.config.max_half_open);
-        let users = most > 0 && self.candidates.is_users_turn();
-        half_open < most || half_open < most + USERS_PLACES && users
-    }
-
     /// The next address to call: places to make connections in are shared by who named the addresses.
     fn next_to_call(&mut self, ctx: &Context) -> Option<(PeerKey, SocketAddr)> {
         let (torrent, conns, most) = (self.id, &ctx.net.conns, ctx.config.max_half_open);
@@ -163,11 +171,6 @@ impl Torrent {
             let (queue, now) = (&mut ctx.timers, ctx.now);
             self.alarms.candidates.set(queue, at, now, Timer::Torrent(self.id));
         }
-    }
-
-    fn has_place_for_peers(&self, ctx: &Context) -> bool {
-        ctx.net.conns.len() < ctx.config.max_connections
-            && self.peers.len() as u32 + self.connecting < ctx.config.max_connections_per_torrent
     }
 
     /// Calls an address that was taken from the list; over µTP alone where the other side was told to call us.
@@ -347,6 +350,8 @@ impl Torrent {
         handshake: &Handshake,
         early: Handshaking,
     ) -> bool {
+        let outgoing = ctx.net.conns.get(conn).is_some_and(|entry| entry.key.is_some());
+        self.connecting = self.connecting.saturating_sub(outgoing.into());
         ctx.net.conns.introduce(conn, self.id);
         let Some(entry) = ctx.net.conns.get_mut(conn) else { return false };
         let (remote, encryption, transport) = (entry.remote, entry.encryption, entry.transport);
@@ -515,15 +520,6 @@ impl Torrent {
         };
         let pending = self.pending(ctx, |conn| such(source(conn)));
         self.hang_up(ctx, reason, &pending);
-    }
-
-    /// Connections of this torrent that are no peers yet.
-    fn pending(&self, ctx: &Context, such: impl Fn(&Conn) -> bool) -> Vec<ConnId> {
-        let pending = ctx.net.conns.iter().filter(|(_, conn)| {
-            let early = !matches!(conn.phase, Phase::Active | Phase::Fetching);
-            conn.torrent == Some(self.id) && early && such(conn)
-        });
-        pending.map(|(id, _)| id).collect()
     }
 
     fn hang_up(&mut self, ctx: &mut Context, reason: CloseReason, pending: &[ConnId]) {

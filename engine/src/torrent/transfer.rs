@@ -3,12 +3,13 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 use super::blame::{Failure, Here};
 use super::storage::Storage;
 use super::upload::{self, refuse};
 use super::{Contents, Stage, Torrent};
-use crate::api::{CloseReason, DiskError, DiskOp, Notice};
+use crate::api::{CloseReason, DiskError, DiskOp, Notice, RateLimits, Transport};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
@@ -504,6 +505,27 @@ impl Torrent {
         }
         peer.haves_told = (next < self.haves.end()).then_some(next);
         before != next
+    }
+
+    /// How fast its payload may be.
+    pub(crate) fn set_limits(&mut self, ctx: &mut Context, limits: RateLimits) {
+        self.traffic.down_limit.set_rate(limits.down, ctx.now);
+        self.traffic.up_limit.set_rate(limits.up, ctx.now);
+        ctx.limits.tokens_at = ctx.now;
+    }
+
+    /// How long who waits to be served over a transport is best left alone.
+    pub(crate) fn until_upload_turn(
+        &mut self,
+        ctx: &mut Context,
+        transport: Transport,
+    ) -> Duration {
+        self.traffic.until_upload_turn(ctx, transport)
+    }
+
+    /// Bytes are sent again: they count under its limit as what is sent.
+    pub(crate) fn pay_for_resent(&mut self, bytes: u64) {
+        self.traffic.up_limit.take(bytes);
     }
 }
 
