@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eddyline::base::addr::Scope;
-use eddyline::metainfo::Magnet;
+use eddyline::base::hash::Sha1Hash;
+use eddyline::metainfo::{CreateOptions, Creator, InputFile, Magnet, Metainfo};
 use eddyline::{AddTorrent, Config, HttpFailure, HttpGet};
 use eddyline_disk::Locations;
 use eddyline_mio::dns::Names;
@@ -86,14 +87,20 @@ fn socks(
     (format!("socks5://{addr}"), told)
 }
 
-/// Answers whatever is asked over HTTP.
-fn serve(stream: &mut TcpStream) -> String {
+/// The head of a request over HTTP.
+fn request_head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
         head.push(byte[0]);
     }
-    let _ = stream.write_all(OK);
     String::from_utf8(head).unwrap()
+}
+
+/// Answers whatever is asked over HTTP.
+fn serve(stream: &mut TcpStream) -> String {
+    let head = request_head(stream);
+    let _ = stream.write_all(OK);
+    head
 }
 
 #[test]
@@ -307,4 +314,67 @@ fn datagrams_go_through_an_association_that_is_made_again_when_it_breaks() {
     assert_eq!(associations(&told), 1);
     end.send(()).unwrap();
     until(&mut driver, "there is another one", |_| associations(&told) == 1);
+}
+
+/// A torrent of a thousand bytes that names a web seed.
+fn torrent(web_seed: &str) -> (Metainfo, Vec<u8>) {
+    let bytes = vec![7; 1000];
+    let (name, web_seeds) = ("file".into(), vec![web_seed.into()]);
+    let options =
+        CreateOptions { name, web_seeds, piece_length: 16_384, ..CreateOptions::default() };
+    let file = InputFile { path: Vec::new(), length: 1000, executable: false };
+    let mut creator = Creator::new(options, vec![file]).unwrap();
+    creator.provide_piece(0, Sha1Hash::of(&bytes));
+    (Metainfo::parse(&creator.finish().unwrap()).unwrap(), bytes)
+}
+
+#[test]
+fn web_seeds_are_asked_through_the_proxy_and_their_names_are_looked_up_there() {
+    let (metainfo, bytes) = torrent("http://mirror.invalid/file");
+    let (proxy, told) = socks(move |stream, request| {
+        if request[1] != 1 {
+            return;
+        }
+        stream.write_all(&granted("0.0.0.0:0".parse().unwrap())).unwrap();
+        let asked = request_head(stream);
+        assert!(
+            asked.contains("range: bytes=0-999") || asked.contains("Range: bytes=0-999"),
+            "{asked}"
+        );
+        let head = "HTTP/1.1 206 Partial Content\r\nContent-Length: 1000\r\n";
+        let head = format!("{head}Content-Range: bytes 0-999/1000\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
+    });
+    let (_folder, mut driver) = driver(options(&proxy, ProxyFor::ALL), Vec::new());
+    driver.command(AddTorrent::new(metainfo));
+    until(&mut driver, "all of it comes", |driver| {
+        let id = driver.engine().torrents().next();
+        id.and_then(|id| driver.engine().torrent(id)).is_some_and(|torrent| torrent.have.is_full())
+    });
+    let mut requests = told.try_iter().filter(|request| request[1] == 1);
+    assert_eq!(
+        requests.next().unwrap(),
+        [&[5, 1, 0, 3, 14][..], b"mirror.invalid", &[0, 80]].concat()
+    );
+}
+
+#[test]
+fn no_web_seed_is_asked_directly_where_the_proxy_is_dead() {
+    let (server, addr) = listener();
+    server.set_nonblocking(true).unwrap();
+    let (closed, dead) = listener();
+    drop(closed);
+    let url = format!("http://{addr}/file");
+    let (metainfo, _) = torrent("http://mirror.invalid/file");
+    let options = options(&format!("socks5://{dead}"), ProxyFor::ALL);
+    let (_folder, mut driver) = driver(options, Vec::new());
+    let mut add = AddTorrent::new(metainfo);
+    add.mirrors = vec![url];
+    driver.command(add);
+    until(&mut driver, "both have failed", |driver| {
+        let id = driver.engine().torrents().next();
+        let seeds = id.map_or(Vec::new(), |id| driver.engine().web_seeds(id));
+        !seeds.is_empty() && seeds.iter().all(|seed| seed.failures > 0)
+    });
+    assert!(server.accept().is_err(), "somebody called");
 }

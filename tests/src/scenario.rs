@@ -7,6 +7,7 @@
 
 mod describe;
 mod draw;
+mod web;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -99,6 +100,8 @@ pub struct Scenario {
     encryption: Vec<Encryption>,
     /// What each node speaks; TCP alone where it is empty.
     transports: Vec<Transports>,
+    /// Web seeds that the torrent names.
+    web: Vec<web::Drawn>,
 }
 
 /// What came of a scenario.
@@ -200,6 +203,7 @@ impl Scenario {
             further: None,
             encryption: Vec::new(),
             transports: Vec::new(),
+            web: Vec::new(),
         };
         for _ in 0..entropy.below(10) {
             let when = entropy.below(scenario.seconds);
@@ -234,6 +238,9 @@ impl Scenario {
         if entropy.below(4) == 3 {
             self.blows.extend(draw_reads(entropy, self.seconds, nodes));
             self.blows.sort_by_key(|(when, _)| *when);
+        }
+        if entropy.below(4) == 3 {
+            self.web = web::draw(entropy);
         }
         if self.has_foes() && entropy.below(2) == 1 {
             self.further = Some(entropy.seed());
@@ -317,7 +324,8 @@ impl Scenario {
             [only] => Content::tracked("random", *only, self.piece_length, &[tracker]),
             many => Content::with_files("random", many, self.piece_length, &[tracker]),
         };
-        if self.private { content.private() } else { content }
+        let content = if self.private { content.private() } else { content };
+        web::named(content, &self.web)
     }
 
     fn nodes(&self) -> usize {
@@ -329,6 +337,7 @@ impl Scenario {
         let mut world = World::new(self.seed);
         world.weather = self.weather;
         world.trackerless = self.trackerless;
+        web::settle(&self.web, &content, &mut world);
         let registry = Some(Registry::default());
         let tracker = Tracker { registry, forgetful: true, ..Tracker::default() };
         let named =

@@ -34,6 +34,9 @@ impl Scenario {
         if !self.manners.is_empty() {
             let _ = write!(swarm, ", peers {:?}", self.manners);
         }
+        if !self.web.is_empty() {
+            let _ = write!(swarm, ", web seeds {}", super::web::describe(&self.web));
+        }
         let blows = self.blows.iter().map(|(when, blow)| format!("{when} s {blow:?}"));
         let blows: Vec<String> = blows.collect();
         vec![swarm, format!("{}, healed at {} s", blows.join(", "), self.seconds + 30)]
