@@ -1,7 +1,7 @@
 //! HTTP on the thread of the services, redirects left to the engine: for trackers one request each, for web seeds
 //! ranges of files as far as there is credit.
 
-mod before_head;
+mod allowance;
 mod body;
 mod connect;
 mod exchange;

@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Read};
 use brotli_decompressor::Decompressor;
 use eddyline::HttpFailure;
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
-use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::CONTENT_ENCODING;
+
+use super::allowance::Body;
 
 /// How what `gzip` made begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -27,7 +27,7 @@ pub(super) struct Received {
 }
 
 /// Reads a body of at most `most` bytes, on the wire and decoded.
-pub(super) async fn read(response: Response<Incoming>, most: u32) -> Result<Received, HttpFailure> {
+pub(super) async fn read(response: Response<Body>, most: u32) -> Result<Received, HttpFailure> {
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding = encoding.and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
     let encoding = encoding.to_ascii_lowercase();
@@ -48,11 +48,11 @@ pub(super) async fn read(response: Response<Incoming>, most: u32) -> Result<Rece
 }
 
 /// Takes what comes.
-async fn receive(mut body: Incoming, most: u32) -> Result<Received, HttpFailure> {
+async fn receive(mut body: Body, most: u32) -> Result<Received, HttpFailure> {
     let mut raw = Received { bytes: Vec::new(), whole: true };
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => raw.bytes.extend(frame.into_data().unwrap_or_default()),
+    while let Some(part) = body.next().await {
+        match part {
+            Ok(bytes) => raw.bytes.extend(bytes),
             Err(error) if ended_early(&error) && !raw.bytes.is_empty() => {
                 raw.whole = false;
                 break;

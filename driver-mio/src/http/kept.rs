@@ -10,7 +10,6 @@ use eddyline::HttpFailure;
 use eddyline::base::addr::{Scope, scope};
 use eddyline::base::prefix::Prefix;
 use http_body_util::Empty;
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
@@ -18,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use super::before_head::BeforeHead;
+use super::allowance::{Allowance, Body};
 use super::exchange::failure;
 use super::target::Origin;
 use crate::standing::Standing;
@@ -37,7 +36,7 @@ const MAX_LINES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Link {
     sender: SendRequest<Empty<Bytes>>,
-    before_head: BeforeHead,
+    allowance: Allowance,
     /// Where it leads; that is a proxy where there is one.
     pub(super) remote: SocketAddr,
     /// The most public of the addresses that its host had.
@@ -81,24 +80,24 @@ impl Link {
         builder.allow_obsolete_multiline_headers_in_responses(true);
         builder.ignore_invalid_headers_in_responses(true);
         builder.max_headers(MAX_LINES).max_buf_size(MAX_HEAD).title_case_headers(true);
-        let (before_head, stream) = BeforeHead::over(stream);
+        let (allowance, stream) = Allowance::over(stream);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let work = Work(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender, before_head, remote, widest, behind: None, standing: None, work })
+        Ok(Self { sender, allowance, remote, widest, behind: None, standing: None, work })
     }
 
     /// Sends a request, and waits for the head of the answer.
     pub(super) async fn ask(
         &mut self,
         request: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, HttpFailure> {
-        self.before_head.asked();
+    ) -> Result<Response<Body>, HttpFailure> {
+        self.allowance.asked();
         let answer = self.sender.send_request(request).await;
-        if self.before_head.is_used_up() {
+        if self.allowance.is_used_up() {
             return Err(HttpFailure::BadReply);
         }
-        self.before_head.answered();
-        answer.map_err(|error| failure(&error))
+        let answer = answer.map_err(|error| failure(&error))?;
+        Ok(answer.map(|body| Body::new(body, &self.allowance)))
     }
 
     fn is_usable(&self) -> bool {

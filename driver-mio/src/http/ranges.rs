@@ -12,9 +12,8 @@ use eddyline::{
     StreamEvent,
 };
 use eddyline_disk::mailbox::Mailbox;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName,
     LOCATION, RANGE, RETRY_AFTER,
@@ -22,6 +21,7 @@ use hyper::header::{
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::allowance::Body;
 use super::connect::Way;
 use super::exchange::{Client, absolute, request_over};
 use super::kept::Link;
@@ -185,9 +185,8 @@ impl Asking {
         }
         tell(StreamEvent::Answered(Box::new(head)));
         let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else { return tell(StreamEvent::Closed(CloseKind::Reset)) };
-            let mut bytes = frame.into_data().unwrap_or_default();
+        while let Some(part) = body.next().await {
+            let Ok(mut bytes) = part else { return tell(StreamEvent::Closed(CloseKind::Reset)) };
             while !bytes.is_empty() {
                 let count = credit.take(bytes.len() as u64).await;
                 tell(StreamEvent::Received(bytes.split_to(count as usize)));
@@ -203,7 +202,7 @@ impl Asking {
 struct Answer {
     target: Target,
     link: Link,
-    response: Response<Incoming>,
+    response: Response<Body>,
     place: Place,
 }
 
@@ -240,7 +239,7 @@ impl Client {
         link: &mut Link,
         target: &Target,
         get: &RangeGet,
-    ) -> Result<Response<Incoming>, HttpFailure> {
+    ) -> Result<Response<Body>, HttpFailure> {
         let request = request_over(link, target, &self.user_agent)?
             // A range of what is compressed is of no use.
             .header(ACCEPT_ENCODING, "identity")
@@ -259,7 +258,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
 }
 
-fn head_of(response: &Response<Incoming>, get: &RangeGet, link: &Link) -> HttpHead {
+fn head_of(response: &Response<Body>, get: &RangeGet, link: &Link) -> HttpHead {
     let headers = response.headers();
     let location = headers
         .get(LOCATION)

@@ -225,21 +225,63 @@ fn a_server_that_falls_silent_in_the_middle_of_a_body_is_late_and_not_wrong() {
     silent.join().unwrap();
 }
 
-#[test]
-fn a_server_that_says_without_end_that_one_may_go_on_is_cut_off() {
+/// How a fetch ends from a server that sends `head` and then `again` without end, and how much of it was taken.
+fn fetch_from_a_flood(
+    head: &'static str,
+    again: &'static str,
+) -> (Result<super::Reply, HttpFailure>, usize) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}/announce", listener.local_addr().unwrap());
     let flood = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap()).lines();
         lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
-        let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
-        let sent = (0..).take_while(|_| stream.write_all(&interim).is_ok()).count();
-        sent * interim.len()
+        let block = again.repeat(4096);
+        let mut sent = usize::from(stream.write_all(head.as_bytes()).is_ok());
+        while stream.write_all(block.as_bytes()).is_ok() {
+            sent += block.len();
+        }
+        sent
     });
     let get = HttpGet { timeout: Duration::from_secs(60), ..get(url) };
-    assert!(matches!(fetch(&get, "test", &names()), Err(HttpFailure::BadReply)));
+    let end = fetch(&get, "test", &names());
+    (end, flood.join().unwrap())
+}
+
+#[test]
+fn a_server_that_says_without_end_that_one_may_go_on_is_cut_off() {
+    let (end, sent) = fetch_from_a_flood("", "HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(matches!(end, Err(HttpFailure::BadReply)));
     // What the kernel had room for was sent as well.
-    let sent = flood.join().unwrap();
     assert!(sent < 32 << 20, "{sent} bytes");
+}
+
+#[test]
+fn a_body_with_more_around_its_parts_than_in_them_is_cut_off() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    for (begins, again) in [("", "0"), ("1", " "), ("1", "\t"), ("1;", "a"), ("0\r\n", "a: b\r\n")]
+    {
+        let head = format!("{head}{begins}");
+        let (end, sent) = fetch_from_a_flood(head.leak(), again);
+        assert!(matches!(end, Err(HttpFailure::BadReply)), "{again:?}: {end:?}");
+        assert!(sent < 32 << 20, "{again:?}: {sent} bytes");
+    }
+}
+
+#[test]
+fn a_body_in_parts_of_one_byte_comes_whole() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+        let parts = "1\r\nx\r\n".repeat(400_000);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(format!("{head}{parts}0\r\n\r\n").as_bytes()).unwrap();
+    });
+    let get = HttpGet { max_body: 1 << 20, ..get(url) };
+    let body = fetch(&get, "test", &names()).unwrap();
+    server.join().unwrap();
+    assert_eq!(body.body.len(), 400_000);
 }

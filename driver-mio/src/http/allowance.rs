@@ -1,5 +1,5 @@
-//! How much a server may send before its answer begins: interim replies (`100 Continue`) may come without end, and each
-//! is read and forgotten.
+//! How much a server may send that is of no use: interim replies (`100 Continue`) may come without end before an answer
+//! begins, and what is around the parts of a body may be as long as the server likes. Each is read and forgotten.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -7,17 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes from a request to the end of the answer's head, with what is read beyond it.
+/// Bytes from a request to the end of the answer's head, and between two parts of its body, with what is read ahead.
 const MOST: u64 = 1 << 20;
-const NO_LIMIT: u64 = u64::MAX;
+/// Bytes that a byte of a body may come with: parts of a byte have some.
+const AROUND: u64 = 16;
 
 /// What is left of that, shared with the stream that is counted.
 #[derive(Clone, Debug)]
-pub(super) struct BeforeHead(Arc<AtomicU64>);
+pub(super) struct Allowance(Arc<AtomicU64>);
 
-impl BeforeHead {
+impl Allowance {
     /// Bytes that come through the stream are counted.
     pub(super) fn over<S>(stream: S) -> (Self, Counted<S>) {
         let left = Self(Arc::new(AtomicU64::new(MOST)));
@@ -29,24 +33,45 @@ impl BeforeHead {
         self.0.store(MOST, Ordering::Relaxed);
     }
 
-    /// Its answer has begun: what comes now is the body, which is counted where it is read.
-    pub(super) fn answered(&self) {
-        self.0.store(NO_LIMIT, Ordering::Relaxed);
-    }
-
     /// Whether more came than may.
     pub(super) fn is_used_up(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 
     fn came(&self, bytes: u64) -> io::Result<()> {
-        let left = self.0.load(Ordering::Relaxed);
-        if left == NO_LIMIT {
-            return Ok(());
-        }
-        let left = left.saturating_sub(bytes);
-        self.0.store(left, Ordering::Relaxed);
-        if left == 0 { Err(ErrorKind::InvalidData.into()) } else { Ok(()) }
+        let less = |left: u64| Some(left.saturating_sub(bytes));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        if self.is_used_up() { Err(ErrorKind::InvalidData.into()) } else { Ok(()) }
+    }
+
+    /// Part of a body is of use. Where too much came already, nothing makes up for it.
+    fn was_of_use(&self, bytes: u64) {
+        let more = |left: u64| (left > 0).then(|| MOST.min(left + AROUND * bytes));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct Body {
+    incoming: Incoming,
+    allowance: Allowance,
+}
+
+impl Body {
+    /// The body of an answer that comes over a stream that is counted.
+    pub(super) fn new(incoming: Incoming, allowance: &Allowance) -> Self {
+        Self { incoming, allowance: allowance.clone() }
+    }
+
+    /// The next part of it; `None` behind the last.
+    pub(super) async fn next(&mut self) -> Option<hyper::Result<Bytes>> {
+        let frame = self.incoming.frame().await?;
+        Some(frame.map(|frame| {
+            let bytes = frame.into_data().unwrap_or_default();
+            self.allowance.was_of_use(bytes.len() as u64);
+            bytes
+        }))
     }
 }
 
@@ -54,7 +79,7 @@ impl BeforeHead {
 #[derive(Debug)]
 pub(super) struct Counted<S> {
     stream: S,
-    left: BeforeHead,
+    left: Allowance,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
