@@ -174,6 +174,7 @@ const OVER_UTP: &[&str] = &[
     "bytes under way over µTP are counted and bounded",
     "the machine of µTP has said everything after a step",
     "introductions are counted and bounded, whoever asks for them",
+    "hosts of web seeds are counted in bounded memory",
 ];
 
 fn over_utp() -> Engine {

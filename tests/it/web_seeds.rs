@@ -256,3 +256,50 @@ fn a_run_with_web_seeds_replays_and_its_trace_has_no_content() {
     }
     assert_eq!(replayer.chain().value(), digest);
 }
+
+/// Requests that a host gets in ten minutes by a torrent of two thousand files that names it by sixteen URLs, or
+/// sixteen servers that lead there.
+fn requests_at_a_victim(manners: &Manners, led: bool) -> usize {
+    const VICTIM: &str = "http://victim.example/";
+    let content = Content::with_files("folder", &[100; 2000], 16_384, &[]);
+    let victim = |n: u32| format!("{VICTIM}{n}/");
+    let theirs = |n: u32| if led { format!("http://host{n}.example/") } else { victim(n) };
+    let mut servers: Vec<(String, WebServer)> = Vec::new();
+    for n in 0..16 {
+        servers.push((victim(n), WebServer::new(&content).with(manners.clone())));
+        if led {
+            let to = Manners::Moved(victim(n));
+            servers.push((theirs(n), WebServer::new(&content).with(to)));
+        }
+    }
+    let mut world = World::new(7);
+    let node = world.add_node();
+    world.web.servers.extend(servers);
+    let named: Vec<String> = (0..16).map(theirs).collect();
+    add(&mut world, node, &content, &named, &[]);
+    world.run(600);
+    let of_victim = world.web.servers.iter().filter(|(base, _)| base.starts_with(VICTIM));
+    of_victim.map(|(_, server)| server.asked.len()).sum()
+}
+
+#[test]
+fn no_torrent_makes_us_flood_a_host_that_has_nothing_of_it() {
+    let busy = Manners::Busy(u32::MAX, 0);
+    for manners in [Manners::Status(404), Manners::Status(416), Manners::Status(500), busy] {
+        for led in [false, true] {
+            let count = requests_at_a_victim(&manners, led);
+            assert!((8..=48).contains(&count), "{manners:?}, led {led}: {count} requests");
+        }
+    }
+}
+
+#[test]
+fn a_server_of_many_small_files_that_lacks_some_is_asked_for_all_others() {
+    let content = Content::with_files("folder", &[900; 3000], 1024, &[]);
+    let server = WebServer::new(&content).with(Manners::Lacks(1));
+    let (mut world, node) = world(&content, &[(HOST, server)]);
+    world.run(120);
+    let id = world.node(node).torrents()[0];
+    let view = world.node(node).engine.torrent(id).expect("there");
+    assert!(view.done >= content.bytes.len() as u64 - 3 * 1024, "{} bytes", view.done);
+}

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConnTable, Dials, Exchanges, Identity, Idlers, Introductions, Reach, Utp};
 use crate::holepunch::Holepunch;
 use crate::standing::Standing;
+use crate::webseed::WebHosts;
 
 /// What all torrents share of the network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Network {
     pub standing: Standing,
     /// Nodes of the DHT that peers told of.
     pub introductions: Introductions,
+    /// What web servers are asked for.
+    pub web_hosts: WebHosts,
     /// Whether we are a node of the DHT.
     pub dht_runs: bool,
     /// Bytes received, protocol included.
@@ -51,6 +54,7 @@ impl Network {
             holepunch: Holepunch::default(),
             standing: Standing::default(),
             introductions: Introductions::default(),
+            web_hosts: WebHosts::default(),
             dht_runs: false,
             received: 0,
             sent: 0,

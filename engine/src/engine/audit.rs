@@ -64,6 +64,9 @@ impl Engine {
         if !bounded || !net.exchanges.is_bounded() || !net.idlers.is_bounded() {
             check(Err("addresses that strangers name are counted in bounded memory"))?;
         }
+        if !net.web_hosts.is_bounded() {
+            check(Err("hosts of web seeds are counted in bounded memory"))?;
+        }
         check(self.ctx.net.conns.check())
     }
 

@@ -8,9 +8,7 @@ use bytes::Bytes;
 
 use super::storage::{Belief, Storage};
 use super::{Contents, Exit, Stage, Torrent, metadata};
-use crate::api::{
-    AddTorrent, CloseReason, DiskError, DiskOp, FilePriority, Notice, PeerSource, Tag, TorrentError,
-};
+use crate::api::{AddTorrent, CloseReason, DiskError, DiskOp, Notice, PeerSource, TorrentError};
 use crate::base::bits::Bits;
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::ConnId;

@@ -37,7 +37,7 @@ impl Torrent {
             while misses < MAX_MISSES
                 && ctx.net.conns.fetching() < MAX_FETCHES
                 && ctx.net.conns.len() < ctx.config.max_connections
-                && self.web.may_ask(server, ctx.now)
+                && self.has_turn(ctx, server)
             {
                 ctx.work.add_steps(1);
                 if !self.ask_web_seed(ctx, server) {
@@ -49,6 +49,18 @@ impl Torrent {
         if let Some(at) = self.web.next_deadline(ctx.now) {
             self.alarms.web.set(&mut ctx.timers, at, ctx.now, Timer::Torrent(self.id));
         }
+    }
+
+    /// Whether one may be asked for another run; where its host has no turn, it waits for that.
+    fn has_turn(&mut self, ctx: &Context, server: usize) -> bool {
+        if !self.web.may_ask(server, ctx.now) {
+            return false;
+        }
+        let turn = ctx.net.web_hosts.may_ask(self.web.host(server), ctx.now);
+        if let Err(at) = turn {
+            self.web.wait_until(server, at);
+        }
+        turn.is_ok()
     }
 
     /// Asks one for a run. Returns whether there was one for it.
@@ -140,7 +152,12 @@ impl Torrent {
 
     /// Does what is said about a request, and about those that follow from it.
     fn follow_web(&mut self, ctx: &mut Context, conn: Option<ConnId>, outcome: Outcome) {
-        let Outcome { key, taken, dropped, close, released, next, news } = outcome;
+        let Outcome { key, taken, dropped, close, released, next, news, visited, came } = outcome;
+        visited.iter().for_each(|host| match came {
+            Some(true) => ctx.net.web_hosts.brought(host),
+            Some(false) => ctx.net.web_hosts.missed(host, ctx.now),
+            None => {}
+        });
         if conn.is_some() || !dropped.is_empty() || news.is_some() {
             ctx.agenda.touched.insert(self.id);
         }
@@ -185,6 +202,12 @@ impl Torrent {
             self.web.not_begun(assignment, &mut outcome);
             return self.follow_web(ctx, None, outcome);
         }
+        if let Err(at) = ctx.net.web_hosts.may_ask(assignment.host(), ctx.now) {
+            let mut outcome = Outcome::default();
+            self.web.postponed(assignment, at, &mut outcome);
+            return self.follow_web(ctx, None, outcome);
+        }
+        ctx.net.web_hosts.asked(assignment.host(), ctx.now);
         let conn = Conn::new(NOWHERE, Some(self.id), None, Phase::Fetching, ctx.now);
         let conn = ctx.net.conns.insert(conn);
         ctx.stream(conn, StreamAction::Fetch(get.into()));

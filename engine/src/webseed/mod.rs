@@ -5,6 +5,7 @@
 mod address;
 mod audit;
 mod choice;
+mod hosts;
 mod reply;
 mod run;
 mod server;
@@ -26,10 +27,11 @@ use crate::base::ids::ConnId;
 use crate::base::time::Instant;
 use crate::metainfo::{MAX_URL_BYTES, MAX_WEB_SEEDS, Metainfo};
 use crate::picker::{BlockRef, PeerKey, PeerPieces};
-use crate::tracker::is_web;
+use crate::tracker::{host_of, is_web};
 
 use address::url_of;
 pub use choice::Terms;
+pub use hosts::WebHosts;
 use reply::{Asked, Verdict, judge};
 pub use run::Taken;
 use run::{Next, Run};
@@ -65,6 +67,8 @@ struct Fetch {
     url: String,
     only: Option<Scope>,
     hops: u8,
+    /// Hosts that were asked for it, one behind the other.
+    visited: Vec<String>,
     /// Bytes granted and not received.
     granted: u32,
     brought: u64,
@@ -88,6 +92,10 @@ pub struct Outcome {
     pub next: Option<(Assignment, RangeGet)>,
     /// Something is told of this server.
     pub news: Option<usize>,
+    /// Hosts that were asked for what has ended, and whether that brought anything; `None` where it was we who ended it.
+    pub visited: Vec<String>,
+    /// See there.
+    pub came: Option<bool>,
 }
 
 /// What a connection is to be made for.
@@ -204,6 +212,7 @@ impl WebSeeds {
             Some((moved, url, only)) if *moved == file => (url.clone(), *only),
             _ => (url_of(&asked.url, entry), asked.only()),
         };
+        let visited = [host_of(&url)].into();
         let fetch = Fetch {
             server,
             run,
@@ -218,6 +227,7 @@ impl WebSeeds {
             url,
             only,
             hops: 0,
+            visited,
             granted: 0,
             brought: 0,
             heard_at: now,
@@ -239,10 +249,29 @@ impl WebSeeds {
         outcome.dropped.extend(fetch.run.blocks().map(|at| (key, at)));
     }
 
+    /// The connection for an assignment is not made before `at`.
+    pub fn postponed(&mut self, assignment: Assignment, at: Instant, outcome: &mut Outcome) {
+        self.wait_until(assignment.0.server, at);
+        self.not_begun(assignment, outcome);
+    }
+
+    /// A server is not asked before `at`.
+    pub fn wait_until(&mut self, server: usize, at: Instant) {
+        let server = &mut self.servers[server];
+        server.retry_at = server.retry_at.max(at);
+    }
+
+    /// The host that a server is at.
+    pub fn host(&self, server: usize) -> &str {
+        &self.servers[server].host
+    }
+
     fn end(&mut self, conn: ConnId, outcome: &mut Outcome) -> Option<Fetch> {
-        let fetch = self.fetches.remove(&conn)?;
+        let mut fetch = self.fetches.remove(&conn)?;
         self.servers[fetch.server].lanes -= 1;
         outcome.released = Some(fetch.granted);
+        outcome.came = Some(fetch.has_brought_something());
+        outcome.visited = core::mem::take(&mut fetch.visited);
         Some(fetch)
     }
 
@@ -339,6 +368,9 @@ impl WebSeeds {
             return self.fail(conn, "the server redirects too often", now, outcome);
         }
         let Some(mut fetch) = self.end(conn, outcome) else { return };
+        // Who leads somewhere answers for what comes of it.
+        (fetch.visited, outcome.came) = (core::mem::take(&mut outcome.visited), None);
+        fetch.visited.push(host_of(&to));
         let nearest = match self.servers[fetch.server].trusted {
             true => fetch.only.unwrap_or(Scope::Loopback).min(scope),
             false => Scope::Public,
@@ -374,7 +406,8 @@ impl WebSeeds {
             let geometry = metainfo.geometry();
             let lacking = geometry.pieces_of(fetch.offset, fetch.length);
             let may_list = room || lists(&&*server);
-            if !may_list || server.lacks(lacking, geometry.pieces()) == 0 {
+            let has_some = may_list && server.lacks(lacking, geometry.pieces()) > 0;
+            if !has_some || server.misses_all() {
                 server.give_up(GivenUp::NoFiles);
                 outcome.news = Some(fetch.server);
             }
@@ -426,7 +459,7 @@ impl WebSeeds {
         let Some(fetch) = self.fetches.get(&conn) else { return outcome };
         let all = fetch.answered && whole && fetch.at >= fetch.until;
         // What was cut short is asked for where it ended, unless that would go on for ever.
-        if !all && fetch.brought < LEAST_BROUGHT.min(fetch.end - fetch.first) {
+        if !all && !fetch.has_brought_something() {
             self.fail(conn, "the connection was closed too early", now, &mut outcome);
             return outcome;
         }
@@ -463,6 +496,7 @@ impl WebSeeds {
     pub fn stop(&mut self, conn: ConnId) -> Outcome {
         let mut outcome = Outcome { close: true, ..Outcome::default() };
         if let Some(fetch) = self.end(conn, &mut outcome) {
+            outcome.came = outcome.came.filter(|came| *came);
             self.give_back(&fetch, &mut outcome);
         }
         outcome
@@ -544,7 +578,19 @@ pub struct Flow {
     pub answered: bool,
 }
 
+impl Assignment {
+    /// The host that is asked.
+    pub fn host(&self) -> &str {
+        self.0.visited.last().map_or("", |host| host)
+    }
+}
+
 impl Fetch {
+    /// Whether it is none that failed.
+    fn has_brought_something(&self) -> bool {
+        self.brought >= LEAST_BROUGHT.min(self.end - self.first)
+    }
+
     fn get(&self) -> RangeGet {
         let Self { first, end, only, .. } = *self;
         RangeGet { url: self.url.clone(), only, first, last: end - 1 }

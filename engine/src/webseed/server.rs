@@ -9,6 +9,7 @@ use crate::base::bits::Bits;
 use crate::base::rate::RateMeter;
 use crate::base::time::Instant;
 use crate::picker::{PeerKey, PeerPieces};
+use crate::tracker::host_of;
 
 /// Requests to one server at the same time, at the most.
 pub const MAX_LANES: u8 = 4;
@@ -28,6 +29,9 @@ const LONGEST_WAIT: u64 = 600;
 /// Seconds that a server may ask us to stay away.
 const LONGEST_AWAY: u32 = 3600;
 
+/// Files in a row that a server lacks which has brought nothing: it has none, as far as we care.
+const MOST_LACKING: u32 = 16;
+
 /// Why a server is not asked any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum GivenUp {
@@ -44,6 +48,8 @@ pub enum GivenUp {
 pub struct Server {
     /// As it was given.
     pub url: String,
+    /// The host in it.
+    pub host: String,
     /// The user named it: it may be of a local network.
     pub trusted: bool,
     /// By which it is known as a contributor.
@@ -71,6 +77,8 @@ pub struct Server {
     pub next: Option<u32>,
     /// The file behind the last that it was asked for as a whole.
     pub file: u32,
+    /// Files that it was found to lack.
+    lacking: u32,
     /// How often it has failed in a row.
     pub failures: u32,
     /// It is left alone until then.
@@ -87,6 +95,7 @@ impl Server {
     /// A server that was not asked yet.
     pub fn new(url: String, trusted: bool, key: PeerKey) -> Self {
         Self {
+            host: host_of(&url),
             url,
             trusted,
             key,
@@ -102,6 +111,7 @@ impl Server {
             down: RateMeter::default(),
             next: None,
             file: 0,
+            lacking: 0,
             failures: 0,
             retry_at: Instant::ZERO,
             given_up: None,
@@ -170,8 +180,10 @@ impl Server {
     pub fn busy(&mut self, seconds: Option<u32>, now: Instant) {
         match seconds {
             Some(seconds) => {
+                // Who says again and again that it will take a moment is asked ever less often.
+                let least = 1 << self.failures.min(9);
                 self.failures = self.failures.saturating_add(1);
-                self.wait(seconds.clamp(1, LONGEST_AWAY).into(), "the server is busy", now);
+                self.wait(seconds.clamp(least, LONGEST_AWAY).into(), "the server is busy", now);
             }
             None => self.failed("the server is busy", now),
         }
@@ -190,6 +202,12 @@ impl Server {
     pub fn give_up(&mut self, why: GivenUp) {
         self.given_up = Some(why);
         self.message = Some(why.text().into());
+    }
+
+    /// One more file is not there. Returns whether it is taken for one that has none.
+    pub fn misses_all(&mut self) -> bool {
+        self.lacking = self.lacking.saturating_add(1);
+        !self.is_proven() && self.lacking >= MOST_LACKING
     }
 
     /// It lacks these pieces of a torrent of `pieces`. Returns how many it has.
@@ -255,6 +273,13 @@ mod tests {
             server.busy(says, at(0));
             assert_eq!((server.retry_at, server.width), (at(seconds * 1000), 1), "{says:?}");
         }
+        // It says so for ever: at first after a second, then ever less often.
+        let (mut server, mut now, mut asked) = (server(), 0, 0);
+        while now < 3_600_000 {
+            server.busy(Some(0), at(now));
+            (now, asked) = (server.retry_at.as_millis(), asked + 1);
+        }
+        assert!((10..20).contains(&asked), "{asked}");
     }
 
     #[test]

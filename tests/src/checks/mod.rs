@@ -89,7 +89,7 @@ impl Checks {
             self.conversations.see(action, &self.model)?;
             self.politeness.see(now, action)?;
             self.privacy.see(action, engine)?;
-            self.web.see(action)?;
+            self.web.see(now, action)?;
             self.cost.see(action);
             if let Some((conn, bytes)) = self.conversations.take_metadata() {
                 self.cost.sent_metadata(conn, bytes);

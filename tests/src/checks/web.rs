@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use eddyline::base::addr::Scope;
 use eddyline::base::ids::ConnId;
+use eddyline::base::time::Instant;
 use eddyline::{Action, Command, Event, RangeGet, StreamAction, StreamEvent};
 
 /// Requests to one server at the same time.
@@ -11,10 +12,16 @@ const MOST: usize = 4;
 /// Bytes that are asked for at once: 8 MiB, or what a server that knows no ranges sends anyway.
 const LONGEST: u64 = 1 << 30;
 
+/// Requests that a host gets at once which brought nothing, and further ones where it has brought something before;
+/// and milliseconds until it gets one more.
+const UNPAID: (u64, u64) = (8, 64);
+const GAP: u64 = 500;
+
 /// Requests of a node.
 #[derive(Clone, Debug, Default)]
 pub struct WebRequests {
     open: BTreeMap<ConnId, Request>,
+    hosts: BTreeMap<String, Host>,
     /// What the user named.
     mirrors: Vec<String>,
 }
@@ -24,6 +31,15 @@ struct Request {
     host: String,
     granted: u64,
     received: u64,
+}
+
+/// What a host was asked for in all.
+#[derive(Clone, Debug)]
+struct Host {
+    since: Instant,
+    /// Requests that brought nothing so far.
+    unpaid: u64,
+    has_brought: bool,
 }
 
 fn host_of(url: &str) -> &str {
@@ -41,16 +57,40 @@ impl WebRequests {
                 }
             }
             Event::Stream(conn, StreamEvent::Closed(_) | StreamEvent::NotFetched(_)) => {
-                self.open.remove(conn);
+                self.ended(*conn);
             }
             _ => {}
         }
     }
 
-    pub(super) fn see(&mut self, action: &Action) -> Result<(), String> {
+    fn ended(&mut self, conn: ConnId) {
+        if let Some(Request { host, received: 1.., .. }) = self.open.remove(&conn)
+            && let Some(host) = self.hosts.get_mut(&host)
+        {
+            host.unpaid = host.unpaid.saturating_sub(1);
+            host.has_brought = true;
+        }
+    }
+
+    /// No torrent makes us flood a host, whatever it names.
+    fn bounded(&mut self, host: &str, now: Instant) -> Result<(), String> {
+        let new = Host { since: now, unpaid: 0, has_brought: false };
+        let entry = self.hosts.entry(host.to_owned()).or_insert(new);
+        entry.unpaid += 1;
+        let most = UNPAID.0 + if entry.has_brought { UNPAID.1 } else { 0 };
+        let (unpaid, most) = (entry.unpaid, most + 1 + now.millis_since(entry.since) / GAP);
+        if unpaid > most {
+            return Err(format!(
+                "a web server that brings nothing gets few requests: {host}, {unpaid} of {most}"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn see(&mut self, now: Instant, action: &Action) -> Result<(), String> {
         let Action::Stream(conn, action) = action else { return Ok(()) };
         match action {
-            StreamAction::Fetch(get) => self.asked(*conn, get),
+            StreamAction::Fetch(get) => self.asked(now, *conn, get),
             StreamAction::GrantRead(count) => {
                 if let Some(request) = self.open.get_mut(conn) {
                     request.granted += u64::from(*count);
@@ -61,7 +101,7 @@ impl WebRequests {
                 Ok(())
             }
             StreamAction::Close(_) => {
-                self.open.remove(conn);
+                self.ended(*conn);
                 Ok(())
             }
             _ if self.open.contains_key(conn) => Err("nothing is sent to a web server".into()),
@@ -69,7 +109,7 @@ impl WebRequests {
         }
     }
 
-    fn asked(&mut self, conn: ConnId, get: &RangeGet) -> Result<(), String> {
+    fn asked(&mut self, now: Instant, conn: ConnId, get: &RangeGet) -> Result<(), String> {
         let RangeGet { url, only, first, last } = get;
         if last < first || last - first >= LONGEST {
             return Err(format!("a web server is asked for a range: {first}-{last}"));
@@ -82,6 +122,7 @@ impl WebRequests {
         if self.mirrors.is_empty() && others >= MOST * 4 {
             return Err(format!("a web server is asked for a few ranges at once: {host}"));
         }
+        self.bounded(&host, now)?;
         self.open.insert(conn, Request { host, granted: 0, received: 0 });
         Ok(())
     }
