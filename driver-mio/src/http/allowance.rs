@@ -6,16 +6,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes from a request to the end of the answer's head, and between two parts of its body, with what is read ahead.
 const MOST: u64 = 1 << 20;
 /// Bytes that a byte of a body may come with: parts of a byte have some.
 const AROUND: u64 = 16;
+/// A part that is shorter waits for others, for how long.
+const SMALL: usize = 4096;
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// What is left of that, shared with the stream that is counted.
 #[derive(Clone, Debug)]
@@ -56,22 +60,50 @@ impl Allowance {
 pub(super) struct Body {
     incoming: Incoming,
     allowance: Allowance,
+    /// What came after parts that were joined.
+    behind: Option<Option<hyper::Result<Bytes>>>,
 }
 
 impl Body {
     /// The body of an answer that comes over a stream that is counted.
     pub(super) fn new(incoming: Incoming, allowance: &Allowance) -> Self {
-        Self { incoming, allowance: allowance.clone() }
+        Self { incoming, allowance: allowance.clone(), behind: None }
     }
 
     /// The next part of it; `None` behind the last.
     pub(super) async fn next(&mut self) -> Option<hyper::Result<Bytes>> {
+        if let Some(behind) = self.behind.take() {
+            return behind;
+        }
         let frame = self.incoming.frame().await?;
         Some(frame.map(|frame| {
             let bytes = frame.into_data().unwrap_or_default();
             self.allowance.was_of_use(bytes.len() as u64);
             bytes
         }))
+    }
+
+    /// The same; a small part waits a moment for others, so that who sends byte by byte costs no more than others.
+    pub(super) async fn joined(&mut self) -> Option<hyper::Result<Bytes>> {
+        let first = match self.next().await? {
+            Ok(first) if first.len() < SMALL && !self.incoming.is_end_stream() => first,
+            other => return Some(other),
+        };
+        tokio::time::sleep(MOMENT).await;
+        let mut joined = BytesMut::from(&first[..]);
+        while joined.len() < SMALL {
+            // What moves the bytes has its turn, and this one looks once.
+            tokio::task::yield_now().await;
+            match tokio::time::timeout(Duration::ZERO, self.next()).await {
+                Ok(Some(Ok(part))) => joined.extend_from_slice(&part),
+                Ok(end) => {
+                    self.behind = Some(end);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        Some(Ok(joined.freeze()))
     }
 }
 

@@ -185,7 +185,7 @@ impl Asking {
         }
         tell(StreamEvent::Answered(Box::new(head)));
         let mut body = response.into_body();
-        while let Some(part) = body.next().await {
+        while let Some(part) = body.joined().await {
             let Ok(mut bytes) = part else { return tell(StreamEvent::Closed(CloseKind::Reset)) };
             while !bytes.is_empty() {
                 let count = credit.take(bytes.len() as u64).await;

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::base::payload::Payload;
@@ -11,6 +11,9 @@ use crate::picker::BlockRef;
 
 /// Padding, a block of it at a time.
 static ZEROS: [u8; BLOCK_LENGTH as usize] = [0; BLOCK_LENGTH as usize];
+
+/// A part that is shorter is copied: kept as it came, one byte would hold the whole buffer that it was received in.
+const SMALL: usize = 4096;
 
 /// A run of blocks. Those in the middle may have come from somebody else meanwhile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub struct Run {
     /// What has come of the first of them.
     #[serde(with = "as_bytes")]
     parts: Vec<Bytes>,
+    /// The last part is a buffer of our own, which small ones are added to.
+    grows: bool,
     begun: u32,
 }
 
@@ -52,7 +57,7 @@ pub enum Next {
 impl Run {
     /// Blocks that lie behind each other.
     pub fn new(geometry: Geometry, blocks: Vec<BlockRef>) -> Self {
-        Self { geometry, blocks: blocks.into(), parts: Vec::new(), begun: 0 }
+        Self { geometry, blocks: blocks.into(), parts: Vec::new(), grows: false, begun: 0 }
     }
 
     /// Where a block begins in the content.
@@ -101,7 +106,7 @@ impl Run {
         self.blocks.remove(place);
         if place == 0 {
             self.parts.clear();
-            self.begun = 0;
+            (self.begun, self.grows) = (0, false);
         }
         true
     }
@@ -123,16 +128,34 @@ impl Run {
             let Some(front) = self.blocks.front().copied() else { return };
             let size = self.size_of(front);
             let part = bytes.split_to(bytes.len().min((size - self.begun) as usize));
-            at = needs + part.len() as u64;
-            self.begun += part.len() as u32;
-            self.parts.push(part);
+            let part_length = part.len() as u32;
+            at = needs + u64::from(part_length);
+            self.keep(part, size);
+            self.begun += part_length;
             if self.begun == size {
                 self.blocks.pop_front();
-                self.begun = 0;
+                (self.begun, self.grows) = (0, false);
                 let payload = Payload::from_parts(core::mem::take(&mut self.parts));
                 taken.blocks.push((front, payload));
             }
         }
+    }
+
+    /// Keeps part of a block of `size`.
+    fn keep(&mut self, part: Bytes, size: u32) {
+        let grows =
+            core::mem::replace(&mut self.grows, part.len() < SMALL && part.len() < size as usize);
+        if !self.grows {
+            return self.parts.push(part);
+        }
+        let last = if grows { self.parts.pop() } else { None };
+        let mut buffer = match last.map(Bytes::try_into_mut) {
+            Some(Ok(buffer)) => buffer,
+            Some(Err(shared)) => BytesMut::from(&shared[..]),
+            None => BytesMut::with_capacity(size.saturating_sub(self.begun) as usize),
+        };
+        buffer.extend_from_slice(&part);
+        self.parts.push(buffer.freeze());
     }
 
     /// What comes next: padding is known to be zeros and is taken at once, the rest lies in a file.
@@ -241,7 +264,23 @@ mod tests {
             let sizes: Vec<_> = taken.blocks.iter().map(size).collect();
             assert_eq!(sizes, [(0, 1, 16_384), (0, 2, 7_232), (1, 0, 16_384)]);
             assert!(run.is_empty() && taken.useless == 0);
+            // However it comes, a block lies in few parts: each holds a buffer.
+            assert!(taken.blocks.iter().all(|(_, block)| block.parts().len() <= 9), "{step}");
         }
+    }
+
+    #[test]
+    fn small_parts_of_a_block_are_joined_and_do_not_hold_what_they_came_in() {
+        let mut run = Run::new(geometry(), blocks(&[(0, 0)]));
+        let mut taken = Taken::default();
+        let received = Bytes::from(alloc::vec![9; 65_536]);
+        for at in 0..BLOCK {
+            let part = received.slice(at as usize..at as usize + 1);
+            run.take(at, part, &mut taken);
+            assert!(run.parts.len() <= 1);
+        }
+        assert_eq!(taken.blocks[0].1.len(), 16_384);
+        assert!(received.try_into_mut().is_ok(), "nobody else holds it");
     }
 
     #[test]
