@@ -222,6 +222,55 @@ fn no_torrent_and_no_redirect_leads_into_a_private_network_and_the_user_may_go_t
 }
 
 #[test]
+fn a_torrent_is_fetched_from_a_server_of_pieces_whatever_files_they_are_of() {
+    for content in [Content::new("file", 3_000_000, 262_144), many_files()] {
+        let mut world = World::new(11);
+        let node = world.add_node();
+        let base = "http://pieces.example/seed.php?key=1";
+        world.web.servers.insert(base.to_owned(), WebServer::new(&content).of_pieces());
+        let named = content.naming_http_seeds(&[base.to_owned()]);
+        world.know(&named);
+        world.command(node, Command::Add(Box::new(AddTorrent::new(named.metainfo.clone()))));
+        assert!(world.run_until(120, |world| world.is_complete(node)));
+        let server = &world.web.servers[base];
+        let pieces = content.metainfo.geometry().pieces() as usize;
+        assert_eq!(server.sent, content.bytes.len() as u64);
+        assert!(server.asked.len() <= 2 * pieces, "{} for {pieces}", server.asked.len());
+        assert_eq!(wasted(&world, node), 0);
+    }
+}
+
+#[test]
+fn a_server_of_pieces_that_sends_something_else_is_left_alone() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    for manners in [Manners::NoRanges, Manners::Lying, Manners::Endless, Manners::Status(206)] {
+        let mut world = World::new(12);
+        let (seed, node) = (world.add_node(), world.add_node());
+        world.seed(seed, &content);
+        let server = WebServer::new(&content).of_pieces().with(manners.clone());
+        world.web.servers.insert(HOST.to_owned(), server);
+        let named = content.naming_http_seeds(&[HOST.to_owned()]);
+        world.know(&named);
+        let mut torrent = AddTorrent::new(named.metainfo.clone());
+        torrent.peers = vec![world.node(seed).addr];
+        world.command(node, Command::Add(Box::new(torrent)));
+        assert!(world.run_until(60, |world| world.is_complete(node)), "{manners:?}");
+    }
+}
+
+#[test]
+fn a_server_that_leads_into_a_private_network_is_given_up_and_that_is_told_once() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    let mut local = WebServer::new(&content);
+    local.scope = Scope::Local;
+    let (mut world, node) = world(&content, &[(HOST, local)]);
+    world.run(3600);
+    assert_eq!(seeds(&world, node)[0].state, WebSeedState::GivenUp);
+    let told = |notice: &&Notice| matches!(notice, Notice::WebSeed(..));
+    assert_eq!(world.node(node).notices.iter().filter(told).count(), 1);
+}
+
+#[test]
 fn a_download_that_pauses_asks_web_seeds_for_nothing_and_goes_on_where_it_was() {
     let content = one_file();
     let (mut world, node) = world(&content, &[(HOST, WebServer::new(&content))]);

@@ -176,8 +176,7 @@ impl Engine {
             tiers.iter().flatten().for_each(|url| torrent.announcer.add(url, false));
             add.trackers.iter().for_each(|url| torrent.announcer.add(url, true));
         }
-        add.mirrors.iter().for_each(|url| torrent.web.add(url, true));
-        add.source.web_seeds().iter().for_each(|url| torrent.web.add(url, false));
+        torrent.web.add_all(&add.source, &add.mirrors);
         for addr in &add.peers {
             torrent.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
         }

@@ -60,7 +60,7 @@ impl Torrent {
         if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
-        metainfo.web_seeds().iter().for_each(|url| self.web.add(url, false));
+        self.web.add_named(metainfo.web_seeds(), metainfo.http_seeds());
         self.contents = Contents::known(metainfo, &mut ctx.random.picks);
         self.apply_readers();
         self.goal.learn_files(self.contents.files().len());

@@ -28,6 +28,15 @@ const LONGEST_WAIT: u64 = 600;
 /// Seconds that a server may ask us to stay away.
 const LONGEST_AWAY: u32 = 3600;
 
+/// What a server is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Kind {
+    /// Files, of which it sends ranges (BEP 19).
+    Files,
+    /// Pieces, by the hash of the torrent (BEP 17).
+    Pieces,
+}
+
 /// Why a server is not asked any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum GivenUp {
@@ -37,6 +46,8 @@ pub enum GivenUp {
     NoFiles,
     /// It wants a user and a password.
     Locked,
+    /// It is, or leads, where a torrent must not lead.
+    Forbidden,
 }
 
 /// A web server of a torrent.
@@ -44,6 +55,8 @@ pub enum GivenUp {
 pub struct Server {
     /// As it was given.
     pub url: String,
+    /// What it is asked for.
+    pub kind: Kind,
     /// The user named it: it may be of a local network.
     pub trusted: bool,
     /// By which it is known as a contributor.
@@ -85,9 +98,10 @@ pub struct Server {
 
 impl Server {
     /// A server that was not asked yet.
-    pub fn new(url: String, trusted: bool, key: PeerKey) -> Self {
+    pub fn new(url: String, kind: Kind, trusted: bool, key: PeerKey) -> Self {
         Self {
             url,
+            kind,
             trusted,
             key,
             pieces: PeerPieces::All,
@@ -214,6 +228,7 @@ impl GivenUp {
             Self::BadData => "the server sends bad data",
             Self::NoFiles => "the server has none of the files",
             Self::Locked => "the server wants a user and a password",
+            Self::Forbidden => "it leads into a network where no torrent may lead",
         }
     }
 }
@@ -229,7 +244,7 @@ mod tests {
     }
 
     fn server() -> Server {
-        Server::new("http://h/".into(), false, 9)
+        Server::new("http://h/".into(), Kind::Files, false, 9)
     }
 
     #[test]
