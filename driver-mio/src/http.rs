@@ -4,6 +4,7 @@
 mod before_head;
 mod body;
 mod connect;
+pub mod download;
 mod exchange;
 mod kept;
 mod places;
