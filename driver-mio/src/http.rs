@@ -4,6 +4,7 @@
 mod allowance;
 mod body;
 mod connect;
+pub mod download;
 mod exchange;
 mod kept;
 mod places;

@@ -213,6 +213,7 @@ impl Engine {
                 }
             }
             self.enforce_bans();
+            self.make_room_for_web_seeds();
             self.give_hash_jobs();
             self.rest_and_wake();
             if core::mem::take(&mut self.ctx.agenda.slots_changed) {
@@ -220,6 +221,24 @@ impl Engine {
             } else if self.ctx.agenda.touched.is_empty() {
                 break;
             }
+        }
+    }
+
+    /// A torrent waits for a place to ask a web seed in: the slowest request of all gives way.
+    fn make_room_for_web_seeds(&mut self) {
+        if !self.ctx.net.web_hosts.wants_room(self.ctx.now) {
+            return;
+        }
+        self.ctx.work.add_steps(self.torrents.len() as u64);
+        let now = self.ctx.now;
+        let slowest = self.torrents.iter().filter_map(|(id, torrent)| {
+            let (rate, _) = torrent.web().slowest(now)?;
+            Some((rate, id))
+        });
+        if let Some((_, id)) = slowest.min()
+            && let Some(torrent) = self.torrents.get_mut(id)
+        {
+            torrent.make_room_for_web(&mut self.ctx);
         }
     }
 

@@ -261,7 +261,6 @@ fn announcer(source: &Source, more: &[String], ctx: &mut Context) -> Announcer {
 /// The web seeds of a torrent, and those that the user names.
 fn web_seeds(source: &Source, mirrors: &[String]) -> WebSeeds {
     let mut web = WebSeeds::default();
-    mirrors.iter().for_each(|url| web.add(url, true));
-    source.web_seeds().iter().for_each(|url| web.add(url, false));
+    web.add_all(source, mirrors);
     web
 }

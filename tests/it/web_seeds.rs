@@ -222,6 +222,55 @@ fn no_torrent_and_no_redirect_leads_into_a_private_network_and_the_user_may_go_t
 }
 
 #[test]
+fn a_torrent_is_fetched_from_a_server_of_pieces_whatever_files_they_are_of() {
+    for content in [Content::new("file", 3_000_000, 262_144), many_files()] {
+        let mut world = World::new(11);
+        let node = world.add_node();
+        let base = "http://pieces.example/seed.php?key=1";
+        world.web.servers.insert(base.to_owned(), WebServer::new(&content).of_pieces());
+        let named = content.naming_http_seeds(&[base.to_owned()]);
+        world.know(&named);
+        world.command(node, Command::Add(Box::new(AddTorrent::new(named.metainfo.clone()))));
+        assert!(world.run_until(120, |world| world.is_complete(node)));
+        let server = &world.web.servers[base];
+        let pieces = content.metainfo.geometry().pieces() as usize;
+        assert_eq!(server.sent, content.bytes.len() as u64);
+        assert!(server.asked.len() <= 2 * pieces, "{} for {pieces}", server.asked.len());
+        assert_eq!(wasted(&world, node), 0);
+    }
+}
+
+#[test]
+fn a_server_of_pieces_that_sends_something_else_is_left_alone() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    for manners in [Manners::NoRanges, Manners::Lying, Manners::Endless, Manners::Status(206)] {
+        let mut world = World::new(12);
+        let (seed, node) = (world.add_node(), world.add_node());
+        world.seed(seed, &content);
+        let server = WebServer::new(&content).of_pieces().with(manners.clone());
+        world.web.servers.insert(HOST.to_owned(), server);
+        let named = content.naming_http_seeds(&[HOST.to_owned()]);
+        world.know(&named);
+        let mut torrent = AddTorrent::new(named.metainfo.clone());
+        torrent.peers = vec![world.node(seed).addr];
+        world.command(node, Command::Add(Box::new(torrent)));
+        assert!(world.run_until(60, |world| world.is_complete(node)), "{manners:?}");
+    }
+}
+
+#[test]
+fn a_server_that_leads_into_a_private_network_is_given_up_and_that_is_told_once() {
+    let content = Content::new("file", 1_000_000, 65_536);
+    let mut local = WebServer::new(&content);
+    local.scope = Scope::Local;
+    let (mut world, node) = world(&content, &[(HOST, local)]);
+    world.run(3600);
+    assert_eq!(seeds(&world, node)[0].state, WebSeedState::GivenUp);
+    let told = |notice: &&Notice| matches!(notice, Notice::WebSeed(..));
+    assert_eq!(world.node(node).notices.iter().filter(told).count(), 1);
+}
+
+#[test]
 fn a_download_that_pauses_asks_web_seeds_for_nothing_and_goes_on_where_it_was() {
     let content = one_file();
     let (mut world, node) = world(&content, &[(HOST, WebServer::new(&content))]);
@@ -302,4 +351,58 @@ fn a_server_of_many_small_files_that_lacks_some_is_asked_for_all_others() {
     let id = world.node(node).torrents()[0];
     let view = world.node(node).engine.torrent(id).expect("there");
     assert!(view.done >= content.bytes.len() as u64 - 3 * 1024, "{} bytes", view.done);
+}
+
+/// Addresses of servers that send a hundred bytes a second, put into a world.
+fn drippers(world: &mut World, content: &Content, name: &str, count: usize) -> Vec<String> {
+    let urls: Vec<String> = (0..count).map(|n| format!("http://{name}{n}.example/")).collect();
+    for url in &urls {
+        world.web.servers.insert(url.clone(), WebServer::new(content).at_rate(100));
+    }
+    urls
+}
+
+#[test]
+fn servers_that_drip_keep_neither_a_mirror_nor_a_peer_from_bringing_all() {
+    for count in [3, 16] {
+        for peer in [false, true] {
+            let content = Content::new("file", 8_000_000, 262_144);
+            let mut world = World::new(5);
+            let (seed, node) = (world.add_node(), world.add_node());
+            let urls = drippers(&mut world, &content, "slow", count);
+            let mirrors = if peer { vec![] } else { vec![HOST.to_owned()] };
+            world.web.servers.insert(HOST.to_owned(), WebServer::new(&content));
+            add(&mut world, node, &content, &urls, &mirrors);
+            world.run(1);
+            if peer {
+                world.seed(seed, &content);
+                let (id, peers) = (world.node(node).torrents()[0], vec![world.node(seed).addr]);
+                let source = eddyline::PeerSource::User;
+                world.command(node, TorrentCommand::AddPeers { peers, source }.of(id));
+            }
+            assert!(world.run_until(60, |world| world.is_complete(node)), "{count}, peer {peer}");
+        }
+    }
+}
+
+#[test]
+fn torrents_whose_servers_drip_take_no_places_from_another() {
+    let mut world = World::new(6);
+    let node = world.add_node();
+    for torrent in 0..6 {
+        let content = Content::new(&format!("slow{torrent}"), 8_000_000, 262_144);
+        let urls = drippers(&mut world, &content, &format!("slow{torrent}-"), 16);
+        add(&mut world, node, &content, &urls, &[]);
+    }
+    let content = Content::new("honest", 8_000_000, 262_144);
+    let server = WebServer::new(&content).with(Manners::Busy(1, 8));
+    world.web.servers.insert(HOST.to_owned(), server);
+    add(&mut world, node, &content, &[HOST.to_owned()], &[]);
+    world.run(1);
+    let id = *world.node(node).torrents().last().expect("added");
+    let done = |world: &World| {
+        let view = world.node(node).engine.torrent(id).expect("there");
+        view.done == content.bytes.len() as u64
+    };
+    assert!(world.run_until(60, done));
 }

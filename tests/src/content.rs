@@ -100,6 +100,12 @@ impl Content {
         Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
     }
 
+    /// The same content by a torrent that names these servers of pieces (BEP 17).
+    pub fn naming_http_seeds(&self, urls: &[String]) -> Self {
+        let metainfo = (*self.metainfo).clone().with_http_seeds(urls.to_vec());
+        Self { metainfo: Arc::new(metainfo), bytes: self.bytes.clone() }
+    }
+
     /// The hash by which peers and trackers know it.
     pub fn hash(&self) -> Sha1Hash {
         self.metainfo.info_hashes().wire()

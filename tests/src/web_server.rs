@@ -1,6 +1,7 @@
 //! Simulated web servers that have the files of a torrent, or say so.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,12 +40,38 @@ pub enum Manners {
     Status(u16),
 }
 
+/// The piece that is asked for behind an address, and which bytes of it (BEP 17).
+fn piece_asked(content: &Content, query: &str) -> Option<(Bytes, RangeInclusive<usize>)> {
+    let mut hash = String::from("info_hash=");
+    content.hash().0.iter().for_each(|byte| match byte {
+        byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => hash.push(*byte as char),
+        byte => hash.push_str(&format!("%{byte:02X}")),
+    });
+    let mut parts = query.split('&').skip_while(|part| *part != hash).skip(1);
+    let piece: u32 = parts.next()?.strip_prefix("piece=")?.parse().ok()?;
+    let geometry = content.metainfo.geometry();
+    if piece >= geometry.pieces() {
+        return None;
+    }
+    let whole = content.block(piece, 0, geometry.piece_size(piece));
+    let range = match parts.next() {
+        None => 0..=whole.len() - 1,
+        Some(ranges) => {
+            let (first, last) = ranges.strip_prefix("ranges=")?.split_once('-')?;
+            first.parse().ok()?..=last.parse().ok()?
+        }
+    };
+    (*range.end() < whole.len()).then_some((whole, range))
+}
+
 /// A server.
 #[derive(Clone, Debug)]
 pub struct WebServer {
     content: Content,
     /// How it behaves.
     pub manners: Manners,
+    /// It sends pieces by the hash of the torrent (BEP 17), and knows nothing of files.
+    pub of_pieces: bool,
     /// Bytes a second for each request.
     pub rate: u64,
     /// Where it is.
@@ -65,6 +92,7 @@ impl WebServer {
         Self {
             content: content.clone(),
             manners: Manners::Honest,
+            of_pieces: false,
             rate: 5_000_000,
             scope: Scope::Public,
             asked: Vec::new(),
@@ -78,6 +106,13 @@ impl WebServer {
     #[must_use]
     pub fn with(mut self, manners: Manners) -> Self {
         self.manners = manners;
+        self
+    }
+
+    /// The same as one that sends pieces.
+    #[must_use]
+    pub fn of_pieces(mut self) -> Self {
+        self.of_pieces = true;
         self
     }
 
@@ -102,15 +137,16 @@ impl WebServer {
     /// What it answers: the head, the body, and whether the connection ends well behind that; `None` for nothing.
     pub(crate) fn answer(&mut self, path: &str, get: &RangeGet) -> Option<Reply> {
         self.asked.push(get.clone());
-        let found = self.file(path).filter(|(index, _)| self.manners != Manners::Lacks(*index));
-        let Some((_, whole)) = found else { return Some(self.plain(404)) };
+        let Some((whole, first, last)) = self.asked_for(path, get) else {
+            return Some(self.plain(404));
+        };
         let length = whole.len() as u64;
-        if get.first >= length || get.last < get.first {
+        if first >= length || last < first {
             return Some(self.plain(416));
         }
-        let last = get.last.min(length - 1);
-        let mut range = SentRange { first: get.first, last, total: Some(length) };
-        let mut body = whole.slice(get.first as usize..last as usize + 1);
+        let last = last.min(length - 1);
+        let mut range = SentRange { first, last, total: Some(length) };
+        let mut body = whole.slice(first as usize..last as usize + 1);
         let mut whole_body = true;
         match &mut self.manners {
             Manners::Silent => return None,
@@ -140,9 +176,25 @@ impl WebServer {
             Manners::WrongRange => range.first += 1,
             _ => {}
         }
-        let head = HttpHead { range: Some(range), ..reply(206, self.scope).head };
+        let head = match self.of_pieces {
+            true => HttpHead { length: Some(last + 1 - first), ..reply(200, self.scope).head },
+            false => HttpHead { range: Some(range), ..reply(206, self.scope).head },
+        };
         let whole = whole_body && self.manners != Manners::Stuck;
         Some(Reply { head, body, whole })
+    }
+
+    /// The whole of which something is asked for, and the first and the last byte of that.
+    fn asked_for(&self, path: &str, get: &RangeGet) -> Option<(Bytes, u64, u64)> {
+        assert_eq!(get.whole, path.contains("info_hash="), "a range is asked for in one place");
+        if get.whole {
+            let query = path.rsplit('?').next().filter(|_| self.of_pieces)?;
+            let (piece, range) = piece_asked(&self.content, query)?;
+            return Some((piece, *range.start() as u64, *range.end() as u64));
+        }
+        let found = self.file(path).filter(|_| !self.of_pieces);
+        let (_, whole) = found.filter(|(index, _)| self.manners != Manners::Lacks(*index))?;
+        Some((whole, get.first, get.last))
     }
 
     fn plain(&self, status: u16) -> Reply {

@@ -17,6 +17,7 @@ pub struct TorrentInfo<'a> {
     files: Vec<FileInfo>,
     trackers: &'a [Vec<String>],
     web_seeds: &'a [String],
+    http_seeds: &'a [String],
     nodes: Vec<String>,
     private: bool,
     comment: Option<&'a str>,
@@ -43,6 +44,7 @@ impl<'a> TorrentInfo<'a> {
             files: files.map(|(n, file)| FileInfo::of(file, said.remove(&n))).collect(),
             trackers: metainfo.trackers(),
             web_seeds: metainfo.web_seeds(),
+            http_seeds: metainfo.http_seeds(),
             nodes: metainfo.nodes().iter().map(node).collect(),
             private: metainfo.is_private(),
             comment: metainfo.comment(),
@@ -263,6 +265,27 @@ pub struct Listed<'a> {
     pub seed_time: Option<u64>,
     /// Its trackers, while a session runs and has it in memory.
     pub trackers: Vec<ListedTracker<'a>>,
+    /// Its web seeds, at the same time.
+    pub web_seeds: Vec<ListedWebSeed<'a>>,
+}
+
+/// A web seed in [`Listed`].
+#[derive(Debug, Serialize)]
+pub struct ListedWebSeed<'a> {
+    /// Its URL, without passwords unless they are asked for.
+    pub url: String,
+    /// How it stands with it, in a word or two.
+    pub state: &'a str,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What was wrong last.
+    pub error: Option<&'a str>,
+    /// Requests in progress.
+    pub requests: u32,
+    /// Bytes per second from it.
+    pub down_rate: u64,
+    /// Bytes from it in this run.
+    pub downloaded: u64,
 }
 
 /// A tracker in [`Listed`].

@@ -138,6 +138,7 @@ impl HashingProgress {
             peers: 0,
             seeds: 0,
             utp: 0,
+            web_seeds: 0,
             note: None,
             map: Vec::new(),
         }

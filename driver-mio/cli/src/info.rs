@@ -99,6 +99,9 @@ pub fn print_torrent(metainfo: &Metainfo, verbose: u8) {
     for url in metainfo.web_seeds() {
         row("Web seed", &without_passkey(url, verbose));
     }
+    for url in metainfo.http_seeds() {
+        row("HTTP seed", &without_passkey(url, verbose));
+    }
     for node in metainfo.nodes() {
         row("DHT node", &format!("{}:{}", node.host, node.port));
     }

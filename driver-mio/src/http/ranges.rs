@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use eddyline::base::ids::ConnId;
@@ -199,16 +199,20 @@ impl Asking {
 }
 
 /// A reply that has begun.
-struct Answer {
-    target: Target,
-    link: Link,
-    response: Response<Body>,
-    place: Place,
+pub(super) struct Answer {
+    pub(super) target: Target,
+    pub(super) link: Link,
+    pub(super) response: Response<Body>,
+    pub(super) place: Place,
 }
 
 impl Client {
     /// Asks for a range, over a connection that was kept or another one.
-    async fn ask_range(&self, get: &RangeGet, resolver: &Resolver) -> Result<Answer, HttpFailure> {
+    pub(super) async fn ask_range(
+        &self,
+        get: &RangeGet,
+        resolver: &Resolver,
+    ) -> Result<Answer, HttpFailure> {
         let target = Target::parse(&get.url).ok_or(HttpFailure::BadUrl)?;
         let standing = resolver.policy().standing();
         if let Some(mut link) = self.kept.take(&target.origin, None, get.only, standing.as_deref())
@@ -242,8 +246,11 @@ impl Client {
     ) -> Result<Response<Body>, HttpFailure> {
         let request = request_over(link, target, &self.user_agent)?
             // A range of what is compressed is of no use.
-            .header(ACCEPT_ENCODING, "identity")
-            .header(RANGE, format!("bytes={}-{}", get.first, get.last));
+            .header(ACCEPT_ENCODING, "identity");
+        let request = match get.whole {
+            true => request,
+            false => request.header(RANGE, format!("bytes={}-{}", get.first, get.last)),
+        };
         let request = request.body(Empty::<Bytes>::new()).map_err(|_| HttpFailure::BadUrl)?;
         link.ask(request).await
     }
@@ -253,12 +260,12 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     text(headers, CONTENT_ENCODING)
         .is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
 }
 
-fn head_of(response: &Response<Body>, get: &RangeGet, link: &Link) -> HttpHead {
+pub(super) fn head_of(response: &Response<Body>, get: &RangeGet, link: &Link) -> HttpHead {
     let headers = response.headers();
     let location = headers
         .get(LOCATION)
@@ -270,8 +277,18 @@ fn head_of(response: &Response<Body>, get: &RangeGet, link: &Link) -> HttpHead {
         scope: link.widest,
         range: text(headers, CONTENT_RANGE).and_then(range),
         length: text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-        retry_after: text(headers, RETRY_AFTER).and_then(|after| after.parse().ok()),
+        retry_after: text(headers, RETRY_AFTER).and_then(|after| seconds(after, SystemTime::now())),
     }
+}
+
+/// `Retry-After` as seconds from now: it is a number of them, or a date.
+fn seconds(after: &str, now: SystemTime) -> Option<u32> {
+    if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(after.parse().unwrap_or(u32::MAX));
+    }
+    let date = httpdate::parse_http_date(after).ok()?;
+    let left = date.duration_since(now).unwrap_or_default();
+    Some(u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
 /// `bytes FIRST-LAST/TOTAL`, the last of which may be `*`.
@@ -306,6 +323,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn how_long_a_server_wants_to_be_left_alone_is_a_number_of_seconds_or_a_date() {
+        // 1994-11-06 08:49:30 UTC.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        for (text, expected) in [
+            ("120", Some(120)),
+            ("99999999999", Some(u32::MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
+            ("Sun Nov  6 08:49:37 1994", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:29 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(u32::MAX)),
+            ("", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(seconds(text, now), expected, "{text}");
+        }
+    }
+
     #[tokio::test]
     async fn no_more_is_taken_than_was_granted_and_who_finds_nothing_waits() {
         let credit = Arc::new(Credit::default());
@@ -326,8 +363,8 @@ mod tests {
     fn what_is_told_of_other_connections_is_left_alone_and_of_closed_requests_nothing() {
         let (ranges, mailbox) = (Ranges::default(), Mailbox::new(|| ()));
         let get = || {
-            let (url, only) = ("http://127.0.0.1:9/".to_owned(), None);
-            StreamAction::Fetch(Box::new(RangeGet { url, only, first: 0, last: 9 }))
+            let (url, only, whole) = ("http://127.0.0.1:9/".to_owned(), None, false);
+            StreamAction::Fetch(Box::new(RangeGet { url, only, whole, first: 0, last: 9 }))
         };
         let [kept, closed, other] = [1, 2, 3].map(ConnId::from_u64);
         for conn in [kept, closed] {

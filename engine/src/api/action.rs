@@ -145,6 +145,8 @@ pub struct RangeGet {
     /// Reach only addresses of this scope or a wider one, checked after the name was looked up; `None`
     /// for any.
     pub only: Option<Scope>,
+    /// The URL says what is asked for: no `Range` is sent, and what is below says what is expected.
+    pub whole: bool,
     /// First byte.
     pub first: u64,
     /// Last byte.

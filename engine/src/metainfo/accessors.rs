@@ -145,6 +145,13 @@ impl Metainfo {
         self
     }
 
+    /// The same torrent with other HTTP seeds (BEP 17): no hash covers them.
+    #[must_use]
+    pub fn with_http_seeds(mut self, urls: Vec<String>) -> Self {
+        self.outside.http_seeds = urls;
+        self
+    }
+
     /// The same torrent with other DHT nodes: no hash covers them.
     #[must_use]
     pub fn with_nodes(mut self, nodes: Vec<Node>) -> Self {

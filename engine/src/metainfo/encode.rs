@@ -58,6 +58,13 @@ impl Metainfo {
         if let Some(date) = self.outside.creation_date {
             out.bytes(b"creation date").int(date);
         }
+        if !self.outside.http_seeds.is_empty() {
+            out.bytes(b"httpseeds").list();
+            for url in &self.outside.http_seeds {
+                out.bytes(url.as_bytes());
+            }
+            out.end();
+        }
         out.bytes(b"info").raw(&self.info);
         if !self.outside.nodes.is_empty() {
             out.bytes(b"nodes").list();

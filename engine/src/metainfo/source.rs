@@ -68,6 +68,14 @@ impl Source {
         }
     }
 
+    /// HTTP seeds (BEP 17); a magnet has none.
+    pub fn http_seeds(&self) -> &[String] {
+        match self {
+            Self::Torrent(metainfo) => metainfo.http_seeds(),
+            Self::Magnet(_) => &[],
+        }
+    }
+
     /// Web seeds (BEP 19).
     pub fn web_seeds(&self) -> &[String] {
         match self {

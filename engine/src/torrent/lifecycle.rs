@@ -58,7 +58,7 @@ impl Torrent {
         if self.is_known() || !self.life.awaits_metadata() {
             return;
         }
-        metainfo.web_seeds().iter().for_each(|url| self.web.add(url, false));
+        self.web.add_named(metainfo.web_seeds(), metainfo.http_seeds());
         self.contents = Contents::known(metainfo, &mut ctx.random.picks);
         self.apply_readers();
         self.goal.learn_files(self.contents.files().len());
@@ -488,8 +488,7 @@ impl Torrent {
             add.source.trackers().iter().flatten().for_each(|url| self.announcer.add(url, false));
             add.trackers.iter().for_each(|url| self.announcer.add(url, true));
         }
-        add.mirrors.iter().for_each(|url| self.web.add(url, true));
-        add.source.web_seeds().iter().for_each(|url| self.web.add(url, false));
+        self.web.add_all(&add.source, &add.mirrors);
         for addr in &add.peers {
             self.add_candidate(ctx, *addr, Namer::all(PeerSource::User));
         }

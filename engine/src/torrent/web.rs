@@ -10,10 +10,8 @@ use crate::base::ids::ConnId;
 use crate::base::payload::Payload;
 use crate::context::{Conn, Context, Phase, Timer};
 use crate::picker::{BlockRef, PeerKey, PickMode, Received};
-use crate::webseed::{Assignment, Outcome};
+use crate::webseed::{Assignment, Outcome, Room};
 
-/// Requests to web seeds at the same time, of all torrents.
-const MAX_FETCHES: u32 = 64;
 /// Servers for which nothing is found in a row before others are not looked at in this step.
 const MAX_MISSES: u32 = 4;
 /// Blocks that a server is asked for at once of those that others were asked for.
@@ -34,11 +32,7 @@ impl Torrent {
         }
         let mut misses = 0;
         for server in self.web.order(ctx.now) {
-            while misses < MAX_MISSES
-                && ctx.net.conns.fetching() < MAX_FETCHES
-                && ctx.net.conns.len() < ctx.config.max_connections
-                && self.has_turn(ctx, server)
-            {
+            while misses < MAX_MISSES && self.has_turn(ctx, server) {
                 ctx.work.add_steps(1);
                 if !self.ask_web_seed(ctx, server) {
                     misses += 1;
@@ -51,16 +45,53 @@ impl Torrent {
         }
     }
 
-    /// Whether one may be asked for another run; where its host has no turn, it waits for that.
-    fn has_turn(&mut self, ctx: &Context, server: usize) -> bool {
-        if !self.web.may_ask(server, ctx.now) {
+    /// Whether one may be asked for another run now. Where its host has no turn, it waits for that; where others have
+    /// all places, the slowest of them gives way.
+    fn has_turn(&mut self, ctx: &mut Context, server: usize) -> bool {
+        match self.web.room(server, ctx.now) {
+            Room::NotWanted | Room::Soon => return false,
+            Room::None => {
+                self.make_room_for_web(ctx);
+                return false;
+            }
+            Room::Free => {}
+        }
+        if let Err(at) = ctx.net.web_hosts.may_ask(self.web.host(server), ctx.now) {
+            self.web.wait_until(server, at);
             return false;
         }
-        let turn = ctx.net.web_hosts.may_ask(self.web.host(server), ctx.now);
-        if let Err(at) = turn {
-            self.web.wait_until(server, at);
+        let (own, all) = (self.web.count(), ctx.net.conns.fetching());
+        let room = ctx.net.web_hosts.has_room(own, all);
+        if !room {
+            self.wait_for_room(ctx);
+            if own == 0 {
+                ctx.net.web_hosts.is_crowded();
+            }
         }
-        turn.is_ok()
+        room && ctx.net.conns.len() < ctx.config.max_connections
+    }
+
+    /// The slowest request of this torrent that may gives way. Returns whether there was one.
+    pub(crate) fn make_room_for_web(&mut self, ctx: &mut Context) -> bool {
+        let slowest = self.web.slowest(ctx.now);
+        if let Some((_, conn)) = slowest {
+            let outcome = self.web.give_way(conn, ctx.now);
+            self.follow_web(ctx, Some(conn), outcome);
+        } else {
+            self.wait_for_room(ctx);
+        }
+        slowest.is_some()
+    }
+
+    /// It is looked for a place again when one is free, or somebody has become slow.
+    fn wait_for_room(&mut self, ctx: &mut Context) {
+        ctx.agenda.awaiting_room.insert(self.id);
+        self.alarms.web.set(
+            &mut ctx.timers,
+            ctx.now + LOOK_AGAIN,
+            ctx.now,
+            Timer::Torrent(self.id),
+        );
     }
 
     /// Asks one for a run. Returns whether there was one for it.

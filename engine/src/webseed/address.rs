@@ -1,6 +1,8 @@
 //! Where on a web server the files of a torrent lie (BEP 19).
 
 use alloc::string::String;
+use core::fmt::Write;
+use core::ops::Range;
 
 use crate::metainfo::FileEntry;
 
@@ -22,6 +24,19 @@ pub fn url_of(base: &str, file: &FileEntry) -> String {
             url.push('/');
         }
         part.bytes().for_each(|byte| push(&mut url, byte));
+    }
+    url
+}
+
+/// The URL of part of a piece, at a server that sends pieces (BEP 17): what is asked for stands behind its own.
+pub fn url_of_piece(base: &str, hash: &[u8], piece: u32, part: Option<Range<u64>>) -> String {
+    let mut url = String::from(base.split('#').next().unwrap_or_default());
+    url.push(if url.contains('?') { '&' } else { '?' });
+    url.push_str("info_hash=");
+    hash.iter().for_each(|byte| push(&mut url, *byte));
+    let _ = write!(url, "&piece={piece}");
+    if let Some(part) = part {
+        let _ = write!(url, "&ranges={}-{}", part.start, part.end - 1);
     }
     url
 }
@@ -60,6 +75,15 @@ mod tests {
         let many = file(&["name", "sub", "b.bin"]);
         assert_eq!(url_of("http://h/a/", &many), "http://h/a/name/sub/b.bin");
         assert_eq!(url_of("http://h/a", &many), "http://h/a/name/sub/b.bin");
+    }
+
+    #[test]
+    fn a_piece_is_asked_for_behind_what_the_address_asks_for_itself() {
+        let hash = *b"a%\0\xff~";
+        let part = |range| url_of_piece("http://h/s.php?k=1#top", &hash, 7, range);
+        assert_eq!(part(None), "http://h/s.php?k=1&info_hash=a%25%00%FF~&piece=7");
+        assert!(part(Some(5..9)).ends_with("&piece=7&ranges=5-8"));
+        assert_eq!(url_of_piece("http://h/", b"x", 0, None), "http://h/?info_hash=x&piece=0");
     }
 
     #[test]

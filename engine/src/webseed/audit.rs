@@ -1,7 +1,7 @@
 //! What holds of web seeds at any time; for tests, simulation, and snapshots.
 
-use super::WebSeeds;
 use super::choice::MAX_FETCHES;
+use super::{Kind, WebSeeds, part_of};
 use crate::metainfo::{MAX_WEB_SEEDS, Metainfo};
 use crate::picker::PeerPieces;
 
@@ -27,19 +27,20 @@ impl WebSeeds {
     /// That lists of pieces have their length, and requests are for parts of files that there are.
     pub fn fits(&self, metainfo: Option<&Metainfo>) -> bool {
         let Some(metainfo) = metainfo else { return self.fetches.is_empty() };
-        let (geometry, files) = (metainfo.geometry(), metainfo.layout().files());
+        let geometry = metainfo.geometry();
         let lists = self.servers.iter().all(|server| match &server.pieces {
             PeerPieces::All => true,
             PeerPieces::Some(bits) | PeerPieces::AllBut(bits) => bits.len() == geometry.pieces(),
         });
         lists
             && self.fetches.values().all(|fetch| {
-                let Some(file) = files.get(fetch.file as usize) else { return false };
-                let of_file = (fetch.offset, fetch.length) == (file.offset, file.length);
-                let content = file.offset..=file.offset + file.length;
-                of_file
-                    && fetch.server < self.servers.len()
-                    && (fetch.first < fetch.end && fetch.end <= file.length)
+                let Some(server) = self.servers.get(fetch.server) else { return false };
+                let part = part_of(metainfo, server.kind, fetch.file);
+                let (offset, length) = (fetch.offset, fetch.length);
+                let content = offset..=offset.saturating_add(length);
+                part == Some((offset, length))
+                    && fetch.whole == (server.kind == Kind::Pieces)
+                    && (fetch.first < fetch.end && fetch.end <= length)
                     && content.contains(&fetch.at)
                     && content.contains(&fetch.until)
                     && fetch.run.fits(geometry)

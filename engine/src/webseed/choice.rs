@@ -14,7 +14,7 @@ use crate::picker::{PeerKey, PeerPieces};
 pub(super) const MAX_FETCHES: usize = 16;
 const MAX_UNPROVEN: usize = 12;
 const MAX_FRESH: usize = 4;
-/// Who has said nothing for that long keeps no other from being asked.
+/// Who was asked that long ago keeps no other from being asked.
 const FRESH: Duration = Duration::from_secs(3);
 /// Files that are looked at for one that a server can send as a whole; and how long such a server is left alone where
 /// none is found.
@@ -28,26 +28,36 @@ impl WebSeeds {
         let count = self.servers.len();
         let turns = (1..=count).map(|step| (self.turn + step) % count);
         let ready = turns.filter(|index| self.servers[*index].is_ready(now));
-        let (mut first, then): (Vec<usize>, Vec<usize>) =
-            ready.partition(|index| self.servers[*index].is_proven());
+        let (mut first, then): (Vec<usize>, Vec<usize>) = ready
+            .partition(|index| self.servers[*index].is_proven() || self.servers[*index].trusted);
         first.extend(then);
         first
     }
 
-    /// Whether a server may be asked for another run. Those that have brought nothing yet have few places, so that
-    /// dead ones take none from those that live.
-    pub fn may_ask(&self, index: usize, now: Instant) -> bool {
+    /// Whether there is a place to ask a server for another run. Those that have brought nothing yet have few places,
+    /// so that dead ones take none from those that live, nor from those that the user named.
+    pub fn room(&self, index: usize, now: Instant) -> Room {
+        let server = &self.servers[index];
+        if !server.is_ready(now) {
+            return Room::NotWanted;
+        }
+        if self.fetches.len() >= MAX_FETCHES {
+            return Room::None;
+        }
+        if server.is_proven() || server.trusted {
+            return Room::Free;
+        }
+        if self.unproven().count() >= MAX_UNPROVEN {
+            return Room::None;
+        }
         let fresh = self.unproven().filter(|at| *at + FRESH > now).count();
-        let room = self.unproven().count() < MAX_UNPROVEN && fresh < MAX_FRESH;
-        self.servers[index].is_ready(now)
-            && self.fetches.len() < MAX_FETCHES
-            && (self.servers[index].is_proven() || room)
+        if fresh < MAX_FRESH { Room::Free } else { Room::Soon }
     }
 
-    /// Requests to servers that have brought nothing yet, by when they were heard of.
+    /// Requests to servers that have brought nothing yet, by when they began.
     fn unproven(&self) -> impl Iterator<Item = Instant> + '_ {
         let theirs = self.fetches.values().filter(|f| !self.servers[f.server].is_proven());
-        theirs.map(|fetch| fetch.heard_at)
+        theirs.map(|fetch| fetch.since)
     }
 
     /// Where a run of a server that sends whole files only may begin: where a file does.
@@ -93,6 +103,19 @@ impl WebSeeds {
         let turns = self.unproven().map(|at| at + FRESH).filter(|_| is_ready);
         waiting.map(|server| server.retry_at).chain(turns).filter(|at| *at > now).min()
     }
+}
+
+/// Whether there is a place for one more request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// There is one.
+    Free,
+    /// There will be, without anything being done for it.
+    Soon,
+    /// Others have all of them.
+    None,
+    /// The server is not to be asked.
+    NotWanted,
 }
 
 /// What the picker is to be asked on behalf of a server.

@@ -55,9 +55,36 @@ pub struct WebHosts {
     hosts: BTreeMap<String, Host>,
     strangers: Taken,
     swept_at: Instant,
+    /// A torrent of which no web seed is asked waits for a place.
+    crowded: bool,
+    /// When somebody has to give way, at the earliest.
+    room_at: Instant,
 }
 
+/// Requests to web seeds at the same time, of all torrents.
+pub const MAX_FETCHES: u32 = 64;
+
 impl WebHosts {
+    /// Whether a torrent with `own` requests of `all` may make another: it may have as many as it leaves free, so that
+    /// there is one for each.
+    pub fn has_room(&self, own: u32, all: u32) -> bool {
+        own < MAX_FETCHES.saturating_sub(all)
+    }
+
+    /// A torrent of which no web seed is asked waits for a place.
+    pub fn is_crowded(&mut self) {
+        self.crowded = true;
+    }
+
+    /// Whether one request has to give way now.
+    pub fn wants_room(&mut self, now: Instant) -> bool {
+        let wants = self.crowded && self.room_at <= now;
+        if wants {
+            (self.crowded, self.room_at) = (false, now + Duration::from_secs(1));
+        }
+        wants
+    }
+
     /// Whether a host may be asked now.
     ///
     /// # Errors

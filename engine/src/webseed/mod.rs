@@ -1,10 +1,12 @@
-//! Web seeds: servers that have the files of a torrent (BEP 19). A server is a contributor that is no peer: it is
-//! asked for runs of blocks, each of which is a request for a range of a file, or several where files end in it. How
-//! bytes are allowed, come, and become blocks is as of peers; who asks the picker and the driver is the torrent.
+//! Web seeds: servers that have the files of a torrent (BEP 19), or send its pieces (BEP 17). A server is a contributor
+//! that is no peer: it is asked for runs of blocks, each of which is a request for a range of a file or a part of a
+//! piece, or several where those end in it. How bytes are allowed, come, and become blocks is as of peers; who asks the
+//! picker and the driver is the torrent.
 
 mod address;
 mod audit;
 mod choice;
+mod fetch;
 mod hosts;
 mod reply;
 mod run;
@@ -18,62 +20,30 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{HttpFailure, HttpHead, RangeGet};
 use crate::base::addr::Scope;
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
-use crate::metainfo::{MAX_URL_BYTES, MAX_WEB_SEEDS, Metainfo};
+use crate::metainfo::{MAX_URL_BYTES, MAX_WEB_SEEDS, Metainfo, Source};
 use crate::picker::{BlockRef, PeerKey, PeerPieces};
 use crate::tracker::{host_of, is_web};
 
-use address::url_of;
-pub use choice::Terms;
+pub use choice::{Room, Terms};
+pub use fetch::Flow;
+use fetch::{Fetch, address_of, part_of};
 pub use hosts::WebHosts;
-use reply::{Asked, Verdict, judge};
+use reply::{Asked, Verdict, judge, judge_piece};
 pub use run::Taken;
 use run::{Next, Run};
-pub use server::GivenUp;
 use server::Server;
+pub use server::{GivenUp, Kind};
 
 /// Servers of which it is known which files they lack; it takes a bit a piece.
 const MAX_LISTS: usize = 16;
 /// Redirects followed for one request.
 const MAX_HOPS: u8 = 5;
-/// How long a server may say nothing although it may.
-const SILENCE: Duration = Duration::from_secs(20);
-/// Bytes that a request has to bring to be none that failed.
-const LEAST_BROUGHT: u64 = 16 << 10;
-
-/// A request in progress, for a part of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Fetch {
-    server: usize,
-    run: Run,
-    file: u32,
-    /// What was asked for, in bytes of the file.
-    first: u64,
-    end: u64,
-    /// Where the file begins in the content, and how long it is.
-    offset: u64,
-    length: u64,
-    /// The next byte of the body, in bytes of the content, and the one behind the last; known with the head.
-    at: u64,
-    until: u64,
-    answered: bool,
-    /// Where it was looked for, where that may be, and how often it was somewhere else.
-    url: String,
-    only: Option<Scope>,
-    hops: u8,
-    /// Hosts that were asked for it, one behind the other.
-    visited: Vec<String>,
-    /// Bytes granted and not received.
-    granted: u32,
-    brought: u64,
-    heard_at: Instant,
-}
 
 /// What follows from what a server says.
 #[derive(Debug, Default)]
@@ -113,8 +83,9 @@ pub struct WebSeeds {
 
 impl WebSeeds {
     /// One more server. One that is named again by the user is trusted from then on.
-    pub fn add(&mut self, url: &str, trusted: bool) {
-        if let Some(known) = self.servers.iter_mut().find(|server| server.url == url) {
+    pub fn add(&mut self, url: &str, kind: Kind, trusted: bool) {
+        let known = |server: &&mut Server| server.url == url && server.kind == kind;
+        if let Some(known) = self.servers.iter_mut().find(known) {
             known.trusted |= trusted;
             return;
         }
@@ -123,8 +94,20 @@ impl WebSeeds {
         if is_web(url) && url.len() <= MAX_URL_BYTES && named < MAX_WEB_SEEDS {
             // Peers are numbered from below.
             let key = PeerKey::MAX - self.servers.len() as u32;
-            self.servers.push(Server::new(url.into(), trusted, key));
+            self.servers.push(Server::new(url.into(), kind, trusted, key));
         }
+    }
+
+    /// Those that the user names, and those of a torrent.
+    pub fn add_all(&mut self, source: &Source, mirrors: &[String]) {
+        mirrors.iter().for_each(|url| self.add(url, Kind::Files, true));
+        self.add_named(source.web_seeds(), source.http_seeds());
+    }
+
+    /// Those that a torrent names: servers of files, and of pieces.
+    pub fn add_named(&mut self, files: &[String], pieces: &[String]) {
+        files.iter().for_each(|url| self.add(url, Kind::Files, false));
+        pieces.iter().for_each(|url| self.add(url, Kind::Pieces, false));
     }
 
     /// Whether there is nobody to ask, now or later.
@@ -135,6 +118,11 @@ impl WebSeeds {
     /// Whether anything is asked for.
     pub fn is_busy(&self) -> bool {
         !self.fetches.is_empty()
+    }
+
+    /// How many requests are in progress.
+    pub fn count(&self) -> u32 {
+        self.fetches.len() as u32
     }
 
     /// Requests in progress.
@@ -199,18 +187,21 @@ impl WebSeeds {
         now: Instant,
         outcome: &mut Outcome,
     ) {
-        let next = run.next(metainfo.layout(), &mut outcome.taken);
         let asked = &mut self.servers[server];
+        let next = match asked.kind {
+            Kind::Files => run.next(metainfo.layout(), &mut outcome.taken),
+            Kind::Pieces => run.next_in_piece(metainfo.layout(), &mut outcome.taken),
+        };
         outcome.key = Some(asked.key);
         let Next::Get { file, first, end } = next else { return asked.delivered(now) };
-        let entry = &metainfo.layout().files()[file as usize];
+        let (offset, length) = part_of(metainfo, asked.kind, file).unwrap_or_default();
         if asked.no_ranges && first > run.length() {
             outcome.dropped.extend(run.blocks().map(|at| (asked.key, at)));
             return;
         }
         let (url, only) = match &asked.moved {
             Some((moved, url, only)) if *moved == file => (url.clone(), *only),
-            _ => (url_of(&asked.url, entry), asked.only()),
+            _ => (address_of(asked, metainfo, file, first..end), asked.only()),
         };
         let visited = [host_of(&url)].into();
         let fetch = Fetch {
@@ -219,18 +210,21 @@ impl WebSeeds {
             file,
             first,
             end,
-            offset: entry.offset,
-            length: entry.length,
-            at: entry.offset + first,
-            until: entry.offset + end,
+            offset,
+            length,
+            at: offset + first,
+            until: offset + end,
             answered: false,
             url,
             only,
             hops: 0,
             visited,
+            whole: asked.kind == Kind::Pieces,
             granted: 0,
             brought: 0,
             heard_at: now,
+            since: now,
+            before: 0,
         };
         let get = fetch.get();
         outcome.next = Some((Assignment(fetch), get));
@@ -289,6 +283,14 @@ impl WebSeeds {
         outcome.news = Some(fetch.server);
     }
 
+    /// A request ends as its server is not asked any more.
+    fn lose(&mut self, conn: ConnId, why: GivenUp, outcome: &mut Outcome) {
+        let Some(fetch) = self.end(conn, outcome) else { return };
+        self.servers[fetch.server].give_up(why);
+        self.give_back(&fetch, outcome);
+        outcome.news = Some(fetch.server);
+    }
+
     /// The head of a reply.
     pub fn answered(
         &mut self,
@@ -301,7 +303,11 @@ impl WebSeeds {
         let Some(fetch) = self.fetches.get_mut(&conn) else { return outcome };
         let Fetch { first, end, length, .. } = *fetch;
         let asked = Asked { first, end, length, run: fetch.run.length() };
-        let verdict = if fetch.answered { Verdict::Wrong } else { judge(head, asked) };
+        let verdict = match self.servers[fetch.server].kind {
+            _ if fetch.answered => Verdict::Wrong,
+            Kind::Files => judge(head, asked),
+            Kind::Pieces => judge_piece(head, asked),
+        };
         match verdict {
             Verdict::Body { first, end } => {
                 fetch.answered = true;
@@ -312,7 +318,7 @@ impl WebSeeds {
                 if !core::mem::replace(&mut self.servers[fetch.server].told, true) {
                     outcome.news = Some(fetch.server);
                 }
-                if head.status == 200 && asked.end - asked.first < asked.length {
+                if head.status == 200 && !fetch.whole && asked.end - asked.first < asked.length {
                     self.servers[fetch.server].no_ranges = true;
                 }
             }
@@ -332,13 +338,7 @@ impl WebSeeds {
                     outcome.news = Some(fetch.server);
                 }
             }
-            Verdict::Locked => {
-                if let Some(fetch) = self.end(conn, &mut outcome) {
-                    self.servers[fetch.server].give_up(GivenUp::Locked);
-                    self.give_back(&fetch, &mut outcome);
-                    outcome.news = Some(fetch.server);
-                }
-            }
+            Verdict::Locked => self.lose(conn, GivenUp::Locked, &mut outcome),
             Verdict::Wrong => {
                 let why = "the server sends something else than was asked for";
                 self.fail(conn, why, now, &mut outcome);
@@ -379,7 +379,10 @@ impl WebSeeds {
         fetch.hops += 1;
         fetch.granted = 0;
         fetch.heard_at = now;
-        self.servers[fetch.server].moved = Some((fetch.file, to.clone(), fetch.only));
+        // Of a piece the address names the part that is asked for now.
+        if !fetch.whole {
+            self.servers[fetch.server].moved = Some((fetch.file, to.clone(), fetch.only));
+        }
         fetch.url = to;
         let get = fetch.get();
         outcome.next = Some((Assignment(fetch), get));
@@ -472,24 +475,49 @@ impl WebSeeds {
     /// There is no reply.
     pub fn not_fetched(&mut self, conn: ConnId, why: HttpFailure, now: Instant) -> Outcome {
         let mut outcome = Outcome::default();
-        self.fail(conn, &why.to_string(), now, &mut outcome);
+        match why {
+            HttpFailure::Forbidden => self.lose(conn, GivenUp::Forbidden, &mut outcome),
+            why => self.fail(conn, &why.to_string(), now, &mut outcome),
+        }
         outcome
     }
 
     /// Time has passed for a request.
     pub fn due(&mut self, conn: ConnId, now: Instant) -> Outcome {
         let mut outcome = Outcome::default();
-        let silent = |fetch: &Fetch| fetch.is_awaited() && fetch.silent_at() <= now;
-        if self.fetches.get(&conn).is_some_and(silent) {
+        let Some(fetch) = self.fetches.get(&conn) else { return outcome };
+        let (silent, drips, server) = (fetch.is_silent(now), fetch.drips(now), fetch.server);
+        if silent || drips {
             outcome.close = true;
-            self.fail(conn, "timed out", now, &mut outcome);
+            self.servers[server].slow |= drips;
+            let why = if silent { "timed out" } else { "the server sends too slowly" };
+            self.fail(conn, why, now, &mut outcome);
         }
+        outcome
+    }
+
+    /// The slowest request that may make room for another, with its rate; the user's own may stay.
+    pub fn slowest(&self, now: Instant) -> Option<(u64, ConnId)> {
+        let others = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.may_give_way(now) && !self.servers[fetch.server].trusted);
+        others.map(|(conn, fetch)| (fetch.rate(now), *conn)).min()
+    }
+
+    /// A request makes room for another.
+    pub fn give_way(&mut self, conn: ConnId, now: Instant) -> Outcome {
+        let mut outcome = Outcome { close: true, ..Outcome::default() };
+        if let Some(fetch) = self.fetches.get(&conn) {
+            self.servers[fetch.server].slow = true;
+        }
+        self.fail(conn, "the server is slow, and others wait", now, &mut outcome);
         outcome
     }
 
     /// When a request has to be looked at again.
     pub fn due_at(&self, conn: ConnId) -> Option<Instant> {
-        self.fetches.get(&conn).map(Fetch::silent_at)
+        self.fetches.get(&conn).map(Fetch::due_at)
     }
 
     /// A request is given up.
@@ -556,52 +584,14 @@ impl WebSeeds {
     /// More may come.
     pub fn grant(&mut self, conn: ConnId, amount: u32, now: Instant) {
         if let Some(fetch) = self.fetches.get_mut(&conn) {
-            // Who was kept waiting by us was not silent.
-            if fetch.granted == 0 {
-                fetch.heard_at = now;
-            }
-            fetch.granted += amount;
+            fetch.grant(amount, now);
         }
     }
-}
-
-/// How a request goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flow {
-    /// Bytes granted and not received.
-    pub granted: u32,
-    /// Bytes a second.
-    pub rate: u64,
-    /// Bytes that are still to come.
-    pub left: u64,
-    /// Whether the head of the reply has come.
-    pub answered: bool,
 }
 
 impl Assignment {
     /// The host that is asked.
     pub fn host(&self) -> &str {
         self.0.visited.last().map_or("", |host| host)
-    }
-}
-
-impl Fetch {
-    /// Whether it is none that failed.
-    fn has_brought_something(&self) -> bool {
-        self.brought >= LEAST_BROUGHT.min(self.end - self.first)
-    }
-
-    fn get(&self) -> RangeGet {
-        let Self { first, end, only, .. } = *self;
-        RangeGet { url: self.url.clone(), only, first, last: end - 1 }
-    }
-
-    /// Whether the server could say something.
-    fn is_awaited(&self) -> bool {
-        !self.answered || self.granted > 0 || self.at >= self.until
-    }
-
-    fn silent_at(&self) -> Instant {
-        self.heard_at + SILENCE
     }
 }

@@ -43,6 +43,16 @@ pub enum Verdict {
     Failed,
 }
 
+/// Looks at the reply of a server that sends pieces: what was asked for is all that it sends.
+pub fn judge_piece(head: &HttpHead, asked: Asked) -> Verdict {
+    let Asked { first, end, .. } = asked;
+    match head.status {
+        200 if head.length.is_none_or(|sent| sent == end - first) => Verdict::Body { first, end },
+        200 | 206 => Verdict::Wrong,
+        _ => judge(head, asked),
+    }
+}
+
 /// Looks at a reply.
 pub fn judge(head: &HttpHead, asked: Asked) -> Verdict {
     let Asked { first, end, length, run } = asked;
@@ -111,6 +121,17 @@ mod tests {
         assert_eq!(judge(&head(200), more), Verdict::NoRanges);
         let other = HttpHead { length: Some(9_999), ..head(200) };
         assert_eq!(judge(&other, ASKED), Verdict::NoSuchFile);
+    }
+
+    #[test]
+    fn part_of_a_piece_is_all_that_a_server_of_pieces_sends() {
+        let body = Verdict::Body { first: 1000, end: 3000 };
+        assert_eq!(judge_piece(&head(200), ASKED), body);
+        assert_eq!(judge_piece(&HttpHead { length: Some(2000), ..head(200) }, ASKED), body);
+        let whole = HttpHead { length: Some(10_000), ..head(200) };
+        assert_eq!(judge_piece(&whole, ASKED), Verdict::Wrong);
+        assert_eq!(judge_piece(&head(206), ASKED), Verdict::Wrong);
+        assert_eq!(judge_piece(&head(503), ASKED), Verdict::Busy(None));
     }
 
     #[test]

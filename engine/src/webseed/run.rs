@@ -180,6 +180,25 @@ impl Run {
         Next::Nothing
     }
 
+    /// The same of a server that sends pieces: bytes of one piece, up to its end or to padding in it. `file` is the
+    /// piece.
+    pub fn next_in_piece(&mut self, layout: &Layout, taken: &mut Taken) -> Next {
+        let Next::Get { .. } = self.next(layout, taken) else { return Next::Nothing };
+        let (Some(needs), Some(front)) = (self.needs(), self.blocks.front()) else {
+            return Next::Nothing;
+        };
+        let piece = front.piece;
+        let begin = self.geometry.piece_offset(piece);
+        let end = self.end().min(begin + u64::from(self.geometry.piece_size(piece)));
+        let left = u32::try_from(end - needs).unwrap_or(u32::MAX);
+        let is_pad =
+            |file: u32| layout.files().get(file as usize).is_some_and(|f| f.attributes.pad);
+        let stored = layout.slices(needs, left).take_while(|slice| !is_pad(slice.file));
+        let count: u64 = stored.map(|slice| u64::from(slice.length)).sum();
+        let first = needs - begin;
+        Next::Get { file: piece, first, end: first + count }
+    }
+
     /// Whether it is of content that is cut like that.
     pub fn fits(&self, geometry: Geometry) -> bool {
         let is_there = |at: &BlockRef| at.block < geometry.blocks_in(at.piece);

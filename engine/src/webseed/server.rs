@@ -16,6 +16,11 @@ pub const MAX_LANES: u8 = 4;
 /// Bytes of a run: at first, at least, at the most.
 const FIRST_RUN: u64 = 256 << 10;
 const LEAST_RUN: u64 = 256 << 10;
+/// Bytes of a run of a server that was found slow, and the rate at which it is none.
+const SLOW_RUN: u64 = 16 << 10;
+const QUICK: u64 = 16 << 10;
+/// Bytes that prove that a server has something to give.
+const PROOF: u64 = 256 << 10;
 const LONGEST_RUN: u64 = 8 << 20;
 /// Bytes of a run of a server that sends whole files only: what lies before it is fetched as well.
 const LONGEST_WHOLE_RUN: u64 = 1 << 30;
@@ -32,6 +37,15 @@ const LONGEST_AWAY: u32 = 3600;
 /// Files in a row that a server lacks which has brought nothing: it has none, as far as we care.
 const MOST_LACKING: u32 = 16;
 
+/// What a server is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Kind {
+    /// Files, of which it sends ranges (BEP 19).
+    Files,
+    /// Pieces, by the hash of the torrent (BEP 17).
+    Pieces,
+}
+
 /// Why a server is not asked any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum GivenUp {
@@ -41,6 +55,8 @@ pub enum GivenUp {
     NoFiles,
     /// It wants a user and a password.
     Locked,
+    /// It is, or leads, where a torrent must not lead.
+    Forbidden,
 }
 
 /// A web server of a torrent.
@@ -50,6 +66,8 @@ pub struct Server {
     pub url: String,
     /// The host in it.
     pub host: String,
+    /// What it is asked for.
+    pub kind: Kind,
     /// The user named it: it may be of a local network.
     pub trusted: bool,
     /// By which it is known as a contributor.
@@ -77,6 +95,8 @@ pub struct Server {
     pub next: Option<u32>,
     /// The file behind the last that it was asked for as a whole.
     pub file: u32,
+    /// It was found slow, and gets short runs.
+    pub slow: bool,
     /// Files that it was found to lack.
     lacking: u32,
     /// How often it has failed in a row.
@@ -93,10 +113,11 @@ pub struct Server {
 
 impl Server {
     /// A server that was not asked yet.
-    pub fn new(url: String, trusted: bool, key: PeerKey) -> Self {
+    pub fn new(url: String, kind: Kind, trusted: bool, key: PeerKey) -> Self {
         Self {
             host: host_of(&url),
             url,
+            kind,
             trusted,
             key,
             pieces: PeerPieces::All,
@@ -111,6 +132,7 @@ impl Server {
             down: RateMeter::default(),
             next: None,
             file: 0,
+            slow: false,
             lacking: 0,
             failures: 0,
             retry_at: Instant::ZERO,
@@ -125,9 +147,9 @@ impl Server {
         self.given_up.is_none() && self.lanes < self.width && self.retry_at <= now
     }
 
-    /// Whether it has brought something.
+    /// Whether it has brought as much as shows that it is one: a byte now and then does not.
     pub fn is_proven(&self) -> bool {
-        self.down.total() > 0
+        self.verified > 0 || self.down.total() >= PROOF
     }
 
     /// The addresses that it may be at.
@@ -140,6 +162,9 @@ impl Server {
         if self.no_ranges {
             return LONGEST_WHOLE_RUN;
         }
+        if self.slow {
+            return SLOW_RUN;
+        }
         if !self.is_proven() {
             return FIRST_RUN;
         }
@@ -151,6 +176,7 @@ impl Server {
     pub fn delivered(&mut self, now: Instant) {
         self.failures = 0;
         self.message = None;
+        self.slow &= self.down.per_second(now) < QUICK;
         let measured = now.since(self.widened_at) >= MEASURED;
         if self.no_ranges || self.width > 1 && !measured {
             return;
@@ -207,7 +233,7 @@ impl Server {
     /// One more file is not there. Returns whether it is taken for one that has none.
     pub fn misses_all(&mut self) -> bool {
         self.lacking = self.lacking.saturating_add(1);
-        !self.is_proven() && self.lacking >= MOST_LACKING
+        self.down.total() == 0 && self.lacking >= MOST_LACKING
     }
 
     /// It lacks these pieces of a torrent of `pieces`. Returns how many it has.
@@ -232,6 +258,7 @@ impl GivenUp {
             Self::BadData => "the server sends bad data",
             Self::NoFiles => "the server has none of the files",
             Self::Locked => "the server wants a user and a password",
+            Self::Forbidden => "it leads into a network where no torrent may lead",
         }
     }
 }
@@ -247,7 +274,7 @@ mod tests {
     }
 
     fn server() -> Server {
-        Server::new("http://h/".into(), false, 9)
+        Server::new("http://h/".into(), Kind::Files, false, 9)
     }
 
     #[test]

@@ -43,7 +43,7 @@ struct Bench {
 impl Bench {
     fn new(urls: &[(&str, bool)]) -> Self {
         let mut web = WebSeeds::default();
-        urls.iter().for_each(|(url, trusted)| web.add(url, *trusted));
+        urls.iter().for_each(|(url, trusted)| web.add(url, Kind::Files, *trusted));
         Self { web, metainfo: metainfo(), now: at(100), conns: 0 }
     }
 
@@ -304,6 +304,6 @@ fn addresses_are_known_once_and_those_that_are_none_are_left_out() {
     assert!(views[0].by_user, "the user has named it too");
     let (_, get) = bench.assign(0, 0, 1);
     assert_eq!(get.only, None);
-    (0..300).for_each(|n| bench.web.add(&alloc::format!("http://many/{n}"), false));
+    (0..300).for_each(|n| bench.web.add(&alloc::format!("http://many/{n}"), Kind::Files, false));
     assert_eq!(bench.web.views(bench.now).len(), 1 + MAX_WEB_SEEDS);
 }

@@ -110,7 +110,7 @@ impl WebRequests {
     }
 
     fn asked(&mut self, now: Instant, conn: ConnId, get: &RangeGet) -> Result<(), String> {
-        let RangeGet { url, only, first, last } = get;
+        let RangeGet { url, only, first, last, .. } = get;
         if last < first || last - first >= LONGEST {
             return Err(format!("a web server is asked for a range: {first}-{last}"));
         }

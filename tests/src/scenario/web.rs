@@ -14,6 +14,8 @@ pub(super) struct Drawn {
     manners: Manners,
     rate: u64,
     scope: Scope,
+    /// It sends pieces (BEP 17).
+    of_pieces: bool,
 }
 
 fn url_of(number: usize) -> String {
@@ -48,6 +50,7 @@ pub(super) fn draw(entropy: &mut Entropy) -> Vec<Drawn> {
         manners: manners(entropy, count),
         rate: entropy.choose(&[1_000, 50_000, 1_000_000, 20_000_000]),
         scope: entropy.choose(&[Scope::Public, Scope::Public, Scope::Public, Scope::Local]),
+        of_pieces: entropy.below(4) == 3,
     });
     drawn.collect()
 }
@@ -57,24 +60,29 @@ pub(super) fn named(content: Content, servers: &[Drawn]) -> Content {
     if servers.is_empty() {
         return content;
     }
-    let urls: Vec<String> = (0..servers.len()).map(url_of).collect();
-    content.naming_web_seeds(&urls)
+    let urls = |of_pieces: bool| {
+        let named =
+            servers.iter().enumerate().filter(move |(_, drawn)| drawn.of_pieces == of_pieces);
+        named.map(|(number, _)| url_of(number)).collect::<Vec<_>>()
+    };
+    content.naming_web_seeds(&urls(false)).naming_http_seeds(&urls(true))
 }
 
 /// Puts the servers into a world.
 pub(super) fn settle(servers: &[Drawn], content: &Content, world: &mut World) {
-    for (number, Drawn { manners, rate, scope }) in servers.iter().enumerate() {
+    for (number, Drawn { manners, rate, scope, of_pieces }) in servers.iter().enumerate() {
         let mut server = WebServer::new(content).with(manners.clone()).at_rate(*rate);
-        server.scope = *scope;
+        (server.scope, server.of_pieces) = (*scope, *of_pieces);
         world.web.servers.insert(url_of(number), server);
     }
 }
 
 /// In a few words, for the report of a failure.
 pub(super) fn describe(servers: &[Drawn]) -> String {
-    let words = servers.iter().map(|Drawn { manners, rate, scope }| {
+    let words = servers.iter().map(|Drawn { manners, rate, scope, of_pieces }| {
         let near = if *scope == Scope::Public { "" } else { " in a local network" };
-        format!("{manners:?} at {rate} B/s{near}")
+        let kind = if *of_pieces { " of pieces" } else { "" };
+        format!("{manners:?}{kind} at {rate} B/s{near}")
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -9,6 +9,7 @@ use super::super::create::{SortKey, parse_sort_key};
 use super::super::units::parse_size;
 use super::text::below;
 use super::values::one_explained;
+use super::way::WayFlags;
 use super::{Force, Threads};
 
 const CONTENT: &str = "What goes in";
@@ -25,21 +26,38 @@ const OUTPUT: &str = "Output";
         ("A folder", "eddyline create Folder -t http://t.example/announce"),
         ("A second tracker, if the first fails", "eddyline create Folder -t URL -t URL2"),
         ("With a web seed", "eddyline create x.iso --web-seed http://m.example/x.iso"),
+        ("What a web server has", "eddyline create --from-url https://m.example/x.iso"),
         ("For a private tracker", "eddyline create Folder --private -t URL --source S"),
         ("What would be in it", "eddyline create Folder --dry-run --show"),
     ],
-    &["3", "9", "13", "129", "130", "143"],
+    &["3", "6", "9", "13", "129", "130", "143"],
 ))]
 pub struct CreateArgs {
     /// The file or folder to share.
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub path: PathBuf,
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "from_url")]
+    pub path: Option<PathBuf>,
+    /// Share what this web server has, instead of PATH.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_hint = ValueHint::Url,
+        conflicts_with_all = [
+            "path", "glob", "exclude", "follow_symlinks", "include_hidden", "include_junk", "sort_by",
+        ],
+        long_help = "Share the file at this http or https address, instead of PATH: it is read once and hashed as it \
+                     comes, nothing of it is kept, and the server becomes a web seed of the torrent. Can be given \
+                     more than once, for files in one folder of a server; that folder is the name of the torrent. \
+                     A listing of a folder is not read: give the address of each file."
+    )]
+    pub from_url: Vec<String>,
     #[command(flatten)]
     pub output: OutputFlags,
     #[command(flatten)]
     pub torrent: TorrentFlags,
     #[command(flatten)]
     pub content: ContentFlags,
+    #[command(flatten)]
+    pub way: WayFlags,
 }
 
 /// What is written and printed.

@@ -30,7 +30,7 @@ pub struct InputPath {
 }
 
 /// What tells whether a file is still the one that was found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stamp {
     file: (u64, u64),
     length: u64,

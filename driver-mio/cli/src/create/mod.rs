@@ -2,7 +2,9 @@
 
 mod checks;
 mod collect;
+mod from_url;
 mod hash;
+mod remote;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,7 +27,7 @@ pub use collect::{SortKey, parse_sort_key};
 
 /// Makes a `.torrent`.
 pub fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Failure> {
-    let path = args.path.as_path();
+    let Some(path) = args.path.as_deref() else { return from_url::create(args, general) };
     let name = match &args.torrent.name {
         Some(name) => name.clone(),
         None => name_of(path)?,
@@ -43,25 +45,46 @@ pub fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Failure> 
         return Err(Failure::new(USAGE, text));
     }
     sort(&mut input.files, keys);
-    for warning in checks::warnings(&options, &input) {
+    warn_of(args, checks::warnings(&options, &input))?;
+    let signals = signals()?;
+    let workers = threads(args.output.threads.threads);
+    let Some(torrent) = hash::build(options, &input, workers, general.quiet, &signals)? else {
+        return Ok(ExitCode::from(signals.exit_code().unwrap_or_default()));
+    };
+    write(args, general, &torrent, &input, output)
+}
+
+fn signals() -> Result<Signals, Failure> {
+    Signals::listen()
+        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))
+}
+
+/// Tells of what may be meant otherwise, or ends there where that was asked for.
+fn warn_of(args: &CreateArgs, warnings: Vec<String>) -> Result<(), Failure> {
+    for warning in warnings {
         if args.output.strict {
             return Err(Failure::new(USAGE, warning));
         }
         warn(&warning);
     }
-    let signals = Signals::listen()
-        .map_err(|error| Failure::new(1, format!("cannot listen for signals: {error}")))?;
-    let workers = threads(args.output.threads.threads);
-    let Some(torrent) = hash::build(options, &input, workers, general.quiet, &signals)? else {
-        return Ok(ExitCode::from(signals.exit_code().unwrap_or_default()));
-    };
+    Ok(())
+}
+
+/// Writes what was made, and tells of it.
+fn write(
+    args: &CreateArgs,
+    general: General,
+    torrent: &[u8],
+    input: &Input,
+    output: OutputFile,
+) -> Result<ExitCode, Failure> {
     // Whatever is written here can be read here.
     let metainfo =
-        Metainfo::parse(&torrent).map_err(|error| Failure::torrent("what was made", &error))?;
+        Metainfo::parse(torrent).map_err(|error| Failure::torrent("what was made", &error))?;
     if !args.output.dry_run {
-        output.write(&torrent)?;
+        output.write(torrent)?;
     }
-    print(args, &metainfo, &input, &output);
+    print(args, &metainfo, input, &output);
     if !general.quiet && !output.is_stdout() {
         tell(&metainfo, &output, args.output.dry_run);
     }

@@ -68,6 +68,8 @@ pub enum Event<'a> {
         utp: u32,
         /// Peers with whom all bytes are encrypted.
         encrypted: u32,
+        /// Web seeds of which something is asked.
+        web_seeds: u32,
     },
     /// Data that is on the disk is hashed; at most once a second, and at its end.
     #[cfg_attr(test, schemars(transform = of_a_torrent_with_a_name))]
@@ -173,6 +175,8 @@ pub struct Complete {
     pub wasted: u64,
     pub total_downloaded: u64,
     pub total_uploaded: u64,
+    /// What of `downloaded` came from web seeds.
+    pub from_web_seeds: u64,
     pub length: u64,
     /// Bytes of it that were here when the run began.
     #[serde(skip)]

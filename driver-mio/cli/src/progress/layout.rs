@@ -45,6 +45,8 @@ pub struct Row {
     pub seeds: u32,
     /// Peers over uTP.
     pub utp: u32,
+    /// Web seeds of which something is asked.
+    pub web_seeds: u32,
     /// Why nothing moves.
     pub note: Option<String>,
     /// Which parts are here, first to last, in eighths.
@@ -61,9 +63,10 @@ enum Column {
     Eta,
     Peers,
     Seeds,
+    Web,
 }
 
-const ORDER: [Column; 7] = [
+const ORDER: [Column; 8] = [
     Column::Percent,
     Column::Size,
     Column::Down,
@@ -71,6 +74,7 @@ const ORDER: [Column; 7] = [
     Column::Eta,
     Column::Peers,
     Column::Seeds,
+    Column::Web,
 ];
 
 /// Fewest cells of a bar; less says nothing.
@@ -90,6 +94,7 @@ impl Column {
             Self::Down | Self::Up => 12,
             Self::Eta => 10,
             Self::Peers | Self::Seeds => 9,
+            Self::Web => 13,
         }
     }
 
@@ -115,7 +120,11 @@ impl Column {
                 style("checking").yellow().for_stderr().to_string()
             }
             Self::Eta => state(row),
-            Self::Peers | Self::Seeds if row.phase == Phase::Checking => String::new(),
+            Self::Peers | Self::Seeds | Self::Web if row.phase == Phase::Checking => String::new(),
+            Self::Web if row.web_seeds == 0 => String::new(),
+            Self::Web => {
+                format!("{:>3} {}", short_count(row.web_seeds), plural(row.web_seeds, "web seed"))
+            }
             Self::Peers => format!("{:>3} {}", short_count(row.peers), plural(row.peers, "peer")),
             Self::Seeds => format!("{:>3} {}", short_count(row.seeds), plural(row.seeds, "seed")),
         }
@@ -178,6 +187,9 @@ struct Wishes {
     /// How fast it does what it does, and how fast it does the other thing.
     main: Column,
     other: Column,
+    /// Something comes from web seeds; where no peer is connected, they stand in the place of peers.
+    web: bool,
+    alone: bool,
 }
 
 impl Wishes {
@@ -185,20 +197,19 @@ impl Wishes {
         let seeding = rows.iter().all(|row| row.phase == Phase::Seeding);
         let (main, other) =
             if seeding { (Column::Up, Column::Down) } else { (Column::Down, Column::Up) };
-        Self { main, other }
+        let web = rows.iter().any(|row| row.web_seeds > 0);
+        let alone = web && rows.iter().all(|row| row.peers == 0);
+        Self { main, other, web, alone }
     }
 
     /// All columns; nothing stands for the bar.
-    fn all(&self) -> [Option<Column>; 7] {
-        [
-            Some(Column::Eta),
-            Some(self.main),
-            None,
-            Some(Column::Peers),
-            Some(self.other),
-            Some(Column::Size),
-            Some(Column::Seeds),
-        ]
+    fn all(&self) -> Vec<Option<Column>> {
+        let mut least = self.least().into_iter().map(Some);
+        let mut all = vec![Some(Column::Eta), Some(self.main), None];
+        all.extend(least.by_ref().take(2));
+        all.push(Some(Column::Size));
+        all.extend(least);
+        all
     }
 
     /// Those that say how far it is.
@@ -207,8 +218,12 @@ impl Wishes {
     }
 
     /// The others.
-    fn least(&self) -> [Column; 3] {
-        [Column::Peers, self.other, Column::Seeds]
+    fn least(&self) -> Vec<Column> {
+        match (self.web, self.alone) {
+            (false, _) => vec![Column::Peers, self.other, Column::Seeds],
+            (true, true) => vec![Column::Web, self.other, Column::Peers, Column::Seeds],
+            (true, false) => vec![Column::Peers, self.other, Column::Web, Column::Seeds],
+        }
     }
 }
 
@@ -350,6 +365,9 @@ pub fn plain(row: &Row) -> String {
     let (peers, seeds) = (plural(row.peers, "peer"), plural(row.seeds, "seed"));
     let utp = if row.utp > 0 { format!(", {} over uTP", row.utp) } else { String::new() };
     parts.push(format!("{} {peers} ({} {seeds}{utp})", row.peers, row.seeds));
+    if row.web_seeds > 0 {
+        parts.push(format!("{} {}", row.web_seeds, plural(row.web_seeds, "web seed")));
+    }
     parts.join(", ")
 }
 
@@ -377,6 +395,7 @@ pub fn summary(rows: &[Row], name: String) -> Row {
         peers: rows.iter().map(|row| row.peers).fold(0, u32::saturating_add),
         seeds: rows.iter().map(|row| row.seeds).fold(0, u32::saturating_add),
         utp: rows.iter().map(|row| row.utp).fold(0, u32::saturating_add),
+        web_seeds: rows.iter().map(|row| row.web_seeds).fold(0, u32::saturating_add),
         note: None,
         map: Vec::new(),
     }

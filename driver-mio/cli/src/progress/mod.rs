@@ -322,6 +322,7 @@ impl Reporter {
             seeds: view.seeds,
             utp: view.utp,
             encrypted: view.encrypted,
+            web_seeds: view.web_seeds,
         };
         self.event(session, Some(item), event);
         self.told.entry(item.hash()).or_default().progress_told(progress);
@@ -388,7 +389,7 @@ impl Reporter {
     pub(super) fn torrent_complete(&mut self, session: &Session, item: &Item) {
         let view = item.id.and_then(|id| session.driver.engine().torrent(id));
         let Some(view) = view else { return };
-        let complete = complete(item, &view);
+        let complete = complete(session, item, &view);
         // That everything is here is told, and not twice.
         let told = self.told.entry(item.hash()).or_default();
         if !told.has_told_done(item.selected.done(&view.have)) {
@@ -417,12 +418,13 @@ impl Reporter {
         let mut all =
             Complete { seconds: session.started.elapsed().as_secs_f64(), ..Complete::default() };
         for (item, view) in views(session) {
-            let one = complete(item, &view);
+            let one = complete(session, item, &view);
             all.downloaded += one.downloaded;
             all.uploaded += one.uploaded;
             all.wasted += one.wasted;
             all.total_downloaded += one.total_downloaded;
             all.total_uploaded += one.total_uploaded;
+            all.from_web_seeds += one.from_web_seeds;
             all.length += one.length;
             all.found += one.found;
         }
@@ -480,8 +482,9 @@ fn views(session: &Session) -> Vec<(&Item, TorrentView)> {
     items.filter_map(|item| Some((item, engine.torrent(item.id?)?))).collect()
 }
 
-fn complete(item: &Item, view: &TorrentView) -> Complete {
+fn complete(session: &Session, item: &Item, view: &TorrentView) -> Complete {
     let (downloaded, uploaded) = item.this_run(view);
+    let web_seeds = item.id.map_or(Vec::new(), |id| session.driver.engine().web_seeds(id));
     Complete {
         seconds: item.added.elapsed().as_millis() as f64 / 1000.0,
         downloaded,
@@ -489,6 +492,7 @@ fn complete(item: &Item, view: &TorrentView) -> Complete {
         wasted: view.wasted,
         total_downloaded: view.downloaded,
         total_uploaded: view.uploaded,
+        from_web_seeds: web_seeds.iter().map(|seed| seed.downloaded).sum(),
         length: item.selected.length(),
         found: item.found(),
     }
@@ -510,6 +514,11 @@ fn complete_text(name: &str, length: u64, complete: &Complete) -> String {
         }
         let average = (complete.downloaded as f64 / seconds.max(0.001)) as u64;
         text.push_str(&format!(" in {time}, {} on average", rate(average)));
+        match complete.from_web_seeds {
+            0 => {}
+            all if all >= complete.downloaded => text.push_str(", all from web seeds"),
+            some => text.push_str(&format!(", {} from web seeds", size(some))),
+        }
     }
     let ratio = complete.total_uploaded as f64 / length.max(1) as f64;
     text.push_str(&format!(", ratio {ratio:.2}"));
@@ -548,6 +557,7 @@ fn row(item: &Item, view: &TorrentView, stall: Option<Stall>, with_map: bool) ->
         peers: view.peers,
         seeds: view.seeds,
         utp: view.utp,
+        web_seeds: view.web_seeds,
         note: stall.map(|stall| format!("nothing moves: {}", why(stall))),
         map: if with_map { map(&view.have) } else { Vec::new() },
     }

@@ -18,6 +18,7 @@ fn torrent(name: &str, phase: Phase) -> Row {
         peers: 34,
         seeds: 12,
         utp: 3,
+        web_seeds: 0,
         note: None,
         map: vec![8, 4, 0, 8],
     }
@@ -116,6 +117,22 @@ fn columns_stay_where_they_are_whatever_the_numbers() {
             assert_eq!(place(&before, mark), place(&after, mark), "{mark} at {columns}");
         }
     }
+}
+
+#[test]
+fn who_is_fed_by_a_web_seed_alone_is_not_shown_as_one_without_sources() {
+    let alone = Row { peers: 0, seeds: 0, web_seeds: 1, ..torrent("x", Phase::Downloading) };
+    let among = Row { web_seeds: 2, ..torrent("x", Phase::Downloading) };
+    let shown = |row: &Row, columns| show(std::slice::from_ref(row), columns, 24, false).join("\n");
+    for columns in [80, 120, 200] {
+        assert!(shown(&alone, columns).contains("1 web seed"), "{}", shown(&alone, columns));
+        let text = shown(&among, columns);
+        assert!(text.contains("34 peers") && text.contains("2 web seeds"), "{text}");
+    }
+    let (waits, sum) = (torrent("y", Phase::Downloading), shown(&alone, 120));
+    assert!(!sum.contains("web seeds"));
+    let both = show(&[alone, waits], 120, 24, false);
+    assert!(both[0].contains("1 web seed") && !both[1].contains("web seed"), "{both:?}");
 }
 
 #[test]
@@ -218,5 +235,7 @@ fn a_plain_line_says_it_in_words() {
         plain(&torrent("x", Phase::Downloading)),
         "x, 26.6%, 1.2 GiB of 4.5 GiB, down 12.3 MiB/s, up 1.2 MiB/s, ETA 4:34, 34 peers (12 seeds, 3 over uTP)"
     );
+    let fed = Row { peers: 0, seeds: 0, utp: 0, web_seeds: 1, ..torrent("x", Phase::Downloading) };
+    assert!(plain(&fed).ends_with("0 peers (0 seeds), 1 web seed"), "{}", plain(&fed));
     assert!(plain(&torrent("x", Phase::Metadata)).contains("looking for the metadata"));
 }

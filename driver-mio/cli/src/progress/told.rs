@@ -16,13 +16,14 @@ pub struct Progress {
     pub down_rate: u64,
     pub up_rate: u64,
     pub peers: u32,
+    pub web_seeds: u32,
 }
 
 impl Progress {
     /// Of a torrent of which `done` bytes are here.
     pub fn of(done: u64, view: &TorrentView) -> Self {
         let (down_rate, up_rate) = rates(view);
-        Self { done, down_rate, up_rate, peers: view.peers }
+        Self { done, down_rate, up_rate, peers: view.peers, web_seeds: view.web_seeds }
     }
 }
 

@@ -17,6 +17,7 @@ use super::super::units::{rate, size};
 use super::entries::{current_name, resume_of};
 use super::status::Status;
 use super::trackers::TrackerStatus;
+use super::web_seeds::WebSeedStatus;
 use super::{disk, folder_of};
 
 /// Fewest digits of a hash that are shown.
@@ -43,6 +44,7 @@ struct Row {
     /// How far that has come.
     moved: Option<(u64, u64)>,
     trackers: Vec<TrackerStatus>,
+    web_seeds: Vec<WebSeedStatus>,
 }
 
 /// `session list`.
@@ -137,6 +139,7 @@ fn row(set: &SessionSet, store: &ResumeStore, told: &Told, entry: &Entry) -> Row
         moves,
         moved,
         trackers: live.map(|live| live.trackers.clone()).unwrap_or_default(),
+        web_seeds: live.map(|live| live.web_seeds.clone()).unwrap_or_default(),
         entry: entry.clone(),
     }
 }
@@ -198,6 +201,7 @@ fn listed(row: &Row, verbose: u8) -> Listed<'_> {
         seed_ratio: said(entry.seed_ratio).map(|ratio| ratio as f64 / 1000.0),
         seed_time: said(entry.seed_time),
         trackers: row.trackers.iter().map(|tracker| tracker.listed(verbose)).collect(),
+        web_seeds: row.web_seeds.iter().map(|seed| seed.listed(verbose)).collect(),
     }
 }
 
@@ -245,7 +249,9 @@ fn print_table(rows: &[Row], verbose: u8) {
         let Some(row) = number.checked_sub(1).map(|number| &rows[number]) else { continue };
         let trackers = row.trackers.iter().filter(|_| verbose > 0);
         let trackers = trackers.map(|tracker| tracker.words(verbose));
-        for text in row.error.iter().cloned().chain(move_told(row)).chain(trackers) {
+        let seeds = row.web_seeds.iter().filter(|_| verbose > 0);
+        let beside = trackers.chain(seeds.map(|seed| seed.words(verbose)));
+        for text in row.error.iter().cloned().chain(move_told(row)).chain(beside) {
             line(&format!("{:digits$}  {}", "", printable(&text)));
         }
     }

@@ -11,6 +11,7 @@ mod set;
 mod shared;
 mod status;
 mod trackers;
+mod web_seeds;
 
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;

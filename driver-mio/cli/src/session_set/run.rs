@@ -32,6 +32,7 @@ use super::entries::{
 use super::goals::Goals;
 use super::status::{Status, TorrentStatus, state_name};
 use super::trackers::TrackerStatus;
+use super::web_seeds::WebSeedStatus;
 use super::{Locked, disk, folder_of, lock};
 
 const FRAME: Duration = Duration::from_millis(200);
@@ -430,8 +431,8 @@ impl Run<'_> {
         self.status_due = Instant::now() + STATUS_EVERY;
         let mut torrents = BTreeMap::new();
         for item in self.session.items() {
-            let view = item.id.and_then(|id| self.session.driver.engine().torrent(id));
-            let Some(view) = view else { continue };
+            let engine = self.session.driver.engine();
+            let Some(view) = item.id.and_then(|id| engine.torrent(id)) else { continue };
             let (down_rate, up_rate) = rates(&view);
             let status = TorrentStatus {
                 state: state_name(view.state).to_owned(),
@@ -444,7 +445,10 @@ impl Run<'_> {
                 seeds: view.seeds,
                 error: self.session.failure_of(item).map(|failure| failure.message),
                 moved: item.id.and_then(|id| self.moved(id)),
-                trackers: TrackerStatus::all(&view.trackers, self.session.driver.engine().now()),
+                trackers: TrackerStatus::all(&view.trackers, engine.now()),
+                web_seeds: item
+                    .id
+                    .map_or(Vec::new(), |id| WebSeedStatus::all(&engine.web_seeds(id))),
             };
             torrents.insert(item.hash().to_hex(), status);
         }

@@ -9,6 +9,7 @@ use eddyline_disk::private;
 use serde::{Deserialize, Serialize};
 
 use super::trackers::TrackerStatus;
+use super::web_seeds::WebSeedStatus;
 
 /// How one torrent does.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(super) struct TorrentStatus {
     pub moved: Option<(u64, u64)>,
     #[serde(default)]
     pub trackers: Vec<TrackerStatus>,
+    #[serde(default)]
+    pub web_seeds: Vec<WebSeedStatus>,
 }
 
 /// How all torrents do that have something to tell, by hash.
