@@ -259,7 +259,7 @@ fn a_file_that_is_nothing_but_a_hole_is_in_nobodys_way() {
     for length in [40_000, 70_000] {
         let folder = length.to_string();
         std::fs::create_dir(home.at(&folder)).unwrap();
-        let path = home.at(&folder).join("a.bin");
+        let path = home.at(&format!("{folder}/a.bin"));
         std::fs::File::create(&path).unwrap().set_len(length).unwrap();
         home.refuse(32, &["verify", &torrent, "--dir", &folder]);
         home.succeed(&download(&torrent, &["--dir", &folder, "--peer", &peer]));
