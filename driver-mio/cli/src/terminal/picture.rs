@@ -73,7 +73,7 @@ impl Picture {
 
 #[cfg(test)]
 mod tests {
-    //! Unit tests of what is left on a terminal that breaks lines anew when its width changes.
+    //! Unit tests of what is left on a terminal that breaks its lines again when its width changes.
 
     use avt::Terminal;
 
@@ -103,13 +103,13 @@ mod tests {
             self.terminal.resize(columns, rows);
         }
 
-        /// The program is told, and draws so many lines.
+        /// The program is told, and draws a picture of `count` lines.
         fn told(&mut self, columns: usize, rows: usize, count: usize) {
             self.size = (columns, rows);
             self.draw(count);
         }
 
-        /// Draws so many lines, as wide as they may be.
+        /// Draws `count` lines, as wide as they may be.
         fn draw(&mut self, count: usize) {
             self.drawn += 1;
             let columns = self.size.0;
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_terminal_of_another_width_shows_the_last_picture_alone_and_what_was_above() {
         for widths in [[200, 120, 80, 40, 20, 80], [40, 80, 20, 21, 120, 39]] {
-            // So many pictures are drawn before the program is told.
+            // `late` pictures are drawn before the program is told.
             for (late, above) in [(0, 60), (1, 60), (2, 60), (0, 4), (1, 4)] {
                 let mut bench = Bench::new(120, above);
                 (0..3).for_each(|_| bench.draw(5));
