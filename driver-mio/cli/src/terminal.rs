@@ -2,6 +2,8 @@
 //! the background, the terminal is restored when the job is stopped, and drawn on again when it is back
 //! in the foreground.
 
+mod picture;
+
 use std::sync::{Mutex, MutexGuard};
 
 use rustix::stdio::{stderr, stdout};
@@ -9,13 +11,11 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcgetwinsi
 
 use super::signals::told_to_stop;
 use super::streams::{is_foreground, write_data, write_news, write_picture};
+use picture::Picture;
 
 /// A size that is assumed where the terminal does not tell it.
 const COLUMNS: usize = 80;
 const ROWS: usize = 24;
-/// Terminals that know it show all that is between these at once.
-const BEGIN: &str = "\x1b[?2026h";
-const END: &str = "\x1b[?2026l";
 
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
@@ -55,7 +55,7 @@ pub fn write_above(text: &str) {
     let mut screen = screen();
     let all = format!("{}{text}", screen.erasing());
     if write_news(all.as_bytes()) {
-        screen.forget();
+        screen.picture.forget();
         screen.draw();
     }
 }
@@ -63,7 +63,7 @@ pub fn write_above(text: &str) {
 /// Writes data to standard output; above the display, if both are on a terminal.
 pub fn write_data_above(bytes: &[u8]) {
     let mut screen = screen();
-    if screen.drawn.is_empty() || !isatty(stdout()) {
+    if screen.picture.is_empty() || !isatty(stdout()) {
         drop(screen);
         write_data(bytes);
         return;
@@ -86,17 +86,20 @@ pub fn let_go() -> LetGo {
 pub struct LetGo(MutexGuard<'static, Screen>);
 
 impl LetGo {
-    /// The job goes on, perhaps in the foreground, on a terminal that others have used meanwhile.
+    /// The job was stopped and goes on, perhaps in the foreground, on a terminal that others have used meanwhile.
     pub fn go_on(mut self) {
-        self.0.forget();
-        self.0.modes_changed = false;
-        self.0.draw();
+        self.0.awaits_continue = true;
+        self.0.go_on();
     }
 }
 
-/// The job goes on after it was stopped without a warning.
+/// The signal came that lets a job go on. After a stop that came without a warning the display stands somewhere above.
 pub fn go_on() {
-    LetGo(screen()).go_on();
+    let mut screen = screen();
+    // Else there would be two displays, one below the other.
+    if !std::mem::take(&mut screen.awaits_continue) {
+        screen.go_on();
+    }
 }
 
 /// The terminal has another size.
@@ -132,12 +135,10 @@ fn screen() -> MutexGuard<'static, Screen> {
 struct Screen {
     /// Lines to be shown; nothing where there is no display.
     wanted: Option<Vec<String>>,
-    /// Lines that stand there, above the cursor and at it.
-    drawn: Vec<String>,
-    /// Columns and rows when they were drawn.
-    drawn_at: (usize, usize),
-    /// Rows of pictures that went out of sight above the first line, when the terminal became lower.
-    lost: usize,
+    /// What of it stands there.
+    picture: Picture,
+    /// The signal that lets a job go on after one that it was warned of is still to come.
+    awaits_continue: bool,
     /// Control keys are not echoed: `^C` would be written into the display.
     modes_changed: bool,
     /// They were echoed before.
@@ -148,9 +149,8 @@ impl Screen {
     const fn new() -> Self {
         Self {
             wanted: None,
-            drawn: Vec::new(),
-            drawn_at: (0, 0),
-            lost: 0,
+            picture: Picture::new(),
+            awaits_continue: false,
             modes_changed: false,
             echoed: false,
         }
@@ -161,7 +161,7 @@ impl Screen {
         let Some(wanted) = self.wanted.as_ref().filter(|_| !told_to_stop()) else { return };
         if !is_foreground(stderr()) {
             // Whatever stood there belongs to the job in the foreground now.
-            self.forget();
+            self.picture.forget();
             self.modes_changed = false;
             return;
         }
@@ -172,40 +172,32 @@ impl Screen {
             .map(|line| console::truncate_str(line, (columns - 1).max(1), "…").into_owned())
             .map(|line| if is_utf8() { line } else { in_ascii(&line) })
             .collect();
-        if lines == self.drawn && self.drawn_at == (columns, rows) {
-            return;
-        }
+        let Some(drawing) = self.picture.drawing(&lines, (columns, rows)) else { return };
         self.quiet_control_keys();
-        let erasing = self.erasing();
-        let picture = format!("{BEGIN}{erasing}{}{END}", lines.join("\n"));
-        if write_picture(picture.as_bytes()) {
-            self.drawn = lines;
-            self.drawn_at = (columns, rows);
+        if write_picture(drawing.as_bytes()) {
+            self.picture.drawn(lines, (columns, rows));
         }
     }
 
-    /// Nothing of ours stands on the terminal, or it cannot be told any more where it does.
-    fn forget(&mut self) {
-        self.drawn.clear();
-        self.lost = 0;
+    /// Draws below whatever others have written.
+    fn go_on(&mut self) {
+        self.picture.forget();
+        self.modes_changed = false;
+        self.draw();
     }
 
-    /// What removes the drawn lines. A terminal that has become narrower has broken them into more rows.
-    fn erasing(&mut self) -> String {
-        if self.drawn.is_empty() || !is_foreground(stderr()) {
+    /// What removes the drawn lines.
+    fn erasing(&self) -> String {
+        if !is_foreground(stderr()) {
             return String::new();
         }
-        let (columns, height) = size();
-        let rows: usize = self.drawn.iter().map(|line| rows_of(line, columns)).sum();
-        let rows = standing(rows, (self.drawn_at.1, height), &mut self.lost);
-        self.drawn_at.1 = height;
-        erased(rows)
+        self.picture.erasing()
     }
 
     fn erase(&mut self) {
         let erasing = self.erasing();
         if write_news(erasing.as_bytes()) {
-            self.forget();
+            self.picture.forget();
         }
     }
 
@@ -261,42 +253,11 @@ fn in_ascii(line: &str) -> String {
     line.chars().map(plain).collect()
 }
 
-/// Removes these rows, from the last one, where the cursor is, up to the first. Row by row: a terminal whose
-/// whole screen is cleared at once keeps what was there, and each picture would stay in what one can scroll
-/// back to.
-fn erased(rows: usize) -> String {
-    format!("\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(rows.saturating_sub(1)))
-}
-
-/// How many rows of pictures stand on a terminal, of which the last had `rows` rows at the first of two heights.
-/// Those that do not fit a lower one are `lost`: they went out of sight at the top. One that becomes higher brings
-/// them back, or has nothing above what is drawn.
-fn standing(rows: usize, (before, height): (usize, usize), lost: &mut usize) -> usize {
-    let back = height.saturating_sub(before).min(*lost);
-    *lost = *lost - back + rows.saturating_sub(height);
-    (rows + back).clamp(1, height)
-}
-
-/// Rows that a line takes at this width.
-fn rows_of(line: &str, columns: usize) -> usize {
-    console::measure_text_width(line).div_ceil(columns).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     //! Unit tests of what takes the place of other characters.
 
-    use super::{in_ascii, standing};
-
-    #[test]
-    fn rows_that_a_lower_terminal_hid_are_removed_when_it_is_higher_again() {
-        let mut lost = 0;
-        assert_eq!((standing(13, (24, 6), &mut lost), lost), (6, 7));
-        assert_eq!((standing(5, (6, 4), &mut lost), lost), (4, 8));
-        assert_eq!((standing(3, (4, 7), &mut lost), lost), (6, 5));
-        assert_eq!((standing(6, (7, 24), &mut lost), lost), (11, 0));
-        assert_eq!((standing(13, (24, 30), &mut lost), lost), (13, 0));
-    }
+    use super::in_ascii;
 
     #[test]
     fn bars_and_maps_in_ascii_have_the_same_width() {

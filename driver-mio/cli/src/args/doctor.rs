@@ -32,8 +32,8 @@ pub struct DoctorArgs {
         value_name = "SOURCE",
         value_hint = ValueHint::AnyPath,
         long_help = "Ask the trackers of this torrent, one by one: a .torrent file, - for one on stdin, a magnet link, \
-                     an info-hash, or the http or https address of a .torrent. They are told that somebody comes, and \
-                     a moment later that he leaves."
+                     an info-hash, or the http or https address of a .torrent. Each gets an announce that a download \
+                     starts, and a moment later one that it has stopped."
     )]
     pub source: Option<String>,
     /// Try how fast this folder is.

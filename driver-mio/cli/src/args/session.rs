@@ -223,13 +223,13 @@ impl Args for Said {
 
 /// Show all torrents.
 ///
-/// State, progress of what is selected, rates, name and folder, also while the session runs; of a torrent that is
-/// moved, how far that is.
+/// State, progress of what is selected, rates, name and folder, also while the session runs; for a torrent that is
+/// being moved, the progress of the move.
 #[derive(Args, Debug)]
 #[command(after_long_help = below(
     &[
         ("What is not finished comes first", "eddyline session list --sort progress"),
-        ("How it stands with each tracker", "eddyline session list -v"),
+        ("The state of each tracker", "eddyline session list -v"),
         ("For a script", "eddyline session list --json"),
     ],
     &[],

@@ -27,10 +27,12 @@ pub fn number_in_unit(done: u64, length: u64) -> String {
     format!("{:>5}/{:>5} {:<3}", digits(done.min(length), unit), digits(length, unit), UNITS[unit])
 }
 
-/// ` 12.3 MiB/s`, 11 characters.
+/// ` 12.3 MiB/s`, 11 characters; the first is free, so that an arrow in front of it is by itself.
 pub fn speed(rate: u64) -> String {
     let unit = unit_of(rate);
-    format!("{:>5} {:<5}", digits(rate, unit), format!("{}/s", UNITS[unit]))
+    let whole = unit > 0 && scaled(rate, unit) >= 99.95;
+    let digits = if whole { format!("{:.0}", scaled(rate, unit)) } else { digits(rate, unit) };
+    format!("{digits:>5} {:<5}", format!("{}/s", UNITS[unit]))
 }
 
 /// ` 42.0%`, 6 characters; 100 only when everything is there.
@@ -77,6 +79,7 @@ mod tests {
         }));
         for value in values.iter().copied().filter(|value| *value < 999 << 50) {
             assert_eq!(speed(value).chars().count(), 11, "{value}: {:?}", speed(value));
+            assert!(speed(value).starts_with(' '), "{value}: {:?}", speed(value));
             for done in [0, value / 2, value] {
                 let text = number_in_unit(done, value);
                 assert_eq!(text.chars().count(), 15, "{done} of {value}: {text:?}");
@@ -93,6 +96,7 @@ mod tests {
     fn cells_read_well() {
         assert_eq!(speed(12_900_000), " 12.3 MiB/s");
         assert_eq!(speed(0), "    0 B/s  ");
+        assert_eq!((speed(645_222), speed(102_348)), ("  630 KiB/s".into(), " 99.9 KiB/s".into()));
         assert_eq!(number_in_unit(1_288_490_188, 48_318_382_080), "  1.2/ 45.0 GiB");
         assert_eq!(
             (percent(999_999, 1_000_000), percent(5, 5)),

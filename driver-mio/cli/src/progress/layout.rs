@@ -167,12 +167,29 @@ struct Plan {
     name: usize,
     /// There is room in a name for what is done with it.
     named: bool,
+    /// How all names begin, where the column would show nothing else.
+    shared: String,
     bar: usize,
     gap: usize,
 }
 
 /// Width from which names say what is done with a torrent that is not usual.
 const NAMING: usize = 60;
+
+/// How the names of several torrents begin, up to a number in which they differ.
+fn shared_start(rows: &[Row]) -> String {
+    let [first, others @ ..] = rows else { return String::new() };
+    if others.is_empty() {
+        return String::new();
+    }
+    let alike = |other: &Row| {
+        let both = first.name.chars().zip(other.name.chars());
+        both.take_while(|(one, other)| one == other).count()
+    };
+    let count = others.iter().map(alike).min().unwrap_or(0);
+    let shared: String = first.name.chars().take(count).collect();
+    shared.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+}
 
 /// What it is called, and that it is being checked.
 fn called(row: &Row) -> String {
@@ -271,15 +288,28 @@ impl Plan {
         }
         columns.sort_by_key(|column| ORDER.iter().position(|other| other == column));
         let bar = if has_bar { MIN_BAR + left } else { 0 };
-        Self { columns, short, name, named: named || !several, bar, gap }
+        let mut shared = shared_start(&rows[..rows.len().saturating_sub(1)]);
+        if !several || measure_text_width(&shared) + 1 < name {
+            shared.clear();
+        }
+        Self { columns, short, name, named: named || !several, shared, bar, gap }
+    }
+
+    /// The name as it fits: its end, where all begin alike.
+    fn name(&self, row: &Row) -> String {
+        let mut row = row.clone();
+        let own = row.name.strip_prefix(&self.shared).filter(|_| !self.shared.is_empty());
+        if let Some(own) = own.filter(|_| measure_text_width(&row.name) > self.name) {
+            row.name = format!("…{own}");
+        }
+        let name = if self.named { called(&row) } else { row.name };
+        truncate_str(&name, self.name, "…").into_owned()
     }
 
     fn line(&self, row: &Row) -> String {
         let mut parts = Vec::new();
         if self.name > 0 {
-            let name = if self.named { called(row) } else { row.name.clone() };
-            let name = truncate_str(&name, self.name, "…");
-            parts.push(pad_str(&name, self.name, Alignment::Left, None).into_owned());
+            parts.push(pad_str(&self.name(row), self.name, Alignment::Left, None).into_owned());
         }
         if self.bar > 0 {
             parts.push(bar(row, self.bar));
@@ -501,8 +531,11 @@ fn table(rows: &[Row], width: usize, height: usize, verbose: bool) -> Vec<String
     let mut all: Vec<Row> = order[..shown].iter().map(|row| (*row).clone()).collect();
     all.push(total);
     let plan = Plan::new(&all, width, true, &Wishes::of(&all).all());
-    if hidden > 0 && measure_text_width(&all[shown].name) > plan.name {
-        all[shown].name = format!("+{hidden} of {}", rows.len());
+    if hidden > 0 {
+        let short = [format!("+{hidden} of {}", rows.len()), format!("+{hidden} more")];
+        let names = [all[shown].name.clone()].into_iter().chain(short);
+        let fitting = names.into_iter().find(|name| measure_text_width(name) <= plan.name);
+        all[shown].name = fitting.unwrap_or(format!("+{hidden}"));
     }
     // Lines below torrents, as many as fit.
     let mut spare = room - shown;

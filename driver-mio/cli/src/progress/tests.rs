@@ -157,6 +157,21 @@ fn several_torrents_have_a_line_each_and_a_sum() {
 }
 
 #[test]
+fn of_names_that_begin_alike_the_end_is_shown_where_there_is_no_room() {
+    let names = ["Season 1 of a series", "Season 10 of a series", "Season 11 of a series"];
+    let rows = names.map(|name| torrent(name, Phase::Downloading));
+    let narrow = show(&rows, 40, 24, false);
+    let begins = ["…1 of a… ", "…10 of … ", "…11 of … ", "all 3 "];
+    let all = narrow.iter().zip(begins).all(|(line, start)| line.starts_with(start.trim_end()));
+    assert!(all && narrow.len() == 4, "{narrow:#?}");
+    // Otherwise the start says more.
+    let wide = show(&rows, 80, 24, false);
+    assert!(wide.iter().zip(names).all(|(line, name)| line.starts_with(name)), "{wide:#?}");
+    let others = ["a film of its own", "another film"].map(|name| torrent(name, Phase::Seeding));
+    assert!(show(&others, 40, 24, false)[0].starts_with("a film"));
+}
+
+#[test]
 fn what_does_not_fit_is_counted() {
     let rows: Vec<Row> =
         (0..50).map(|n| torrent(&format!("torrent {n}"), Phase::Downloading)).collect();
@@ -174,6 +189,10 @@ fn how_many_are_not_shown_is_told_in_the_narrowest_terminal_too() {
         let lines = show(&rows, columns, 5, false);
         let last = lines.last().unwrap();
         assert!(last.starts_with("+3 of 6") || last.contains("3 not shown"), "{columns}: {last}");
+        let many = vec![rows[0].clone(); 40];
+        let last = show(&many, columns, 20, false).pop().unwrap();
+        let said = ["+22 more ", "+22 of 40 ", "all 40, 22 not shown "];
+        assert!(said.iter().any(|said| last.starts_with(said)), "{columns}: {last}");
     }
 }
 

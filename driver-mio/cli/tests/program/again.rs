@@ -256,11 +256,15 @@ fn a_file_that_is_nothing_but_a_hole_is_in_nobodys_way() {
     let home = Home::new();
     let torrent = home.torrent("a.bin", 40_000);
     let (_seeder, peer) = home.seed(&[&torrent]);
-    std::fs::create_dir(home.at("got")).unwrap();
-    let file = std::fs::File::create(home.at("got/a.bin")).unwrap();
-    file.set_len(40_000).unwrap();
-    home.succeed(&download(&torrent, &["--peer", &peer]));
-    assert_eq!(std::fs::read(home.at("got/a.bin")).unwrap(), content("a.bin", 40_000));
+    for length in [40_000, 70_000] {
+        let folder = length.to_string();
+        std::fs::create_dir(home.at(&folder)).unwrap();
+        let path = home.at(&format!("{folder}/a.bin"));
+        std::fs::File::create(&path).unwrap().set_len(length).unwrap();
+        home.refuse(32, &["verify", &torrent, "--dir", &folder]);
+        home.succeed(&download(&torrent, &["--dir", &folder, "--peer", &peer]));
+        assert_eq!(std::fs::read(&path).unwrap(), content("a.bin", 40_000), "{length}");
+    }
     // Zeros that somebody has written are somebody's.
     std::fs::create_dir(home.at("zeros")).unwrap();
     std::fs::write(home.at("zeros/a.bin"), [0; 40_000]).unwrap();

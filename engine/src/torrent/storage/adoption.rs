@@ -72,7 +72,7 @@ impl Adoption {
 
     /// Notes which of the existing files have to be proven ours: not those that are unchanged since the record, nor,
     /// where that is of this place, those without bytes, of which no piece can show it; and none after a crash. A file
-    /// that is nothing but a hole of the right length at most is nobody's: there is nothing in it.
+    /// that is nothing but a hole is nobody's: there is nothing in it.
     pub(in crate::torrent) fn ask_for_proof(
         &mut self,
         metainfo: &Metainfo,
@@ -84,8 +84,8 @@ impl Adoption {
             let there = file.is_stored() && is.length.is_some_and(|length| length > 0);
             let was = before.files.get(*index);
             let was_empty = file.length == 0 && was.is_some_and(|was| was.length == Some(0));
-            let hole = is.modified == FileStatus::HOLE && is.length <= Some(file.length);
-            let ours = before.crashed || was == Some(is) || (before.here && was_empty) || hole;
+            let known = before.crashed || was == Some(is) || (before.here && was_empty);
+            let ours = known || is_hole(is);
             there && !ours
         });
         self.unproven = unproven.map(|(index, _)| index as u32).collect();
@@ -133,7 +133,8 @@ impl Adoption {
     fn misfit(&self, found: Found<'_>) -> Option<TorrentError> {
         let long = || {
             let mut long = found.too_long().into_iter();
-            let uncut = long.find(|index| found.read_only || !found.is_whole_so_far(*index));
+            let may_be_cut = |index| found.is_hole(index) || found.is_whole_so_far(index);
+            let uncut = long.find(|index| found.read_only || !may_be_cut(*index));
             uncut.map(TorrentError::TooLong)
         };
         let foreign = self.foreign(found, false).first().copied().map(TorrentError::Foreign);
@@ -160,7 +161,16 @@ impl Adoption {
     }
 }
 
+/// Whether nobody has written anything to a file.
+fn is_hole(status: &FileStatus) -> bool {
+    status.modified == FileStatus::HOLE
+}
+
 impl Found<'_> {
+    fn is_hole(&self, index: u32) -> bool {
+        self.files.get(index as usize).is_some_and(is_hole)
+    }
+
     fn is_skipped(&self, index: u32) -> bool {
         self.skipped.binary_search(&index).is_ok()
     }

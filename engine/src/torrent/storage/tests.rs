@@ -227,7 +227,7 @@ fn a_file_without_a_good_piece_is_somebody_elses_unless_the_record_has_it_as_it_
 }
 
 #[test]
-fn a_file_that_is_nothing_but_a_hole_is_nobodys_unless_it_is_too_long() {
+fn a_file_that_is_nothing_but_a_hole_is_nobodys_and_cut_where_it_is_too_long() {
     let hole = |length: u64| FileStatus { length: Some(length), modified: FileStatus::HOLE };
     let ask = |first: FileStatus| {
         let (mut adoption, files) = (Adoption::new(false), [first, whole()[1]]);
@@ -237,9 +237,20 @@ fn a_file_that_is_nothing_but_a_hole_is_nobodys_unless_it_is_too_long() {
     let length = whole()[0].length.unwrap();
     assert_eq!(ask(hole(length)), Verdict::Ours);
     assert_eq!(ask(hole(1)), Verdict::Ours);
+    assert_eq!(ask(hole(length + 1)), Verdict::Cut([0].into()));
     let foreign = Verdict::InTheWay(TorrentError::Foreign(0));
-    assert_eq!(ask(hole(length + 1)), foreign);
     assert_eq!(ask(file(length)), foreign, "somebody has written zeros to it");
+    assert_eq!(ask(file(length + 1)), foreign);
+    let nothing = torrent(&[("a", 65_536), ("b", 0)]);
+    let files = [file(65_536), hole(7)];
+    let mut adoption = Adoption::new(false);
+    adoption.ask_for_proof(&nothing, &files, Before::default());
+    let (have, skipped) = (bits(&[0]), &[]);
+    let found =
+        |read_only| Found { metainfo: &nothing, have: &have, files: &files, skipped, read_only };
+    let too_long = Verdict::InTheWay(TorrentError::TooLong(1));
+    assert_eq!(adoption.decide(found(true)), too_long, "where nothing is written");
+    assert_eq!(adoption.decide(found(false)), Verdict::Cut([1].into()), "also without bytes");
 }
 
 #[test]
