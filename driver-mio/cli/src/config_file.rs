@@ -119,7 +119,9 @@ pub(crate) fn check(text: &str) -> Result<(), Failure> {
 
 fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Failure::new(USAGE, format!("{}: {}", path.display(), error.message()))
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Failure::new(USAGE, format!("{}, line {line}: {}", path.display(), error.message()))
     })?;
     let mut all = command();
     all.build();

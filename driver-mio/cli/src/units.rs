@@ -12,6 +12,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(format!("'{text}' is not a size; say it as in 500K or 2MiB"));
+    }
     let unit = unit.trim().trim_end_matches(['B', 'b']);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" => 1,
@@ -41,7 +44,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let seconds: u64 = number.parse().map_err(|_| format!("'{text}' is not a duration"))?;
+    let wrong = |_| format!("'{text}' is not a time; say it as in 90s, 5m, 2h or 1d");
+    let seconds: u64 = number.parse().map_err(wrong)?;
     let factor = match unit {
         "" | "s" => 1,
         "m" => 60,
@@ -118,6 +122,9 @@ mod tests {
         assert_eq!(parse_size("1.5MiB"), Ok(1_572_864));
         assert_eq!(parse_size("2 GB"), Ok(2_000_000_000));
         assert!(parse_size("5X").is_err() && parse_size("").is_err() && parse_size("-1").is_err());
+        for word in ["fast", "MiB", ""] {
+            assert!(parse_size(word).unwrap_err().contains("is not a size"), "{word}");
+        }
         assert!(parse_rate("0").is_err());
         assert_eq!(parse_rate("100K/s"), Ok(100_000));
     }
@@ -127,7 +134,8 @@ mod tests {
         assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        assert!(parse_duration("x").is_err() && parse_duration("5y").is_err());
+        assert!(parse_duration("soon").unwrap_err().contains("90s, 5m"));
+        assert!(parse_duration("5y").unwrap_err().contains("unknown unit"));
     }
 
     #[test]

@@ -160,6 +160,9 @@ fn a_pattern_that_lets_nothing_in_is_told() {
     let strict = [&some[..6], &["-o", "strict.torrent", "--strict"]].concat();
     assert_eq!(home.run(".", &strict).0, 2);
     assert!(!home.at("strict.torrent").exists());
+    // What is refused is not warned of besides.
+    let (code, _, told) = home.run(".", &["create", "d", "--exclude", "*"]);
+    assert!(code == 2 && told.lines().count() == 1, "{told}");
 }
 
 #[test]

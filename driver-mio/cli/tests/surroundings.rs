@@ -264,6 +264,10 @@ fn a_value_that_nobody_typed_is_told_with_its_place() {
     std::fs::write(&config, "max-down = 'fast'").unwrap();
     let (code, news) = home.shell(&download);
     assert!(code == 2 && news.contains(config.to_str().unwrap()), "{news}");
+    std::fs::write(&config, "max-up = '1K'\n\nmax-down =\n").unwrap();
+    let (code, news) = home.shell(&download);
+    assert!(code == 2 && news.contains("config.toml, line 3: "), "{news}");
+    std::fs::write(&config, "").unwrap();
     for typed in ["--max-down fast", "--max-down=fast"] {
         let (code, news) = home.shell(&format!("{download} {typed}"));
         assert!(code == 2 && !news.contains("The value is from"), "{news}");

@@ -90,7 +90,8 @@ pub fn warnings(options: &CreateOptions, input: &Input) -> Vec<String> {
     let mut all: Vec<String> = omissions(input);
     let fruitless = |pattern: &String| format!("no file matches --glob '{pattern}'");
     all.extend(input.fruitless.iter().map(fruitless));
-    if input.length() == 0 {
+    // Where there is not even a file, no torrent is made.
+    if input.length() == 0 && !input.files.is_empty() {
         all.push(
             "there are no bytes in it, and nothing to transfer; other clients refuse that".into(),
         );

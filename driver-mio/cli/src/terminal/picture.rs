@@ -94,7 +94,7 @@ mod tests {
     impl Bench {
         fn new(columns: usize, above: usize) -> Self {
             let mut terminal = Terminal::with_scrollback(columns, HEIGHT, None).unwrap();
-            (0..above).for_each(|line| terminal.feed(&format!("$ {line}\r\n")));
+            (0..above).for_each(|line| terminal.feed(format!("$ {line}\r\n")));
             Self { terminal, picture: Picture::new(), above, size: (columns, HEIGHT), drawn: 0 }
         }
 
@@ -123,7 +123,7 @@ mod tests {
 
         /// As the system writes lines of a program to a terminal.
         fn feed(&mut self, text: &str) {
-            self.terminal.feed(&text.replace('\n', "\r\n"));
+            self.terminal.feed(text.replace('\n', "\r\n"));
         }
 
         /// The rows that are not empty, also those that one can scroll back to.
