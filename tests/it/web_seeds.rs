@@ -85,6 +85,38 @@ fn a_server_and_peers_bring_what_they_can_together() {
 }
 
 #[test]
+fn two_servers_of_different_speed_and_a_peer_bring_the_sum_of_their_rates() {
+    let content = Content::new("file", 120_000_000, 262_144);
+    let mut world = World::new(13);
+    let (seed, node) = (world.add_node(), world.add_node());
+    world.node_mut(seed).access.up = Some(2_000_000);
+    world.seed(seed, &content);
+    let (fast, slow) = (HOST, "http://slow.example/");
+    for (base, rate) in [(fast, 6_000_000), (slow, 2_000_000)] {
+        world.web.servers.insert(base.to_owned(), WebServer::new(&content).with_line(rate));
+    }
+    let named = content.naming_web_seeds(&[fast.to_owned(), slow.to_owned()]);
+    let mut torrent = AddTorrent::new(named.metainfo.clone());
+    torrent.peers = vec![world.node(seed).addr];
+    world.know(&content);
+    // The seed has looked through what it has.
+    world.run(30);
+    world.command(node, Command::Add(Box::new(torrent)));
+    world.run(4);
+    let downloaded = |world: &World| {
+        let node = world.node(node);
+        node.engine.torrent(node.torrents()[0]).expect("there").downloaded
+    };
+    let before = downloaded(&world);
+    world.run(6);
+    let rate = (downloaded(&world) - before) / 6;
+    assert!((9_500_000..=10_500_000).contains(&rate), "{rate} bytes a second");
+    assert!(world.run_until(20, |world| world.is_complete(node)));
+    // At the end an idle one is asked for what a slower one was asked for.
+    assert!(wasted(&world, node) < 2_400_000, "{}", wasted(&world, node));
+}
+
+#[test]
 fn a_limit_holds_for_web_seeds_as_for_peers() {
     let content = Content::new("file", 4_000_000, 262_144);
     let mut world = World::new(3);

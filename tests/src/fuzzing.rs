@@ -5,6 +5,7 @@ mod datagrams;
 mod discovery;
 mod encryption;
 mod traces;
+mod web_seeds;
 
 use std::sync::OnceLock;
 
@@ -32,6 +33,7 @@ pub use datagrams::{introductions, utp_engine};
 pub use discovery::{dht_node, krpc, local_discovery, metadata, pex};
 pub use encryption::{mse_bytes, mse_pair};
 pub use traces::{trace_minimise, trace_replay};
+pub use web_seeds::web_seeds;
 
 /// The name of a target, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -63,6 +65,7 @@ pub const TARGETS: &[Target] = &[
     ("mse_bytes", mse_bytes),
     ("utp_engine", utp_engine),
     ("introductions", introductions),
+    ("web_seeds", web_seeds),
 ];
 
 /// The scanner never panics, and what it accepts it accepts again by itself. Both writers write the

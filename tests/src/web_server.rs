@@ -38,6 +38,8 @@ pub enum Manners {
     Moved(String),
     /// It fails with this status.
     Status(u16),
+    /// Whatever a fuzzer wants: eight bytes for each reply, and then it is as it should be.
+    Fuzzed(Bytes),
 }
 
 /// The piece that is asked for behind an address, and which bytes of it (BEP 17).
@@ -74,6 +76,8 @@ pub struct WebServer {
     pub of_pieces: bool,
     /// Bytes a second for each request.
     pub rate: u64,
+    /// That is what all requests have together.
+    pub shared: bool,
     /// Where it is.
     pub scope: Scope,
     /// All that was asked for.
@@ -94,6 +98,7 @@ impl WebServer {
             manners: Manners::Honest,
             of_pieces: false,
             rate: 5_000_000,
+            shared: false,
             scope: Scope::Public,
             asked: Vec::new(),
             sent: 0,
@@ -123,6 +128,13 @@ impl WebServer {
         self
     }
 
+    /// The same with a rate that its requests share.
+    #[must_use]
+    pub fn with_line(mut self, rate: u64) -> Self {
+        (self.rate, self.shared) = (rate, true);
+        self
+    }
+
     /// The file at what stands behind its address, with its number.
     fn file(&self, path: &str) -> Option<(usize, Bytes)> {
         let mut files = self.content.metainfo.layout().files().iter().enumerate();
@@ -148,6 +160,12 @@ impl WebServer {
         let mut range = SentRange { first, last, total: Some(length) };
         let mut body = whole.slice(first as usize..last as usize + 1);
         let mut whole_body = true;
+        if let Manners::Fuzzed(script) = &mut self.manners
+            && let Some(step) = script.first_chunk::<8>().copied()
+        {
+            *script = script.slice(8..);
+            return fuzzed(step, path, range, body, self.scope);
+        }
         match &mut self.manners {
             Manners::Silent => return None,
             Manners::Status(status) => return Some(reply(*status, self.scope)),
@@ -220,6 +238,50 @@ fn reply(status: u16, scope: Scope) -> Reply {
     let (location, range, length, retry_after) = (None, None, None, None);
     let head = HttpHead { status, location, scope, range, length, retry_after };
     Reply { head, body: Bytes::new(), whole: true }
+}
+
+/// Statuses of replies that a fuzzer decides.
+const STATUSES: [u16; 16] =
+    [206, 206, 206, 206, 200, 200, 302, 307, 404, 403, 416, 429, 503, 401, 500, 100];
+
+/// The reply that these bytes stand for, where `range` and `body` would be right.
+fn fuzzed(
+    step: [u8; 8],
+    path: &str,
+    mut range: SentRange,
+    mut body: Bytes,
+    scope: Scope,
+) -> Option<Reply> {
+    let [status, flags, cut, first, last, total, place, after] = step;
+    let is_set = |bit: u8| flags & 1 << bit != 0;
+    let shift = |number: u64, by: u8| number.saturating_add_signed((by as i8).into());
+    let mut reply = reply(STATUSES[usize::from(status % 16)], scope);
+    if is_set(0) {
+        (range.first, range.last) = (shift(range.first, first), shift(range.last, last));
+        range.total = range.total.map(|whole| shift(whole, total));
+    }
+    if is_set(1) {
+        body.truncate(body.len() * usize::from(cut) / 255);
+    }
+    if is_set(2) {
+        body = [&body[..], &vec![cut; usize::from(cut) << 8]].concat().into();
+    }
+    if is_set(3) {
+        body = body.iter().map(|byte| byte ^ cut).collect();
+    }
+    reply.head.length = (!is_set(4)).then(|| shift(body.len() as u64, total));
+    reply.head.range = (!is_set(5)).then_some(range);
+    reply.head.scope = if is_set(6) { Scope::Local } else { scope };
+    reply.whole = !is_set(7);
+    reply.head.retry_after = (after > 0).then(|| 1 << (after % 32));
+    reply.head.location = match place % 8 {
+        0 => None,
+        1 => Some("ftp://fuzz0.example/x".into()),
+        2 => Some(format!("http://fuzz0.example/{}", "x".repeat(9_000))),
+        number => Some(format!("http://fuzz{}.example/{path}", number % 4)),
+    };
+    reply.body = body;
+    (status < 240).then_some(reply)
 }
 
 /// A request on its way, in the driver of a node.

@@ -198,6 +198,12 @@ pub fn record_to(
     }))
 }
 
+/// Whether it is what a shell makes of a redirection: that has such a name, and may be a file. In memory
+/// (`/dev/shm`) are files as any other.
+fn is_redirection(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/dev") && !path.starts_with("/dev/shm")
+}
+
 fn look<'a>(
     path: &Path,
     force: bool,
@@ -220,10 +226,7 @@ fn look<'a>(
         Ok(about) if about.is_dir() => {
             Err(Failure::new(WOULD_OVERWRITE, format!("{shown} is a folder; give a file name")))
         }
-        // What a shell makes of a redirection has such a name, and may be a file.
-        Ok(about) if !about.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
-            Ok(Place::Special(path.into()))
-        }
+        Ok(about) if !about.is_file() || is_redirection(path) => Ok(Place::Special(path.into())),
         Ok(about) => {
             let read = |input: &Path| input.metadata().is_ok_and(|other| same(&about, &other));
             if inputs.into_iter().any(read) {
@@ -316,6 +319,16 @@ mod tests {
         assert_eq!(std::fs::read(at("late")).unwrap(), b"somebody else's");
         let hidden = std::fs::read_dir(folder.path()).unwrap().filter_map(Result::ok);
         assert!(!hidden.into_iter().any(|e| e.file_name().to_string_lossy().starts_with('.')));
+    }
+
+    #[test]
+    fn a_file_in_memory_is_replaced_and_what_a_shell_redirects_is_not() {
+        for path in ["/dev/fd/63", "/proc/self/fd/1", "/dev/null"] {
+            assert!(is_redirection(Path::new(path)), "{path}");
+        }
+        for path in ["/dev/shm/x.torrent", "/home/dev/x", "dev/fd/1"] {
+            assert!(!is_redirection(Path::new(path)), "{path}");
+        }
     }
 
     #[test]

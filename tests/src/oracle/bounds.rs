@@ -195,6 +195,13 @@ pub const BOUNDS: &[Bound] = &[
         "three bytes of script are an entry in a ledger or a question, all of which are looked at when one is asked",
     ),
     bound(
+        "web_seeds",
+        (96 * MIB, 40_000),
+        (20_000_000, 40_000),
+        (20_000, 1_000_000),
+        "an engine in a world with every check; eight bytes are a reply of up to a piece and 64 KB",
+    ),
+    bound(
         "http_replies",
         (20 * MIB, 4),
         (400_000, 6),

@@ -108,7 +108,8 @@ impl World {
         let Some(download) = self.nodes[id].downloads.get_mut(&conn) else { return };
         download.scheduled = false;
         let Some(server) = self.web.servers.get_mut(&download.server) else { return };
-        let most = (server.rate * PART.as_millis() as u64 / 1000).max(1);
+        let among = if server.shared { u64::from(server.open.max(1)) } else { 1 };
+        let most = (server.rate / among * PART.as_millis() as u64 / 1000).max(1);
         let count = most.min(download.credit).min(download.body.len() as u64);
         let part = download.body.split_to(count as usize);
         download.credit -= count;
