@@ -13,7 +13,7 @@ use crate::base::fault::Fault;
 
 const MAGIC: &[u8; 8] = b"EDDYSNAP";
 /// Changes whenever any state of the engine changes shape.
-const VERSION: u8 = 16;
+const VERSION: u8 = 17;
 /// Magic, version, checksum.
 const HEAD: usize = 8 + 1 + 8;
 
