@@ -14,8 +14,8 @@ use eddyline::dht::krpc::{Body, Query};
 use eddyline::dht::{Contact, DhtNode, NodeConfig, NodeId, Output, Packet, Table};
 use eddyline::picker::PickMode;
 use eddyline::wire::{BlockRequest, FrameAssembler, Message};
-use eddyline_benches::Recording;
 use eddyline_benches::workloads::crowd;
+use eddyline_benches::{Recording, blocklist, stranger};
 
 fn frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("frames");
@@ -186,5 +186,19 @@ fn dht(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, bencode, picker, step, limits, dht);
+/// Strangers at a filter of two million ranges.
+fn filter(c: &mut Criterion) {
+    let filter = blocklist(2_000_000);
+    let mut group = c.benchmark_group("filter");
+    let mut n = 0u32;
+    group.bench_function("an address among 2,000,000 ranges", |b| {
+        b.iter(|| {
+            n = n.wrapping_add(7919);
+            filter.blocks(black_box(stranger(n)))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, frames, bencode, picker, step, limits, dht, filter);
 criterion_main!(benches);

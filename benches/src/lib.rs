@@ -4,6 +4,7 @@ pub mod crowd;
 pub mod workloads;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,6 +12,7 @@ use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, DiskOpId};
 use eddyline::base::rng::Seed;
 use eddyline::base::time::Instant;
+use eddyline::filter::{Filter, FilterBuilder};
 use eddyline::metainfo::{CreateNeed, CreateOptions, Creator, InputFile, Metainfo};
 use eddyline::wire::{FrameAssembler, Handshake, Message, PeerId, Reserved};
 use eddyline::{
@@ -273,4 +275,31 @@ impl Feed {
         };
         self.events.push(Event::Disk(id, outcome));
     }
+}
+
+/// A filter of as many ranges, each of eight addresses, all over IPv4.
+///
+/// # Panics
+/// When there is no room for them.
+#[must_use]
+pub fn blocklist(ranges: u32) -> Filter {
+    let mut builder = FilterBuilder::default();
+    for n in 0..ranges {
+        let first = spread(n) & !7;
+        assert!(
+            builder.block(Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(first | 7).into())
+        );
+    }
+    builder.build()
+}
+
+/// The `n`th of many numbers that lie all over.
+const fn spread(n: u32) -> u32 {
+    n.wrapping_mul(0x9e37_79b1)
+}
+
+/// The `n`th of many addresses that lie all over.
+#[must_use]
+pub fn stranger(n: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(spread(n)))
 }

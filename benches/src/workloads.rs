@@ -18,8 +18,8 @@ use eddyline_utp_sim::load::Load;
 
 use eddyline::PeerSource;
 
-use crate::Recording;
 use crate::crowd::Crowd;
+use crate::{Recording, blocklist, stranger};
 
 /// A workload: its name, how often it is done at first, and how.
 pub struct Workload {
@@ -44,6 +44,7 @@ pub const ALL: &[Workload] = &[
     Workload { name: "scan a file entry of a torrent", count: 5000, run: entries },
     Workload { name: "a have, 1,000 pieces", count: 5000, run: |n| haves(1000, n) },
     Workload { name: "a have, 100,000 pieces", count: 5000, run: |n| haves(100_000, n) },
+    Workload { name: "an address, 100,000 ranges", count: 50_000, run: |n| filtered(100_000, n) },
     Workload { name: "an address, 2,000 known", count: 5000, run: |n| addresses(2000, n) },
     Workload { name: "an address, 32,000 known", count: 5000, run: |n| addresses(32_000, n) },
     Workload { name: "pick a piece, 1,000 pieces", count: 500, run: |n| picks(1000, n) },
@@ -203,5 +204,13 @@ fn picks(pieces: u32, count: u64) -> u64 {
             picker.request_dropped(*block, key);
         }
     }
+    count
+}
+
+/// Whether an address is blocked.
+fn filtered(ranges: u32, count: u64) -> u64 {
+    let filter = blocklist(ranges);
+    let blocked = (0..count).filter(|n| filter.blocks(stranger(*n as u32)));
+    assert!(blocked.count() > 0);
     count
 }

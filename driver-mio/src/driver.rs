@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eddyline::base::ids::{SocketToken, TorrentId, UdpSocketId};
+use eddyline::filter::Filter;
 use eddyline::trace::Origin;
 use eddyline::{
     Action, Command, Config, Engine, Event, Fault, Notice, Tag, Transport, Transports, Wakeup,
@@ -246,6 +247,10 @@ impl Driver {
     /// With its ports open, where there are any to open.
     fn listening(mut self, options: Option<ListenOptions>) -> Result<Self, DriverError> {
         let Some(options) = options else { return Ok(self) };
+        let filter = options.filter.get();
+        if !filter.is_empty() {
+            self.command(Command::SetFilter(filter));
+        }
         let standing = self.policy.look();
         // An interface may have its address later; one that nobody has is a mistake.
         let later =
@@ -411,6 +416,12 @@ impl Driver {
         self.last_tag
     }
 
+    /// Blocks other addresses than before: for the engine, for names that lead there, and for who connects.
+    pub fn set_filter(&mut self, filter: Arc<Filter>) -> Tag {
+        self.policy.filter().set(filter.clone());
+        self.command(Command::SetFilter(filter))
+    }
+
     /// One turn: waits for something to happen, at most `patience`, and deals with it. Returns
     /// what the engine has to tell.
     ///
@@ -496,6 +507,8 @@ fn mailbox_of(waker: Waker) -> Mailbox {
 /// What of the network may be used; the engine asks for nothing that would be refused.
 fn network(options: Option<&ListenOptions>, config: &mut Config) -> (NetworkPolicy, Names) {
     let policy = options.map(ListenOptions::policy).unwrap_or_default();
+    config.anonymous |= policy.is_anonymous();
+    config.lsd &= !config.anonymous;
     if let Some(gate) = policy.gate(Traffic::Peers) {
         // Neighbours would be told our address, and by which of its addresses a proxy goes on is not ours to say.
         config.lsd = false;

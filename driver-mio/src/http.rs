@@ -65,6 +65,7 @@ impl Http {
     /// A client that leaves its results in `mailbox`, and goes out by the rules of `names`.
     #[must_use]
     pub fn start(mailbox: &Mailbox, user_agent: &str, names: Names) -> Self {
+        let user_agent = names.policy().user_agent(user_agent);
         let client = |patience| Client::new(user_agent, patience);
         let (asking, client) = (client(FOR_A_RANGE), Arc::new(client(FOR_A_PLACE)));
         let mailbox = mailbox.clone();
@@ -177,7 +178,7 @@ pub struct Reply {
 pub fn fetch(get: &HttpGet, user_agent: &str, names: &Names) -> Result<Reply, HttpFailure> {
     let thread = names.thread().handle().map_err(|_| HttpFailure::Connect)?;
     let (get, resolver) = (get.clone(), names.resolver().clone());
-    let client = Client::new(user_agent, FOR_A_PLACE);
+    let client = Client::new(names.policy().user_agent(user_agent), FOR_A_PLACE);
     let (done, reply) = crossbeam_channel::bounded(1);
     thread.spawn(async move {
         let _ = done.send(client.fetch(&get, &resolver).await);

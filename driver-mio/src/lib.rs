@@ -3,6 +3,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod blocklist;
 pub mod buffers;
 pub mod ciphers;
 pub mod clock;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, UdpSocket};
 
+use crate::blocklist::Blocklist;
 use crate::network::NetworkPolicy;
 use crate::proxy::Proxies;
 
@@ -24,13 +25,19 @@ pub struct ListenOptions {
     pub interface: Option<String>,
     /// Through these proxies. Where peers are reached through one, nothing is listened on.
     pub proxies: Proxies,
+    /// Addresses that nothing is sent to and nobody is heard from.
+    pub filter: Blocklist,
+    /// Nobody hears what names this client: see [`eddyline::Config::anonymous`]. Servers of HTTP hear no `User-Agent`.
+    pub anonymous: bool,
 }
 
 impl ListenOptions {
     /// What of the network may be used.
     #[must_use]
     pub fn policy(&self) -> NetworkPolicy {
-        NetworkPolicy::new(self.address, self.interface.clone()).through(self.proxies.clone())
+        let policy = NetworkPolicy::new(self.address, self.interface.clone());
+        let policy = policy.anonymous(self.anonymous).without(self.filter.clone());
+        policy.through(self.proxies.clone())
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use eddyline::base::addr::is_placeholder;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::blocklist::Blocklist;
 use crate::platform;
 pub use crate::platform::{Interface, interfaces};
 use crate::proxy::{Environment, Gate, Proxies, Proxy, Traffic};
@@ -31,6 +32,8 @@ pub struct NetworkPolicy {
     seen: Arc<Mutex<Option<Seen>>>,
     gate: Option<Arc<Gate>>,
     environment: Arc<Environment>,
+    filter: Blocklist,
+    anonymous: bool,
 }
 
 /// When something was seen, and what.
@@ -49,6 +52,37 @@ impl NetworkPolicy {
         self.gate = proxies.chosen.map(|(proxy, serves)| Gate::new(proxy, serves));
         self.environment = Arc::new(proxies.environment);
         self
+    }
+
+    /// Nothing goes to addresses that this blocks; a proxy and name servers are the user's own choice.
+    #[must_use]
+    pub fn without(mut self, filter: Blocklist) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Servers hear nothing that names this client.
+    #[must_use]
+    pub fn anonymous(mut self, anonymous: bool) -> Self {
+        self.anonymous = anonymous;
+        self
+    }
+
+    /// What servers hear that this client is called; nothing where they are not to know.
+    pub(crate) fn user_agent<'a>(&self, name: &'a str) -> &'a str {
+        if self.anonymous { "" } else { name }
+    }
+
+    /// Whether nobody is to hear what names this client.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// Addresses that nothing is sent to and nobody is heard from.
+    #[must_use]
+    pub fn filter(&self) -> &Blocklist {
+        &self.filter
     }
 
     /// The chosen proxy, where that goes through it.
@@ -205,7 +239,7 @@ impl NetworkPolicy {
     /// Whatever the system says at once; most failures come later, as events. Always, where peers are reached through
     /// a proxy.
     pub fn connect(&self, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
-        if self.hides_peers() {
+        if self.hides_peers() || self.filter.blocks(remote.ip()) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
         self.begin(remote).map(mio::net::TcpStream::from_std)

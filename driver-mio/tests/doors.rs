@@ -25,7 +25,7 @@ fn driver(folder: &std::path::Path) -> Driver {
             port: Some(0),
             address: Some(Ipv4Addr::LOCALHOST.into()),
             interface: None,
-            proxies: Default::default(),
+            ..Default::default()
         }),
         disk_threads: 2,
         record: None,

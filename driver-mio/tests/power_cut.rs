@@ -59,7 +59,7 @@ fn driver(locations: Locations, store: Option<Arc<ResumeStore>>) -> Driver {
             port: Some(0),
             address: Some(Ipv4Addr::LOCALHOST.into()),
             interface: None,
-            proxies: Default::default(),
+            ..Default::default()
         }),
         disk_threads: 2,
         record: None,

@@ -30,7 +30,7 @@ fn options(proxy: &str, serves: ProxyFor) -> ListenOptions {
     let proxy: Proxy = proxy.parse().unwrap();
     let proxies = Proxies { chosen: Some((proxy, serves)), ..Proxies::default() };
     let address = Some(Ipv4Addr::LOCALHOST.into());
-    ListenOptions { port: Some(0), address, interface: None, proxies }
+    ListenOptions { port: Some(0), address, interface: None, proxies, ..ListenOptions::default() }
 }
 
 fn names(proxy: &str) -> Names {

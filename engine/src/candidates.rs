@@ -4,6 +4,7 @@
 //! names others, and an address with its many ports each have a share. When the list is full,
 //! whoever named most gives way to who named less.
 
+mod blocked;
 mod calls;
 mod claim;
 mod introducers;

@@ -180,7 +180,8 @@ impl Context {
 
     /// Who we are in the torrent of `info_hash`.
     pub fn persona(&self, info_hash: Sha1Hash) -> Persona {
-        Persona::new(self.config.peer_id_prefix, &self.random.seed, info_hash)
+        let prefix = (!self.config.anonymous).then_some(self.config.peer_id_prefix);
+        Persona::new(prefix, &self.random.seed, info_hash)
     }
 
     /// Tells the embedder something.

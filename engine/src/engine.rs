@@ -27,6 +27,7 @@ mod dht;
 mod dht;
 mod discovery;
 mod encryption;
+mod filter;
 mod flush;
 mod incoming;
 mod ingest;

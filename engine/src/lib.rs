@@ -98,6 +98,7 @@ mod context;
 #[cfg(feature = "dht")]
 pub mod dht;
 mod engine;
+pub mod filter;
 pub mod local_discovery;
 mod lookups;
 pub mod metainfo;

@@ -15,6 +15,7 @@
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -23,6 +24,9 @@ use smallvec::SmallVec;
 
 use crate::base::prefix::Prefix;
 use crate::base::time::Instant;
+use crate::filter::Filter;
+#[cfg(feature = "corruption")]
+use crate::filter::FilterBuilder;
 
 /// Broken rules after which an address is banned.
 pub const STRIKES: u32 = 3;
@@ -95,6 +99,8 @@ pub struct Standing {
     bans_by_age: BTreeSet<(Instant, Prefix)>,
     /// Banned and not yet enforced.
     fresh: Vec<Prefix>,
+    /// Addresses that the user blocks.
+    filter: Arc<Filter>,
 }
 
 impl Standing {
@@ -153,8 +159,21 @@ impl Standing {
         self.records.get(&Prefix::of(ip)).is_some_and(|record| record.parole)
     }
 
-    /// Whether nobody at `addr` is talked to.
+    /// Blocks other addresses than before.
+    pub fn set_filter(&mut self, filter: Arc<Filter>) {
+        self.filter = filter;
+    }
+
+    /// Addresses that the user blocks.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether nobody at `addr` is talked to: it is blocked, or banned.
     pub fn refuses(&self, addr: SocketAddr, way: Way, now: Instant) -> bool {
+        if self.filter.blocks(addr.ip()) {
+            return true;
+        }
         let prefix = Prefix::of(addr.ip());
         match self.bans.get(&prefix).filter(|ban| ban.until > now) {
             None => prefix.first().is_ipv6() && self.is_block_banned(prefix, now),
@@ -273,6 +292,12 @@ impl Standing {
         match rule {
             "bans are enforced at once, and what is held against addresses is bounded" => {
                 self.fresh.push(Prefix::of(IpAddr::from([1, 2, 3, 4])));
+            }
+            "nobody is connected or called at an address that is blocked" => {
+                let mut everybody = FilterBuilder::default();
+                everybody.block(IpAddr::from([0; 4]), IpAddr::from([255; 4]));
+                everybody.block(IpAddr::from([0u8; 16]), IpAddr::from([255u8; 16]));
+                self.filter = everybody.build().into();
             }
             _ => return None,
         }

@@ -104,7 +104,7 @@ fn driver(lab: &Lab, folder: PathBuf, add: impl FnOnce(&mut AddTorrent)) -> Driv
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
-            proxies: Default::default(),
+            ..Default::default()
         }),
         disk_threads: 2,
         record: None,

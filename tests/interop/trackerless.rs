@@ -150,7 +150,7 @@ fn our_node(lab: &Lab, nodes: &[Client]) -> Driver {
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
-            proxies: Default::default(),
+            ..Default::default()
         }),
         disk_threads: 1,
         record: None,

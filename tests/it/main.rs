@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the engine, in one binary.
 
 mod adversaries;
+mod anonymous;
 mod campaign;
 mod costs;
 mod determinism;
@@ -9,6 +10,7 @@ mod documents;
 mod download;
 mod encryption;
 mod errors;
+mod filter;
 mod holepunch;
 mod hostile;
 mod input_costs;

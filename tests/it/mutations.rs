@@ -125,6 +125,7 @@ const IN_A_LEECHER: &[&str] = &[
     "it is known at any time which address makes room",
     "evidence is counted and bounded",
     "bans are enforced at once, and what is held against addresses is bounded",
+    "nobody is connected or called at an address that is blocked",
     "requests on record equal those outstanding at peers",
     "availability equals the recount of bit fields",
     "occupied buckets are marked",

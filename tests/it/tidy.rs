@@ -34,15 +34,16 @@ const BANNED: &[(&str, &str)] = &[
 /// so that layers point one way.
 const LAYERS: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("filter", &["base"]),
     ("bencode", &["base"]),
     ("metainfo", &["base", "bencode"]),
     ("wire", &["base", "bencode"]),
     ("dht", &["base", "bencode"]),
     ("local_discovery", &["base"]),
-    ("api", &["base", "dht", "metainfo", "wire"]),
+    ("api", &["base", "dht", "filter", "metainfo", "wire"]),
     ("resume", &["api", "base", "bencode", "metainfo"]),
     ("lookups", &["base"]),
-    ("tracker", &["api", "base", "bencode", "wire"]),
+    ("tracker", &["api", "base", "bencode", "filter", "wire"]),
     ("bandwidth", &["base"]),
     ("mixed_mode", &["base"]),
     ("picker", &["base", "metainfo"]),
@@ -54,7 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("choker", &["api", "base"]),
     ("candidates", &["api", "base", "picker"]),
     ("standby", &["base"]),
-    ("standing", &["base"]),
+    ("standing", &["base", "filter"]),
     (
         "context",
         &[
@@ -100,6 +101,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "choker",
             "context",
             "dht",
+            "filter",
             "local_discovery",
             "lookups",
             "metainfo",
@@ -112,7 +114,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("trace", &["api", "base", "bencode", "dht", "engine", "metainfo", "peer", "resume", "wire"]),
+    (
+        "trace",
+        &[
+            "api", "base", "bencode", "dht", "engine", "filter", "metainfo", "peer", "resume",
+            "wire",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

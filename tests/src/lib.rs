@@ -67,7 +67,7 @@ mod world;
 pub use adversary::{
     Arena, Damage, Foe, Found, Harm, Search, Strategy, Surroundings, adversary_table, worsened,
 };
-pub use checks::{Account, Cost, Measure, Strain, Stranger};
+pub use checks::{Account, Cost, Measure, Strain, Stranger, check_anonymous};
 pub use content::Content;
 pub use dht_world::{DhtManner, DhtWorld, LookupReport, dht_table};
 pub use disk::{DiskFault, DiskSpeed, SyntheticDisk};

@@ -7,6 +7,7 @@
 
 mod describe;
 mod draw;
+mod filters;
 mod web;
 
 use std::fmt;
@@ -33,6 +34,7 @@ use crate::puppet::Manner;
 use crate::tracker::{Registry, Tracker, UdpTracker};
 use crate::world::{PeerOptions, World};
 use draw::{draw_access, draw_blow, draw_config, draw_encryption, draw_reads, draw_transports};
+use filters::draw_filters;
 
 /// Virtual seconds in which everything completes once nothing goes wrong any more: the longest
 /// back-off of trackers is an hour, that of addresses 22 minutes, and the transfer takes its time.
@@ -66,6 +68,8 @@ enum Blow {
     Trackers(bool),
     /// Somebody reads, or waits for a range: from which thousandth of a file on, and within how many seconds.
     Read(NodeId, u32, u32),
+    /// One blocks addresses from then on: those from this one on, as many as that.
+    Filter(NodeId, u8, u8),
 }
 
 /// A scenario: everything that is decided before it runs.
@@ -237,7 +241,6 @@ impl Scenario {
         }
         if entropy.below(4) == 3 {
             self.blows.extend(draw_reads(entropy, self.seconds, nodes));
-            self.blows.sort_by_key(|(when, _)| *when);
         }
         if entropy.below(4) == 3 {
             self.web = web::draw(entropy);
@@ -245,6 +248,11 @@ impl Scenario {
         if self.has_foes() && entropy.below(2) == 1 {
             self.further = Some(entropy.seed());
         }
+        if entropy.below(4) == 3 {
+            self.blows.extend(draw_filters(entropy, self.seconds, nodes));
+        }
+        self.blows.sort_by_key(|(when, _)| *when);
+        self.config.anonymous = entropy.below(4) == 3;
     }
 
     /// The scenario that follows from a seed.
@@ -473,6 +481,7 @@ impl Scenario {
             tracker.down = false;
         }
         world.udp_trackers.values_mut().for_each(|tracker| tracker.down = false);
+        self.lift_filters(world);
         let content = self.content();
         for id in 0..self.nodes() {
             world.drift_clock(id, 0);
@@ -552,6 +561,7 @@ impl Scenario {
                 tell(world, *node, TorrentCommand::SetReader { reader, ahead });
                 tell(world, *node, TorrentCommand::Read { range, within });
             }
+            Blow::Filter(node, first, count) => filters::block(world, *node, *first, *count),
             Blow::Trackers(down) => {
                 if let Some(tracker) = world.trackers.get_mut(HTTP) {
                     tracker.down = *down;

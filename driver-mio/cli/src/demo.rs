@@ -190,13 +190,14 @@ fn session(
             port: Some(0),
             address: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             interface: None,
-            proxies: Default::default(),
+            ..ListenOptions::default()
         }),
         // Nothing leaves this machine.
         engine: Config { dht: false, lsd: false, ..engine_config() },
         limits: RateLimits::default(),
         record,
         keep_executable: false,
+        lists: None,
     };
     let mut session = Session::start(setup)?;
     session.push(AddTorrent::new(metainfo.clone()));

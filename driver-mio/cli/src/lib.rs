@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod goal;
 mod hashing;
 mod info;
+mod lists;
 mod metadata;
 mod output;
 mod output_file;

@@ -6,12 +6,18 @@ const SHORTEST_KEY: usize = 16;
 /// What is shown in place of a key.
 const HIDDEN: &str = "…";
 
-/// The address with passkeys, user and password taken out; whole where `verbose` is 2 or more (`-vv`).
+/// The address with passkeys, user and password taken out; with passkeys where `verbose` is 2 or more (`-vv`). User
+/// and password are never shown.
 pub fn without_passkey(url: &str, verbose: u8) -> String {
-    if verbose >= 2 {
-        return url.to_owned();
-    }
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    if verbose >= 2 {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, behind) = rest.split_at(end);
+        return match authority.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{behind}"),
+            None => url.to_owned(),
+        };
+    }
     let rest = rest.split('#').next().unwrap_or_default();
     let (place, query) = match rest.split_once('?') {
         Some((place, query)) => (place, Some(query)),
@@ -75,7 +81,21 @@ mod tests {
             ("no address", "no address"),
         ] {
             assert_eq!(without_passkey(url, 0), shown);
-            assert_eq!(without_passkey(url, 2), url);
+            let whole = url.replace("me:secret", "…");
+            assert_eq!(without_passkey(url, 2), whole);
+        }
+    }
+
+    #[test]
+    fn user_and_password_are_never_shown() {
+        for url in
+            ["http://me:s@x@h/a?k=1#f", "http://me:s@x@h?k=1", "https://me@h#f", "ftp://:s@h/x@y"]
+        {
+            for verbose in 0..4 {
+                let shown = without_passkey(url, verbose);
+                assert!(!shown.contains("me") && !shown.contains(":s"), "{shown}");
+                assert!(shown.contains("…@h"), "{shown}");
+            }
         }
     }
 }

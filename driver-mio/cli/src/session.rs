@@ -9,16 +9,18 @@ use eddyline::Notice;
 use eddyline::base::ids::TorrentId;
 use eddyline_disk::resume_store::ResumeStore;
 use eddyline_mio::DriverError;
+use eddyline_mio::blocklist::Watch;
 use eddyline_session::{AddError, AddOptions, Item, PeerNameError, Source, Trouble, Warning};
 
 use super::args::TransferFlags;
 use super::exit::{Failure, NETWORK, UNEXPECTED, UNFINISHED, USAGE, WOULD_OVERWRITE, io_text};
 use super::found::told_of;
+use super::lists::{self, watch};
 use super::output::warn;
 use super::setup::{Setup, open_store, store_failure};
 
 /// The torrents of this run.
-pub struct Session(eddyline_session::Session);
+pub struct Session(eddyline_session::Session, Option<Watch>);
 
 impl Deref for Session {
     type Target = eddyline_session::Session;
@@ -38,6 +40,7 @@ impl Session {
     /// Starts a driver.
     pub fn start(setup: Setup) -> Result<Self, Failure> {
         let store = if setup.keeps { open_store(setup.state.as_deref()) } else { None };
+        let lists = setup.lists;
         let setup = eddyline_session::Setup {
             command: setup.command,
             folder: setup.folder,
@@ -49,14 +52,16 @@ impl Session {
             keep_executable: setup.keep_executable,
         };
         let session = eddyline_session::Session::start(setup);
-        session.map(Self).map_err(|error| match &error {
+        let session = session.map_err(|error| match &error {
             DriverError::Listen(why) => Failure::listen(why),
             DriverError::Record(path, error) => {
                 Failure::system(&format!("cannot record into {}", path.display()), error)
             }
             DriverError::System(why) => Failure::system("cannot start", why),
             _ => Failure::new(UNEXPECTED, error.to_string()),
-        })
+        })?;
+        let watch = lists.map(|lists| watch(lists, &session)).transpose()?;
+        Ok(Self(session, watch))
     }
 
     /// Adds a torrent with the flags that `download` and `seed` share.
@@ -91,6 +96,7 @@ impl Session {
 
     /// Tells what went wrong and stopped nothing.
     fn warn(&mut self) {
+        self.1.iter().for_each(lists::tell);
         for warning in self.0.take_warnings() {
             match warning {
                 Warning::DamagedResume(name, error) => {

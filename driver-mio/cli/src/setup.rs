@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use eddyline::{Config, Encryption, RateLimits, Transport};
 use eddyline_disk::resume_store::{ResumeStore, StoreError};
+use eddyline_mio::blocklist::Lists;
 use eddyline_mio::dns::Names;
 use eddyline_mio::listen::ListenOptions;
 use eddyline_mio::network::has_interface;
@@ -16,6 +17,7 @@ use eddyline_session::engine_config;
 use super::args::{Served, TransferFlags, WayFlags};
 use super::exit::{Failure, NETWORK, UNEXPECTED, USAGE};
 use super::folders;
+use super::lists;
 use super::output::warn;
 use super::output_file::record_to;
 use super::spared::Spared;
@@ -41,6 +43,8 @@ pub struct Setup {
     pub record: Option<RecordTo>,
     /// Make files executable where their torrent says so.
     pub keep_executable: bool,
+    /// Lists of addresses that are blocked.
+    pub lists: Option<Lists>,
 }
 
 impl Setup {
@@ -88,6 +92,7 @@ impl Setup {
         }
         let listen = listen_options(&network.way, network.port)?;
         look_at_proxy(&listen, &engine)?;
+        let lists = lists::read(&network.way, &listen)?;
         Ok(Self {
             command,
             folder: ".".into(),
@@ -99,6 +104,7 @@ impl Setup {
             // A download prints nothing on stdout without --json.
             record: record_to(&flags.state.record, sources, command != "download" || flags.json)?,
             keep_executable: false,
+            lists,
         })
     }
 }
@@ -159,7 +165,9 @@ fn listen_options(way: &WayFlags, port: Option<u16>) -> Result<ListenOptions, Fa
         let text = format!("there is no network interface or address '{name}'");
         return Err(Failure::new(NETWORK, text));
     }
-    Ok(ListenOptions { port, address, interface, proxies: proxies(way)? })
+    let proxies = proxies(way)?;
+    let anonymous = way.anonymous;
+    Ok(ListenOptions { port, address, interface, proxies, anonymous, ..ListenOptions::default() })
 }
 
 /// The state folder; `None`, with a word, where there is none or it cannot be made: a transfer does without.

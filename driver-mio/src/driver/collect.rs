@@ -226,6 +226,8 @@ impl Driver {
         for _ in 0..MAX_ACCEPTED {
             let Some(listener) = self.listeners.get(listener) else { return false };
             match listener.accept() {
+                // Who is blocked costs no more than this.
+                Ok((_, remote)) if self.policy.filter().blocks(remote.ip()) => {}
                 Ok((socket, remote)) => {
                     let token = SocketToken(self.next_socket);
                     self.next_socket += 1;

@@ -49,7 +49,12 @@ impl Way {
             ErrorKind::TimedOut => HttpFailure::TimedOut,
             _ => HttpFailure::Lookup,
         })?;
+        let blocklist = resolver.policy().filter();
+        if !found.is_empty() && found.iter().all(|ip| blocklist.blocks(*ip)) {
+            return Err(HttpFailure::Blocked);
+        }
         found.retain(|ip| get.only.is_none_or(|only| scope(*ip) <= only));
+        found.retain(|ip| !blocklist.blocks(*ip));
         // In turns, so that a family that leads nowhere does not come first with all that it has.
         let (six, four): (Vec<&IpAddr>, Vec<&IpAddr>) = found.iter().partition(|ip| ip.is_ipv6());
         let longer = six.len().max(four.len());

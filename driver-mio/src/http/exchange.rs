@@ -50,7 +50,7 @@ impl Client {
     ) -> Result<Reply, HttpFailure> {
         let standing = resolver.policy().standing();
         if let Some(mut link) =
-            self.kept.take(&target.origin, get.ipv6, get.only, standing.as_deref())
+            self.kept.take(&target.origin, get.ipv6, get.only, resolver.policy())
             && let Some(_place) = self.places_of(&link).take(link.remote).await
         {
             match over(&mut link, target, get, &self.user_agent).await {
@@ -119,8 +119,10 @@ pub(super) fn request_over(
     let whole = asks.is_some().then(|| target.whole().ok_or(HttpFailure::BadUrl)).transpose()?;
     let mut request = Request::get(whole.unwrap_or_else(|| target.path.clone()))
         .header(HOST, &target.host)
-        .header(USER_AGENT, user_agent)
         .header(ACCEPT, "*/*");
+    if !user_agent.is_empty() {
+        request = request.header(USER_AGENT, user_agent);
+    }
     if let Some(authorization) = &target.authorization {
         request = request.header(AUTHORIZATION, authorization);
     }

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::allowance::{Allowance, Body};
 use super::exchange::failure;
 use super::target::Origin;
+use crate::network::NetworkPolicy;
 use crate::standing::Standing;
 
 /// Connections that are kept: in all, to one origin, and to one address under whatever name.
@@ -141,18 +142,20 @@ impl Kept {
         origin: &Origin,
         ipv6: Option<bool>,
         only: Option<Scope>,
-        standing: Option<&Standing>,
+        policy: &NetworkPolicy,
     ) -> Option<Link> {
+        let standing = policy.standing();
         let mut shelf = self.lock();
         shelf.forget();
         // Connections of an address that is gone lead nowhere.
-        shelf.links.retain(|(_, _, link)| link.standing.as_deref() == standing);
+        shelf.links.retain(|(_, _, link)| link.standing == standing);
         let may = |link: &Link| {
             let (ip, nearest) = match &link.behind {
                 None => (Some(link.remote.ip()), scope(link.remote.ip())),
                 Some(behind) => (behind.ip, link.widest),
             };
-            ipv6.is_none_or(|six| ip.is_some_and(|ip| ip.is_ipv6()) == six)
+            !ip.is_some_and(|ip| policy.filter().blocks(ip))
+                && ipv6.is_none_or(|six| ip.is_some_and(|ip| ip.is_ipv6()) == six)
                 && only.is_none_or(|only| nearest <= only)
         };
         // The one that was used last lives longest.

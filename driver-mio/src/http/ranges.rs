@@ -215,7 +215,7 @@ impl Client {
     ) -> Result<Answer, HttpFailure> {
         let target = Target::parse(&get.url).ok_or(HttpFailure::BadUrl)?;
         let standing = resolver.policy().standing();
-        if let Some(mut link) = self.kept.take(&target.origin, None, get.only, standing.as_deref())
+        if let Some(mut link) = self.kept.take(&target.origin, None, get.only, resolver.policy())
             && let Some(place) = self.places_of(&link).take(link.remote).await
         {
             match self.send_range(&mut link, &target, get).await {

@@ -59,6 +59,9 @@ impl Through {
         if get.only.is_some_and(|only| near > only) {
             return Err(HttpFailure::Forbidden);
         }
+        if ip.is_some_and(|ip| resolver.policy().filter().blocks(ip)) {
+            return Err(HttpFailure::Blocked);
+        }
         // Nobody here knows which addresses a name has: it is asked for once, as one of IPv4.
         if get.ipv6.is_some_and(|six| ip.is_some_and(|ip| ip.is_ipv6()) != six) {
             return Err(HttpFailure::Lookup);

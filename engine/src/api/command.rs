@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,6 +14,7 @@ use super::resume::ResumeData;
 use super::storage::{Allocation, LocationId, Rename};
 use crate::base::hash::Sha1Hash;
 use crate::base::ids::{TorrentId, UdpSocketId};
+use crate::filter::Filter;
 use crate::metainfo::{Naming, Source};
 
 /// How much a file is wanted.
@@ -199,6 +201,11 @@ pub enum Command {
     },
     /// A torrent on standby is not there any more.
     Forget(Sha1Hash),
+    /// Nothing is sent to the addresses that it blocks, and nobody there is heard: peers, however they were named,
+    /// nodes of the DHT, UDP trackers. Peers that are connected from there are closed. It replaces the one before
+    /// it. What the embedder reaches by name, trackers and web seeds with HTTP, it has to check itself. A trace holds
+    /// it whole, for decisions follow from it; it is worth its bytes only where it differs from the one before.
+    SetFilter(Arc<Filter>),
     /// Stops everything tidily; ends with `Notice::ShutDown`. Trackers hear `stopped` of torrents in
     /// memory; those of torrents on standby forget them by themselves.
     ShutDown,

@@ -178,6 +178,11 @@ pub struct Config {
     pub client: String,
     /// First eight bytes of the peer id.
     pub peer_id_prefix: [u8; 8],
+    /// Whether nothing is said that names this client, or that is the same in two runs or two torrents: peers hear
+    /// no name and version, and not which address they have; a peer id is random as a whole; nodes of the DHT hear no
+    /// version and another id in each run; the local network hears nothing. What is said all the same is the port
+    /// that peers can reach, for nobody could call otherwise. The address is not hidden.
+    pub anonymous: bool,
     /// Connections in all.
     pub max_connections: u32,
     /// Connections of one torrent.
@@ -276,6 +281,7 @@ impl Default for Config {
         Self {
             client: String::from(concat!("Eddyline ", env!("CARGO_PKG_VERSION"))),
             peer_id_prefix: *b"-ED0100-",
+            anonymous: false,
             max_connections: 500,
             max_connections_per_torrent: 100,
             max_half_open: 30,

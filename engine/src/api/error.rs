@@ -128,6 +128,9 @@ pub enum HttpFailure {
     /// The connection ended before there was a reply.
     #[error("the connection was closed before a reply came")]
     Closed,
+    /// All addresses of the host are blocked by the filter.
+    #[error("the address of the host is blocked by the filter")]
+    Blocked,
 }
 
 impl HttpFailure {
@@ -135,7 +138,7 @@ impl HttpFailure {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::BadUrl => Fault::Caller,
+            Self::BadUrl | Self::Blocked => Fault::Caller,
             Self::Connect => Fault::Machine,
             Self::Lookup | Self::TimedOut | Self::Refused => Fault::Nobody,
             Self::Forbidden | Self::Tls | Self::BadReply | Self::Certificate | Self::Closed => {

@@ -55,6 +55,8 @@ pub enum CloseReason {
     NotReading,
     /// One side wants encryption and the other does not, or not in the same way.
     EncryptionUnsuited,
+    /// Its address is blocked by the filter.
+    Blocked,
 }
 
 /// Something worth telling.

@@ -31,14 +31,17 @@ pub struct Persona {
 
 impl Persona {
     /// Who we are in the torrent of `info_hash`: the same for the whole run, also when the torrent
-    /// was on standby or removed meanwhile, since trackers take another id for another peer.
-    pub fn new(prefix: [u8; 8], seed: &Seed, info_hash: Sha1Hash) -> Self {
+    /// was on standby or removed meanwhile, since trackers take another id for another peer. Without a prefix
+    /// nothing tells which client it is.
+    pub fn new(prefix: Option<[u8; 8]>, seed: &Seed, info_hash: Sha1Hash) -> Self {
         const LETTERS: &[u8; 62] =
             b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let mut rng = seed.stream_of("persona", &info_hash.0);
         let mut id = [0; 20];
-        id[..8].copy_from_slice(&prefix);
-        for byte in &mut id[8..] {
+        let prefix = prefix.as_ref().map_or(&[][..], |prefix| prefix);
+        let (head, tail) = id.split_at_mut(prefix.len());
+        head.copy_from_slice(prefix);
+        for byte in tail {
             *byte = LETTERS[rng.index(LETTERS.len())];
         }
         Self { peer_id: PeerId(id), key: rng.next_u32() }

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use super::item::{Item, ItemError};
 use super::item_store::Outdated;
-use super::krpc::{Body, Contact, KrpcError, Packet, Query, Reply, VERSION, code};
+use super::krpc::{Body, Contact, KrpcError, Packet, Query, Reply, code};
 use super::node::{DhtNode, Output};
 use super::node_id::NodeId;
 use super::table::{BUCKET, Table};
@@ -75,13 +75,8 @@ impl DhtNode {
     }
 
     fn say(&mut self, to: SocketAddr, t: &Bytes, body: Body, out: &mut Output) {
-        let packet = Packet {
-            t: t.clone(),
-            v: Some(Bytes::from_static(VERSION)),
-            ip: Some(to),
-            read_only: false,
-            body,
-        };
+        let packet =
+            Packet { t: t.clone(), v: self.version(), ip: Some(to), read_only: false, body };
         let bytes = packet.encode();
         self.guard.answered(to.ip(), bytes.len());
         out.packets.push((to, bytes.into()));

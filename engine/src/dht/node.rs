@@ -3,6 +3,7 @@
 #[cfg(feature = "corruption")]
 mod corrupt;
 mod limits;
+mod welcome;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use super::bloom::Bloom;
 use super::goal::{Goal, Outcome, Running, store_query};
 use super::guard::{Courtesy, Guard};
 use super::item_store::ItemStore;
-use super::krpc::{Body, Contact, Packet, Query, Reply, VERSION};
+use super::krpc::{Body, Contact, Packet, Query, Reply};
 use super::lookup::{Lookup, credible};
 use super::node_id::NodeId;
 use super::peer_store::PeerStore;
@@ -37,6 +38,8 @@ pub struct NodeConfig {
     pub ipv6: bool,
     /// Ask, but answer nobody (BEP 43).
     pub read_only: bool,
+    /// Say no version.
+    pub anonymous: bool,
 }
 
 /// Names a lookup.
@@ -302,7 +305,7 @@ impl DhtNode {
         self.slow.push_back((now, t));
         let packet = Packet {
             t: Bytes::copy_from_slice(&t.to_be_bytes()),
-            v: Some(Bytes::from_static(VERSION)),
+            v: self.version(),
             ip: None,
             read_only: self.config.read_only,
             body: Body::Query(query),
@@ -377,11 +380,12 @@ impl DhtNode {
     }
 
     /// A packet came. `other` is the table of the other address family (BEP 32).
-    pub fn datagram(
+    pub(super) fn hear(
         &mut self,
         from: SocketAddr,
         data: &[u8],
         other: Option<&Table>,
+        blocks: &dyn Fn(IpAddr) -> bool,
         now: Instant,
         out: &mut Output,
     ) {
@@ -393,7 +397,8 @@ impl DhtNode {
             Body::Query(query) => {
                 self.answer(from, &packet.t, &query, packet.read_only, other, now, out);
             }
-            Body::Reply(reply) => {
+            Body::Reply(mut reply) => {
+                reply.nodes.retain(|node| !blocks(node.addr.ip()));
                 let Some(transaction) = self.take_transaction(from, &packet.t) else { return };
                 if let Some(addr) = packet.ip {
                     out.events.push(DhtEvent::Voice { from: from.ip(), addr });

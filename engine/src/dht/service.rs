@@ -169,11 +169,18 @@ impl DhtService {
         self.follow(addr.is_ipv6(), said, out);
     }
 
-    /// A packet came.
+    /// Nodes at such addresses are not to be asked any more.
+    pub fn forget(&mut self, gone: impl Fn(IpAddr) -> bool) {
+        self.restored.nodes.retain(|node| !gone(node.addr.ip()));
+        self.nodes.iter_mut().flatten().for_each(|node| node.forget(&gone));
+    }
+
+    /// A packet came. Nodes at addresses that are blocked are not taken from it.
     pub fn datagram(
         &mut self,
         from: SocketAddr,
         data: &[u8],
+        blocks: &dyn Fn(IpAddr) -> bool,
         now: Instant,
         out: &mut Vec<ServiceOutput>,
     ) {
@@ -181,7 +188,7 @@ impl DhtService {
         let (node, other) = if from.is_ipv6() { (v6, v4) } else { (v4, v6) };
         let Some(node) = node else { return };
         let mut said = NodeOutput::default();
-        node.datagram(from, data, other.as_ref().map(DhtNode::table), now, &mut said);
+        node.hear(from, data, other.as_ref().map(DhtNode::table), blocks, now, &mut said);
         self.follow(from.is_ipv6(), said, out);
     }
 

@@ -288,6 +288,15 @@ impl Table {
         }
     }
 
+    /// Forgets nodes at such addresses.
+    pub fn forget(&mut self, gone: impl Fn(core::net::IpAddr) -> bool) {
+        for bucket in &mut self.buckets {
+            bucket.nodes.retain(|node| !gone(node.addr.ip()));
+            bucket.cache.retain(|node| !gone(node.addr.ip()));
+        }
+        (0..self.buckets.len()).for_each(|place| self.promote(place));
+    }
+
     /// What must hold after every step.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ impl Engine {
             |outcome: Result<(), &'static str>| outcome.map_err(|rule| InvariantViolation { rule });
         check(self.check_budgets())?;
         check(self.check_leftovers())?;
+        check(self.check_filter())?;
         for (_, torrent) in self.torrents.iter() {
             check(torrent.check_fast(&self.ctx))?;
             if depth == CheckDepth::Full {

@@ -40,7 +40,8 @@ impl Engine {
     fn follow_dht(&mut self, output: ServiceOutput) {
         match output {
             ServiceOutput::Send { ipv6, to, data } => {
-                if let Some(socket) = self.ctx.net.identity.udp(ipv6) {
+                let blocked = self.ctx.net.standing.filter().blocks(to.ip());
+                if let Some(socket) = self.ctx.net.identity.udp(ipv6).filter(|_| !blocked) {
                     self.ctx.out.actions.push(Action::SendDatagram { socket, to, data });
                 }
             }
@@ -86,7 +87,9 @@ impl Engine {
         }
         for ipv6 in [false, true] {
             if self.ctx.net.identity.udp(ipv6).is_some() {
-                let config = NodeConfig { ipv6, read_only: self.ctx.config.dht_read_only };
+                let (read_only, anonymous) =
+                    (self.ctx.config.dht_read_only, self.ctx.config.anonymous);
+                let config = NodeConfig { ipv6, read_only, anonymous };
                 let rng = self.ctx.random.seed.stream(if ipv6 { "dht6" } else { "dht4" });
                 self.with_dht(|dht, now, out| dht.opened(config, rng, now, out));
             }
@@ -96,13 +99,23 @@ impl Engine {
     }
 
     /// Ids and nodes of an earlier run.
-    pub(super) fn restore_dht(&mut self, state: DhtState) {
+    pub(super) fn restore_dht(&mut self, mut state: DhtState) {
+        if self.ctx.config.anonymous {
+            // Whoever knew us by it would know us again.
+            state.ids = [None; 2];
+        }
+        state.nodes.retain(|node| !self.ctx.net.standing.filter().blocks(node.addr.ip()));
         self.with_dht(|dht, now, out| dht.restored(state, now, out));
     }
 
     /// A packet of the DHT.
     pub(super) fn dht_datagram(&mut self, from: SocketAddr, data: &[u8]) {
-        self.with_dht(|dht, now, out| dht.datagram(from, data, now, out));
+        self.leave_dht();
+        let mut out = Vec::new();
+        let filter = self.ctx.net.standing.filter();
+        let blocks = |ip| filter.blocks(ip);
+        self.dht.datagram(from, data, &blocks, self.ctx.now, &mut out);
+        out.into_iter().for_each(|output| self.follow_dht(output));
     }
 
     /// What is due in the DHT.
@@ -160,7 +173,16 @@ impl Engine {
         self.ctx.net.introductions.tell(node, self.ctx.now);
     }
 
+    /// Nodes at addresses that are blocked from now on are forgotten.
+    pub(super) fn filter_dht(&mut self) {
+        let filter = self.ctx.net.standing.filter();
+        self.dht.forget(|ip| filter.blocks(ip));
+    }
+
     fn dht_meet(&mut self, addr: SocketAddr) {
+        if self.ctx.net.standing.filter().blocks(addr.ip()) {
+            return;
+        }
         self.with_dht(|dht, now, out| dht.met(addr, now, out));
     }
 

@@ -40,6 +40,9 @@ impl Engine {
             Event::Stream(conn, event) => self.stream(conn, event),
             Event::Datagram { socket, from, data, waited } => {
                 let from = crate::base::addr::normalise(from);
+                if self.ctx.net.standing.filter().blocks(from.ip()) {
+                    return;
+                }
                 if self.local.owns(socket) {
                     self.local_datagram(from, &data);
                 } else if data.first() == Some(&b'd') {
@@ -76,6 +79,7 @@ impl Engine {
             Command::StandBy { info_hash, announce } => self.stand_by(tag, info_hash, announce),
             Command::Forget(info_hash) => self.forget_standby(tag, info_hash),
             Command::ShutDown => self.begin_shut_down(),
+            Command::SetFilter(filter) => self.set_filter(filter),
             Command::SetLimits(limits) => {
                 let now = self.ctx.now;
                 self.ctx.limits.down.set_rate(limits.down, now);
@@ -117,7 +121,11 @@ impl Engine {
         }
     }
 
-    fn add(&mut self, tag: Tag, add: AddTorrent) {
+    fn add(&mut self, tag: Tag, mut add: AddTorrent) {
+        if let Some(resume) = add.resume.as_mut().filter(|_| self.ctx.config.anonymous) {
+            // What trackers know us by from another run.
+            resume.trackers.iter_mut().for_each(|(_, id)| *id = None);
+        }
         let hashes = add.source.info_hashes();
         let known = self.by_hash.get(&hashes.wire()).copied();
         let refused = if self.shut_down != ShutDown::No {

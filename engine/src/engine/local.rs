@@ -36,7 +36,7 @@ impl LocalService {
 impl Engine {
     /// The driver has joined the groups on these sockets.
     pub(super) fn listen_locally(&mut self, sockets: [Option<UdpSocketId>; 2]) {
-        if !self.ctx.config.lsd {
+        if !self.ctx.config.lsd || self.ctx.config.anonymous {
             return;
         }
         self.local.sockets = sockets;
@@ -99,7 +99,8 @@ impl Engine {
                 self.local.announced.insert(*id, now);
             }
             for (ipv6, group) in [(false, GROUP_V4), (true, GROUP_V6)] {
-                if let Some(socket) = self.local.sockets[usize::from(ipv6)] {
+                let blocked = self.ctx.net.standing.filter().blocks(group.ip());
+                if let Some(socket) = self.local.sockets[usize::from(ipv6)].filter(|_| !blocked) {
                     let data = announcement.encode(ipv6);
                     self.ctx.out.actions.push(Action::SendDatagram { socket, to: group, data });
                 }

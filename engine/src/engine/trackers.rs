@@ -32,6 +32,7 @@ impl Engine {
             now: ctx.now,
             http: [ctx.config.ipv4, ctx.config.ipv6],
             udp: [identity.udp4.is_some(), identity.udp6.is_some()],
+            filter: ctx.net.standing.filter(),
             rng: &mut ctx.random.transactions,
             waits: &waits,
             url: &url,
@@ -53,7 +54,9 @@ impl Engine {
                 ctx.out.actions.push(Action::Http(id, HttpAction::Get(get.into())));
             }
             Output::Send(to, data) => {
-                if let Some(socket) = ctx.net.identity.udp(to.is_ipv6()) {
+                // What was asked before its address was blocked is asked no more.
+                let blocked = ctx.net.standing.filter().blocks(to.ip());
+                if let Some(socket) = ctx.net.identity.udp(to.is_ipv6()).filter(|_| !blocked) {
                     ctx.out.actions.push(Action::SendDatagram { socket, to, data });
                 }
             }

@@ -99,6 +99,10 @@ impl Engine {
 
     fn transmit(&mut self, datagram: Datagram) {
         let Datagram { to, connection, header, payload, whole } = datagram;
+        // A connection that was closed because its address is blocked says no farewell.
+        if self.ctx.net.standing.filter().blocks(to.ip()) {
+            return;
+        }
         let stream = connection.and_then(|id| self.ctx.net.utp.name(id));
         let Some(socket) = self.ctx.net.identity.udp(to.is_ipv6()) else { return };
         if stream.is_none() && !payload.is_empty() {

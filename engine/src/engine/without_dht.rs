@@ -41,6 +41,8 @@ impl Engine {
 
     pub(super) fn poll_dht(&mut self) {}
 
+    pub(super) fn filter_dht(&mut self) {}
+
     pub(super) fn dht_resolved(&mut self, _: &[IpAddr], _: u16) {}
 
     pub(super) fn dht_named(&mut self, _: SocketAddr) {}

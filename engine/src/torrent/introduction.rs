@@ -72,13 +72,13 @@ impl Torrent {
     }
 
     fn extended_handshake(&self, ctx: &Context, peer: &Peer) -> ExtendedHandshake {
-        let finished = self.contents.are_finished();
+        let (finished, named) = (self.contents.are_finished(), !ctx.config.anonymous);
         let mut handshake = ExtendedHandshake {
             m: [("lt_donthave".into(), OUR_DONT_HAVE_ID)].into(),
-            v: Some(ctx.config.client.clone()),
+            v: named.then(|| ctx.config.client.clone()),
             p: ctx.net.identity.port,
             reqq: Some(ctx.config.max_queued_requests),
-            yourip: Some(peer.intro.addr.ip().to_canonical()),
+            yourip: named.then(|| peer.intro.addr.ip().to_canonical()),
             upload_only: finished.then_some(true),
             ..ExtendedHandshake::default()
         };

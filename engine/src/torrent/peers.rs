@@ -101,6 +101,11 @@ impl Torrent {
         self.candidates.forget_at(at, gone);
     }
 
+    /// The same of those that are such.
+    pub(crate) fn forget_candidates_where(&mut self, such: impl Fn(SocketAddr) -> bool) {
+        self.candidates.forget_where(such);
+    }
+
     /// A tracker answered.
     pub(crate) fn tracker_answered(
         &mut self,

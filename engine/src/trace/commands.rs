@@ -31,6 +31,7 @@ pub(super) fn rewrite(names: &mut StandIns, command: &Command) -> Command {
             Command::StandBy { info_hash: names.info_hash(*info_hash), announce: *announce }
         }
         Command::Forget(info_hash) => Command::Forget(names.info_hash(*info_hash)),
+        Command::SetFilter(filter) => Command::SetFilter(names.filter(filter).into()),
         // Numbers and switches.
         Command::SetLimits(..)
         | Command::ListenOn { .. }

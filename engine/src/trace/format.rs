@@ -22,7 +22,7 @@ use crate::base::time::Instant;
 use crate::engine::{Engine, SnapshotError};
 
 pub(super) const MAGIC: &[u8; 9] = b"EDDYTRACE";
-pub(super) const VERSION: u8 = 14;
+pub(super) const VERSION: u8 = 15;
 /// Longest record accepted: far above any step, far below what would hurt. It has to be there: memory
 /// for what is in a record is at most some thirty times its bytes.
 pub(super) const MAX_RECORD: u64 = 256 << 20;

@@ -9,6 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::api::{FileStatus, LocationId};
 use crate::base::addr::{Scope, scope};
 use crate::base::hash::{Sha1Hash, Sha256Hash};
+use crate::filter::{Filter, FilterBuilder};
 use crate::metainfo::Masks;
 use crate::wire::PeerId;
 
@@ -103,6 +104,15 @@ impl StandIns {
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         self.ips.get(&ip.to_canonical()).copied().unwrap_or_else(nobody)
+    }
+
+    /// Of all who were met, those at addresses that it blocks: no other address occurs in the run.
+    pub(super) fn filter(&self, filter: &Filter) -> Filter {
+        let mut blocked = FilterBuilder::default();
+        for (_, stand_in) in self.ips.iter().filter(|(ip, _)| filter.blocks(**ip)) {
+            blocked.block(*stand_in, *stand_in);
+        }
+        blocked.build()
     }
 
     pub(super) fn peer(&self, id: PeerId) -> PeerId {

@@ -27,6 +27,7 @@ use crate::base::ids::{ExchangeId, TorrentId};
 use crate::base::rng::Rng;
 use crate::base::slots::SlotMap;
 use crate::base::time::Instant;
+use crate::filter::Filter;
 use http::Exchange;
 use scrapes::Scrapes;
 
@@ -38,6 +39,8 @@ pub struct Around<'a> {
     pub http: [bool; 2],
     /// Those that there is a UDP socket for.
     pub udp: [bool; 2],
+    /// Addresses that are not asked.
+    pub filter: &'a Filter,
     /// For transactions over UDP.
     pub rng: &'a mut Rng,
     /// Whether a torrent still waits for its turn at a tracker.

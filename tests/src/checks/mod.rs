@@ -1,6 +1,8 @@
 //! Checkers outside the engine: a bug may be consistent with itself. They see what the driver sees,
 //! events in and actions out, and know nothing of the engine's state but its public views.
 
+mod anonymous;
+mod blocked;
 mod conversation;
 mod cost;
 mod ids;
@@ -14,6 +16,10 @@ use eddyline::base::ids::ConnId;
 use eddyline::base::time::Instant;
 use eddyline::{Action, Engine, Event};
 
+use anonymous::Anonymity;
+
+pub use anonymous::check as check_anonymous;
+pub use blocked::Blocked;
 pub use conversation::Conversations;
 pub(crate) use cost::check_memory;
 pub use cost::{Account, Cost, Measure, Strain, Stranger};
@@ -32,6 +38,7 @@ pub struct Checks {
     politeness: Politeness,
     privacy: Privacy,
     web: WebRequests,
+    blocked: Blocked,
     pub(crate) cost: Cost,
     unchoked: u32,
     /// What was heard of peers and is looked at when the engine has deciphered it.
@@ -48,6 +55,7 @@ impl Checks {
             self.politeness.hear(now, event);
             self.privacy.hear(event);
             self.web.hear(event);
+            self.blocked.hear(event);
             self.cost.hear(now, event);
             if let Some(heard) = self.conversations.take_heard() {
                 self.cost.heard(heard);
@@ -90,11 +98,14 @@ impl Checks {
             self.politeness.see(now, action)?;
             self.privacy.see(action, engine)?;
             self.web.see(now, action)?;
+            self.blocked.see(action)?;
+            Anonymity::see(action, engine)?;
             self.cost.see(action);
             if let Some((conn, bytes)) = self.conversations.take_metadata() {
                 self.cost.sent_metadata(conn, bytes);
             }
         }
+        self.blocked.settle()?;
         self.model.compare(engine)?;
         // Fewer slots than before are no reason to choke somebody at once.
         let (before, stats) = (self.unchoked, engine.stats());

@@ -3,11 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use eddyline::base::ids::{ConnId, DiskOpId, ExchangeId, SocketToken, TorrentId};
 use eddyline::base::payload::Payload;
+use eddyline::filter::FilterBuilder;
 use eddyline::trace::{Replayer, Trace};
 use eddyline::wire::{BlockRequest, Message};
 use eddyline::{
-    Action, Config, ConnectFailure, DiskOp, DiskOutcome, Encryption, EncryptionPolicy, Engine,
-    Event, HttpAction, Notice, ResumeData, StoredBlock, StreamAction, StreamEvent,
+    Action, Command, Config, ConnectFailure, DiskOp, DiskOutcome, Encryption, EncryptionPolicy,
+    Engine, Event, HttpAction, Notice, ResumeData, StoredBlock, StreamAction, StreamEvent,
 };
 
 use super::{Checks, budgets};
@@ -147,6 +148,7 @@ fn every_checker_fires_when_its_rule_is_broken() {
     requests();
     the_model();
     politeness();
+    filters();
 }
 
 #[test]
@@ -381,6 +383,28 @@ fn the_model() {
                 && sender(std::slice::from_ref(action), |bytes| says(bytes, 4)).is_none()
         });
         true
+    });
+}
+
+/// Whoever is called in a step was blocked before it.
+fn filters() {
+    let mut everybody = FilterBuilder::default();
+    everybody.block([0, 0, 0, 0].into(), [255, 255, 255, 255].into());
+    let set = Event::from(Command::SetFilter(everybody.build().into()));
+    let mut before = true;
+    assert_fires("nothing is sent to an address that is blocked", |events, actions| {
+        if std::mem::take(&mut before) {
+            events.push(set.clone());
+            return false;
+        }
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Stream(_, StreamAction::Connect { .. })))
+    });
+    assert_fires("nobody stays who is blocked", |events, actions| {
+        let found = sender(actions, |bytes| says(bytes, 6)).is_some();
+        events.extend(found.then(|| set.clone()));
+        found
     });
 }
 

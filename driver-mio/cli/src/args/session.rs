@@ -110,6 +110,8 @@ pub struct ChangeArgs {
 #[derive(Args, Debug)]
 #[command(
     mut_arg("bind", |arg| arg.help("Fetch .torrent files from this address or interface only")),
+    mut_arg("anonymous", |arg| arg.help("Fetch .torrent files without a User-Agent")),
+    mut_arg("ip_filter", |arg| arg.hide(true)),
     mut_arg("proxy", |arg| arg.help("Fetch .torrent files through this proxy: socks5:// or http://")),
     after_long_help = below(
         &[

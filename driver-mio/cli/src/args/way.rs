@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::transfer::NETWORK;
 use super::values::one_of;
@@ -52,6 +52,31 @@ pub struct WayFlags {
                      trackers and .torrent files that are fetched. all: both."
     )]
     pub proxy_for: Vec<Served>,
+    /// Tell nobody which client this is.
+    #[arg(
+        long,
+        long_help = "Tell nobody which client this is: peers hear no name, no version and not their own address, \
+                     and a peer id that is random for each torrent; trackers and other web servers get no \
+                     User-Agent, the DHT no version and another node id in each run, and the local network \
+                     is not asked. The port is told, for nobody could connect otherwise. It does not hide the \
+                     address of this machine, for which there is --proxy, nor what can be told from how a client \
+                     behaves."
+    )]
+    pub anonymous: bool,
+    /// Send nothing to addresses on this list; a file or URL.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        value_hint = ValueHint::AnyPath,
+        long_help = "Send nothing to addresses on this list, and hear nobody there: peers, whoever names them, nodes \
+                     of the DHT, trackers, web seeds. Lists are P2P text (name:first-last), DAT (first - last , \
+                     level , name), or first-last, ADDRESS/BITS or ADDRESS on each line, also packed with gzip. A \
+                     file is read again when it changes, and peers that are on it then are closed. A URL is fetched \
+                     at the start. Lines that are not understood are counted and passed over. Can be given more \
+                     than once. .torrent files, a proxy and name servers are reached whatever lists say. Of a name \
+                     that a proxy looks up it is not known where it leads."
+    )]
+    pub ip_filter: Vec<String>,
 }
 
 /// What a proxy is for.

@@ -5,6 +5,7 @@ mod clock;
 mod dht;
 mod disk;
 mod families;
+mod filter;
 mod interfaces;
 mod limits;
 mod names;
@@ -75,6 +76,7 @@ fn ask(
 ) -> Result<Ended<Asked>, Failure> {
     let sources: Vec<String> = args.source.iter().cloned().collect();
     let setup = Setup::from_flags("doctor", &args.transfer, &sources)?;
+    let has_lists = setup.lists.is_some();
     let mut run = match Run::start(setup, args, source)? {
         Ok(run) => run,
         // Without a port nothing else can be asked.
@@ -89,6 +91,7 @@ fn ask(
         asked.check(),
         Some(port::check(&run)),
         dht::check(&run, policy),
+        filter::check(has_lists, run.session().driver.engine().filter()),
         proxy::check(run.names().policy()),
         trackers::check(&run, general.verbose),
     ];

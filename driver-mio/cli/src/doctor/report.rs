@@ -61,7 +61,7 @@ impl Part {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(test, derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Check {
-    /// What was looked at: interfaces, families, names, port, dht, proxy, trackers, clock, disk, limits.
+    /// What was looked at: interfaces, families, names, port, dht, filter, proxy, trackers, clock, disk, limits.
     pub check: &'static str,
     /// How it is.
     pub verdict: Verdict,

@@ -265,6 +265,7 @@ pub enum Reason {
     Duplicate,
     BothComplete,
     Banned,
+    Blocked,
     Private,
     Limit,
     Stopped,
@@ -317,6 +318,7 @@ pub fn close_reason(reason: CloseReason) -> (Reason, &'static str) {
         CloseReason::Duplicate => (Reason::Duplicate, "it was connected already"),
         CloseReason::BothComplete => (Reason::BothComplete, "both sides have everything"),
         CloseReason::Banned => (Reason::Banned, "it is banned"),
+        CloseReason::Blocked => (Reason::Blocked, "its address is on a list of --ip-filter"),
         CloseReason::Private => {
             (Reason::Private, "the torrent is private, and its tracker did not name it")
         }

@@ -35,6 +35,9 @@ pub fn command(command: &Command) -> String {
         Command::SetLimits(both) => format!("for all torrents together, {}", limits(*both)),
         Command::ListenOn { port: Some(port), .. } => format!("listen on port {port}"),
         Command::ListenOn { port: None, .. } => "listen on no port".to_owned(),
+        Command::SetFilter(filter) => {
+            format!("block {} of addresses", count(filter.len(), "range"))
+        }
         Command::ListenLocally { .. } => "listen to the local network".to_owned(),
         Command::RestoreDht(state) => {
             format!("use {} of the DHT from an earlier run", count(state.nodes.len(), "node"))
@@ -117,6 +120,7 @@ pub fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::Duplicate => "it is connected already",
         CloseReason::BothComplete => "both have everything",
         CloseReason::Banned => "its address is banned",
+        CloseReason::Blocked => "its address is blocked by the filter",
         CloseReason::Private => "the torrent is private",
         CloseReason::Limit => "there are too many connections",
         CloseReason::Stopped => "the torrent was stopped",

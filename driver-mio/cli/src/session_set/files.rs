@@ -64,6 +64,7 @@ fn start(said: Option<&Path>, command: &'static str) -> Result<Session, Failure>
         limits: RateLimits::default(),
         record: None,
         keep_executable: false,
+        lists: None,
     })
 }
 

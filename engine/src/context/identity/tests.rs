@@ -17,12 +17,16 @@ fn vote(identity: &mut Identity, first: u8, count: u8, said: &str) {
 #[test]
 fn each_torrent_has_a_peer_id_and_a_key_of_its_own_that_stay() {
     let (seed, prefix) = (Seed::from_u64(7), *b"-ED0100-");
-    let of = |n: u8| Persona::new(prefix, &seed, Sha1Hash([n; 20]));
+    let of = |n: u8| Persona::new(Some(prefix), &seed, Sha1Hash([n; 20]));
     assert_eq!(of(1), of(1));
     assert_eq!(&of(1).peer_id.0[..8], b"-ED0100-");
     assert_ne!(of(1).peer_id, of(2).peer_id);
     assert_ne!(of(1).key, of(2).key);
-    assert_ne!(of(1), Persona::new(prefix, &Seed::from_u64(8), Sha1Hash([1; 20])));
+    assert_ne!(of(1), Persona::new(Some(prefix), &Seed::from_u64(8), Sha1Hash([1; 20])));
+    // Without a prefix all of it is its own, also what stands first.
+    let nameless = |n: u8| Persona::new(None, &seed, Sha1Hash([n; 20])).peer_id.0;
+    assert_ne!(nameless(1)[..8], nameless(2)[..8]);
+    assert!(nameless(1).iter().all(u8::is_ascii_alphanumeric));
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Pair {
                 ServiceOutput::Send { ipv6: false, to, data } if to == addr(1 - side as u8) => {
                     let mut out = Vec::new();
                     let from = addr(side as u8);
-                    self.services[1 - side].datagram(from, &data, now, &mut out);
+                    self.services[1 - side].datagram(from, &data, &|_| false, now, &mut out);
                     waiting.extend(out.into_iter().map(|output| (1 - side, output)));
                 }
                 output if side == 0 => self.said.push(output),

@@ -73,7 +73,10 @@ impl Exchange {
 impl Reach {
     fn of(failure: HttpFailure) -> Self {
         match failure {
-            HttpFailure::BadUrl | HttpFailure::Lookup | HttpFailure::Forbidden => Self::Nowhere,
+            HttpFailure::BadUrl
+            | HttpFailure::Lookup
+            | HttpFailure::Forbidden
+            | HttpFailure::Blocked => Self::Nowhere,
             HttpFailure::Connect => Self::Address,
             HttpFailure::TimedOut => Self::Silence,
             HttpFailure::Refused | HttpFailure::Closed => Self::Host,

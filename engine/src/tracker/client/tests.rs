@@ -18,6 +18,7 @@ struct Bench {
     rng: Rng,
     http: [bool; 2],
     udp: [bool; 2],
+    filter: Filter,
     second: u64,
 }
 
@@ -25,7 +26,8 @@ impl Bench {
     fn new() -> Self {
         let rng = Seed([1; 32]).stream("trackers");
         let [http, udp] = [[true, false]; 2];
-        Self { client: TrackerClient::default(), rng, http, udp, second: 0 }
+        let (client, filter) = (TrackerClient::default(), Filter::default());
+        Self { client, rng, http, udp, filter, second: 0 }
     }
 
     fn now(&self) -> Instant {
@@ -40,7 +42,8 @@ impl Bench {
         let url = |_, at: TrackerRef| Some(format!("http://t{}.example/announce", at.0));
         let (http, rng, mut out) = (self.http, &mut self.rng, Vec::new());
         let (udp, waits) = (self.udp, &|_, _| true);
-        let mut around = Around { now, http, udp, rng, waits, url: &url };
+        let filter = &self.filter;
+        let mut around = Around { now, http, udp, filter, rng, waits, url: &url };
         (asks(&mut self.client, &mut around, &mut out), out)
     }
 

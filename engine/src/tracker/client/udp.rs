@@ -24,7 +24,10 @@ const MAX_ADDRESSES: usize = 8;
 /// The first address of each family that we have a socket for, and that may be asked.
 fn targets(ips: &[IpAddr], port: u16, near: bool, around: &Around) -> Vec<SocketAddr> {
     let usable = |v6: bool| {
-        let fine = |ip: &&IpAddr| ip.is_ipv6() == v6 && (near || may_lead_to(Scope::Public, **ip));
+        let fine = |ip: &&IpAddr| {
+            let may = near || may_lead_to(Scope::Public, **ip);
+            ip.is_ipv6() == v6 && may && !around.filter.blocks(**ip)
+        };
         around.udp[usize::from(v6)].then(|| ips.iter().find(fine).copied()).flatten()
     };
     let ips = usable(false).into_iter().chain(usable(true));
@@ -101,8 +104,12 @@ impl TrackerClient {
         let Some(announce) = self.announces.get(&key) else { return };
         let (params, targets) = (announce.params, targets(ips, host.port, announce.near, around));
         if targets.is_empty() {
-            let is_unknown = ips.is_empty();
-            let why = if is_unknown { "host not found" } else { "the host has no usable address" };
+            let blocked = ips.iter().any(|ip| around.filter.blocks(*ip));
+            let why = match ips.is_empty() {
+                true => "host not found",
+                false if blocked => "the address of the host is blocked by the filter",
+                false => "the host has no usable address",
+            };
             return self.leg_failed(key, Reach::Nowhere, why, None, around, out);
         }
         let called = |to: &SocketAddr| self.hosts.key(udp_host(*to), around.now);
