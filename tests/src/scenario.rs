@@ -252,7 +252,6 @@ impl Scenario {
             self.blows.extend(draw_filters(entropy, self.seconds, nodes));
         }
         self.blows.sort_by_key(|(when, _)| *when);
-        self.config.anonymous = entropy.below(4) == 3;
     }
 
     /// The scenario that follows from a seed.

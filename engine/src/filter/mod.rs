@@ -24,7 +24,7 @@ pub use build::{FilterBuilder, MAX_RANGES};
 pub use line::{Line, MAX_LINE};
 
 /// Which addresses are blocked.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Filter {
     v4: Ranges<u32>,
     /// Among the first halves of addresses of IPv6: networks that are blocked as a whole.
@@ -43,6 +43,13 @@ struct Stored {
     v4: alloc::vec::Vec<(u32, u32)>,
     networks: alloc::vec::Vec<(u64, u64)>,
     hosts: alloc::vec::Vec<(u128, u128)>,
+}
+
+impl Default for Filter {
+    /// Nobody is blocked: the same as one that was built of nothing, or read back.
+    fn default() -> Self {
+        Self::of(Ranges::default(), Ranges::default(), Ranges::default())
+    }
 }
 
 impl Filter {

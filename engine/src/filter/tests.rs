@@ -193,6 +193,14 @@ fn what_was_stored_and_damaged_is_refused_or_is_a_filter() {
 }
 
 #[test]
+fn a_filter_that_blocks_nobody_is_the_same_however_it_came_to_be() {
+    let (none, built) = (Filter::default(), FilterBuilder::default().build());
+    let read: Filter = postcard::from_bytes(&postcard::to_allocvec(&none).unwrap()).unwrap();
+    let text = |filter: &Filter| alloc::format!("{filter:?}");
+    assert!(none == built && text(&none) == text(&built) && text(&none) == text(&read));
+}
+
+#[test]
 fn an_address_that_stands_for_a_name_is_on_no_list() {
     let filter = of(&["198.0.0.0/8"]);
     assert!(filter.blocks(ip("198.17.0.1")) && !filter.blocks(ip("198.18.0.1")));
