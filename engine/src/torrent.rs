@@ -1,7 +1,7 @@
 //! One torrent: its pieces, peers, trackers and data, from the moment it is added until it is gone.
 //!
-//! The struct owns machines and ledgers, none of which sees another or the torrent. Six modules below change it, and nothing else can:
-//! what happens is told to the machine that it concerns, and what that says is done:
+//! The struct owns machines and ledgers, none of which sees another or the torrent. Six modules below change it, and
+//! nothing else can: what happens is told to the machine that it concerns, and what that says is done:
 //! - `lifecycle`: metadata, opening, checking, pausing, finishing, resting, leaving; the decisions of each step;
 //! - `files`: what happens to its files, and what `storage` says; what is wanted of them;
 //! - `peers`: where addresses come from, whom to connect to, who joins, who leaves;

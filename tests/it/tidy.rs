@@ -67,6 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "picker",
             "standing",
             "tracker",
+            "webseed",
             "wire",
         ],
     ),

@@ -573,30 +573,6 @@ impl Scenario {
     fn wrong_claim(&self, world: &World) -> Option<String> {
         (0..self.nodes()).find_map(|id| wrong_claim_of(world, id))
     }
-
-    fn describe_stall(&self, world: &World) -> String {
-        let mut words = Vec::new();
-        for (id, node) in world.nodes().enumerate() {
-            if node.torrents().is_empty() {
-                words.push(format!("node {id} has no torrent"));
-            }
-            for torrent in node.torrents() {
-                let Some(view) = node.engine.torrent(*torrent) else { continue };
-                if !view.have.is_full() || view.state == TorrentState::Metadata {
-                    words.push(format!(
-                        "node {id} has {} of {} pieces, is {:?} ({:?}), {} peers, {} candidates",
-                        view.have.count(),
-                        view.have.len(),
-                        view.state,
-                        view.stall,
-                        view.peers,
-                        view.candidates
-                    ));
-                }
-            }
-        }
-        format!("not complete {BOUND} s after the last fault: {}", words.join("; "))
-    }
 }
 
 /// A piece that an engine says it has and whose bytes on the disk are wrong.

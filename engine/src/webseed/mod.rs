@@ -62,9 +62,9 @@ pub struct Outcome {
     pub next: Option<(Assignment, RangeGet)>,
     /// Something is told of this server.
     pub news: Option<usize>,
-    /// Hosts that were asked for what has ended, and whether that brought anything; `None` where it was we who ended it.
+    /// Hosts that were asked for what has ended.
     pub visited: Vec<String>,
-    /// See there.
+    /// Whether that brought anything; `None` where it was we who ended it.
     pub came: Option<bool>,
 }
 

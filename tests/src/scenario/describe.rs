@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::Scenario;
+use eddyline::TorrentState;
+
+use super::{BOUND, Scenario};
+use crate::world::World;
 
 impl Scenario {
     /// Two lines: the swarm, and what befalls it when.
@@ -48,5 +51,30 @@ impl Scenario {
         let kinds: BTreeSet<String> =
             self.blows.iter().map(|(_, blow)| name(format!("{blow:?}"))).collect();
         kinds.into_iter().collect()
+    }
+
+    /// Who has not completed what.
+    pub(super) fn describe_stall(&self, world: &World) -> String {
+        let mut words = Vec::new();
+        for (id, node) in world.nodes().enumerate() {
+            if node.torrents().is_empty() {
+                words.push(format!("node {id} has no torrent"));
+            }
+            for torrent in node.torrents() {
+                let Some(view) = node.engine.torrent(*torrent) else { continue };
+                if !view.have.is_full() || view.state == TorrentState::Metadata {
+                    words.push(format!(
+                        "node {id} has {} of {} pieces, is {:?} ({:?}), {} peers, {} candidates",
+                        view.have.count(),
+                        view.have.len(),
+                        view.state,
+                        view.stall,
+                        view.peers,
+                        view.candidates
+                    ));
+                }
+            }
+        }
+        format!("not complete {BOUND} s after the last fault: {}", words.join("; "))
     }
 }
