@@ -438,3 +438,31 @@ fn torrents_whose_servers_drip_take_no_places_from_another() {
     };
     assert!(world.run_until(60, done));
 }
+
+/// How many of three thousand files come within three minutes from a server that has its ways.
+fn files_that_come(manners: Manners, mirror: bool) -> u64 {
+    let content = Content::with_files("folder", &[1000; 3000], 1000, &[]);
+    let mut world = World::new(8);
+    let node = world.add_node();
+    world.web.servers.insert(HOST.to_owned(), WebServer::new(&content).with(manners));
+    let own = [HOST.to_owned()];
+    let (named, mirrors): (&[String], &[String]) = if mirror { (&[], &own) } else { (&own, &[]) };
+    add(&mut world, node, &content, named, mirrors);
+    world.run(180);
+    let id = world.node(node).torrents()[0];
+    world.node(node).engine.torrent(id).expect("there").done / 1000
+}
+
+#[test]
+fn honest_servers_that_lack_files_or_are_busy_now_and_then_are_used() {
+    for count in [3, 10] {
+        let files = files_that_come(Manners::BusyEach(count), false);
+        assert!(files > 60 * count as u64, "busy each {count}: {files} files");
+    }
+    for mirror in [false, true] {
+        assert_eq!(files_that_come(Manners::LacksRange(1000, 1100), mirror), 2900);
+    }
+    // What the user names is not given up though it has one file of thirty.
+    let few = files_that_come(Manners::LacksRange(100, 3000), true);
+    assert!(few > 0, "{few} files");
+}

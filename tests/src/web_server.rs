@@ -32,6 +32,10 @@ pub enum Manners {
     WrongRange,
     /// It has all files but this one.
     Lacks(usize),
+    /// It lacks the files from this one on up to that one.
+    LacksRange(usize, usize),
+    /// It has enough to do each time that this many requests were made, for no time at all.
+    BusyEach(usize),
     /// It has enough to do for this many requests, and says for how many seconds.
     Busy(u32, u32),
     /// Everything is somewhere else.
@@ -169,6 +173,11 @@ impl WebServer {
         match &mut self.manners {
             Manners::Silent => return None,
             Manners::Status(status) => return Some(reply(*status, self.scope)),
+            Manners::BusyEach(count) if self.asked.len().is_multiple_of(*count) => {
+                let mut busy = reply(503, self.scope);
+                busy.head.retry_after = Some(0);
+                return Some(busy);
+            }
             Manners::Busy(left, seconds) if *left > 0 => {
                 *left -= 1;
                 let mut busy = reply(503, self.scope);
@@ -211,7 +220,12 @@ impl WebServer {
             return Some((piece, *range.start() as u64, *range.end() as u64));
         }
         let found = self.file(path).filter(|_| !self.of_pieces);
-        let (_, whole) = found.filter(|(index, _)| self.manners != Manners::Lacks(*index))?;
+        let lacks = |index: usize| match self.manners {
+            Manners::Lacks(only) => only == index,
+            Manners::LacksRange(first, end) => (first..end).contains(&index),
+            _ => false,
+        };
+        let (_, whole) = found.filter(|(index, _)| !lacks(*index))?;
         Some((whole, get.first, get.last))
     }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub use self::create::{ContentFlags, CreateArgs, TorrentFlags};
+pub use self::create::{ContentFlags, CreateArgs};
 pub use self::doctor::DoctorArgs;
 pub use self::pages::{completions, man};
 pub use self::replay::{LookFlags, ReplayArgs};

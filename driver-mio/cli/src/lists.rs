@@ -9,10 +9,13 @@ use eddyline_mio::listen::ListenOptions;
 use super::args::WayFlags;
 use super::exit::{Failure, NETWORK, NOT_FOUND, UNEXPECTED, USAGE};
 use super::output::warn;
+use super::signals::stop_code;
 use super::units::count;
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether lists have been read, or a signal has come.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Reads the lists that the flags name, and blocks what is on them. One that cannot be used ends the program: whoever
 /// names a list does not want to go without it.
@@ -27,7 +30,17 @@ pub fn read(way: &WayFlags, listen: &ListenOptions) -> Result<Option<Lists>, Fai
         return Ok(None);
     }
     let agent = concat!("Eddyline/", env!("CARGO_PKG_VERSION"));
-    let lists = Lists::read(&named, agent, &Names::new(listen.policy())).map_err(failure)?;
+    let names = Names::new(listen.policy());
+    // A server may take its time, and a signal comes at any.
+    let reading = std::thread::spawn(move || Lists::read(&named, agent, &names));
+    while !reading.is_finished() {
+        if let Some(code) = stop_code() {
+            return Err(Failure::new(code, "stopped before --ip-filter was read".to_owned()));
+        }
+        std::thread::sleep(LOOK);
+    }
+    let lists = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let lists = lists.map_err(failure)?;
     lists.all().for_each(tell_broken);
     listen.filter.set(lists.filter().into());
     Ok(Some(lists))

@@ -70,7 +70,13 @@ impl Signals {
 
 /// Whether a signal has told the program to stop.
 pub fn told_to_stop() -> bool {
-    LAST.get().is_some_and(|last| last.load(Ordering::Relaxed) != 0)
+    stop_code().is_some()
+}
+
+/// The exit code for a signal that has told the program to stop.
+pub fn stop_code() -> Option<u8> {
+    let last = LAST.get().map_or(0, |last| last.load(Ordering::Relaxed));
+    (last != 0).then_some(128 + last as u8)
 }
 
 fn handle(signal: i32) {

@@ -237,3 +237,31 @@ fn a_server_of_whole_files_is_warned_of_and_a_dry_run_writes_nothing() {
     assert!(!home.0.path().join("x.torrent").exists());
     assert_eq!(home.run(&["create", "--from-url", &url, "--strict"]).0, 2);
 }
+
+#[test]
+fn who_is_anonymous_tells_neither_the_server_nor_the_torrent_which_client_it_is() {
+    for anonymous in [true, false] {
+        let home = Home::new();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/x.bin", listener.local_addr().unwrap());
+        let (tell, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
+                tell.send(head.collect::<String>().to_ascii_lowercase()).unwrap();
+                let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+                stream.write_all(reply).unwrap();
+            }
+        });
+        let flag: &[&str] = if anonymous { &["--anonymous"] } else { &[] };
+        let what = ["create", "--from-url", &url, "-o", "x.torrent"];
+        let (code, _, news) = home.run(&[&what[..], flag].concat());
+        assert_eq!(code, 0, "{news}");
+        let torrent = std::fs::read(home.0.path().join("x.torrent")).unwrap();
+        let says = String::from_utf8_lossy(&torrent).to_ascii_lowercase().contains("eddyline");
+        let heard: String = heard.try_iter().collect();
+        assert!(heard.starts_with("get /x.bin"), "{heard}");
+        assert_eq!((heard.contains("eddyline"), says), (!anonymous, !anonymous));
+    }
+}

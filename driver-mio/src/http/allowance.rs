@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes from a request to the end of the answer's head, and between two parts of its body, with what is read ahead.
 const MOST: u64 = 1 << 20;
-/// Bytes that a byte of a body may come with: parts of a byte have some.
-const AROUND: u64 = 16;
+/// Bytes that a byte of a body may come with: a part of one byte has six in all.
+const AROUND: u64 = 8;
 /// A part that is shorter waits for others, for how long.
 const SMALL: usize = 4096;
 const MOMENT: Duration = Duration::from_millis(2);

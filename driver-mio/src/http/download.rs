@@ -55,6 +55,7 @@ impl Download {
     /// Where there is no thread for it.
     pub fn begin(get: RangeGet, user_agent: &str, names: &Names) -> std::io::Result<Self> {
         let thread = names.thread().handle()?;
+        let user_agent = names.policy().user_agent(user_agent);
         let (client, names) = (Client::new(user_agent, FOR_A_RANGE), names.clone());
         let (tell, parts) = channel(HELD);
         let task = thread.spawn(async move {

@@ -238,7 +238,8 @@ impl Torrent {
             self.web.postponed(assignment, at, &mut outcome);
             return self.follow_web(ctx, None, outcome);
         }
-        ctx.net.web_hosts.asked(assignment.host(), ctx.now);
+        let named = self.web.is_named_by_user(&assignment);
+        ctx.net.web_hosts.asked(assignment.host(), named, ctx.now);
         let conn = Conn::new(NOWHERE, Some(self.id), None, Phase::Fetching, ctx.now);
         let conn = ctx.net.conns.insert(conn);
         ctx.stream(conn, StreamAction::Fetch(get.into()));

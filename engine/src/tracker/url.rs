@@ -3,6 +3,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::base::addr::{Scope, scope};
@@ -17,7 +18,32 @@ fn authority(url: &str) -> &str {
 
 /// The address in a URL that holds one in place of a name.
 pub fn literal_ip(url: &str) -> Option<IpAddr> {
-    host_text(url).parse().ok()
+    ip_of(host_text(url))
+}
+
+/// The address that a host is, in any of the ways in which it may be written in a URL: of IPv4 as one to four numbers,
+/// decimal, octal (`0…`) or hexadecimal (`0x…`), the last of which stands for all bytes that are left.
+fn ip_of(text: &str) -> Option<IpAddr> {
+    if let Ok(ip) = text.parse() {
+        return Some(ip);
+    }
+    let parts: Vec<&str> = text.strip_suffix('.').unwrap_or(text).split('.').collect();
+    let number = |part: &&str| match part.strip_prefix('0') {
+        Some(rest) if rest.starts_with(['x', 'X']) => match &rest[1..] {
+            "" => Some(0),
+            digits => u64::from_str_radix(digits, 16).ok(),
+        },
+        Some(rest) if !rest.is_empty() => u64::from_str_radix(rest, 8).ok(),
+        _ => part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?,
+    };
+    let numbers: Vec<u64> = parts.iter().map(number).collect::<Option<_>>()?;
+    let (last, before) = numbers.split_last()?;
+    let bytes_left = 4u32.checked_sub(before.len() as u32).filter(|left| *left > 0)?;
+    if before.iter().any(|byte| *byte > 255) || *last >= 256u64.pow(bytes_left) {
+        return None;
+    }
+    let high = before.iter().enumerate().map(|(at, byte)| byte << (24 - 8 * at)).sum::<u64>();
+    Some(IpAddr::V4(Ipv4Addr::from((high + last) as u32)))
 }
 
 fn host_text(url: &str) -> &str {
@@ -50,7 +76,7 @@ pub fn literal_family(url: &str) -> Option<bool> {
     if authority(url).starts_with('[') {
         return Some(true);
     }
-    host_text(url).parse::<Ipv4Addr>().is_ok().then_some(false)
+    ip_of(host_text(url)).is_some().then_some(false)
 }
 
 /// Host, port and the path with query of a `udp://` URL.
@@ -67,12 +93,15 @@ pub fn split_udp_url(url: &str) -> Option<(String, u16, String)> {
 
 /// Who is asked by a URL, whatever the port and the path: a name, or an address with those that have
 /// the same owner; on this machine each port is somebody else. Asking by UDP is another matter than by
-/// HTTP: where one is blocked, the other may well work.
+/// HTTP: where one is blocked, the other may well work. Hosts that are written so that they have to be
+/// decoded, and may be any other, are one.
 pub fn host_of(url: &str) -> String {
     let text = host_text(url);
-    let host = match text.parse::<IpAddr>() {
-        Ok(ip) => address_key(SocketAddr::new(ip, port(url).unwrap_or(0))),
-        Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
+    let is_odd = |c: char| c == '%' || !c.is_ascii() && c.is_numeric();
+    let host = match ip_of(text) {
+        Some(ip) => address_key(SocketAddr::new(ip, port(url).unwrap_or(0))),
+        None if text.contains(is_odd) => String::from("%"),
+        None => text.trim_end_matches('.').to_ascii_lowercase(),
     };
     if is_udp(url) { format!("udp {host}") } else { host }
 }
@@ -114,6 +143,39 @@ mod tests {
     //! Unit tests of URLs.
 
     use super::*;
+
+    #[test]
+    fn an_address_is_one_host_however_it_is_written() {
+        for text in [
+            "203.0.113.20",
+            "3405803796",
+            "0xcb007114",
+            "0XCB.0.113.20",
+            "0313.0.0161.024",
+            "203.28948",
+            "203.0.28948",
+            "203.0.113.20.",
+            "0xcb.0x0.0x71.0x14",
+        ] {
+            assert_eq!(host_of(&format!("http://me@{text}:8080/x")), "203.0.113.20", "{text}");
+            assert_eq!(literal_ip(&format!("https://{text}")), Some([203, 0, 113, 20].into()));
+        }
+        for name in [
+            "203.0.113.20.example",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "4294967296",
+            "09.1.1.1",
+            "0xg",
+            "a.1",
+            "1..2",
+        ] {
+            assert_eq!(host_of(&format!("http://{name}/")), name);
+        }
+        for odd in ["%32%30%33.0.113.20", "２０３.0.113.20", "20%33.0.113.20", "①.example"] {
+            assert_eq!(host_of(&format!("http://{odd}/")), "%", "{odd}");
+        }
+    }
 
     #[test]
     fn a_host_is_one_whatever_stands_around_it() {

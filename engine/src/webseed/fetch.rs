@@ -84,6 +84,17 @@ pub struct Flow {
     pub answered: bool,
 }
 
+/// What a connection is to be made for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment(pub(super) Fetch);
+
+impl Assignment {
+    /// The host that is asked.
+    pub fn host(&self) -> &str {
+        self.0.visited.last().map_or("", |host| host)
+    }
+}
+
 /// Where a file or a piece begins in the content, and how long it is.
 pub fn part_of(metainfo: &Metainfo, kind: Kind, number: u32) -> Option<(u64, u64)> {
     let geometry = metainfo.geometry();

@@ -15,14 +15,15 @@ use crate::base::time::Instant;
 
 /// Requests that a host gets which has brought nothing.
 const UNPROVEN: Pace = Pace::new(8, 500);
-/// Those of one that has, and which it does not answer.
+/// Those of one that has, or that the user named, and which it does not answer.
 const PROVEN: Pace = Pace::new(64, 500);
 /// Requests to all hosts together that have brought nothing yet.
 const STRANGERS: Pace = Pace::new(60, 250);
-/// Requests in a row that bring nothing before a host is left alone: it may lack some files, and have others.
+/// Requests in a row that bring nothing before a host is left alone that has brought nothing: it may lack some files,
+/// and have others.
 const MISSES: u32 = 8;
-/// Misses in a row after which a host has to prove itself again.
-const LAPSED: u32 = 3 * MISSES;
+/// The same of a host that has; it has to prove itself again.
+const LAPSED: u32 = 200;
 /// Longest time that a host is left alone, in seconds.
 const LONGEST_WAIT: u64 = 600;
 /// Hosts that are told apart; others share one budget.
@@ -33,6 +34,8 @@ struct Host {
     taken: Taken,
     /// It has brought something.
     proven: bool,
+    /// The user named it.
+    named: bool,
     /// Requests in a row that brought nothing.
     misses: u32,
     /// It is left alone until then.
@@ -41,7 +44,7 @@ struct Host {
 
 impl Host {
     const fn pace(&self) -> Pace {
-        if self.proven { PROVEN } else { UNPROVEN }
+        if self.proven || self.named { PROVEN } else { UNPROVEN }
     }
 
     fn is_idle(&self, now: Instant) -> bool {
@@ -93,21 +96,26 @@ impl WebHosts {
         let unknown = Host::default();
         let entry = self.hosts.get(self.name(host)).unwrap_or(&unknown);
         let wait = entry.taken.wait(entry.pace(), now);
-        let wait = if entry.proven { wait } else { wait.max(self.strangers.wait(STRANGERS, now)) };
+        let wait = if entry.proven || entry.named {
+            wait
+        } else {
+            wait.max(self.strangers.wait(STRANGERS, now))
+        };
         let at = entry.until.max(now + wait);
         if at > now { Err(at) } else { Ok(()) }
     }
 
-    /// A host is asked.
-    pub fn asked(&mut self, host: &str, now: Instant) {
+    /// A host is asked; `named` where the user named it.
+    pub fn asked(&mut self, host: &str, named: bool, now: Instant) {
         if self.hosts.len() >= MAX_HOSTS && now.since(self.swept_at) >= Duration::from_secs(4) {
             self.hosts.retain(|_, entry| !entry.is_idle(now));
             self.swept_at = now;
         }
         let host = self.name(host).to_string();
         let entry = self.hosts.entry(host).or_default();
+        entry.named |= named;
         entry.taken.charge(entry.pace(), now);
-        if !entry.proven {
+        if !entry.proven && !entry.named {
             self.strangers.charge(STRANGERS, now);
         }
     }
@@ -117,7 +125,7 @@ impl WebHosts {
         let host = self.name(host).to_string();
         let Some(entry) = self.hosts.get_mut(&host) else { return };
         entry.taken.give_back(PROVEN);
-        if !core::mem::replace(&mut entry.proven, true) {
+        if !core::mem::replace(&mut entry.proven, true) && !entry.named {
             self.strangers.give_back(STRANGERS);
         }
         (entry.misses, entry.until) = (0, Instant::ZERO);
@@ -132,8 +140,12 @@ impl WebHosts {
             return;
         }
         entry.misses = entry.misses.saturating_add(1);
-        entry.proven &= entry.misses < LAPSED;
-        if entry.misses >= MISSES {
+        let most = if entry.proven { LAPSED } else { MISSES };
+        // What the user wants is asked for, at its pace.
+        if entry.misses >= most && !entry.named {
+            if core::mem::take(&mut entry.proven) {
+                entry.misses = MISSES;
+            }
             let seconds = 1 << (entry.misses - MISSES).min(10);
             entry.until = now + Duration::from_secs(LONGEST_WAIT.min(seconds));
         }
@@ -173,7 +185,7 @@ mod tests {
     fn ask(hosts: &mut WebHosts, host: &str, now: Instant) -> bool {
         let may = hosts.may_ask(host, now).is_ok();
         if may {
-            hosts.asked(host, now);
+            hosts.asked(host, false, now);
         }
         may
     }
@@ -209,6 +221,40 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_that_lacks_many_files_in_a_row_is_asked_for_those_behind_them() {
+        let mut hosts = WebHosts::default();
+        assert!(ask(&mut hosts, "mirror", at(0)));
+        hosts.brought("mirror");
+        let (mut missed, mut second) = (0, 0);
+        while missed < 100 {
+            if ask(&mut hosts, "mirror", at(second)) {
+                hosts.missed("mirror", at(second));
+                missed += 1;
+            } else {
+                second += 1;
+            }
+        }
+        assert!(
+            second <= 20 && hosts.may_ask("mirror", at(second + 1)).is_ok(),
+            "{second} seconds"
+        );
+    }
+
+    #[test]
+    fn what_the_user_names_is_asked_without_end_at_its_pace() {
+        let mut hosts = WebHosts::default();
+        hosts.asked("own", true, at(0));
+        let mut asked = 0;
+        for second in 0..1000 {
+            while ask(&mut hosts, "own", at(second)) {
+                hosts.missed("own", at(second));
+                asked += 1;
+            }
+        }
+        assert!((2000..=2064).contains(&asked), "{asked}");
+    }
+
+    #[test]
     fn who_has_brought_something_may_miss_more_often_than_who_has_not() {
         let mut hosts = WebHosts::default();
         assert!(ask(&mut hosts, "mirror", at(0)));
@@ -232,7 +278,7 @@ mod tests {
     fn too_many_hosts_share_one_budget() {
         let mut hosts = WebHosts::default();
         for n in 0..5 * MAX_HOSTS as u64 {
-            hosts.asked(&format!("{n}.example"), at(0));
+            hosts.asked(&format!("{n}.example"), false, at(0));
         }
         assert!(hosts.is_bounded());
     }

@@ -31,7 +31,7 @@ use crate::picker::{BlockRef, PeerKey, PeerPieces};
 use crate::tracker::{host_of, is_web};
 
 pub use choice::{Room, Terms};
-pub use fetch::Flow;
+pub use fetch::{Assignment, Flow};
 use fetch::{Fetch, address_of, part_of};
 pub use hosts::WebHosts;
 use reply::{Asked, Verdict, judge, judge_piece};
@@ -67,10 +67,6 @@ pub struct Outcome {
     /// Whether that brought anything; `None` where it was we who ended it.
     pub came: Option<bool>,
 }
-
-/// What a connection is to be made for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Assignment(Fetch);
 
 /// The web seeds of a torrent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -253,6 +249,11 @@ impl WebSeeds {
     pub fn wait_until(&mut self, server: usize, at: Instant) {
         let server = &mut self.servers[server];
         server.retry_at = server.retry_at.max(at);
+    }
+
+    /// Whether something is asked for by the word of the user.
+    pub fn is_named_by_user(&self, Assignment(fetch): &Assignment) -> bool {
+        fetch.visited.len() == 1 && self.servers[fetch.server].trusted
     }
 
     /// The host that a server is at.
@@ -467,6 +468,9 @@ impl WebSeeds {
             return outcome;
         }
         if let Some(fetch) = self.end(conn, &mut outcome) {
+            if all {
+                self.servers[fetch.server].brought();
+            }
             self.go_on(fetch.server, fetch.run, metainfo, now, &mut outcome);
         }
         outcome
@@ -586,12 +590,5 @@ impl WebSeeds {
         if let Some(fetch) = self.fetches.get_mut(&conn) {
             fetch.grant(amount, now);
         }
-    }
-}
-
-impl Assignment {
-    /// The host that is asked.
-    pub fn host(&self) -> &str {
-        self.0.visited.last().map_or("", |host| host)
     }
 }

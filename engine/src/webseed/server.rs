@@ -172,6 +172,11 @@ impl Server {
         (rate * RUN_SECONDS).clamp(LEAST_RUN, LONGEST_RUN)
     }
 
+    /// What one request asked for has come. That is the end of no run yet.
+    pub fn brought(&mut self) {
+        self.failures = 0;
+    }
+
     /// A run has come: one more request at a time is allowed as long as that made it faster.
     pub fn delivered(&mut self, now: Instant) {
         self.failures = 0;
@@ -233,7 +238,7 @@ impl Server {
     /// One more file is not there. Returns whether it is taken for one that has none.
     pub fn misses_all(&mut self) -> bool {
         self.lacking = self.lacking.saturating_add(1);
-        self.down.total() == 0 && self.lacking >= MOST_LACKING
+        self.down.total() == 0 && !self.trusted && self.lacking >= MOST_LACKING
     }
 
     /// It lacks these pieces of a torrent of `pieces`. Returns how many it has.

@@ -12,7 +12,8 @@ const MOST: usize = 4;
 /// Bytes that are asked for at once: 8 MiB, or what a server that knows no ranges sends anyway.
 const LONGEST: u64 = 1 << 30;
 
-/// Requests that a host gets at once which brought nothing, and further ones where it has brought something before;
+/// Requests that a host gets at once which brought nothing, and further ones where it has brought something before or
+/// the user named it;
 /// and milliseconds until it gets one more.
 const UNPAID: (u64, u64) = (8, 64);
 const GAP: u64 = 500;
@@ -77,7 +78,8 @@ impl WebRequests {
         let new = Host { since: now, unpaid: 0, has_brought: false };
         let entry = self.hosts.entry(host.to_owned()).or_insert(new);
         entry.unpaid += 1;
-        let most = UNPAID.0 + if entry.has_brought { UNPAID.1 } else { 0 };
+        let named = self.mirrors.iter().any(|url| host_of(url) == host);
+        let most = UNPAID.0 + if entry.has_brought || named { UNPAID.1 } else { 0 };
         let (unpaid, most) = (entry.unpaid, most + 1 + now.millis_since(entry.since) / GAP);
         if unpaid > most {
             return Err(format!(

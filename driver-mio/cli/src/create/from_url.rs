@@ -36,7 +36,7 @@ pub(super) fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Fa
         }
     }
     let input = plan.input(&found);
-    let mut options = options(&args.torrent, plan.name.clone(), &input)?;
+    let mut options = options(args, plan.name.clone(), &input)?;
     if !options.web_seeds.contains(&plan.web_seed) {
         options.web_seeds.insert(0, plan.web_seed.clone());
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use eddyline::metainfo::{CreateOptions, Format, Metainfo, default_piece_length};
 
-use super::args::{CreateArgs, General, TorrentFlags};
+use super::args::{CreateArgs, General};
 use super::documents::{Created, LeftOut};
 use super::exit::{Failure, USAGE};
 use super::hashing::threads;
@@ -35,7 +35,7 @@ pub fn create(args: &CreateArgs, general: General) -> Result<ExitCode, Failure> 
     checks::check_name(&name)?;
     let output = look_at_output(args, &name)?;
     let mut input = collect(path, &FileFilter::from_flags(&args.content)?, &output)?;
-    let options = options(&args.torrent, name, &input)?;
+    let options = options(args, name, &input)?;
     checks::check_addresses(&options)?;
     checks::check_piece_length(&options)?;
     let keys = &args.content.sort_by;
@@ -120,7 +120,8 @@ fn look_at_output(args: &CreateArgs, name: &str) -> Result<OutputFile, Failure> 
     }
 }
 
-fn options(flags: &TorrentFlags, name: String, input: &Input) -> Result<CreateOptions, Failure> {
+fn options(args: &CreateArgs, name: String, input: &Input) -> Result<CreateOptions, Failure> {
+    let flags = &args.torrent;
     let piece_length = match flags.piece_length {
         None => default_piece_length(input.length()),
         Some(length) => u32::try_from(length)
@@ -133,7 +134,9 @@ fn options(flags: &TorrentFlags, name: String, input: &Input) -> Result<CreateOp
         })?),
     };
     let by = flags.created_by.clone();
-    let by = by.unwrap_or_else(|| concat!("Eddyline ", env!("CARGO_PKG_VERSION")).into());
+    // Who is anonymous says in the torrent neither what made it.
+    let own = if args.way.anonymous { "" } else { concat!("Eddyline ", env!("CARGO_PKG_VERSION")) };
+    let by = by.unwrap_or_else(|| own.into());
     Ok(CreateOptions {
         name,
         piece_length,

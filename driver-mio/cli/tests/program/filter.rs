@@ -1,7 +1,7 @@
 //! `--ip-filter`: lists of addresses that nothing is sent to.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -126,4 +126,22 @@ fn a_list_is_fetched_and_a_tracker_on_it_is_not_asked() {
     let trackers = find("trackers").to_string();
     assert!(trackers.contains("blocked by the filter"), "{trackers}");
     assert_eq!((fetched.try_iter().count(), asked.try_iter().count()), (1, 0));
+}
+
+#[test]
+fn a_signal_ends_the_program_while_a_list_is_fetched() {
+    let home = Home::new();
+    let torrent = home.torrent("a.bin", 1000);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        // It takes the request and says nothing.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let list = format!("http://{}/list", listener.local_addr().unwrap());
+        let arguments =
+            ["download", &torrent, "--no-dht", "--no-lsd", "--port", "0", "--ip-filter", &list];
+        let mut child = home.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        let (_stream, _) = listener.accept().unwrap();
+        let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
 }
