@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::take;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use eddyline::base::hash::Sha1Hash;
 use eddyline::base::ids::{ConnId, ExchangeId};
 use eddyline::base::time::Instant;
+use eddyline::filter::Filter;
 use eddyline::tracker::parse_announce;
 use eddyline::{
     Action, Command, ConnectFailure, Event, HttpAction, HttpEvent, Notice, PeerSource,
@@ -37,6 +39,8 @@ pub struct Politeness {
     answered: BTreeMap<Place, Instant>,
     asking: BTreeMap<ExchangeId, (Place, Vec<u8>)>,
     resting: BTreeSet<Sha1Hash>,
+    /// What the user has blocked.
+    filter: Arc<Filter>,
 }
 
 impl Politeness {
@@ -50,6 +54,11 @@ impl Politeness {
             }
         }
         match event {
+            Event::Command(_, Command::SetFilter(filter)) => {
+                // Where the user lets somebody be who was blocked, nothing that was before counts.
+                let before = std::mem::replace(&mut self.filter, filter.clone());
+                self.ended.retain(|addr, _| !before.blocks(addr.ip()));
+            }
             Event::Command(_, Command::Add(add)) => {
                 self.named.extend(&add.peers);
                 self.torrents.insert(add.source.info_hashes().wire());
