@@ -98,7 +98,7 @@ pub struct Scenario {
     seconds: u32,
     /// Strangers whose aim is damage, each with the seed of what it does.
     foes: Vec<(Strategy, u64)>,
-    /// The seed of what some foes have beside that: blocks of addresses, encryption, µTP, a taste for what is served.
+    /// The seed of what some foes have beside that: blocks of addresses, encryption, a taste for what is served.
     further: Option<u64>,
     /// How each node encrypts its connections; no node does where it is empty.
     encryption: Vec<Encryption>,
@@ -419,7 +419,8 @@ impl Scenario {
         let count = self.foes.len() as u32;
         let around = Surroundings {
             encrypted: !self.encryption.is_empty(),
-            utp: !self.transports.is_empty(),
+            // Over µTP they meet engines in the search alone.
+            utp: false,
             two_torrents: false,
         };
         let mut further = self.further.map(Entropy::seeded);
