@@ -13,8 +13,8 @@ use eddyline::{Action, Event, HttpAction, StreamAction, StreamEvent, Wakeup};
 use super::transcript::{Line, clock, said};
 use super::words;
 
-/// Events of one step that are remembered.
-const MAX_EVENTS: usize = 16;
+/// Events of one step that are remembered. A busy machine tells hundreds at once.
+const MAX_EVENTS: usize = 4096;
 /// Links of a chain that are told.
 const MAX_LINKS: usize = 12;
 
@@ -57,7 +57,7 @@ impl Causes {
     pub fn take(&mut self, step: &LastStep, events: &[Line], actions: &[Line]) {
         let causes = step.events.iter().zip(events).take(MAX_EVENTS);
         let causes = causes.map(|(event, line)| Cause {
-            text: line.text.as_str().into(),
+            text: shortened(&line.text).into(),
             conn: line.conn,
             pieces: line.pieces.as_slice().into(),
             answers: self.answered(event, line),
